@@ -1,0 +1,74 @@
+"""The objective `tweedie`: learn E[x_0 | x_t] above the noise of the data, from noisy data alone."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ambientkit.batch import Batch, Term, take
+from ambientkit.errors import InputError
+from ambientkit.interfaces import Denoiser, Objective, Tools
+from ambientkit.maths.ambient import inverse_square_of_a
+from ambientkit.maths.levels import log_uniform, truncated_lognormal
+from ambientkit.maths.noise import per_row, uniform
+from ambientkit.maths.weights import edm_weight
+
+
+class Tweedie(Objective):
+    """Ambient Tweedie: predict the observation x_n from a noisier x_t, through E[x_n | x_t] = a E[x_0 | x_t] + b x_t.
+
+    loss = lambda(sigma) min(1/a^2, cap) mean((expect(D(x_t, sigma)) - x_n)^2), sigma > sigma_n of the row, lambda the EDM weight.
+    A share `near` of the levels lies in [sigma_n, 1.5 sigma_n], in pairs of one row at one level with +z and -z: their mean
+    gradient stays bounded as sigma -> sigma_n, where it is that of Stein's unbiased risk estimate. sigma_n = 0 is ordinary denoising.
+    """
+
+    name = "tweedie"
+    source = "arXiv 2404.10177, eq. 3.4; weight arXiv 2506.10038; levels arXiv 2206.00364, table 1"
+    claims = frozenset({"stationary-at-oracle"})
+
+    p_mean: float = -1.2
+    """Mean of log sigma."""
+    p_std: float = Field(1.2, gt=0)
+    """Std of log sigma."""
+    near: float = Field(0.3, ge=0, le=1)
+    """Share of the levels drawn just above sigma_n, as antithetic pairs."""
+    near_ratio: float = Field(1.5, gt=1)
+    """Upper end of that range, in units of sigma_n."""
+    cap: float = Field(25.0, ge=1)
+    """Bound of the factor 1/a^2."""
+
+    def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
+        """One term, `tweedie`, with a value for every row of the batch. Raises InputError for rows as noisy as sigma_max."""
+        sigma_max = tools.levels.sigma_max
+        n = len(batch.x_n)
+        here = torch.arange(n, device=batch.x_n.device)
+        couple = here - here % 2  # the rows are taken two by two; a couple is either two rows, or one row as a pair
+        draws = uniform(torch.empty(n, 2, device=here.device), tools.generator)
+        paired = draws[couple, 0] < self.near
+
+        batch = take(batch, torch.where(paired, couple, here))
+        floor = tools.corruption.floor(batch)
+        if (floor >= sigma_max).any():
+            row = int(batch.row[int((floor >= sigma_max).nonzero()[0])])
+            raise InputError(f"row {row} of the data is as noisy as sigma_max = {sigma_max:g} or noisier: raise levels.sigma_max or leave it out")
+        u = torch.where(paired, draws[couple, 1], draws[:, 1])
+        sigma = truncated_lognormal(u, floor.clamp(min=tools.levels.sigma_min), sigma_max, self.p_mean, self.p_std).to(floor.dtype)
+        if self.near > 0:
+            low = floor.clamp(min=torch.finfo(floor.dtype).tiny)
+            close = log_uniform(u.to(floor.dtype), low, (low * self.near_ratio).clamp(max=sigma_max))
+            sigma = torch.where(paired & (floor > 0), torch.maximum(close, floor), sigma)
+
+        view = tools.corruption.degrade(batch, sigma, tools.generator)
+        if "symmetric-degrade" in tools.corruption.claims:
+            mirrored = per_row((paired & (here % 2 == 1)).to(batch.x_n.dtype), batch.x_n) > 0
+            view = view._replace(x=torch.where(mirrored, 2 * batch.x_n - view.x[couple], view.x))
+        x_0_hat = denoiser(view.x, view.sigma, **view.cond).to(batch.x_n.dtype)
+        residual = tools.corruption.expect(x_0_hat, view, batch) - batch.x_n
+        factor = inverse_square_of_a(per_row(sigma, batch.x_n), per_row(batch.sigma_n, batch.x_n), self.cap)
+        value = edm_weight(sigma, tools.signal.sigma_data) * _row_mean(factor * residual**2)
+        return {"tweedie": Term(value, sigma)}
+
+
+def _row_mean(x: Tensor) -> Tensor:
+    return x.flatten(1).mean(1)

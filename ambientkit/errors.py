@@ -1,0 +1,55 @@
+"""The errors a user meets. Each says what happened, where, what was read and what to do; the command line prints it without a traceback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+
+class AmbientError(Exception):
+    """Base of every error that is printed as one short message instead of a traceback; `exit_status` is what the process returns."""
+
+    exit_status: int = 1
+
+
+class InputError(AmbientError):
+    """Something the user gave cannot be used: a flag, a config key, a file, a row of data. Exit status 2."""
+
+    exit_status = 2
+
+
+class PluginError(InputError):
+    """A plug-in is broken, or two of them claim one name. Exit status 2."""
+
+
+class RunError(AmbientError):
+    """A run cannot go on (non-finite loss, a damaged checkpoint, a full disk). Exit status 1."""
+
+
+class CheckFailed(AmbientError):
+    """A statistical check rejected a part. Exit status 1."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A hint "; did you mean 'x'?" for a misspelt word, or nothing where no known word is close."""
+    close = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def explain(error: ValidationError, prefix: Sequence[str | int], fields: Iterable[str]) -> list[tuple[tuple[str | int, ...], str]]:
+    """Each problem of a pydantic error as (path, sentence). prefix: the path of the validated object; fields: its known fields."""
+    problems = []
+    for item in error.errors(include_url=False, include_context=False):
+        path = (*prefix, *item["loc"])
+        if item["type"] == "extra_forbidden":
+            sentence = f"unknown key {item['loc'][-1]!r}" + nearest(str(item["loc"][-1]), fields)
+        else:
+            sentence = item["msg"].removeprefix("Value error, ").replace("Input should", "should", 1)
+            if not isinstance(item["input"], dict | list | tuple):
+                sentence += f", but is {item['input']!r}"
+        problems.append((path, sentence))
+    return problems

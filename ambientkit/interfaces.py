@@ -1,0 +1,196 @@
+"""The contracts: what a part of each kind takes, returns and promises.
+
+Third parties subclass the abstract classes here and register them through the hooks in `ambientkit.hookspecs`. A class is
+abstract or final, and a concrete method is never overridden. A part's fields are its whole configuration.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Generator, Tensor, nn
+from torch.utils.data import Dataset
+
+from ambientkit.batch import Batch, Clean, Term, View
+from ambientkit.maths.noise import RandomSource
+
+
+class Levels(NamedTuple):
+    """The range of noise levels a run's denoiser is made for, data units: 0 < sigma_min < sigma_max."""
+
+    sigma_min: float = 0.002
+    sigma_max: float = 80.0
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """What a network must know of the data before the first batch."""
+
+    shape: tuple[int, ...]
+    """(C, H, W), or any (*S)."""
+    sigma_data: float
+    """Std of the *clean* data, data units; estimated as sqrt(var(x_n) - sigma_n^2) where it is not given."""
+    conds: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Shape of each condition, without the batch axis."""
+
+
+class Denoiser(Protocol):
+    """D(x, sigma) = E[x_0 | x_0 + sigma z = x]. x (B, *S); sigma (B,), > 0; returns (B, *S) in the dtype of x."""
+
+    def __call__(self, x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor: ...
+
+
+class Part(BaseModel, abc.ABC):
+    """Anything that can be named in a run's configuration. Frozen; an unknown field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: ClassVar[str]
+    """Lower case, unique within its kind: what the command line calls it."""
+    source: ClassVar[str] = ""
+    """Paper and equation."""
+    claims: ClassVar[frozenset[str]] = frozenset()
+    """Properties that `ambientkit verify` tests; empty means that nothing is claimed, and nothing is checked."""
+
+
+class Corruption(Part):
+    """How observations arise from clean data, and how they are made noisier still."""
+
+    @abc.abstractmethod
+    def observe(self, x_0: Tensor, row: Tensor, generator: RandomSource) -> Batch:
+        """Clean rows (B, *S) to observations, once. The same generator state gives the same result."""
+
+    @abc.abstractmethod
+    def degrade(self, batch: Batch, sigma: Tensor, generator: RandomSource) -> View:
+        """x_n to x_t at levels sigma (B,). Raises ValueError naming the row where sigma < floor(batch)."""
+
+    @abc.abstractmethod
+    def expect(self, x_0_hat: Tensor, view: View, batch: Batch) -> Tensor:
+        """E[x_n | view] from E[x_0 | view]; (B, *S)."""
+
+    @abc.abstractmethod
+    def floor(self, batch: Batch) -> Tensor:
+        """(B,), the lowest level at which `degrade` can place each row. Noise by pixel reduces to its maximum."""
+
+
+class Sampler(Part):
+    """Carries points from one noise level to lower ones.
+
+    A sampler that draws from the reverse kernel p(x_s | x_t), so that E[h(x_s) | x_t] = h(x_t) up to its step error,
+    claims "reverse-kernel"; a deterministic one must not. Draw with `maths.noise.standard_normal`, so that every row keeps
+    its own stream where the caller gives one generator a row.
+    """
+
+    @abc.abstractmethod
+    def sample(self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]) -> Tensor:
+        """Carry x (B, *S) from sigmas[0] to sigmas[-1]. sigmas: (T, B), T >= 2, decreasing; only the last may be 0. Never sets grad mode."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What the trainer lends an objective for one call. Nothing of it is kept."""
+
+    corruption: Corruption
+    sampler: Sampler
+    teacher: Denoiser
+    """The EMA denoiser, always present."""
+    signal: Signal
+    generator: Generator
+    """A fresh generator on the batch's device, keyed by (seed, objective, rank, step)."""
+    levels: Levels = Levels()
+    """The range of levels at which this run's denoiser will be asked."""
+
+
+class Objective(Part):
+    """A loss whose minimum is E[x_0 | x_t]. Stateless; it owns the calls of the model."""
+
+    @abc.abstractmethod
+    def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
+        """Named terms, each with one value per row used. Raises InputError where the batch does not suit the objective."""
+
+
+class WeightedObjective(BaseModel):
+    """One entry of a recipe: an objective by name (with its fields), its weight, and when it comes in.
+
+    The weight is 0 before `start` and rises linearly to `weight` within `ramp`. An integer counts steps, a number with a
+    decimal point is a fraction of the run (1 is one step, 1.0 the whole run).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    objective: str | dict[str, Any]
+    weight: float = Field(1.0, ge=0)
+    start: int | float = Field(0, ge=0)
+    ramp: int | float = Field(0, ge=0)
+
+
+class Recipe(Part):
+    """A list of weighted objectives that `--objective` may name. A concrete recipe gives `terms` a default."""
+
+    terms: tuple[WeightedObjective, ...]
+
+
+class Model(Part):
+    """A network, and how its output becomes an estimate of x_0."""
+
+    @abc.abstractmethod
+    def network(self, signal: Signal) -> nn.Module:
+        """A fresh network: what accelerate prepares and EMA copies. Raises InputError where the shape does not fit."""
+
+    @abc.abstractmethod
+    def denoiser(self, network: nn.Module, signal: Signal) -> Denoiser:
+        """Wrap a (possibly prepared) network. The only home of preconditioning and of VP, eps, v and flow forms."""
+
+
+class Data(Part):
+    """A data set."""
+
+    @abc.abstractmethod
+    def rows(self) -> Dataset[Clean] | Dataset[Batch]:
+        """A map-style data set whose item i is a `Clean` row, or an observation: a `Batch` without its batch axis, with row = i.
+
+        Clean rows get simulated noise from the run's corruption; observations carry their own known noise level.
+        Raises InputError where files are missing or unusable.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A problem whose answer is known in closed form, for a check to measure a part on."""
+
+    oracle: Denoiser
+    """The exact denoiser."""
+    observe: Callable[[int, Generator], Batch]
+    """Draws n fresh observations."""
+    tools: Tools
+    """With the exact posterior sampler and the oracle as teacher; its generator is replaced for every call."""
+    seed: int
+
+
+class Measured(NamedTuple):
+    """The outcome of one measurement: a statistic, its p-value under the null law, and the number of independent samples."""
+
+    statistic: float
+    p_value: float
+    n: int
+
+
+class Check(Part):
+    """One property, measured by a statistic with a known null law, and a control that it must reject."""
+
+    kind: ClassVar[str]
+    """The kind of part it applies to: "objective", "sampler", ..."""
+    claim: ClassVar[str]
+    """The claim it tests: a part is measured if its `claims` name this."""
+
+    @abc.abstractmethod
+    def measure(self, part: Part, case: Case) -> Measured:
+        """Measure the part on a case. Deterministic in `case.seed`."""
+
+    @abc.abstractmethod
+    def control(self, part: Part) -> Part:
+        """A part that is known to be wrong in this property, made from `part`."""

@@ -1,0 +1,119 @@
+"""The oracle: a Gaussian mixture seen through Gaussian noise, in closed form.
+
+If x_0 has density sum_k w_k N(m_k, C_k), then x = x_0 + sigma z has density sum_k w_k N(m_k, C_k + sigma^2 I), and
+everything a diffusion model estimates is known. Source: standard normal theory, e.g. Bishop, "Pattern Recognition and
+Machine Learning" (2006), eq. 2.113-2.117.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+
+from ambientkit.maths.noise import RandomSource, as_row_levels, standard_normal, uniform
+
+
+class GaussianMixture:
+    """A Gaussian mixture with full covariances, in float64.
+
+    weights: (K,), positive, taken relative to their sum. means: (K, d). covariances: (K, d, d), symmetric, positive semi-definite.
+    Points are (B, d), or any (B, *S) with d elements a row; sigma is a number or (B,), in the same units, >= 0.
+    Raises ValueError for parameters of other shapes or kinds, and for sigma = 0 under a singular covariance.
+    """
+
+    def __init__(self, weights, means, covariances) -> None:
+        self.weights, self.means, self.covariances = (torch.as_tensor(v, dtype=torch.float64) for v in (weights, means, covariances))
+        if self.weights.ndim != 1 or self.means.ndim != 2 or len(self.means) != len(self.weights):
+            raise ValueError(f"weights {tuple(self.weights.shape)} and means {tuple(self.means.shape)} must be (K,) and (K, d)")
+        components, self.dimension = self.means.shape
+        if self.covariances.shape != (components, self.dimension, self.dimension):
+            raise ValueError(f"covariances must be {(components, self.dimension, self.dimension)}, not {tuple(self.covariances.shape)}")
+        if not (self.weights > 0).all():
+            raise ValueError("every weight must be positive")
+        if not torch.allclose(self.covariances, self.covariances.mT, rtol=1e-10, atol=1e-12):
+            raise ValueError("every covariance must be symmetric")
+        self.weights = self.weights / self.weights.sum()
+        eigenvalues, self._basis = torch.linalg.eigh(self.covariances)  # C_k = U_k diag(L_k) U_k^T
+        if eigenvalues.min() < -1e-10 * eigenvalues.max():
+            raise ValueError("every covariance must be positive semi-definite")
+        self._variances = eigenvalues.clamp(min=0)  # rounding of eigh only, checked above
+
+    def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+        """log p_sigma(x), the density of x_0 + sigma z. Returns (B,), float64."""
+        return torch.logsumexp(self._log_joint(*self._project(x, sigma)), dim=1)
+
+    def score(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+        """grad log p_sigma(x) = (E[x_0 | x] - x) / sigma^2, computed without that division. Returns the shape of x, float64."""
+        y, total = self._project(x, sigma)
+        pulls = -self._rotate(y / total)
+        return self._average(self._responsibilities(y, total), pulls).reshape(x.shape)
+
+    def posterior_mean(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+        """E[x_0 | x_0 + sigma z = x] (Tweedie: x + sigma^2 score). Returns the shape of x, float64."""
+        y, total = self._project(x, sigma)
+        return self._average(self._responsibilities(y, total), self._component_means(y, total)).reshape(x.shape)
+
+    def posterior_covariance(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+        """Cov[x_0 | x_0 + sigma z = x]: within plus between components. Returns (B, d, d), float64."""
+        y, total = self._project(x, sigma)
+        r = self._responsibilities(y, total)
+        means = self._component_means(y, total)
+        noise = as_row_levels(sigma, y).square()[:, None, None]
+        scaled = self._basis * (self._variances * noise / total).unsqueeze(2)
+        within = scaled @ self._basis.mT
+        spread = means - self._average(r, means).unsqueeze(1)
+        return torch.einsum("bk,bkij->bij", r, within + spread.unsqueeze(3) * spread.unsqueeze(2))
+
+    def sample(self, n: int, generator: Generator) -> Tensor:
+        """n independent draws of x_0. Returns (n, d), float64."""
+        component = torch.multinomial(self.weights, n, replacement=True, generator=generator)
+        z = torch.randn(n, self.dimension, generator=generator, dtype=torch.float64)
+        return self.means[component] + torch.einsum("nij,nj->ni", self._basis[component], self._variances[component].sqrt() * z)
+
+    def sample_posterior(self, x: Tensor, sigma: Tensor | float, generator: RandomSource) -> Tensor:
+        """One independent draw of x_0 given x_0 + sigma z = x, for each row. Returns the shape of x, float64."""
+        y, total = self._project(x, sigma)
+        r = self._responsibilities(y, total)
+        u = uniform(r[:, :1], generator)
+        component = (r.cumsum(1) < u).sum(1).clamp(max=len(self.weights) - 1)  # the last sum may round to just below 1
+        rows = torch.arange(len(y))
+        noise = as_row_levels(sigma, y).square().unsqueeze(1)
+        spread = (self._variances[component] * noise / total[rows, component]).sqrt()
+        z = standard_normal(spread, generator)
+        drawn = torch.einsum("bij,bj->bi", self._basis[component], spread * z)
+        return (self._component_means(y, total)[rows, component] + drawn).reshape(x.shape)
+
+    def denoiser(self):
+        """The exact `Denoiser` D(x, sigma) = E[x_0 | x]; conditions are ignored. Returns the shape and dtype of x."""
+
+        def exact(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
+            return self.posterior_mean(x, sigma).to(x.dtype)
+
+        return exact
+
+    def _project(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Tensor]:
+        """Points in each component's eigenbasis, U_k^T (x - m_k), and the variances L_k + sigma^2 there; both (B, K, d)."""
+        flat = x.reshape(len(x), -1).double()
+        if flat.shape[1] != self.dimension:
+            raise ValueError(f"points of shape {tuple(x.shape)} do not have the {self.dimension} elements a row of this mixture")
+        levels = as_row_levels(sigma, flat)
+        total = self._variances + levels.square()[:, None, None]
+        if not (levels >= 0).all() or not (total > 0).all():
+            raise ValueError("sigma must be >= 0, and > 0 where a covariance is singular")
+        return torch.einsum("kij,bki->bkj", self._basis, flat.unsqueeze(1) - self.means), total
+
+    def _log_joint(self, y: Tensor, total: Tensor) -> Tensor:
+        return self.weights.log() - 0.5 * (y.square() / total + torch.log(2 * torch.pi * total)).sum(2)
+
+    def _responsibilities(self, y: Tensor, total: Tensor) -> Tensor:
+        return torch.softmax(self._log_joint(y, total), dim=1)
+
+    def _component_means(self, y: Tensor, total: Tensor) -> Tensor:
+        return self.means + self._rotate(self._variances / total * y)
+
+    def _rotate(self, y: Tensor) -> Tensor:
+        return torch.einsum("kij,bkj->bki", self._basis, y)
+
+    @staticmethod
+    def _average(r: Tensor, vectors: Tensor) -> Tensor:
+        return torch.einsum("bk,bkd->bd", r, vectors)

@@ -1,0 +1,68 @@
+"""Broadcasting of noise levels and draws of noise, in one place.
+
+A random source is one `torch.Generator` for the whole batch, or a sequence of them, one per row. With one per row, what
+is drawn for a row does not depend on which rows it is batched with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Generator, Tensor
+
+RandomSource = Generator | Sequence[Generator]
+
+
+def per_row(level: Tensor | float, like: Tensor) -> Tensor:
+    """View a noise level so that it multiplies a batch `like` of shape (B, *S) row by row.
+
+    level: a number, a tensor of shape () or (B,), or a tensor with as many axes as `like` (per pixel, or (B, 1, 1, 1)).
+    Returns a tensor that broadcasts against `like`, on its device; floating tensors keep their own dtype.
+    Raises ValueError for any other shape: a (B,) level must never be spread along the width by accident.
+    """
+    level = torch.as_tensor(level, device=like.device)
+    if not level.is_floating_point():
+        level = level.to(like.dtype)
+    if level.ndim == 0:
+        return level
+    if level.ndim == 1 and level.shape[0] == like.shape[0]:
+        return level.reshape(-1, *[1] * (like.ndim - 1))
+    if level.ndim == like.ndim:
+        try:
+            if torch.broadcast_shapes(level.shape, like.shape) == like.shape:
+                return level
+        except RuntimeError:
+            pass  # falls through to the message below, which names both shapes
+    raise ValueError(
+        f"a noise level of shape {tuple(level.shape)} does not fit a batch of shape {tuple(like.shape)}: "
+        f"give a number, one level per row ({like.shape[0]},), or one per pixel"
+    )
+
+
+def as_row_levels(sigma: Tensor | float, like: Tensor) -> Tensor:
+    """A noise level as shape (B,) in the dtype and on the device of `like`. sigma: a number, () or (B,). Raises ValueError otherwise."""
+    sigma = torch.as_tensor(sigma, dtype=like.dtype, device=like.device)
+    if sigma.ndim > 1 or (sigma.ndim == 1 and sigma.shape[0] != like.shape[0]):
+        raise ValueError(f"sigma must be a number or of shape ({like.shape[0]},), not {tuple(sigma.shape)}")
+    return sigma.expand(like.shape[0])
+
+
+def standard_normal(like: Tensor, source: RandomSource) -> Tensor:
+    """z ~ N(0, I), with the shape, dtype and device of `like` (B, *S). source: one generator, or one per row."""
+    return _draw(torch.randn, tuple(like.shape), like, source)
+
+
+def uniform(like: Tensor, source: RandomSource) -> Tensor:
+    """u ~ U[0, 1), independent, with the shape, dtype and device of `like` (B, ...). source: one generator, or one per row."""
+    return _draw(torch.rand, tuple(like.shape), like, source)
+
+
+def _draw(function, shape: tuple[int, ...], like: Tensor, source: RandomSource) -> Tensor:
+    # Half precision is drawn in float32 and rounded: its own generators have too few distinct values in the tails.
+    dtype = torch.float32 if like.dtype in (torch.float16, torch.bfloat16) else like.dtype
+    if isinstance(source, Generator):
+        return function(shape, generator=source, dtype=dtype, device=source.device).to(like)
+    if len(source) != shape[0]:
+        raise ValueError(f"{len(source)} generators for {shape[0]} rows")
+    return torch.stack([function(shape[1:], generator=g, dtype=dtype, device=g.device) for g in source]).to(like)

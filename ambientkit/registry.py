@@ -1,0 +1,210 @@
+"""Finds every part there is: built in, or from installed packages that name a module in the entry-point group `ambientkit`.
+
+Each plug-in is loaded and asked alone, so that a broken one is set aside with its reason and the others go on. Two parts of
+one name are an error whatever the order of installation.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from typing import Any, TypeVar, cast
+
+import pluggy
+from packaging.requirements import InvalidRequirement, Requirement
+from pydantic import ValidationError
+
+from ambientkit import hookspecs
+from ambientkit.builtin import plugin as builtin_plugin
+from ambientkit.errors import InputError, PluginError, explain, nearest
+from ambientkit.interfaces import Check, Corruption, Data, Model, Objective, Part, Recipe, Sampler
+
+GROUP = "ambientkit"
+KINDS: dict[str, tuple[type[Part], str]] = {
+    "corruption": (Corruption, "register_corruptions"),
+    "objective": (Objective, "register_objectives"),
+    "recipe": (Recipe, "register_recipes"),
+    "sampler": (Sampler, "register_samplers"),
+    "model": (Model, "register_models"),
+    "data": (Data, "register_datasets"),
+    "check": (Check, "register_checks"),
+}
+"""kind -> (contract, hook)."""
+
+P = TypeVar("P", bound=Part)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A registered part and where it comes from."""
+
+    kind: str
+    part: type[Part]
+    package: str
+    version: str
+
+    @property
+    def line(self) -> str:
+        """The first line of the part's docstring."""
+        return (inspect.getdoc(self.part) or "").partition("\n")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A plug-in that failed to load (its parts are missing), or that loaded with a doubt."""
+
+    plugin: str
+    package: str
+    version: str
+    cause: str
+    fatal: bool
+
+    def __str__(self) -> str:
+        state = "was not loaded" if self.fatal else "was loaded, but"
+        return f"plug-in {self.plugin!r} of {self.package} {self.version} {state}: {self.cause}"
+
+
+class Registry:
+    """All parts by kind and name. Build one with `load`; `problems` says what is broken and why."""
+
+    def __init__(self, entries: Sequence[Entry], problems: Sequence[Problem] = ()) -> None:
+        self.problems = tuple(problems)
+        self._entries: dict[tuple[str, str], Entry] = {}
+        for entry in entries:
+            key = ("objective" if entry.kind == "recipe" else entry.kind, entry.part.name)  # --objective names either
+            other = self._entries.get(key)
+            if other is not None:
+                raise PluginError(
+                    f"the {entry.kind} name {entry.part.name!r} is registered twice: by {other.package} {other.version} and by "
+                    f"{entry.package} {entry.version}. Names are never replaced in silence: uninstall one of the two, or ask its author to rename it"
+                )
+            self._entries[key] = entry
+
+    def entries(self) -> list[Entry]:
+        """Every part, by kind and then by name."""
+        kinds = list(KINDS)
+        return sorted(self._entries.values(), key=lambda entry: (kinds.index(entry.kind), entry.part.name))
+
+    def names(self, kind: str) -> list[str]:
+        """The names of one kind; for "objective" recipes too."""
+        return sorted(name for slot, name in self._entries if slot == kind)
+
+    def find(self, kind: str, name: str) -> Entry:
+        """The entry of a name. Raises InputError listing what exists, and which plug-ins failed to load."""
+        entry = self._entries.get((kind, name))
+        if entry is None:
+            known = self.names(kind)
+            lines = [f"there is no {kind} {name!r}{nearest(name, known)} Known: {', '.join(known) or 'none'}"]
+            lines += [str(problem) for problem in self.problems if problem.fatal]
+            raise InputError("\n".join(lines))
+        return entry
+
+    def build(self, kind: str, spec: str | Mapping[str, Any], report: Callable[[tuple[str | int, ...], str], InputError] | None = None) -> Part:
+        """A part from its name, or from {"name": ..., **fields}.
+
+        report: makes the error for a path below the part's own place and a sentence; the default writes "kind.path: sentence".
+        """
+        report = report or (lambda path, text: InputError(f"{'.'.join(map(str, (kind, *path)))}: {text}"))
+        fields = {"name": spec} if isinstance(spec, str) else dict(spec) if isinstance(spec, Mapping) else {}
+        name = fields.pop("name", None)
+        if not isinstance(name, str):
+            raise report((), f"should be the name of a {kind}, or a mapping with a 'name', but is {spec!r}")
+        try:
+            part = self.find(kind, name).part
+        except InputError as error:
+            raise report(("name",) if isinstance(spec, Mapping) else (), str(error)) from None
+        try:
+            return part(**fields)
+        except ValidationError as error:
+            path, sentence = explain(error, (), part.model_fields)[0]
+            raise report(path, f"{sentence} ({kind} {name!r} takes: {', '.join(part.model_fields) or 'no fields'})") from None
+        except TypeError as error:  # a plug-in's class that cannot be instantiated
+            raise report((), f"{kind} {name!r} cannot be made: {error}") from None
+
+
+def spec_of(part: Part) -> dict[str, Any]:
+    """The plain mapping that `Registry.build` turns back into the part."""
+    return {"name": part.name, **part.model_dump(mode="json")}
+
+
+@cache
+def load() -> Registry:
+    """The registry of this environment. Raises PluginError where two packages claim one name."""
+    own = "ambientkit"
+    entries = _ask(builtin_plugin, own, metadata.version(own))
+    problems: list[Problem] = []
+    points = sorted(metadata.entry_points(group=GROUP), key=lambda point: (_package(point), point.name))
+    for point in points:
+        package, version = _package(point), point.dist.version if point.dist else "?"
+
+        def problem(cause: str, fatal: bool, point=point, package=package, version=version) -> None:
+            problems.append(Problem(point.name, package, version, cause, fatal))
+
+        for conflict in _conflicts(point.dist):
+            problem(conflict, fatal=False)
+        try:
+            entries += _ask(point.load(), package, version)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit included: a plug-in must not be able to end the program
+            problem(f"{type(error).__name__}: {' '.join(str(error).split())}", fatal=True)
+    return Registry(entries, problems)
+
+
+def _ask(plugin: object, package: str, version: str) -> list[Entry]:
+    """What one plug-in registers. Raises for a hook that is unknown, takes an argument, or returns anything but classes of its kind."""
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(hookspecs)
+    hooks = ", ".join(hook for _, hook in KINDS.values())
+    try:
+        manager.register(plugin)
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        raise PluginError(f"{error}. The hooks of ambientkit {metadata.version('ambientkit')} are {hooks}; none takes arguments") from None
+    entries = []
+    for kind, (contract, hook) in KINDS.items():
+        for parts in getattr(manager.hook, hook)():
+            if not isinstance(parts, list | tuple):
+                raise PluginError(f"{hook} must return a list of classes, not {type(parts).__name__}")
+            entries += [Entry(kind, _accept(part, contract, hook), package, version) for part in parts]
+    return entries
+
+
+def _accept(part: object, contract: type[P], hook: str) -> type[P]:
+    if not (inspect.isclass(part) and issubclass(part, contract)):
+        raise PluginError(f"{hook} must return subclasses of {contract.__name__}, not {part!r}")
+    if inspect.isabstract(part):
+        raise PluginError(f"{part.__name__} leaves {', '.join(sorted(part.__abstractmethods__))} abstract")
+    name = getattr(part, "name", None)
+    if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9][a-z0-9_.-]*", name):
+        raise PluginError(f"{part.__name__}.name must be a lower-case word such as 'my-part', not {name!r}")
+    return cast(type[P], part)
+
+
+def _package(point: metadata.EntryPoint) -> str:
+    return point.dist.name if point.dist else point.value
+
+
+def _conflicts(dist: metadata.Distribution | None) -> list[str]:
+    """Requirements of a plug-in's package that this environment does not meet."""
+    found = []
+    for line in (dist.requires if dist else None) or []:
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement:
+            found.append(f"its requirement {line!r} cannot be read")
+            continue
+        if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            installed = metadata.version(requirement.name)
+        except metadata.PackageNotFoundError:
+            found.append(f"it requires {requirement}, which is not installed")
+            continue
+        if not requirement.specifier.contains(installed, prereleases=True):
+            found.append(f"it requires {requirement}, and {requirement.name} {installed} is installed")
+    return found
