@@ -58,7 +58,11 @@ class Part(BaseModel, abc.ABC):
 
 
 class Corruption(Part):
-    """How observations arise from clean data, and how they are made noisier still."""
+    """How observations arise from clean data, and how they are made noisier still.
+
+    Two claims matter beyond `verify`: "symmetric-degrade", that x_t is symmetric about x_n, so that 2 x_n - x_t is as good a
+    draw; and "row-generators", that `observe` takes a list of generators, one per row. Without the second it is called row by row.
+    """
 
     @abc.abstractmethod
     def observe(self, x_0: Tensor, row: Tensor, generator: RandomSource) -> Batch:
@@ -81,13 +85,13 @@ class Sampler(Part):
     """Carries points from one noise level to lower ones.
 
     A sampler that draws from the reverse kernel p(x_s | x_t), so that E[h(x_s) | x_t] = h(x_t) up to its step error,
-    claims "reverse-kernel"; a deterministic one must not. Draw with `maths.noise.standard_normal`, so that every row keeps
-    its own stream where the caller gives one generator a row.
+    claims "reverse-kernel"; a deterministic one must not. One that draws with `maths.noise.standard_normal`, and so takes a
+    list of generators, one per row, claims "row-generators"; for others samples are drawn one at a time.
     """
 
     @abc.abstractmethod
     def sample(self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]) -> Tensor:
-        """Carry x (B, *S) from sigmas[0] to sigmas[-1]. sigmas: (T, B), T >= 2, decreasing; only the last may be 0. Never sets grad mode."""
+        """Carry x (B, *S) from sigmas[0] to sigmas[-1]; sigmas (T, B), T >= 2, decreasing, only the last may be 0. Never sets grad mode."""
 
 
 @dataclass(frozen=True, slots=True)

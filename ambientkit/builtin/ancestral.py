@@ -19,7 +19,7 @@ class Ancestral(Sampler):
 
     name = "ancestral"
     source = "arXiv 2006.11239, eq. 6-7, in variance-exploding form"
-    claims = frozenset({"reverse-kernel"})
+    claims = frozenset({"reverse-kernel", "row-generators"})
 
     def sample(self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]) -> Tensor:
         """Carry x (B, *S) from sigmas[0] to sigmas[-1]; sigmas (T, B), decreasing, the last may be 0."""

@@ -19,6 +19,7 @@ class Heun(Sampler):
 
     name = "heun"
     source = "arXiv 2206.00364, algorithm 1"
+    claims = frozenset({"row-generators"})
 
     def sample(self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]) -> Tensor:
         """Carry x (B, *S) from sigmas[0] to sigmas[-1]; sigmas (T, B), decreasing, the last may be 0. The generator is not used."""

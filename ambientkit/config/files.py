@@ -1,0 +1,132 @@
+"""Reading configuration files, and remembering where each value was written.
+
+YAML 1.2 (so that 1e-3 is a number and a key may stand only once), which JSON is a part of. Nothing is executed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import YAMLError
+
+from ambientkit.errors import InputError
+
+KeyPath = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A tree of plain values, and the place where each was written ("run.yaml:3", "--lr")."""
+
+    tree: dict[str, Any]
+    places: dict[KeyPath, str] = field(default_factory=dict)
+
+    def place(self, path: KeyPath) -> str:
+        """Where the value at `path`, or the nearest value above it, was written; empty if it is a default."""
+        for end in range(len(path), 0, -1):
+            if path[:end] in self.places:
+                return self.places[path[:end]]
+        return ""
+
+
+def load_file(path: Path) -> Source:
+    """Read one YAML or JSON file that holds a mapping. Raises InputError naming file and line for anything else."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such configuration file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as UTF-8 text ({error})") from None
+    try:
+        tree = YAML(typ="rt", pure=True).load(text)
+    except DuplicateKeyError as error:
+        first, second = error.context_mark, error.problem_mark
+        raise InputError(f"{path}:{second.line + 1}: {_duplicate(error)} twice (in the mapping at line {first.line + 1}); keep one") from None
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise InputError(f"{path}{line}: not valid YAML ({getattr(error, 'problem', None) or error})") from None
+    if not isinstance(tree, CommentedMap):
+        raise InputError(f"{path}: should hold a mapping such as 'end_step: 1000', but holds {'nothing' if tree is None else type(tree).__name__}")
+    places: dict[KeyPath, str] = {}
+    return Source(_plain(tree, path, (), places), places)
+
+
+def from_settings(settings: Iterable[str]) -> list[Source]:
+    """`--set a.b=value` strings, in order; the value is read as YAML. Raises InputError for one without '='."""
+    sources = []
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not all(key.split(".")):
+            raise InputError(f"--set {setting}: should be KEY=VALUE with a dotted key, such as optimizer.lr=1e-3")
+        try:
+            value = YAML(typ="safe", pure=True).load(text)
+        except YAMLError:
+            raise InputError(f"--set {setting}: the value {text!r} cannot be read as YAML; quote it if it is a text") from None
+        path = tuple(int(word) if word.isdigit() else word for word in key.split("."))
+        sources.append(at(path, value, f"--set {key}"))
+    return sources
+
+
+def at(path: KeyPath, value: Any, place: str) -> Source:
+    """A source that holds one value."""
+    tree: Any = value
+    for word in reversed(path):
+        tree = {word: tree}
+    return Source(tree, {path: place})
+
+
+def merge(sources: Iterable[Source]) -> Source:
+    """Deep merge, later sources winning; a mapping under a number-keyed path ("terms.1.weight") changes one item of a list.
+
+    A mapping given for a part of another name replaces it: its fields belong to the other part.
+    """
+    result = Source({}, {})
+    for source in sources:
+        result = Source(_merge(result.tree, source.tree), {**result.places, **source.places})
+    return result
+
+
+def _merge(old: Any, new: Any) -> Any:
+    if isinstance(old, list | tuple) and isinstance(new, Mapping) and new and all(isinstance(key, int) for key in new):
+        if beyond := [key for key in new if key >= len(old)]:
+            raise InputError(f"item {beyond[0]} is set in a list of {len(old)} (the first is 0)")
+        return [_merge(item, new[index]) if index in new else item for index, item in enumerate(old)]
+    if isinstance(old, str) and isinstance(new, Mapping) and "name" not in new:
+        old = {"name": old}  # a part given by name, then fields for it
+    if isinstance(old, Mapping) and isinstance(new, str) and "name" in old:
+        return dict(old) if old["name"] == new else new
+    if not (isinstance(old, Mapping) and isinstance(new, Mapping)):
+        return new
+    if "name" in new and "name" in old and new["name"] != old["name"]:
+        return dict(new)
+    return {**old, **{key: _merge(old[key], value) if key in old else value for key, value in new.items()}}
+
+
+def _plain(node: Any, path: Path, at: KeyPath, places: dict[KeyPath, str]) -> Any:
+    if isinstance(node, CommentedMap):
+        plain = {}
+        for key, value in node.items():
+            places[(*at, key)] = f"{path}:{node.lc.key(key)[0] + 1}"
+            plain[key] = _plain(value, path, (*at, key), places)
+        return plain
+    if isinstance(node, CommentedSeq):
+        for index in range(len(node)):
+            places[(*at, index)] = f"{path}:{node.lc.item(index)[0] + 1}"
+        return [_plain(value, path, (*at, index), places) for index, value in enumerate(node)]
+    if isinstance(node, bool) or node is None:
+        return node
+    for kind in (int, float, str):  # ruamel's round-trip scalars are subclasses of these
+        if isinstance(node, kind):
+            return kind(node)
+    raise InputError(f"{places.get(at, path)}: {'.'.join(map(str, at))} should be a number, a text, a list or a mapping, not {type(node).__name__}")
+
+
+def _duplicate(error: DuplicateKeyError) -> str:
+    return str(error.problem).partition(" with value")[0].replace("found duplicate key", "has the key")

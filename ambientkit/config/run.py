@@ -1,0 +1,217 @@
+"""What a training run is made of, and how the written configuration becomes it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError, model_validator
+from ruamel.yaml import YAML
+
+from ambientkit.config.files import KeyPath, Source, merge
+from ambientkit.errors import InputError, explain
+from ambientkit.interfaces import Corruption, Data, Levels, Model, Objective, Recipe, Sampler, WeightedObjective
+from ambientkit.registry import Registry, spec_of
+
+Steps = Annotated[int, Field(ge=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class LevelsConfig(_Section):
+    """The range of noise levels trained and sampled, data units."""
+
+    sigma_min: float = Field(0.002, gt=0)
+    sigma_max: float = Field(80.0, gt=0)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> LevelsConfig:
+        if self.sigma_min >= self.sigma_max:
+            raise ValueError(f"sigma_min {self.sigma_min:g} must be below sigma_max {self.sigma_max:g}")
+        return self
+
+    def as_levels(self) -> Levels:
+        """The same, as the tuple that objectives see."""
+        return Levels(self.sigma_min, self.sigma_max)
+
+
+class OptimizerConfig(_Section):
+    """AdamW, with a linear warm-up of the learning rate."""
+
+    lr: float = Field(5e-4, gt=0)
+    betas: tuple[float, float] = (0.9, 0.99)
+    eps: float = Field(1e-8, gt=0)
+    weight_decay: float = Field(1e-3, ge=0)
+    warmup_steps: int = Field(100, ge=0)
+    max_grad_norm: float = Field(1.0, gt=0)
+
+
+class EMAConfig(_Section):
+    """Average of the weights with k-diffusion's warm-up: decay = min(max_decay, 1 - (1 + updates / inv_gamma)^-power)."""
+
+    power: float = Field(2 / 3, gt=0)
+    inv_gamma: float = Field(1.0, gt=0)
+    max_decay: float = Field(0.9999, ge=0, lt=1)
+
+
+class ScheduledObjective(_Section):
+    """An objective of a run with its weight over time; see `interfaces.WeightedObjective`."""
+
+    objective: InstanceOf[Objective]
+    weight: float = Field(1.0, ge=0)
+    start: int | float = Field(0, ge=0)
+    ramp: int | float = Field(0, ge=0)
+
+    def weight_at(self, step: int, end_step: int) -> float:
+        """The weight in optimiser step `step` (from 0) of `end_step`: 0 before `start`, then a linear rise within `ramp`."""
+        start, ramp = (value if isinstance(value, int) else round(value * end_step) for value in (self.start, self.ramp))
+        if step < start:
+            return 0.0
+        return self.weight * min(1.0, (step - start + 1) / (ramp + 1))
+
+
+class RunConfig(_Section):
+    """Everything that fixes a run. Units of the data are [-1, 1]."""
+
+    data: InstanceOf[Data]
+    corruption: InstanceOf[Corruption]
+    model: InstanceOf[Model]
+    objective: tuple[ScheduledObjective, ...]
+    sampler: InstanceOf[Sampler]
+    """Lent to the objectives; `ambientkit sample` has its own."""
+    levels: LevelsConfig = LevelsConfig()
+    sigma_data: float | None = Field(None, gt=0)
+    """Std of the clean data; estimated from the observations where it is not given."""
+    end_step: Steps = 10_000
+    batch_size: Steps = 64
+    """Rows in each process and micro-step."""
+    grad_accum_steps: Steps = 1
+    optimizer: OptimizerConfig = OptimizerConfig()
+    ema: EMAConfig = EMAConfig()
+    seed: int = 0
+    device: str = "auto"
+    mixed_precision: Literal["no", "bf16", "fp16"] = "no"
+    num_workers: int = Field(0, ge=0)
+    save_every: Steps = 1000
+    keep_last: Steps = 3
+    log_every: Steps = 50
+    demo_every: int = Field(0, ge=0)
+    """Steps between sample grids; 0 for none."""
+    sample_n: Steps = 64
+    """Samples in each grid."""
+
+
+DEFAULTS: dict[str, Any] = {
+    "data": "digits",
+    "corruption": "gaussian",
+    "model": "mlp",
+    "objective": "tweedie-consistency",
+    "sampler": "ancestral",
+}
+
+
+def resolve(source: Source, registry: Registry) -> RunConfig:
+    """A checked `RunConfig` from a merged source. Raises InputError with the place, the key, what was read and what was expected."""
+
+    def complain(path: KeyPath, sentence: str) -> InputError:
+        place = source.place(path)
+        return InputError(f"{place + ': ' if place else ''}{'.'.join(map(str, path))}: {sentence}")
+
+    tree = {**DEFAULTS, **source.tree}
+    parts: dict[str, Any] = {}
+    for kind in ("data", "corruption", "model", "sampler"):
+        parts[kind] = registry.build(kind, tree[kind], lambda path, text, kind=kind: complain((kind, *path), text))
+    parts["objective"] = _objectives(tree["objective"], registry, complain)
+    plain = {key: value for key, value in tree.items() if key not in parts}
+    try:
+        return RunConfig(**parts, **plain)
+    except ValidationError as error:
+        path, sentence = explain(error, (), RunConfig.model_fields)[0]
+        section = RunConfig.model_fields.get(str(path[0]))
+        if "unknown key" in sentence and len(path) > 1 and section is not None:
+            path, sentence = explain(error, (), section.annotation.model_fields)[0]  # type: ignore[union-attr]
+        raise complain(path, sentence) from None
+
+
+def _objectives(spec: Any, registry: Registry, complain) -> tuple[ScheduledObjective, ...]:
+    """The weighted objectives that a name, a mapping or a list of weighted objectives stands for."""
+    if isinstance(spec, list | tuple):
+        items, at = list(spec), ("objective",)
+        if not items:
+            raise complain(at, "should name at least one objective, but is an empty list")
+    else:
+        spec = _with_default_terms(spec, registry)
+        part = registry.build("objective", spec, lambda path, text: complain(("objective", *path), text))
+        if isinstance(part, Objective):
+            return (ScheduledObjective(objective=part),)
+        assert isinstance(part, Recipe)  # the registry keeps nothing else under this kind
+        items, at = [term.model_dump() for term in part.terms], ("objective", "terms")
+    scheduled = []
+    for index, item in enumerate(items):
+        try:
+            entry = WeightedObjective.model_validate(item)
+        except ValidationError as error:
+            path, sentence = explain(error, (*at, index), WeightedObjective.model_fields)[0]
+            raise complain(path, sentence) from None
+        objective = registry.build("objective", entry.objective, lambda path, text, i=index: complain((*at, i, "objective", *path), text))
+        if not isinstance(objective, Objective):
+            raise complain((*at, index, "objective"), f"{objective.name!r} is a recipe; a recipe lists objectives only")
+        scheduled.append(ScheduledObjective(objective=objective, weight=entry.weight, start=entry.start, ramp=entry.ramp))
+    return tuple(scheduled)
+
+
+def _with_default_terms(spec: Any, registry: Registry) -> Any:
+    """Numbered changes to a recipe's terms ({"name": ..., "terms": {1: {"weight": 0.3}}}), applied to its defaults."""
+    if not (isinstance(spec, Mapping) and isinstance(spec.get("terms"), Mapping) and isinstance(spec.get("name"), str)):
+        return spec
+    part = registry.find("objective", spec["name"]).part
+    default = part.model_fields["terms"].default if issubclass(part, Recipe) else None
+    if not default:
+        return spec
+    terms = merge([Source({"terms": [term.model_dump() for term in default]}), Source({"terms": spec["terms"]})]).tree["terms"]
+    return {**spec, "terms": terms}
+
+
+def dump(config: RunConfig) -> dict[str, Any]:
+    """The plain mapping that `resolve` turns back into the same configuration."""
+    plain: dict[str, Any] = {}
+    for name in RunConfig.model_fields:
+        value = getattr(config, name)
+        if name == "objective":
+            plain[name] = [{**term.model_dump(exclude={"objective"}), "objective": spec_of(term.objective)} for term in value]
+        elif name in ("data", "corruption", "model", "sampler"):
+            plain[name] = spec_of(value)
+        else:
+            plain[name] = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+    return plain
+
+
+def to_yaml(plain: Mapping[str, Any]) -> str:
+    """A plain mapping as YAML text."""
+    stream = io.StringIO()
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    yaml.dump(dict(plain), stream)
+    return stream.getvalue()
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A field in which two configurations differ."""
+
+    path: str
+    old: Any
+    new: Any
+
+
+def differences(old: Any, new: Any, at: str = "") -> list[Difference]:
+    """The fields in which two plain configurations differ, by dotted path."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        keys = list(dict.fromkeys([*old, *new]))
+        return [d for key in keys for d in differences(old.get(key), new.get(key), f"{at}.{key}" if at else str(key))]
+    return [] if old == new or (isinstance(old, list | tuple) and isinstance(new, list | tuple) and list(old) == list(new)) else [Difference(at, old, new)]

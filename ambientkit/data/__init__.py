@@ -1,0 +1,7 @@
+"""From rows of data to batches: corrupted once, in an order that is a function of the seed and the step alone."""
+
+from ambientkit.data.observations import Observations
+from ambientkit.data.order import KeyedBatches
+from ambientkit.data.survey import Survey, survey
+
+__all__ = ["KeyedBatches", "Observations", "Survey", "survey"]

@@ -1,0 +1,66 @@
+"""Every row as an observation, corrupted once and for all."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch.utils.data import Dataset, default_collate
+
+from ambientkit.batch import Batch, Clean
+from ambientkit.interfaces import Corruption
+from ambientkit.maths.randomness import keyed_generator
+
+
+class Observations(Dataset[Batch]):
+    """The rows of a data set as observations.
+
+    A row that is already an observation is passed on. A `Clean` row is corrupted by a generator keyed by (seed, row), so it
+    has the same noise in every epoch, worker, process and resumed run: fresh noise each epoch would leak the clean picture
+    through averaging. What training sees is x_n, never x_0. Nothing is stored, so memory does not grow with the data.
+
+    A whole batch of indices is fetched at once and comes back collated: give the loader `collate_fn=whole`.
+    """
+
+    def __init__(self, rows: Dataset[Clean] | Dataset[Batch], corruption: Corruption, seed: int) -> None:
+        self._rows, self._corruption, self._seed = rows, corruption, seed
+
+    def __len__(self) -> int:
+        return len(self._rows)  # type: ignore[arg-type]
+
+    def __getitem__(self, index: int) -> Batch:
+        """Observation `index` without a batch axis."""
+        one = self.__getitems__([index])
+        return Batch(one.x_n[0], one.sigma_n[0], one.row[0], {name: value[0] for name, value in one.cond.items()})
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        """The observations `indices` as one batch, in that order."""
+        items = [self._rows[index] for index in indices]
+        if all(isinstance(item, Clean) for item in items):
+            return self._observe(cast(list[Clean], items), indices)
+        single = [
+            item if isinstance(item, Batch) else _first(self._observe([item], [index])) for item, index in zip(items, indices, strict=True)
+        ]
+        return default_collate(single)
+
+    def _observe(self, items: list[Clean], indices: list[int]) -> Batch:
+        clean = default_collate(items)
+        row = torch.tensor(indices)
+        generators = [keyed_generator(self._seed, "observe", row=index) for index in indices]
+        if "row-generators" in self._corruption.claims:
+            batch = self._corruption.observe(clean.x_0, row, generators)
+        else:  # the same result, one row at a time
+            rows = [
+                self._corruption.observe(clean.x_0[i : i + 1], row[i : i + 1], generator) for i, generator in enumerate(generators)
+            ]
+            batch = default_collate([_first(one) for one in rows])
+        return batch._replace(cond={**clean.cond, **batch.cond})
+
+
+def whole(batch: Batch) -> Batch:
+    """The collate function of a loader over `Observations`, whose batches arrive collated."""
+    return batch
+
+
+def _first(batch: Batch) -> Batch:
+    return Batch(batch.x_n[0], batch.sigma_n[0], batch.row[0], {name: value[0] for name, value in batch.cond.items()})

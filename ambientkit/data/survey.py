@@ -1,0 +1,73 @@
+"""What a run must know of its data before the first step, and the mistakes that can be seen by then."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from ambientkit.batch import Batch
+from ambientkit.data.observations import Observations
+from ambientkit.errors import InputError
+from ambientkit.interfaces import Corruption, Levels, Signal
+from ambientkit.maths.ambient import clean_std
+
+LOOK_AT = 4096
+"""Rows looked at, evenly spaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """Facts about the observations, from up to 4,096 evenly spaced rows."""
+
+    rows: int
+    signal: Signal
+    sigma_n: tuple[float, float]
+    """Lowest and highest noise level seen, data units."""
+
+    def describe_noise(self) -> str:
+        """The noise level in units of [-1, 1] and of 0..255 (half as many units cover the range there: 127.5 sigma)."""
+        low, high = self.sigma_n
+        if high == 0:
+            return "no noise (sigma_n 0)"
+        if low == high:
+            return f"sigma_n {low:.4g} in [-1, 1] ({low * 127.5:.4g} in 0..255)"
+        return f"sigma_n {low:.4g} to {high:.4g} in [-1, 1] ({low * 127.5:.4g} to {high * 127.5:.4g} in 0..255)"
+
+
+def survey(observations: Observations, corruption: Corruption, levels: Levels, sigma_data: float | None) -> Survey:
+    """Look at the data. sigma_data: std of the clean data if it is known, otherwise it is estimated.
+
+    Raises InputError for an empty set, rows of different shapes, values that are not finite, noise at or above sigma_max,
+    and noise that exceeds the spread of the data.
+    """
+    total = len(observations)
+    if total == 0:
+        raise InputError("the data set has no rows")
+    batch = _look(observations, torch.linspace(0, total - 1, min(total, LOOK_AT)).round().long().unique().tolist())
+    bad = ~(batch.x_n.isfinite().flatten(1).all(1))
+    if bad.any():
+        rows = batch.row[bad].tolist()
+        raise InputError(f"{len(rows)} of the {len(batch.row)} rows looked at hold values that are not finite; the first are rows {rows[:5]}")
+    if not (batch.sigma_n.isfinite().all() and (batch.sigma_n >= 0).all()):
+        raise InputError("a noise level sigma_n is negative or not finite")
+    floor = corruption.floor(batch)
+    if (floor >= levels.sigma_max).any():
+        rows = batch.row[floor >= levels.sigma_max].tolist()
+        raise InputError(f"{len(rows)} rows have sigma_n at or above sigma_max = {levels.sigma_max:g}; the first are rows {rows[:5]}")
+    if sigma_data is None:
+        sigma_data = clean_std(batch.x_n, batch.sigma_n)
+        if sigma_data == 0:
+            raise InputError(
+                f"the declared noise ({float(floor.max()):.4g}) is larger than the spread of the data ({float(batch.x_n.std()):.4g}); "
+                "sigma_n is a standard deviation in units of [-1, 1]: is it given in other units?"
+            )
+    conds = {name: tuple(value.shape[1:]) for name, value in batch.cond.items()}
+    return Survey(total, Signal(tuple(batch.x_n.shape[1:]), sigma_data, conds), (float(batch.sigma_n.min()), float(batch.sigma_n.max())))
+
+
+def _look(observations: Observations, indices: list[int]) -> Batch:
+    try:
+        return observations.__getitems__(indices)
+    except RuntimeError as error:  # torch's stack of rows that do not fit together
+        raise InputError(f"the rows of the data set do not have one shape ({error})") from None
