@@ -1,0 +1,30 @@
+"""What all tests share: a Hypothesis profile, one thread a worker, and a guard of torch's global generator."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+import torch
+from hypothesis import settings
+
+# No deadline: the first call of a torch operator may take a second. In CI the examples are always the same.
+settings.register_profile("ambientkit", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("ambientkit")
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)  # workers that spin on one another's cores are ten times slower
+
+
+@pytest.fixture(autouse=True)
+def _global_generator_untouched(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test fails where it moves torch's global generator: the library draws from keyed generators only."""
+    before = torch.get_rng_state()
+    yield
+    moved = not torch.equal(before, torch.get_rng_state())
+    if moved and request.node.get_closest_marker("touches_global_generator") is None:
+        pytest.fail(
+            "this test changed the state of torch's global generator: draw with a torch.Generator, build networks inside "
+            "ambientkit.maths.randomness.isolated_global_generator, or mark the test touches_global_generator"
+        )
