@@ -1,0 +1,27 @@
+"""Sphinx configuration. The build needs no network: no intersphinx, no MathJax; formulas are plain text, as in the docstrings."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version as installed_version
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
+project = "ambientkit"
+author = "the ambientkit developers"
+project_copyright = "2026, the ambientkit developers"
+version = release = installed_version("ambientkit")
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "plain_docstrings", "part_list"]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = f"ambientkit {release}"
+html_copy_source = False
+
+myst_heading_anchors = 3
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+autodoc_default_options = {"members": True, "exclude-members": "model_config, hookspec, hookimpl"}
+smartquotes = False  # they would turn x_s'' into typography
