@@ -41,8 +41,8 @@ format: $(STAMP) ## Let ruff repair and format the code
 
 lock: ## Resolve requirements.in into requirements.lock; pins that still fit stay (ARGS=--upgrade renews them)
 	tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT && $(PYTHON) -m venv "$$tools" && "$$tools/bin/pip" install -q uv && \
-	"$$tools/bin/uv" pip compile -q --python-version 3.11 --no-annotate --no-emit-package ambientkit \
-	  --custom-compile-command "make lock" $(ARGS) requirements.in -o requirements.lock
+	printf -- '-e ./%s\n' $(PLUGINS) | "$$tools/bin/uv" pip compile -q --python-version 3.11 --no-annotate \
+	  --custom-compile-command "make lock" $(ARGS) requirements.in - -o requirements.lock && sed -i.old '/^-e /d' requirements.lock && rm requirements.lock.old
 
 clean: ## Remove caches and built documentation (.venv stays)
 	rm -rf docs/_build build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
