@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from ambientkit.builtin.ancestral import Ancestral
+from ambientkit.builtin.array import Array
 from ambientkit.builtin.consistency import Consistency
 from ambientkit.builtin.denoising import Denoising
 from ambientkit.builtin.digits import Digits
+from ambientkit.builtin.fashion_mnist import FashionMNIST
 from ambientkit.builtin.gaussian import Gaussian
 from ambientkit.builtin.heun import Heun
+from ambientkit.builtin.image_folder import ImageFolder
 from ambientkit.builtin.mixture import Mixture
 from ambientkit.builtin.mlp import MLP
 from ambientkit.builtin.naive import Naive
 from ambientkit.builtin.recipes import TweedieConsistency
+from ambientkit.builtin.stationarity import Stationarity
 from ambientkit.builtin.tweedie import Tweedie
 from ambientkit.hookspecs import hookimpl
 
@@ -43,9 +47,9 @@ def register_models():
 
 @hookimpl
 def register_datasets():
-    return [Digits, Mixture]
+    return [Array, Digits, FashionMNIST, ImageFolder, Mixture]
 
 
 @hookimpl
 def register_checks():
-    return []
+    return [Stationarity]

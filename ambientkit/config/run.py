@@ -121,7 +121,7 @@ def resolve(source: Source, registry: Registry) -> RunConfig:
         place = source.place(path)
         return InputError(f"{place + ': ' if place else ''}{'.'.join(map(str, path))}: {sentence}")
 
-    tree = {**DEFAULTS, **source.tree}
+    tree = merge([Source(DEFAULTS), source]).tree
     parts: dict[str, Any] = {}
     for kind in ("data", "corruption", "model", "sampler"):
         parts[kind] = registry.build(kind, tree[kind], lambda path, text, kind=kind: complain((kind, *path), text))

@@ -1,0 +1,259 @@
+"""The data set `image-folder`: one picture a file."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import math
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+from torch.utils.data import Dataset
+
+from ambientkit.batch import Batch, Clean
+from ambientkit.errors import InputError
+from ambientkit.imagefile import SUFFIXES, UnusableImage, read_image
+from ambientkit.interfaces import Data
+from ambientkit.rowchecks import RowScan, listed, unknown_noise
+from ambientkit.units import ValueRange
+
+logger = logging.getLogger("ambientkit")
+
+
+class ImageFolder(Data):
+    """Pictures of one size in a folder and its sub-folders, in the order of their names: observations with their noise level, or clean.
+
+    x_n = (v - m) / h maps the file's values v to [-1, 1] (m, h: middle and half width of the value range). PNG, JPEG, TIFF, WebP
+    and BMP by content; grey of 1, 8 and 16 bits, 8-bit RGB, palette as RGB, float TIFF. Nothing is resized: that would change the
+    noise. Rounding to whole numbers and lossy compression change it too: noisy data keep best as .npy (data set `array`).
+    """
+
+    name = "image-folder"
+    source = "file formats: Pillow"
+
+    path: Path
+    """The folder. Names with a leading dot, and files without the suffix of an image, are left out and counted."""
+    sigma_n: Annotated[float, Field(ge=0, strict=True)] | Path | None = None
+    """Known noise std, in [-1, 1] units: a number, or a .csv file with the header `file,sigma_n`, file relative to `path`."""
+    clean: bool = False
+    """The pictures are clean: noise is simulated on them."""
+    value_range: tuple[float, float] | None = None
+    """The two file values that stand for -1 and 1; by default (0, 255), (0, 65535) for 16-bit grey, (-1, 1) for float TIFF."""
+    on_bad_file: Literal["fail", "skip"] = "fail"
+    """What to do with files that cannot be used: refuse to start, or leave them out and count them."""
+    max_pixels: int = Field(2**26, ge=1)
+    """Largest picture that is decoded, by its header."""
+    follow_links: bool = False
+    """Follow symbolic links, also to outside of the folder; otherwise they are left out and counted."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ImageFolder:
+        if self.clean and self.sigma_n is not None:
+            raise ValueError("clean rows have no sigma_n: leave one of the two out")
+        if self.value_range is not None:
+            ValueRange(*self.value_range)
+        return self
+
+    def rows(self) -> Dataset[Clean] | Dataset[Batch]:
+        """Rows (1, H, W) or (3, H, W), float32; sigma_n (). Every file is decoded once before anything starts, one at a time.
+
+        Raises InputError where the folder or its files are unusable, listing them by name and cause; where pictures differ in
+        size or kind; where noise levels are missing; and for rows that are not finite, constant, clipped, or cannot have the
+        declared noise.
+        """
+        where = str(self.path)
+        if not self.clean and self.sigma_n is None:
+            raise unknown_noise(where, "a number, or a .csv file with one level for each file")
+        files, left_out = _find(self.path, self.follow_links)
+        if not files:
+            raise InputError(
+                f"{where}: no image found{left_out}. Files named {', '.join(SUFFIXES)} (any case) are read, in sub-folders too"
+            )
+        names = [file.relative_to(self.path).as_posix() for file in files]
+        levels = dict.fromkeys(names, 0.0)
+        if isinstance(self.sigma_n, Path):
+            levels = _read_levels(self.sigma_n, names)
+        elif self.sigma_n is not None:
+            levels = dict.fromkeys(names, self.sigma_n)
+        good = self._scan(files, names, levels)
+        logger.log(logging.WARNING if left_out else logging.INFO, "%s: %d images used%s", where, len(good), left_out)
+        if not self.clean and any(names[i].lower().endswith((".jpg", ".jpeg")) for i in good):
+            logger.warning("%s: JPEG compression changes noise, which is no longer white and Gaussian of the declared level", where)
+        used = [str(files[i]) for i in good]
+        return _Pictures(used, self.value_range, self.max_pixels, None if self.clean else [levels[names[i]] for i in good])
+
+    def _scan(self, files: Sequence[Path], names: Sequence[str], levels: dict[str, float]) -> list[int]:
+        """Decodes every file once; the numbers of those that can be used."""
+        good: list[int] = []
+        bad: list[str] = []
+        kinds: Counter[str] = Counter()
+        example: dict[str, str] = {}
+        scan: RowScan | None = None
+        for i, (file, name) in enumerate(zip(files, names)):
+            try:
+                pixels = read_image(file, self.max_pixels)
+            except UnusableImage as error:
+                bad.append(f"{name}: {error}")
+                continue
+            good.append(i)
+            kind = f"{' x '.join(map(str, _channels_first(pixels).shape))} {pixels.dtype}"
+            kinds[kind] += 1
+            example.setdefault(kind, name)
+            if scan is None:
+                values = _values(pixels.dtype, self.value_range)
+                scan = RowScan(str(self.path), pixels.dtype, values, assumed=self.value_range is None, name=lambda row: names[good[row]])
+            if len(kinds) == 1:
+                scan.add(pixels[None], levels[name])
+        if bad and (self.on_bad_file == "fail" or not good):
+            raise InputError(
+                f"{self.path}: {len(bad)} of {len(files)} images cannot be used:\n{_lines(bad)}\n"
+                f"Repair or remove them" + ("" if not good else ", or leave them out with on_bad_file: skip")
+            )
+        if bad:
+            logger.warning(
+                "%s: %d of %d images are left out, because they cannot be used: %s", self.path, len(bad), len(files), listed(bad)
+            )
+        if len(kinds) > 1:
+            found = [f"{kind}: {count} (such as {example[kind]})" for kind, count in kinds.most_common()]
+            raise InputError(
+                f"{self.path}: all images must have one size, one number of channels and one number type, but there are\n{_lines(found)}\n"
+                f"Crop or sort them; resizing is not done for you, because it would change the noise"
+            )
+        if scan is not None:
+            scan.finish()
+        return good
+
+
+class _Pictures(Dataset[Any]):
+    """Reads a picture when it is asked for; holds names only. levels: None for clean rows."""
+
+    def __init__(self, files: list[str], value_range: tuple[float, float] | None, max_pixels: int, levels: list[float] | None) -> None:
+        self._files, self._value_range, self._max_pixels, self._levels = files, value_range, max_pixels, levels
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __getitem__(self, index: int) -> Clean | Batch:
+        try:
+            pixels = read_image(Path(self._files[index]), self._max_pixels)
+        except UnusableImage as error:
+            raise InputError(f"{self._files[index]}: was usable when the run started and is no longer: {error}") from None
+        x = torch.from_numpy(np.ascontiguousarray(_channels_first(_values(pixels.dtype, self._value_range).to_unit(pixels))))
+        if self._levels is None:
+            return Clean(x, {})
+        return Batch(x, torch.tensor(self._levels[index], dtype=torch.float32), torch.tensor(index), {})
+
+
+def _channels_first(pixels: NDArray[Any]) -> NDArray[Any]:
+    return pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
+
+
+def _values(dtype: np.dtype[Any], given: tuple[float, float] | None) -> ValueRange:
+    return ValueRange.of(dtype) if given is None else ValueRange(*given)
+
+
+def _lines(items: Sequence[str], limit: int = 8) -> str:
+    more = [f"  and {len(items) - limit} more"] if len(items) > limit else []
+    return "\n".join([f"  {item}" for item in items[:limit]] + more)
+
+
+class _LeftOut:
+    """What a folder holds besides images, by reason."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, list[str]] = {}
+
+    def note(self, reason: str, name: str) -> None:
+        self._names.setdefault(reason, []).append(name)
+
+    def __bool__(self) -> bool:
+        return bool(self._names)
+
+    def __str__(self) -> str:
+        if not self._names:
+            return ""
+        return "; left out: " + "; ".join(f"{len(names)} {reason} ({listed(names, limit=3)})" for reason, names in self._names.items())
+
+
+def _find(folder: Path, follow_links: bool) -> tuple[list[Path], _LeftOut]:
+    """Image files below a folder, in the order of their names. Each folder is entered once, so that a loop of links ends."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: " + ("should be a folder of images, but is a file" if folder.exists() else "no such folder"))
+    found: list[Path] = []
+    left_out = _LeftOut()
+    entered: set[tuple[int, int]] = set()
+    waiting = [folder]
+    while waiting:
+        here = waiting.pop()
+        try:
+            status = here.stat()
+            entries = sorted(os.scandir(here), key=lambda entry: entry.name)
+        except OSError as error:
+            raise InputError(f"{here}: cannot be read ({error.strerror})") from None
+        if (status.st_dev, status.st_ino) in entered:
+            left_out.note("links to a folder that is read already", here.name)
+            continue
+        entered.add((status.st_dev, status.st_ino))
+        for entry in entries:
+            path = Path(entry.path)
+            if entry.name.startswith("."):
+                left_out.note("hidden", entry.name)
+            elif entry.is_symlink() and not follow_links:
+                left_out.note("links, which follow_links: true would follow", entry.name)
+            elif entry.is_dir():
+                waiting.append(path)
+            elif path.suffix.lower() not in SUFFIXES:
+                left_out.note("without the suffix of an image", entry.name)
+            elif entry.is_file() or entry.is_symlink():  # a dangling link is a bad file, and is told with the others
+                found.append(path)
+            else:
+                left_out.note("that are no regular files", entry.name)
+    return sorted(found, key=lambda path: path.relative_to(folder).parts), left_out
+
+
+def _read_levels(table: Path, names: Iterable[str]) -> dict[str, float]:
+    """File name -> sigma_n from a .csv file. Raises InputError for a bad line, and where files and lines do not match."""
+    levels: dict[str, float] = {}
+    bad: list[str] = []
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file)
+            header = next(reader, [])
+            if [cell.strip() for cell in header] != ["file", "sigma_n"]:
+                raise InputError(f"{table}: the first line should be 'file,sigma_n', but is {','.join(header)!r}")
+            for cells in reader:
+                if not cells:
+                    continue
+                level = _level(cells[1]) if len(cells) == 2 else None
+                if level is None:
+                    bad.append(f"line {reader.line_num}: {','.join(cells)!r} is no file name and a finite noise level of 0 or more")
+                elif cells[0] in levels:
+                    bad.append(f"line {reader.line_num}: {cells[0]!r} comes a second time")
+                else:
+                    levels[cells[0]] = level
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{table}: cannot be read as a table of noise levels ({error})") from None
+    known = set(names)
+    missing, unknown = sorted(known - levels.keys()), sorted(levels.keys() - known)
+    if missing and not bad:
+        bad.append(f"no level for {len(missing)} of {len(known)} images: {listed(missing)}")
+    if unknown and not bad:
+        bad.append(f"{len(unknown)} lines name no image of the folder: {listed(unknown)}")
+    if bad:
+        raise InputError(f"{table}: sigma_n is not known for every image:\n{_lines(bad)}")
+    return levels
+
+
+def _level(text: str) -> float | None:
+    try:
+        level = float(text)
+    except ValueError:
+        return None
+    return level if math.isfinite(level) and level >= 0 else None

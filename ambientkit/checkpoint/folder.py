@@ -1,0 +1,116 @@
+"""A checkpoint is a folder that is either whole or not there: written aside, flushed to disk, renamed, with a manifest of hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from ambientkit.errors import InputError, RunError
+
+MANIFEST = "manifest.json"
+FORMAT_VERSION = 1
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file so that a reader sees the old content or the new, never a part. Raises RunError where the disk refuses."""
+    aside = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    try:
+        with open(aside, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(aside, path)
+        _flush_folder(path.parent)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise RunError(f"{path}: cannot be written ({error.strerror}); what was there before is untouched") from error
+
+
+def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
+    """Write a checkpoint folder of these files. Raises RunError where the disk refuses; `path` is then as before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    manifest = json.dumps({"format_version": FORMAT_VERSION, "sha256": hashes}, indent=1).encode()
+    try:
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+        for name, content in {**files, MANIFEST: manifest}.items():
+            with open(aside / name, "wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+        _flush_folder(aside)
+        if path.exists():  # the same step saved again, after a resume: the content is the same
+            shutil.rmtree(path)
+        os.rename(aside, path)
+        _flush_folder(path.parent)
+    except OSError as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise RunError(f"{path}: the checkpoint cannot be written ({error.strerror}); earlier checkpoints are untouched") from error
+
+
+def read_folder(path: Path) -> dict[str, bytes]:
+    """The files of a checkpoint folder. Raises InputError naming the file that is missing, damaged or of another format."""
+    try:
+        manifest = json.loads((path / MANIFEST).read_text())
+        version, hashes = manifest["format_version"], dict(manifest["sha256"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not a whole checkpoint ({MANIFEST} cannot be read: {type(error).__name__})") from None
+    if version != FORMAT_VERSION:
+        raise InputError(f"{path}: checkpoint format {version} is not known to this version of ambientkit, which writes {FORMAT_VERSION}")
+    files = {}
+    for name, digest in hashes.items():
+        if Path(name).name != name:
+            raise InputError(f"{path}: the manifest names a file outside the checkpoint ({name!r})")
+        try:
+            files[name] = (path / name).read_bytes()
+        except OSError:
+            raise InputError(f"{path / name}: missing from the checkpoint") from None
+        if hashlib.sha256(files[name]).hexdigest() != digest:
+            raise InputError(f"{path / name}: damaged (its content does not match the manifest)")
+    return files
+
+
+def checkpoints(folder: Path) -> Iterator[tuple[int, Path]]:
+    """(step, path) of every checkpoint folder of a run, newest first."""
+    found = []
+    for path in folder.glob("checkpoint_*"):
+        if match := re.fullmatch(r"checkpoint_(\d+)", path.name):
+            found.append((int(match[1]), path))
+    yield from sorted(found, reverse=True)
+
+
+def latest(folder: Path) -> tuple[Path, dict[str, bytes], list[str]]:
+    """The newest whole checkpoint of a run: its path, its files, and a line for each newer one that was skipped.
+
+    Raises InputError where there is none.
+    """
+    skipped = []
+    for _, path in checkpoints(folder):
+        try:
+            return path, read_folder(path), skipped
+        except InputError as error:
+            skipped.append(str(error))
+    raise InputError("\n".join([f"{folder}: there is no checkpoint to resume from", *skipped]))
+
+
+def prune(folder: Path, keep: int) -> None:
+    """Remove all but the newest `keep` checkpoints, and what an interrupted save left aside."""
+    for _, path in list(checkpoints(folder))[keep:]:
+        shutil.rmtree(path, ignore_errors=True)
+    for path in folder.glob(".checkpoint_*.tmp-*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _flush_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,57 @@
+"""The state of a training run as files: weights, their average, the optimiser, and counters.
+
+There is no generator state to keep: every generator is a function of the seed and the step.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ambientkit.checkpoint.weights import fill, from_bytes, to_bytes
+from ambientkit.errors import InputError
+
+
+def save_state(network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, counters: Mapping[str, Any]) -> dict[str, bytes]:
+    """The files of a checkpoint. counters: JSON values, kept as they are."""
+    state = optimizer.state_dict()
+    tensors, plain = {}, {}
+    for index, entries in state["state"].items():
+        for name, value in entries.items():
+            (tensors if isinstance(value, Tensor) else plain)[f"{index}.{name}"] = value
+    groups = [{key: value for key, value in group.items() if not callable(value)} for group in state["param_groups"]]
+    return {
+        "model.safetensors": to_bytes(network.state_dict()),
+        "average.safetensors": to_bytes(average.state_dict()),
+        "optimizer.safetensors": to_bytes(tensors),
+        "state.json": json.dumps({"counters": dict(counters), "optimizer": {"state": plain, "param_groups": groups}}, indent=1).encode(),
+    }
+
+
+def load_state(
+    files: Mapping[str, bytes], where: str, network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer
+) -> dict[str, Any]:
+    """Put the files of a checkpoint back, strictly; returns the counters. Raises InputError naming the file that does not fit."""
+    for name in ("model.safetensors", "average.safetensors", "optimizer.safetensors", "state.json"):
+        if name not in files:
+            raise InputError(f"{where}/{name}: missing from the checkpoint")
+    for name, module in (("model.safetensors", network), ("average.safetensors", average)):
+        tensors, _ = from_bytes(files[name], f"{where}/{name}")
+        fill(module, tensors, f"{where}/{name}")
+    try:
+        plain = json.loads(files["state.json"])
+        counters, saved = dict(plain["counters"]), plain["optimizer"]
+        tensors, _ = from_bytes(files["optimizer.safetensors"], f"{where}/optimizer.safetensors")
+        state: dict[int, dict[str, Any]] = {}
+        for key, value in {**tensors, **saved["state"]}.items():
+            index, _, name = key.partition(".")
+            state.setdefault(int(index), {})[name] = value
+        groups = [{**group, "betas": tuple(group["betas"])} if "betas" in group else group for group in saved["param_groups"]]
+        optimizer.load_state_dict({"state": state, "param_groups": groups})
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{where}: the optimiser's state does not fit this run ({type(error).__name__}: {error})") from None
+    return counters

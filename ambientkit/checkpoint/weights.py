@@ -1,0 +1,65 @@
+"""Weights of a network as a safetensors file with the run's configuration in its metadata, and the strict way back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from ambientkit.checkpoint.folder import write_file
+from ambientkit.errors import InputError
+
+
+def to_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any] | None = None) -> bytes:
+    """Tensors as a safetensors file; metadata values are stored as JSON texts."""
+    # Clones: safetensors refuses tensors that share memory.
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    return save(plain, {key: json.dumps(value) for key, value in (metadata or {}).items()})
+
+
+def from_bytes(content: bytes, where: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and metadata of a safetensors file. Raises InputError naming `where` for a malformed file or non-finite weights."""
+    try:
+        tensors = load(content)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        metadata = {key: json.loads(value) for key, value in header.get("__metadata__", {}).items()}
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{where}: not a valid safetensors file ({' '.join(str(error).split())[:200]})") from None
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise InputError(f"{where}: tensor {name!r} holds values that are not finite")
+    return tensors, metadata
+
+
+def save_weights(path: Path, network: nn.Module, metadata: Mapping[str, Any]) -> None:
+    """Write a network's weights to `path`, whole or not at all."""
+    write_file(path, to_bytes(network.state_dict(), metadata))
+
+
+def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and metadata of a weights file. Raises InputError naming the file."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    return from_bytes(content, str(path))
+
+
+def fill(network: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Load tensors into a network, strictly. Raises InputError listing missing, surplus and misshaped tensors; nothing is loaded then."""
+    own = network.state_dict()
+    misshaped = [n for n in own if n in tensors and own[n].shape != tensors[n].shape]
+    problems = []
+    for word, names in (("missing", own.keys() - tensors.keys()), ("surplus", tensors.keys() - own.keys()), ("misshaped", set(misshaped))):
+        if names:
+            problems.append(f"{len(names)} {word} ({', '.join(sorted(names)[:5])}{', ...' if len(names) > 5 else ''})")
+    if problems:
+        raise InputError(f"{where}: the weights do not fit this model: {'; '.join(problems)}")
+    with torch.no_grad():
+        network.load_state_dict(dict(tensors))

@@ -1,0 +1,62 @@
+"""Pictures of batches: grids with one fixed mapping from [-1, 1] to grey values, and panels side by side."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+from torchvision.utils import make_grid
+
+PAPER, INK = (255, 255, 255), (40, 40, 40)
+
+
+def grid(rows: Tensor, columns: int | None = None, scale: int | None = None) -> Image.Image | None:
+    """Images (n, C, H, W) in [-1, 1] as one picture; points (n, 2) as a density map. None for other shapes: they have no picture.
+
+    -1, 0, 1 are drawn as 0, 128, 255 in every picture (values beyond are cut for display only). 1 or 3 channels.
+    scale: pixels a pixel; by default small images are enlarged to about 48 pixels.
+    """
+    if rows.ndim == 2 and rows.shape[1] == 2:
+        return _density(rows)
+    if rows.ndim != 4 or rows.shape[1] not in (1, 3):
+        return None
+    columns = columns or math.ceil(math.sqrt(len(rows)))
+    scale = scale or max(1, round(48 / max(rows.shape[2:])))
+    shown = ((rows.float().cpu().clamp(-1, 1) + 1) / 2).repeat_interleave(scale, 2).repeat_interleave(scale, 3)
+    tiled = make_grid(shown, nrow=columns, padding=2, pad_value=1.0)
+    return Image.fromarray((tiled * 255).round().to(torch.uint8).permute(1, 2, 0).numpy())
+
+
+def panels(pictures: Sequence[tuple[str, Image.Image]]) -> Image.Image:
+    """Pictures side by side, each under its title."""
+    font = ImageFont.load_default(size=16)
+    gap, head = 16, 30
+    width = sum(picture.width for _, picture in pictures) + gap * (len(pictures) + 1)
+    height = max(picture.height for _, picture in pictures) + head + gap
+    page = Image.new("RGB", (width, height), PAPER)
+    pen, left = ImageDraw.Draw(page), gap
+    for title, picture in pictures:
+        pen.text((left, 6), title, fill=INK, font=font)
+        page.paste(picture, (left, head))
+        left += picture.width + gap
+    return page
+
+
+def png(picture: Image.Image) -> bytes:
+    """A picture as a PNG file."""
+    stream = io.BytesIO()
+    picture.save(stream, format="PNG")
+    return stream.getvalue()
+
+
+def _density(points: Tensor, size: int = 384, reach: float = 2.5) -> Image.Image:
+    """Points of the plane, [-reach, reach] squared, as a map of log counts: the more, the darker."""
+    x, y = points.double().cpu().numpy().T
+    counts, _, _ = np.histogram2d(-y, x, bins=size // 3, range=[[-reach, reach]] * 2)
+    shade = np.log1p(counts) / math.log1p(max(counts.max(), 1))
+    return Image.fromarray((255 * (1 - shade)).astype(np.uint8)).resize((size, size), Image.Resampling.NEAREST).convert("RGB")

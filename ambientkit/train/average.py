@@ -1,0 +1,24 @@
+"""The average of the weights, which is what samples are drawn with."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+
+def ema_decay(updates: int, power: float, inv_gamma: float, max_decay: float) -> float:
+    """min(max_decay, 1 - (1 + updates / inv_gamma)^-power), at least 0: the warm-up of k-diffusion's `EMAWarmup`."""
+    return max(0.0, min(max_decay, 1 - (1 + updates / inv_gamma) ** -power))
+
+
+class WarmedUpAverage(AveragedModel):
+    """Exponential moving average of a network's weights with warm-up; buffers are copied. The first update is a copy."""
+
+    def __init__(self, network: nn.Module, power: float, inv_gamma: float, max_decay: float) -> None:
+        def update(average: list[Tensor], current: list[Tensor], updates: Tensor | int) -> None:
+            decay = ema_decay(int(updates), power, inv_gamma, max_decay)
+            for mean, value in zip(average, current, strict=True):
+                mean.lerp_(value.to(mean.dtype), 1 - decay)
+
+        super().__init__(network, multi_avg_fn=update)
+        self.module.eval().requires_grad_(False)

@@ -1,0 +1,127 @@
+"""The training loop: a generator that yields one `Step` for every optimiser step. Who iterates decides when to log, sample and save."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ambientkit.batch import Batch, Term
+from ambientkit.errors import RunError
+from ambientkit.interfaces import Tools
+from ambientkit.maths.randomness import isolated_global_generator, keyed_generator
+from ambientkit.train.run import Run
+
+
+class Step(NamedTuple):
+    """What one optimiser step did. Tensors stay on the device until somebody reads them."""
+
+    step: int
+    """Optimiser steps done, this one included."""
+    loss: Tensor
+    """(), the weighted sum of the means of all terms, over all processes and micro-steps."""
+    terms: dict[str, Tensor]
+    """name -> (), the unweighted mean of each term."""
+    values: dict[str, Term]
+    """name -> this process's detached values and their levels, all micro-steps together."""
+    grad_norm: Tensor
+    lr: float
+
+
+def steps(run: Run) -> Iterator[Step]:
+    """Train from `run.step` to `config.end_step`, yielding after every optimiser step.
+
+    Everything random is keyed by (seed, purpose, rank, step): whatever is done between two steps changes nothing in training.
+    Raises RunError where the loss or the gradient is not finite.
+    """
+    config, accelerator = run.config, run.accelerator
+    batches = iter(run.loader())
+    run.network.train()
+    while run.step < config.end_step:
+        micro_batches = [_to(next(batches), accelerator.device) for _ in range(config.grad_accum_steps)]
+        with isolated_global_generator(config.seed, "network", rank=accelerator.process_index, step=run.step):
+            loss, means, values = _accumulate(run, micro_batches)
+        grad_norm = accelerator.clip_grad_norm_(run.network.parameters(), config.optimizer.max_grad_norm)
+        grad_norm = torch.as_tensor(grad_norm)
+        if not (loss.isfinite() and grad_norm.isfinite()):
+            raise RunError(
+                f"step {run.step + 1}: the loss ({float(loss):.4g}) or its gradient ({float(grad_norm):.4g}) is not finite. "
+                "Lower --lr, or use --mixed-precision no; the last checkpoint is intact"
+            )
+        lr = run.bare_optimizer.param_groups[0]["lr"]
+        run.optimizer.step()
+        run.optimizer.zero_grad(set_to_none=True)
+        run.schedule.step()
+        run.average.update_parameters(run.bare_network)
+        run.step += 1
+        yield Step(run.step, loss, means, values, grad_norm, lr)
+
+
+def _accumulate(run: Run, micro_batches: list[Batch]) -> tuple[Tensor, dict[str, Tensor], dict[str, Term]]:
+    """Backward through every micro-batch; each weighs by its share of the rows."""
+    rows = sum(len(batch.x_n) for batch in micro_batches)
+    total = torch.zeros((), device=run.accelerator.device)
+    means: dict[str, Tensor] = {}
+    values: dict[str, list[Term]] = {}
+    for index, batch in enumerate(micro_batches):
+        last = index == len(micro_batches) - 1
+        share = len(batch.x_n) / rows
+        with contextlib.nullcontext() if last else run.accelerator.no_sync(run.network):
+            loss, terms = _loss(run, batch, run.step * len(micro_batches) + index)
+            run.accelerator.backward(loss * share)
+        total = total + share * _mean_over_processes(run, loss.detach())
+        for name, (term, mean) in terms.items():
+            means[name] = means.get(name, torch.zeros_like(total)) + share * _mean_over_processes(run, mean.detach())
+            values.setdefault(name, []).append(Term(term.value.detach(), term.sigma.detach()))
+    joined = {name: Term(torch.cat([t.value for t in terms]), torch.cat([t.sigma for t in terms])) for name, terms in values.items()}
+    return total, means, joined
+
+
+def _loss(run: Run, batch: Batch, micro_step: int) -> tuple[Tensor, dict[str, tuple[Term, Tensor]]]:
+    """The weighted sum of the terms' means of one micro-batch, scaled so that the average over processes is the joint mean."""
+    config, rank = run.config, run.accelerator.process_index
+    loss = torch.zeros((), device=run.accelerator.device)
+    terms: dict[str, tuple[Term, Tensor]] = {}
+    for place, entry in enumerate(config.objective):
+        weight = entry.weight_at(run.step, config.end_step)
+        if weight == 0:
+            continue
+        key = f"objective.{place}.{entry.objective.name}"
+        tools = Tools(
+            corruption=config.corruption,
+            sampler=config.sampler,
+            teacher=run.teacher,
+            signal=run.signal,
+            generator=keyed_generator(config.seed, key, rank=rank, step=micro_step, device=run.accelerator.device),
+            levels=config.levels.as_levels(),
+        )
+        for name, term in entry.objective.loss(run.denoiser, batch, tools).items():
+            mean = _joint_mean(run, term)
+            loss = loss + weight * mean
+            terms[name if name not in terms else f"{name}.{place}"] = (term, mean)
+    return loss, terms
+
+
+def _joint_mean(run: Run, term: Term) -> Tensor:
+    """A value whose average over processes is the mean of the term over the rows of all of them, also where their numbers differ."""
+    processes = run.accelerator.num_processes
+    count = torch.tensor(float(len(term.value)), device=run.accelerator.device)
+    if processes > 1:
+        count = run.accelerator.reduce(count, reduction="sum") / processes
+    return term.value.sum() / count.clamp(min=1 / processes)
+
+
+def _mean_over_processes(run: Run, value: Tensor) -> Tensor:
+    return run.accelerator.reduce(value, reduction="mean") if run.accelerator.num_processes > 1 else value
+
+
+def _to(batch: Batch, device: torch.device) -> Batch:
+    return Batch(
+        batch.x_n.to(device, non_blocking=True),
+        batch.sigma_n.to(device, non_blocking=True),
+        batch.row.to(device, non_blocking=True),
+        {name: value.to(device, non_blocking=True) for name, value in batch.cond.items()},
+    )
