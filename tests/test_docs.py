@@ -124,6 +124,14 @@ def test_everything_public_has_a_docstring(module_name: str) -> None:
     assert list(undocumented(module_name)) == []
 
 
+def test_a_missing_docstring_is_noticed(monkeypatch) -> None:
+    module = ModuleType("silent", "A module.")
+    source = "def f(): ...\nclass C:\n    'A class.'\n    def m(self): ...\n    @property\n    def p(self): ...\ndef _hidden(): ..."
+    exec(source, vars(module))
+    monkeypatch.setitem(sys.modules, "silent", module)
+    assert list(undocumented("silent")) == ["silent.f", "silent.C.m", "silent.C.p"]
+
+
 @pytest.mark.parametrize("entry", BUILTIN, ids=lambda entry: f"{entry.kind}-{entry.part.name}")
 def test_a_built_in_part_says_in_one_short_sentence_what_it_is(entry: Entry) -> None:
     assert "__doc__" in vars(entry.part), "its docstring must be its own"
