@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from types import FunctionType
+from types import FunctionType, ModuleType
 from unittest import SkipTest
 
 import pytest
