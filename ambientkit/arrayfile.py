@@ -50,8 +50,8 @@ class ArrayFile:
         claimed = math.prod(self.shape) * self.dtype.itemsize
         if claimed > self.size or min(self.shape, default=1) < 0:
             raise InputError(
-                f"{self}: the header claims shape {self.shape} of {self.dtype}, {claimed} bytes, but the file holds {self.size}: it was cut short. "
-                f"Copy or save it again"
+                f"{self}: the header claims shape {self.shape} of {self.dtype}, {claimed} bytes, but the file holds {self.size}: "
+                f"it was cut short, or the header is false. Copy or save it again"
             )
 
     def read(self, start: int, stop: int) -> NDArray[Any]:

@@ -40,6 +40,8 @@ def read_image(path: Path, max_pixels: int) -> NDArray[Any]:
             pixels = np.asarray(turned)
     except UnusableImage:
         raise
+    except OSError as error:
+        raise UnusableImage(error.strerror or str(error) or type(error).__name__) from None
     except Exception as error:  # Pillow's decoders raise anything on damaged files
         raise UnusableImage((" ".join(str(error).split()) or type(error).__name__)[:160]) from None
     if mode == "1":

@@ -59,6 +59,7 @@ class RowScan:
         self._bad_level = _Culprits()
         self._constant = _Culprits()
         self._low, self._high, self._sigma_max = math.inf, -math.inf, 0.0
+        self._noisiest = 0
         self._noisy = _Moments()
 
     def add(self, rows: NDArray[Any], sigma_n: NDArray[Any] | float) -> None:
@@ -77,11 +78,13 @@ class RowScan:
         constant = (np.ptp(x, axis=1) == 0) & (noisy.sum(1) >= FEWEST)
         for i in np.flatnonzero(constant):
             self._constant.note(self._name(self._seen + i))
-        self._seen += len(rows)
+        first, self._seen = self._seen, self._seen + len(rows)
         if finite.any():
             self._low, self._high = min(self._low, float(x[finite].min())), max(self._high, float(x[finite].max()))
         if noisy.any():
-            self._sigma_max = max(self._sigma_max, float(level[noisy].max()))
+            largest = np.where(noisy, level, 0).max(1)
+            if largest.max() > self._sigma_max:
+                self._sigma_max, self._noisiest = float(largest.max()), first + int(largest.argmax())
             self._noisy.add(x[noisy], level[noisy])
             picked = raw[noisy]
             self._extremes = (min(self._extremes[0], float(picked.min())), max(self._extremes[1], float(picked.max())))
@@ -90,16 +93,13 @@ class RowScan:
 
     def finish(self) -> None:
         """Raises InputError for the first thing that is wrong; logs a doubt that is no error."""
-        for check in (
-            self._check_finite,
-            self._check_levels,
-            self._check_range,
-            self._check_constant,
-            self._check_unit,
-            self._check_clipping,
-        ):
-            check()
-        if self._assumed and self._dtype.kind == "f" and 0 <= self._low and self._high <= 1 and self._high > self._low:
+        self._check_finite()
+        self._check_levels()
+        self._check_range()
+        self._check_constant()
+        self._check_unit()
+        self._check_clipping()
+        if self._assumed and self._dtype.kind == "f" and self._low >= 0 and self._high <= 1 and self._high > self._low:
             logger.warning(
                 "%s: all values lie in [%.3g, %.3g] and are taken as they are, in [-1, 1] units. If 0 is black and 1 is white, "
                 "set value_range: [0, 1]; a sigma_n measured on that scale doubles with it.",
@@ -118,16 +118,17 @@ class RowScan:
     def _check_levels(self) -> None:
         if self._bad_level.total:
             raise InputError(
-                f"{self._where}: sigma_n must be finite and not negative, but is not in {self._bad_level.total} of {self._seen} rows: {self._bad_level}"
+                f"{self._where}: sigma_n must be finite and not negative, but is not in {self._bad_level.total} of {self._seen} rows: "
+                f"{self._bad_level}"
             )
 
     def _check_range(self) -> None:
         reach = max(abs(self._low), abs(self._high))
         if self._assumed and reach > FAR + 8 * self._sigma_max:
             raise InputError(
-                f"{self._where}: the values ({self._dtype.name}) go from {self._low:g} to {self._high:g}, far beyond [-1, 1], the units in which "
-                f"they are taken.\nGive value_range, the two file values that stand for -1 and 1 (say [0, 255]); sigma_n is then still given in "
-                f"[-1, 1] units.\nIf the values are meant as they are, say so: value_range: [-1, 1]"
+                f"{self._where}: the values ({self._dtype.name}) go from {self._low:g} to {self._high:g}, far beyond [-1, 1], "
+                f"the units in which they are taken.\nGive value_range, the two file values that stand for -1 and 1 (say [0, 255]); "
+                f"sigma_n is then still given in [-1, 1] units.\nIf the values are meant as they are, say so: value_range: [-1, 1]"
             )
 
     def _check_constant(self) -> None:
@@ -141,11 +142,16 @@ class RowScan:
         n, std, level = self._noisy.n, self._noisy.std, self._noisy.level
         if not n:
             return
+        at = (
+            f" (root mean square; at most {self._sigma_max:.4g}, in {self._name(self._noisiest)})"
+            if self._sigma_max > 1.001 * level
+            else ""
+        )
         # var(x_n) = var(x_0) + sigma_n^2; the estimate from n values is off by sqrt(2 / n) of it, six of which never happen.
         if level**2 > std**2 * (1 + max(0.02, 6 * math.sqrt(2 / n))):
             raise InputError(
-                f"{self._where}: sigma_n = {level:.4g} is more than the std of the data themselves, {std:.4g} in [-1, 1] units: "
-                f"noisy data cannot vary less than their noise.\n{self._scales()}"
+                f"{self._where}: sigma_n = {level:.4g}{at} is more than the std of the data themselves, {std:.4g} in [-1, 1] units: "
+                f"data with independent noise added vary more than the noise.\n{self._scales()}"
             )
         reach = self._noisy.high - self._noisy.low
         if self._sigma_max < reach / 1000:
@@ -156,8 +162,13 @@ class RowScan:
 
     def _scales(self) -> str:
         sigma, values = self._sigma_max, self._values
+        if (values.low, values.high) == (-1, 1):
+            return (
+                "Is it a mistake of units? The values of the file are taken as they are: if -1 and 1 are not the ends of the clean data, "
+                "give value_range, and sigma_n in [-1, 1] units"
+            )
         return (
-            f"Is it a mistake of units? sigma_n is given in [-1, 1] units, on which the file's {values.low:g}..{values.high:g} are mapped: "
+            f"Is it a mistake of units? sigma_n is given in [-1, 1] units, to which the file's {values.low:g}..{values.high:g} are mapped: "
             f"there {sigma:.4g} is {values.sigma_from_unit(sigma):.4g} in the file's units, and {sigma:.4g} in the file's units is "
             f"{values.sigma_to_unit(sigma):.4g} there"
         )
@@ -170,9 +181,9 @@ class RowScan:
         if count > max(3, CLIPPED * n):
             ends = " or ".join(f"{end:g}" for end in sorted(cut) if cut[end])
             raise InputError(
-                f"{self._where}: {100 * count / n:.2g} % of the noisy values are exactly {ends}, the end of their range: the noise was clipped, "
-                f"or these are counts.\nClipped noise has neither mean 0 nor the declared std, and no method here can undo it: "
-                f"save noisy data in floating point (.npy), before any clipping or rounding"
+                f"{self._where}: {100 * count / n:.2g} % of the noisy values are exactly {ends}, the end of their range: "
+                f"the noise was clipped, or these are counts.\nClipped noise has neither mean 0 nor the declared std, and nothing can undo it: save "
+                f"noisy data in floating point (.npy), before any clipping or rounding"
             )
 
 

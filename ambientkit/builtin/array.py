@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field, Strict, field_validator, model_validator
 from torch.utils.data import Dataset
 
 from ambientkit.arrayfile import ArrayFile, find_arrays
@@ -40,7 +40,7 @@ class Array(Data):
     """The file; what it is is judged by its content."""
     key: str | None = None
     """The array of an .npz file; needed where it holds several besides the noise level."""
-    sigma_n: Annotated[float, Field(ge=0, strict=True)] | str | Path | None = None
+    sigma_n: Annotated[float, Strict()] | str | Path | None = None
     """Known noise std, in [-1, 1] units: a number, a .npy file, or a key of the .npz file; by default its key "sigma_n".
 
     An array holds one level a row (N,), or one a value, (*S) or (N, *S), in the layout of the file.
@@ -53,6 +53,13 @@ class Array(Data):
     """The two file values that stand for -1 and 1; by default (0, 255) for uint8, (0, 65535) for uint16, (-1, 1) for floating point."""
     max_npz_bytes: int = Field(2 * 2**30, ge=1)
     """Largest unpacked size of what is read from an .npz file."""
+
+    @field_validator("sigma_n")
+    @classmethod
+    def _no_negative_noise(cls, sigma_n: float | str | Path | None) -> float | str | Path | None:
+        if isinstance(sigma_n, float) and sigma_n < 0:
+            raise ValueError("should be 0 or more")
+        return sigma_n
 
     @model_validator(mode="after")
     def _consistent(self) -> Array:
@@ -116,7 +123,8 @@ class Array(Data):
             return levels
         if str(self.sigma_n) not in found:
             raise InputError(
-                f"{self.path}: sigma_n should be a number, the name of a .npy file or a key of this file, but is {str(self.sigma_n)!r}; keys: {_keys(found)}"
+                f"{self.path}: sigma_n should be a number, the name of a .npy file or a key of this file, "
+                f"but is {str(self.sigma_n)!r}; keys: {_keys(found)}"
             )
         return found[str(self.sigma_n)]
 
@@ -198,8 +206,8 @@ class _Noise:
         shape = list(levels.shape)
         if shape == [n] == values:
             raise InputError(
-                f"{levels}: shape {levels.shape} may mean one sigma_n a row or one a value, because a row has as many values as there are rows. "
-                f"Save it as ({n}, 1), one a row, or as (1, {n}), one a value"
+                f"{levels}: shape {levels.shape} may mean one sigma_n a row or one a value, "
+                f"because a row has as many values as there are rows. Save it as ({n}, 1), one a row, or as (1, {n}), one a value"
             )
         whole = len(shape) == len(data.shape) and shape[0] in (1, n)
         per_value = shape[1:] if whole else shape

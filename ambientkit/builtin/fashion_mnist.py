@@ -24,7 +24,10 @@ SIDE = 28
 
 
 class FashionMNIST(Data):
-    """60,000 (train) or 10,000 (test) pictures of clothes, 1 x 28 x 28, from the Debian package dataset-fashion-mnist. Clean: noise is simulated."""
+    """70,000 pictures of clothes, 1 x 28 x 28, 60,000 to train and 10,000 to test. Clean: noise is simulated.
+
+    They are read from where the Debian package dataset-fashion-mnist installs them; nothing is downloaded.
+    """
 
     name = "fashion-mnist"
     source = "arXiv 1708.07747; github.com/zalandoresearch/fashion-mnist (MIT)"
@@ -32,10 +35,10 @@ class FashionMNIST(Data):
     split: Literal["train", "test"] = "train"
     """Which of the two files."""
     folder: Path | None = None
-    """Where train-images-idx3-ubyte.gz and t10k-images-idx3-ubyte.gz are; by default datasets/fashion-mnist in a folder of XDG_DATA_DIRS."""
+    """Where the files *-images-idx3-ubyte.gz are; by default datasets/fashion-mnist in a folder of XDG_DATA_DIRS."""
 
     def rows(self) -> Dataset[Clean]:
-        """Rows of shape (1, 28, 28), float32; the file's 0..255 mapped to [-1, 1]. Raises InputError where the file is missing or damaged."""
+        """Rows of shape (1, 28, 28), float32; the file's 0..255 mapped to [-1, 1]. Raises InputError for a missing or damaged file."""
         return _Clothes(_read_images(self._find()))
 
     def _find(self) -> Path:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field, Strict, field_validator, model_validator
 from torch.utils.data import Dataset
 
 from ambientkit.batch import Batch, Clean
@@ -40,7 +40,7 @@ class ImageFolder(Data):
 
     path: Path
     """The folder. Names with a leading dot, and files without the suffix of an image, are left out and counted."""
-    sigma_n: Annotated[float, Field(ge=0, strict=True)] | Path | None = None
+    sigma_n: Annotated[float, Strict()] | Path | None = None
     """Known noise std, in [-1, 1] units: a number, or a .csv file with the header `file,sigma_n`, file relative to `path`."""
     clean: bool = False
     """The pictures are clean: noise is simulated on them."""
@@ -52,6 +52,13 @@ class ImageFolder(Data):
     """Largest picture that is decoded, by its header."""
     follow_links: bool = False
     """Follow symbolic links, also to outside of the folder; otherwise they are left out and counted."""
+
+    @field_validator("sigma_n")
+    @classmethod
+    def _no_negative_noise(cls, sigma_n: float | Path | None) -> float | Path | None:
+        if isinstance(sigma_n, float) and sigma_n < 0:
+            raise ValueError("should be 0 or more")
+        return sigma_n
 
     @model_validator(mode="after")
     def _consistent(self) -> ImageFolder:
@@ -76,14 +83,14 @@ class ImageFolder(Data):
             raise InputError(
                 f"{where}: no image found{left_out}. Files named {', '.join(SUFFIXES)} (any case) are read, in sub-folders too"
             )
-        names = [file.relative_to(self.path).as_posix() for file in files]
+        names = [_printable(file.relative_to(self.path).as_posix()) for file in files]
         levels = dict.fromkeys(names, 0.0)
         if isinstance(self.sigma_n, Path):
             levels = _read_levels(self.sigma_n, names)
         elif self.sigma_n is not None:
             levels = dict.fromkeys(names, self.sigma_n)
         good = self._scan(files, names, levels)
-        logger.log(logging.WARNING if left_out else logging.INFO, "%s: %d images used%s", where, len(good), left_out)
+        logger.log(logging.WARNING if left_out else logging.INFO, "%s: images used: %d%s", where, len(good), left_out)
         if not self.clean and any(names[i].lower().endswith((".jpg", ".jpeg")) for i in good):
             logger.warning("%s: JPEG compression changes noise, which is no longer white and Gaussian of the declared level", where)
         used = [str(files[i]) for i in good]
@@ -159,6 +166,11 @@ def _values(dtype: np.dtype[Any], given: tuple[float, float] | None) -> ValueRan
     return ValueRange.of(dtype) if given is None else ValueRange(*given)
 
 
+def _printable(name: str) -> str:
+    """A file name that can be written anywhere: bytes that are no UTF-8 are escaped."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def _lines(items: Sequence[str], limit: int = 8) -> str:
     more = [f"  and {len(items) - limit} more"] if len(items) > limit else []
     return "\n".join([f"  {item}" for item in items[:limit]] + more)
@@ -171,7 +183,7 @@ class _LeftOut:
         self._names: dict[str, list[str]] = {}
 
     def note(self, reason: str, name: str) -> None:
-        self._names.setdefault(reason, []).append(name)
+        self._names.setdefault(reason, []).append(_printable(name))
 
     def __bool__(self) -> bool:
         return bool(self._names)
@@ -198,7 +210,7 @@ def _find(folder: Path, follow_links: bool) -> tuple[list[Path], _LeftOut]:
         except OSError as error:
             raise InputError(f"{here}: cannot be read ({error.strerror})") from None
         if (status.st_dev, status.st_ino) in entered:
-            left_out.note("links to a folder that is read already", here.name)
+            left_out.note("linked to a folder that is read already", here.name)
             continue
         entered.add((status.st_dev, status.st_ino))
         for entry in entries:
@@ -206,7 +218,7 @@ def _find(folder: Path, follow_links: bool) -> tuple[list[Path], _LeftOut]:
             if entry.name.startswith("."):
                 left_out.note("hidden", entry.name)
             elif entry.is_symlink() and not follow_links:
-                left_out.note("links, which follow_links: true would follow", entry.name)
+                left_out.note("linked, which follow_links: true would follow", entry.name)
             elif entry.is_dir():
                 waiting.append(path)
             elif path.suffix.lower() not in SUFFIXES:
@@ -214,7 +226,7 @@ def _find(folder: Path, follow_links: bool) -> tuple[list[Path], _LeftOut]:
             elif entry.is_file() or entry.is_symlink():  # a dangling link is a bad file, and is told with the others
                 found.append(path)
             else:
-                left_out.note("that are no regular files", entry.name)
+                left_out.note("that is no regular file", entry.name)
     return sorted(found, key=lambda path: path.relative_to(folder).parts), left_out
 
 
