@@ -182,8 +182,8 @@ class RowScan:
             ends = " or ".join(f"{end:g}" for end in sorted(cut) if cut[end])
             raise InputError(
                 f"{self._where}: {100 * count / n:.2g} % of the noisy values are exactly {ends}, the end of their range: "
-                f"the noise was clipped, or these are counts.\nClipped noise has neither mean 0 nor the declared std, and nothing can undo it: save "
-                f"noisy data in floating point (.npy), before any clipping or rounding"
+                f"the noise was clipped, or these are counts.\nClipped noise has neither mean 0 nor the declared std, and nothing "
+                f"can undo it: save noisy data in floating point (.npy), before any clipping or rounding"
             )
 
 
