@@ -103,7 +103,9 @@ class Registry:
             raise InputError("\n".join(lines))
         return entry
 
-    def build(self, kind: str, spec: str | Mapping[str, Any], report: Callable[[tuple[str | int, ...], str], InputError] | None = None) -> Part:
+    def build(
+        self, kind: str, spec: str | Mapping[str, Any], report: Callable[[tuple[str | int, ...], str], InputError] | None = None
+    ) -> Part:
         """A part from its name, or from {"name": ..., **fields}.
 
         report: makes the error for a path below the part's own place and a sentence; the default writes "kind.path: sentence".

@@ -14,7 +14,9 @@ from ambientkit.maths.weights import edm_weight
 
 
 class Denoising(Objective):
-    """Denoising score matching on clean data: lambda(sigma) mean((D(x_0 + sigma z, sigma) - x_0)^2), log sigma normal.
+    """Ordinary denoising of clean data: the ceiling that a method on noisy data is measured by.
+
+    loss = lambda(sigma) mean((D(x_0 + sigma z, sigma) - x_0)^2), log sigma normal, lambda the EDM weight.
 
     Refuses rows that carry noise: on those use `tweedie-consistency`, or `naive` to see what goes wrong.
     """

@@ -18,7 +18,8 @@ Level = Annotated[float, Field(ge=0)]
 class Gaussian(Corruption):
     """Additive white Gaussian noise of known level, by data set, by row or by pixel.
 
-    x_n = x_0 + sigma_n z;  x_t = x_n + sqrt(sigma^2 - sigma_n^2) z';  E[x_n | x_t] = a E[x_0 | x_t] + b x_t, b = sigma_n^2 / sigma^2, a = 1 - b.
+    x_n = x_0 + sigma_n z;  x_t = x_n + sqrt(sigma^2 - sigma_n^2) z';
+    E[x_n | x_t] = a E[x_0 | x_t] + b x_t, b = sigma_n^2 / sigma^2, a = 1 - b.
     `sigma_n` is the level that `observe` simulates; observations that arrive noisy carry their own.
     """
 

@@ -13,9 +13,9 @@ from ambientkit.maths.weights import edm_weight
 
 
 class Naive(Objective):
-    """Denoising with the observation x_n taken for clean: it learns E[x_n | x_n + sigma z], so its samples are as noisy as the data.
+    """Denoising with noisy rows taken for clean ones: samples come out as noisy as the data.
 
-    lambda(sigma) mean((D(x_n + sigma z, sigma) - x_n)^2), log sigma normal. Claims nothing.
+    It learns E[x_n | x_n + sigma z]: loss = lambda(sigma) mean((D(x_n + sigma z, sigma) - x_n)^2), log sigma normal. Claims nothing.
     """
 
     name = "naive"

@@ -6,7 +6,7 @@ from ambientkit.interfaces import Recipe, WeightedObjective
 
 
 class TweedieConsistency(Recipe):
-    """Tweedie above the noise of the data throughout; consistency below it, from a fifth of the run on, at a tenth of the weight."""
+    """Tweedie above the noise of the data throughout; consistency below it from a fifth of the run on."""
 
     name = "tweedie-consistency"
     source = "arXiv 2404.10177, section 3; weight, start and ramp measured in examples/mixture_table.py"

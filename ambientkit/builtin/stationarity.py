@@ -18,9 +18,9 @@ from ambientkit.maths.statistics import hotelling_f
 
 
 class Stationarity(Check):
-    """An unbiased objective has zero mean gradient at the exact denoiser h*, in whatever direction the denoiser is moved.
+    """An unbiased objective has zero mean gradient at the exact denoiser, in whatever direction it is moved.
 
-    The denoiser is h* + sum_k theta_k phi_k with smooth probe directions phi_k of position and level. Each batch of fresh
+    With h* exact, the denoiser is h* + sum_k theta_k phi_k with smooth probe directions phi_k of position and level. Each batch of fresh
     observations gives one independent gradient in theta at 0; Hotelling's T^2 tests that their mean is 0. Null law: F(p, n - p).
     The control sees the denoiser shifted by a multiple of log sigma, which no sound objective can be content with.
     """
@@ -55,7 +55,9 @@ class Stationarity(Check):
     def _gradient(self, objective: Objective, case: Case, index: int) -> Tensor:
         batch = case.observe(self.batch_size, keyed_generator(case.seed, "verify.observe", step=index))
         tools = dataclasses.replace(case.tools, generator=keyed_generator(case.seed, "verify.objective", step=index))
-        theta = torch.zeros(_directions(batch.x_n[:1].double(), batch.x_n.new_ones(1).double()).shape[1], dtype=torch.float64, requires_grad=True)
+        theta = torch.zeros(
+            _directions(batch.x_n[:1].double(), batch.x_n.new_ones(1).double()).shape[1], dtype=torch.float64, requires_grad=True
+        )
 
         def probed(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
             push = torch.einsum("bks,k->bs", _directions(x.double(), sigma.double()), theta)

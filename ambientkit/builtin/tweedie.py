@@ -16,8 +16,9 @@ from ambientkit.maths.weights import edm_weight
 
 
 class Tweedie(Objective):
-    """Ambient Tweedie: predict the observation x_n from a noisier x_t, through E[x_n | x_t] = a E[x_0 | x_t] + b x_t.
+    """Ambient Tweedie: learns E[x_0 | x_t] above sigma_n by predicting x_n from a noisier x_t.
 
+    E[x_n | x_t] = a E[x_0 | x_t] + b x_t;
     loss = lambda(sigma) min(1/a^2, cap) mean((expect(D(x_t, sigma)) - x_n)^2), sigma > sigma_n of the row, lambda the EDM weight.
     A share `near` of the levels lies in [sigma_n, 1.5 sigma_n], in pairs of one row at one level with +z and -z: their mean
     gradient stays bounded as sigma -> sigma_n, where it is that of Stein's unbiased risk estimate. sigma_n = 0 is ordinary denoising.
@@ -51,7 +52,9 @@ class Tweedie(Objective):
         floor = tools.corruption.floor(batch)
         if (floor >= sigma_max).any():
             row = int(batch.row[int((floor >= sigma_max).nonzero()[0])])
-            raise InputError(f"row {row} of the data is as noisy as sigma_max = {sigma_max:g} or noisier: raise levels.sigma_max or leave it out")
+            raise InputError(
+                f"row {row} of the data is as noisy as sigma_max = {sigma_max:g} or noisier: raise levels.sigma_max or leave it out"
+            )
         u = torch.where(paired, draws[couple, 1], draws[:, 1])
         sigma = truncated_lognormal(u, floor.clamp(min=tools.levels.sigma_min), sigma_max, self.p_mean, self.p_std).to(floor.dtype)
         if self.near > 0:

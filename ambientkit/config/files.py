@@ -47,13 +47,17 @@ def load_file(path: Path) -> Source:
         tree = YAML(typ="rt", pure=True).load(text)
     except DuplicateKeyError as error:
         first, second = error.context_mark, error.problem_mark
-        raise InputError(f"{path}:{second.line + 1}: {_duplicate(error)} twice (in the mapping at line {first.line + 1}); keep one") from None
+        raise InputError(
+            f"{path}:{second.line + 1}: {_duplicate(error)} twice (in the mapping at line {first.line + 1}); keep one"
+        ) from None
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         raise InputError(f"{path}{line}: not valid YAML ({getattr(error, 'problem', None) or error})") from None
     if not isinstance(tree, CommentedMap):
-        raise InputError(f"{path}: should hold a mapping such as 'end_step: 1000', but holds {'nothing' if tree is None else type(tree).__name__}")
+        raise InputError(
+            f"{path}: should hold a mapping such as 'end_step: 1000', but holds {'nothing' if tree is None else type(tree).__name__}"
+        )
     places: dict[KeyPath, str] = {}
     return Source(_plain(tree, path, (), places), places)
 
@@ -125,7 +129,9 @@ def _plain(node: Any, path: Path, at: KeyPath, places: dict[KeyPath, str]) -> An
     for kind in (int, float, str):  # ruamel's round-trip scalars are subclasses of these
         if isinstance(node, kind):
             return kind(node)
-    raise InputError(f"{places.get(at, path)}: {'.'.join(map(str, at))} should be a number, a text, a list or a mapping, not {type(node).__name__}")
+    raise InputError(
+        f"{places.get(at, path)}: {'.'.join(map(str, at))} should be a number, a text, a list or a mapping, not {type(node).__name__}"
+    )
 
 
 def _duplicate(error: DuplicateKeyError) -> str:

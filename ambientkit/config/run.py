@@ -214,4 +214,8 @@ def differences(old: Any, new: Any, at: str = "") -> list[Difference]:
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         keys = list(dict.fromkeys([*old, *new]))
         return [d for key in keys for d in differences(old.get(key), new.get(key), f"{at}.{key}" if at else str(key))]
-    return [] if old == new or (isinstance(old, list | tuple) and isinstance(new, list | tuple) and list(old) == list(new)) else [Difference(at, old, new)]
+    return (
+        []
+        if old == new or (isinstance(old, list | tuple) and isinstance(new, list | tuple) and list(old) == list(new))
+        else [Difference(at, old, new)]
+    )

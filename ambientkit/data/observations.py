@@ -25,6 +25,11 @@ class Observations(Dataset[Batch]):
     def __init__(self, rows: Dataset[Clean] | Dataset[Batch], corruption: Corruption, seed: int) -> None:
         self._rows, self._corruption, self._seed = rows, corruption, seed
 
+    @property
+    def simulated(self) -> bool:
+        """Whether the noise of the first row, and so as a rule of all, is simulated."""
+        return isinstance(self._rows[0], Clean)
+
     def __len__(self) -> int:
         return len(self._rows)  # type: ignore[arg-type]
 
@@ -50,9 +55,7 @@ class Observations(Dataset[Batch]):
         if "row-generators" in self._corruption.claims:
             batch = self._corruption.observe(clean.x_0, row, generators)
         else:  # the same result, one row at a time
-            rows = [
-                self._corruption.observe(clean.x_0[i : i + 1], row[i : i + 1], generator) for i, generator in enumerate(generators)
-            ]
+            rows = [self._corruption.observe(clean.x_0[i : i + 1], row[i : i + 1], generator) for i, generator in enumerate(generators)]
             batch = default_collate([_first(one) for one in rows])
         return batch._replace(cond={**clean.cond, **batch.cond})
 

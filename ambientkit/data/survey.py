@@ -48,7 +48,9 @@ def survey(observations: Observations, corruption: Corruption, levels: Levels, s
     bad = ~(batch.x_n.isfinite().flatten(1).all(1))
     if bad.any():
         rows = batch.row[bad].tolist()
-        raise InputError(f"{len(rows)} of the {len(batch.row)} rows looked at hold values that are not finite; the first are rows {rows[:5]}")
+        raise InputError(
+            f"{len(rows)} of the {len(batch.row)} rows looked at hold values that are not finite; the first are rows {rows[:5]}"
+        )
     if not (batch.sigma_n.isfinite().all() and (batch.sigma_n >= 0).all()):
         raise InputError("a noise level sigma_n is negative or not finite")
     floor = corruption.floor(batch)

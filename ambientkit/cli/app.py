@@ -1,0 +1,144 @@
+"""`ambientkit`: the commands, their flags and their help texts."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ambientkit.errors import AmbientError
+
+app = typer.Typer(
+    name="ambientkit",
+    help="Train a diffusion model when you own only noisy data, and sample the clean distribution it hides.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.command()
+def train(
+    objective: Annotated[str | None, typer.Option(help="Objective or recipe, by name. [default: tweedie-consistency]")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Data set by name, or a path: a folder of images, a .npy or a .npz file. [default: digits]")
+    ] = None,
+    sigma_n: Annotated[
+        str | None,
+        typer.Option(
+            help="Noise std of the observations in units of [-1, 1]: a number, LOW,HIGH (simulated, one level a row), or a file "
+            "of levels by row. Declared for noisy data, simulated for clean data sets. [default: 0.2 if simulated]"
+        ),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Model by name. [default: mlp]")] = None,
+    output_dir: Annotated[Path | None, typer.Option(help="Folder of the run. [default: runs/DATA-OBJECTIVE]")] = None,
+    end_step: Annotated[int | None, typer.Option("--end-step", "--max-steps", help="Optimiser steps. [default: 10000]")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Rows in each process and micro-step. [default: 64]")] = None,
+    grad_accum_steps: Annotated[int | None, typer.Option(help="Micro-steps in an optimiser step. [default: 1]")] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate. [default: 5e-4]")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything that is random. [default: 0]")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N. [default: auto]")] = None,
+    mixed_precision: Annotated[
+        str | None, typer.Option(help="no, bf16 or fp16; the ambient algebra stays in float32. [default: no]")
+    ] = None,
+    num_workers: Annotated[int | None, typer.Option(help="Processes that read data. [default: 0]")] = None,
+    config: Annotated[
+        list[Path] | None, typer.Option("--config", "-c", help="YAML or JSON file; may be repeated, the later wins, key by key.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="A.B=C", help="Any key of the configuration, such as optimizer.lr=1e-3; wins over files and flags."),
+    ] = None,
+    save_every: Annotated[int | None, typer.Option(help="Steps between checkpoints. [default: 1000]")] = None,
+    keep_last: Annotated[int | None, typer.Option(help="Checkpoints kept. [default: 3]")] = None,
+    demo_every: Annotated[int | None, typer.Option(help="Steps between sample grids; 0: only at the end. [default: 0]")] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(metavar="latest|PATH", help="Go on from the newest checkpoint in --output-dir, or from a run or checkpoint folder."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved configuration and stop.")] = False,
+    skip_preflight: Annotated[
+        bool, typer.Option("--skip-preflight", help="Train even an objective that the check before step 1 rejects.")
+    ] = False,
+) -> None:
+    """Train on noisy data. Without any flag: digits with simulated noise, tweedie-consistency, a small network."""
+    from ambientkit.cli.train import Request, run
+
+    flags = {
+        ("objective",): ("--objective", objective),
+        ("model",): ("--model", model),
+        ("end_step",): ("--end-step", end_step),
+        ("batch_size",): ("--batch-size", batch_size),
+        ("grad_accum_steps",): ("--grad-accum-steps", grad_accum_steps),
+        ("optimizer", "lr"): ("--lr", lr),
+        ("seed",): ("--seed", seed),
+        ("device",): ("--device", device),
+        ("mixed_precision",): ("--mixed-precision", mixed_precision),
+        ("num_workers",): ("--num-workers", num_workers),
+        ("save_every",): ("--save-every", save_every),
+        ("keep_last",): ("--keep-last", keep_last),
+        ("demo_every",): ("--demo-every", demo_every),
+    }
+    given = {path: (flag, value) for path, (flag, value) in flags.items() if value is not None}
+    run(Request(given, data, sigma_n, tuple(config or ()), tuple(set_ or ()), output_dir, resume, dry_run, skip_preflight))
+
+
+@app.command()
+def sample(
+    run: Annotated[Path, typer.Argument(help="Run folder, or its model_ema.safetensors.")],
+    n: Annotated[int, typer.Option("--n", "-n", min=1, help="Samples.")] = 64,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of the sampler.")] = 32,
+    seed: Annotated[int, typer.Option(help="Seed; sample i depends on (seed, i) only.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Folder to write to. [default: RUN/samples/seed-SEED]")] = None,
+    sampler: Annotated[str, typer.Option(help="Sampler by name.")] = "heun",
+    batch_size: Annotated[int, typer.Option(min=1, help="Samples drawn at a time; changes nothing but the speed.")] = 64,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+) -> None:
+    """Draw samples of the clean distribution: samples.npy (float32, unclipped) and a grid, samples.png."""
+    from ambientkit.cli.sample import run as draw
+
+    draw(run, n, steps, seed, out, sampler, batch_size, device)
+
+
+@app.command()
+def plugins() -> None:
+    """List every part there is: kind, name, what it does, package and version; and plug-ins that failed to load, with the reason."""
+    from ambientkit.cli.plugins import run
+
+    run()
+
+
+def _version(value: bool) -> None:
+    if value:
+        from ambientkit import __version__
+
+        typer.echo(f"ambientkit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; known errors end in one message and their exit status, never in a traceback."""
+    try:
+        app()
+    except AmbientError as error:
+        print(f"ambientkit: error: {error}", file=sys.stderr)
+        sys.exit(error.exit_status)
+    except Exception as error:
+        if os.environ.get("AMBIENTKIT_DEBUG"):
+            raise
+        print(
+            f"ambientkit: internal error: {type(error).__name__}: {' '.join(str(error).split())[:500]}\n"
+            "This is a bug. Set AMBIENTKIT_DEBUG=1 to see the traceback, and please report it.",
+            file=sys.stderr,
+        )
+        sys.exit(1)
