@@ -1,0 +1,69 @@
+"""The model `image_transformer_v1`: k-diffusion's vision transformer."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from ambientkit.errors import InputError
+from ambientkit.interfaces import Signal
+from ambientkit_kdiffusion.model import KDiffusionModel, refuse_conditions
+from ambientkit_kdiffusion.sizes import check_multiple, patch_for
+
+HEAD = 64  # features of a head: a constant of the network
+PRESETS = {"tiny": (64, 4, 8), "small": (192, 6, 16), "base": (384, 12, 16)}
+"""name -> (width, depth, most patches along a side)."""
+
+Positive = Annotated[int, Field(ge=1)]
+
+
+class ImageTransformerV1(KDiffusionModel):
+    """k-diffusion's transformer on square patches, with rotary positions; pictures need not be square.
+
+    Parameters for rows of 1 x 28 x 28: tiny 0.31 million (patch 4), small 3.8 million (patch 2), base 27.4 million (patch 2). The
+    patch of a preset grows with the picture, so that tiny sees at most 8 x 8 patches and the others 16 x 16.
+    Takes the condition `class_cond` (an integer label, 0 to num_classes - 1) where `num_classes` is given; the label
+    num_classes stands for "no class".
+    """
+
+    name = "image_transformer_v1"
+
+    width: int | None = Field(None, ge=HEAD, multiple_of=HEAD)
+    """Features of a patch."""
+    depth: int | None = Field(None, ge=1)
+    """Transformer blocks."""
+    patch_size: Positive | tuple[Positive, Positive] | None = None
+    """Pixels of a patch, or (height, width). Must divide the picture."""
+    num_classes: int | None = Field(None, ge=1)
+    """Classes of the condition `class_cond`."""
+
+    def _from_preset(self, shape: tuple[int, int, int]) -> dict[str, Any]:
+        channels, *size = shape
+        width, depth, side = PRESETS[self.preset or "tiny"]
+        patch = self.patch_size or patch_for(self.name, (size[0], size[1]), side, halvings=0)
+        model = {
+            "type": self.name,
+            "input_channels": channels,
+            "input_size": size,
+            "patch_size": [patch, patch] if isinstance(patch, int) else list(patch),
+            "width": self.width or width,
+            "depth": self.depth or depth,
+            "dropout_rate": self.dropout_rate or 0.0,
+        }
+        return {"model": model, "dataset": {"num_classes": self.num_classes or 0}}
+
+    def _check(self, resolved: dict[str, Any], shape: tuple[int, int, int], signal: Signal) -> None:
+        model, classes = resolved["model"], resolved["dataset"]["num_classes"]
+        if model["width"] % HEAD:
+            raise InputError(f"model {self.name!r} needs a width that is a multiple of {HEAD}, not {model['width']}")
+        height, width = model["patch_size"]
+        check_multiple(self.name, shape[1:], (height, width), least=1)
+        if classes and signal.conds.get("class_cond") != ():
+            given = f"carry it with shape {tuple(signal.conds['class_cond'])}" if "class_cond" in signal.conds else "do not carry it"
+            raise InputError(
+                f"model {self.name!r} is given num_classes {classes}, so it needs one integer label a row as condition "
+                f"'class_cond', but the data {given}"
+            )
+        hint = "leave it out" if classes else "leave it out, or give num_classes where it is a 'class_cond'"
+        refuse_conditions(self.name, set(signal.conds) - ({"class_cond"} if classes else set()), hint)

@@ -1,0 +1,111 @@
+"""What k-diffusion's two networks share as models: a preset or a JSON configuration, and its own preconditioning."""
+
+from __future__ import annotations
+
+import abc
+import warnings
+from collections.abc import Iterable
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from ambientkit.errors import InputError
+from ambientkit.interfaces import Denoiser, Model, Signal
+from ambientkit_kdiffusion.json_config import KDiffusionConfig, sections, unused
+from ambientkit_kdiffusion.library import k_diffusion
+from ambientkit_kdiffusion.repair import stop_dropout_in_evaluation
+from ambientkit_kdiffusion.sizes import picture
+
+Preset = Literal["tiny", "small", "base"]
+
+
+class KDiffusionModel(Model):
+    """A network of k-diffusion under its `layers.Denoiser`: D(x, sigma) = c_skip x + c_out F(c_in x, sigma).
+
+    Configured by a preset (and the other fields, which change single values of it), or by a configuration of k-diffusion.
+    """
+
+    source: ClassVar[str] = "k-diffusion 0.1.1.post1; preconditioning arXiv 2206.00364, table 1"
+
+    preset: Preset | None = None
+    """Where the values come from that no other field gives; "tiny" where neither this nor `config` is given."""
+    config: KDiffusionConfig | None = None
+    """Path of a k-diffusion JSON configuration, or its content. Read: its section `model`, with k-diffusion's own defaults, and
+    `dataset.num_classes`. A warning lists what else it states."""
+    dropout_rate: float | None = Field(None, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _one_way_of_saying_it(self) -> KDiffusionModel:
+        if self.config is None:
+            return self
+        others = [name for name in type(self).model_fields if name != "config" and getattr(self, name) is not None]
+        if others:
+            raise ValueError(f"give either config, which says everything, or {', '.join(others)}, but not both")
+        kind = self.config["model"].get("type")
+        if kind != self.name:
+            raise ValueError(f"config.model.type is {kind!r}, but this is the model {self.name!r}")
+        return self
+
+    def network(self, signal: Signal) -> nn.Module:
+        """k-diffusion's inner model F for rows (channels, height, width).
+
+        Raises InputError where shape, conditions or configuration do not fit.
+        """
+        shape = picture(self.name, signal)
+        library = k_diffusion().config
+        try:
+            if self.config is None:
+                resolved = library.load_config(self._from_preset(shape))
+            else:
+                resolved = library.load_config(sections(self.config))
+                _contradictions(self.name, resolved["model"], shape)
+            self._check(resolved, shape, signal)
+            network = library.make_model(resolved)
+        except KeyError as error:
+            raise InputError(f"config of model {self.name!r} lacks model.{error.args[0]}") from None
+        except (TypeError, ValueError, IndexError, AssertionError, RuntimeError) as error:
+            raise InputError(f"k-diffusion cannot build {self.name!r} as configured: {type(error).__name__} {error}".rstrip()) from error
+        if self.config is not None and (names := unused(self.config)):
+            warnings.warn(f"of the k-diffusion configuration these are not used by model {self.name!r}: {', '.join(names)}", stacklevel=2)
+        return stop_dropout_in_evaluation(network)
+
+    def denoiser(self, network: nn.Module, signal: Signal) -> Denoiser:
+        """D(x, sigma) for x (B, C, H, W), sigma (B,). sigma_data is the configuration's where it states one, else the signal's."""
+        preconditioned = k_diffusion().Denoiser(network, sigma_data=self._sigma_data(signal))
+
+        def denoise(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
+            return preconditioned(x, sigma.to(x.dtype), **cond).to(x.dtype)  # levels of a grid may be float64
+
+        return denoise
+
+    @abc.abstractmethod
+    def _from_preset(self, shape: tuple[int, int, int]) -> dict[str, Any]:
+        """The sections of a k-diffusion configuration for rows of this shape."""
+
+    @abc.abstractmethod
+    def _check(self, resolved: dict[str, Any], shape: tuple[int, int, int], signal: Signal) -> None:
+        """Raise InputError where the resolved configuration does not suit the size of the rows or their conditions."""
+
+    def _sigma_data(self, signal: Signal) -> float:
+        stated = signal.sigma_data if self.config is None else self.config["model"].get("sigma_data", signal.sigma_data)
+        if not isinstance(stated, int | float) or not stated > 0:
+            raise InputError(
+                f"model {self.name!r} needs sigma_data, the std of the clean data, to be a positive number, but it is {stated!r}"
+            )
+        return float(stated)
+
+
+def refuse_conditions(name: str, conds: Iterable[str], hint: str) -> None:
+    """Raise InputError where there are any."""
+    if conds := sorted(conds):
+        raise InputError(f"model {name!r} takes no {', '.join(conds)}, but the data carry it: {hint}")
+
+
+def _contradictions(name: str, model: dict[str, Any], shape: tuple[int, int, int]) -> None:
+    channels, *size = shape
+    if model["input_channels"] != channels:
+        raise InputError(f"config of model {name!r} says input_channels {model['input_channels']}, but the rows have {channels} channel(s)")
+    stated = model.get("input_size", size)
+    if (list(stated) if isinstance(stated, list | tuple) else [stated, stated]) != size:
+        raise InputError(f"config of model {name!r} says input_size {stated}, but the rows are {size[0]} x {size[1]}")
