@@ -45,16 +45,29 @@ def run_console_block(example: Example) -> str | None:
         if done.returncode != 0:
             return f"`{command}` ended with status {done.returncode}:\n{done.stdout}{done.stderr}"
         options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-        if shown.strip() and not doctest.OutputChecker().check_output(shown.strip(), (done.stdout + done.stderr).strip(), options):
-            return f"`{command}` shows\n{shown}\nbut printed\n{done.stdout}{done.stderr}"
+        if shown.strip() and not doctest.OutputChecker().check_output(shown.strip(), done.stdout.strip(), options):
+            return f"`{command}` shows\n{shown}\nbut printed\n{done.stdout}"
     return None
 
 
-SYBIL = Sybil(parsers=[PythonCodeBlockParser(), CodeBlockParser("console", run_console_block), SkipParser()])
+def write_yaml_block(example: Example) -> None:
+    """Write a block that begins with a line such as `# run.yaml` to that file, for the commands after it."""
+    if name := re.match(r"# (\w+\.yaml)\n", example.parsed):
+        Path(name[1]).write_text(example.parsed)
+
+
+SYBIL = Sybil(
+    parsers=[
+        PythonCodeBlockParser(),
+        CodeBlockParser("console", run_console_block),
+        CodeBlockParser("yaml", write_yaml_block),
+        SkipParser(),
+    ]
+)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_python_and_console_block_of_a_page_runs_in_the_order_written(page: Path, tmp_path: Path, monkeypatch) -> None:
+def test_every_python_console_and_yaml_block_of_a_page_runs_in_the_order_written(page: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     for example in SYBIL.parse(page).examples():
         with suppress(SkipTest):  # a marked block; that each mark has a reason is the next test
