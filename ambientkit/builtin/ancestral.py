@@ -14,7 +14,8 @@ from ambientkit.maths.reverse import reverse_step
 class Ancestral(Sampler):
     """One draw from the Gaussian reverse kernel a level: the stochastic sampler of DDPM.
 
-    x_s = r x_t + (1 - r) D(x_t, sigma_t) + sigma_s sqrt(1 - r) z with r = sigma_s^2 / sigma_t^2. Its law lacks (1 - r)^2 Cov[x_0 | x_t] in each step, so that steps should be short; exact for Gaussian data.
+    x_s = r x_t + (1 - r) D(x_t, sigma_t) + sigma_s sqrt(1 - r) z with r = sigma_s^2 / sigma_t^2. The law of a step
+    lacks (1 - r)^2 Cov[x_0 | x_t] in each step, so that steps should be short; exact for Gaussian data.
     """
 
     name = "ancestral"

@@ -19,10 +19,11 @@ from ambientkit.maths.weights import edm_weight
 class Consistency(Objective):
     """Carries D from sigma_n to the levels below: D is a martingale of its own reverse process.
 
-    E[D(x_s, sigma_s) | x_t] = D(x_t, sigma_t) under the reverse kernel, sigma_s < sigma_t <= sigma_n. With two independent ends x_s', x_s'' of one hop from x_t and c = sg[D(x_t, sigma_t)]:
-    loss = lambda(sigma_s) mean((D(x_s', sigma_s) - c)(D(x_s'', sigma_s) - c)), unbiased for the squared martingale defect; a
-    single value may be negative. Half of the backward: twice the gradient through the first end alone has the same expectation.
-    Anchors x_t are observations at sigma_n, or states that a short chain of the EMA teacher reaches below it.
+    E[D(x_s, sigma_s) | x_t] = D(x_t, sigma_t) under the reverse kernel, sigma_s < sigma_t <= sigma_n. With two
+    independent ends x_s', x_s'' of one hop from x_t and c = sg[D(x_t, sigma_t)]: loss = lambda(sigma_s) mean((D(x_s',
+    sigma_s) - c)(D(x_s'', sigma_s) - c)), unbiased for the squared martingale defect; a single value may be negative.
+    Half of the backward: twice the gradient through the first end alone has the same expectation. Anchors x_t are
+    observations at sigma_n, or states that a short chain of the EMA teacher reaches below it.
     """
 
     name = "consistency"

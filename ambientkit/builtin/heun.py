@@ -13,8 +13,9 @@ from ambientkit.maths.noise import RandomSource, per_row
 class Heun(Sampler):
     """The deterministic second-order solver of EDM.
 
-    dx/dsigma = (x - D(x, sigma)) / sigma by Heun's rule. The last step is Euler's where it ends at sigma = 0. Nothing is drawn, so it carries a law, not a posterior draw: consistency
-    training needs a sampler of the reverse kernel instead.
+    dx/dsigma = (x - D(x, sigma)) / sigma by Heun's rule. The last step is Euler's where it ends at sigma = 0. Nothing
+    is drawn, so it carries a law, not a posterior draw: consistency training needs a sampler of the reverse kernel
+    instead.
     """
 
     name = "heun"

@@ -55,6 +55,8 @@ class _Perceptron(nn.Module):
 
     def __init__(self, size: int, width: int, depth: int, features: int, feature_scale: float) -> None:
         super().__init__()
+        self.frequencies: Tensor
+        self.noise_frequencies: Tensor
         self.register_buffer("frequencies", torch.randn(size, features) * feature_scale)
         self.register_buffer("noise_frequencies", 2.0 ** torch.linspace(-2, 3, 16))
         self.encode = nn.Linear(size + 2 * features, width)

@@ -55,9 +55,8 @@ class Stationarity(Check):
     def _gradient(self, objective: Objective, case: Case, index: int) -> Tensor:
         batch = case.observe(self.batch_size, keyed_generator(case.seed, "verify.observe", step=index))
         tools = dataclasses.replace(case.tools, generator=keyed_generator(case.seed, "verify.objective", step=index))
-        theta = torch.zeros(
-            _directions(batch.x_n[:1].double(), batch.x_n.new_ones(1).double()).shape[1], dtype=torch.float64, requires_grad=True
-        )
+        directions = _directions(batch.x_n[:1].double(), torch.ones(1, dtype=torch.float64)).shape[1]
+        theta = torch.zeros(directions, dtype=torch.float64, requires_grad=True)
 
         def probed(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
             push = torch.einsum("bks,k->bs", _directions(x.double(), sigma.double()), theta)

@@ -91,7 +91,7 @@ def latest(folder: Path) -> tuple[Path, dict[str, bytes], list[str]]:
 
     Raises InputError where there is none.
     """
-    skipped = []
+    skipped: list[str] = []
     for _, path in checkpoints(folder):
         try:
             return path, read_folder(path), skipped

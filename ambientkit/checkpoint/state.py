@@ -19,7 +19,8 @@ from ambientkit.errors import InputError
 def save_state(network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, counters: Mapping[str, Any]) -> dict[str, bytes]:
     """The files of a checkpoint. counters: JSON values, kept as they are."""
     state = optimizer.state_dict()
-    tensors, plain = {}, {}
+    tensors: dict[str, Tensor] = {}
+    plain: dict[str, Any] = {}
     for index, entries in state["state"].items():
         for name, value in entries.items():
             (tensors if isinstance(value, Tensor) else plain)[f"{index}.{name}"] = value

@@ -82,7 +82,9 @@ def train(
         ("keep_last",): ("--keep-last", keep_last),
         ("demo_every",): ("--demo-every", demo_every),
     }
-    given = {path: (flag, value) for path, (flag, value) in flags.items() if value is not None}
+    given: dict[tuple[str | int, ...], tuple[str, object]] = {
+        path: (flag, value) for path, (flag, value) in flags.items() if value is not None
+    }
     run(Request(given, data, sigma_n, tuple(config or ()), tuple(set_ or ()), output_dir, resume, dry_run, skip_preflight))
 
 

@@ -81,8 +81,9 @@ def _resume_from(request: Request) -> tuple[Path | None, tuple[Path, dict[str, b
         given = Path(request.resume)
         if not given.is_dir():
             raise InputError(f"--resume {given}: there is no such folder; give a run folder or one of its checkpoints, or 'latest'")
+    skipped: list[str] = []
     if given.parent.name == "checkpoints":
-        folder, path, files, skipped = given.parent.parent, given, read_folder(given), []
+        folder, path, files = given.parent.parent, given, read_folder(given)
     else:
         folder = given
         path, files, skipped = latest(folder / "checkpoints")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError, model_validator
@@ -14,6 +15,8 @@ from ambientkit.config.files import KeyPath, Source, merge
 from ambientkit.errors import InputError, explain
 from ambientkit.interfaces import Corruption, Data, Levels, Model, Objective, Recipe, Sampler, WeightedObjective
 from ambientkit.registry import Registry, spec_of
+
+Complaint = Callable[[KeyPath, str], InputError]
 
 Steps = Annotated[int, Field(ge=1)]
 
@@ -124,7 +127,7 @@ def resolve(source: Source, registry: Registry) -> RunConfig:
     tree = merge([Source(DEFAULTS), source]).tree
     parts: dict[str, Any] = {}
     for kind in ("data", "corruption", "model", "sampler"):
-        parts[kind] = registry.build(kind, tree[kind], lambda path, text, kind=kind: complain((kind, *path), text))
+        parts[kind] = registry.build(kind, tree[kind], partial(_below, complain, (kind,)))
     parts["objective"] = _objectives(tree["objective"], registry, complain)
     plain = {key: value for key, value in tree.items() if key not in parts}
     try:
@@ -137,19 +140,20 @@ def resolve(source: Source, registry: Registry) -> RunConfig:
         raise complain(path, sentence) from None
 
 
-def _objectives(spec: Any, registry: Registry, complain) -> tuple[ScheduledObjective, ...]:
+def _objectives(spec: Any, registry: Registry, complain: Complaint) -> tuple[ScheduledObjective, ...]:
     """The weighted objectives that a name, a mapping or a list of weighted objectives stands for."""
+    at: KeyPath = ("objective",)
     if isinstance(spec, list | tuple):
-        items, at = list(spec), ("objective",)
+        items = list(spec)
         if not items:
             raise complain(at, "should name at least one objective, but is an empty list")
     else:
         spec = _with_default_terms(spec, registry)
-        part = registry.build("objective", spec, lambda path, text: complain(("objective", *path), text))
+        part = registry.build("objective", spec, partial(_below, complain, at))
         if isinstance(part, Objective):
             return (ScheduledObjective(objective=part),)
         assert isinstance(part, Recipe)  # the registry keeps nothing else under this kind
-        items, at = [term.model_dump() for term in part.terms], ("objective", "terms")
+        items, at = [term.model_dump() for term in part.terms], (*at, "terms")
     scheduled = []
     for index, item in enumerate(items):
         try:
@@ -157,7 +161,7 @@ def _objectives(spec: Any, registry: Registry, complain) -> tuple[ScheduledObjec
         except ValidationError as error:
             path, sentence = explain(error, (*at, index), WeightedObjective.model_fields)[0]
             raise complain(path, sentence) from None
-        objective = registry.build("objective", entry.objective, lambda path, text, i=index: complain((*at, i, "objective", *path), text))
+        objective = registry.build("objective", entry.objective, partial(_below, complain, (*at, index, "objective")))
         if not isinstance(objective, Objective):
             raise complain((*at, index, "objective"), f"{objective.name!r} is a recipe; a recipe lists objectives only")
         scheduled.append(ScheduledObjective(objective=objective, weight=entry.weight, start=entry.start, ramp=entry.ramp))
@@ -174,6 +178,10 @@ def _with_default_terms(spec: Any, registry: Registry) -> Any:
         return spec
     terms = merge([Source({"terms": [term.model_dump() for term in default]}), Source({"terms": spec["terms"]})]).tree["terms"]
     return {**spec, "terms": terms}
+
+
+def _below(complain: Complaint, at: KeyPath, path: KeyPath, sentence: str) -> InputError:
+    return complain((*at, *path), sentence)
 
 
 def dump(config: RunConfig) -> dict[str, Any]:
@@ -214,8 +222,6 @@ def differences(old: Any, new: Any, at: str = "") -> list[Difference]:
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         keys = list(dict.fromkeys([*old, *new]))
         return [d for key in keys for d in differences(old.get(key), new.get(key), f"{at}.{key}" if at else str(key))]
-    return (
-        []
-        if old == new or (isinstance(old, list | tuple) and isinstance(new, list | tuple) and list(old) == list(new))
-        else [Difference(at, old, new)]
-    )
+    if isinstance(old, list | tuple) and isinstance(new, list | tuple) and len(old) == len(new):
+        return [d for index, (a, b) in enumerate(zip(old, new, strict=True)) for d in differences(a, b, f"{at}.{index}")]
+    return [] if old == new else [Difference(at, old, new)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch.utils.data import Dataset, default_collate
@@ -60,7 +60,7 @@ class Observations(Dataset[Batch]):
         return batch._replace(cond={**clean.cond, **batch.cond})
 
 
-def whole(batch: Batch) -> Batch:
+def whole(batch: Any) -> Any:
     """The collate function of a loader over `Observations`, whose batches arrive collated."""
     return batch
 

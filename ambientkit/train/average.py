@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -15,7 +17,7 @@ class WarmedUpAverage(AveragedModel):
     """Exponential moving average of a network's weights with warm-up; buffers are copied. The first update is a copy."""
 
     def __init__(self, network: nn.Module, power: float, inv_gamma: float, max_decay: float) -> None:
-        def update(average: list[Tensor], current: list[Tensor], updates: Tensor | int) -> None:
+        def update(average: Sequence[Tensor], current: Sequence[Tensor], updates: Tensor | int) -> None:
             decay = ema_decay(int(updates), power, inv_gamma, max_decay)
             for mean, value in zip(average, current, strict=True):
                 mean.lerp_(value.to(mean.dtype), 1 - decay)
