@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -16,6 +17,8 @@ from ambientkit.errors import InputError
 
 CHUNK = 2**18
 """Values that a scan holds at a time."""
+_UNREADABLE = (OSError, EOFError, zipfile.BadZipFile, zlib.error)
+"""What reading a damaged file or archive raises."""
 
 
 class ArrayFile:
@@ -85,7 +88,7 @@ class ArrayFile:
             else:
                 with np.load(self.path, allow_pickle=False) as archive:
                     array = archive[self.key]
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except (ValueError, KeyError, *_UNREADABLE) as error:
             raise InputError(f"{self}: cannot be read ({_one_line(error)})") from None
         if array.shape != self.shape or array.dtype != self.dtype:
             raise InputError(f"{self}: the file was changed during the run (shape {self.shape} before, {array.shape} now)")
@@ -113,7 +116,7 @@ def find_arrays(path: Path) -> dict[str | None, ArrayFile]:
                 return {None: ArrayFile(path, None, shape, dtype, size - file.tell())}
             if magic.startswith(b"PK"):
                 return _members(path, file)
-    except (OSError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise InputError(f"{path}: cannot be read ({_one_line(error)})") from None
     raise InputError(
         f"{path}: " + ("the file is empty (0 bytes)" if size == 0 else "neither a .npy nor an .npz file, whatever its name says")
@@ -141,6 +144,8 @@ def _header(file: IO[bytes], where: str) -> tuple[tuple[int, ...], np.dtype[Any]
         version = npy_format.read_magic(file)
         read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
         shape, _, dtype = read(file)
+    except _UNREADABLE:
+        raise
     except Exception as error:  # the header is parsed as a Python literal: a forged one fails in many ways
         raise InputError(f"{where}: the header is damaged ({_one_line(error)})") from None
     return shape, dtype
