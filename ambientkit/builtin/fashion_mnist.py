@@ -73,11 +73,9 @@ def _read_images(path: Path) -> NDArray[np.uint8]:
             magic, n, *sides = struct.unpack(">4i", file.read(16))
             if magic != 2051 or not 0 < n <= 100_000 or sides != [SIDE, SIDE]:
                 raise InputError(f"{path}: is no idx file of {SIDE} x {SIDE} pictures (magic number {magic}, {n} of {sides})")
-            pixels = file.read(n * SIDE * SIDE)
+            pixels = file.read(n * SIDE * SIDE + 1)  # past the end, where gzip compares its checksum
     except (OSError, EOFError, zlib.error, struct.error) as error:
         raise InputError(f"{path}: is damaged ({error}). Install or copy it again") from None
     if len(pixels) != n * SIDE * SIDE:
-        raise InputError(
-            f"{path}: is cut short: {len(pixels)} bytes of pixels where {n * SIDE * SIDE} are announced. Install or copy it again"
-        )
+        raise InputError(f"{path}: its pixels do not fill {n * SIDE * SIDE} bytes, as its header announces. Install or copy it again")
     return np.frombuffer(pixels, np.uint8).reshape(n, SIDE, SIDE)

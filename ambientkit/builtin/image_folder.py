@@ -252,12 +252,12 @@ def _read_levels(table: Path, names: Iterable[str]) -> dict[str, float]:
                     levels[cells[0]] = level
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{table}: cannot be read as a table of noise levels ({error})") from None
-    known = set(names)
-    missing, unknown = sorted(known - levels.keys()), sorted(levels.keys() - known)
-    if missing and not bad:
-        bad.append(f"no level for {len(missing)} of {len(known)} images: {listed(missing)}")
-    if unknown and not bad:
-        bad.append(f"{len(unknown)} lines name no image of the folder: {listed(unknown)}")
+    if not bad:  # a bad line would be told once more as a missing one
+        known = set(names)
+        if missing := sorted(known - levels.keys()):
+            bad.append(f"no level for {len(missing)} of {len(known)} images: {listed(missing)}")
+        if unknown := sorted(levels.keys() - known):
+            bad.append(f"{len(unknown)} name no image of the folder: {listed(unknown)}")
     if bad:
         raise InputError(f"{table}: sigma_n is not known for every image:\n{_lines(bad)}")
     return levels
