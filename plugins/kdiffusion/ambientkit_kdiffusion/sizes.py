@@ -29,10 +29,14 @@ def patch_for(name: str, size: tuple[int, int], side: int, halvings: int) -> int
         if all(length % (patch * step) == 0 for length in size):
             return patch
     multiple = least * step
+    fewest = 2 if halvings else 1  # the coarsest stage needs two cells
+    down, up = (
+        tuple(max(part, fewest) * multiple for part in parts) for parts in (_parts(size, multiple), _parts(size, multiple, up=True))
+    )
+    crop = f"crop them to {down[0]} x {down[1]}, or " if down[0] <= size[0] and down[1] <= size[1] else ""
     raise InputError(
         f"model {name!r} needs pictures whose height and width are multiples of {multiple} at this size, but the rows are "
-        f"{size[0]} x {size[1]}: crop them to {_around(size, multiple, 0)}, pad them to {_around(size, multiple, 1)}, "
-        "or give a patch_size that suits"
+        f"{size[0]} x {size[1]}: {crop}pad them to {up[0]} x {up[1]}, or give a patch_size that suits"
     )
 
 
@@ -46,5 +50,5 @@ def check_multiple(name: str, size: tuple[int, int], multiple: tuple[int, int], 
             )
 
 
-def _around(size: tuple[int, int], multiple: int, up: int) -> str:
-    return " x ".join(str(max(1, length // multiple + (up if length % multiple else 0)) * multiple) for length in size)
+def _parts(size: tuple[int, int], multiple: int, up: bool = False) -> list[int]:
+    return [(length + (multiple - 1 if up else 0)) // multiple for length in size]
