@@ -32,7 +32,7 @@ class Stationarity(Check):
 
     batches: int = Field(200, ge=50)
     """Independent gradients."""
-    batch_size: int = Field(64, ge=2)
+    batch_size: int = Field(512, ge=2)
     """Rows in each."""
 
     def measure(self, part: Part, case: Case) -> Measured:

@@ -21,9 +21,10 @@ def per_row(level: Tensor | float, like: Tensor) -> Tensor:
     Returns a tensor that broadcasts against `like`, on its device; floating tensors keep their own dtype.
     Raises ValueError for any other shape: a (B,) level must never be spread along the width by accident.
     """
-    level = torch.as_tensor(level, device=like.device)
-    if not level.is_floating_point():
-        level = level.to(like.dtype)
+    if not isinstance(level, Tensor) or not level.is_floating_point():
+        # A plain number would become float32 and lose digits beside float64 data; half precision is too coarse for a level.
+        level = torch.as_tensor(level, dtype=torch.promote_types(like.dtype, torch.float32))
+    level = level.to(like.device)
     if level.ndim == 0:
         return level
     if level.ndim == 1 and level.shape[0] == like.shape[0]:
