@@ -27,7 +27,11 @@ from ambientkit.registry import KINDS, Entry, load
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted(page for page in (ROOT / "docs").rglob("*.md") if "_build" not in page.parts)]
-BUILTIN = [entry for entry in load().entries() if entry.package == "ambientkit"]
+OURS = [
+    entry
+    for entry in load().entries()
+    if entry.package == "ambientkit" or (ROOT / "plugins" / entry.package.removeprefix("ambientkit-")).is_dir()
+]
 FUNCTIONS = (FunctionType, property, staticmethod, classmethod)
 SKIP = re.compile(r"<!---* *skip: *(next|start)(.*?)-->", re.DOTALL)
 
@@ -145,21 +149,21 @@ def test_a_missing_docstring_is_noticed(monkeypatch) -> None:
     assert list(undocumented("silent")) == ["silent.f", "silent.C.m", "silent.C.p"]
 
 
-@pytest.mark.parametrize("entry", BUILTIN, ids=lambda entry: f"{entry.kind}-{entry.part.name}")
-def test_a_built_in_part_says_in_one_short_sentence_what_it_is(entry: Entry) -> None:
+@pytest.mark.parametrize("entry", OURS, ids=lambda entry: f"{entry.kind}-{entry.part.name}")
+def test_a_part_of_this_repository_says_in_one_short_sentence_what_it_is(entry: Entry) -> None:
     assert "__doc__" in vars(entry.part), "its docstring must be its own"
     assert 10 < len(entry.line) <= 150, entry.line
     assert entry.line.endswith("."), entry.line
 
 
-@pytest.mark.parametrize("entry", BUILTIN, ids=lambda entry: f"{entry.kind}-{entry.part.name}")
-def test_a_built_in_part_names_its_source(entry: Entry) -> None:
+@pytest.mark.parametrize("entry", OURS, ids=lambda entry: f"{entry.kind}-{entry.part.name}")
+def test_a_part_of_this_repository_names_its_source(entry: Entry) -> None:
     if entry.kind in ("objective", "sampler", "corruption", "model"):
         assert entry.part.source.strip()
 
 
-@pytest.mark.parametrize("entry", BUILTIN, ids=lambda entry: f"{entry.kind}-{entry.part.name}")
-def test_every_field_of_a_built_in_part_is_explained_below_it(entry: Entry) -> None:
+@pytest.mark.parametrize("entry", OURS, ids=lambda entry: f"{entry.kind}-{entry.part.name}")
+def test_every_field_of_a_part_of_this_repository_is_explained_below_it(entry: Entry) -> None:
     explained = {name for name, text in part_list.field_docs(entry.part).items() if text}
     if entry.kind == "recipe":
         explained.add("terms")  # by the contract
