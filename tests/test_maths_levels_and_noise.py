@@ -78,7 +78,9 @@ def test_a_level_by_row_is_never_spread_along_the_width():
     assert scaled[:, 0, 0, 0].tolist() == sigma.tolist()
 
 
-@pytest.mark.parametrize("level", [0.5, torch.tensor(0.5), torch.full((3,), 0.5), torch.full((3, 1, 1, 1), 0.5), torch.full((3, 1, 4, 4), 0.5)])
+@pytest.mark.parametrize(
+    "level", [0.5, torch.tensor(0.5), torch.full((3,), 0.5), torch.full((3, 1, 1, 1), 0.5), torch.full((3, 1, 4, 4), 0.5)]
+)
 def test_equal_levels_in_every_form_are_equal(level):
     assert torch.equal(per_row(level, torch.ones(3, 2, 4, 4)) * torch.ones(3, 2, 4, 4), torch.full((3, 2, 4, 4), 0.5))
 

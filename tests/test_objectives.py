@@ -32,7 +32,11 @@ def case_of(seed=0, clean=False):
 
 def tools_and_batch(objective_seed=0, n=16, clean=False):
     case = case_of(clean=clean)
-    return dataclasses.replace(case.tools, generator=keyed_generator(objective_seed, "o")), case.observe(n, keyed_generator(1, "b")), case.oracle
+    return (
+        dataclasses.replace(case.tools, generator=keyed_generator(objective_seed, "o")),
+        case.observe(n, keyed_generator(1, "b")),
+        case.oracle,
+    )
 
 
 class NaiveThatClaims(Naive):
@@ -68,7 +72,9 @@ class OneDrawSquare(Objective):
         return {"square": Term(defect.square().flatten(1).mean(1) / sigma**2, sigma)}
 
 
-@pytest.mark.parametrize("objective", [Tweedie(), Tweedie(near=0), Tweedie(near=1, cap=1e6), Consistency(), Consistency(fraction=1, max_hop=1.5)])
+@pytest.mark.parametrize(
+    "objective", [Tweedie(), Tweedie(near=0), Tweedie(near=1, cap=1e6), Consistency(), Consistency(fraction=1, max_hop=1.5)]
+)
 def test_right_objectives_are_stationary_at_the_oracle(objective):
     """Level 1e-4 for each, seed fixed; the control is rejected in the same run."""
     assert run_check(Stationarity(), objective, case_of(), 1e-4).verdict is Verdict.PASSED

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.comments import CommentedBase, CommentedMap, CommentedSeq
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import YAMLError
 
@@ -114,6 +114,8 @@ def _merge(old: Any, new: Any) -> Any:
 
 
 def _plain(node: Any, path: Path, at: KeyPath, places: dict[KeyPath, str]) -> Any:
+    if isinstance(node, CommentedBase) and (node.tag.value or "").startswith(("!", "tag:")):
+        raise InputError(f"{places.get(at, path)}: {'.'.join(map(str, at))} has the YAML tag {node.tag.value!r}; tags are not read")
     if isinstance(node, CommentedMap):
         plain = {}
         for key, value in node.items():

@@ -1,0 +1,141 @@
+"""Checkpoints are whole or not there, and nothing in them is ever executed."""
+
+from __future__ import annotations
+
+import json
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+from ambientkit.checkpoint import folder, latest, load_state, prune, read_folder, save_state, write_folder
+from ambientkit.checkpoint.weights import fill, from_bytes, load_weights, save_weights, to_bytes
+from ambientkit.errors import InputError, RunError
+from ambientkit.maths.randomness import isolated_global_generator
+
+
+def network(width=4):
+    with isolated_global_generator(0, "net"):
+        return nn.Sequential(nn.Linear(3, width), nn.Linear(width, 1))
+
+
+def test_a_folder_reads_back_as_it_was_written(tmp_path):
+    write_folder(tmp_path / "checkpoint_1", {"a": b"one", "b": b"two"})
+    assert read_folder(tmp_path / "checkpoint_1") == {"a": b"one", "b": b"two"}
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint_1"]
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone", "no manifest", "other format", "escape"])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_used(tmp_path, damage):
+    """Case C-21."""
+    for step in (1, 2):
+        write_folder(tmp_path / f"checkpoint_{step}", {"a": b"content"})
+    newest = tmp_path / "checkpoint_2"
+    if damage == "cut":
+        (newest / "a").write_bytes(b"cont")
+    elif damage == "gone":
+        (newest / "a").unlink()
+    elif damage == "no manifest":
+        (newest / "manifest.json").write_text("")
+    else:
+        version, names = (999, {}) if damage == "other format" else (1, {"../secret": "0"})
+        (newest / "manifest.json").write_text(json.dumps({"format_version": version, "sha256": names}))
+    path, files, skipped = latest(tmp_path)
+    assert path.name == "checkpoint_1"
+    assert files == {"a": b"content"}
+    assert len(skipped) == 1
+    assert "checkpoint_2" in skipped[0]
+
+
+def test_without_a_whole_checkpoint_there_is_nothing_to_resume_from(tmp_path):
+    with pytest.raises(InputError, match="no checkpoint"):
+        latest(tmp_path)
+
+
+def test_a_full_disk_leaves_the_earlier_checkpoint_whole(tmp_path, monkeypatch):
+    write_folder(tmp_path / "checkpoint_1", {"a": b"good"})
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(folder.os, "fsync", full)
+    with pytest.raises(RunError, match="No space left"):
+        write_folder(tmp_path / "checkpoint_2", {"a": b"bad"})
+    with pytest.raises(RunError, match="untouched"):
+        folder.write_file(tmp_path / "checkpoint_1" / "a", b"bad")
+    monkeypatch.undo()
+    assert latest(tmp_path)[1] == {"a": b"good"}
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint_1"]
+
+
+def test_only_the_newest_are_kept(tmp_path):
+    for step in (1, 2, 10):
+        write_folder(tmp_path / f"checkpoint_{step}", {})
+    (tmp_path / ".checkpoint_11.tmp-1").mkdir()
+    prune(tmp_path, 2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint_10", "checkpoint_2"]
+
+
+def test_the_state_of_an_optimiser_comes_back_to_the_bit():
+    net, average = network(), network()
+    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-2)
+    for _ in range(3):
+        net(torch.ones(2, 3)).sum().backward()
+        optimizer.step()
+    files = save_state(net, average, optimizer, {"step": 3})
+    assert not any(content.startswith(b"\x80") or b"PK\x03\x04" in content[:8] for content in files.values())  # neither pickle nor zip
+    other = network()
+    again = torch.optim.AdamW(other.parameters(), lr=5.0)
+    assert load_state(files, "here", other, average, again) == {"step": 3}
+    assert again.param_groups[0]["lr"] == 1e-2
+    assert again.param_groups[0]["betas"] == (0.9, 0.999)
+    assert all(torch.equal(a, b) for a, b in zip(net.parameters(), other.parameters(), strict=True))
+    for opt, n in ((optimizer, net), (again, other)):
+        opt.zero_grad()
+        n(torch.ones(2, 3)).sum().backward()
+        opt.step()
+    assert all(torch.equal(a, b) for a, b in zip(net.parameters(), other.parameters(), strict=True))
+
+
+def test_weights_that_do_not_fit_are_listed_and_nothing_is_loaded():
+    target, tensors = network(), network(5).state_dict()
+    tensors["surplus"] = tensors.pop("1.bias")
+    before = [p.clone() for p in target.parameters()]
+    with pytest.raises(InputError, match=r"1 missing \(1\.bias\); 1 surplus \(surplus\); 3 misshaped"):
+        fill(target, tensors, "file")
+    assert all(torch.equal(a, b) for a, b in zip(before, target.parameters(), strict=True))
+
+
+def test_pickles_and_malformed_files_are_refused_by_name(tmp_path):
+    """Cases H-01 and H-03."""
+    canary = tmp_path / "CANARY"
+
+    class Bomb:
+        def __reduce__(self):
+            return (open, (str(canary), "w"))
+
+    bad = {
+        "pickle": pickle.dumps(Bomb()),
+        "empty": b"",
+        "giant header": (2**60).to_bytes(8, "little") + b"{}",
+        "no json": (4).to_bytes(8, "little") + b"abcd",
+    }
+    for name, content in bad.items():
+        path = tmp_path / f"{name}.safetensors"
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=name):
+            load_weights(path)
+    assert not canary.exists()
+
+
+def test_weights_that_are_not_finite_are_refused():
+    with pytest.raises(InputError, match="'w'.*not finite"):
+        from_bytes(to_bytes({"w": torch.tensor([1.0, float("nan")])}), "file")
+
+
+def test_weights_carry_their_configuration(tmp_path):
+    save_weights(tmp_path / "w.safetensors", network(), {"config": {"a": [1, 2]}})
+    tensors, metadata = load_weights(tmp_path / "w.safetensors")
+    assert metadata == {"config": {"a": [1, 2]}}
+    assert set(tensors) == set(network().state_dict())
