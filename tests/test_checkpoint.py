@@ -130,7 +130,7 @@ def test_pickles_and_malformed_files_are_refused_by_name(tmp_path):
 
 
 def test_weights_that_are_not_finite_are_refused():
-    with pytest.raises(InputError, match="'w'.*not finite"):
+    with pytest.raises(InputError, match=r"'w'.*not finite"):
         from_bytes(to_bytes({"w": torch.tensor([1.0, float("nan")])}), "file")
 
 

@@ -209,7 +209,7 @@ def test_the_gradient_flows_into_the_lower_level_only():
 
 def test_consistency_refuses_a_deterministic_sampler():
     tools, batch, oracle = tools_and_batch()
-    with pytest.raises(InputError, match="reverse kernel.*'heun'"):
+    with pytest.raises(InputError, match=r"reverse kernel.*'heun'"):
         Consistency().loss(oracle, batch, dataclasses.replace(tools, sampler=Heun()))
 
 

@@ -21,7 +21,9 @@ class Mixture(Data):
     source = "docs/method.md: 8 modes, radius 1.5, std .1"
 
     modes: int = Field(8, ge=1)
+    """Number of modes, evenly spaced."""
     radius: float = Field(1.5, ge=0)
+    """Distance of the modes from the origin."""
     std: float = Field(0.1, gt=0)
     """Std within a mode."""
     n: int = Field(20_000, ge=1)

@@ -7,7 +7,6 @@ import math
 
 import torch
 from pydantic import Field, InstanceOf
-from scipy import stats
 from torch import Tensor
 
 from ambientkit.batch import Batch, Term
@@ -44,6 +43,8 @@ class Stationarity(Check):
             return Measured(math.inf, 0.0, self.batches)
         if not moved.any():
             return Measured(0.0, 1.0, self.batches)
+        from scipy import stats  # half a second: not paid by who only lists the parts
+
         f = hotelling_f(gradients[:, moved])
         return Measured(f.statistic, float(stats.f.sf(f.statistic, f.numerator, f.denominator)), self.batches)
 

@@ -36,7 +36,7 @@ def load_run(path: Path, registry: Registry, device: str | torch.device = "cpu")
     try:
         stored = metadata["signal"]
         signal = Signal(tuple(stored["shape"]), float(stored["sigma_data"]), {k: tuple(v) for k, v in stored["conds"].items()})
-        tree, step = dict(metadata["run"]), int(metadata["step"])
+        tree, step = dict(metadata["config"]), int(metadata["step"])
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{file}: its metadata are not those of an ambientkit run ({type(error).__name__}: {error})") from None
     config = resolve(Source(tree, {(key,): str(file) for key in tree}), registry)
