@@ -98,7 +98,7 @@ class Registry:
         entry = self._entries.get((kind, name))
         if entry is None:
             known = self.names(kind)
-            lines = [f"there is no {kind} {name!r}{nearest(name, known)} Known: {', '.join(known) or 'none'}"]
+            lines = [f"there is no {kind} {name!r}{nearest(name, known) or '.'} Known: {', '.join(known) or 'none'}"]
             lines += [str(problem) for problem in self.problems if problem.fatal]
             raise InputError("\n".join(lines))
         return entry
@@ -114,7 +114,9 @@ class Registry:
         fields = {"name": spec} if isinstance(spec, str) else dict(spec) if isinstance(spec, Mapping) else {}
         name = fields.pop("name", None)
         if not isinstance(name, str):
-            raise report((), f"should be the name of a {kind}, or a mapping with a 'name', but is {spec!r}")
+            raise report(
+                (), f"should be the name of {'an' if kind[0] in 'aeiou' else 'a'} {kind}, or a mapping with a 'name', but is {spec!r}"
+            )
         try:
             part = self.find(kind, name).part
         except InputError as error:
@@ -141,7 +143,7 @@ def load() -> Registry:
     problems: list[Problem] = []
     points = sorted(metadata.entry_points(group=GROUP), key=lambda point: (_package(point), point.name))
     for point in points:
-        package, version = _package(point), point.dist.version if point.dist else "?"
+        package, version = _package(point), (point.dist.version if point.dist else None) or "?"
 
         def problem(cause: str, fatal: bool, point=point, package=package, version=version) -> None:
             problems.append(Problem(point.name, package, version, cause, fatal))
@@ -162,6 +164,9 @@ def _ask(plugin: object, package: str, version: str) -> list[Entry]:
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
     hooks = ", ".join(hook for _, hook in KINDS.values())
+    for _, hook in KINDS.values():
+        if inspect.isroutine(function := getattr(plugin, hook, None)) and not hasattr(function, f"{GROUP}_impl"):
+            raise PluginError(f"{hook} is not marked @hookimpl, so it would never be asked")
     try:
         manager.register(plugin)
         manager.check_pending()
@@ -188,7 +193,8 @@ def _accept(part: object, contract: type[P], hook: str) -> type[P]:
 
 
 def _package(point: metadata.EntryPoint) -> str:
-    return point.dist.name if point.dist else point.value
+    """The name of a plug-in's package; where an interrupted uninstall has left no metadata, what the entry point names."""
+    return (point.dist.name if point.dist else None) or point.value
 
 
 def _conflicts(dist: metadata.Distribution | None) -> list[str]:
