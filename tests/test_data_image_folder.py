@@ -420,6 +420,15 @@ def test_noise_in_a_lossy_file_is_doubted(tmp_path: Path, caplog: pytest.LogCapt
     assert "JPEG compression changes noise" in caplog.text
 
 
+def test_levels_and_names_stay_with_their_files_where_a_bad_one_is_skipped(folder: Path, tmp_path: Path) -> None:
+    (folder / "0_bad.png").touch()
+    table = levels(tmp_path, "0_bad.png,0.05", "a.png,0.06", "c.png,0.07", '"sub/é, b.png",0.08')
+    rows = ImageFolder(path=folder, sigma_n=table, on_bad_file="skip").rows()
+    assert [float(rows[i].sigma_n) for i in range(3)] == pytest.approx([0.06, 0.07, 0.08])
+    save(folder / "c.png", np.full((12, 16, 3), 90, np.uint8))
+    assert "1 of 3 rows are constant: c.png" in refused(folder, clean=False, sigma_n=table, on_bad_file="skip")
+
+
 # --- workers --------------------------------------------------------------------------------------------------------
 
 
