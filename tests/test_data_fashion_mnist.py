@@ -55,7 +55,7 @@ def test_the_folders_of_the_system_are_searched_in_order(tmp_path: Path, monkeyp
 
 def test_rows_are_clean_pictures_in_data_units(tmp_path: Path) -> None:
     write(tmp_path, images())
-    assert FILES["test"] in refused(folder=tmp_path, split="test")
+    assert f"there is no {FILES['test']}" in refused(folder=tmp_path, split="test")
     write(tmp_path, images(5), name=FILES["test"])
     rows = FashionMNIST(folder=tmp_path).rows()
     assert len(FashionMNIST(folder=tmp_path, split="test").rows()) == 5
