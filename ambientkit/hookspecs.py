@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
-    from ambientkit.interfaces import Check, Corruption, Data, Model, Objective, Recipe, Sampler
+    from ambientkit.interfaces import Check, Corruption, Data, Model, Mutant, Objective, Recipe, Sampler
 
 hookspec = pluggy.HookspecMarker("ambientkit")
 hookimpl = pluggy.HookimplMarker("ambientkit")
@@ -58,3 +58,8 @@ def register_datasets() -> list[type[Data]]:  # type: ignore[empty-body]
 @hookspec
 def register_checks() -> list[type[Check]]:  # type: ignore[empty-body]
     """Properties that `ambientkit verify` tests."""
+
+
+@hookspec
+def register_mutants() -> list[type[Mutant]]:  # type: ignore[empty-body]
+    """Parts that are wrong on purpose, which the checks must reject."""

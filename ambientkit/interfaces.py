@@ -16,6 +16,7 @@ from torch import Generator, Tensor, nn
 from torch.utils.data import Dataset
 
 from ambientkit.batch import Batch, Clean, Term, View
+from ambientkit.maths.mixture import GaussianMixture
 from ambientkit.maths.noise import RandomSource
 
 
@@ -173,10 +174,15 @@ class Case:
     tools: Tools
     """With the exact posterior sampler and the oracle as teacher; its generator is replaced for every call."""
     seed: int
+    law: GaussianMixture
+    """The law of the clean data; `oracle` is its denoiser."""
 
 
 class Measured(NamedTuple):
-    """The outcome of one measurement: a statistic, its p-value under the null law, and the number of independent samples."""
+    """The outcome of one measurement: a statistic, its p-value under the null law, and the number of independent samples.
+
+    An exact check, whose null law is a tolerance, has the largest error as its statistic, and p-value 1 within the tolerance, 0 beyond it.
+    """
 
     statistic: float
     p_value: float
@@ -190,6 +196,14 @@ class Check(Part):
     """The kind of part it applies to: "objective", "sampler", ..."""
     claim: ClassVar[str]
     """The claim it tests: a part is measured if its `claims` name this."""
+    null_law: ClassVar[str] = ""
+    """Law of the statistic for a right part, such as "F(p, n - p)", or "exact: tolerance 1e-9"."""
+    detects: ClassVar[str] = ""
+    """The smallest difference it finds."""
+    meaning: ClassVar[str] = ""
+    """What a failure means for who uses the part, in one or two sentences."""
+    quick: ClassVar[bool] = False
+    """Whether it belongs to `verify --quick`, and for objectives to the check before a run."""
 
     @abc.abstractmethod
     def measure(self, part: Part, case: Case) -> Measured:
@@ -198,3 +212,18 @@ class Check(Part):
     @abc.abstractmethod
     def control(self, part: Part) -> Part:
         """A part that is known to be wrong in this property, made from `part`."""
+
+
+class Mutant(Part):
+    """A part that is wrong on purpose, mixed into the contract of its kind: `class Swapped(Mutant, Objective)`.
+
+    It claims what the right part claims, so that the same checks are run on it; at least one must reject it. A mutant that no check can
+    tell from a right part, because it is one, says so in `equivalent`. It is registered with `register_mutants` and can be named nowhere.
+    """
+
+    mutant_of: ClassVar[str]
+    """Name of the right part, of the same kind."""
+    wrong: ClassVar[str]
+    """What is wrong with it, in one line."""
+    equivalent: ClassVar[str] = ""
+    """Why it is right all the same; empty for a mutant that must be rejected."""

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from ambientkit import hookspecs
 from ambientkit.builtin import plugin as builtin_plugin
 from ambientkit.errors import InputError, PluginError, explain, nearest
-from ambientkit.interfaces import Check, Corruption, Data, Model, Objective, Part, Recipe, Sampler
+from ambientkit.interfaces import Check, Corruption, Data, Model, Mutant, Objective, Part, Recipe, Sampler
 
 GROUP = "ambientkit"
 KINDS: dict[str, tuple[type[Part], str]] = {
@@ -34,6 +34,8 @@ KINDS: dict[str, tuple[type[Part], str]] = {
     "check": (Check, "register_checks"),
 }
 """kind -> (contract, hook)."""
+MUTANTS = "register_mutants"
+"""The hook for parts of any kind that are wrong on purpose; they are kept apart, so that nobody can name one by accident."""
 
 P = TypeVar("P", bound=Part)
 
@@ -73,6 +75,8 @@ class Registry:
 
     def __init__(self, entries: Sequence[Entry], problems: Sequence[Problem] = ()) -> None:
         self.problems = tuple(problems)
+        self._mutants = [entry for entry in entries if issubclass(entry.part, Mutant)]
+        entries = [entry for entry in entries if not issubclass(entry.part, Mutant)]
         self._entries: dict[tuple[str, str], Entry] = {}
         for entry in entries:
             key = ("objective" if entry.kind == "recipe" else entry.kind, entry.part.name)  # --objective names either
@@ -88,6 +92,11 @@ class Registry:
         """Every part, by kind and then by name."""
         kinds = list(KINDS)
         return sorted(self._entries.values(), key=lambda entry: (kinds.index(entry.kind), entry.part.name))
+
+    def mutants(self) -> list[Entry]:
+        """Every mutant, by kind, by the part it is a wrong variant of, and by name; none of them is in `entries`."""
+        kinds = list(KINDS)
+        return sorted(self._mutants, key=lambda entry: (kinds.index(entry.kind), cast(type[Mutant], entry.part).mutant_of, entry.part.name))
 
     def names(self, kind: str) -> list[str]:
         """The names of one kind; for "objective" recipes too."""
@@ -163,8 +172,9 @@ def _ask(plugin: object, package: str, version: str) -> list[Entry]:
     """What one plug-in registers. Raises for a hook that is unknown, takes an argument, or returns anything but classes of its kind."""
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
-    hooks = ", ".join(hook for _, hook in KINDS.values())
-    for _, hook in KINDS.values():
+    names = [*(hook for _, hook in KINDS.values()), MUTANTS]
+    hooks = ", ".join(names)
+    for hook in names:
         if inspect.isroutine(function := getattr(plugin, hook, None)) and not hasattr(function, f"{GROUP}_impl"):
             raise PluginError(f"{hook} is not marked @hookimpl, so it would never be asked")
     try:
@@ -174,16 +184,32 @@ def _ask(plugin: object, package: str, version: str) -> list[Entry]:
         raise PluginError(f"{error}. The hooks of ambientkit {metadata.version('ambientkit')} are {hooks}; none takes arguments") from None
     entries = []
     for kind, (contract, hook) in KINDS.items():
-        for parts in getattr(manager.hook, hook)():
-            if not isinstance(parts, list | tuple):
-                raise PluginError(f"{hook} must return a list of classes, not {type(parts).__name__}")
-            entries += [Entry(kind, _accept(part, contract, hook), package, version) for part in parts]
+        entries += [Entry(kind, _accept(part, contract, hook), package, version) for part in _classes(manager, hook)]
+    for part in _classes(manager, MUTANTS):
+        mutant = _accept(part, Mutant, MUTANTS)
+        if absent := [field for field in ("mutant_of", "wrong") if not isinstance(getattr(mutant, field, None), str)]:
+            raise PluginError(f"{mutant.__name__} does not say {' and '.join(absent)}")
+        kinds = [kind for kind, (contract, _) in KINDS.items() if issubclass(mutant, contract)]
+        if len(kinds) != 1:
+            raise PluginError(f"{mutant.__name__} must subclass Mutant and the contract of one kind, not of {kinds or 'none'}")
+        entries.append(Entry(kinds[0], mutant, package, version))
     return entries
+
+
+def _classes(manager: pluggy.PluginManager, hook: str) -> list[object]:
+    found: list[object] = []
+    for parts in getattr(manager.hook, hook)():
+        if not isinstance(parts, list | tuple):
+            raise PluginError(f"{hook} must return a list of classes, not {type(parts).__name__}")
+        found += parts
+    return found
 
 
 def _accept(part: object, contract: type[P], hook: str) -> type[P]:
     if not (inspect.isclass(part) and issubclass(part, contract)):
         raise PluginError(f"{hook} must return subclasses of {contract.__name__}, not {part!r}")
+    if issubclass(part, Mutant) and contract is not Mutant:
+        raise PluginError(f"{part.__name__} is a mutant: register it with {MUTANTS}, not with {hook}")
     if inspect.isabstract(part):
         raise PluginError(f"{part.__name__} leaves {', '.join(sorted(part.__abstractmethods__))} abstract")
     name = getattr(part, "name", None)

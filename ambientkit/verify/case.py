@@ -58,4 +58,4 @@ def make_case(corruption: Corruption, seed: int, *, clean: bool = False, mixture
             return Batch(x_0, torch.zeros(n, dtype=x_0.dtype), row, {})
         return corruption.observe(x_0, row, generator)
 
-    return Case(oracle=law.denoiser(), observe=observe, tools=tools, seed=seed)
+    return Case(oracle=law.denoiser(), observe=observe, tools=tools, seed=seed, law=law)
