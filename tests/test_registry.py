@@ -165,6 +165,7 @@ def test_a_hook_with_an_argument_is_set_aside_with_the_hook_and_what_is_allowed(
     (problem,) = problems("aktest-badhook")
     assert problem.fatal
     assert "aktest-badhook 3.1" in str(problem)
+    assert "\n" not in str(problem)  # pluggy's own message has four lines
     for word in ("register_objectives", "config", "none takes arguments"):
         assert word in problem.cause
 

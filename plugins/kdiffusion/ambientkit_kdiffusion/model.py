@@ -34,6 +34,7 @@ class KDiffusionModel(Model):
     """Path of a k-diffusion JSON configuration, or its content. Read: its section `model`, with k-diffusion's own defaults, and
     `dataset.num_classes`. A warning lists what else it states."""
     dropout_rate: float | None = Field(None, ge=0, lt=1)
+    """Share of features dropped while training; 0 where it is not given."""
 
     @model_validator(mode="after")
     def _one_way_of_saying_it(self) -> KDiffusionModel:
