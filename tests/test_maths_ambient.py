@@ -15,7 +15,7 @@ from ambientkit.maths.mixture import GaussianMixture
 from ambientkit.maths.randomness import keyed_generator
 from ambientkit.maths.reverse import reverse_moments, reverse_step
 from ambientkit.maths.weights import edm_weight
-from tests.support.strategies import mixtures
+from ambientkit.testing.strategies import mixtures
 
 ORACLE = json.loads((Path(__file__).parent / "data" / "gaussian_mixture.json").read_text())
 CASES = [(case, point) for case in ORACLE["cases"] for point in case["points"]]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ambientkit.maths.mixture import GaussianMixture
 from ambientkit.maths.randomness import keyed_generator
-from tests.support.strategies import mixtures
+from ambientkit.testing.strategies import mixtures
 
 ORACLE = json.loads((Path(__file__).parent / "data" / "gaussian_mixture.json").read_text())
 CASES = [(case, point) for case in ORACLE["cases"] for point in case["points"]]

@@ -106,6 +106,24 @@ def sample(
 
 
 @app.command()
+def verify(
+    parts: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[PART]...", help="NAME, KIND:NAME or 'KIND:NAME{field: value}'. [default: all parts]", show_default=False),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Only the quick checks: those that `train` runs before step 1.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of everything that is random; the same seed gives the same numbers.")] = 0,
+    json: Annotated[Path | None, typer.Option(help="Write everything to this file as well.")] = None,
+    list_: Annotated[bool, typer.Option("--list", help="Show what would be checked, and how; run nothing.")] = False,
+    mutants: Annotated[bool, typer.Option("--mutants", help="Test the checks themselves on parts that are wrong on purpose.")] = False,
+) -> None:
+    """Test what parts claim, on problems whose answer is known. Exit status 0: all passed, 1: a check failed, 2: wrong usage."""
+    from ambientkit.cli.verify import Request, run
+
+    run(Request(tuple(parts or ()), quick, seed, json, list_, mutants))
+
+
+@app.command()
 def plugins() -> None:
     """List every part there is: kind, name, what it does, package and version; and plug-ins that failed to load, with the reason."""
     from ambientkit.cli.plugins import run

@@ -31,6 +31,7 @@ from ambientkit.train import Run, build, steps
 from ambientkit.train.metrics import Window
 from ambientkit.train.run import accelerator_for
 from ambientkit.verify import Verdict, preflight
+from ambientkit.verify.report import refusal
 
 DEMO_STEPS = 32
 
@@ -104,15 +105,12 @@ def _describe(config: RunConfig, seen: Survey, observations: Observations, say: 
 
 
 def _preflight(config: RunConfig, registry: Registry, say: Callable[[str], None]) -> None:
-    for result in preflight([entry.objective for entry in config.objective], registry):
+    """Run the quick checks on the parts of the run. Raises CheckFailed where one is rejected, or cannot be judged."""
+    parts = [*(entry.objective for entry in config.objective), config.corruption, config.sampler]
+    for result in preflight(parts, registry):
         say(f"preflight: {result}")
         if not isinstance(result, str) and result.verdict is not Verdict.PASSED:
-            what = "is biased" if result.verdict is Verdict.FAILED else "could not be checked"
-            raise CheckFailed(
-                f"objective {result.part!r} {what}: at the exact denoiser of a Gaussian mixture its mean gradient should be 0, and over "
-                f"{result.measured.n} independent batches it has p = {result.measured.p_value:.2g} (level {result.alpha:g}). "
-                "Training would not end at the posterior mean. Mend the objective, or go on knowingly with --skip-preflight"
-            )
+            raise CheckFailed(refusal(result))
 
 
 def _open_folder(folder: Path, config: RunConfig, step: int) -> None:

@@ -1,7 +1,25 @@
 """Proof before GPU hours: every claim of a part is tested on Gaussian mixtures, where the right answer is known."""
 
 from ambientkit.verify.case import ExactReverse, make_case
+from ambientkit.verify.plan import Pair, Plan, Unchecked, make_plan, registered_checks, registered_parts
 from ambientkit.verify.preflight import preflight
-from ambientkit.verify.runner import Result, Verdict, run_check
+from ambientkit.verify.runner import Result, Verdict, case_for, reproducible, run_check, run_pair, run_plan
 
-__all__ = ["ExactReverse", "Result", "Verdict", "make_case", "preflight", "run_check"]
+__all__ = [
+    "ExactReverse",
+    "Pair",
+    "Plan",
+    "Result",
+    "Unchecked",
+    "Verdict",
+    "case_for",
+    "make_case",
+    "make_plan",
+    "preflight",
+    "registered_checks",
+    "registered_parts",
+    "reproducible",
+    "run_check",
+    "run_pair",
+    "run_plan",
+]

@@ -1,0 +1,189 @@
+"""`ambientkit verify`: the plan, the table, the failures, and the JSON file."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+from tqdm import tqdm
+
+from ambientkit.checkpoint.folder import write_file
+from ambientkit.cli.output import progress_wanted
+from ambientkit.errors import InputError, nearest
+from ambientkit.interfaces import Part
+from ambientkit.registry import KINDS, Registry, load
+from ambientkit.verify import Plan, Result, Unchecked, Verdict, make_plan, registered_checks, registered_parts, report, run_plan
+from ambientkit.verify.kills import Fate, kills, mutant_plan
+from ambientkit.verify.plan import expand
+
+PROCESSES = 2
+"""For the whole set; a few checks are over before a second interpreter has started."""
+STYLES: dict[str, str] = {
+    Verdict.PASSED: "green",
+    Verdict.FAILED: "bold red",
+    Verdict.INCONCLUSIVE: "bold yellow",
+    Verdict.UNCHECKED: "dim",
+    Fate.KILLED: "green",
+    Fate.SURVIVED: "bold red",
+    Fate.EQUIVALENT: "dim",
+    Fate.CONTRADICTED: "bold red",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The flags of `ambientkit verify` as given."""
+
+    parts: tuple[str, ...]
+    quick: bool = False
+    seed: int = 0
+    json: Path | None = None
+    list: bool = False
+    mutants: bool = False
+
+
+def run(request: Request) -> None:
+    """The whole command; ends with exit status 0 or 1, or raises InputError (2)."""
+    registry = load()
+    for problem in registry.problems:
+        print(f"warning: {problem}", file=sys.stderr)
+    if request.json is not None and (request.json.is_dir() or not request.json.absolute().parent.is_dir()):
+        raise InputError(f"--json {request.json}: should be a file in a folder that exists")
+    if request.mutants:
+        if request.parts:
+            raise InputError("--mutants runs the whole kit: leave the names of parts out")
+        sys.exit(_mutants(request, registry))
+    sys.exit(_parts(request, registry))
+
+
+def select(texts: Sequence[str], registry: Registry) -> list[Part]:
+    """The parts that NAME, KIND:NAME or KIND:NAME{field: value} stand for, each once; a recipe stands for its objectives."""
+    found: list[Part] = []
+    for text in texts:
+        match = re.fullmatch(r"(?:(\w+):)?([^\s:{}]+)(\{.*\})?", text.strip(), re.DOTALL)
+        if match is None:
+            raise InputError(f"{text!r} is not a part: give NAME, KIND:NAME or 'KIND:NAME{{field: value}}'")
+        kind, name, fields = match.groups()
+        spec = {"name": name, **_fields(text, fields)} if fields else name
+        for part in (registry.build(k, spec) for k in _kinds(kind, name, registry)):
+            found += [one for one in expand(part, registry) if one not in found]
+    return found
+
+
+def _kinds(kind: str | None, name: str, registry: Registry) -> list[str]:
+    """The kinds in which a name is registered."""
+    slots = [slot for slot in KINDS if slot != "recipe"]  # recipes share the names of objectives
+    if kind is not None:
+        kind = "objective" if kind == "recipe" else kind
+        if kind not in slots:
+            raise InputError(f"there is no kind of part {kind!r}{nearest(kind, slots) or '.'} Known: {', '.join(slots)}")
+        registry.find(kind, name)
+        return [kind]
+    kinds = [slot for slot in slots if name in registry.names(slot)]
+    if not kinds:
+        known = sorted({name for slot in slots for name in registry.names(slot)})
+        lines = [f"there is no part {name!r}{nearest(name, known) or '.'} `ambientkit plugins` lists all parts"]
+        raise InputError("\n".join([*lines, *(str(problem) for problem in registry.problems if problem.fatal)]))
+    return kinds
+
+
+def _fields(text: str, fields: str) -> dict[str, Any]:
+    try:
+        tree = YAML(typ="safe", pure=True).load(fields)
+    except YAMLError:
+        tree = None
+    if not isinstance(tree, dict) or not all(isinstance(key, str) and ":" not in key for key in tree):
+        raise InputError(f"{text!r}: the fields should be written {{name: value, name: value}}, with a space after each colon")
+    return tree
+
+
+def _parts(request: Request, registry: Registry) -> int:
+    checks = registered_checks(registry)
+    unmade: list[Unchecked] = []
+    if request.parts:
+        parts = select(request.parts, registry)
+    else:
+        parts, unmade = registered_parts(registry, checks)
+    plan = make_plan(parts, checks, quick=request.quick)
+    plan = replace(plan, unchecked=(*plan.unchecked, *unmade))
+    if request.list:
+        _print(report.PLAN_HEADINGS, [report.plan_row(pair) for pair in plan.pairs])
+        _print_unchecked(plan)
+        print(plan.describe_level())
+        return 0
+
+    began = time.monotonic()
+    processes = 1 if request.quick or request.parts else PROCESSES
+    results = list(_watched(run_plan(plan, request.seed, processes=processes), len(plan.pairs)))
+    unchecked = [(item.kind, item.part, "-", "-", "-", "-", "-", "-", str(Verdict.UNCHECKED)) for item in plan.unchecked]
+    _print(report.RESULT_HEADINGS, [*map(report.result_row, results), *unchecked])
+    _print_unchecked(plan)
+    for result in results:
+        if result.verdict is not Verdict.PASSED:
+            print(f"\n{report.explain_failure(result, request.seed, registry)}")
+    print(f"\nseed {request.seed}; {plan.describe_level()}")
+    print(f"{report.summary(plan, results)} ({time.monotonic() - began:.1f} s)")
+    if request.json is not None:
+        _write(request.json, report.document(plan, results, registry, seed=request.seed, quick=request.quick))
+    return report.exit_status(results)
+
+
+def _mutants(request: Request, registry: Registry) -> int:
+    mutants, plan = mutant_plan(registry, registered_checks(registry), quick=request.quick)
+    if request.list:
+        _print(("kind", "mutant", "of", "what is wrong"), [(kind, m.name, m.mutant_of, m.wrong) for kind, m in mutants])
+        return 0
+    began = time.monotonic()
+    results = list(_watched(run_plan(plan, request.seed, processes=PROCESSES, controls=False), len(plan.pairs)))
+    found = kills(mutants, results)
+    _print(report.KILL_HEADINGS, [report.kill_row(kill) for kill in found])
+    wrong = [kill for kill in found if not kill.as_it_should_be]
+    print(f"\nseed {request.seed}; each is tried as if in the place of its right part: p < {plan.level:.2g} rejects")
+    print(f"{report.kill_summary(found)} ({time.monotonic() - began:.1f} s)")
+    if request.json is not None:
+        _write(request.json, report.kill_document(found, plan, seed=request.seed, quick=request.quick))
+    return int(bool(wrong))
+
+
+def _watched(results: Iterator[Result], total: int) -> Iterator[Result]:
+    with tqdm(total=total, unit="check", desc="verifying", leave=False, disable=not progress_wanted()) as bar:
+        for result in results:
+            bar.update()
+            yield result
+
+
+def _print(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table as wide as it needs to be where there is no terminal: a log or a pipe has no width of its own."""
+    rows = list(rows)
+    wide = max([sum(len(cell) + 2 for cell in row) for row in rows], default=0) + 20
+    console = Console() if sys.stdout.isatty() else Console(width=max(wide, 200))
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    right = {"statistic", "p", "n", "control p"}
+    for heading in headings:
+        table.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))  # Text: no markup
+    console.print(table)
+
+
+def _print_unchecked(plan: Plan) -> None:
+    by_reason: dict[str, list[str]] = {}
+    for item in plan.unchecked:
+        by_reason.setdefault(item.why, []).append(f"{item.part} ({item.kind})")
+    for why, names in by_reason.items():
+        print(f"unchecked, {why}: {', '.join(names)}")
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    write_file(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())

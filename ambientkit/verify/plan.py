@@ -1,0 +1,132 @@
+"""The plan of a run: which check measures which part, at what level."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from ambientkit.errors import InputError, explain
+from ambientkit.interfaces import Check, Objective, Part, Recipe
+from ambientkit.registry import KINDS, Registry
+
+RUN_LEVEL = 1e-3
+"""The most false alarms of a whole run, whatever the number of its checks: the chance that any right part is rejected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One measurement to be made."""
+
+    kind: str
+    part: Part
+    check: Check
+
+    @property
+    def label(self) -> str:
+        """Part and check, as they are named to a reader."""
+        return f"{self.part.name}: {self.check.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Unchecked:
+    """A part that no check measures, and why."""
+
+    kind: str
+    part: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.part}: unchecked, {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Pairs of a part and a check, in the order of the parts. The run's level is shared equally by the pairs (Bonferroni)."""
+
+    pairs: tuple[Pair, ...]
+    unchecked: tuple[Unchecked, ...] = ()
+    run_level: float = RUN_LEVEL
+
+    @property
+    def level(self) -> float:
+        """The level of each pair, run_level / number of pairs: a part fails, and a control is rejected, where p is below it."""
+        return self.run_level / max(len(self.pairs), 1)
+
+    def describe_level(self) -> str:
+        """The budget of false alarms in one sentence."""
+        n = len(self.pairs)
+        return (
+            f"at most {self.run_level:g} false alarms in a whole run, shared equally by its {n} check{'s' * (n != 1)} "
+            f"(Bonferroni): p < {self.level:.2g} rejects"
+        )
+
+
+def kind_of(part: Part) -> str:
+    """The kind of a part, by the contract it implements. Raises InputError for anything else."""
+    for kind, (contract, _) in KINDS.items():
+        if isinstance(part, contract):
+            return kind
+    raise InputError(f"{type(part).__name__} implements none of the contracts of ambientkit.interfaces")
+
+
+def registered_checks(registry: Registry) -> list[Check]:
+    """Every registered check with its default fields, by name."""
+    checks = [registry.build("check", name) for name in registry.names("check")]
+    return [check for check in checks if isinstance(check, Check)]
+
+
+def make_plan(parts: Iterable[Part], checks: Sequence[Check], *, quick: bool = False) -> Plan:
+    """The pairs of these parts and the checks that test what they claim. quick: only checks that are marked so.
+
+    A recipe stands for nothing of its own, so that its objectives have to be given instead: see `expand`.
+    """
+    pairs: list[Pair] = []
+    unchecked: list[Unchecked] = []
+    for part in parts:
+        kind = kind_of(part)
+        fitting = [check for check in checks if check.kind == kind and check.claim in part.claims]
+        used = [check for check in fitting if check.quick] if quick else fitting
+        pairs += [Pair(kind, part, check) for check in used]
+        if not used:
+            unchecked.append(Unchecked(kind, part.name, _why(part, kind, checks, bool(fitting))))
+    return Plan(tuple(pairs), tuple(unchecked))
+
+
+def _why(part: Part, kind: str, checks: Sequence[Check], slow: bool) -> str:
+    if slow:
+        return "its checks are not among the quick ones"
+    if not any(check.kind == kind for check in checks):
+        return f"there is no check of a {kind}"
+    return "it claims no property that a check tests"
+
+
+def registered_parts(registry: Registry, checks: Sequence[Check]) -> tuple[list[Part], list[Unchecked]]:
+    """Every registered part of a kind that some check measures, with default fields; and those that cannot be made from defaults."""
+    kinds = {check.kind for check in checks}
+    parts: list[Part] = []
+    unmade: list[Unchecked] = []
+    for entry in registry.entries():
+        if entry.kind not in kinds:
+            continue
+        try:
+            parts.append(entry.part())
+        except ValidationError as error:
+            path, sentence = explain(error, (), entry.part.model_fields)[0]
+            unmade.append(
+                Unchecked(entry.kind, entry.part.name, f"it cannot be made without fields ({'.'.join(map(str, path))}: {sentence})")
+            )
+    return parts, unmade
+
+
+def expand(part: Part, registry: Registry) -> list[Part]:
+    """A recipe as the objectives it lists, each once; any other part as itself."""
+    if not isinstance(part, Recipe):
+        return [part]
+    found: list[Part] = []
+    for term in part.terms:
+        objective = registry.build("objective", term.objective)
+        if isinstance(objective, Objective) and objective not in found:
+            found.append(objective)
+    return found
