@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ambientkit.errors import AmbientError
+from ambientkit.errors import AmbientError, InputError
 
 app = typer.Typer(
     name="ambientkit",
@@ -116,11 +116,33 @@ def verify(
     json: Annotated[Path | None, typer.Option(help="Write everything to this file as well.")] = None,
     list_: Annotated[bool, typer.Option("--list", help="Show what would be checked, and how; run nothing.")] = False,
     mutants: Annotated[bool, typer.Option("--mutants", help="Test the checks themselves on parts that are wrong on purpose.")] = False,
+    run: Annotated[
+        Path | None,
+        typer.Option(help="Report on a trained run instead, without clean data. Run folder, or its model_ema.safetensors."),
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="With --run: rows that the run has not seen, as for `train`, or 'NAME{field: value}'.")
+    ] = None,
+    sigma_n: Annotated[str | None, typer.Option(help="With --run: noise std of --data, as for `train`.")] = None,
+    rows: Annotated[int | None, typer.Option(min=2, help="With --run: rows measured on. [default: 256]", show_default=False)] = None,
+    device: Annotated[str | None, typer.Option(help="With --run: auto, cpu, cuda or cuda:N. [default: auto]", show_default=False)] = None,
 ) -> None:
     """Test what parts claim, on problems whose answer is known. Exit status 0: all passed, 1: a check failed, 2: wrong usage."""
-    from ambientkit.cli.verify import Request, run
+    if run is None:
+        given = {"--data": data, "--sigma-n": sigma_n, "--rows": rows, "--device": device}
+        if alone := [flag for flag, value in given.items() if value is not None]:
+            raise InputError(f"{alone[0]} belongs to --run RUN; parts are checked on problems of their own")
+        from ambientkit.cli.verify import Request
+        from ambientkit.cli.verify import run as check
 
-    run(Request(tuple(parts or ()), quick, seed, json, list_, mutants))
+        check(Request(tuple(parts or ()), quick, seed, json, list_, mutants))
+        return
+    if parts or quick or list_ or mutants:
+        raise InputError("--run reports on one trained run: leave out parts, --quick, --list and --mutants")
+    from ambientkit.cli.verify_run import RunRequest
+    from ambientkit.cli.verify_run import run as report
+
+    report(RunRequest(run, data, sigma_n, rows or 256, seed, json, device or "auto"))
 
 
 @app.command()

@@ -71,12 +71,10 @@ def select(texts: Sequence[str], registry: Registry) -> list[Part]:
     """The parts that NAME, KIND:NAME or KIND:NAME{field: value} stand for, each once; a recipe stands for its objectives."""
     found: list[Part] = []
     for text in texts:
-        match = re.fullmatch(r"(?:(\w+):)?([^\s:{}]+)(\{.*\})?", text.strip(), re.DOTALL)
-        if match is None:
-            raise InputError(f"{text!r} is not a part: give NAME, KIND:NAME or 'KIND:NAME{{field: value}}'")
-        kind, name, fields = match.groups()
-        spec = {"name": name, **_fields(text, fields)} if fields else name
-        for part in (registry.build(k, spec) for k in _kinds(kind, name, registry)):
+        name, fields = split_fields(text)
+        before, _, name = name.rpartition(":")
+        kind = before or None
+        for part in (registry.build(k, {"name": name, **fields}) for k in _kinds(kind, name, registry)):
             found += [one for one in expand(part, registry) if one not in found]
     return found
 
@@ -98,14 +96,21 @@ def _kinds(kind: str | None, name: str, registry: Registry) -> list[str]:
     return kinds
 
 
-def _fields(text: str, fields: str) -> dict[str, Any]:
+def split_fields(text: str) -> tuple[str, dict[str, Any]]:
+    """ "NAME{field: value}" as the name and the fields; without braces there are none. Raises InputError where it cannot be read."""
+    match = re.fullmatch(r"([^\s{}]+)(\{.*\})?", text.strip(), re.DOTALL)
+    if match is None:
+        raise InputError(f"{text!r} is not a part: give NAME, KIND:NAME or 'KIND:NAME{{field: value}}'")
+    name, fields = match.groups()
+    if fields is None:
+        return name, {}
     try:
         tree = YAML(typ="safe", pure=True).load(fields)
     except YAMLError:
         tree = None
     if not isinstance(tree, dict) or not all(isinstance(key, str) and ":" not in key for key in tree):
         raise InputError(f"{text!r}: the fields should be written {{name: value, name: value}}, with a space after each colon")
-    return tree
+    return name, tree
 
 
 def _parts(request: Request, registry: Registry) -> int:
@@ -118,7 +123,7 @@ def _parts(request: Request, registry: Registry) -> int:
     plan = make_plan(parts, checks, quick=request.quick)
     plan = replace(plan, unchecked=(*plan.unchecked, *unmade))
     if request.list:
-        _print(report.PLAN_HEADINGS, [report.plan_row(pair) for pair in plan.pairs])
+        print_table(report.PLAN_HEADINGS, [report.plan_row(pair) for pair in plan.pairs])
         _print_unchecked(plan)
         print(plan.describe_level())
         return 0
@@ -127,7 +132,7 @@ def _parts(request: Request, registry: Registry) -> int:
     processes = 1 if request.quick or request.parts else PROCESSES
     results = list(_watched(run_plan(plan, request.seed, processes=processes), len(plan.pairs)))
     unchecked = [(item.kind, item.part, "-", "-", "-", "-", "-", "-", str(Verdict.UNCHECKED)) for item in plan.unchecked]
-    _print(report.RESULT_HEADINGS, [*map(report.result_row, results), *unchecked])
+    print_table(report.RESULT_HEADINGS, [*map(report.result_row, results), *unchecked])
     _print_unchecked(plan)
     for result in results:
         if result.verdict is not Verdict.PASSED:
@@ -142,12 +147,12 @@ def _parts(request: Request, registry: Registry) -> int:
 def _mutants(request: Request, registry: Registry) -> int:
     mutants, plan = mutant_plan(registry, registered_checks(registry), quick=request.quick)
     if request.list:
-        _print(("kind", "mutant", "of", "what is wrong"), [(kind, m.name, m.mutant_of, m.wrong) for kind, m in mutants])
+        print_table(("kind", "mutant", "of", "what is wrong"), [(kind, m.name, m.mutant_of, m.wrong) for kind, m in mutants])
         return 0
     began = time.monotonic()
     results = list(_watched(run_plan(plan, request.seed, processes=PROCESSES, controls=False), len(plan.pairs)))
     found = kills(mutants, results)
-    _print(report.KILL_HEADINGS, [report.kill_row(kill) for kill in found])
+    print_table(report.KILL_HEADINGS, [report.kill_row(kill) for kill in found])
     wrong = [kill for kill in found if not kill.as_it_should_be]
     print(f"\nseed {request.seed}; each is tried as if in the place of its right part: p < {plan.level:.2g} rejects")
     print(f"{report.kill_summary(found)} ({time.monotonic() - began:.1f} s)")
@@ -163,7 +168,7 @@ def _watched(results: Iterator[Result], total: int) -> Iterator[Result]:
             yield result
 
 
-def _print(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table as wide as it needs to be where there is no terminal: a log or a pipe has no width of its own."""
     rows = list(rows)
     wide = max([sum(len(cell) + 2 for cell in row) for row in rows], default=0) + 20
