@@ -122,7 +122,8 @@ class WeightedObjective(BaseModel):
     """One entry of a recipe: an objective by name (with its fields), its weight, and when it comes in.
 
     The weight is 0 before `start` and rises linearly to `weight` within `ramp`. An integer counts steps, a number with a
-    decimal point is a fraction of the run (1 is one step, 1.0 the whole run).
+    decimal point is a fraction of the run (1 is one step, 1.0 the whole run). It is evaluated in every `every`-th step only: a
+    large share of the batch now and then costs fewer calls of the network than a small share always.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -131,6 +132,7 @@ class WeightedObjective(BaseModel):
     weight: float = Field(1.0, ge=0)
     start: int | float = Field(0, ge=0)
     ramp: int | float = Field(0, ge=0)
+    every: int = Field(1, ge=1)
 
 
 class Recipe(Part):

@@ -63,6 +63,11 @@ def test_weights_come_in_as_fractions_of_the_run_or_in_steps(tmp_path):
     assert 0 < by_step.weight_at(20, 100) < by_step.weight_at(25, 100) < by_step.weight_at(30, 100) == 0.1
 
 
+def test_a_term_of_every_fourth_step_has_no_weight_in_the_others(tmp_path):
+    entry = read(tmp_path, "objective:\n- {objective: tweedie, weight: 0.5, start: 2, every: 4}\n").objective[0]
+    assert [entry.weight_at(step, 100) for step in range(9)] == [0, 0, 0, 0, 0.5, 0, 0, 0, 0.5]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

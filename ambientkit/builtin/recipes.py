@@ -13,5 +13,5 @@ class TweedieConsistency(Recipe):
 
     terms: tuple[WeightedObjective, ...] = (
         WeightedObjective(objective="tweedie"),
-        WeightedObjective(objective="consistency", weight=0.1, start=0.2, ramp=0.05),
+        WeightedObjective(objective={"name": "consistency", "fraction": 0.5}, weight=0.1, start=0.2, ramp=0.05, every=4),
     )

@@ -32,7 +32,7 @@ class Tweedie(Objective):
     """Mean of log sigma."""
     p_std: float = Field(1.2, gt=0)
     """Std of log sigma."""
-    near: float = Field(0.3, ge=0, le=1)
+    near: float = Field(0.5, ge=0, le=1)
     """Share of the levels drawn just above sigma_n, as antithetic pairs."""
     near_ratio: float = Field(1.5, gt=1)
     """Upper end of that range, in units of sigma_n."""

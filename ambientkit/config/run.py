@@ -68,11 +68,12 @@ class ScheduledObjective(_Section):
     weight: float = Field(1.0, ge=0)
     start: int | float = Field(0, ge=0)
     ramp: int | float = Field(0, ge=0)
+    every: int = Field(1, ge=1)
 
     def weight_at(self, step: int, end_step: int) -> float:
-        """The weight in optimiser step `step` (from 0) of `end_step`: 0 before `start`, then a linear rise within `ramp`."""
+        """The weight in optimiser step `step` (from 0) of `end_step`: a linear rise within `ramp` from `start` on; 0 in steps left out."""
         start, ramp = (value if isinstance(value, int) else round(value * end_step) for value in (self.start, self.ramp))
-        if step < start:
+        if step < start or step % self.every:
             return 0.0
         return self.weight * min(1.0, (step - start + 1) / (ramp + 1))
 
@@ -164,7 +165,7 @@ def _objectives(spec: Any, registry: Registry, complain: Complaint) -> tuple[Sch
         objective = registry.build("objective", entry.objective, partial(_below, complain, (*at, index, "objective")))
         if not isinstance(objective, Objective):
             raise complain((*at, index, "objective"), f"{objective.name!r} is a recipe; a recipe lists objectives only")
-        scheduled.append(ScheduledObjective(objective=objective, weight=entry.weight, start=entry.start, ramp=entry.ramp))
+        scheduled.append(ScheduledObjective(objective=objective, **entry.model_dump(exclude={"objective"})))
     return tuple(scheduled)
 
 
