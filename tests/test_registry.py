@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -13,7 +11,7 @@ import pytest
 
 from ambientkit import registry
 from ambientkit.errors import InputError, PluginError
-from ambientkit.registry import KINDS, Entry, Registry, spec_of
+from ambientkit.registry import KINDS, Registry, spec_of
 from tests.support.make_plugin import OBJECTIVE, make_plugin
 
 Install = Callable[..., Path]
@@ -193,29 +191,28 @@ NAMED = "class Part(interfaces.Objective):\n    name = {name}\n    def loss(self
     ("returned", "before", "cause"),
     [
         ("[int]", "", r"must return subclasses of Objective, not <class 'int'>"),
-        ("[Part()]", NAMED.format(name="'aktest-part'"), r"must return subclasses of Objective, not Part\(strength"),
+        ("[Part()]", NAMED.format(name="'aktest-part'"), r"must return subclasses of Objective, not Part\(\)"),
         ("[Part]", "class Part(interfaces.Sampler): name = 'aktest-part'", "must return subclasses of Objective"),
         ("[Part]", ABSTRACT, "Part leaves loss abstract"),
         ("Part", NAMED.format(name="'aktest-part'"), "must return a list of classes, not"),
-        ("None", "", None),
         ("[Part]", NAMED.format(name="'My Part'"), "Part.name must be a lower-case word such as 'my-part', not 'My Part'"),
         ("[Part]", NAMED.format(name="3"), "Part.name must be a lower-case word"),
         ("[Part]", NAMED.format(name="''").replace("name = ''", "pass"), "Part.name must be a lower-case word .* not None"),
     ],
-    ids=["no-part", "an-instance", "another-kind", "abstract", "no-list", "nothing", "name-with-capitals", "name-no-word", "no-name"],
+    ids=["no-part", "an-instance", "another-kind", "abstract", "no-list", "name-with-capitals", "name-no-word", "no-name"],
 )
 def test_a_hook_must_return_concrete_named_classes_of_its_kind(install, returned, before, cause):
-    before = before.replace("    def loss", "    strength: float = 1.0\n    def loss")
     install("aktest-wrong", hooks("register_objectives", returned, before))
-    found = problems("aktest-wrong")
-    if cause is None:
-        assert found == []  # pluggy drops a None: a hook that has nothing to register
-        return
-    (problem,) = found
+    (problem,) = problems("aktest-wrong")
     assert problem.fatal
-    with pytest.raises(AssertionError, match=cause):
-        raise AssertionError(problem.cause)
+    assert re.search(cause, problem.cause)
     assert "aktest-part" not in load().names("objective")
+
+
+@pytest.mark.parametrize("returned", ["[]", "None"])
+def test_a_hook_may_have_nothing_to_register(install, returned):
+    install("aktest-empty", hooks("register_objectives", returned))
+    assert problems("aktest-empty") == []
 
 
 # ---- F-07: requirements
@@ -234,8 +231,7 @@ def test_a_requirement_that_is_not_met_is_a_warning_and_the_plug_in_is_loaded(in
     (problem,) = problems("aktest-conflict")
     assert not problem.fatal
     assert "was loaded, but" in str(problem)
-    with pytest.raises(AssertionError, match=cause):
-        raise AssertionError(problem.cause)
+    assert re.search(cause, problem.cause)
     assert "aktest-mine" in load().names("objective")
 
 
@@ -257,9 +253,7 @@ def test_a_required_package_whose_version_cannot_be_read_is_a_warning(install):
 
 
 def test_names_that_begin_like_ours_are_no_hooks(install):
-    install(
-        "ambientkit-helper", "import os as ambientkit_os\nambientkit_impl = 3\nregister_nothing = None\n\ndef ambientkit_register(): ...\n"
-    )
+    install("ambientkit-helper", "import os as ambientkit_os\nambientkit_impl = 3\n\ndef ambientkit_register(): ...\n")
     assert problems("ambientkit-helper") == []
 
 
@@ -280,10 +274,7 @@ def test_a_part_is_built_from_its_name_or_from_a_mapping_and_rebuilt_from_its_sp
     [
         ("aktest-mien", r"objective: there is no objective 'aktest-mien'; did you mean 'aktest-mine'\? Known: .*aktest-mine.*tweedie"),
         ({"name": "zzz"}, r"objective\.name: there is no objective 'zzz'\. Known: .*naive"),
-        (
-            {"name": "aktest-mine", "strenght": 2},
-            r"objective\.strenght: unknown key 'strenght'; did you mean 'strength'\? .*takes: strength",
-        ),
+        ({"name": "aktest-mine", "strenght": 2}, r"objective\.strenght: unknown key .*; did you mean 'strength'\? .*takes: strength"),
         ({"name": "aktest-mine", "strength": "much"}, r"objective\.strength: should be a valid number.*'much'"),
         ({"name": "aktest-mine", "strength": float("nan")}, r"objective\.strength: should be a finite number"),
         ({"strength": 2}, "objective: should be the name of an objective, or a mapping with a 'name'"),
@@ -308,79 +299,3 @@ def test_a_part_that_cannot_be_made_is_refused_with_its_reason(install):
     install("aktest-sound", "import pydantic\n" + OBJECTIVE.format(name="aktest-mine").replace("    def loss", broken))
     with pytest.raises(InputError, match="objective: objective 'aktest-mine' cannot be made: no two alike"):
         load().build("objective", "aktest-mine")
-
-
-def test_entries_come_by_kind_and_then_by_name():
-    entries = load().entries()
-    kinds = list(KINDS)
-    assert entries == sorted(entries, key=lambda entry: (kinds.index(entry.kind), entry.part.name))
-    assert {entry.package for entry in entries} >= {"ambientkit"}
-    assert isinstance(entries[0], Entry)
-
-
-# ---- the same through the command line
-
-
-def ambientkit(*arguments: str, path: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(path), "COLUMNS": "250", "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [sys.executable, "-m", "ambientkit", *arguments], capture_output=True, text=True, timeout=300, cwd=cwd, env=environment
-    )
-
-
-@pytest.fixture(scope="module")
-def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four plug-ins that fail in four ways (F-01), and one that works."""
-    folder = tmp_path_factory.mktemp("site")
-    make_plugin(folder, "aktest-broken-import", "import a_module_that_does_not_exist\n")
-    make_plugin(folder, "aktest-syntax", "def f(:\n")
-    make_plugin(folder, "aktest-raises", "raise RuntimeError('boom [at] import')\n")
-    make_plugin(folder, "aktest-sysexit", "import sys\nsys.exit(3)\n")
-    make_plugin(folder, "aktest-sound", OBJECTIVE.format(name="aktest-mine"))
-    return folder
-
-
-CAUSES = {
-    "aktest-broken-import 0.1": "No module named 'a_module_that_does_not_exist'",
-    "aktest-syntax 0.1": "SyntaxError",
-    "aktest-raises 0.1": "boom [at] import",
-    "aktest-sysexit 0.1": "SystemExit: 3",
-}
-
-
-def test_the_list_of_plug_ins_shows_each_broken_one_in_a_line_with_package_version_and_cause(broken, tmp_path):
-    done = ambientkit("plugins", path=broken, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    for package, cause in CAUSES.items():
-        (line,) = [line for line in done.stdout.splitlines() if package in line]
-        assert line.startswith("error: ")
-        assert cause in line
-    assert re.search(r"objective +aktest-mine +An objective that is never asked for its loss\. +aktest-sound 0\.1", done.stdout)
-
-
-def test_help_and_training_without_the_broken_plug_ins_work_with_a_line_for_each(broken, tmp_path):
-    assert ambientkit("--help", path=broken, cwd=tmp_path).returncode == 0
-    few = ("--data", "mixture", "--set", "data.n=200", "--end-step", "1", "--skip-preflight", "--output-dir", "run", "--device", "cpu")
-    done = ambientkit("train", *few, path=broken, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    for package, cause in CAUSES.items():
-        (line,) = [line for line in done.stderr.splitlines() if package in line]
-        assert cause in line
-
-
-def test_using_a_broken_plug_in_ends_with_its_cause_and_status_2_and_no_traceback(broken, tmp_path):
-    done = ambientkit("train", "--objective", "theirs", "--output-dir", "run", path=broken, cwd=tmp_path)
-    assert done.returncode == 2
-    assert "there is no objective 'theirs'" in done.stderr
-    assert all(package in done.stderr for package in CAUSES)
-    assert "Traceback" not in done.stderr
-    assert not (tmp_path / "run").exists()
-
-
-def test_a_name_clash_ends_every_use_with_status_2_and_both_names(tmp_path):
-    for package in ("aktest-dup-one", "aktest-dup-two"):
-        make_plugin(tmp_path / "site", package, OBJECTIVE.format(name="my-objective"))
-    done = ambientkit("plugins", path=tmp_path / "site", cwd=tmp_path)
-    assert done.returncode == 2
-    assert "aktest-dup-one 0.1 and by aktest-dup-two 0.1" in done.stderr
-    assert "Traceback" not in done.stderr

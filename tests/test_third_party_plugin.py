@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
@@ -51,13 +52,20 @@ def test_the_list_of_plug_ins_shows_its_kind_name_line_package_and_version(insta
     assert re.match(shown, line)
 
 
-def test_it_is_checked_and_trained_with_by_name_and_its_loss_is_logged(installed, tmp_path):
+def test_its_claim_is_measured_by_name_and_holds(installed, tmp_path):
+    done = ambientkit(["verify", "eps-tweedie"], path=installed, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^objective +eps-tweedie +stationary-at-oracle .* passed", done.stdout, re.MULTILINE)
+
+
+def test_it_is_trained_with_by_name_and_its_loss_is_logged(installed, tmp_path):
     done = ambientkit(["train", "--objective", "eps-tweedie", *FEW, "--output-dir", "run"], path=installed, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"eps-tweedie: stationarity passed", done.stdout)
     assert "name: eps-tweedie" in (tmp_path / "run" / "config.yaml").read_text()
-    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-    assert "eps-tweedie" in json.dumps(lines)
+    last = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
+    assert last["step"] == 20
+    assert last["terms"].keys() == {"eps-tweedie"}
+    assert math.isfinite(last["terms"]["eps-tweedie"])
     assert (tmp_path / "run" / "model_ema.safetensors").stat().st_size > 0
 
 
