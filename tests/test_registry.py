@@ -257,9 +257,6 @@ def test_names_that_begin_like_ours_are_no_hooks(install):
     assert problems("ambientkit-helper") == []
 
 
-# ---- making parts
-
-
 def test_a_part_is_built_from_its_name_or_from_a_mapping_and_rebuilt_from_its_specification(install):
     install("aktest-sound", OBJECTIVE.format(name="aktest-mine"))
     found = load()
