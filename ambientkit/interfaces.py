@@ -7,7 +7,7 @@ abstract or final, and a concrete method is never overridden. A part's fields ar
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -56,6 +56,20 @@ class Part(BaseModel, abc.ABC):
     """Paper and equation."""
     claims: ClassVar[frozenset[str]] = frozenset()
     """Properties that `ambientkit verify` tests; empty means that nothing is claimed, and nothing is checked."""
+
+
+class ClaimsWhen:
+    """The claims of a part of which some hold for some of its fields only: `claims = ClaimsWhen({"a"}, {"b"}, lambda part: part.eta == 1)`.
+
+    A part that meets the condition claims `always` and `then`, another one `always` alone, and the class itself both.
+    """
+
+    def __init__(self, always: Iterable[str], then: Iterable[str], condition: Callable[[Any], bool]) -> None:
+        self._always, self._condition = frozenset(always), condition
+        self._both = self._always | frozenset(then)
+
+    def __get__(self, part: Part | None, owner: type[Part]) -> frozenset[str]:
+        return self._both if part is None or self._condition(part) else self._always
 
 
 class Corruption(Part):

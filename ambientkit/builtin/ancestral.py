@@ -15,12 +15,12 @@ class Ancestral(Sampler):
     """One draw from the Gaussian reverse kernel a level: the stochastic sampler of DDPM.
 
     x_s = r x_t + (1 - r) D(x_t, sigma_t) + sigma_s sqrt(1 - r) z with r = sigma_s^2 / sigma_t^2. The law of a step
-    lacks (1 - r)^2 Cov[x_0 | x_t] in each step, so that steps should be short; exact for Gaussian data.
+    lacks (1 - r)^2 Cov[x_0 | x_t] in each step, so that steps should be short; its mean is exact for any data.
     """
 
     name = "ancestral"
     source = "arXiv 2006.11239, eq. 6-7, in variance-exploding form"
-    claims = frozenset({"reverse-kernel", "row-generators"})
+    claims = frozenset({"reverse-kernel", "exact-for-points", "order-1", "final-law", "grid-levels", "row-generators"})
 
     def sample(self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]) -> Tensor:
         """Carry x (B, *S) from sigmas[0] to sigmas[-1]; sigmas (T, B), decreasing, the last may be 0."""

@@ -25,7 +25,7 @@ class Gaussian(Corruption):
 
     name = "gaussian"
     source = "arXiv 2404.10177, Lemma 3.1"
-    claims = frozenset({"symmetric-degrade", "row-generators"})
+    claims = frozenset({"gaussian-noise", "symmetric-degrade", "row-generators"})
 
     sigma_n: Level | tuple[Level, Level] = 0.2
     """Simulated noise std, data units; a pair (low, high) draws one level a row, uniform between them."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
+import torch
 from torch import Tensor
 
 from ambientkit.interfaces import Denoiser, Sampler
@@ -20,7 +22,7 @@ class Heun(Sampler):
 
     name = "heun"
     source = "arXiv 2206.00364, algorithm 1"
-    claims = frozenset({"row-generators"})
+    claims = frozenset({"order-2", "final-law", "grid-levels", "row-generators"})
 
     def sample(self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]) -> Tensor:
         """Carry x (B, *S) from sigmas[0] to sigmas[-1]; sigmas (T, B), decreasing, the last may be 0. The generator is not used."""
@@ -28,8 +30,10 @@ class Heun(Sampler):
             slope = (x - denoiser(x, sigma_t, **cond).to(x.dtype)) / per_row(sigma_t, x)
             step = per_row(sigma_s - sigma_t, x)
             ahead = x + step * slope
-            if bool((sigma_s > 0).all()):
-                slope_ahead = (ahead - denoiser(ahead, sigma_s, **cond).to(x.dtype)) / per_row(sigma_s, x)
-                ahead = x + step * (slope + slope_ahead) / 2
+            inside = sigma_s > 0
+            if bool(inside.any()):  # row by row: whether another row ends at 0 is none of this row's business
+                level = torch.where(inside, sigma_s, sigma_t)
+                slope_ahead = (ahead - denoiser(ahead, level, **cond).to(x.dtype)) / per_row(level, x)
+                ahead = torch.where(per_row(inside.to(x.dtype), x) > 0, x + step * (slope + slope_ahead) / 2, ahead)
             x = ahead
         return x

@@ -23,6 +23,7 @@ class MLP(Model):
 
     name = "mlp"
     source = "preconditioning: arXiv 2206.00364, eq. 7; features: arXiv 2006.10739"
+    claims = frozenset({"denoiser-contract", "edm-preconditioned"})
 
     width: int = Field(256, ge=1)
     """Channels of each layer."""

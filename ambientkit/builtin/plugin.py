@@ -4,6 +4,29 @@ from __future__ import annotations
 
 from ambientkit.builtin.ancestral import Ancestral
 from ambientkit.builtin.array import Array
+from ambientkit.builtin.checks.corruption_rows import CorruptionRows
+from ambientkit.builtin.checks.degrade_law import DegradeLaw
+from ambientkit.builtin.checks.denoiser_contract import DenoiserContract
+from ambientkit.builtin.checks.detached_anchor import DetachedAnchor
+from ambientkit.builtin.checks.expect import Expect
+from ambientkit.builtin.checks.final_law import FinalLaw
+from ambientkit.builtin.checks.floor import Floor
+from ambientkit.builtin.checks.grid import Grid
+from ambientkit.builtin.checks.half_backward import HalfBackward
+from ambientkit.builtin.checks.keyed import Keyed
+from ambientkit.builtin.checks.levels import LevelsAboveFloor
+from ambientkit.builtin.checks.noise_law import NoiseLaw
+from ambientkit.builtin.checks.order import FirstOrder, SecondOrder
+from ambientkit.builtin.checks.point_kernel import PointKernel
+from ambientkit.builtin.checks.power import Power
+from ambientkit.builtin.checks.preconditioning import EDMPreconditioning
+from ambientkit.builtin.checks.reverse_kernel import ReverseKernel
+from ambientkit.builtin.checks.sampler_rows import SamplerRows
+from ambientkit.builtin.checks.scale import Scale
+from ambientkit.builtin.checks.stationarity import Stationarity
+from ambientkit.builtin.checks.stationarity_by_pixel import StationarityByPixel
+from ambientkit.builtin.checks.symmetric import SymmetricDegrade
+from ambientkit.builtin.checks.value_unbiased import ValueUnbiased
 from ambientkit.builtin.consistency import Consistency
 from ambientkit.builtin.denoising import Denoising
 from ambientkit.builtin.digits import Digits
@@ -15,7 +38,6 @@ from ambientkit.builtin.mixture import Mixture
 from ambientkit.builtin.mlp import MLP
 from ambientkit.builtin.naive import Naive
 from ambientkit.builtin.recipes import TweedieConsistency
-from ambientkit.builtin.stationarity import Stationarity
 from ambientkit.builtin.tweedie import Tweedie
 from ambientkit.hookspecs import hookimpl
 
@@ -52,4 +74,7 @@ def register_datasets():
 
 @hookimpl
 def register_checks():
-    return [Stationarity]
+    objectives = [Stationarity, StationarityByPixel, Power, LevelsAboveFloor, Scale, ValueUnbiased, DetachedAnchor, HalfBackward]
+    samplers = [FinalLaw, FirstOrder, SecondOrder, ReverseKernel, PointKernel, SamplerRows, Grid]
+    corruptions = [NoiseLaw, DegradeLaw, Expect, Floor, Keyed, SymmetricDegrade, CorruptionRows]
+    return [*objectives, *samplers, *corruptions, DenoiserContract, EDMPreconditioning]

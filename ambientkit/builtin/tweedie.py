@@ -8,11 +8,14 @@ from torch import Tensor
 
 from ambientkit.batch import Batch, Term, take
 from ambientkit.errors import InputError
-from ambientkit.interfaces import Denoiser, Objective, Tools
+from ambientkit.interfaces import ClaimsWhen, Denoiser, Objective, Tools
 from ambientkit.maths.ambient import inverse_square_of_a
 from ambientkit.maths.levels import log_uniform, truncated_lognormal
 from ambientkit.maths.noise import per_row, uniform
 from ambientkit.maths.weights import edm_weight
+
+CAP_OF_X_0_SCALE = 25.0
+"""With this cap or a higher one the factor is 1/a^2 wherever a >= .2, which the claim "x_0-scale" says."""
 
 
 class Tweedie(Objective):
@@ -26,7 +29,9 @@ class Tweedie(Objective):
 
     name = "tweedie"
     source = "arXiv 2404.10177, eq. 3.4; weight arXiv 2506.10038; levels arXiv 2206.00364, table 1"
-    claims = frozenset({"stationary-at-oracle"})
+    claims = ClaimsWhen(
+        {"stationary-at-oracle", "noise-by-pixel", "levels-above-floor"}, {"x_0-scale"}, lambda part: part.cap >= CAP_OF_X_0_SCALE
+    )
 
     p_mean: float = -1.2
     """Mean of log sigma."""

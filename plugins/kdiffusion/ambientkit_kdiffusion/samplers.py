@@ -6,15 +6,16 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from ambientkit.interfaces import ClaimsWhen
 from ambientkit_kdiffusion.sampler import KDiffusionSampler, Noise
 
 ROWS = frozenset({"row-generators"})
+LAW = frozenset({"final-law", "grid-levels"})
 
 
 class Churned(KDiffusionSampler):
     """Samplers of the probability-flow equation that may raise a level sigma, adding noise, before each step."""
 
-    claims = ROWS
     noise = "churn"
 
     s_churn: float = Field(0.0, ge=0)
@@ -30,7 +31,6 @@ class Churned(KDiffusionSampler):
 class Renoised(KDiffusionSampler):
     """Samplers that add fresh noise in each step."""
 
-    claims = ROWS
     noise: ClassVar[Noise] = "white"
 
     eta: float = Field(1.0, ge=0)
@@ -39,11 +39,14 @@ class Renoised(KDiffusionSampler):
     """Factor of the fresh noise; only 1 keeps the law."""
 
 
-class ReverseKernelAtUnitNoise:
-    """The claims of a sampler that draws from the reverse kernel where eta = 1 and s_noise = 1, as they are by default."""
+def at_unit_noise(*extra: str) -> ClaimsWhen:
+    """The claims of a sampler that draws from the right law where eta = 1 and s_noise = 1, as they are by default."""
+    return ClaimsWhen(ROWS, LAW | {*extra}, lambda part: part.eta == part.s_noise == 1)
 
-    def __get__(self, part: Renoised | None, owner: type[Renoised]) -> frozenset[str]:
-        return ROWS | {"reverse-kernel"} if part is None or part.eta == part.s_noise == 1 else ROWS
+
+def without_churn(*extra: str) -> ClaimsWhen:
+    """The claims of a deterministic sampler, as long as no noise is added before its steps."""
+    return ClaimsWhen(ROWS, LAW | {*extra}, lambda part: part.s_churn == 0)
 
 
 class Euler(Churned):
@@ -51,6 +54,7 @@ class Euler(Churned):
 
     name = "sample_euler"
     source = "arXiv 2206.00364, algorithm 2 without its second-order correction"
+    claims = without_churn("order-1")
 
 
 class Heun(Churned):
@@ -58,6 +62,7 @@ class Heun(Churned):
 
     name = "sample_heun"
     source = "arXiv 2206.00364, algorithm 2"
+    claims = without_churn("order-2")
 
 
 class DPM2(Churned):
@@ -65,6 +70,7 @@ class DPM2(Churned):
 
     name = "sample_dpm_2"
     source = "k-diffusion 0.1.1.post1, sample_dpm_2; after DPM-Solver-2, arXiv 2206.00927"
+    claims = without_churn("order-2")
 
 
 class LMS(KDiffusionSampler):
@@ -72,7 +78,7 @@ class LMS(KDiffusionSampler):
 
     name = "sample_lms"
     source = "k-diffusion 0.1.1.post1, sample_lms"
-    claims = ROWS
+    claims = ClaimsWhen(ROWS | LAW | {"order-1"}, {"order-2"}, lambda part: part.order > 1)
     noise = "none"
 
     order: int = Field(4, ge=1)
@@ -84,7 +90,7 @@ class DPMpp2M(KDiffusionSampler):
 
     name = "sample_dpmpp_2m"
     source = "arXiv 2211.01095, algorithm 2"
-    claims = ROWS
+    claims = ROWS | LAW | {"order-2"}
     noise = "none"
 
 
@@ -97,7 +103,7 @@ class EulerAncestral(Renoised):
 
     name = "sample_euler_ancestral"
     source = "k-diffusion 0.1.1.post1, sample_euler_ancestral; for eta = 1 arXiv 2006.11239, eq. 6-7"
-    claims = ReverseKernelAtUnitNoise()
+    claims = at_unit_noise("reverse-kernel", "exact-for-points", "order-1")
 
 
 class DPM2Ancestral(Renoised):
@@ -108,6 +114,7 @@ class DPM2Ancestral(Renoised):
 
     name = "sample_dpm_2_ancestral"
     source = "k-diffusion 0.1.1.post1, sample_dpm_2_ancestral"
+    claims = at_unit_noise()
 
     eta: float = Field(1.0, ge=0, le=1)
     """Share of fresh noise; 0 is deterministic. Above 1 sigma_down may reach 0, where the function adds no noise at all."""
@@ -121,6 +128,7 @@ class DPMpp2SAncestral(Renoised):
 
     name = "sample_dpmpp_2s_ancestral"
     source = "arXiv 2211.01095, algorithm 1; ancestral noise: k-diffusion 0.1.1.post1"
+    claims = at_unit_noise()
 
 
 class DPMppSDE(Renoised):
@@ -132,7 +140,7 @@ class DPMppSDE(Renoised):
 
     name = "sample_dpmpp_sde"
     source = "arXiv 2211.01095; k-diffusion 0.1.1.post1, sample_dpmpp_sde"
-    claims = ReverseKernelAtUnitNoise()
+    claims = at_unit_noise("reverse-kernel")
     noise = "nested"
 
     r: float = Field(0.5, gt=0, le=1)
@@ -147,7 +155,7 @@ class DPMpp2MSDE(Renoised):
 
     name = "sample_dpmpp_2m_sde"
     source = "arXiv 2211.01095; k-diffusion 0.1.1.post1, sample_dpmpp_2m_sde"
-    claims = ReverseKernelAtUnitNoise()
+    claims = at_unit_noise("reverse-kernel")
 
     solver_type: Literal["midpoint", "heun"] = "midpoint"
     """Form of the second-order term."""
@@ -161,4 +169,4 @@ class DPMpp3MSDE(Renoised):
 
     name = "sample_dpmpp_3m_sde"
     source = "k-diffusion 0.1.1.post1, sample_dpmpp_3m_sde"
-    claims = ReverseKernelAtUnitNoise()
+    claims = at_unit_noise("reverse-kernel")

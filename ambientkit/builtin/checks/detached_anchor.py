@@ -1,0 +1,79 @@
+"""The check `detached-anchor`: the gradient flows into the lower level only."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from pydantic import Field, InstanceOf
+from torch import Tensor
+
+from ambientkit.batch import Batch, Term
+from ambientkit.builtin.checks.outcome import exact
+from ambientkit.builtin.checks.probe import mean_value, observations, terms
+from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Part, Tools
+
+
+class DetachedAnchor(Check):
+    """No gradient reaches the denoiser at any other level than `Term.sigma`, the lower end of each hop.
+
+    To every answer of the denoiser a zero is added, and the loss is differentiated with respect to all of these. With gradient through
+    the anchor a run pulls the higher level, which Tweedie has taught, towards the lower one, and diverges.
+    """
+
+    name = "detached-anchor"
+    source = "docs/method.md, section on consistency"
+    kind = "objective"
+    claim = "detached-anchor"
+    null_law = "exact: share of the gradient at other levels at most 1e-9"
+    detects = "any gradient through the anchor, and a loss without gradient"
+    meaning = "The gradient also moves the denoiser at the anchor's level, which should be a fixed target: training may diverge."
+    quick = True
+
+    batch_size: int = Field(256, ge=16)
+    """Rows of the batch."""
+
+    def measure(self, part: Part, case: Case) -> Measured:
+        """The share of the gradient's norm that does not lie at the levels of the terms."""
+        assert isinstance(part, Objective)
+        calls: list[tuple[Tensor, Tensor]] = []
+
+        def recorded(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
+            answer = case.oracle(x, sigma, **cond)
+            if not torch.is_grad_enabled():
+                return answer
+            zero = torch.zeros_like(answer, requires_grad=True)
+            calls.append((sigma.detach(), zero))
+            return answer + zero
+
+        found = terms(part, recorded, observations(case, self.batch_size, 0), case, 0)
+        value = mean_value(found)
+        if not calls or not value.requires_grad:
+            return exact(math.inf, 1e-9, self.batch_size)
+        levels = torch.cat([term.sigma.detach() for term in found])
+        total = elsewhere = 0.0
+        for (sigma, zero), got in zip(calls, torch.autograd.grad(value, [zero for _, zero in calls], allow_unused=True), strict=True):
+            norms = torch.zeros(len(zero), dtype=torch.float64) if got is None else got.double().flatten(1).norm(dim=1)
+            there = torch.isclose(sigma.unsqueeze(1), levels, rtol=1e-7, atol=0).any(1)
+            total, elsewhere = total + float(norms.sum()), elsewhere + float(norms[~there].sum())
+        return exact(elsewhere / total if total > 0 else math.inf, 1e-9, self.batch_size)
+
+    def control(self, part: Part) -> Part:
+        """The same objective, to which the answer at twice the level is added."""
+        assert isinstance(part, Objective)
+        return _Leaking(inner=part)
+
+
+class _Leaking(Objective):
+    """An objective whose gradient reaches other levels as well: wrong on purpose."""
+
+    name = "leaking-control"
+
+    inner: InstanceOf[Objective]
+
+    def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
+        """The inner objective's terms plus a term of another level."""
+        found = self.inner.loss(denoiser, batch, tools)
+        level = 2 * tools.corruption.floor(batch).clamp(min=tools.levels.sigma_min)
+        extra = denoiser(batch.x_n, level).square().mean()
+        return {name: Term(term.value + 0.1 * extra, term.sigma) for name, term in found.items()}

@@ -1,0 +1,111 @@
+"""The check `grid`: the denoiser is asked at the levels of the grid, for every row its own, and nowhere outside of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from pydantic import Field, InstanceOf
+from torch import Tensor
+
+from ambientkit.builtin.checks.outcome import exact
+from ambientkit.builtin.checks.travel import at_level, column_grids, key
+from ambientkit.interfaces import Case, Check, Denoiser, Measured, Part, Sampler
+from ambientkit.maths.noise import RandomSource
+
+
+class Grid(Check):
+    """Every level of the grid but the last is visited in each row, none above the first or below the last (or the last positive one).
+
+    The first question is about the start itself, at sigmas[0]. Levels in between are allowed: some rules ask at midpoints. The grad mode is left
+    as it was, and the shape and the dtype of the points are kept, for a batch of one row too.
+    """
+
+    name = "grid"
+    source = "the contract of `Sampler`"
+    kind = "sampler"
+    claim = "grid-levels"
+    null_law = "exact: relative tolerance 1e-6"
+    detects = "a level left out, repeated for another row, or out of the range"
+    meaning = "The network is asked at levels that nobody chose, perhaps where it was never trained, or one of the levels is skipped."
+    quick = True
+
+    rows: int = Field(4, ge=2)
+    """Rows of the batch."""
+
+    def measure(self, part: Part, case: Case) -> Measured:
+        """The largest relative distance of a level that was asked for from where it should be; infinity for anything else that is wrong."""
+        assert isinstance(part, Sampler)
+        error = max(self._once(part, case, rows, end) for rows in (1, self.rows) for end in (0.0, 0.15))
+        return exact(error, 1e-6, 4)
+
+    def control(self, part: Part) -> Part:
+        """The same sampler on the grid without its second level."""
+        assert isinstance(part, Sampler)
+        return _Skipping(inner=part)
+
+    def _once(self, part: Sampler, case: Case, rows: int, end: float) -> float:
+        sigmas = column_grids((2.0, 0.9), (end, end), 6, rows)
+        # Uneven steps: on equal ratios a midpoint rule would ask, by chance, at a level that was left out.
+        sigmas[1:-1] *= torch.tensor([1.1, 0.94, 1.07, 0.97], dtype=torch.float64).unsqueeze(1)
+        x = at_level(case.law, sigmas[0], key(case, "grid.start"))
+        asked: list[tuple[Tensor, bool]] = []
+        first: list[Tensor] = []
+
+        def watched(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
+            first.append(x)
+            asked.append((sigma.detach().double(), torch.is_grad_enabled()))
+            return case.oracle(x, sigma)
+
+        wrong = 0.0
+        for grad in (True, False):
+            asked.clear()
+            first.clear()
+            with torch.set_grad_enabled(grad):
+                found = part.sample(watched, x, sigmas, key(case, "grid.noise"), {})
+                kept = torch.is_grad_enabled() == grad and all(mode == grad for _, mode in asked)
+            if not kept or found.shape != x.shape or found.dtype != x.dtype or not asked:
+                return math.inf
+            if not torch.allclose(first[0], x[: len(first[0])], rtol=1e-6) and not any(torch.equal(first[0], x[i::2]) for i in range(2)):
+                return math.inf
+            wrong = max(wrong, _distance(asked, sigmas))
+        return wrong
+
+
+def _distance(asked: list[tuple[Tensor, bool]], sigmas: Tensor) -> float:
+    """How far, relatively, the levels asked for are from covering each row's grid and lying within it."""
+    levels = [level for level, _ in asked]
+    rows = sigmas.shape[1]
+    if all(len(level) == rows for level in levels):
+        columns = [torch.stack(levels)[:, row] for row in range(rows)]
+    else:  # rows of equal grids were run group by group: which row was asked for cannot be told, so all questions count for each
+        everything = torch.cat(levels)
+        low, high = float(sigmas[sigmas > 0].min()), float(sigmas.max())
+        outside = max(float(everything.max()) / high - 1, 1 - float(everything.min()) / low)
+        columns = []
+        for row in range(rows):
+            positive = sigmas[:, row][sigmas[:, row] > 0]
+            columns.append(everything[(everything <= positive.max() * (1 + 1e-6)) & (everything >= positive.min() * (1 - 1e-6))])
+        if outside > 1e-6:
+            return outside
+    worst = 0.0
+    for row, column in enumerate(columns):
+        grid = sigmas[:, row]
+        positive = grid[grid > 0]
+        worst = max(worst, float(column.max() / positive.max() - 1), float(1 - column.min() / positive.min()))
+        visited = (column.unsqueeze(0) / grid[:-1].unsqueeze(1) - 1).abs().min(1).values
+        worst = max(worst, float(visited.max()))
+    return worst
+
+
+class _Skipping(Sampler):
+    """A sampler that leaves a level out: wrong on purpose."""
+
+    name = "skipping-control"
+
+    inner: InstanceOf[Sampler]
+
+    def sample(self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]) -> Tensor:
+        """The inner sampler's points on another grid."""
+        return self.inner.sample(denoiser, x, torch.cat([sigmas[:1], sigmas[2:]]), generator, cond)

@@ -1,0 +1,84 @@
+"""The check `keyed`: an observation is a function of the row and the generator's state, and is made once."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from pydantic import Field, InstanceOf
+from torch import Tensor
+
+from ambientkit.batch import Batch, View
+from ambientkit.builtin.checks.outcome import exact, largest
+from ambientkit.builtin.checks.travel import key
+from ambientkit.builtin.checks.white import pictures
+from ambientkit.interfaces import Case, Check, Corruption, Measured, Part
+from ambientkit.maths.noise import RandomSource
+from ambientkit.maths.randomness import isolated_global_generator
+
+
+class Keyed(Check):
+    """The same generator state gives the same observation, whatever was observed before and whatever torch's global generator holds.
+
+    Another state gives another one; rows get noise of their own; x_0 is left as it was; row numbers, shape and dtype are kept.
+    """
+
+    name = "keyed"
+    source = "the contract of `Corruption`"
+    kind = "corruption"
+    claim = "gaussian-noise"
+    null_law = "exact: no difference"
+    detects = "any difference between two observations of one row"
+    meaning = "A row does not keep its noise: over the epochs the clean picture leaks through averaging, and runs cannot be repeated."
+    quick = True
+
+    rows: int = Field(4, ge=2)
+    """Rows of the batch."""
+
+    def measure(self, part: Part, case: Case) -> Measured:
+        """The largest difference between two observations, or infinity for anything else that is wrong."""
+        assert isinstance(part, Corruption)
+        x_0 = pictures(1, key(case, "keyed.pictures")).expand(self.rows, -1, -1, -1).clone()
+        kept, row = x_0.clone(), torch.arange(self.rows) + 77
+
+        def observe(index: int, world: str) -> Batch:
+            with isolated_global_generator(case.seed, f"verify.keyed.{world}"):
+                return part.observe(x_0, row, key(case, "keyed.noise", index))
+
+        one, other, again = observe(0, "a"), observe(1, "a"), observe(0, "b")
+        error = largest([one.x_n - again.x_n, one.sigma_n - again.sigma_n])
+        whole = one.x_n.shape == x_0.shape and one.x_n.dtype == x_0.dtype and torch.equal(one.row, row) and torch.equal(x_0, kept)
+        noisy = bool((one.sigma_n > 0).any())
+        own = not noisy or (not torch.equal(one.x_n, other.x_n) and len(torch.unique(one.x_n.flatten(1), dim=0)) == self.rows)
+        single = part.observe(x_0.float(), row, key(case, "keyed.noise"))
+        return exact(error if whole and own and single.x_n.dtype == torch.float32 else math.inf, 0.0, self.rows)
+
+    def control(self, part: Part) -> Part:
+        """The same corruption with a little fresh noise from the global generator at each call."""
+        assert isinstance(part, Corruption)
+        return _Fresh(inner=part)
+
+
+class _Fresh(Corruption):
+    """A corruption that is never twice the same: wrong on purpose."""
+
+    name = "fresh-control"
+
+    inner: InstanceOf[Corruption]
+
+    def observe(self, x_0: Tensor, row: Tensor, generator: RandomSource) -> Batch:
+        """The inner corruption's observation, and noise from torch's global generator on top."""
+        batch = self.inner.observe(x_0, row, generator)
+        return batch._replace(x_n=batch.x_n + 1e-3 * torch.randn(x_0.shape, generator=torch.default_generator, dtype=x_0.dtype))
+
+    def degrade(self, batch: Batch, sigma: Tensor, generator: RandomSource) -> View:
+        """The inner corruption's."""
+        return self.inner.degrade(batch, sigma, generator)
+
+    def expect(self, x_0_hat: Tensor, view: View, batch: Batch) -> Tensor:
+        """The inner corruption's."""
+        return self.inner.expect(x_0_hat, view, batch)
+
+    def floor(self, batch: Batch) -> Tensor:
+        """The inner corruption's."""
+        return self.inner.floor(batch)

@@ -1,0 +1,71 @@
+"""The check `levels`: an objective draws its levels above each row's own noise, and piles none up there."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field, InstanceOf
+from torch import Tensor
+
+from ambientkit.batch import Batch, Term
+from ambientkit.builtin.checks.outcome import exact
+from ambientkit.builtin.checks.probe import fixed_level, terms
+from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Part, Tools
+
+
+class LevelsAboveFloor(Check):
+    """Levels are drawn from a density truncated to (sigma_n, sigma_max] of each row, never clamped onto sigma_n.
+
+    At sigma = sigma_n the Tweedie gradient is zero, so a draw clamped there is lost: 37 % of an EDM batch at sigma_n = .2. On rows of one level no
+    `Term.sigma` may lie below it, above sigma_max, or, but for one in a hundred, on it. In a batch of quiet rows and one noisy
+    row the quiet ones keep their own range: nine in ten levels would lie above the noisy row's floor only by another density.
+    """
+
+    name = "levels"
+    source = "docs/method.md; arXiv 2404.10177, section 3"
+    kind = "objective"
+    claim = "levels-above-floor"
+    null_law = "exact: share of levels out of place at most .01"
+    detects = "one level in a hundred on the floor, any below it, or one floor for a whole batch"
+    meaning = "Levels are drawn where nothing can be learnt from the row, or not where it could be: below, on, or far above the noise of the data."
+    quick = True
+
+    batch_size: int = Field(512, ge=64)
+    """Rows of each batch."""
+
+    def measure(self, part: Part, case: Case) -> Measured:
+        """The largest share of levels out of place."""
+        assert isinstance(part, Objective)
+        shares = []
+        for index, floor in enumerate((0.05, 0.2, 0.6)):
+            sigma = self._drawn(part, case, torch.full((self.batch_size,), floor, dtype=torch.float64), index)
+            on_it = (sigma <= floor * (1 + 1e-6)).double().mean()
+            outside = (sigma < floor * (1 - 1e-6)) | (sigma > case.tools.levels.sigma_max * (1 + 1e-6))
+            shares += [float(on_it), float(outside.any())]
+        mixed = torch.full((self.batch_size,), 0.05, dtype=torch.float64)
+        mixed[self.batch_size // 2] = 2.0
+        quiet = (self._drawn(part, case, mixed, 3) < 2.0).double().mean()
+        shares.append(float(quiet < 0.1))
+        return exact(max(shares), 0.01, 4 * self.batch_size)
+
+    def control(self, part: Part) -> Part:
+        """The same objective, whose levels in the lower half are reported, as if clamped, on the floor."""
+        assert isinstance(part, Objective)
+        return _Clamped(inner=part)
+
+    def _drawn(self, objective: Objective, case: Case, floor: Tensor, index: int) -> Tensor:
+        found = terms(objective, case.oracle, fixed_level(case, self.batch_size, floor, index), case, index)
+        return torch.cat([term.sigma for term in found]).double()
+
+
+class _Clamped(Objective):
+    """An objective half of whose levels stand on the floor: wrong on purpose."""
+
+    name = "clamped-control"
+
+    inner: InstanceOf[Objective]
+
+    def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
+        """The inner objective's terms at clamped levels."""
+        floor = tools.corruption.floor(batch).median()
+        found = self.inner.loss(denoiser, batch, tools)
+        return {name: Term(term.value, torch.where(term.sigma < term.sigma.median(), floor, term.sigma)) for name, term in found.items()}

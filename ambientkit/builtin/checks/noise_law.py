@@ -1,0 +1,81 @@
+"""The check `noise-law`: what a corruption adds is white Gaussian noise of the level it states."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field, InstanceOf
+from torch import Tensor
+
+from ambientkit.batch import Batch, View
+from ambientkit.builtin.checks.outcome import all_of, exact, largest
+from ambientkit.builtin.checks.travel import key
+from ambientkit.builtin.checks.white import pictures, white_normal
+from ambientkit.interfaces import Case, Check, Corruption, Measured, Part
+from ambientkit.maths.noise import RandomSource, per_row, standard_normal
+
+
+class NoiseLaw(Check):
+    """(x_n - x_0) / sigma_n is white standard normal noise, independent of the picture, of the row and of the level.
+
+    `Batch.sigma_n` is what the corruption states, by row or by pixel; where it is 0, x_n must be x_0.
+    """
+
+    name = "noise-law"
+    source = "arXiv 2404.10177, section 2; Kolmogorov-Smirnov and moment tests"
+    kind = "corruption"
+    claim = "gaussian-noise"
+    null_law = "normal, chi-squared and Kolmogorov-Smirnov, Bonferroni over 13 tests"
+    detects = "a std wrong by 2.5 %, a mean off by .03 std, a correlation of .03, another law with a distance of .015"
+    meaning = (
+        "The simulated noise is not what it says: an objective that trusts sigma_n learns a wrong denoiser, and results do not carry over."
+    )
+    quick = True
+
+    rows: int = Field(400, ge=100)
+    """Pictures of 128 values each."""
+
+    def measure(self, part: Part, case: Case) -> Measured:
+        """The most suspicious of the tests."""
+        assert isinstance(part, Corruption)
+        x_0 = pictures(self.rows, key(case, "noise-law.pictures"))
+        batch = part.observe(x_0.clone(), torch.arange(self.rows), key(case, "noise-law.noise"))
+        level = per_row(batch.sigma_n, x_0).expand_as(x_0)
+        added, noisy = batch.x_n.double() - x_0, level > 0
+        silent = exact(largest([added[~noisy]]), 1e-6, int((~noisy).sum()))
+        if not noisy.any():
+            return silent
+        # Where there is no noise the law has nothing to say: those places get noise of the check's own, which changes no test.
+        filler = standard_normal(x_0, key(case, "noise-law.filler"))
+        e = torch.where(noisy, added / torch.where(noisy, level, 1.0), filler)
+        return all_of([white_normal(e, x_0, level), silent])
+
+    def control(self, part: Part) -> Part:
+        """The same corruption, whose noise is a tenth stronger than it says."""
+        assert isinstance(part, Corruption)
+        return Stronger(inner=part)
+
+
+class Stronger(Corruption):
+    """A corruption that adds more noise than it states: wrong on purpose."""
+
+    name = "stronger-control"
+
+    inner: InstanceOf[Corruption]
+
+    def observe(self, x_0: Tensor, row: Tensor, generator: RandomSource) -> Batch:
+        """The inner corruption's observations, a tenth further from x_0."""
+        batch = self.inner.observe(x_0, row, generator)
+        return batch._replace(x_n=x_0 + 1.1 * (batch.x_n - x_0))
+
+    def degrade(self, batch: Batch, sigma: Tensor, generator: RandomSource) -> View:
+        """The inner corruption's view, a tenth further from x_n."""
+        view = self.inner.degrade(batch, sigma, generator)
+        return view._replace(x=batch.x_n + 1.1 * (view.x - batch.x_n) + 0.02)
+
+    def expect(self, x_0_hat: Tensor, view: View, batch: Batch) -> Tensor:
+        """The inner corruption's."""
+        return 1.01 * self.inner.expect(x_0_hat, view, batch)
+
+    def floor(self, batch: Batch) -> Tensor:
+        """The inner corruption's, a tenth too low."""
+        return 0.9 * self.inner.floor(batch)

@@ -1,0 +1,59 @@
+"""Running an objective on a denoiser that can be moved: what its gradient says of a direction."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ambientkit.batch import Batch, Term
+from ambientkit.interfaces import Case, Denoiser, Objective
+from ambientkit.maths.noise import per_row, standard_normal
+from ambientkit.maths.randomness import keyed_generator
+
+Push = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(x (B, d), sigma (B,), theta (K,)) -> what is added to the exact denoiser, (B, d); linear in theta."""
+
+
+def moved(oracle: Denoiser, push: Push, theta: Tensor) -> Denoiser:
+    """The denoiser oracle + push(theta), differentiable in theta."""
+
+    def probed(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
+        return oracle(x, sigma, **cond) + push(x.double().flatten(1), sigma.double(), theta).reshape(x.shape).to(x.dtype)
+
+    return probed
+
+
+def terms(objective: Objective, denoiser: Denoiser, batch: Batch, case: Case, index: int) -> list[Term]:
+    """The terms of one loss, with a generator keyed by the case's seed and `index`; empty ones are left out."""
+    tools = dataclasses.replace(case.tools, generator=keyed_generator(case.seed, "verify.objective", step=index))
+    return [term for term in objective.loss(denoiser, batch, tools).values() if len(term.value)]
+
+
+def mean_value(found: list[Term]) -> Tensor:
+    """The sum over terms of their mean values, float64."""
+    return sum((term.value.double().mean() for term in found), start=torch.zeros((), dtype=torch.float64))
+
+
+def gradient(value: Tensor, theta: Tensor) -> Tensor:
+    """d value / d theta; 0 where the value does not depend on it."""
+    if not value.requires_grad:
+        return torch.zeros_like(theta)
+    (found,) = torch.autograd.grad(value, theta, allow_unused=True)
+    return torch.zeros_like(theta) if found is None else found
+
+
+def observations(case: Case, n: int, index: int) -> Batch:
+    """Fresh observations, keyed by the case's seed and `index`."""
+    return case.observe(n, keyed_generator(case.seed, "verify.observe", step=index))
+
+
+def fixed_level(case: Case, n: int, sigma_n: Tensor | float, index: int) -> Batch:
+    """Fresh observations of the case's law at a given noise level: a number, (n,) or by pixel (n, d)."""
+    generator = keyed_generator(case.seed, "verify.fixed-level", step=index)
+    x_0 = case.law.sample(n, generator)
+    level = torch.as_tensor(sigma_n, dtype=torch.float64)
+    level = level.expand(n) if level.ndim < 1 else level
+    return Batch(x_0 + per_row(level, x_0) * standard_normal(x_0, generator), level, torch.arange(n), {})

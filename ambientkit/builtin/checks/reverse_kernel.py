@@ -1,0 +1,97 @@
+"""The check `reverse-kernel`: one short hop has mean and variance of the exact reverse kernel, to first order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from pydantic import Field, InstanceOf
+from torch import Tensor
+
+from ambientkit.builtin.checks.outcome import all_normal, scores_within
+from ambientkit.builtin.checks.travel import at_level, carry, key
+from ambientkit.interfaces import Case, Check, Denoiser, Measured, Part, Sampler
+from ambientkit.maths.noise import RandomSource, per_row
+
+
+class ReverseKernel(Check):
+    """One hop from x_t draws from p(x_s | x_t), so that E[D(x_s, sigma_s) | x_t] = D(x_t, sigma_t).
+
+    For a mixture the moments are known: mean r x_t + (1 - r) D, covariance sigma_s^2 (1 - r) + (1 - r)^2 Cov[x_0 | x_t], r = sigma_s^2 / sigma_t^2. With
+    sigma_s = .98 sigma_t, and a level for each row, the standardised residual e must have mean 0 (also against the drift), second moments of the unit
+    matrix, and no correlation between rows. Steps of first order differ in the variance by about 1 - r = 4 %: the hypothesis is that
+    the difference is within `tolerance`.
+    """
+
+    name = "reverse-kernel"
+    source = "posterior moments: arXiv 2006.11239, eq. 6-7, averaged over x_0 given x_t"
+    kind = "sampler"
+    claim = "reverse-kernel"
+    null_law = "normal scores of moments, Bonferroni, of the hypothesis |difference| <= tolerance"
+    detects = "noise of a wrong std by 10 %, a drift wrong by 25 %, noise shared between rows"
+    meaning = (
+        "A hop does not draw from the reverse kernel: the mean of D(x_s) is not D(x_t), and consistency training learns a wrong denoiser."
+    )
+    quick = True
+
+    rows: int = Field(20_000, ge=1000)
+    """Hops."""
+    tolerance: float = Field(0.1, ge=0)
+    """Relative difference of the variance that is put down to the length of the hop."""
+
+    def measure(self, part: Part, case: Case) -> Measured:
+        """The largest excess over the tolerance, in standard errors."""
+        assert isinstance(part, Sampler)
+        # Two kinds of rows, one a large hop in absolute terms: a sampler that mixes up rows is seen.
+        levels = torch.tensor([0.15, 0.8], dtype=torch.float64)[torch.arange(self.rows) % 2]
+        x_t, sigma_s = at_level(case.law, levels, key(case, "reverse-kernel.start")), 0.98 * levels
+        x_s = carry(part, case.oracle, x_t, torch.stack([levels, sigma_s]), key(case, "reverse-kernel.noise"))
+        one_minus_r = 1 - 0.98**2
+        x_0_hat = case.law.posterior_mean(x_t, levels)
+        eye = torch.eye(case.law.dimension, dtype=torch.float64)
+        covariance = per_row(sigma_s**2 * one_minus_r, eye.expand(self.rows, -1, -1)) * eye
+        covariance = covariance + one_minus_r**2 * case.law.posterior_covariance(x_t, levels)
+        residual = x_s - (1 - one_minus_r) * x_t - one_minus_r * x_0_hat
+        e = torch.linalg.solve_triangular(torch.linalg.cholesky(covariance), residual.unsqueeze(2), upper=False).squeeze(2)
+        drift = (x_0_hat - x_t) / levels.unsqueeze(1)
+        scores = []
+        for kind in range(2):
+            scores += self._scores(e[kind::2], drift[kind::2])
+        # Shared noise: the product of one row's residual with the next one's.
+        scores.append(_score((e[2:] * e[:-2]).sum(1), 0.02))
+        scores.append(_score((e[1::2] * e[::2]).sum(1), 0.02))
+        return all_normal(torch.cat(scores), self.rows)
+
+    def control(self, part: Part) -> Part:
+        """The same sampler, whose random part has 2.5 times the variance."""
+        assert isinstance(part, Sampler)
+        return _Noisier(inner=part)
+
+    def _scores(self, e: Tensor, drift: Tensor) -> list[Tensor]:
+        square = e.unsqueeze(2) * e.unsqueeze(1)
+        off = torch.eye(e.shape[1], dtype=e.dtype)
+        return [
+            _score(e, 0.02),
+            _score(e * drift, 0.03),  # a drift that is off by a factor, in units of the step's noise
+            _score((square - off).flatten(1), self.tolerance),
+        ]
+
+
+def _score(values: Tensor, tolerance: float) -> Tensor:
+    values = values.reshape(len(values), -1)
+    # Where nothing varies, as in a sampler that draws nothing, an error of 0 is not taken at its word.
+    error = values.std(0).clamp(min=1e-3) / len(values) ** 0.5
+    return scores_within(values.mean(0), error, tolerance)
+
+
+class _Noisier(Sampler):
+    """A sampler that adds independent noise of its own size to each hop: wrong on purpose."""
+
+    name = "noisier-control"
+
+    inner: InstanceOf[Sampler]
+
+    def sample(self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]) -> Tensor:
+        """Pushed away from a second draw: variance 1.5^2 + .5^2 = 2.5 instead of 1."""
+        first, second = (self.inner.sample(denoiser, x, sigmas, generator, cond) for _ in range(2))
+        return first + 0.5 * (first - second)

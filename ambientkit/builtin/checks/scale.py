@@ -1,0 +1,81 @@
+"""The check `scale`: an error of the denoiser costs what the EDM weight says, in the scale of x_0."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field, InstanceOf
+from torch import Tensor
+
+from ambientkit.batch import Batch, Term
+from ambientkit.builtin.checks.outcome import exact, largest
+from ambientkit.builtin.checks.probe import fixed_level, moved, observations, terms
+from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Part, Tools
+from ambientkit.maths.ambient import tweedie_coefficients
+from ambientkit.maths.weights import edm_weight
+
+
+class Scale(Check):
+    """A loss in the scale of x_0: moving the denoiser by delta c costs lambda(sigma) delta^2 mean(c^2), lambda the EDM weight.
+
+    For a squared loss the second difference (v(+delta) + v(-delta)) / 2 - v(0) on the same draws is that cost exactly, row by row, without
+    any statistics. It is compared where a = 1 - sigma_n^2 / sigma^2 >= .2; without the factor 1/a^2 the cost there is a^2 lambda, and levels
+    just above sigma_n are hardly learnt. An objective with another weight is not wrong: it does not claim this.
+    """
+
+    name = "scale"
+    source = "weight: arXiv 2206.00364, table 1; factor: arXiv 2506.10038"
+    kind = "objective"
+    claim = "x_0-scale"
+    null_law = "exact: relative tolerance 1e-6"
+    detects = "any other weight, and a missing factor 1/a^2"
+    meaning = (
+        "The weight by level is not the one that is claimed: the expected minimum is the same, but levels near sigma_n may be learnt badly."
+    )
+    quick = True
+
+    batch_size: int = Field(256, ge=16)
+    """Rows of each batch."""
+
+    def measure(self, part: Part, case: Case) -> Measured:
+        """The largest relative error of the cost of an error, over all levels drawn."""
+        assert isinstance(part, Objective)
+        clean = not observations(case, 2, 0).sigma_n.any()
+        floors = (0.0,) if clean else (0.1, 0.3)
+        errors, n = [], 0
+        for index, floor in enumerate(floors):
+            batch = observations(case, self.batch_size, index) if clean else fixed_level(case, self.batch_size, floor, index)
+            below, here, above = (self._values(part, batch, case, index, size) for size in (-1.0, 0.0, 1.0))
+            a, _ = tweedie_coefficients(here.sigma.double(), torch.tensor(floor, dtype=torch.float64))
+            cost = (below.value + above.value) / 2 - here.value
+            expected = edm_weight(here.sigma.double(), case.tools.signal.sigma_data) * 0.25
+            ratio = (cost / expected - 1)[a >= 0.2]
+            errors.append(ratio)
+            n += len(ratio)
+        return exact(largest(errors) if n else float("inf"), 1e-6, n)
+
+    def control(self, part: Part) -> Part:
+        """The same objective with values four times as large at levels below .5."""
+        assert isinstance(part, Objective)
+        return _Overweighted(inner=part)
+
+    def _values(self, objective: Objective, batch: Batch, case: Case, index: int, size: float) -> Term:
+        theta = torch.tensor([0.5 * size], dtype=torch.float64)
+        found = terms(objective, moved(case.oracle, lambda x, sigma, theta: theta.expand_as(x), theta), batch, case, index)
+        return Term(torch.cat([term.value for term in found]).double(), torch.cat([term.sigma for term in found]).double())
+
+
+class _Overweighted(Objective):
+    """An objective with another weight at low levels: wrong on purpose."""
+
+    name = "overweighted-control"
+
+    inner: InstanceOf[Objective]
+
+    def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
+        """The inner objective's terms, weighted once more."""
+
+        def weight(sigma: Tensor) -> Tensor:
+            return 1 + 3 * (sigma < 0.5).to(sigma.dtype)
+
+        found = self.inner.loss(denoiser, batch, tools)
+        return {name: Term(term.value * weight(term.sigma), term.sigma) for name, term in found.items()}

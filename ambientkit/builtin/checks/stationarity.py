@@ -1,0 +1,81 @@
+"""The check `stationarity`: at the exact denoiser, the mean gradient of an objective is zero."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field, InstanceOf
+from torch import Tensor
+
+from ambientkit.batch import Batch, Term
+from ambientkit.builtin.checks.outcome import mean_zero
+from ambientkit.builtin.checks.probe import gradient, mean_value, moved, observations, terms
+from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Part, Tools
+from ambientkit.maths.noise import per_row
+
+
+class Stationarity(Check):
+    """An unbiased objective has zero mean gradient at the exact denoiser, in whatever direction it is moved.
+
+    With h* exact, the denoiser is h* + sum_k theta_k phi_k with smooth probe directions phi_k of position and level. Each batch of fresh
+    observations gives one independent gradient in theta at 0; Hotelling's T^2 tests that their mean is 0. Null law: F(p, n - p).
+    The control sees the denoiser shifted by a multiple of log sigma, which no sound objective can be content with.
+    """
+
+    name = "stationarity"
+    source = "first-order condition; test: Anderson, An Introduction to Multivariate Statistical Analysis, theorem 5.2.2"
+    kind = "objective"
+    claim = "stationary-at-oracle"
+    null_law = "F(p, n - p) of Hotelling's T^2, p = 12 probe directions in the plane"
+    detects = "a mean gradient of .7 standard deviations of one batch's; a noise level that is wrong by 15 %"
+    meaning = (
+        "The expected gradient is not zero at the exact denoiser: training would end somewhere else than at E[x_0 | x_t], "
+        "however long it runs."
+    )
+    quick = True
+
+    batches: int = Field(200, ge=50)
+    """Independent gradients."""
+    batch_size: int = Field(512, ge=2)
+    """Rows in each."""
+
+    def measure(self, part: Part, case: Case) -> Measured:
+        """F statistic and p-value of the mean gradient of an `Objective`. Deterministic in `case.seed`."""
+        assert isinstance(part, Objective)
+        found = [gradient_at_oracle(part, observations(case, self.batch_size, index), case, index) for index in range(self.batches)]
+        return mean_zero(torch.stack(found))
+
+    def control(self, part: Part) -> Part:
+        """The same objective, shown a denoiser that is wrong by .5 log sigma."""
+        assert isinstance(part, Objective)
+        return Shifted(inner=part)
+
+
+def gradient_at_oracle(objective: Objective, batch: Batch, case: Case, index: int) -> Tensor:
+    """The gradient (K,) of one loss with respect to the probe directions, at the exact denoiser."""
+    theta = torch.zeros(6 * batch.x_n[0].numel(), dtype=torch.float64, requires_grad=True)
+    return gradient(mean_value(terms(objective, moved(case.oracle, _push, theta), batch, case, index)), theta)
+
+
+def _push(x: Tensor, sigma: Tensor, theta: Tensor) -> Tensor:
+    """sum_k theta_k phi_k: constant and bent in position, at low and at high levels, in each coordinate."""
+    low = torch.exp(-((sigma / 0.3) ** 2)).unsqueeze(1)
+    bends = [torch.ones_like(x[:, :1]), torch.tanh(x[:, :1]), torch.tanh(x.sum(1, keepdim=True) * 2)]
+    # Times sigma, as the error of any denoiser must vanish there: keeps the weight 1/sigma^2 from favouring one draw.
+    profiles = torch.cat([b * band * (sigma / (1 + sigma)).unsqueeze(1) for b in bends for band in (low, 1 - low)], dim=1)
+    return profiles @ theta.reshape(profiles.shape[1], -1)
+
+
+class Shifted(Objective):
+    """An objective that is shown D + .5 log sigma instead of D: wrong on purpose."""
+
+    name = "shifted-control"
+
+    inner: InstanceOf[Objective]
+
+    def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
+        """The inner objective's terms, for another denoiser."""
+
+        def shifted(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
+            return denoiser(x, sigma, **cond) + 0.5 * per_row(sigma.log(), x).to(x.dtype)
+
+        return self.inner.loss(shifted, batch, tools)

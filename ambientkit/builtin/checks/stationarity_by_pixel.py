@@ -1,0 +1,52 @@
+"""The check `stationarity-by-pixel`: the mean gradient at the exact denoiser is zero where each pixel has its own noise level."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ambientkit.builtin.checks.outcome import mean_zero
+from ambientkit.builtin.checks.probe import fixed_level
+from ambientkit.builtin.checks.stationarity import Shifted, gradient_at_oracle
+from ambientkit.interfaces import Case, Check, Measured, Objective, Part
+from ambientkit.maths.randomness import keyed_generator
+
+
+class StationarityByPixel(Check):
+    """`stationarity` on observations with a noise level for each pixel of each row, uniform in [.05, .4].
+
+    The Tweedie mix is elementwise: what is right for one level a row may use the mean or the largest level of a row by mistake.
+    """
+
+    name = "stationarity-by-pixel"
+    source = "as `stationarity`"
+    kind = "objective"
+    claim = "noise-by-pixel"
+    null_law = "F(p, n - p) of Hotelling's T^2"
+    detects = "a mean gradient of .9 standard deviations of one batch's"
+    meaning = "On data with a noise level by pixel, training would not end at E[x_0 | x_t]: the levels are not used pixel by pixel."
+
+    batches: int = Field(120, ge=50)
+    """Independent gradients."""
+    batch_size: int = Field(512, ge=2)
+    """Rows in each."""
+
+    def measure(self, part: Part, case: Case) -> Measured:
+        """F statistic and p-value of the mean gradient of an `Objective`. Deterministic in `case.seed`."""
+        assert isinstance(part, Objective)
+        found = []
+        for index in range(self.batches):
+            batch = fixed_level(case, self.batch_size, self._levels(case, index), index)
+            found.append(gradient_at_oracle(part, batch, case, index))
+        return mean_zero(torch.stack(found))
+
+    def control(self, part: Part) -> Part:
+        """The same objective, shown a denoiser that is wrong by .5 log sigma."""
+        assert isinstance(part, Objective)
+        return Shifted(inner=part)
+
+    def _levels(self, case: Case, index: int) -> Tensor:
+        generator = keyed_generator(case.seed, "verify.levels-by-pixel", step=index)
+        shape = (self.batch_size, case.law.dimension)
+        return 0.05 + 0.35 * torch.rand(shape, generator=generator, dtype=torch.float64)

@@ -1,0 +1,46 @@
+"""Is this standard normal noise? One battery of tests for what corruptions draw."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ambientkit.builtin.checks.outcome import all_of
+from ambientkit.interfaces import Measured
+from ambientkit.maths.noise import per_row
+
+
+def white_normal(e: Tensor, x: Tensor, level: Tensor) -> Measured:
+    """Tests in one that e (B, C, H, W) is white standard normal noise, independent of the picture x and of the level (broadcastable).
+
+    Mean, variance and normality (Kolmogorov-Smirnov); correlation with the next pixel, row below, channel and row of the batch; noise that rows, or
+    pixels, have in common; correlation of e and e^2 with x, of e^2 with the level. Bonferroni over all of them.
+    """
+    from scipy import stats
+
+    if not e.isfinite().all():
+        return Measured(math.inf, 0.0, e.numel())
+    n, square = e.numel(), e.square() - 1
+    around = x - x.mean()
+    scores = [e.sum() / n**0.5, square.sum() / (2 * n) ** 0.5, (e * x).sum() / x.norm()]
+    scores += [(square * w).sum() / (2**0.5 * w.norm()) for w in (around, around.abs() - around.abs().mean())]
+    spread = per_row(level, e).expand_as(e) - per_row(level, e).expand_as(e).mean()
+    if spread.norm() > 1e-9:
+        scores.append((square * spread).sum() / (2**0.5 * spread.norm()))
+    for one, next_one in ((e[..., 1:], e[..., :-1]), (e[..., 1:, :], e[..., :-1, :]), (e[:, 1:], e[:, :-1]), (e[1:], e[:-1])):
+        if one.numel():
+            scores.append((one * next_one).sum() / one.numel() ** 0.5)
+    found = [Measured(float(score.abs()), 2 * float(stats.norm.sf(float(score.abs()))), n) for score in scores]
+    by_row, by_pixel = e.flatten(1).sum(1).square().sum() / e[0].numel(), e.sum(0).square().sum() / len(e)
+    for common, freedom in ((by_row, len(e)), (by_pixel, e[0].numel())):
+        found.append(Measured(float(common), 2 * min(float(stats.chi2.sf(common, freedom)), float(stats.chi2.cdf(common, freedom))), n))
+    ks = stats.kstest(e.flatten().numpy(), "norm")
+    return all_of([*found, Measured(float(ks.statistic), float(ks.pvalue), n)])
+
+
+def pictures(n: int, generator: torch.Generator) -> Tensor:
+    """Clean pictures (n, 2, 8, 8) in [-1, 1], float64, each with a brightness of its own."""
+    base = torch.rand(n, 1, 1, 1, generator=generator, dtype=torch.float64) - 0.5
+    return base + torch.rand(n, 2, 8, 8, generator=generator, dtype=torch.float64) - 0.5

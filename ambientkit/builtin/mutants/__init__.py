@@ -1,0 +1,1 @@
+"""Mutants: wrong variants of the built-in parts, which the checks must reject."""
