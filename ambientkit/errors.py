@@ -40,11 +40,16 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
+def _is_field(word: str) -> bool:
+    """Pydantic names the members of a union in the path ("float", "constrained-float", "tuple[...]"); those are no fields of ours."""
+    return word.isidentifier() and word not in ("float", "int", "str", "bool", "dict", "tuple", "list")
+
+
 def explain(error: ValidationError, prefix: Sequence[str | int], fields: Iterable[str]) -> list[tuple[tuple[str | int, ...], str]]:
     """Each problem of a pydantic error as (path, sentence). prefix: the path of the validated object; fields: its known fields."""
     problems = []
     for item in error.errors(include_url=False, include_context=False):
-        path = (*prefix, *item["loc"])
+        path = (*prefix, *(word for word in item["loc"] if isinstance(word, int) or _is_field(word)))
         if item["type"] == "extra_forbidden":
             sentence = f"unknown key {item['loc'][-1]!r}" + nearest(str(item["loc"][-1]), fields)
         else:

@@ -55,10 +55,9 @@ def run(request: Request) -> None:
     observations = Observations(config.data.rows(), config.corruption, config.seed)
     seen = survey(observations, config.corruption, config.levels.as_levels(), config.sigma_data)
     _describe(config, seen, observations, say)
+    training = build(config, seen.signal, observations, accelerator)
     if checkpoint is None and not request.skip_preflight:
         _preflight(config, registry, say)
-
-    training = build(config, seen.signal, observations, accelerator)
     window = Window()
     if checkpoint is not None:
         path, files = checkpoint
@@ -100,6 +99,12 @@ def _label(config: RunConfig) -> str:
 def _describe(config: RunConfig, seen: Survey, observations: Observations, say: Callable[[str], None]) -> None:
     noise = "simulated once for each row" if observations.simulated else "declared with the data"
     say(f"data: {config.data.name}, {seen.rows:,} rows of shape {seen.signal.shape}; {seen.describe_noise()}, {noise}")
+    for entry in config.objective:
+        if "needs-clean-data" in entry.objective.claims and seen.sigma_n[1] > 0:
+            raise InputError(
+                f"objective {entry.objective.name!r} needs clean data, but these have sigma_n up to {seen.sigma_n[1]:.4g}: "
+                "use tweedie-consistency, or give --sigma-n 0"
+            )
     known = "given" if config.sigma_data is not None else "estimated"
     say(f"std of the clean data: {seen.signal.sigma_data:.4g} ({known})")
 

@@ -59,9 +59,11 @@ def survey(observations: Observations, corruption: Corruption, levels: Levels, s
         raise InputError(f"{len(rows)} rows have sigma_n at or above sigma_max = {levels.sigma_max:g}; the first are rows {rows[:5]}")
     if sigma_data is None:
         sigma_data = clean_std(batch.x_n, batch.sigma_n)
-        if sigma_data == 0:
+        spread = float(batch.x_n.double().std(unbiased=False))
+        # The variance of n values has a standard error of sqrt(2/n) of itself: below 4 of them nothing but noise is seen.
+        if sigma_data**2 <= 4 * (2 / batch.x_n.numel()) ** 0.5 * spread**2:
             raise InputError(
-                f"the declared noise ({float(floor.max()):.4g}) is larger than the spread of the data ({float(batch.x_n.std()):.4g}); "
+                f"under the noise (sigma_n {float(floor.max()):.4g}) no data can be made out: all values together have std {spread:.4g}. "
                 "sigma_n is a standard deviation in units of [-1, 1]: is it given in other units?"
             )
     conds = {name: tuple(value.shape[1:]) for name, value in batch.cond.items()}
