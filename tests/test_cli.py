@@ -1,0 +1,236 @@
+"""The command line as its users meet it: what it writes, what it refuses, and how it says so."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ambientkit.cli import main
+
+SMALL = ["--data", "mixture", "--set", "data.n=64", "--set", "model.width=16", "--set", "model.depth=1", "--device", "cpu"]
+
+
+@pytest.fixture
+def ambientkit(monkeypatch, capsys):
+    """Runs a command in this process; returns (exit status, stdout, stderr)."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["ambientkit", *map(str, arguments)])
+        try:
+            main()
+            status = 0
+        except SystemExit as stop:
+            status = stop.code or 0
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    """A short run on noisy digits."""
+    folder = tmp_path_factory.mktemp("runs") / "digits run"
+    argv, sys.argv = (
+        sys.argv,
+        ["ambientkit", "train", "--sigma-n", "0.1,0.3", "--end-step", "12", "--set", "model.width=16", "--save-every", "5"],
+    )
+    sys.argv += [
+        "--keep-last",
+        "2",
+        "--demo-every",
+        "6",
+        "--skip-preflight",
+        "--device",
+        "cpu",
+        "--set",
+        "log_every=4",
+        "--output-dir",
+        str(folder),
+    ]
+    try:
+        main()
+    except SystemExit as stop:
+        assert not stop.code
+    finally:
+        sys.argv = argv
+    return folder
+
+
+def test_a_run_folder_holds_what_a_user_expects(run_folder):
+    assert sorted(path.name for path in run_folder.iterdir()) == [
+        "checkpoints",
+        "config.yaml",
+        "metrics.jsonl",
+        "model_ema.safetensors",
+        "samples",
+        "versions.json",
+    ]
+    assert sorted(path.name for path in (run_folder / "checkpoints").iterdir()) == ["checkpoint_10", "checkpoint_12"]
+    assert sorted(path.name for path in (run_folder / "samples").iterdir()) == ["before_and_after.png", "demo_00000006.png"]
+    lines = [json.loads(line) for line in (run_folder / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [4, 8, 12]
+    assert set(lines[-1]["terms"]) == {"tweedie", "consistency"}
+    counts = [level["n"] for level in lines[0]["by_level"]["tweedie"].values()]
+    assert sum(counts) == 4 * 64
+    assert json.loads((run_folder / "versions.json").read_text())["torch"]
+
+
+def test_samples_depend_on_seed_and_index_only(ambientkit, run_folder, tmp_path):
+    """Cases D-05 and D-06, for a deterministic and for a stochastic sampler."""
+    for sampler in ("heun", "ancestral"):
+        arrays = []
+        for name, options in {
+            "a": ("--n", 6, "--batch-size", 6),
+            "b": ("--n", 6, "--batch-size", 4),
+            "c": ("--n", 3, "--batch-size", 1),
+        }.items():
+            status, _, err = ambientkit(
+                "sample", run_folder, *options, "--steps", 4, "--seed", 5, "--sampler", sampler, "--out", tmp_path / name
+            )
+            assert status == 0, err
+            arrays.append(np.load(tmp_path / name / "samples.npy"))
+        assert arrays[0].shape == (6, 1, 8, 8)
+        assert arrays[0].dtype == np.float32
+        np.testing.assert_allclose(arrays[0], arrays[1], atol=1e-4)
+        np.testing.assert_allclose(arrays[0][:3], arrays[2], atol=1e-4)
+        assert np.abs(arrays[0][0] - arrays[0][1]).max() > 0.05  # samples differ from one another
+    assert json.loads((tmp_path / "a" / "samples.json").read_text())["seed"] == 5
+    assert Image.open(tmp_path / "a" / "samples.png").size[0] > 100
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_few_steps_give_finite_samples(ambientkit, run_folder, tmp_path, steps):
+    """Case D-03."""
+    assert ambientkit("sample", run_folder, "--n", 5, "--steps", steps, "--out", tmp_path)[0] == 0
+    assert np.isfinite(np.load(tmp_path / "samples.npy")).all()
+
+
+def test_a_resumed_run_may_go_further_but_not_become_another(ambientkit, run_folder, tmp_path):
+    import shutil
+
+    folder = tmp_path / "copy"
+    shutil.copytree(run_folder, folder)
+    status, _, err = ambientkit("train", "--resume", folder, "--lr", "1e-5", "--seed", 3)
+    assert status == 2
+    assert "optimizer.lr: 0.0005 in the run, 1e-05 now" in err
+    assert "seed: 0 in the run, 3 now" in err
+    status, out, err = ambientkit("train", "--resume", "latest", "--output-dir", folder, "--end-step", 14)
+    assert status == 0, err
+    assert "resuming" in out
+    assert [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()] == [4, 8, 12, 14]
+    status, out, _ = ambientkit("train", "--resume", folder / "checkpoints" / "checkpoint_12", "--end-step", 13)
+    assert status == 0
+    assert "checkpoint_12 at step 12 of 13" in out
+
+
+def test_a_damaged_newest_checkpoint_is_named_and_skipped(ambientkit, run_folder, tmp_path):
+    import shutil
+
+    folder = tmp_path / "copy"
+    shutil.copytree(run_folder, folder)
+    (folder / "checkpoints" / "checkpoint_12" / "model.safetensors").write_bytes(b"half")
+    status, out, err = ambientkit("train", "--resume", folder)
+    assert status == 0
+    assert "skipped" in err
+    assert "checkpoint_12" in err
+    assert "checkpoint_10 at step 10" in out
+
+
+def test_a_dry_run_prints_a_configuration_that_can_be_used_again(ambientkit, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, out, _ = ambientkit("train", *SMALL, "--dry-run", "--sigma-n", "0.3")
+    assert status == 0
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "again.yaml").write_text(out)
+    assert ambientkit("train", "--config", "again.yaml", "--dry-run")[1] == out
+
+
+def test_an_output_folder_with_something_in_it_is_left_alone(ambientkit, tmp_path):
+    (tmp_path / "mine.txt").write_text("precious")
+    status, _, err = ambientkit("train", *SMALL, "--output-dir", tmp_path)
+    assert status == 2
+    assert "--resume latest" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "nope"], "--data nope: is neither a data set nor an existing path"),
+        (["--sigma-n", "x"], "--sigma-n x: should be a number"),
+        (["--sigma-n", "-1"], "corruption.sigma_n: should be greater than or equal to 0, but is -1.0"),
+        (["--sigma-n", "60"], "in other units?"),
+        (["--end-step", "0"], "end_step: should be greater than or equal to 1, but is 0"),
+        (["--lr", "nan"], "optimizer.lr: should be a finite number"),
+        (["--objective", "twedie"], "did you mean 'tweedie'?"),
+        (["--objective", "denoising"], "needs clean data"),
+        (["--device", "cuda"], "no usable GPU"),
+        (["--device", "foo"], "device: should be auto, cpu"),
+        (["--set", "batch_sise=3"], "did you mean 'batch_size'?"),
+        (["--config", "gone.yaml"], "gone.yaml: there is no such configuration file"),
+        (["--resume", "latest"], "needs --output-dir"),
+        (["--resume", "gone"], "--resume gone: there is no such folder"),
+        (["--model", "mlp", "--set", "model.width=0"], "model.width: should be greater than or equal to 1, but is 0"),
+    ],
+)
+def test_wrong_requests_end_with_status_2_one_message_and_no_folder(ambientkit, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    import torch
+
+    if torch.cuda.is_available() and "cuda" in arguments:
+        arguments = ["--device", "cuda:99"]
+    status, _, err = ambientkit("train", *arguments)
+    assert status == 2
+    assert message in err
+    assert "Traceback" not in err
+    assert "hf_secret" not in err
+    assert len(err.splitlines()) <= 5
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [["nowhere"], [".", "--steps", "0"], [".", "--n", "-3"]])
+def test_wrong_sample_requests_end_with_status_2(ambientkit, tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    status, _, err = ambientkit("sample", *arguments)
+    assert status == 2
+    assert "Traceback" not in err
+
+
+def test_a_pickle_in_place_of_weights_is_refused_by_name(ambientkit, tmp_path):
+    """Case H-01."""
+    import pickle
+
+    canary = tmp_path / "CANARY"
+
+    class Bomb:
+        def __reduce__(self):
+            return (open, (str(canary), "w"))
+
+    (tmp_path / "model_ema.safetensors").write_bytes(pickle.dumps(Bomb()))
+    status, _, err = ambientkit("sample", tmp_path)
+    assert status == 2
+    assert "model_ema.safetensors: not a valid safetensors file" in err
+    assert not canary.exists()
+
+
+def test_a_bug_is_one_line_without_a_traceback(ambientkit, monkeypatch):
+    import ambientkit.cli.plugins as command
+
+    monkeypatch.setattr(command, "load", lambda: 1 / 0)
+    monkeypatch.delenv("AMBIENTKIT_DEBUG", raising=False)
+    status, _, err = ambientkit("plugins")
+    assert status == 1
+    assert "internal error: ZeroDivisionError" in err
+    assert "Traceback" not in err
+
+
+def test_the_version_is_printed(ambientkit):
+    from ambientkit import __version__
+
+    assert ambientkit("--version")[1] == f"ambientkit {__version__}\n"
