@@ -52,12 +52,10 @@ def run_folder(tmp_path_factory):
         "--output-dir",
         str(folder),
     ]
-    try:
+    with pytest.raises(SystemExit) as stop:
         main()
-    except SystemExit as stop:
-        assert not stop.code
-    finally:
-        sys.argv = argv
+    sys.argv = argv
+    assert not stop.value.code
     return folder
 
 
