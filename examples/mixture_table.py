@@ -64,7 +64,7 @@ def train(settings: list[Source], title: str) -> Denoiser:
     observations = Observations(config.data.rows(), config.corruption, config.seed)
     seen = survey(observations, config.corruption, config.levels.as_levels(), config.sigma_data)
     run = build(config, seen.signal, observations, accelerator_for(config))
-    for _ in tqdm(steps(run), total=config.end_step, desc=title, leave=False):
+    for _ in tqdm(steps(run), total=config.end_step, desc=title, leave=False, disable=None):
         pass
     return run.teacher
 

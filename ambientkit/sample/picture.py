@@ -29,6 +29,8 @@ def grid(rows: Tensor, columns: int | None = None, scale: int | None = None) -> 
     scale = scale or max(1, round(48 / max(rows.shape[2:])))
     shown = ((rows.float().cpu().clamp(-1, 1) + 1) / 2).repeat_interleave(scale, 2).repeat_interleave(scale, 3)
     tiled = make_grid(shown, nrow=columns, padding=2, pad_value=1.0)
+    if len(rows) == 1:  # torchvision frames two images or more
+        tiled = torch.nn.functional.pad(tiled, (2, 2, 2, 2), value=1.0)
     return Image.fromarray((tiled * 255).round().to(torch.uint8).permute(1, 2, 0).numpy())
 
 
