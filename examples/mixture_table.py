@@ -1,6 +1,6 @@
 """The method where the answer is known: eight modes in the plane, radius 1.5, std .1, seen through noise sigma_n = .2.
 
-    python examples/mixture_table.py [--steps 4000] [--seed 0] [--arms clean,naive,...] [--json FILE]
+    python examples/mixture_table.py [--steps 4000] [--seeds 0,1,2] [--arms clean,naive,...] [--json FILE]
 
 Trains each arm with the same network, budget and seed, and prints for each
 - the sliced 2-Wasserstein distance of 20,000 samples to the true law, with the distance of a perfect sample beside it,
@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
+import statistics
+import sys
 from pathlib import Path
 
 import torch
@@ -44,7 +45,7 @@ LEVELS = (0.02, 0.05, 0.1, 0.2, 0.4)
 SAMPLES = 20_000
 
 
-def base(args: argparse.Namespace) -> dict:
+def base(args: argparse.Namespace, seed: int) -> dict:
     """What all arms share."""
     return {
         "data": {"name": "mixture", "n": 20_000},
@@ -53,7 +54,7 @@ def base(args: argparse.Namespace) -> dict:
         "batch_size": 256,
         "end_step": args.steps,
         "optimizer": {"lr": 1e-3},
-        "seed": args.seed,
+        "seed": seed,
         "device": "cpu",
     }
 
@@ -75,10 +76,17 @@ def balanced_sample(law: GaussianMixture, seed: int) -> torch.Tensor:
     return means + law.covariances[0, 0, 0].sqrt() * standard_normal(means, keyed_generator(seed, "reference"))
 
 
-def spread(points: torch.Tensor, law: GaussianMixture) -> float:
+def std_in_mode(points: torch.Tensor, law: GaussianMixture) -> float:
     """Std within the modes."""
     nearest = torch.cdist(points, law.means).min(1).indices
     return float((points - law.means[nearest]).square().mean().sqrt())
+
+
+def spread(values: list[float]) -> str:
+    """Mean and range."""
+    if not values:
+        return ""
+    return f"{statistics.mean(values):.3f}" + (f" ({min(values):.3f} to {max(values):.3f})" if len(values) > 1 else "")
 
 
 @torch.no_grad()
@@ -93,35 +101,37 @@ def measure(denoiser: Denoiser, law: GaussianMixture) -> dict:
         sigma = torch.full((len(x),), level)
         errors[level] = float((denoiser(x, sigma) - exact(x, sigma)).square().mean().sqrt())
     distance = sliced_wasserstein(samples, balanced_sample(law, 0), keyed_generator(0, "directions"))
-    return {"sliced_w2": distance, "std_in_mode": spread(samples, law), "rms": errors}
+    return {"sliced_w2": distance, "std_in_mode": std_in_mode(samples, law), "rms": errors}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=4000)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", default="0", help="seeds, separated by commas: noise, weights and batches of all arms")
     parser.add_argument("--sigma-n", type=float, default=0.2)
     parser.add_argument("--arms", default=",".join(ARMS))
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)  # networks this small are slower on two
 
-    law, table, figures = Mixture().law(), Table(), {}
-    for heading in ("arm", "sliced W2", "/ clean", "std in mode", *(f"rms at {level:g}" for level in LEVELS), "seconds"):
-        table.add_column(heading, justify="left" if heading == "arm" else "right")
-    rows = {"perfect denoiser": lambda: law.denoiser()}
-    rows |= {arm: lambda arm=arm: train([Source(base(args)), Source(ARMS[arm])], arm) for arm in args.arms.split(",")}
-    for name, make in rows.items():
-        began = time.monotonic()
-        found = measure(make(), law)
-        figures[name] = found
-        clean = figures.get("clean")
-        ratio = f"{found['sliced_w2'] / clean['sliced_w2']:.2f}" if clean else ""
-        errors = [f"{error:.4f}" for error in found["rms"].values()]
-        table.add_row(name, f"{found['sliced_w2']:.4f}", ratio, f"{found['std_in_mode']:.3f}", *errors, f"{time.monotonic() - began:.0f}")
-    Console().print(table)
-    if args.json:
-        args.json.write_text(json.dumps(figures, indent=1))
+    law = Mixture().law()
+    figures: dict[str, list[dict]] = {"perfect denoiser": [measure(law.denoiser(), law)]}
+    for seed in map(int, args.seeds.split(",")):
+        for arm in args.arms.split(","):
+            denoiser = train([Source(base(args, seed)), Source(ARMS[arm])], f"{arm}, seed {seed}")
+            figures.setdefault(arm, []).append(measure(denoiser, law))
+            if args.json:
+                args.json.write_text(json.dumps(figures, indent=1))
+    table = Table(title=f"sigma_n {args.sigma_n:g}, {args.steps} steps, seeds {args.seeds}: mean, and range in brackets")
+    for heading in ("arm", "sliced W2", "over clean", "std in mode", *(f"rms at {level:g}" for level in LEVELS)):
+        table.add_column(heading, justify="left" if heading == "arm" else "right", no_wrap=True)
+    for arm, found in figures.items():
+        distances, ratios = [one["sliced_w2"] for one in found], []
+        if arm in ARMS and "clean" in figures:
+            ratios = [one["sliced_w2"] / clean["sliced_w2"] for one, clean in zip(found, figures["clean"], strict=True)]
+        errors = [f"{statistics.mean(one['rms'][level] for one in found):.4f}" for level in LEVELS]
+        table.add_row(arm, spread(distances), spread(ratios), f"{statistics.mean(one['std_in_mode'] for one in found):.3f}", *errors)
+    (Console() if sys.stdout.isatty() else Console(width=150)).print(table)
 
 
 if __name__ == "__main__":
