@@ -28,7 +28,7 @@ class Consistency(Objective):
 
     name = "consistency"
     source = "arXiv 2302.09057, eq. 8; arXiv 2404.10177, section 3.2; anchors, chains and half backward: docs/method.md"
-    claims = frozenset({"stationary-at-oracle", "noise-by-pixel", "value-unbiased", "detached-anchor", "half-backward"})
+    claims = frozenset({"stationary-at-oracle", "noise-by-pixel", "views-in-law", "value-unbiased", "detached-anchor", "half-backward"})
 
     fraction: float = Field(1 / 8, gt=0, le=1)
     """Share of the batch's rows used."""

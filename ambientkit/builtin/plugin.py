@@ -27,6 +27,7 @@ from ambientkit.builtin.checks.stationarity import Stationarity
 from ambientkit.builtin.checks.stationarity_by_pixel import StationarityByPixel
 from ambientkit.builtin.checks.symmetric import SymmetricDegrade
 from ambientkit.builtin.checks.value_unbiased import ValueUnbiased
+from ambientkit.builtin.checks.views import ViewsInLaw
 from ambientkit.builtin.consistency import Consistency
 from ambientkit.builtin.denoising import Denoising
 from ambientkit.builtin.digits import Digits
@@ -36,8 +37,10 @@ from ambientkit.builtin.heun import Heun
 from ambientkit.builtin.image_folder import ImageFolder
 from ambientkit.builtin.mixture import Mixture
 from ambientkit.builtin.mlp import MLP
+from ambientkit.builtin.mutants import consistency, corruptions, models, samplers, tweedie
 from ambientkit.builtin.naive import Naive
 from ambientkit.builtin.recipes import TweedieConsistency
+from ambientkit.builtin.sure import Sure
 from ambientkit.builtin.tweedie import Tweedie
 from ambientkit.hookspecs import hookimpl
 
@@ -49,7 +52,7 @@ def register_corruptions():
 
 @hookimpl
 def register_objectives():
-    return [Tweedie, Consistency, Denoising, Naive]
+    return [Tweedie, Consistency, Sure, Denoising, Naive]
 
 
 @hookimpl
@@ -74,7 +77,22 @@ def register_datasets():
 
 @hookimpl
 def register_checks():
-    objectives = [Stationarity, StationarityByPixel, Power, LevelsAboveFloor, Scale, ValueUnbiased, DetachedAnchor, HalfBackward]
+    objectives = [
+        Stationarity,
+        StationarityByPixel,
+        Power,
+        ViewsInLaw,
+        LevelsAboveFloor,
+        Scale,
+        ValueUnbiased,
+        DetachedAnchor,
+        HalfBackward,
+    ]
     samplers = [FinalLaw, FirstOrder, SecondOrder, ReverseKernel, PointKernel, SamplerRows, Grid]
     corruptions = [NoiseLaw, DegradeLaw, Expect, Floor, Keyed, SymmetricDegrade, CorruptionRows]
     return [*objectives, *samplers, *corruptions, DenoiserContract, EDMPreconditioning]
+
+
+@hookimpl
+def register_mutants():
+    return [*tweedie.MUTANTS, *consistency.MUTANTS, *corruptions.MUTANTS, *samplers.MUTANTS, *models.MUTANTS]

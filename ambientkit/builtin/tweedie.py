@@ -30,7 +30,9 @@ class Tweedie(Objective):
     name = "tweedie"
     source = "arXiv 2404.10177, eq. 3.4; weight arXiv 2506.10038; levels arXiv 2206.00364, table 1"
     claims = ClaimsWhen(
-        {"stationary-at-oracle", "noise-by-pixel", "levels-above-floor"}, {"x_0-scale"}, lambda part: part.cap >= CAP_OF_X_0_SCALE
+        {"stationary-at-oracle", "noise-by-pixel", "views-in-law", "levels-above-floor"},
+        {"x_0-scale"},
+        lambda part: part.cap >= CAP_OF_X_0_SCALE,
     )
 
     p_mean: float = -1.2

@@ -12,6 +12,7 @@ from ambientkit.builtin.checks.outcome import all_normal, scores_within
 from ambientkit.builtin.checks.travel import at_level, carry, column_grids, key
 from ambientkit.interfaces import Case, Check, Denoiser, Measured, Part, Sampler
 from ambientkit.maths.noise import RandomSource
+from ambientkit.maths.randomness import keyed_generator
 
 
 class FinalLaw(Check):
@@ -43,8 +44,9 @@ class FinalLaw(Check):
         sigmas = column_grids((3.0, 2.0, 1.0), (0.3, 0.0, 0.1), self.steps + 1, self.rows)
         start = at_level(case.law, sigmas[0], key(case, "final-law.start"))
         end = carry(part, case.oracle, start, sigmas, key(case, "final-law.noise"))
-        scale = float(case.law.sample(2000, key(case, "final-law.scale")).std())
-        frequencies = torch.randn(12, case.law.dimension, generator=key(case, "final-law.frequencies"), dtype=torch.float64) * 1.5 / scale
+        scale = case.tools.signal.sigma_data
+        directions = keyed_generator(0, "verify.final-law.frequencies")  # the same for all seeds, as is the error of the steps
+        frequencies = torch.randn(12, case.law.dimension, generator=directions, dtype=torch.float64) * 1.5 / scale
         scores = []
         for kind in range(3):
             sigma = float(sigmas[-1, kind])

@@ -36,7 +36,7 @@ class Power(Check):
     meaning = "At a wrong denoiser the gradient does not point to the exact one: the loss teaches nothing, or the wrong way."
     quick = True
 
-    batches: int = Field(40, ge=30)
+    batches: int = Field(32, ge=30)
     """Independent derivatives for each wrong denoiser."""
     batch_size: int = Field(512, ge=2)
     """Rows in each."""

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from ambientkit.batch import Batch, Term
 from ambientkit.builtin.checks.outcome import mean_zero
-from ambientkit.builtin.checks.probe import gradient, mean_value, moved, observations, terms
+from ambientkit.builtin.checks.probe import fixed_level, gradient, mean_value, moved, observations, terms
 from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Part, Tools
 from ambientkit.maths.noise import per_row
+from ambientkit.maths.randomness import keyed_generator
 
 
 class Stationarity(Check):
@@ -18,6 +19,7 @@ class Stationarity(Check):
 
     With h* exact, the denoiser is h* + sum_k theta_k phi_k with smooth probe directions phi_k of position and level. Each batch of fresh
     observations gives one independent gradient in theta at 0; Hotelling's T^2 tests that their mean is 0. Null law: F(p, n - p).
+    In every other batch a few very noisy rows stand among quiet ones, so that a level for the whole batch is not right on average.
     The control sees the denoiser shifted by a multiple of log sigma, which no sound objective can be content with.
     """
 
@@ -41,13 +43,20 @@ class Stationarity(Check):
     def measure(self, part: Part, case: Case) -> Measured:
         """F statistic and p-value of the mean gradient of an `Objective`. Deterministic in `case.seed`."""
         assert isinstance(part, Objective)
-        found = [gradient_at_oracle(part, observations(case, self.batch_size, index), case, index) for index in range(self.batches)]
+        found = [gradient_at_oracle(part, self._batch(case, index), case, index) for index in range(self.batches)]
         return mean_zero(torch.stack(found))
 
     def control(self, part: Part) -> Part:
         """The same objective, shown a denoiser that is wrong by .5 log sigma."""
         assert isinstance(part, Objective)
         return Shifted(inner=part)
+
+    def _batch(self, case: Case, index: int) -> Batch:
+        batch = observations(case, self.batch_size, index)
+        if index % 2 == 0 or case.tools.corruption.name != "gaussian" or not batch.sigma_n.any():
+            return batch
+        noisy = torch.rand(self.batch_size, generator=keyed_generator(case.seed, "verify.unlike-rows", step=index)) < 0.15
+        return fixed_level(case, self.batch_size, torch.where(noisy, 0.6, 0.05).double(), index)
 
 
 def gradient_at_oracle(objective: Objective, batch: Batch, case: Case, index: int) -> Tensor:

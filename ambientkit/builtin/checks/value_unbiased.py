@@ -16,8 +16,7 @@ class ValueUnbiased(Check):
     """An unbiased estimate of the squared martingale defect |E[D(x_s) | x_t] - D(x_t)|^2 has mean 0 at the exact denoiser.
 
     A mean of K draws, squared, adds Var / K; values clamped at 0 add more. The mean over each batch of fresh observations is one sample;
-    half of a batch is not enough for a value at each level, so levels below .1 and above are two columns of one Hotelling test.
-    Single values must be negative about as often as positive.
+    levels below .1 and above are two columns of one Hotelling test. Single values must be negative about as often as positive.
     """
 
     name = "value-unbiased"
@@ -29,7 +28,6 @@ class ValueUnbiased(Check):
     meaning = (
         "The loss does not estimate the squared defect but adds to it, so that the least value is not at the exact denoiser: it blurs."
     )
-    quick = True
 
     batches: int = Field(100, ge=50)
     """Independent mean values."""
