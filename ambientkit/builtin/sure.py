@@ -14,7 +14,7 @@ from ambientkit.maths.weights import edm_weight
 class Sure(Objective):
     """Stein's unbiased risk estimate: learns E[x_0 | x_n] at the level sigma_n of each row, and nothing below it.
 
-    loss = lambda(sigma_n) ( |D(x_n) - x_n|^2 + 2 sigma_n^2 div D(x_n) ) / d; its mean is the error against x_0 less sigma_n^2.
+    loss = lambda(sigma_n) ( |D(x_n) - x_n|^2 / d + 2 sigma_n^2 div D(x_n) / d - sigma_n^2 ); its mean is the error against x_0.
     The divergence is v . grad (v . D), one probe v of random signs, through the network's derivative: exact in expectation, at
     the cost of a second backward. Noise by pixel is first topped up to its maximum. Rows at or below sigma_min are left out.
     A value may be negative; a clearly negative mean says that sigma_n is too large.
@@ -38,5 +38,5 @@ class Sure(Objective):
         with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
             x_0_hat = denoiser(x, sigma, **view.cond).to(x.dtype)
             (slope,) = torch.autograd.grad((x_0_hat * probe).sum(), x, create_graph=True)
-        risk = (x_0_hat - view.x) ** 2 + 2 * per_row(sigma, x) ** 2 * probe * slope
+        risk = (x_0_hat - view.x) ** 2 + per_row(sigma, x) ** 2 * (2 * probe * slope - 1)
         return {"sure": Term(edm_weight(sigma, tools.signal.sigma_data) * risk.flatten(1).mean(1), sigma)}
