@@ -61,11 +61,13 @@ def run_folder(tmp_path_factory):
 
 def test_a_run_folder_holds_what_a_user_expects(run_folder):
     assert sorted(path.name for path in run_folder.iterdir()) == [
+        ".lock",
         "checkpoints",
         "config.yaml",
         "metrics.jsonl",
         "model_ema.safetensors",
         "samples",
+        "status.json",
         "versions.json",
     ]
     assert sorted(path.name for path in (run_folder / "checkpoints").iterdir()) == ["checkpoint_10", "checkpoint_12"]

@@ -33,11 +33,11 @@ def write_file(path: Path, content: bytes) -> None:
 
 def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
     """Write a checkpoint folder of these files. Raises RunError where the disk refuses; `path` is then as before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     manifest = json.dumps({"format_version": FORMAT_VERSION, "sha256": hashes}, indent=1).encode()
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir()
         for name, content in {**files, MANIFEST: manifest}.items():
@@ -100,12 +100,36 @@ def latest(folder: Path) -> tuple[Path, dict[str, bytes], list[str]]:
     raise InputError("\n".join([f"{folder}: there is no checkpoint to resume from", *skipped]))
 
 
+def set_aside_newer(folder: Path, step: int) -> list[Path]:
+    """Rename the checkpoints after `step`, which a run resumed there will write again: a damaged one must not count as one of those kept.
+
+    Their new names, which nothing here reads.
+    """
+    renamed = []
+    for later, path in list(checkpoints(folder)):
+        if later > step:
+            number = 1
+            while (new := path.with_name(f"set_aside_{number}_{path.name}")).exists():
+                number += 1
+            os.rename(path, new)
+            renamed.append(new)
+    return renamed
+
+
 def prune(folder: Path, keep: int) -> None:
     """Remove all but the newest `keep` checkpoints, and what an interrupted save left aside."""
     for _, path in list(checkpoints(folder))[keep:]:
         shutil.rmtree(path, ignore_errors=True)
-    for path in folder.glob(".checkpoint_*.tmp-*"):
-        shutil.rmtree(path, ignore_errors=True)
+    clean(folder)
+
+
+def clean(folder: Path) -> None:
+    """Remove what interrupted writes left aside. Only for who holds the run's lock: others may be writing."""
+    for path in folder.glob(".*.tmp-*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _flush_folder(path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ambientkit.checkpoint.folder import FORMAT_VERSION
 from ambientkit.checkpoint.weights import fill, from_bytes, to_bytes
 from ambientkit.errors import InputError
 
@@ -29,7 +30,9 @@ def save_state(network: nn.Module, average: nn.Module, optimizer: torch.optim.Op
         "model.safetensors": to_bytes(network.state_dict()),
         "average.safetensors": to_bytes(average.state_dict()),
         "optimizer.safetensors": to_bytes(tensors),
-        "state.json": json.dumps({"counters": dict(counters), "optimizer": {"state": plain, "param_groups": groups}}, indent=1).encode(),
+        "state.json": json.dumps(
+            {"format_version": FORMAT_VERSION, "counters": dict(counters), "optimizer": {"state": plain, "param_groups": groups}}, indent=1
+        ).encode(),
     }
 
 
@@ -45,6 +48,8 @@ def load_state(
         fill(module, tensors, f"{where}/{name}")
     try:
         plain = json.loads(files["state.json"])
+        if plain.get("format_version", FORMAT_VERSION) != FORMAT_VERSION:
+            raise InputError(f"{where}/state.json: format {plain['format_version']!r} is not known; this version reads {FORMAT_VERSION}")
         counters, saved = dict(plain["counters"]), plain["optimizer"]
         tensors, _ = from_bytes(files["optimizer.safetensors"], f"{where}/optimizer.safetensors")
         state: dict[int, dict[str, Any]] = {}

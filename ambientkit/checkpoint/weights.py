@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from ambientkit.checkpoint.folder import write_file
+from ambientkit.checkpoint.folder import FORMAT_VERSION, write_file
 from ambientkit.errors import InputError
 
 
@@ -20,7 +20,15 @@ def to_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any] | None =
     """Tensors as a safetensors file; metadata values are stored as JSON texts."""
     # Clones: safetensors refuses tensors that share memory.
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    return save(plain, {key: json.dumps(value) for key, value in (metadata or {}).items()})
+    return save(plain, {key: json.dumps(value) for key, value in {"format_version": FORMAT_VERSION, **(metadata or {})}.items()})
+
+
+def _value(text: str) -> Any:
+    """A metadata value: JSON where it is, else the text itself (other libraries write {"format": "pt"})."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def from_bytes(content: bytes, where: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -28,9 +36,12 @@ def from_bytes(content: bytes, where: str) -> tuple[dict[str, Tensor], dict[str,
     try:
         tensors = load(content)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        metadata = {key: json.loads(value) for key, value in header.get("__metadata__", {}).items()}
+        metadata = {key: _value(text) for key, text in header.get("__metadata__", {}).items()}
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{where}: not a valid safetensors file ({' '.join(str(error).split())[:200]})") from None
+    version = metadata.pop("format_version", FORMAT_VERSION)  # the first files had none
+    if version != FORMAT_VERSION:
+        raise InputError(f"{where}: format {version!r} is not known to this version of ambientkit, which reads {FORMAT_VERSION}")
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise InputError(f"{where}: tensor {name!r} holds values that are not finite")
@@ -52,13 +63,16 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def fill(network: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Load tensors into a network, strictly. Raises InputError listing missing, surplus and misshaped tensors; nothing is loaded then."""
+    """Load tensors into a network, strictly. Raises InputError listing every missing, surplus and misshaped tensor; nothing is loaded then."""
     own = network.state_dict()
-    misshaped = [n for n in own if n in tensors and own[n].shape != tensors[n].shape]
+    both = own.keys() & tensors.keys()
+    misshaped = {
+        f"{name} {tuple(tensors[name].shape)} for {tuple(own[name].shape)}" for name in both if own[name].shape != tensors[name].shape
+    }
     problems = []
-    for word, names in (("missing", own.keys() - tensors.keys()), ("surplus", tensors.keys() - own.keys()), ("misshaped", set(misshaped))):
+    for word, names in (("missing", own.keys() - tensors.keys()), ("surplus", tensors.keys() - own.keys()), ("misshaped", misshaped)):
         if names:
-            problems.append(f"{len(names)} {word} ({', '.join(sorted(names)[:5])}{', ...' if len(names) > 5 else ''})")
+            problems.append(f"{len(names)} {word} ({', '.join(sorted(names))})")
     if problems:
         raise InputError(f"{where}: the weights do not fit this model: {'; '.join(problems)}")
     with torch.no_grad():

@@ -45,6 +45,19 @@ def train(
         str | None, typer.Option(help="no, bf16 or fp16; the ambient algebra stays in float32. [default: no]")
     ] = None,
     num_workers: Annotated[int | None, typer.Option(help="Processes that read data. [default: 0]")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="adamw or sgd. [default: adamw]")] = None,
+    lr_schedule: Annotated[
+        str | None, typer.Option(help="constant, cosine or inverse-sqrt, after the warm-up. [default: constant]")
+    ] = None,
+    warmup_steps: Annotated[int | None, typer.Option(help="Optimiser steps of warm-up. [default: 100]")] = None,
+    checkpointing: Annotated[
+        bool | None, typer.Option("--checkpointing/--no-checkpointing", help="Recompute activations: less memory, more time.")
+    ] = None,
+    compile_: Annotated[bool | None, typer.Option("--compile/--no-compile", help="Compile the network with torch.compile.")] = None,
+    init_from: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE|RUN", help="Begin with these weights: a run, a checkpoint, a .safetensors, or a .pth of k-diffusion."),
+    ] = None,
     config: Annotated[
         list[Path] | None, typer.Option("--config", "-c", help="YAML or JSON file; may be repeated, the later wins, key by key.")
     ] = None,
@@ -54,7 +67,14 @@ def train(
     ] = None,
     save_every: Annotated[int | None, typer.Option(help="Steps between checkpoints. [default: 1000]")] = None,
     keep_last: Annotated[int | None, typer.Option(help="Checkpoints kept. [default: 3]")] = None,
+    log_every: Annotated[int | None, typer.Option(help="Steps between log lines. [default: 50]")] = None,
+    tracker: Annotated[
+        list[str] | None, typer.Option(help="tensorboard, wandb, trackio or mlflow, besides metrics.jsonl; may be repeated.")
+    ] = None,
     demo_every: Annotated[int | None, typer.Option(help="Steps between sample grids; 0: only at the end. [default: 0]")] = None,
+    time_limit: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Save and leave with exit status 0 after this time, such as 90s, 30m or 2h30m.")
+    ] = None,
     resume: Annotated[
         str | None,
         typer.Option(metavar="latest|PATH", help="Go on from the newest checkpoint in --output-dir, or from a run or checkpoint folder."),
@@ -78,6 +98,14 @@ def train(
         ("device",): ("--device", device),
         ("mixed_precision",): ("--mixed-precision", mixed_precision),
         ("num_workers",): ("--num-workers", num_workers),
+        ("optimizer", "name"): ("--optimizer", optimizer),
+        ("optimizer", "schedule"): ("--lr-schedule", lr_schedule),
+        ("optimizer", "warmup_steps"): ("--warmup-steps", warmup_steps),
+        ("checkpointing",): ("--checkpointing", checkpointing),
+        ("compile",): ("--compile", compile_),
+        ("init_from",): ("--init-from", None if init_from is None else str(init_from)),
+        ("log_every",): ("--log-every", log_every),
+        ("trackers",): ("--tracker", tracker or None),
         ("save_every",): ("--save-every", save_every),
         ("keep_last",): ("--keep-last", keep_last),
         ("demo_every",): ("--demo-every", demo_every),
@@ -85,7 +113,18 @@ def train(
     given: dict[tuple[str | int, ...], tuple[str, object]] = {
         path: (flag, value) for path, (flag, value) in flags.items() if value is not None
     }
-    run(Request(given, data, sigma_n, tuple(config or ()), tuple(set_ or ()), output_dir, resume, dry_run, skip_preflight))
+    run(Request(given, data, sigma_n, tuple(config or ()), tuple(set_ or ()), output_dir, resume, dry_run, skip_preflight, time_limit))
+
+
+@app.command()
+def status(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
+    """Tell what a training run is doing, or how it ended, and the command that goes on with it."""
+    from ambientkit.cli.status import run as show
+
+    show(run, json)
 
 
 @app.command()
@@ -109,7 +148,9 @@ def sample(
 def verify(
     parts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[PART]...", help="NAME, KIND:NAME or 'KIND:NAME{field: value}'. [default: all parts]", show_default=False),
+        typer.Argument(
+            metavar="[PART]...", help="NAME, KIND:NAME, 'KIND:NAME{field: value}', or FILE.py. [default: all parts]", show_default=False
+        ),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Only the quick checks: those that `train` runs before step 1.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of everything that is random; the same seed gives the same numbers.")] = 0,
@@ -173,13 +214,18 @@ def main() -> None:
     try:
         app()
     except AmbientError as error:
-        print(f"ambientkit: error: {error}", file=sys.stderr)
+        from ambientkit.cli.output import redacted
+
+        print(redacted(f"ambientkit: error: {error}"), file=sys.stderr)
         sys.exit(error.exit_status)
     except Exception as error:
         if os.environ.get("AMBIENTKIT_DEBUG"):
             raise
+        from ambientkit.cli.output import redacted
+
+        reason = redacted(" ".join(str(error).split()))[:500]
         print(
-            f"ambientkit: internal error: {type(error).__name__}: {' '.join(str(error).split())[:500]}\n"
+            f"ambientkit: internal error: {type(error).__name__}: {reason}\n"
             "This is a bug. Set AMBIENTKIT_DEBUG=1 to see the traceback, and please report it.",
             file=sys.stderr,
         )

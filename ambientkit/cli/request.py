@@ -12,7 +12,10 @@ from ambientkit.config.run import DEFAULTS, differences
 from ambientkit.errors import InputError
 from ambientkit.registry import Registry
 
-MAY_CHANGE = frozenset({"end_step", "save_every", "keep_last", "log_every", "demo_every", "sample_n", "num_workers", "device"})
+MAY_CHANGE = frozenset(
+    {"end_step", "save_every", "keep_last", "log_every", "demo_every", "sample_n", "num_workers", "device"}
+    | {"checkpointing", "compile", "max_bad_steps", "trackers"}
+)
 """Fields that a resumed run may change: none of them changes what an earlier step did."""
 
 
@@ -29,6 +32,7 @@ class Request:
     resume: str | None
     dry_run: bool
     skip_preflight: bool
+    time_limit: str | None = None
 
 
 def configure(request: Request, registry: Registry, stored: Path | None) -> RunConfig:

@@ -1,39 +1,87 @@
-"""Stopping in an orderly way: the first SIGINT or SIGTERM ends the run after the current step, a second one at once."""
+"""Stopping in an orderly way: the first signal, or the time limit, ends the run after the current step; a second signal at once."""
 
 from __future__ import annotations
 
+import math
+import os
+import re
 import signal
+import socket
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType
+
+from ambientkit.errors import InputError
+
+TIME_UP = 1
+"""What `Stop.asked` says at the time limit: below every signal that is caught, so that a signal counts more."""
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
+"""Clusters announce the end of a job with SIGTERM or SIGUSR1."""
+ECHO = 2.0
+"""Seconds in which torchrun may pass on a signal that the terminal has sent to everybody."""
 
 
 @dataclass(slots=True)
 class Stop:
-    """The signal that asked the run to stop; 0 for none."""
+    """Whether the run was asked to stop."""
 
     signal: int = 0
+    """The first signal; 0 for none."""
+    deadline: float = math.inf
+    """When to stop, on the clock of `time.monotonic`."""
 
-    @property
-    def exit_status(self) -> int:
-        """128 plus the signal's number, as shells report it."""
-        return 128 + self.signal
+    def asked(self) -> int:
+        """The signal's number, TIME_UP after the deadline, or 0."""
+        return self.signal or (TIME_UP if time.monotonic() >= self.deadline else 0)
 
 
 @contextmanager
-def stop_on_signals() -> Iterator[Stop]:
-    """Within the block, note the first SIGINT or SIGTERM instead of dying of it."""
-    stop = Stop()
+def stop_on_signals(deadline: float = math.inf) -> Iterator[Stop]:
+    """Within the block, note the first signal instead of dying of it, and leave with 128 plus the number of a second one.
 
-    def note(number: int, frame: FrameType | None) -> None:
-        if stop.signal:
-            raise SystemExit(128 + number)
-        stop.signal = number
+    The numbers arrive through a pipe that a thread reads, so that a second signal ends the process even while it waits for another one.
+    """
+    stop = Stop(deadline=deadline)
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    def watch() -> None:
+        first = 0.0
+        while number := reader.recv(1):
+            if number[0] not in SIGNALS:
+                continue
+            if not stop.signal:
+                first, stop.signal = time.monotonic(), number[0]
+                os.write(2, b"\nstopping after this step, and saving; a second signal stops at once\n")
+            elif "TORCHELASTIC_RUN_ID" not in os.environ or time.monotonic() > first + ECHO:
+                os._exit(128 + number[0])
+
+    before = {number: signal.signal(number, lambda *_: None) for number in SIGNALS}
+    wakeup = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
     try:
         yield stop
     finally:
+        signal.set_wakeup_fd(wakeup)
         for number, handler in before.items():
             signal.signal(number, handler)
+        writer.close()
+        thread.join(1)
+        reader.close()
+
+
+def seconds(text: str) -> float:
+    """A duration such as 90, 90s, 30m, 1.5h, 2h30m or 1d, in seconds. Raises InputError for anything else, and for 0."""
+    units = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        total = float(text)
+    elif re.fullmatch(r"(\d+(\.\d+)?[dhms])+", text):
+        total = sum(float(number) * units[unit] for number, unit in re.findall(r"([\d.]+)([dhms])", text))
+    else:
+        total = 0.0
+    if total <= 0:
+        raise InputError(f"--time-limit {text}: should be a time above 0 such as 90s, 30m or 2h30m")
+    return total

@@ -3,29 +3,51 @@
 from __future__ import annotations
 
 import json
+import math
+import shlex
+import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from tqdm import tqdm
 
-from ambientkit.checkpoint import latest, prune, read_folder, save_weights, write_folder
+from ambientkit.checkpoint import initial_weights
 from ambientkit.checkpoint.folder import write_file
-from ambientkit.cli.output import progress_wanted
+from ambientkit.checkpoint.lock import run_lock
+from ambientkit.checkpoint.status import RunStatus, State
+from ambientkit.cli import trackers
+from ambientkit.cli.folder import (
+    CONFIG,
+    METRICS,
+    Checkpoint,
+    checkpoint_of,
+    is_main,
+    make,
+    open_folder,
+    refuse_used,
+    resume_command,
+    resumed,
+    save,
+    save_average,
+)
+from ambientkit.cli.log import Log
+from ambientkit.cli.output import clock, progress_wanted, redacted
 from ambientkit.cli.request import Request, configure
-from ambientkit.cli.signals import Stop, stop_on_signals
-from ambientkit.cli.versions import versions
+from ambientkit.cli.signals import TIME_UP, Stop, seconds, stop_on_signals
 from ambientkit.config import RunConfig, dump
 from ambientkit.config.run import to_yaml
 from ambientkit.data import Observations, Survey, survey
-from ambientkit.errors import CheckFailed, InputError
+from ambientkit.errors import CheckFailed, InputError, RunError
 from ambientkit.interfaces import Sampler
 from ambientkit.registry import Registry, load
 from ambientkit.sample import draw, step_grid
-from ambientkit.sample.load import WEIGHTS
 from ambientkit.sample.picture import grid, panels, png
 from ambientkit.train import Run, build, steps
 from ambientkit.train.metrics import Window
@@ -33,70 +55,101 @@ from ambientkit.train.run import accelerator_for
 from ambientkit.verify import Verdict, preflight
 from ambientkit.verify.report import refusal
 
+Say = Callable[[str], None]
 DEMO_STEPS = 32
 
 
 def run(request: Request) -> None:
     """The whole command. Nothing is written before everything that can be checked has been."""
+    deadline = time.monotonic() + (seconds(request.time_limit) if request.time_limit is not None else math.inf)
     registry = load()
-    folder, checkpoint = _resume_from(request)
-    config = configure(request, registry, folder / "config.yaml" if folder else None)
-    if request.dry_run:
-        print(to_yaml(dump(config)), end="")
-        return
-    for problem in registry.problems:
-        print(f"warning: {problem}", file=sys.stderr)
-    folder = folder or request.output_dir or Path("runs") / f"{config.data.name}-{_label(config)}"
-    if checkpoint is None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"--output-dir {folder}: already exists and is not empty. Go on with --resume latest, or give another folder")
+    with ExitStack() as held:
+        found = resumed(request)
+        if found and is_main() and not request.dry_run:  # from here on nobody else may change what is read
+            held.enter_context(run_lock(found[0]))
+        checkpoint = checkpoint_of(*found) if found else None
+        config = configure(request, registry, found[0] / CONFIG if found else None)
+        if request.dry_run:
+            print(to_yaml(dump(config)), end="")
+            return
+        if is_main():
+            for problem in registry.problems:
+                print(f"warning: {problem}", file=sys.stderr)
+        folder = found[0] if found else request.output_dir or Path("runs") / f"{config.data.name}-{_label(config)}"
+        if not found:
+            refuse_used(folder)
+        accelerator = accelerator_for(config, **trackers.options(config, folder))
+        say: Say = partial(print, flush=True) if accelerator.is_main_process else lambda text: None
+        training, window = _prepare(config, checkpoint, registry, accelerator, request.skip_preflight, say)
+        if found and checkpoint is None:
+            say(f"{folder}: the run ended before its first checkpoint; it begins again at step 0")
+        accelerator.wait_for_everyone()  # every process has read what it resumes from
+        if accelerator.is_main_process:
+            if not found:
+                make(folder)
+                held.enter_context(run_lock(folder))
+                refuse_used(folder)
+            open_folder(folder, config, training.step, say)
+        trackers.start(accelerator, config, folder, training.step)
+        status = _train(training, window, folder, registry, say, deadline)
+        accelerator.end_training()
+    if status:
+        sys.exit(status)
 
-    accelerator = accelerator_for(config)
-    say: Callable[[str], None] = print if accelerator.is_main_process else lambda text: None
+
+def _prepare(
+    config: RunConfig, checkpoint: Checkpoint | None, registry: Registry, accelerator: Accelerator, skip_preflight: bool, say: Say
+) -> tuple[Run, Window]:
+    """A run at its first step, or at the step of a checkpoint, after every check."""
     observations = Observations(config.data.rows(), config.corruption, config.seed)
     seen = survey(observations, config.corruption, config.levels.as_levels(), config.sigma_data)
     _describe(config, seen, observations, say)
     training = build(config, seen.signal, observations, accelerator)
-    if checkpoint is None and not request.skip_preflight:
-        _preflight(config, registry, say)
-    window = Window()
     if checkpoint is not None:
         path, files = checkpoint
         training.restore(files, str(path))
-        window = Window(json.loads(files["window.json"]))
         say(f"resuming {path} at step {training.step} of {config.end_step}")
-    if accelerator.is_main_process:
-        _open_folder(folder, config, training.step)
-    _take_steps(training, window, folder, registry, say)
+        return training, Window(json.loads(files["window.json"]))
+    if config.init_from is not None:
+        tensors, file = initial_weights(Path(config.init_from))
+        training.begin_with(tensors, file)
+        say(f"weights to begin with: {file}, {len(tensors)} tensors")
+    if not skip_preflight:
+        _preflight(config, registry, say)
+    return training, Window()
 
 
-def _resume_from(request: Request) -> tuple[Path | None, tuple[Path, dict[str, bytes]] | None]:
-    """The run folder to go on in and its checkpoint, or (None, None) for a new run."""
-    if request.resume is None:
-        return None, None
-    if request.resume == "latest":
-        if request.output_dir is None:
-            raise InputError("--resume latest needs --output-dir, the folder of the run")
-        given = request.output_dir
-    else:
-        given = Path(request.resume)
-        if not given.is_dir():
-            raise InputError(f"--resume {given}: there is no such folder; give a run folder or one of its checkpoints, or 'latest'")
-    skipped: list[str] = []
-    if given.parent.name == "checkpoints":
-        folder, path, files = given.parent.parent, given, read_folder(given)
-    else:
-        folder = given
-        path, files, skipped = latest(folder / "checkpoints")
-    for line in skipped:
-        print(f"warning: skipped {line}", file=sys.stderr)
-    return folder, (path, files)
+def _train(training: Run, window: Window, folder: Path, registry: Registry, say: Say, deadline: float) -> int:
+    """Take the steps and record in the run's status how that went; returns the exit status."""
+    main, processes = training.accelerator.is_main_process, training.accelerator.num_processes
+
+    def record(state: State, message: str = "") -> None:
+        if main:
+            RunStatus(state, training.step, training.config.end_step, processes, message).write(folder)
+
+    record("running")
+    try:
+        asked = _take_steps(training, window, folder, registry, say, deadline)
+        if main and not asked:
+            _finish(training, folder, registry, say)
+    except BaseException as error:
+        with suppress(RunError):  # of a full disk, which is perhaps why
+            record("failed", redacted(" ".join(str(error).split())[:500] or type(error).__name__))
+        raise
+    if not asked:
+        record("finished")
+        return 0
+    why = "the time limit is reached" if asked == TIME_UP else f"{signal.Signals(asked).name} was received"
+    record("unfinished" if asked == TIME_UP else "stopped", why)
+    say(f"stopped after step {training.step}: {why}; go on with: {resume_command(folder, processes)}")
+    return 0 if asked == TIME_UP else 128 + asked
 
 
 def _label(config: RunConfig) -> str:
     return "-".join(entry.objective.name for entry in config.objective)
 
 
-def _describe(config: RunConfig, seen: Survey, observations: Observations, say: Callable[[str], None]) -> None:
+def _describe(config: RunConfig, seen: Survey, observations: Observations, say: Say) -> None:
     noise = "simulated once for each row" if observations.simulated else "declared with the data"
     say(f"data: {config.data.name}, {seen.rows:,} rows of shape {seen.signal.shape}; {seen.describe_noise()}, {noise}")
     for entry in config.objective:
@@ -109,7 +162,7 @@ def _describe(config: RunConfig, seen: Survey, observations: Observations, say: 
     say(f"std of the clean data: {seen.signal.sigma_data:.4g} ({known})")
 
 
-def _preflight(config: RunConfig, registry: Registry, say: Callable[[str], None]) -> None:
+def _preflight(config: RunConfig, registry: Registry, say: Say) -> None:
     """Run the quick checks on the parts of the run. Raises CheckFailed where one is rejected, or cannot be judged."""
     parts = [*(entry.objective for entry in config.objective), config.corruption, config.sampler]
     for result in preflight(parts, registry):
@@ -118,79 +171,49 @@ def _preflight(config: RunConfig, registry: Registry, say: Callable[[str], None]
             raise CheckFailed(refusal(result))
 
 
-def _open_folder(folder: Path, config: RunConfig, step: int) -> None:
-    """Make the run folder ready, and take away log lines that a resumed run will write again."""
-    folder.mkdir(parents=True, exist_ok=True)
-    write_file(folder / "config.yaml", to_yaml(dump(config)).encode())
-    write_file(folder / "versions.json", json.dumps(versions(), indent=1).encode())
-    metrics = folder / "metrics.jsonl"
-    if metrics.exists():
-        whole = [line for line in metrics.read_text().splitlines(keepends=True) if line.endswith("\n")]
-        write_file(metrics, "".join(line for line in whole if json.loads(line)["step"] <= step).encode())
-
-
-def _take_steps(training: Run, window: Window, folder: Path, registry: Registry, say: Callable[[str], None]) -> None:
+def _take_steps(training: Run, window: Window, folder: Path, registry: Registry, say: Say, deadline: float) -> int:
+    """Train to the end, or until asked to stop; returns 0, TIME_UP or the number of a signal."""
     config, accelerator = training.config, training.accelerator
     main = accelerator.is_main_process
-    began, first = time.monotonic(), training.step
     with (
-        stop_on_signals() as stop,
-        open(folder / "metrics.jsonl" if main else "/dev/null", "a") as metrics,
-        tqdm(total=config.end_step, initial=first, unit="step", disable=not (main and progress_wanted())) as bar,
+        stop_on_signals(deadline) as stop,
+        Log(folder / METRICS, training) as log,
+        tqdm(total=config.end_step, initial=training.step, unit="step", disable=not (main and progress_wanted())) as bar,
     ):
         for step in steps(training):
             window.add(step)
             bar.update()
-            if step.step % config.log_every == 0 or step.step == config.end_step:
-                means = "  ".join(f"{name} {mean:.4g}" for name, mean in window.means().items())
-                bar.set_postfix_str(means)
-                line = {**window.line(step), "rows_per_s": _speed(training, first, began), "time": time.time()}
-                metrics.write(json.dumps(line) + "\n")
-                metrics.flush()
-                if bar.disable:
-                    say(f"step {step.step}/{config.end_step}  {means}  {line['rows_per_s']:.0f} rows/s")
-                window = Window()
             ended = step.step == config.end_step
-            if ended or step.step % config.save_every == 0 or _anyone(accelerator, stop):
+            if step.step % config.log_every == 0 or ended:
+                line = log.write(window, step)
+                bar.set_postfix_str("  ".join(f"{name} {mean:.4g}" for name, mean in window.means().items()))
+                if bar.disable:
+                    say(_describe_line(line, config.end_step))
+                window = Window()
+            asked = _agreed(accelerator, stop)
+            if ended or asked or step.step % config.save_every == 0:
                 if main:
-                    _save(training, window, folder)
+                    log.sync()
+                    save(training, window, folder)
                 accelerator.wait_for_everyone()
             if main and config.demo_every and step.step % config.demo_every == 0 and not ended:
                 _draw(training, folder / "samples" / f"demo_{step.step:08}.png", registry)
-            if _anyone(accelerator, stop) and not ended:
-                bar.close()
-                say(f"stopped after step {step.step}; go on with: ambientkit train --resume {folder}")
-                sys.exit(stop.exit_status)
-    if main:
-        _finish(training, folder, registry, say)
+            if asked and not ended:
+                return asked
+    return 0
 
 
-def _anyone(accelerator: Accelerator, stop: Stop) -> bool:
-    """Whether any process was asked to stop: all must leave at the same step."""
+def _describe_line(line: Mapping[str, Any], end_step: int) -> str:
+    words = [f"step {line['step']}/{end_step}", *(f"{name} {mean:.4g}" for name, mean in line["terms"].items())]
+    words += [f"{line['examples_per_s']:.0f} examples/s", f"{clock(line['eta_s'])} left"]
+    return "  ".join(words + ([f"{line['skipped']} steps skipped (not finite)"] if line["skipped"] else []))
+
+
+def _agreed(accelerator: Accelerator, stop: Stop) -> int:
+    """What any process was asked: all must leave at the same step. The highest number counts."""
     if accelerator.num_processes == 1:
-        return bool(stop.signal)
-    asked = accelerator.reduce(torch.tensor(float(stop.signal), device=accelerator.device), reduction="sum")
-    if asked > 0 and not stop.signal:
-        stop.signal = 15
-    return bool(asked > 0)
-
-
-def _speed(training: Run, first: int, began: float) -> float:
-    rows = training.config.batch_size * training.config.grad_accum_steps * training.accelerator.num_processes
-    return rows * (training.step - first) / max(time.monotonic() - began, 1e-9)
-
-
-def _save(training: Run, window: Window, folder: Path) -> None:
-    files = {**training.state(), "window.json": json.dumps(window.state).encode()}
-    write_folder(folder / "checkpoints" / f"checkpoint_{training.step}", files)
-    prune(folder / "checkpoints", training.config.keep_last)
-    signal = training.signal
-    metadata = {
-        "config": dump(training.config),
-        "signal": {"shape": signal.shape, "sigma_data": signal.sigma_data, "conds": dict(signal.conds)},
-        "step": training.step,
-    }
-    save_weights(folder / WEIGHTS, training.average.module, metadata)
+        return stop.asked()
+    return int(accelerator.gather(torch.tensor([stop.asked()], device=accelerator.device)).max())
 
 
 def _draw(training: Run, path: Path, registry: Registry) -> bool:
@@ -212,9 +235,10 @@ def _draw(training: Run, path: Path, registry: Registry) -> bool:
     return True
 
 
-def _finish(training: Run, folder: Path, registry: Registry, say: Callable[[str], None]) -> None:
+def _finish(training: Run, folder: Path, registry: Registry, say: Say) -> None:
+    save_average(training, folder)  # a run that was killed between its last checkpoint and this file lacks it
     picture = folder / "samples" / "before_and_after.png"
     if _draw(training, picture, registry):
         say(f"picture: {picture}")
     say(f"run: {folder}")
-    say(f"next: ambientkit sample {folder}")
+    say(f"next: ambientkit sample {shlex.quote(str(folder))}")

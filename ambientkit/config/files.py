@@ -5,7 +5,8 @@ YAML 1.2 (so that 1e-3 is a number and a key may stand only once), which JSON is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,18 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedBase, CommentedMap, CommentedSeq
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
 from ambientkit.errors import InputError
 
 KeyPath = tuple[str | int, ...]
+
+SECRET = re.compile(r"token|secret|passw|credential|api_?key|access_?key", re.IGNORECASE)
+
+
+def is_secret(path: Iterable[str | int]) -> bool:
+    """Whether a key is named like one whose value must not be printed."""
+    return any(isinstance(word, str) and SECRET.search(word) for word in path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +54,9 @@ def load_file(path: Path) -> Source:
         raise InputError(f"{path}: cannot be read as UTF-8 text ({error})") from None
     try:
         tree = YAML(typ="rt", pure=True).load(text)
-    except DuplicateKeyError as error:
-        first, second = error.context_mark, error.problem_mark
-        raise InputError(
-            f"{path}:{second.line + 1}: {_duplicate(error)} twice (in the mapping at line {first.line + 1}); keep one"
-        ) from None
+    except DuplicateKeyError:
+        key, first, second = next(_duplicates(YAML(typ="rt", pure=True).compose(text)))
+        raise InputError(f"{path}:{second}: has the key {key!r} twice, first at line {first}; keep one") from None
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
@@ -68,11 +75,13 @@ def from_settings(settings: Iterable[str]) -> list[Source]:
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals or not all(key.split(".")):
-            raise InputError(f"--set {setting}: should be KEY=VALUE with a dotted key, such as optimizer.lr=1e-3")
+            shown = key if is_secret([key]) else setting
+            raise InputError(f"--set {shown}: should be KEY=VALUE with a dotted key, such as optimizer.lr=1e-3")
         try:
             value = YAML(typ="safe", pure=True).load(text)
         except YAMLError:
-            raise InputError(f"--set {setting}: the value {text!r} cannot be read as YAML; quote it if it is a text") from None
+            shown = "its value" if is_secret([key]) else f"the value {text!r}"
+            raise InputError(f"--set {key}: {shown} cannot be read as YAML; quote it if it is a text") from None
         path = tuple(int(word) if word.isdigit() else word for word in key.split("."))
         sources.append(at(path, value, f"--set {key}"))
     return sources
@@ -136,5 +145,17 @@ def _plain(node: Any, path: Path, at: KeyPath, places: dict[KeyPath, str]) -> An
     )
 
 
-def _duplicate(error: DuplicateKeyError) -> str:
-    return str(error.problem).partition(" with value")[0].replace("found duplicate key", "has the key")
+def _duplicates(node: Any) -> Iterator[tuple[str, int, int]]:
+    """(key, first line, second line) of every key that stands twice in a mapping, lines from 1. Values may be secret, and are left out."""
+    if not isinstance(node, MappingNode | SequenceNode):
+        return
+    seen: dict[Any, int] = {}
+    for child in node.value:
+        if isinstance(node, MappingNode):
+            key, child = child
+            line = key.start_mark.line + 1
+            name = str(key.value) if isinstance(key, ScalarNode) else ""
+            if name and name in seen:
+                yield name, seen[name], line
+            seen.setdefault(name, line)
+        yield from _duplicates(child)

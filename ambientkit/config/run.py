@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError, model_validator
 from ruamel.yaml import YAML
 
-from ambientkit.config.files import KeyPath, Source, merge
+from ambientkit.config.files import KeyPath, Source, is_secret, merge
 from ambientkit.errors import InputError, explain
 from ambientkit.interfaces import Corruption, Data, Levels, Model, Objective, Recipe, Sampler, WeightedObjective
 from ambientkit.registry import Registry, spec_of
@@ -43,14 +43,37 @@ class LevelsConfig(_Section):
 
 
 class OptimizerConfig(_Section):
-    """AdamW, with a linear warm-up of the learning rate."""
+    """The optimiser, by name, and its learning rate: a linear warm-up, then a schedule by name."""
 
+    name: Literal["adamw", "sgd"] = "adamw"
     lr: float = Field(5e-4, gt=0)
     betas: tuple[float, float] = (0.9, 0.99)
+    """Of adamw."""
     eps: float = Field(1e-8, gt=0)
+    """Of adamw."""
+    momentum: float = Field(0.0, ge=0, lt=1)
+    """Of sgd."""
     weight_decay: float = Field(1e-3, ge=0)
+    schedule: Literal["constant", "cosine", "inverse-sqrt"] = "constant"
+    """What follows the warm-up. cosine falls to 0 at end_step."""
     warmup_steps: int = Field(100, ge=0)
+    decay_start: int | None = Field(None, ge=1)
+    """Of inverse-sqrt: the step at which the rate begins to fall; warmup_steps where it is not given."""
     max_grad_norm: float = Field(1.0, gt=0)
+
+    @model_validator(mode="after")
+    def _fields_of_another(self) -> OptimizerConfig:
+        # A field that would have no effect is a mistake, unless it holds its default, as in a stored configuration.
+        fields = type(self).model_fields
+        for name, owner, chosen in (
+            ("betas", "adamw", self.name),
+            ("eps", "adamw", self.name),
+            ("momentum", "sgd", self.name),
+            ("decay_start", "inverse-sqrt", self.schedule),
+        ):
+            if chosen != owner and getattr(self, name) != fields[name].default:
+                raise ValueError(f"{name} belongs to {owner}, but {chosen} was chosen")
+        return self
 
 
 class EMAConfig(_Section):
@@ -100,6 +123,16 @@ class RunConfig(_Section):
     device: str = "auto"
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
     num_workers: int = Field(0, ge=0)
+    checkpointing: bool = False
+    """Compute activations again in the backward pass instead of keeping them: less memory, more time."""
+    compile: bool = False
+    """Compile the network with torch.compile."""
+    max_bad_steps: Steps = 20
+    """Steps in a row with a loss or gradient that is not finite, after which the run stops. Each of them is skipped."""
+    init_from: str | None = None
+    """Weights to begin with: a run folder, a checkpoint, or a weights file."""
+    trackers: tuple[Literal["tensorboard", "wandb", "trackio", "mlflow"], ...] = ()
+    """Where the log lines go besides metrics.jsonl."""
     save_every: Steps = 1000
     keep_last: Steps = 3
     log_every: Steps = 50
@@ -108,6 +141,9 @@ class RunConfig(_Section):
     sample_n: Steps = 64
     """Samples in each grid."""
 
+
+FORMAT_VERSION = 1
+"""Of a configuration; a file need not state it."""
 
 DEFAULTS: dict[str, Any] = {
     "data": "digits",
@@ -123,9 +159,13 @@ def resolve(source: Source, registry: Registry) -> RunConfig:
 
     def complain(path: KeyPath, sentence: str) -> InputError:
         place = source.place(path)
+        if is_secret(path):
+            sentence = sentence.partition(", but is ")[0]
         return InputError(f"{place + ': ' if place else ''}{'.'.join(map(str, path))}: {sentence}")
 
-    tree = merge([Source(DEFAULTS), source]).tree
+    tree = dict(merge([Source(DEFAULTS), source]).tree)
+    if (version := tree.pop("format_version", FORMAT_VERSION)) != FORMAT_VERSION:
+        raise complain(("format_version",), f"{version!r} is not known to this version of ambientkit, which reads {FORMAT_VERSION}")
     parts: dict[str, Any] = {}
     for kind in ("data", "corruption", "model", "sampler"):
         parts[kind] = registry.build(kind, tree[kind], partial(_below, complain, (kind,)))
@@ -195,7 +235,9 @@ def dump(config: RunConfig) -> dict[str, Any]:
         elif name in ("data", "corruption", "model", "sampler"):
             plain[name] = spec_of(value)
         else:
-            plain[name] = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+            plain[name] = (
+                value.model_dump(mode="json") if isinstance(value, BaseModel) else list(value) if isinstance(value, tuple) else value
+            )
     return plain
 
 

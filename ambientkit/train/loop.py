@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -13,7 +12,9 @@ from ambientkit.batch import Batch, Term
 from ambientkit.errors import RunError
 from ambientkit.interfaces import Tools
 from ambientkit.maths.randomness import isolated_global_generator, keyed_generator
-from ambientkit.train.run import Run
+from ambientkit.train.gradients import average_gradients
+from ambientkit.train.optim import advance
+from ambientkit.train.run import ADVICE, Run
 
 
 class Step(NamedTuple):
@@ -29,13 +30,15 @@ class Step(NamedTuple):
     """name -> this process's detached values and their levels, all micro-steps together."""
     grad_norm: Tensor
     lr: float
+    skipped: bool = False
+    """Whether the step was left out, because its loss or gradient was not finite: weights, optimiser and average are as before."""
 
 
 def steps(run: Run) -> Iterator[Step]:
     """Train from `run.step` to `config.end_step`, yielding after every optimiser step.
 
     Everything random is keyed by (seed, purpose, rank, step): whatever is done between two steps changes nothing in training.
-    Raises RunError where the loss or the gradient is not finite.
+    A step whose loss or gradient is not finite is skipped and counted. Raises RunError after `config.max_bad_steps` of them in a row.
     """
     config, accelerator = run.config, run.accelerator
     batches = iter(run.loader())
@@ -44,20 +47,29 @@ def steps(run: Run) -> Iterator[Step]:
         micro_batches = [_to(next(batches), accelerator.device) for _ in range(config.grad_accum_steps)]
         with isolated_global_generator(config.seed, "network", rank=accelerator.process_index, step=run.step):
             loss, means, values = _accumulate(run, micro_batches)
-        grad_norm = accelerator.clip_grad_norm_(run.network.parameters(), config.optimizer.max_grad_norm)
-        grad_norm = torch.as_tensor(grad_norm)
-        if not (loss.isfinite() and grad_norm.isfinite()):
-            raise RunError(
-                f"step {run.step + 1}: the loss ({float(loss):.4g}) or its gradient ({float(grad_norm):.4g}) is not finite. "
-                "Lower --lr, or use --mixed-precision no; the last checkpoint is intact"
-            )
+        average_gradients(accelerator, run.network.parameters())
+        grad_norm = torch.as_tensor(accelerator.clip_grad_norm_(run.network.parameters(), config.optimizer.max_grad_norm))
         lr = run.bare_optimizer.param_groups[0]["lr"]
-        run.optimizer.step()
+        finite = bool(loss.isfinite() and grad_norm.isfinite())
+        if finite:
+            run.optimizer.step()
+            run.average.update_parameters(run.bare_network)
+            run.skipped_in_a_row = 0
+        else:
+            if accelerator.scaler is not None:
+                accelerator.scaler.update()  # the scale of fp16 was too large: half of it next time
+            run.skipped += 1
+            run.skipped_in_a_row += 1
         run.optimizer.zero_grad(set_to_none=True)
-        run.schedule.step()
-        run.average.update_parameters(run.bare_network)
+        advance(run.schedule)
         run.step += 1
-        yield Step(run.step, loss, means, values, grad_norm, lr)
+        yield Step(run.step, loss, means, values, grad_norm, lr, not finite)
+        if run.skipped_in_a_row >= config.max_bad_steps:
+            raise RunError(
+                f"steps {run.step - run.skipped_in_a_row + 1} to {run.step}: the loss ({float(loss):.4g}) or its gradient "
+                f"({float(grad_norm):.4g}) was not finite, {run.skipped_in_a_row} steps in a row (max_bad_steps). "
+                f"The weights are those of step {run.step - run.skipped_in_a_row}. {ADVICE}"
+            )
 
 
 def _accumulate(run: Run, micro_batches: list[Batch]) -> tuple[Tensor, dict[str, Tensor], dict[str, Term]]:
@@ -67,10 +79,9 @@ def _accumulate(run: Run, micro_batches: list[Batch]) -> tuple[Tensor, dict[str,
     means: dict[str, Tensor] = {}
     values: dict[str, list[Term]] = {}
     for index, batch in enumerate(micro_batches):
-        last = index == len(micro_batches) - 1
         share = len(batch.x_n) / rows
-        with contextlib.nullcontext() if last else run.accelerator.no_sync(run.network):
-            loss, terms = _loss(run, batch, run.step * len(micro_batches) + index)
+        loss, terms = _loss(run, batch, run.step * len(micro_batches) + index)
+        if loss.requires_grad:  # not where every objective has weight 0 in this step
             run.accelerator.backward(loss * share)
         total = total + share * _mean_over_processes(run, loss.detach())
         for name, (term, mean) in terms.items():

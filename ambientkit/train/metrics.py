@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any
+
+import torch
 
 from ambientkit.train.loop import Step
 
@@ -17,12 +20,15 @@ class Window:
     """
 
     def __init__(self, state: dict[str, Any] | None = None) -> None:
-        state = state or {"steps": 0, "loss": 0.0, "grad_norm": 0.0, "terms": {}, "levels": {}}
-        self.state: dict[str, Any] = state
+        empty = {"steps": 0, "skipped": 0, "loss": 0.0, "grad_norm": 0.0, "terms": {}, "levels": {}}
+        self.state: dict[str, Any] = {**empty, **(state or {})}
 
     def add(self, step: Step) -> None:
-        """Take a step in."""
+        """Take a step in; of a skipped one, whose values mean nothing, only that it was."""
         s = self.state
+        if step.skipped:
+            s["skipped"] += 1
+            return
         s["steps"] += 1
         s["loss"] += float(step.loss)
         s["grad_norm"] += float(step.grad_norm)
@@ -41,8 +47,11 @@ class Window:
         return {name: total / count for name, (total, count) in self.state["terms"].items()}
 
     def line(self, step: Step) -> dict[str, Any]:
-        """The log line for this window, which `step` ends. The levels are those of the main process."""
-        s, n = self.state, max(self.state["steps"], 1)
+        """The log line for this window, which `step` ends. The levels are those of the main process.
+
+        `loss` and `grad_norm` are null where every step of the window was skipped.
+        """
+        s, n = self.state, self.state["steps"]
         by_level = {
             name: {
                 edge: {"mean": total / count, "n": count} for edge, (total, count) in sorted(bins.items(), key=lambda item: float(item[0]))
@@ -51,9 +60,22 @@ class Window:
         }
         return {
             "step": step.step,
-            "loss": s["loss"] / n,
+            "loss": s["loss"] / n if n else None,
             "terms": self.means(),
             "by_level": by_level,
-            "grad_norm": s["grad_norm"] / n,
+            "grad_norm": s["grad_norm"] / n if n else None,
+            "skipped": s["skipped"],
             "lr": step.lr,
         }
+
+
+def memory_mb(device: torch.device) -> float | None:
+    """The most memory used so far, in MB: torch's on a GPU, this process's on a CPU; None where that is not known."""
+    if device.type == "cuda":
+        return round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)

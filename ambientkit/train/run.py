@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import nn
+from accelerate.utils import DistributedType, broadcast
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from ambientkit.checkpoint import load_state, save_state
+from ambientkit.checkpoint import fill, load_state, save_state
 from ambientkit.config import RunConfig
 from ambientkit.data import KeyedBatches, Observations
 from ambientkit.data.observations import whole
-from ambientkit.errors import InputError
+from ambientkit.errors import InputError, RunError
 from ambientkit.interfaces import Denoiser, Signal
 from ambientkit.maths.randomness import isolated_global_generator, keyed_generator
 from ambientkit.train.average import WarmedUpAverage
+from ambientkit.train.memory import checkpoint_blocks
+from ambientkit.train.optim import optimizer_for, schedule_for
+
+ADVICE = "Lower --lr, raise optimizer.warmup_steps, or use --mixed-precision no; a new run may begin with --init-from this one"
 
 
 @dataclass(slots=True)
@@ -35,21 +42,51 @@ class Run:
     denoiser: Denoiser
     teacher: Denoiser
     step: int = 0
+    skipped: int = 0
+    """Steps left out because their loss or gradient was not finite."""
+    skipped_in_a_row: int = 0
 
     def state(self) -> dict[str, bytes]:
-        """The files of a checkpoint of this moment."""
-        return save_state(self.bare_network, self.average, self.bare_optimizer, {"step": self.step})
+        """The files of a checkpoint of this moment. Raises RunError where a weight is not finite: such a state is not worth keeping."""
+        for name, value in self.average.state_dict().items() | self.bare_network.state_dict().items():
+            if value.is_floating_point() and not value.isfinite().all():
+                raise RunError(
+                    f"step {self.step}: weight {name!r} is not finite; nothing is saved, the last checkpoint is intact. {ADVICE}"
+                )
+        scaler = self.accelerator.scaler.state_dict() if self.accelerator.scaler is not None else {}
+        counters = {
+            "step": self.step,
+            "skipped": self.skipped,
+            "skipped_in_a_row": self.skipped_in_a_row,
+            "processes": self.accelerator.num_processes,
+            "scaler": scaler,
+        }
+        return save_state(self.bare_network, self.average, self.bare_optimizer, counters)
 
     def restore(self, files: dict[str, bytes], where: str) -> None:
         """Go back to the moment of a checkpoint. Raises InputError where it does not fit this run."""
         counters = load_state(files, where, self.bare_network, self.average, self.bare_optimizer)
+        processes = counters.get("processes", self.accelerator.num_processes)
+        if processes != self.accelerator.num_processes:
+            raise InputError(
+                f"{where}: the run has {processes} processes, but {self.accelerator.num_processes} were started now, which would change the "
+                f"joint batch and the order of the data. Start {processes}, or begin a new run with --init-from"
+            )
         self.step = int(counters["step"])
+        self.skipped, self.skipped_in_a_row = int(counters.get("skipped", 0)), int(counters.get("skipped_in_a_row", 0))
+        if counters.get("scaler") and self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(counters["scaler"])
         self.schedule.load_state_dict({**self.schedule.state_dict(), "last_epoch": self.step})  # the rate itself is the optimiser's
+
+    def begin_with(self, tensors: Mapping[str, Tensor], where: str) -> None:
+        """Start from given weights, in the network and in the average. Raises InputError listing every tensor that does not fit."""
+        fill(self.bare_network, tensors, where)
+        fill(self.average.module, tensors, where)
 
     @property
     def bare_network(self) -> nn.Module:
-        """The network without accelerate's wrapping."""
-        return self.accelerator.unwrap_model(self.network)
+        """The network without accelerate's wrapping, and so without its prefixes in the names of the weights."""
+        return self.accelerator.unwrap_model(self.network, keep_torch_compile=False)
 
     @property
     def bare_optimizer(self) -> torch.optim.Optimizer:
@@ -79,26 +116,41 @@ class Run:
         )
 
 
-def accelerator_for(config: RunConfig) -> Accelerator:
-    """The accelerator a configuration asks for. Raises InputError where the device is not there."""
+def accelerator_for(config: RunConfig, **options: Any) -> Accelerator:
+    """The accelerator a configuration asks for; options: as accelerate takes them. Raises InputError where the device is not there."""
     try:
         cpu = torch.device("cuda" if config.device == "auto" else config.device).type == "cpu"
     except RuntimeError:
         raise InputError(f"device: should be auto, cpu, cuda or a torch device such as cuda:1, but is {config.device!r}") from None
     if config.device not in ("auto", "cpu") and not torch.cuda.is_available():
         raise InputError(f"device: {config.device!r} was asked for, but this machine has no usable GPU; use --device cpu or auto")
-    return Accelerator(cpu=cpu, mixed_precision=config.mixed_precision)
+    if config.mixed_precision == "fp16" and (cpu or not torch.cuda.is_available()):
+        raise InputError("mixed_precision: fp16 needs a GPU; use bf16, or no")
+    accelerator = Accelerator(cpu=cpu, mixed_precision=config.mixed_precision, **options)
+    if accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM):
+        raise InputError(
+            f"accelerate is configured for {accelerator.distributed_type.value}, which splits weights over processes. Their average and the "
+            "checkpoints need them whole, so this is not supported; use plain data parallelism (torchrun, or accelerate's MULTI_GPU)"
+        )
+    return accelerator
 
 
 def build(config: RunConfig, signal: Signal, observations: Observations, accelerator: Accelerator) -> Run:
     """A run at step 0, with weights that depend on the seed alone."""
     with isolated_global_generator(config.seed, "init"):
         network = config.model.network(signal).to(accelerator.device)
-    o = config.optimizer
+    if accelerator.num_processes > 1:  # machines of different kinds may initialise differently
+        for value in network.state_dict().values():
+            value.copy_(broadcast(value))
     average = WarmedUpAverage(network, config.ema.power, config.ema.inv_gamma, config.ema.max_decay)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=o.lr, betas=o.betas, eps=o.eps, weight_decay=o.weight_decay)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / (o.warmup_steps + 1)))
-    prepared, prepared_optimizer = accelerator.prepare(network, optimizer)
+    if config.checkpointing:
+        checkpoint_blocks(network)
+    if config.compile:
+        network.compile()
+    optimizer = optimizer_for(config.optimizer, network.parameters())
+    # Autocast, but no DistributedDataParallel: it takes one forward call a step and no unused parameters (see train/gradients.py).
+    prepared = accelerator.prepare_model(network, evaluation_mode=True)
+    prepared_optimizer = accelerator.prepare_optimizer(optimizer)
     return Run(
         config=config,
         signal=signal,
@@ -107,7 +159,7 @@ def build(config: RunConfig, signal: Signal, observations: Observations, acceler
         network=prepared,
         average=average,
         optimizer=prepared_optimizer,
-        schedule=schedule,
+        schedule=schedule_for(config.optimizer, optimizer, config.end_step),
         denoiser=config.model.denoiser(prepared, signal),
         teacher=config.model.denoiser(average.module, signal),
     )
