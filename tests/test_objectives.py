@@ -92,7 +92,8 @@ def test_biased_objectives_are_rejected(objective):
 def test_the_preflight_passes_the_recipe_and_leaves_the_naive_arm_unchecked():
     registry = load()
     verdicts = [result.verdict for result in preflight([Tweedie(), Consistency()], registry) if not isinstance(result, str)]
-    assert verdicts == [Verdict.PASSED, Verdict.PASSED]
+    assert len(verdicts) >= 4
+    assert set(verdicts) == {Verdict.PASSED}
     assert [str(line) for line in preflight([Naive()], registry)] == ["naive: unchecked, it claims no property that a check tests"]
 
 

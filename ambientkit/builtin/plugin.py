@@ -37,7 +37,7 @@ from ambientkit.builtin.heun import Heun
 from ambientkit.builtin.image_folder import ImageFolder
 from ambientkit.builtin.mixture import Mixture
 from ambientkit.builtin.mlp import MLP
-from ambientkit.builtin.mutants import consistency, corruptions, models, samplers, tweedie
+from ambientkit.builtin.mutants import consistency, corruptions, models, samplers, sure, tweedie
 from ambientkit.builtin.naive import Naive
 from ambientkit.builtin.recipes import TweedieConsistency
 from ambientkit.builtin.sure import Sure
@@ -95,4 +95,4 @@ def register_checks():
 
 @hookimpl
 def register_mutants():
-    return [*tweedie.MUTANTS, *consistency.MUTANTS, *corruptions.MUTANTS, *samplers.MUTANTS, *models.MUTANTS]
+    return [*tweedie.MUTANTS, *consistency.MUTANTS, *sure.MUTANTS, *corruptions.MUTANTS, *samplers.MUTANTS, *models.MUTANTS]

@@ -16,7 +16,7 @@ from ambientkit.maths.noise import RandomSource
 
 
 class Grid(Check):
-    """Every level of the grid but the last is visited in each row, none above the first or below the last (or the last positive one).
+    """Every level of the grid but the last is visited in each row, and none above the first or below the last.
 
     The first question is about the start itself, at sigmas[0]. Levels in between are allowed: some rules ask at midpoints. The grad mode is left
     as it was, and the shape and the dtype of the points are kept, for a batch of one row too.
@@ -75,27 +75,19 @@ class Grid(Check):
 
 def _distance(asked: list[tuple[Tensor, bool]], sigmas: Tensor) -> float:
     """How far, relatively, the levels asked for are from covering each row's grid and lying within it."""
-    levels = [level for level, _ in asked]
-    rows = sigmas.shape[1]
-    if all(len(level) == rows for level in levels):
-        columns = [torch.stack(levels)[:, row] for row in range(rows)]
-    else:  # rows of equal grids were run group by group: which row was asked for cannot be told, so all questions count for each
-        everything = torch.cat(levels)
-        low, high = float(sigmas[sigmas > 0].min()), float(sigmas.max())
-        outside = max(float(everything.max()) / high - 1, 1 - float(everything.min()) / low)
-        columns = []
-        for row in range(rows):
-            positive = sigmas[:, row][sigmas[:, row] > 0]
-            columns.append(everything[(everything <= positive.max() * (1 + 1e-6)) & (everything >= positive.min() * (1 - 1e-6))])
-        if outside > 1e-6:
-            return outside
+    levels, rows = [level for level, _ in asked], sigmas.shape[1]
+    if min(float(level.min()) for level in levels) <= 0:
+        return math.inf
+    # Where rows of equal grids were run group by group, which row was asked for cannot be told: all questions count for each row.
+    whole = all(len(level) == rows for level in levels)
     worst = 0.0
-    for row, column in enumerate(columns):
+    for row in range(rows):
         grid = sigmas[:, row]
-        positive = grid[grid > 0]
-        worst = max(worst, float(column.max() / positive.max() - 1), float(1 - column.min() / positive.min()))
-        visited = (column.unsqueeze(0) / grid[:-1].unsqueeze(1) - 1).abs().min(1).values
-        worst = max(worst, float(visited.max()))
+        column = torch.stack(levels)[:, row] if whole else torch.cat(levels)
+        top, low = (grid[0], grid[-1]) if whole else (sigmas.max(), sigmas[-1].min())
+        visited = (column / grid[:-1].unsqueeze(1) - 1).abs().min(1).values
+        below = (low - column.min()) / low if low > 0 else torch.zeros(())
+        worst = max(worst, float(column.max() / top - 1), float(below), float(visited.max()))
     return worst
 
 

@@ -48,8 +48,9 @@ class Keyed(Check):
         one, other, again = observe(0, "a"), observe(1, "a"), observe(0, "b")
         error = largest([one.x_n - again.x_n, one.sigma_n - again.sigma_n])
         whole = one.x_n.shape == x_0.shape and one.x_n.dtype == x_0.dtype and torch.equal(one.row, row) and torch.equal(x_0, kept)
-        noisy = bool((one.sigma_n > 0).any())
-        own = not noisy or (not torch.equal(one.x_n, other.x_n) and len(torch.unique(one.x_n.flatten(1), dim=0)) == self.rows)
+        noisy = one.x_n[(one.x_n != x_0).flatten(1).any(1)]  # the rows that were given noise: some may stay clean
+        own = not len(noisy) or not torch.equal(one.x_n, other.x_n)
+        own = own and len(torch.unique(noisy.flatten(1), dim=0)) == len(noisy)
         single = part.observe(x_0.float(), row, key(case, "keyed.noise"))
         return exact(error if whole and own and single.x_n.dtype == torch.float32 else math.inf, 0.0, self.rows)
 

@@ -42,8 +42,7 @@ class ViewsInLaw(Check):
         for index in range(self.batches):
             found: list[Tensor] = []
 
-            with torch.no_grad():
-                terms(part, _watched(case.oracle, found), observations(case, self.batch_size, index), case, index)
+            terms(part, _watched(case.oracle, found), observations(case, self.batch_size, index), case, index)
             if not found:
                 return Measured(math.inf, 0.0, 0)
             samples.append(torch.cat(found).mean(0))
@@ -58,7 +57,7 @@ class ViewsInLaw(Check):
 def _watched(oracle: Denoiser, found: list[Tensor]) -> Denoiser:
     def watched(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
         answer = oracle(x, sigma, **cond)
-        found.append(_stein(x, sigma, answer))
+        found.append(_stein(x.detach(), sigma.detach(), answer.detach()))
         return answer
 
     return watched

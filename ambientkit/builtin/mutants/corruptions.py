@@ -319,7 +319,7 @@ class OtherWayRound(GaussianMutant):
 
     name = "gaussian-other-way-round"
     wrong = "x_n = x_0 - sigma_n z"
-    equivalent = "-z has the law of z"
+    equivalent = "normal noise is symmetric: -z has the law of z"
 
     def observed(self, x_0: Tensor, batch: Batch, generator: RandomSource) -> Batch:
         return batch._replace(x_n=2 * x_0 - batch.x_n)
