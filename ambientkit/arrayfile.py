@@ -71,6 +71,10 @@ class ArrayFile:
         """The whole array, in memory."""
         return np.array(self._open() if self._array is None else self._array)
 
+    def name(self, index: int) -> str:
+        """What a row is called."""
+        return f"row {index}"
+
     def chunks(self) -> Iterator[tuple[int, int]]:
         """The bounds (start, stop) of consecutive rows with about `CHUNK` values together."""
         step = max(1, CHUNK // math.prod(self.shape[1:]))

@@ -29,7 +29,16 @@ def read_image(path: Path, max_pixels: int) -> NDArray[Any]:
     than would be read.
     """
     try:
-        with path.open("rb") as file, _recognise(file) as image:
+        with path.open("rb") as file:
+            return decode_image(file, max_pixels)
+    except OSError as error:
+        raise UnusableImage(error.strerror or str(error) or type(error).__name__) from None
+
+
+def decode_image(file: IO[bytes], max_pixels: int) -> NDArray[Any]:
+    """As `read_image`, from an open file or bytes in memory."""
+    try:
+        with _recognise(file) as image:
             _refuse(image, max_pixels)
             deep = _bits(image, file) == 16
             mode = image.mode
@@ -69,7 +78,9 @@ def _refuse(image: Image.Image, max_pixels: int) -> None:
         raise UnusableImage(f"{width} x {height} pixels are more than max_pixels = {max_pixels}: raise it if the image is honest")
     pages = getattr(image, "n_frames", 1)
     if pages > 1:
-        raise UnusableImage(f"it holds {pages} pages or frames, of which one would be read: save each as a file of its own, or all as .npy")
+        raise UnusableImage(
+            f"it holds {pages} pages or frames, of which one would be read: read them with the data set tiff-stack, or save each as a file of its own"
+        )
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
         raise UnusableImage("it has transparency, and hidden pixels hold anything: composite it over a colour of your choice first")
 
@@ -92,6 +103,6 @@ def _bits(image: Image.Image, file: IO[bytes]) -> int:
     if bits == 0 or stored > bits:
         raise UnusableImage(
             f"its pixels (mode {image.mode}, {stored or 'unknown'} bits a channel) cannot be read without loss: "
-            f"save it as 8-bit RGB, as 8- or 16-bit grey, or as .npy"
+            f"save it as 8-bit RGB, as 8- or 16-bit grey, or as .npy; TIFF files of any depth are read by the data set tiff-stack"
         )
     return bits

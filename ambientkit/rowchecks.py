@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ambientkit.counts import CountRange
 from ambientkit.errors import InputError
 from ambientkit.units import ValueRange
 
@@ -23,6 +26,29 @@ FEWEST = 16
 """Values a row must have for "it is constant" to be no accident."""
 
 
+_FACTS_ONLY: ContextVar[bool] = ContextVar("facts_only", default=False)
+
+
+class UnknownNoise(InputError):
+    """Data that are declared neither clean nor noisy."""
+
+
+@contextmanager
+def facts_only() -> Iterator[None]:
+    """Scan rows for what cannot be read at all, not for whether they can hold the declared noise: `inspect` judges that itself."""
+    token = _FACTS_ONLY.set(True)
+    try:
+        yield
+    finally:
+        _FACTS_ONLY.reset(token)
+
+
+def lines(items: Sequence[str], limit: int = 8) -> str:
+    """The first few items, each on an indented line of its own, and how many more there are."""
+    more = [f"  and {len(items) - limit} more"] if len(items) > limit else []
+    return "\n".join([f"  {item}" for item in items[:limit]] + more)
+
+
 def listed(items: Sequence[str], total: int | None = None, limit: int = 8) -> str:
     """The first few items in one line, and how many more there are. total: their number, where `items` is only the beginning."""
     more = (len(items) if total is None else total) - min(len(items), limit)
@@ -31,7 +57,7 @@ def listed(items: Sequence[str], total: int | None = None, limit: int = 8) -> st
 
 def unknown_noise(where: str, ways: str) -> InputError:
     """The error for data that are declared neither clean nor noisy. ways: how a level can be given."""
-    return InputError(
+    return UnknownNoise(
         f"{where}: nothing says how noisy the rows are.\n"
         f"Noisy rows of known level: give sigma_n, the noise std in [-1, 1] units ({ways}).\n"
         f"Clean rows, on which noise is to be simulated: set clean: true"
@@ -46,7 +72,13 @@ class RowScan:
     """
 
     def __init__(
-        self, where: str, dtype: np.dtype[Any], values: ValueRange, *, assumed: bool, name: Callable[[int], str] = "row {}".format
+        self,
+        where: str,
+        dtype: np.dtype[Any],
+        values: ValueRange | CountRange,
+        *,
+        assumed: bool,
+        name: Callable[[int], str] = "row {}".format,
     ) -> None:
         self._where, self._dtype, self._values, self._assumed, self._name = where, dtype, values, assumed, name
         ends = {values.low, values.high}
@@ -62,23 +94,27 @@ class RowScan:
         self._noisiest = 0
         self._noisy = _Moments()
 
-    def add(self, rows: NDArray[Any], sigma_n: NDArray[Any] | float) -> None:
-        """The next rows (n, *S), in file units and in order, and their noise level in [-1, 1] units, broadcastable to (n, *S)."""
+    def add(self, rows: NDArray[Any], sigma_n: NDArray[Any] | float, first: int | None = None) -> None:
+        """The next rows (n, *S), in file units, and their noise level in [-1, 1] units, broadcastable to (n, *S).
+
+        first: number of the first of them, where not every row is looked at.
+        """
+        first = self._seen if first is None else first
         x = self._values.to_unit(rows).reshape(len(rows), -1)
         level = np.broadcast_to(np.asarray(sigma_n, np.float64), rows.shape).reshape(len(rows), -1)
         raw = rows.reshape(len(rows), -1)
         finite = np.isfinite(x)
         for i in np.flatnonzero(~finite.all(1)):
             count = int(x.shape[1] - finite[i].sum())
-            self._not_finite.note(f"{self._name(self._seen + i)} ({count} value{'s' * (count > 1)})")
+            self._not_finite.note(f"{self._name(first + i)} ({count} value{'s' * (count > 1)})")
         usable = np.isfinite(level) & (level >= 0)
         for i in np.flatnonzero(~usable.all(1)):
-            self._bad_level.note(f"{self._name(self._seen + i)} ({level[i][~usable[i]][0]:g})")
+            self._bad_level.note(f"{self._name(first + i)} ({level[i][~usable[i]][0]:g})")
         noisy = finite & usable & (level > 0)
         constant = (np.ptp(x, axis=1) == 0) & (noisy.sum(1) >= FEWEST)
         for i in np.flatnonzero(constant):
-            self._constant.note(self._name(self._seen + i))
-        first, self._seen = self._seen, self._seen + len(rows)
+            self._constant.note(self._name(first + i))
+        self._seen += len(rows)
         if finite.any():
             self._low, self._high = min(self._low, float(x[finite].min())), max(self._high, float(x[finite].max()))
         if noisy.any():
@@ -95,6 +131,8 @@ class RowScan:
         """Raises InputError for the first thing that is wrong; logs a doubt that is no error."""
         self._check_finite()
         self._check_levels()
+        if _FACTS_ONLY.get():
+            return
         self._check_range()
         self._check_constant()
         self._check_unit()

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import logging
-import math
-import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,9 +16,10 @@ from torch.utils.data import Dataset
 
 from ambientkit.batch import Batch, Clean
 from ambientkit.errors import InputError
+from ambientkit.folders import find, levels_by_file, printable
 from ambientkit.imagefile import SUFFIXES, UnusableImage, read_image
 from ambientkit.interfaces import Data
-from ambientkit.rowchecks import RowScan, listed, unknown_noise
+from ambientkit.rowchecks import RowScan, lines, listed, unknown_noise
 from ambientkit.units import ValueRange
 
 logger = logging.getLogger("ambientkit")
@@ -78,15 +76,15 @@ class ImageFolder(Data):
         where = str(self.path)
         if not self.clean and self.sigma_n is None:
             raise unknown_noise(where, "a number, or a .csv file with one level for each file")
-        files, left_out = _find(self.path, self.follow_links)
+        files, left_out = find(self.path, SUFFIXES, self.follow_links)
         if not files:
             raise InputError(
                 f"{where}: no image found{left_out}. Files named {', '.join(SUFFIXES)} (any case) are read, in sub-folders too"
             )
-        names = [_printable(file.relative_to(self.path).as_posix()) for file in files]
+        names = [printable(file.relative_to(self.path).as_posix()) for file in files]
         levels = dict.fromkeys(names, 0.0)
         if isinstance(self.sigma_n, Path):
-            levels = _read_levels(self.sigma_n, names)
+            levels = levels_by_file(self.sigma_n, names)
         elif self.sigma_n is not None:
             levels = dict.fromkeys(names, self.sigma_n)
         good = self._scan(files, names, levels)
@@ -120,7 +118,7 @@ class ImageFolder(Data):
                 scan.add(pixels[None], levels[name])
         if bad and (self.on_bad_file == "fail" or not good):
             raise InputError(
-                f"{self.path}: {len(bad)} of {len(files)} images cannot be used:\n{_lines(bad)}\n"
+                f"{self.path}: {len(bad)} of {len(files)} images cannot be used:\n{lines(bad)}\n"
                 f"Repair or remove them" + ("" if not good else ", or leave them out with on_bad_file: skip")
             )
         if bad:
@@ -130,7 +128,7 @@ class ImageFolder(Data):
         if len(kinds) > 1:
             found = [f"{kind}: {count} (such as {example[kind]})" for kind, count in kinds.most_common()]
             raise InputError(
-                f"{self.path}: all images must have one size, one number of channels and one number type, but there are\n{_lines(found)}\n"
+                f"{self.path}: all images must have one size, one number of channels and one number type, but there are\n{lines(found)}\n"
                 f"Crop or sort them; resizing is not done for you, because it would change the noise"
             )
         if scan is not None:
@@ -164,108 +162,3 @@ def _channels_first(pixels: NDArray[Any]) -> NDArray[Any]:
 
 def _values(dtype: np.dtype[Any], given: tuple[float, float] | None) -> ValueRange:
     return ValueRange.of(dtype) if given is None else ValueRange(*given)
-
-
-def _printable(name: str) -> str:
-    """A file name that can be written anywhere: bytes that are no UTF-8 are escaped."""
-    return name.encode("utf-8", "backslashreplace").decode()
-
-
-def _lines(items: Sequence[str], limit: int = 8) -> str:
-    more = [f"  and {len(items) - limit} more"] if len(items) > limit else []
-    return "\n".join([f"  {item}" for item in items[:limit]] + more)
-
-
-class _LeftOut:
-    """What a folder holds besides images, by reason."""
-
-    def __init__(self) -> None:
-        self._names: dict[str, list[str]] = {}
-
-    def note(self, reason: str, name: str) -> None:
-        self._names.setdefault(reason, []).append(_printable(name))
-
-    def __bool__(self) -> bool:
-        return bool(self._names)
-
-    def __str__(self) -> str:
-        if not self._names:
-            return ""
-        return "; left out: " + "; ".join(f"{len(names)} {reason} ({listed(names, limit=3)})" for reason, names in self._names.items())
-
-
-def _find(folder: Path, follow_links: bool) -> tuple[list[Path], _LeftOut]:
-    """Image files below a folder, in the order of their names. Each folder is entered once, so that a loop of links ends."""
-    if not folder.is_dir():
-        raise InputError(f"{folder}: " + ("should be a folder of images, but is a file" if folder.exists() else "no such folder"))
-    found: list[Path] = []
-    left_out = _LeftOut()
-    entered: set[tuple[int, int]] = set()
-    waiting = [folder]
-    while waiting:
-        here = waiting.pop()
-        try:
-            status = here.stat()
-            entries = sorted(os.scandir(here), key=lambda entry: entry.name)
-        except OSError as error:
-            raise InputError(f"{here}: cannot be read ({error.strerror})") from None
-        if (status.st_dev, status.st_ino) in entered:
-            left_out.note("linked to a folder that is read already", here.name)
-            continue
-        entered.add((status.st_dev, status.st_ino))
-        for entry in entries:
-            path = Path(entry.path)
-            if entry.name.startswith("."):
-                left_out.note("hidden", entry.name)
-            elif entry.is_symlink() and not follow_links:
-                left_out.note("linked, which follow_links: true would follow", entry.name)
-            elif entry.is_dir():
-                waiting.append(path)
-            elif path.suffix.lower() not in SUFFIXES:
-                left_out.note("without the suffix of an image", entry.name)
-            elif entry.is_file() or entry.is_symlink():  # a dangling link is a bad file, and is told with the others
-                found.append(path)
-            else:
-                left_out.note("that is no regular file", entry.name)
-    return sorted(found, key=lambda path: path.relative_to(folder).parts), left_out
-
-
-def _read_levels(table: Path, names: Iterable[str]) -> dict[str, float]:
-    """File name -> sigma_n from a .csv file. Raises InputError for a bad line, and where files and lines do not match."""
-    levels: dict[str, float] = {}
-    bad: list[str] = []
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            header = next(reader, [])
-            if [cell.strip() for cell in header] != ["file", "sigma_n"]:
-                raise InputError(f"{table}: the first line should be 'file,sigma_n', but is {','.join(header)!r}")
-            for cells in reader:
-                if not cells:
-                    continue
-                level = _level(cells[1]) if len(cells) == 2 else None
-                if level is None:
-                    bad.append(f"line {reader.line_num}: {','.join(cells)!r} is no file name and a finite noise level of 0 or more")
-                elif cells[0] in levels:
-                    bad.append(f"line {reader.line_num}: {cells[0]!r} comes a second time")
-                else:
-                    levels[cells[0]] = level
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{table}: cannot be read as a table of noise levels ({error})") from None
-    if not bad:  # a bad line would be told once more as a missing one
-        known = set(names)
-        if missing := sorted(known - levels.keys()):
-            bad.append(f"no level for {len(missing)} of {len(known)} images: {listed(missing)}")
-        if unknown := sorted(levels.keys() - known):
-            bad.append(f"{len(unknown)} name no image of the folder: {listed(unknown)}")
-    if bad:
-        raise InputError(f"{table}: sigma_n is not known for every image:\n{_lines(bad)}")
-    return levels
-
-
-def _level(text: str) -> float | None:
-    try:
-        level = float(text)
-    except ValueError:
-        return None
-    return level if math.isfinite(level) and level >= 0 else None

@@ -30,18 +30,26 @@ from ambientkit.builtin.checks.value_unbiased import ValueUnbiased
 from ambientkit.builtin.checks.views import ViewsInLaw
 from ambientkit.builtin.consistency import Consistency
 from ambientkit.builtin.denoising import Denoising
+from ambientkit.builtin.dicom import DICOM
 from ambientkit.builtin.digits import Digits
 from ambientkit.builtin.fashion_mnist import FashionMNIST
+from ambientkit.builtin.fits import FITS
 from ambientkit.builtin.gaussian import Gaussian
+from ambientkit.builtin.hdf5 import HDF5
 from ambientkit.builtin.heun import Heun
+from ambientkit.builtin.hf_dataset import HFDataset
 from ambientkit.builtin.image_folder import ImageFolder
 from ambientkit.builtin.mixture import Mixture
 from ambientkit.builtin.mlp import MLP
 from ambientkit.builtin.mutants import consistency, corruptions, models, samplers, sure, tweedie
 from ambientkit.builtin.naive import Naive
+from ambientkit.builtin.nifti import NIfTI
 from ambientkit.builtin.recipes import TweedieConsistency
 from ambientkit.builtin.sure import Sure
+from ambientkit.builtin.tiff_stack import TiffStack
 from ambientkit.builtin.tweedie import Tweedie
+from ambientkit.builtin.webdataset import WebDataset
+from ambientkit.builtin.zarr_array import Zarr
 from ambientkit.hookspecs import hookimpl
 
 
@@ -72,7 +80,8 @@ def register_models():
 
 @hookimpl
 def register_datasets():
-    return [Array, Digits, FashionMNIST, ImageFolder, Mixture]
+    files = [Array, ImageFolder, TiffStack, HDF5, Zarr, FITS, NIfTI, DICOM, WebDataset, HFDataset]
+    return [*files, Digits, FashionMNIST, Mixture]
 
 
 @hookimpl

@@ -1,0 +1,213 @@
+"""The abstract data set `Stored`: what all formats share once their files are open."""
+
+from __future__ import annotations
+
+import abc
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, Strict, field_validator, model_validator
+from torch.utils.data import Dataset
+
+from ambientkit.arrayfile import find_arrays
+from ambientkit.batch import Batch, Clean
+from ambientkit.counts import CountRange
+from ambientkit.errors import InputError
+from ambientkit.folders import levels_by_file
+from ambientkit.interfaces import Data
+from ambientkit.noise_estimate import estimate, estimate_rows
+from ambientkit.rowchecks import RowScan, unknown_noise
+from ambientkit.stored.files import FileRows, UnusableFile
+from ambientkit.stored.layout import Layout, to_row
+from ambientkit.stored.noise import Noise, levels_from_table
+from ambientkit.stored.rows import CleanRows, Mapping, NoisyRows
+from ambientkit.stored.source import Source
+from ambientkit.units import ValueRange
+
+logger = logging.getLogger("ambientkit")
+
+SAMPLE = 4096
+"""Rows that `check: sample` looks at, and the most from which a level is estimated, evenly spaced."""
+ESTIMATES = ("estimate", "estimate-by-row")
+
+
+class Found(NamedTuple):
+    """What a format has found: its rows, how their axes are meant, and a noise level that came with them."""
+
+    source: Source
+    layout: Layout
+    levels: Source | float | None = None
+
+
+class Counts(BaseModel):
+    """Counts v = gain p + n, p ~ Poisson, n ~ N(offset, read_std^2), to be made Gaussian by the generalised Anscombe transform."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    gain: float = Field(1.0, gt=0)
+    """File units a count."""
+    offset: float = 0.0
+    """File value of no count."""
+    read_std: float = Field(0.0, ge=0)
+    """Std of the Gaussian part, file units."""
+
+
+class Stored(Data):
+    """Rows kept in files: observations with their noise level, or clean rows."""
+
+    sigma_n: Annotated[float, Strict()] | str | Path | None = None
+    """Known noise std: a number, a .npy array, a .csv or .parquet table with a column sigma_n, the name of an array in the same
+    file, or "estimate" (one for all) or "estimate-by-row". An array holds one level a row (N,), or one a value, in the layout of the file."""
+    sigma_units: Literal["unit", "file"] = "unit"
+    """Whether sigma_n is given in units of [-1, 1], or in those of the file, from which value_range converts it."""
+    clean: bool = False
+    """The rows are clean: noise is simulated on them."""
+    value_range: tuple[float, float] | None = None
+    """The two file values that stand for -1 and 1; by default (0, 255) for uint8, (0, 65535) for uint16, (-1, 1) for floating point."""
+    counts: Counts | None = None
+    """The values are counts {gain, offset, read_std}: the Anscombe transform makes their noise Gaussian, of a level that follows from it."""
+    check: Literal["all", "sample"] = "all"
+    """Read every row once before anything starts, or (for sets too large for that) 4,096 rows, evenly spaced."""
+
+    @field_validator("sigma_n")
+    @classmethod
+    def _no_negative_noise(cls, sigma_n: float | str | Path | None) -> float | str | Path | None:
+        if isinstance(sigma_n, float) and sigma_n < 0:
+            raise ValueError("should be 0 or more")
+        return sigma_n
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Stored:
+        if self.clean and self.sigma_n is not None:
+            raise ValueError("clean rows have no sigma_n: leave one of the two out")
+        if self.value_range is not None:
+            ValueRange(*self.value_range)
+        if self.counts is not None:
+            if self.value_range is None:
+                raise ValueError("counts need value_range, the two counts (in file values) that stand for -1 and 1")
+            if self.sigma_n is not None or self.clean:
+                raise ValueError("the noise level of counts follows from the transform: leave sigma_n and clean out")
+            CountRange(*self.value_range, **self.counts.model_dump())
+        return self
+
+    @abc.abstractmethod
+    def find(self) -> Found:
+        """Open the files as far as their headers. Raises InputError where they are missing or unusable."""
+
+    def rows(self) -> Dataset[Clean] | Dataset[Batch]:
+        """Rows (*S), float32, channels first; sigma_n () or (*S). All rows are checked once, in memory that does not grow with them.
+
+        Raises InputError where files are missing, cut, or hold anything but numbers; where shape or noise level are unclear;
+        and for rows that are not finite, constant, clipped, or cannot have the declared noise.
+        """
+        found = self.find()
+        source, layout = found.source, found.layout
+        source.check()
+        mapping = self._mapping(source)
+        noise = self._noise(found, mapping)
+        while bad := self._scan(source, mapping, noise):
+            assert isinstance(source, FileRows)  # the one kind of source that leaves out what it cannot read
+            source.without(bad)
+            noise = self._noise(found, mapping)
+        logger.info("%s: %d rows %s of %s, layout %s, %s", source, source.shape[0], source.shape[1:], source.dtype, layout, mapping)
+        return CleanRows(source, mapping, layout) if noise is None else NoisyRows(source, mapping, layout, noise)
+
+    def _mapping(self, source: Source) -> Mapping:
+        if self.counts is not None:
+            assert self.value_range is not None  # the validator saw to it
+            return CountRange(*self.value_range, **self.counts.model_dump())
+        if self.value_range is not None:
+            return ValueRange(*self.value_range)
+        try:
+            return ValueRange.of(source.dtype)
+        except ValueError as error:
+            raise InputError(f"{source}: {error}") from None
+
+    def _noise(self, found: Found, mapping: Mapping) -> Noise | None:
+        """The noise level of every row; None for clean rows. Raises InputError where it is not known."""
+        source, levels, scale = found.source, found.levels, 1.0
+        if isinstance(mapping, CountRange):
+            return Noise(mapping.sigma_n, source)
+        if self.clean:
+            return None
+        if self.sigma_n in ESTIMATES:
+            return self._estimated(found, mapping)
+        if self.sigma_units == "file":
+            scale = mapping.sigma_to_unit(1.0)
+        if isinstance(self.sigma_n, float | int):
+            return Noise(float(self.sigma_n), source, scale)
+        if levels is not None:
+            return Noise(levels, source, scale)
+        if self.sigma_n is None:
+            raise unknown_noise(str(source), "a number, a .npy array, or a .csv table with one level a row")
+        path = Path(self.sigma_n)
+        if path.suffix.lower() == ".npy":
+            array = find_arrays(path).get(None)
+            if array is None:
+                raise InputError(f"{path}: should be a .npy file of noise levels, but is an .npz file")
+            return Noise(array, source, scale)
+        if path.suffix.lower() == ".csv" and isinstance(source, FileRows):
+            return Noise(source.by_file(levels_by_file(path, source.file_names())), source, scale)
+        if path.suffix.lower() in (".csv", ".parquet"):
+            return Noise(levels_from_table(path, source.shape[0]), source, scale)
+        raise InputError(
+            f"{source}: sigma_n should be a number, a .npy, .csv or .parquet file, {' or '.join(ESTIMATES)}, but is {str(self.sigma_n)!r}"
+        )
+
+    def _estimated(self, found: Found, mapping: Mapping) -> Noise:
+        """The level estimated from the rows themselves, told with its uncertainty."""
+        source = found.source
+
+        def unit(index: int) -> NDArray[np.float32]:
+            return np.asarray(to_row(mapping.to_unit(source.row(index)), found.layout))
+
+        if self.sigma_n == "estimate":
+            seen = evenly(source.shape[0], 256)
+            guess = estimate(unit(index) for index in seen)
+            logger.warning("%s: sigma_n = %s, estimated from %d of %d rows", source, guess, len(seen), source.shape[0])
+            return Noise(guess.sigma, source)
+        by_row, error = estimate_rows((unit(index) for index in range(source.shape[0])), source.shape[0])
+        logger.warning(
+            "%s: sigma_n is estimated row by row, %.4g to %.4g, each +- about %.2g (from the pixels of one row alone)",
+            source,
+            by_row.min(),
+            by_row.max(),
+            error,
+        )
+        return Noise(by_row, source)
+
+    def _scan(self, source: Source, mapping: Mapping, noise: Noise | None) -> dict[int, str]:
+        """Read every row once; those that cannot be read, with the cause."""
+        scan = RowScan(
+            str(source),
+            source.dtype,
+            mapping,
+            assumed=self.value_range is None,
+            name=source.name,
+        )
+        bad: dict[int, str] = {}
+        for start, stop in self._pieces(source):
+            try:
+                rows = source.read(start, stop)
+            except UnusableFile as error:
+                bad[start] = str(error)
+                continue
+            scan.add(rows, 0.0 if noise is None else noise.chunk(start, stop, len(source.shape)), first=start)
+        if not bad:
+            scan.finish()
+        return bad
+
+    def _pieces(self, source: Source) -> Iterator[tuple[int, int]]:
+        if self.check == "all" or source.shape[0] <= SAMPLE:
+            return source.chunks()
+        logger.warning("%s: only %d of %d rows are checked before the start (check: sample)", source, SAMPLE, source.shape[0])
+        return ((index, index + 1) for index in evenly(source.shape[0], SAMPLE))
+
+
+def evenly(total: int, most: int) -> list[int]:
+    """Up to `most` row numbers, evenly spaced over `total` rows, without repeats."""
+    return np.unique(np.linspace(0, total - 1, min(total, most)).round().astype(int)).tolist()
