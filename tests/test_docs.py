@@ -19,7 +19,8 @@ from unittest import SkipTest
 
 import pytest
 from sybil import Example, Sybil
-from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
+from sybil.evaluators.python import PythonEvaluator
+from sybil.parsers.markdown import CodeBlockParser, SkipParser
 
 import ambientkit
 from ambientkit import hookspecs
@@ -60,9 +61,16 @@ def write_yaml_block(example: Example) -> None:
         Path(name[1]).write_text(example.parsed)
 
 
+def run_python_block(example: Example) -> None:
+    """Run a block of Python; one that begins with a line such as `# part.py` is written to that file too, for the commands after it."""
+    if name := re.match(r"# (\w+\.py)\n", example.parsed):
+        Path(name[1]).write_text(example.parsed)
+    PythonEvaluator()(example)
+
+
 SYBIL = Sybil(
     parsers=[
-        PythonCodeBlockParser(),
+        CodeBlockParser("python", run_python_block),
         CodeBlockParser("console", run_console_block),
         CodeBlockParser("yaml", write_yaml_block),
         SkipParser(),

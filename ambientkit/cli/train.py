@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ from ambientkit.train import Run, build, steps
 from ambientkit.train.metrics import Window
 from ambientkit.train.run import accelerator_for
 from ambientkit.verify import Verdict, preflight
-from ambientkit.verify.report import refusal
+from ambientkit.verify.report import passed_line, refusal
 
 Say = Callable[[str], None]
 DEMO_STEPS = 32
@@ -165,10 +166,19 @@ def _describe(config: RunConfig, seen: Survey, observations: Observations, say: 
 def _preflight(config: RunConfig, registry: Registry, say: Say) -> None:
     """Run the quick checks on the parts of the run. Raises CheckFailed where one is rejected, or cannot be judged."""
     parts = [*(entry.objective for entry in config.objective), config.corruption, config.sampler]
-    for result in preflight(parts, registry):
-        say(f"preflight: {result}")
-        if not isinstance(result, str) and result.verdict is not Verdict.PASSED:
-            raise CheckFailed(refusal(result))
+    found = preflight(parts, registry)
+    for _, group in groupby(found, key=lambda result: result if isinstance(result, str) else result.part):
+        passed = []
+        for result in group:
+            if isinstance(result, str):
+                say(f"preflight: {result}")
+            elif result.verdict is Verdict.PASSED:
+                passed.append(result)
+            else:
+                say(f"preflight: {result}")
+                raise CheckFailed(refusal(result))
+        if passed:
+            say(f"preflight: {passed_line(passed)}")
 
 
 def _take_steps(training: Run, window: Window, folder: Path, registry: Registry, say: Say, deadline: float) -> int:

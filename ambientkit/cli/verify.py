@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import inspect
 import json
 import re
 import sys
@@ -21,11 +23,12 @@ from tqdm import tqdm
 from ambientkit.checkpoint.folder import write_file
 from ambientkit.cli.output import progress_wanted
 from ambientkit.errors import InputError, nearest
-from ambientkit.interfaces import Part
+from ambientkit.interfaces import Check, Mutant, Part
 from ambientkit.registry import KINDS, Registry, load
 from ambientkit.verify import Plan, Result, Unchecked, Verdict, make_plan, registered_checks, registered_parts, report, run_plan
 from ambientkit.verify.kills import Fate, kills, mutant_plan
 from ambientkit.verify.plan import expand
+from ambientkit.verify.runner import one_line
 
 PROCESSES = 2
 """For the whole set; a few checks are over before a second interpreter has started."""
@@ -68,15 +71,44 @@ def run(request: Request) -> None:
 
 
 def select(texts: Sequence[str], registry: Registry) -> list[Part]:
-    """The parts that NAME, KIND:NAME or KIND:NAME{field: value} stand for, each once; a recipe stands for its objectives."""
+    """The parts that NAME, KIND:NAME, KIND:NAME{field: value} or FILE.py stand for, each once; a recipe stands for its objectives."""
     found: list[Part] = []
     for text in texts:
+        if text.endswith(".py"):
+            found += [one for part in from_file(Path(text)) for one in expand(part, registry) if one not in found]
+            continue
         name, fields = split_fields(text)
         before, _, name = name.rpartition(":")
         kind = before or None
         for part in (registry.build(k, {"name": name, **fields}) for k in _kinds(kind, name, registry)):
             found += [one for one in expand(part, registry) if one not in found]
     return found
+
+
+def from_file(path: Path) -> list[Part]:
+    """The parts that a Python file defines, with default fields, in the order written. The file is run, as `python FILE.py` would run it.
+
+    Raises InputError where it is missing, cannot be run, or defines no part.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file")
+    folder, name = str(path.absolute().parent), path.stem
+    spec = importlib.util.spec_from_file_location(name, path)
+    if name in sys.modules or not name.isidentifier() or spec is None or spec.loader is None:
+        raise InputError(f"{path}: a module of this name exists already, or it cannot be the name of one: give the file another")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)  # what it imports lies beside it
+    try:
+        spec.loader.exec_module(module)
+        classes = [value for value in vars(module).values() if inspect.isclass(value) and value.__module__ == name]
+        parts = [cls() for cls in classes if issubclass(cls, Part) and not issubclass(cls, Check | Mutant) and not inspect.isabstract(cls)]
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        raise InputError(f"{path}: cannot be run ({one_line(error)})") from None
+    if not parts:
+        raise InputError(f"{path}: defines no part: no class in it implements all of a contract of ambientkit.interfaces")
+    return parts
 
 
 def _kinds(kind: str | None, name: str, registry: Registry) -> list[str]:
@@ -129,7 +161,7 @@ def _parts(request: Request, registry: Registry) -> int:
         return 0
 
     began = time.monotonic()
-    processes = 1 if request.quick or request.parts else PROCESSES
+    processes = 1 if request.parts else PROCESSES
     results = list(_watched(run_plan(plan, request.seed, processes=processes), len(plan.pairs)))
     unchecked = [(item.kind, item.part, "-", "-", "-", "-", "-", "-", str(Verdict.UNCHECKED)) for item in plan.unchecked]
     print_table(report.RESULT_HEADINGS, [*map(report.result_row, results), *unchecked])
@@ -171,8 +203,8 @@ def _watched(results: Iterator[Result], total: int) -> Iterator[Result]:
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table as wide as it needs to be where there is no terminal: a log or a pipe has no width of its own."""
     rows = list(rows)
-    wide = max([sum(len(cell) + 2 for cell in row) for row in rows], default=0) + 20
-    console = Console() if sys.stdout.isatty() else Console(width=max(wide, 200))
+    wide = sum(max(map(len, column)) + 2 for column in zip(headings, *rows, strict=True))
+    console = Console() if sys.stdout.isatty() else Console(width=wide)
     table = Table(box=None, pad_edge=False, header_style="bold")
     right = {"statistic", "p", "n", "control p"}
     for heading in headings:

@@ -73,6 +73,12 @@ def explain_failure(result: Result, seed: int, registry: Registry) -> str:
     return "\n".join(lines)
 
 
+def passed_line(results: Sequence[Result]) -> str:
+    """The checks that one part has passed, in one line."""
+    least = min(result.measured.p_value for result in results if result.measured)
+    return f"{results[0].part}: {', '.join(result.check for result in results)} passed (least p {least:.2g}, level {results[0].alpha:.2g})"
+
+
 def refusal(result: Result) -> str:
     """Why a run is not begun with this part, and what can be done."""
     pair, found = result.pair, result.measured

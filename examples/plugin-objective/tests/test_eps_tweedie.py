@@ -1,9 +1,8 @@
-"""The objective where the answer is known: a Gaussian mixture, whose exact denoiser must be where the mean gradient is zero."""
+"""The objective where the answer is known, a Gaussian mixture: what it claims is what the checks of ambientkit find."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from types import SimpleNamespace
 
 import pytest
@@ -14,15 +13,14 @@ from ambientkit.batch import Batch
 from ambientkit.builtin.ancestral import Ancestral
 from ambientkit.builtin.gaussian import Gaussian
 from ambientkit.errors import InputError
-from ambientkit.interfaces import Denoiser, Levels, Signal, Tools
-from ambientkit.maths.ambient import tweedie_mix
+from ambientkit.interfaces import Levels, Signal, Tools
 from ambientkit.maths.mixture import GaussianMixture
-from ambientkit.maths.noise import per_row, standard_normal
 from ambientkit.maths.randomness import keyed_generator
+from ambientkit.testing import parametrize_with_checks
 
 LAW = GaussianMixture([0.5, 0.3, 0.2], [[-0.6, -0.3], [0.5, -0.5], [0.2, 0.7]], [[[0.03, 0.01], [0.01, 0.02]]] * 3)
 EXACT = LAW.denoiser()
-ROWS = 40_000
+ROWS = 4_000
 
 
 def tools(name: str) -> Tools:
@@ -30,38 +28,14 @@ def tools(name: str) -> Tools:
 
 
 def observations(sigma_n) -> Batch:
-    """Noise of one level, of one level a row between two, or of one level a coordinate."""
+    """Noise of one level, or of one level a row between two."""
     x_0, row = LAW.sample(ROWS, keyed_generator(0, "rows")), torch.arange(ROWS)
-    if isinstance(sigma_n, torch.Tensor):
-        level = sigma_n.expand(ROWS, 2)
-        return Batch(x_0 + level * standard_normal(x_0, keyed_generator(0, "noise")), level, row, {})
     return Gaussian(sigma_n=sigma_n).observe(x_0, row, keyed_generator(0, "noise"))
 
 
-def mean_gradient(denoiser: Denoiser, batch: Batch) -> float:
-    """The largest |mean| / standard error of the loss's derivative as the denoiser is pushed along a constant, tanh x and tanh 3x."""
-    pushes = torch.zeros(ROWS, 3, dtype=torch.float64, requires_grad=True)
-
-    def pushed(x, sigma, /):
-        directions = torch.stack([torch.ones_like(x), x.tanh(), (3 * x).tanh()], dim=1)
-        scale = per_row(sigma / (1 + sigma), x)  # the error of any denoiser vanishes with sigma
-        return denoiser(x, sigma) + scale * torch.einsum("bk,bkd->bd", pushes, directions)
-
-    value = EpsTweedie().loss(pushed, batch, tools("loss"))["eps-tweedie"].value
-    (each,) = torch.autograd.grad(value.sum(), pushes)
-    return float((each.mean(0) / (each.std(0) / math.sqrt(ROWS))).abs().max())
-
-
-@pytest.mark.parametrize("sigma_n", [0.0, 0.3, (0.1, 0.4), torch.tensor([0.05, 0.3], dtype=torch.float64)], ids=str)
-def test_the_mean_gradient_is_zero_at_the_exact_denoiser(sigma_n):
-    """Three normal scores below 4: a false alarm in 5,000 seeds."""
-    assert mean_gradient(EXACT, observations(sigma_n)) < 4
-
-
-def test_the_mean_gradient_is_not_zero_at_a_shrunken_denoiser_or_at_one_that_takes_noisy_data_for_clean():
-    batch = observations(0.3)
-    assert mean_gradient(lambda x, sigma, /: 0.9 * EXACT(x, sigma), batch) > 8
-    assert mean_gradient(lambda x, sigma, /: tweedie_mix(EXACT(x, sigma), x, sigma, 0.3), batch) > 8
+@parametrize_with_checks([EpsTweedie()])
+def test_the_objective_keeps_what_it_claims(part, check):
+    check(part)
 
 
 def test_every_row_is_used_at_a_level_above_its_own_noise():
