@@ -41,7 +41,7 @@ from ambientkit.builtin.hf_dataset import HFDataset
 from ambientkit.builtin.image_folder import ImageFolder
 from ambientkit.builtin.mixture import Mixture
 from ambientkit.builtin.mlp import MLP
-from ambientkit.builtin.mutants import consistency, corruptions, models, samplers, sure, tweedie
+from ambientkit.builtin.mutants import ancestral, consistency, gaussian, gaussian_noise, heun, models, sure, tweedie
 from ambientkit.builtin.naive import Naive
 from ambientkit.builtin.nifti import NIfTI
 from ambientkit.builtin.recipes import TweedieConsistency
@@ -104,4 +104,6 @@ def register_checks():
 
 @hookimpl
 def register_mutants():
-    return [*tweedie.MUTANTS, *consistency.MUTANTS, *sure.MUTANTS, *corruptions.MUTANTS, *samplers.MUTANTS, *models.MUTANTS]
+    objectives = [*tweedie.MUTANTS, *consistency.MUTANTS, *sure.MUTANTS]
+    corruptions, samplers = [*gaussian.MUTANTS, *gaussian_noise.MUTANTS], [*ancestral.MUTANTS, *heun.MUTANTS]
+    return [*objectives, *corruptions, *samplers, *models.MUTANTS]
