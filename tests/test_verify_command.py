@@ -8,6 +8,7 @@ import math
 import os
 import subprocess
 import sys
+import time
 from contextlib import redirect_stdout
 from pathlib import Path
 
@@ -152,6 +153,40 @@ def test_a_part_that_ends_its_process_has_failed_and_the_others_go_on():
     dead, alive = run_plan(plan, processes=2)
     assert (dead.verdict, dead.error) == (Verdict.FAILED, "the process that measured it died")
     assert alive.verdict is Verdict.PASSED
+
+
+WAITS = """
+import os, time
+from ambientkit.verify.runner import process_pool
+if __name__ == "__main__":
+    pool = process_pool(1)
+    print(pool.submit(os.getpid).result(), flush=True)
+    time.sleep(60)
+"""
+
+
+def test_the_workers_of_a_run_that_is_killed_do_not_outlive_it(tmp_path):
+    (tmp_path / "waits.py").write_text(WAITS)
+    owner = subprocess.Popen([sys.executable, str(tmp_path / "waits.py")], stdout=subprocess.PIPE, text=True)
+    assert owner.stdout is not None
+    worker = int(owner.stdout.readline())
+    assert alive(worker)
+    owner.kill()
+    owner.wait()
+    for _ in range(200):
+        if not alive(worker):
+            return
+        time.sleep(0.1)
+    os.kill(worker, 9)
+    pytest.fail("the worker is still there")
+
+
+def alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"  # ended, and not yet waited for
+    except (ProcessLookupError, FileNotFoundError):
+        return False
 
 
 # ---- the same seed, the same numbers

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import enum
 import multiprocessing
+import os
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -152,8 +154,7 @@ def run_plan(plan: Plan, seed: int = 0, *, processes: int = 1, controls: bool = 
         for pair in plan.pairs:
             yield run_pair(pair, seed, plan.level, controls)
         return
-    # Fresh interpreters: a fork of a process in which torch has threads may hang.
-    with _pool(processes) as pool:
+    with process_pool(processes) as pool:
         futures = [pool.submit(run_pair, pair, seed, plan.level, controls) for pair in plan.pairs]
         try:
             for pair, future in zip(plan.pairs, futures, strict=True):
@@ -166,13 +167,26 @@ def run_plan(plan: Plan, seed: int = 0, *, processes: int = 1, controls: bool = 
                 future.cancel()
 
 
-def _pool(processes: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
+def process_pool(processes: int) -> ProcessPoolExecutor:
+    """Fresh interpreters that end with this one, however it ends: a fork of a process in which torch has threads may hang."""
+    return ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"), initializer=_end_with_parent)
+
+
+def _end_with_parent() -> None:
+    """Watch the parent from a thread: a pool whose owner was killed would otherwise wait for work for ever."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _alone(pair: Pair, seed: int, alpha: float, controls: bool) -> Result:
     try:
-        with _pool(1) as pool:
+        with process_pool(1) as pool:
             return pool.submit(run_pair, pair, seed, alpha, controls).result()
     except BrokenProcessPool:
         return Result(pair, Verdict.FAILED, alpha, error="the process that measured it died")
