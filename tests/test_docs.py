@@ -37,6 +37,7 @@ FUNCTIONS = (FunctionType, property, staticmethod, classmethod)
 SKIP = re.compile(r"<!---* *skip: *(next|start)(.*?)-->", re.DOTALL)
 
 sys.path.insert(0, str(ROOT / "docs" / "_ext"))
+import check_list  # noqa: E402  (writes the list of checks into docs/verify.md)
 import part_list  # noqa: E402  (the extension of the documentation that lists the parts; docs/_ext is no package)
 
 
@@ -120,6 +121,12 @@ def test_every_contract_and_each_of_its_methods_is_explained_on_the_page_of_cont
 def test_the_pages_list_the_parts_of_every_kind(kind: str) -> None:
     if load().names(kind):
         assert f"```{{parts}} {kind}\n" in (ROOT / "docs" / "parts.md").read_text()
+
+
+def test_the_page_of_verify_lists_every_check_as_the_code_has_it() -> None:
+    page = check_list.PAGE.read_text()
+    assert all(f"**`{check}`**" in page for check in ("stationarity", "final-law", "noise-law"))
+    assert check_list.put(page, check_list.listing(load())) == page, "run python docs/_ext/check_list.py"
 
 
 def modules() -> Iterator[str]:
