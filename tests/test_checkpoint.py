@@ -134,6 +134,42 @@ def test_weights_that_are_not_finite_are_refused():
         from_bytes(to_bytes({"w": torch.tensor([1.0, float("nan")])}), "file")
 
 
+def test_the_same_weights_are_the_same_bytes():
+    """safetensors alone writes metadata in an order that changes from call to call."""
+    contents = {to_bytes({"w": torch.ones(3)}, {name: name for name in "abcdefgh"}) for _ in range(5)}
+    assert len(contents) == 1
+    assert torch.equal(from_bytes(contents.pop(), "here")[0]["w"], torch.ones(3))
+
+
+@pytest.mark.parametrize("name", ["weights", "state"])
+def test_a_file_of_another_format_is_refused_by_name(name):
+    """Case C-37."""
+    net = network()
+    optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
+    files = save_state(net, net, optimizer, {})
+    if name == "weights":
+        files["model.safetensors"] = to_bytes(net.state_dict(), {"format_version": 999})
+    else:
+        files["state.json"] = files["state.json"].replace(b'"format_version": 1', b'"format_version": 999')
+    file = {"weights": "model.safetensors", "state": "state.json"}[name]
+    with pytest.raises(InputError, match=f"here/{file}: format 999 is not known"):
+        load_state(files, "here", net, net, optimizer)
+
+
+def test_checkpoints_after_the_one_resumed_are_set_aside(tmp_path):
+    """Otherwise a damaged newer one would count among those kept, and push out the good one."""
+    for step in (1, 2, 3):
+        write_folder(tmp_path / f"checkpoint_{step}", {"a": b"%d" % step})
+    (tmp_path / "checkpoint_3" / "a").write_bytes(b"damaged")
+    (tmp_path / "checkpoint_2" / "a").write_bytes(b"damaged")
+    folder.set_aside_newer(tmp_path, 1)
+    write_folder(tmp_path / "checkpoint_2", {"a": b"again"})
+    prune(tmp_path, 2)
+    assert latest(tmp_path)[1] == {"a": b"again"}
+    assert sorted(path.name for path in tmp_path.glob("checkpoint_*")) == ["checkpoint_1", "checkpoint_2"]
+    assert (tmp_path / "set_aside_1_checkpoint_3" / "a").read_bytes() == b"damaged"
+
+
 def test_weights_carry_their_configuration(tmp_path):
     save_weights(tmp_path / "w.safetensors", network(), {"config": {"a": [1, 2]}})
     tensors, metadata = load_weights(tmp_path / "w.safetensors")

@@ -122,6 +122,7 @@ def test_a_resumed_run_may_go_further_but_not_become_another(ambientkit, run_fol
     status, out, err = ambientkit("train", "--resume", "latest", "--output-dir", folder, "--end-step", 14)
     assert status == 0, err
     assert "resuming" in out
+    assert "end_step was 12 and is 14 now; objective.1.start, objective.1.ramp follow the new length" in err
     assert [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()] == [4, 8, 12, 14]
     status, out, _ = ambientkit("train", "--resume", folder / "checkpoints" / "checkpoint_12", "--end-step", 13)
     assert status == 0

@@ -20,7 +20,19 @@ def to_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any] | None =
     """Tensors as a safetensors file; metadata values are stored as JSON texts."""
     # Clones: safetensors refuses tensors that share memory.
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    return save(plain, {key: json.dumps(value) for key, value in {"format_version": FORMAT_VERSION, **(metadata or {})}.items()})
+    return _sorted_header(
+        save(plain, {key: json.dumps(value) for key, value in {"format_version": FORMAT_VERSION, **(metadata or {})}.items()})
+    )
+
+
+def _sorted_header(content: bytes) -> bytes:
+    """The same file with its metadata in order: safetensors writes them in an order that changes from call to call."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the tensors begin at a multiple of 8
+    return len(text).to_bytes(8, "little") + text + content[end:]
 
 
 def _value(text: str) -> Any:

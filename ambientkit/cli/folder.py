@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from pathlib import Path
 from ambientkit.checkpoint import latest, prune, read_folder, save_weights, write_folder
 from ambientkit.checkpoint.folder import FORMAT_VERSION, checkpoints, clean, set_aside_newer, write_file
 from ambientkit.checkpoint.lock import LOCK
+from ambientkit.cli.output import is_main
 from ambientkit.cli.request import Request
 from ambientkit.cli.versions import versions
 from ambientkit.config import RunConfig, dump
@@ -24,11 +24,6 @@ from ambientkit.train.metrics import Window
 CONFIG, METRICS, CHECKPOINTS = "config.yaml", "metrics.jsonl", "checkpoints"
 
 Checkpoint = tuple[Path, dict[str, bytes]]
-
-
-def is_main() -> bool:
-    """Whether this is the process that writes, as torchrun and accelerate tell it, before accelerate itself has started."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 def resumed(request: Request) -> tuple[Path, Path | None] | None:

@@ -25,3 +25,8 @@ def redacted(text: str) -> str:
 def clock(seconds: float) -> str:
     """A duration as H:MM:SS, with days where there are any."""
     return str(timedelta(seconds=round(seconds)))
+
+
+def is_main() -> bool:
+    """Whether this is the process that writes, as torchrun and accelerate tell it, before accelerate itself has started."""
+    return os.environ.get("RANK", "0") == "0"

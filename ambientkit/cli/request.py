@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ambientkit.cli.output import is_main
 from ambientkit.config import RunConfig, Source, dump, load_file, merge, resolve
 from ambientkit.config.files import KeyPath, at, from_settings
 from ambientkit.config.run import DEFAULTS, differences
@@ -50,13 +52,30 @@ def configure(request: Request, registry: Registry, stored: Path | None) -> RunC
         given.append(_noise(request.sigma_n, merge([Source(DEFAULTS), *base, *given, *settings]), registry))
     config = resolve(merge([*base, *given, *settings]), registry)
     if stored:
-        changed = [d for d in differences(dump(resolve(base[0], registry)), dump(config)) if d.path.split(".")[0] not in MAY_CHANGE]
+        old = resolve(base[0], registry)
+        changed = [d for d in differences(dump(old), dump(config)) if d.path.split(".")[0] not in MAY_CHANGE]
         if changed:
             lines = [f"  {d.path}: {d.old!r} in the run, {d.new!r} now" for d in changed[:10]]
             raise InputError(
                 "\n".join([f"{stored.parent}: a resumed run cannot change", *lines, "start a new run in another --output-dir instead"])
             )
+        if config.end_step != old.end_step and is_main() and (shares := _shares(config)):
+            print(
+                f"note: end_step was {old.end_step} and is {config.end_step} now; {', '.join(shares)} follow the new length, so this will not "
+                "be the run that was that long from the start",
+                file=sys.stderr,
+            )
     return config
+
+
+def _shares(config: RunConfig) -> list[str]:
+    """What of a run is a share of its length."""
+    shares = ["the cosine schedule"] if config.optimizer.schedule == "cosine" else []
+    for place, entry in enumerate(config.objective):
+        shares += [
+            f"objective.{place}.{name}" for name in ("start", "ramp") if isinstance(getattr(entry, name), float) and getattr(entry, name)
+        ]
+    return shares
 
 
 def _data(text: str, registry: Registry) -> Any:

@@ -29,7 +29,6 @@ from ambientkit.cli.folder import (
     METRICS,
     Checkpoint,
     checkpoint_of,
-    is_main,
     make,
     open_folder,
     refuse_used,
@@ -39,7 +38,7 @@ from ambientkit.cli.folder import (
     save_average,
 )
 from ambientkit.cli.log import Log
-from ambientkit.cli.output import clock, progress_wanted, redacted
+from ambientkit.cli.output import clock, is_main, progress_wanted, redacted
 from ambientkit.cli.request import Request, configure
 from ambientkit.cli.signals import TIME_UP, Stop, seconds, stop_on_signals
 from ambientkit.config import RunConfig, dump
