@@ -1,1 +1,1 @@
-"""Mutants: wrong variants of the built-in parts, which the checks must reject."""
+"""Mutants: wrong variants of the built-in parts, which the checks must reject; a file for each part."""
