@@ -206,9 +206,12 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     wide = sum(max(map(len, column)) + 2 for column in zip(headings, *rows, strict=True))
     console = Console() if sys.stdout.isatty() else Console(width=wide)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    right = {"statistic", "p", "n", "control p"}
+    right, may_fold = (
+        {"statistic", "p", "n", "control p"},
+        {"property", "null law", "smallest detectable difference", "what is wrong", "by"},
+    )
     for heading in headings:
-        table.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
+        table.add_column(heading, justify="right" if heading in right else "left", overflow="fold", no_wrap=heading not in may_fold)
     for row in rows:
         table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))  # Text: no markup
     console.print(table)
