@@ -31,7 +31,7 @@ class HalfBackward(Check):
     detects = "a gradient that is wrong by 10 %"
     meaning = "The gradient is not that of the value: the weight of this loss in a recipe is not what it says, or it learns something else."
 
-    batches: int = Field(80, ge=50)
+    batches: int = Field(120, ge=50)
     """Independent gradients."""
     batch_size: int = Field(512, ge=2)
     """Rows in each."""
@@ -51,7 +51,7 @@ class HalfBackward(Check):
 
     def _difference(self, objective: Objective, case: Case, index: int) -> Tensor:
         batch, found = observations(case, self.batch_size, index), []
-        for edge in (0.08, 0.2):
+        for edge in (0.13, 0.25):
             theta = torch.tensor([1.0], dtype=torch.float64, requires_grad=True)
 
             def push(x: Tensor, sigma: Tensor, theta: Tensor, edge: float = edge) -> Tensor:
