@@ -187,6 +187,45 @@ def verify(
 
 
 @app.command()
+def inspect(
+    data: Annotated[str, typer.Argument(help="Data set by name, 'NAME{field: value}', or a path.")],
+    sigma_n: Annotated[
+        str | None,
+        typer.Option(
+            help="Noise std that the rows are said to have, in units of [-1, 1]: a number, a file of levels by row, or 'estimate'. "
+            "[default: the one stored with the data, otherwise estimated]",
+            show_default=False,
+        ),
+    ] = None,
+    json: Annotated[Path | None, typer.Option(help="Write everything to this file as well.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write one page with pictures and histograms.")] = None,
+    rows: Annotated[int, typer.Option(min=1, help="Rows looked at, evenly spaced.")] = 512,
+) -> None:
+    """Say what a data set holds, and whether its noise is white, Gaussian and of the declared level. Exit status 0: fine, 1: it is not, 2: wrong input."""
+    from ambientkit.cli.inspect import run
+
+    run(data, sigma_n, json, html, rows)
+
+
+@app.command()
+def corrupt(
+    src: Annotated[str, typer.Argument(help="Clean data set by name, 'NAME{field: value}', or a path.")],
+    dst: Annotated[Path, typer.Argument(help="Folder to write; an interrupted copy goes on where it was.")],
+    sigma: Annotated[str, typer.Option(help="Noise std in units of [-1, 1]: a number, or LOW,HIGH (one level a row).")],
+    seed: Annotated[int, typer.Option(help="Seed of the noise; row i depends on (seed, i) only.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Processes; changes nothing but the speed.")] = 0,
+    again: Annotated[bool, typer.Option("--again", help="Add noise even to rows that are noisy already.")] = False,
+    force_8_bit: Annotated[
+        bool, typer.Option("--force-8-bit", help="Write PNG pictures, which clip and round the noise, instead of floating point.")
+    ] = False,
+) -> None:
+    """Write a noisy copy of clean data: rows.npy (float32) and a manifest with sigma, seed and source hashes."""
+    from ambientkit.cli.corrupt import run
+
+    run(src, dst, sigma, seed, workers, again, force_8_bit)
+
+
+@app.command()
 def plugins() -> None:
     """List every part there is: kind, name, what it does, package and version; and plug-ins that failed to load, with the reason."""
     from ambientkit.cli.plugins import run

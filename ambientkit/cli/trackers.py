@@ -30,6 +30,10 @@ def start(accelerator: Accelerator, config: RunConfig, folder: Path, step: int) 
     """Start the trackers for the steps after `step`. Raises InputError with what a tracker says against it."""
     if not config.trackers:
         return
+    if missing := set(config.trackers) - {getattr(found, "value", found) for found in accelerator.log_with}:
+        raise InputError(
+            f"--tracker {', '.join(sorted(missing))}: cannot be started: accelerate does not find it; is its installation whole?"
+        )
     # The same folder is the same run of the tracker, also after it was resumed.
     identity = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
     own: dict[str, dict[str, Any]] = {

@@ -41,11 +41,11 @@ class ByRow(Objective):
         return {"a": Term((denoiser(batch.x_n, sigma) - 1).square().mean(1), sigma)}
 
 
-def make(objective=None, **changes):
-    """A run at step 0. objective: one to use alone, in place of the configured ones."""
+def make(only=None, **changes):
+    """A run at step 0. only: an objective that takes the place of the configured ones."""
     config = resolve(Source({**SMALL, **changes}), load())
-    if objective is not None:
-        object.__setattr__(config, "objective", (config.objective[0].model_copy(update={"objective": objective}),))
+    if only is not None:
+        object.__setattr__(config, "objective", (config.objective[0].model_copy(update={"objective": only}),))
     observations = Observations(config.data.rows(), config.corruption, config.seed)
     signal = survey(observations, config.corruption, config.levels.as_levels(), config.sigma_data).signal
     return build(config, signal, observations, accelerator_for(config))
