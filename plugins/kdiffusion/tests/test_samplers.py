@@ -186,3 +186,10 @@ def test_nested_increments_are_those_of_one_brownian_path():
     expected = torch.eye(3, dtype=torch.float64)
     expected[0, 1] = expected[1, 0] = 0.5**0.5
     assert (found - expected).abs().max() < 5 * (2 / n) ** 0.5
+
+
+@every_sampler
+def test_one_step_to_level_zero_is_the_denoised_point(sampler):
+    x, sigmas = torch.ones(2, 3), torch.tensor([[1.0, 1.0], [0.0, 0.0]])
+    end = sampler.sample(lambda x, sigma: 0.5 * x, x, sigmas, keyed_generator(0, "z"), {})
+    torch.testing.assert_close(end, torch.full((2, 3), 0.5))
