@@ -1,8 +1,8 @@
-"""How noisy are rows whose noise level nobody knows: scikit-image's wavelet estimator, with its uncertainty.
+"""How noisy are rows whose noise level nobody knows: a wavelet estimator, with its uncertainty.
 
-sigma = median(|d|) / 0.6745 over the finest diagonal detail coefficients d (Daubechies 2) of a picture: white noise has std sigma in every
-coefficient, and most of a picture's own coefficients are small. Texture that reaches the finest scale is counted as noise, so the estimate
-is too high for clean pictures and for noise far below the texture.
+sigma = median(|d|) / 0.6745 over the finest diagonal detail coefficients d of a picture: white noise has std sigma in every coefficient, and
+most of a picture's own coefficients are small. Where a picture has enough flat blocks (ambientkit.details), only their coefficients count,
+which keeps texture out; otherwise all do, by scikit-image's estimator, and texture that reaches the finest scale is counted as noise.
 
 Source: Donoho and Johnstone, "Ideal spatial adaptation by wavelet shrinkage", Biometrika 81(3), 1994; `skimage.restoration.estimate_sigma`.
 """
@@ -16,10 +16,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ambientkit.details import details, noise_std
 from ambientkit.errors import InputError
 
 SMALLEST = 8
 """Fewest pixels along a side from which a level can be estimated."""
+FEWEST_FLAT = 64
+"""Flat blocks from which the level is taken from them alone."""
 EFFICIENCY = 1.1664
 """Std of median(|z|) / 0.6745 from n standard normal z, times sqrt(n): 1 / (4 phi(0.6745) 0.6745)."""
 
@@ -50,7 +53,10 @@ def of_row(row: NDArray[np.floating]) -> float:
             f"the noise level of rows of shape {tuple(row.shape)} cannot be estimated: that takes pictures of at least "
             f"{SMALLEST} x {SMALLEST} pixels. Give it as sigma_n"
         )
-    planes = row.reshape(-1, *row.shape[-2:])
+    planes = np.asarray(row, np.float64).reshape(-1, *row.shape[-2:])
+    level, flat = noise_std(details(planes[None], None))
+    if flat >= FEWEST_FLAT:
+        return level
     levels = [float(estimate_sigma(plane)) for plane in planes if np.ptp(plane) > 0]
     return math.sqrt(sum(level**2 for level in levels) / len(planes)) if levels else 0.0
 
@@ -61,20 +67,20 @@ def standard_error(sigma: float, values: int) -> float:
 
 
 def estimate(rows: Iterable[NDArray[np.floating]]) -> Estimate:
-    """One level for all rows: the median of the levels of the rows, which few rows full of texture do not move.
+    """One level for all rows (a few hundred: they are held in memory): that of their flat blocks together where there are enough.
 
-    The error counts chance alone; what texture adds cannot be known from noisy rows.
+    Otherwise the median of the levels of the rows. The error counts chance alone; what texture adds cannot be known from noisy rows.
     """
-    levels, values = [], 0
-    for row in rows:
-        levels.append(of_row(row))
-        values = row.size
-    found = np.asarray(levels)
-    sigma = float(np.median(found))
-    one = standard_error(sigma, values)
+    kept = [np.asarray(row, np.float64) for row in rows]
+    found = np.asarray([of_row(row) for row in kept])
+    one = standard_error(float(np.median(found)), kept[0].size)
     spread = math.sqrt(max(float(found.std()) ** 2 - one**2, 0.0))
+    together = details(np.stack(kept).reshape(-1, 1, *kept[0].shape[-2:]), None)
+    sigma, flat = noise_std(together)
+    if flat >= 200 and flat >= 0.02 * together.usable.sum():
+        return Estimate(sigma, max(EFFICIENCY * sigma / math.sqrt(flat), spread / math.sqrt(len(found))), spread, len(found))
     error = 1.2533 * math.hypot(one, spread) / math.sqrt(len(found))  # of a median
-    return Estimate(sigma, error, spread, len(found))
+    return Estimate(float(np.median(found)), error, spread, len(found))
 
 
 def estimate_rows(rows: Iterable[NDArray[np.floating]], total: int) -> tuple[NDArray[np.float64], float]:

@@ -29,6 +29,7 @@ from ambientkit.builtin.checks.symmetric import SymmetricDegrade
 from ambientkit.builtin.checks.value_unbiased import ValueUnbiased
 from ambientkit.builtin.checks.views import ViewsInLaw
 from ambientkit.builtin.consistency import Consistency
+from ambientkit.builtin.corrupted import Corrupted
 from ambientkit.builtin.denoising import Denoising
 from ambientkit.builtin.dicom import DICOM
 from ambientkit.builtin.digits import Digits
@@ -80,7 +81,7 @@ def register_models():
 
 @hookimpl
 def register_datasets():
-    files = [Array, ImageFolder, TiffStack, HDF5, Zarr, FITS, NIfTI, DICOM, WebDataset, HFDataset]
+    files = [Array, ImageFolder, TiffStack, HDF5, Zarr, FITS, NIfTI, DICOM, WebDataset, HFDataset, Corrupted]
     return [*files, Digits, FashionMNIST, Mixture]
 
 

@@ -1,0 +1,63 @@
+"""Which data set a path stands for."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from ambientkit.errors import InputError
+from ambientkit.registry import Registry
+
+FILES = {
+    (".npy", ".npz"): "array",
+    (".h5", ".hdf5", ".hdf"): "hdf5",
+    (".fits", ".fit", ".fts", ".fits.gz", ".fits.fz"): "fits",
+    (".nii", ".nii.gz"): "nifti",
+    (".dcm", ".dicom", ".ima"): "dicom",
+    (".tar",): "webdataset",
+    (".parquet",): "hf-dataset",
+    (".tif", ".tiff", ".btf", ".tf8"): "tiff-stack",
+}
+KINDS = (
+    "a folder of images, FITS, NIfTI or DICOM files, tar shards, a Zarr or Hugging Face dataset folder, or a .npy, .npz, .h5 or .tif file"
+)
+
+
+def data_spec(text: str, registry: Registry, flag: str = "--data") -> Any:
+    """What the registry builds from a name, 'NAME{field: value}', or a path. Raises InputError where it is none of them."""
+    if text in registry.names("data"):
+        return text
+    path = Path(text)
+    if not path.exists() and (match := re.fullmatch(r"([a-z0-9][\w.-]*)\{.*\}", text.strip(), re.DOTALL)):
+        from ambientkit.cli.verify import split_fields
+
+        name, fields = split_fields(text)
+        assert match
+        return {"name": name, **fields}
+    if path.is_dir():
+        return {"name": _folder(path), "path": text}
+    for suffixes, name in FILES.items():
+        if path.name.lower().endswith(suffixes):
+            return {"name": name, "path": text}
+    known = ", ".join(registry.names("data"))
+    what = "is a file of a kind that is not read" if path.exists() else "is neither a data set nor an existing path"
+    raise InputError(f"{flag} {text}: {what}. Give {KINDS}, or one of: {known}")
+
+
+def _folder(folder: Path) -> str:
+    """The kind of a folder: by its marks, then by the suffix that most of its files have."""
+    if any((folder / mark).is_file() for mark in ("zarr.json", ".zarray", ".zgroup")):
+        return "zarr"
+    if any((folder / mark).is_file() for mark in ("dataset_info.json", "dataset_dict.json")):
+        return "hf-dataset"
+    if (folder / "manifest.json").is_file() and (folder / "rows.npy").is_file():
+        return "corrupted"
+    counts: dict[str, int] = {}
+    for i, path in enumerate(folder.rglob("*")):
+        if i > 10_000:
+            break
+        for suffixes, name in FILES.items():
+            if name not in ("array", "hdf5", "tiff-stack") and path.name.lower().endswith(suffixes) and not path.name.startswith("."):
+                counts[name] = counts.get(name, 0) + 1
+    return max(counts, key=lambda name: counts[name]) if counts else "image-folder"

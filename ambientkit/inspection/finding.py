@@ -1,0 +1,29 @@
+"""What one test of the noise model says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """FINE: nothing against the model; DOUBT: look at it; VIOLATED: the mathematics would be false; UNTRIED: these rows cannot tell."""
+
+    FINE = "fine"
+    DOUBT = "doubt"
+    VIOLATED = "violated"
+    UNTRIED = "not tested"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The outcome of one test: its name (what `--allow` takes), the verdict, a number, the reason and the remedy."""
+
+    name: str
+    verdict: Verdict
+    reason: str
+    remedy: str = ""
+    statistic: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.verdict}. {self.reason}" + (f" {self.remedy}" if self.remedy else "")

@@ -1,0 +1,191 @@
+"""Tests of the noise in flat areas: its level, whiteness, symmetry, tails, and whether it depends on brightness."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ambientkit.details import Details, noise_std, robust_std
+from ambientkit.inspection.finding import Finding, Verdict
+
+ENOUGH = 200
+"""Flat blocks without which nothing is said."""
+LOW, HIGH = 0.85, 1.25
+"""The level measured in flat areas, in units of the declared one, may lie between these."""
+COLOURED = (0.65, 1.6)
+"""Variance of details along one axis over that of diagonal ones; 1 for white noise, (1 + r) / (1 - r) where neighbours correlate by r."""
+SHARPENED = 0.85
+"""Least variance of the means of 2 x 2 pixels over that of diagonal details, in flat areas; 1 for white noise."""
+SHARED = 0.3
+"""Correlation of the noise of two channels."""
+SKEWED, HEAVY, LIGHT = 0.25, 0.8, -0.35
+"""Skewness and excess kurtosis of the pixels in flat areas; 0 and 0 for normal ones."""
+VARIES = 1.3
+"""Largest over smallest level among areas of different brightness."""
+FLAT_SHARE = 0.02
+"""Least share of flat blocks: below it, what is high may be texture."""
+
+
+def judge(found: Details, declared: bool, magnitude: bool) -> Iterator[Finding]:
+    """All tests of noise that was divided by its level (declared, or estimated). magnitude: no file value is negative."""
+    usable = found.usable
+    level, n = noise_std(found)
+    share = n / max(int(usable.sum()), 1)
+    few = n < ENOUGH or share < FLAT_SHARE
+    chosen = smoothest(found, 0.2) if few else usable & found.flat(level**2)
+    if declared:
+        yield _level(found, level, few)
+    if chosen.sum() < ENOUGH:
+        for name in ("correlation", "signal-dependence", "symmetry", "tails"):
+            yield Finding(name, Verdict.UNTRIED, "there are too few flat areas to look at the noise alone.")
+        return
+    yield _colour(found, chosen, few, declared)
+    if found.diagonal.shape[1] > 1:
+        yield _channels(found, chosen & np.isfinite(found.roughness).all(1, keepdims=True), few)
+    yield _brightness(found, magnitude)
+    if few:
+        for name in ("symmetry", "tails"):
+            yield Finding(name, Verdict.UNTRIED, "there are too few flat areas to look at the noise alone.")
+        return
+    flattest = usable & (found.roughness <= 1.2 * level**2)  # textures weigh most where squares and cubes are taken
+    yield from _law(found.residuals(flattest if flattest.sum() >= ENOUGH else chosen), magnitude)
+
+
+def smoothest(found: Details, share: float, among: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
+    """The share of the usable blocks with the smallest roughness."""
+    usable = found.usable if among is None else among
+    if not usable.any():
+        return usable
+    return usable & (found.roughness <= np.quantile(found.roughness[usable], share))
+
+
+def _level(found: Details, level: float, few: bool) -> Finding:
+    usable = found.usable
+    inside = found.scale > 0
+    rms = math.sqrt(float(np.square(found.diagonal[inside]).mean())) if inside.any() else 1.0
+    slack = 5 / math.sqrt(2 * max(int(inside.sum()), 1))
+    told = "sigma_n is a std in units of [-1, 1]: check its units and value_range, or let it be estimated: --sigma-n estimate."
+    if rms < LOW - slack:  # a picture can only add to this: no assumption about it is needed
+        return Finding("level", Verdict.VIOLATED, f"the finest details hold {rms:.3g} times the declared noise.", told, rms)
+    if few:
+        low = smoothest(found, 0.2)
+        if low.sum() >= ENOUGH and robust_std(found.diagonal[low]) < LOW - 5 / math.sqrt(low.sum()):
+            least = robust_std(found.diagonal[low])
+            return Finding("level", Verdict.VIOLATED, f"the smoothest areas hold {least:.3g} times the declared noise.", told, least)
+        if low.sum() >= ENOUGH and usable.any() and robust_std(found.diagonal[low]) > 4:
+            least = robust_std(found.diagonal[low])
+            reason = f"even the smoothest areas vary by {least:.3g} times the declared noise: it is far more, or all is texture."
+            return Finding("level", Verdict.DOUBT, reason, told, least)
+        return Finding("level", Verdict.UNTRIED, "there are too few flat areas to look at the noise alone.")
+    slack = 3.5 * 1.17 / math.sqrt(max(int((usable & found.flat(level**2)).sum()), 1))
+    if LOW - slack <= level <= HIGH + slack:
+        return Finding("level", Verdict.FINE, f"flat areas hold {level:.3g} times the declared noise.", "", level)
+    return Finding("level", Verdict.VIOLATED, f"flat areas hold {level:.3g} times the declared noise.", told, level)
+
+
+def _colour(found: Details, chosen: NDArray[np.bool_], few: bool, declared: bool) -> Finding:
+    diagonal = robust_std(found.diagonal[chosen]) ** 2
+    along = [robust_std(part[chosen]) ** 2 / max(diagonal, 1e-30) for part in (found.horizontal, found.vertical)]
+    slack = 2 / math.sqrt(int(chosen.sum()))
+    means = float(found.roughness[chosen].mean()) / max(diagonal, 1e-30)  # near 1: more than 2 was not chosen
+    worst = max(along, key=lambda ratio: abs(math.log(max(ratio, 1e-9))))
+    told = (
+        "Neighbouring pixels share their noise (resampling, smoothing, demosaicing, lossy compression, stripes) or were sharpened: use "
+        "the data before that step. Correlated noise cannot be declared to ambientkit."
+    )
+    if means < SHARPENED - slack and not few:
+        worst = means
+    elif COLOURED[0] - slack <= min(along) and max(along) <= COLOURED[1] + slack:
+        return Finding(
+            "correlation", Verdict.FINE, f"details along one axis have {worst:.3g} times the variance of diagonal ones.", "", worst
+        )
+    what = "means of 2 x 2 pixels" if worst == means else "details along one axis"
+    reason = f"in flat areas {what} have {worst:.3g} times the variance of diagonal details: the noise is not white."
+    if few:
+        h = found.horizontal[chosen]
+        normal = abs(float(np.mean((h - h.mean()) ** 4) / np.var(h) ** 2) - 3) < 1.0
+        small = declared and robust_std(found.diagonal[chosen]) >= LOW  # the declared white noise is there: the rest is texture
+        if worst < 1 or small or not normal:
+            known = worst < 1 or small
+            reason = f"there are too few flat areas to tell noise whose neighbours correlate from texture ({worst:.3g})."
+            return Finding("correlation", Verdict.UNTRIED if known else Verdict.DOUBT, reason, "" if known else told, worst)
+    return Finding("correlation", Verdict.VIOLATED, reason, told, worst)
+
+
+def _channels(found: Details, chosen: NDArray[np.bool_], few: bool) -> Finding:
+    """Whether channels share their noise, by the details where all channels are flat."""
+    both = chosen.all(1)
+    if both.sum() < ENOUGH or few:
+        return Finding("channels", Verdict.UNTRIED, "there are too few flat areas to look at the noise alone.")
+    table = np.corrcoef([found.diagonal[:, c][both] for c in range(found.diagonal.shape[1])])
+    worst = float(np.abs(table - np.eye(len(table))).max())
+    if worst <= SHARED + 5 / math.sqrt(both.sum()):
+        return Finding("channels", Verdict.FINE, f"the noise of two channels correlates by {worst:.2g}.", "", worst)
+    return Finding(
+        "channels",
+        Verdict.VIOLATED,
+        f"the noise of two channels correlates by {worst:.2g}: they share it.",
+        "Keep one channel if all are copies of one grey picture; otherwise use the data before channels were mixed.",
+        worst,
+    )
+
+
+def _brightness(found: Details, magnitude: bool) -> Finding:
+    usable = found.usable
+    around = found.around[usable]
+    edges = np.quantile(around, np.linspace(0, 1, 7))
+    levels, means, counts = [], [], []
+    for low, high in zip(edges[:-1], edges[1:]):
+        among = usable & (found.around >= low) & ((found.around < high) | (high == edges[-1]))
+        flat = smoothest(found, 0.3, among)
+        if flat.sum() < ENOUGH / 2:
+            continue
+        level = robust_std(found.diagonal[flat])
+        rough = float(np.median(found.roughness[flat]))
+        if level > 0 and 0.2 * level**2 < rough < 1.3 * level**2:  # otherwise it is texture, not noise
+            levels.append(level)
+            counts.append(int(flat.sum()))
+            means.append(float(found.around[flat].mean()))
+    if len(levels) < 2:
+        return Finding("signal-dependence", Verdict.UNTRIED, "there are no flat areas of different brightness.")
+    ratio = max(levels) / min(levels)
+    if ratio <= VARIES + 4 * 1.17 / math.sqrt(min(counts)):
+        return Finding("signal-dependence", Verdict.FINE, f"levels at different brightness differ by a factor of {ratio:.3g}.", "", ratio)
+    rising = means[levels.index(max(levels))] > means[levels.index(min(levels))]
+    remedy = "The model needs noise that does not depend on the picture."
+    if rising:
+        remedy += " For counts (photons, electrons) give counts: {gain, offset, read_std}, which makes their noise even."
+    if magnitude and rising:
+        remedy += " For magnitude images of magnetic resonance (Rician noise) use the complex ones, as two channels."
+    reason = f"the noise is {ratio:.3g} times stronger in {'bright' if rising else 'dark'} areas than in others."
+    return Finding("signal-dependence", Verdict.VIOLATED, reason, remedy, ratio)
+
+
+def _law(pixels: NDArray[np.float64], magnitude: bool) -> Iterator[Finding]:
+    """Skewness and kurtosis of single pixels in flat areas."""
+    z = pixels.ravel()
+    z = (z - z.mean()) / z.std()
+    skew, kurtosis = float((z**3).mean()), float((z**4).mean() - 3)
+    noise = math.sqrt(6 / pixels.shape[1])
+    if abs(skew) <= SKEWED + 4 * noise:
+        yield Finding("symmetry", Verdict.FINE, f"skewness {skew:.2g} in flat areas.", "", skew)
+    else:
+        remedy = "Half of the noise is missing or bent: clipped, cast to whole numbers without sign, or counts."
+        if magnitude:
+            remedy += " Magnitude images of magnetic resonance (Rician noise) look so: use the complex ones, as two channels."
+        yield Finding("symmetry", Verdict.VIOLATED, f"skewness {skew:.2g} in flat areas: the noise is not symmetric.", remedy, skew)
+    if LIGHT - 8 * noise <= kurtosis <= HEAVY + 8 * noise:
+        yield Finding("tails", Verdict.FINE, f"excess kurtosis {kurtosis:.2g} in flat areas.", "", kurtosis)
+    else:
+        kind = "heavier" if kurtosis > 0 else "lighter"
+        remedy = (
+            "Outliers (hot pixels, salt and pepper, cosmic rays) or a mixture of levels: remove them, or give the level by row or pixel."
+            if kurtosis > 0
+            else "Uniform or clipped noise looks so: the objectives need Gaussian noise."
+        )
+        yield Finding(
+            "tails", Verdict.VIOLATED, f"excess kurtosis {kurtosis:.2g} in flat areas: {kind} tails than normal.", remedy, kurtosis
+        )

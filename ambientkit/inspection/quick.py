@@ -1,0 +1,158 @@
+"""The tests of the noise model on a sample of rows: what `train` runs before step 1, and `inspect` in full."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ambientkit.batch import Clean
+from ambientkit.details import details, noise_std
+from ambientkit.errors import InputError
+from ambientkit.inspection import noise, values
+from ambientkit.inspection.finding import Finding, Verdict
+
+Array = NDArray[np.float64]
+QUICK_ROWS = 128
+VALUES = 2**22
+"""Most values looked at."""
+
+
+def look(rows: Any, most: int = QUICK_ROWS) -> tuple[Array, Array | None, list[int]]:
+    """(x, sigma_n, row numbers) of up to `most` evenly spaced rows: x (n, *S); sigma_n (n, ...) broadcastable, None for clean rows."""
+    total = len(rows)
+    first = rows[0]
+    size = (first.x_0 if isinstance(first, Clean) else first.x_n).numel()
+    most = max(1, min(most, VALUES // max(size, 1)))
+    index = np.unique(np.linspace(0, total - 1, min(total, most)).round().astype(int)).tolist()
+    items = [rows[i] for i in index]
+    if all(isinstance(item, Clean) for item in items):
+        return np.stack([item.x_0.numpy() for item in items]).astype(np.float64), None, index
+    x = np.stack([item.x_n.numpy() for item in items]).astype(np.float64)
+    levels = [np.asarray(item.sigma_n, np.float64) for item in items]
+    return (
+        x,
+        np.stack([np.broadcast_to(level, x.shape[1:]) if level.ndim else level.reshape([1] * (x.ndim - 1)) for level in levels]),
+        index,
+    )
+
+
+def model_findings(x: Array, sigma_n: Array | None, zero: float | None = None) -> list[Finding]:
+    """Every test of the noise model on rows x (n, *S) with levels sigma_n (n, ...), or None where they are unknown.
+
+    zero: the file's value 0 in data units, by which magnitude images are recognised. A set in which no noise is found has the one
+    finding "noise".
+    """
+    declared = sigma_n is not None
+    pictures = _pictures(x)
+    level = sigma_n
+    if level is None:
+        if pictures is None:
+            return [Finding("noise", Verdict.UNTRIED, "rows that are no pictures show no noise level: give it with --sigma-n.")]
+        estimated, seen = _levels(pictures)
+        if events := values.events(x):
+            return [events]
+        step, reach = values.gap(x.ravel()), float(np.ptp(x))
+        typical = float(np.median(estimated))
+        if typical <= max((1.5 if step < 0.01 * reach else 0.3) * step, 2e-3 * reach):
+            return [Finding("noise", Verdict.FINE, f"no noise to speak of was found (about {typical:.2g}): these rows look clean.")]
+        level = estimated.reshape(-1, *[1] * (pictures.ndim - 1))
+        if not seen:
+            noise_alone = details(pictures, level)
+            return [f for f in noise.judge(noise_alone, declared, False) if f.verdict is not Verdict.UNTRIED] or [
+                Finding("noise", Verdict.UNTRIED, "there are too few flat areas to tell noise from texture: give the level with --sigma-n.")
+            ]
+        if len(pictures) != len(x):
+            level = np.full((len(x), *[1] * (x.ndim - 1)), float(np.median(estimated)))
+    noisy = np.broadcast_to(level > 0, x.shape)
+    if not noisy.any():
+        return [Finding("noise", Verdict.FINE, "the rows are declared clean.")]
+    typical = float(np.median(np.broadcast_to(level, x.shape)[noisy]))
+    found = [*_facts(x, noisy, level), values.saturation(x, noisy, declared), values.quantisation(x, noisy, typical)]
+    if pictures is None:
+        return [*found, Finding("correlation", Verdict.UNTRIED, "the rows are no pictures.")]
+    by_picture = np.broadcast_to(level, x.shape).reshape(pictures.shape) if level.size > len(x) else level.reshape(len(x), 1, 1, 1)
+    if by_picture.shape[0] != len(pictures):
+        by_picture = np.repeat(by_picture, len(pictures) // len(x), axis=0)
+    magnitude = zero is not None and float(x.min()) >= zero - 1e-6
+    return [*found, *noise.judge(details(pictures, by_picture), declared, magnitude)]
+
+
+def quick(observations: Any, *, rows: int = QUICK_ROWS, zero: float | None = None) -> list[Finding]:
+    """The tests on up to `rows` evenly spaced observations (any map-style data set of `Batch` rows without a batch axis)."""
+    x, sigma_n, _ = look(observations, rows)
+    if sigma_n is None:
+        return []
+    return model_findings(x, sigma_n, zero)
+
+
+def refuse(findings: Iterable[Finding], allow: Collection[str] = ()) -> None:
+    """Raise InputError where the model is violated in a way that is not allowed by name."""
+    bad = [finding for finding in findings if finding.verdict is Verdict.VIOLATED and finding.name not in allow]
+    if bad:
+        lines = [f"  {finding}" for finding in bad]
+        names = " ".join(f"--allow {finding.name}" for finding in bad)
+        raise InputError(
+            "\n".join(["the noise of the data is not what it is declared to be:", *lines])
+            + f"\n`ambientkit inspect` shows more. To go on knowingly: {names}"
+        )
+
+
+def _pictures(x: Array) -> Array | None:
+    """Rows as (n, C, H, W) where they are pictures of at least 6 x 6; the slices of volumes count one by one."""
+    if x.ndim < 4 or min(x.shape[-2:]) < 6:
+        return None
+    return x if x.ndim == 4 else x.reshape(-1, 1, *x.shape[-2:])
+
+
+def _levels(pictures: Array) -> tuple[Array, bool]:
+    """(n,): the level of each picture where it has enough flat blocks, otherwise that of all together; and whether all have enough."""
+    everything = details(pictures, None)
+    together, count = noise_std(everything)
+    seen = count >= max(noise.ENOUGH, noise.FLAT_SHARE * everything.usable.sum())
+    one = []
+    for picture in pictures:
+        level, n = noise_std(details(picture[None], None))
+        one.append(level if n >= 64 else together)
+    return np.asarray(one) if seen else np.full(len(pictures), together), seen
+
+
+def _facts(x: Array, noisy: NDArray[np.bool_], level: Array) -> list[Finding]:
+    """What no noisy data set can be: constant rows, twice the same row, less spread than the noise, values far outside."""
+    flat = x.reshape(len(x), -1)
+    some = noisy.reshape(len(x), -1).sum(1) >= 16
+    constant = int((np.ptp(flat, axis=1) == 0)[some].sum())
+    found = []
+    if constant:
+        reason = f"{constant} of {len(x)} rows are constant, so they cannot hold the noise."
+        found.append(
+            Finding("constant-rows", Verdict.VIOLATED, reason, "Remove them, or give them sigma_n = 0 if they are clean.", constant)
+        )
+    varied = np.ptp(flat, axis=1) > 0
+    twins = len(flat[some & varied]) - len({row.tobytes() for row in flat[some & varied]})
+    if twins:
+        reason = f"{twins} of {len(x)} rows looked at are copies of others, noise included: counted twice, they are learned by heart."
+        found.append(Finding("duplicates", Verdict.DOUBT, reason, "Remove the copies.", twins))
+    rms = float(np.sqrt(np.mean(np.square(np.broadcast_to(level, x.shape)[noisy]))))
+    std = float(x[noisy].std())
+    if rms > std * (1 + max(0.03, 6 * (2 / noisy.sum()) ** 0.5)):
+        reason = f"the declared noise, {rms:.4g}, is more than the std of the data themselves, {std:.4g}, in units of [-1, 1]."
+        found.append(Finding("units", Verdict.VIOLATED, reason, "Is it a mistake of units? Check sigma_n and value_range.", rms / max(std, 1e-12)))
+    reach = float(np.abs(x[noisy]).max())
+    if reach > 10 + 8 * rms:
+        reason = f"values reach {reach:.4g}, far beyond [-1, 1], the units in which they are taken."
+        remedy = "Give value_range, the two file values that stand for -1 and 1; sigma_n is then still given in units of [-1, 1]."
+        found.append(Finding("units", Verdict.VIOLATED, reason, remedy, reach))
+    elif rms < float(np.ptp(x[noisy])) / 1000:
+        reason = f"the declared noise, {rms:.3g}, is below 1/1000 of the range of the data, {np.ptp(x[noisy]):.3g}."
+        found.append(
+            Finding("units", Verdict.VIOLATED, reason, "Is it a mistake of units? If the rows are practically clean, say so.", rms)
+        )
+    return found
+
+
+def violated(findings: Sequence[Finding]) -> bool:
+    """Whether any test found the model violated."""
+    return any(finding.verdict is Verdict.VIOLATED for finding in findings)

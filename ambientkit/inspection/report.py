@@ -1,0 +1,89 @@
+"""Everything that is known of a data set, as one plain document; and the full inspection that makes it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from ambientkit.errors import InputError
+from ambientkit.inspection.finding import Finding, Verdict
+from ambientkit.inspection.quick import Array, look, model_findings
+from ambientkit.noise_estimate import of_row
+
+ROWS = 512
+
+
+def inspect_rows(
+    rows: Any, name: str, sigma_n: float | Array | None = None, most: int = ROWS
+) -> tuple[dict[str, Any], list[Finding], Array]:
+    """(facts, findings, the rows looked at). rows: a map-style data set of clean rows or observations.
+
+    sigma_n: the level that the rows are said to have, a number or one a row (N,), where they do not bring it.
+    """
+    x, levels, index = look(rows, most)
+    if sigma_n is not None:
+        level = np.asarray(sigma_n, np.float64)
+        if level.ndim == 1 and len(level) != len(rows):
+            raise InputError(f"sigma_n has {len(level)} levels for {len(rows)} rows")
+        levels = (level[index] if level.ndim else np.full(len(x), level)).reshape(-1, *[1] * (x.ndim - 1))
+    mapping = getattr(rows, "mapping", None)
+    zero = float(np.asarray(mapping.to_unit(0.0))) if mapping is not None else None
+    findings = [Finding("noise", Verdict.FINE, "the rows are declared clean: noise will be simulated on them.")]
+    if levels is not None or sigma_n is None:
+        findings = model_findings(x, levels, zero)
+    flat = x.reshape(len(x), -1)
+    low, high = float(x.min()), float(x.max())
+    repeated = sum(count - 1 for count in Counter(row.tobytes() for row in flat).values())
+    estimated = _estimates(x)
+    facts = {
+        "data": name,
+        "rows": len(rows),
+        "rows_looked_at": len(x),
+        "shape": list(x.shape[1:]),
+        "file_type": str(getattr(getattr(rows, "source", None), "dtype", "")) or None,
+        "mapping": str(mapping) if mapping is not None else None,
+        "range": [low, high],
+        "mean": float(x.mean()),
+        "std": float(x.std()),
+        "share_at_the_ends": float(((x == low) | (x == high)).mean()),
+        "constant_rows": [index[i] for i in np.flatnonzero(np.ptp(flat, axis=1) == 0)],
+        "repeated_rows": repeated,
+        "sigma_n_declared": None if levels is None else [float(levels.min()), float(np.median(levels)), float(levels.max())],
+        "sigma_n_estimated": None if estimated is None else _five(estimated),
+        "sigma_n_estimated_by_row": None if estimated is None else dict(zip(map(str, index), estimated.round(6).tolist())),
+    }
+    return facts, findings, x
+
+
+def _estimates(x: Array) -> Array | None:
+    try:
+        return np.asarray([of_row(row) for row in x])
+    except InputError:
+        return None
+
+
+def _five(values: Array) -> list[float]:
+    """Least, quartiles and largest."""
+    return [float(v) for v in np.quantile(values, [0, 0.25, 0.5, 0.75, 1])]
+
+
+def verdict(findings: list[Finding]) -> Verdict:
+    """The worst of all, untried tests aside."""
+    for worst in (Verdict.VIOLATED, Verdict.DOUBT):
+        if any(finding.verdict is worst for finding in findings):
+            return worst
+    return Verdict.FINE
+
+
+def document(facts: dict[str, Any], findings: list[Finding]) -> dict[str, Any]:
+    """The content of the JSON file."""
+    tests = [{**asdict(f), "verdict": str(f.verdict), "statistic": _finite(f.statistic)} for f in findings]
+    return {"format": 1, "verdict": str(verdict(findings)), "facts": facts, "tests": tests}
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is None or math.isfinite(value) else None

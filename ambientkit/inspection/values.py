@@ -1,0 +1,92 @@
+"""Tests of single values: do they pile up at an end, or stand on steps?"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ambientkit.inspection.finding import Finding, Verdict
+
+Array = NDArray[np.float64]
+CLIPPED = 1e-3
+"""Largest share of values at an end of the range."""
+STEP = 0.5
+"""Largest step of the values in units of the level: rounding to it adds 2 % to the variance of the noise."""
+SAMPLE = 200_000
+
+
+def gap(values: Array) -> float:
+    """The typical distance from a value to the next larger one that occurs: 0 in the limit of many continuous values."""
+    kept = values if values.size <= SAMPLE else values[:: values.size // SAMPLE + 1]
+    ordered, counts = np.unique(kept, return_counts=True)
+    if len(ordered) < 2:
+        return float("inf")
+    steps = np.diff(ordered)
+    order = np.argsort(steps)
+    weights = np.minimum(counts[:-1], counts[1:])[order]  # a step between two frequent values counts for more than one in the tail
+    return float(steps[order][np.searchsorted(weights.cumsum(), weights.sum() / 2)])
+
+
+def saturation(x: Array, noisy: NDArray[np.bool_], declared: bool) -> Finding:
+    """Whether noise was cut at an end. x: (n, *S); noisy: which values are said to hold noise; declared: their level is known."""
+    values = x[noisy]
+    low, high = float(values.min()), float(values.max())
+    shares = {end: float((values == end).mean()) for end in (low, high)}
+    most = max(shares, key=lambda end: shares[end])
+    share = sum(shares.values()) if low < high else 1.0
+    count = share * values.size
+    if count <= max(3, CLIPPED * values.size) + 2:
+        return Finding("saturation", Verdict.FINE, f"{100 * share:.2g} % of the values are the smallest or the largest one.", "", share)
+    alone = _alone(x, most)
+    reason = f"{100 * share:.2g} % of the values are exactly {low:.4g} or {high:.4g}, the ends of their range: the noise was clipped."
+    remedy = (
+        "Clipped noise has neither mean 0 nor its declared std, and nothing undoes it: go back to the data before 8-bit saving or "
+        "clipping, and keep them in floating point."
+    )
+    if declared or alone > 0.6:
+        return Finding("saturation", Verdict.VIOLATED, reason, remedy, share)
+    return Finding("saturation", Verdict.DOUBT, f"{reason[:-1]}, or these are flat areas of clean pictures.", remedy, share)
+
+
+def _alone(x: Array, end: float) -> float:
+    """The share of the values at an end that have a neighbour which is not: large for scattered ones, small for areas."""
+    at = x == end
+    if x.ndim < 3 or min(x.shape[-2:]) < 3:
+        return 1.0
+    inner = at[..., 1:-1, 1:-1]
+    whole = inner & at[..., :-2, 1:-1] & at[..., 2:, 1:-1] & at[..., 1:-1, :-2] & at[..., 1:-1, 2:]
+    return 1 - float(whole.sum() / max(inner.sum(), 1))
+
+
+def quantisation(x: Array, noisy: NDArray[np.bool_], level: float) -> Finding:
+    """Whether the steps on which the values stand are fine beside the noise. level: its std."""
+    step = gap(x[noisy])
+    ratio = step / level if level > 0 else float("inf")
+    if ratio <= STEP:
+        return Finding("quantisation", Verdict.FINE, f"the values are {ratio:.2g} sigma apart.", "", ratio)
+    return Finding(
+        "quantisation",
+        Verdict.VIOLATED,
+        f"the values stand on steps of {step:.3g}, {ratio:.2g} times the noise level {level:.3g}: rounded noise is not Gaussian.",
+        "Use the values before rounding; if these are counts of events, say so with counts: {gain, offset, read_std}.",
+        ratio,
+    )
+
+
+def events(x: Array) -> Finding | None:
+    """A finding where most values are one and the same and the others are scattered singly, as counts of rare events are."""
+    found, counts = np.unique(x if x.size <= SAMPLE else x.ravel()[:SAMPLE], return_counts=True)
+    most = found[counts.argmax()]
+    other = x != most
+    if x.ndim < 3 or min(x.shape[-2:]) < 3 or len(found) > 64 or not 1e-4 < other.mean() < 0.3:
+        return None
+    inner = other[..., 1:-1, 1:-1]
+    near = other[..., :-2, 1:-1] | other[..., 2:, 1:-1] | other[..., 1:-1, :-2] | other[..., 1:-1, 2:]
+    share = 1 - float((inner & near).sum() / max(inner.sum(), 1))
+    if inner.sum() < 50 or share < 0.6 * (1 - other.mean()) ** 4:
+        return None
+    reason = (
+        f"{100 * float((~other).mean()):.3g} % of the values are {most:.4g} and the others are scattered singly: counts of rare events."
+    )
+    remedy = "So few counts a pixel are far from Gaussian under any transform: sum pixels or frames until they hold at least 4."
+    return Finding("counts", Verdict.VIOLATED, reason, remedy, share)
