@@ -47,8 +47,8 @@ class KDiffusionSampler(Sampler):
         def model(x: Tensor, sigma: Tensor, **cond: Tensor) -> Tensor:
             return denoiser(x, sigma, **cond).to(x.dtype)
 
-        if len(grid) == 2 and grid[1] == 0:
-            # One step to level 0 is the denoised point in every rule; two of k-diffusion's functions fail on such a grid.
+        if len(grid) == 2 and grid[1] == 0 and self.noise != "churn":
+            # One step to level 0 is the denoised point in every rule without churn; two of k-diffusion's functions fail on such a grid.
             return model(x, grid[:1].expand(len(x)), **cond)
         # __wrapped__: k-diffusion's functions switch gradients off, which is the caller's business here.
         function = getattr(k_diffusion().sampling, self.name).__wrapped__
