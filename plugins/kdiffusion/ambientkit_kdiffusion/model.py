@@ -27,6 +27,7 @@ class KDiffusionModel(Model):
     """
 
     source: ClassVar[str] = "k-diffusion 0.1.1.post1; preconditioning arXiv 2206.00364, table 1"
+    claims = frozenset({"denoiser-contract"})
 
     preset: Preset | None = None
     """Where the values come from that no other field gives; "tiny" where neither this nor `config` is given."""
