@@ -90,7 +90,6 @@ def run(request: Request) -> None:
                 held.enter_context(run_lock(folder))
                 refuse_used(folder)
             open_folder(folder, config, training.step, say)
-        trackers.start(accelerator, config, folder, training.step)
         status = _train(training, window, folder, registry, say, deadline)
         accelerator.end_training()
     if status:
@@ -129,6 +128,7 @@ def _train(training: Run, window: Window, folder: Path, registry: Registry, say:
 
     record("running")
     try:
+        trackers.start(training.accelerator, training.config, folder, training.step)
         asked = _take_steps(training, window, folder, registry, say, deadline)
         if main and not asked:
             _finish(training, folder, registry, say)
