@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ambientkit.cli.datapath import data_spec
 from ambientkit.cli.output import is_main
 from ambientkit.config import RunConfig, Source, dump, load_file, merge, resolve
 from ambientkit.config.files import KeyPath, at, from_settings
 from ambientkit.config.run import DEFAULTS, differences
 from ambientkit.errors import InputError
 from ambientkit.registry import Registry
+from ambientkit.stored.part import ESTIMATES
 
 MAY_CHANGE = frozenset(
     {"end_step", "save_every", "keep_last", "log_every", "demo_every", "sample_n", "num_workers", "device"}
@@ -46,7 +48,7 @@ def configure(request: Request, registry: Registry, stored: Path | None) -> RunC
     given = [load_file(path) for path in request.config]
     given += [at(path, value, flag) for path, (flag, value) in request.flags.items()]
     if request.data is not None:
-        given.append(at(("data",), _data(request.data, registry), "--data"))
+        given.append(at(("data",), data_spec(request.data, registry), "--data"))
     settings = from_settings(request.settings)
     if request.sigma_n is not None:
         given.append(_noise(request.sigma_n, merge([Source(DEFAULTS), *base, *given, *settings]), registry))
@@ -78,29 +80,15 @@ def _shares(config: RunConfig) -> list[str]:
     return shares
 
 
-def _data(text: str, registry: Registry) -> Any:
-    """A data part from what stands behind --data: the name of one, or a path."""
-    if text in registry.names("data"):
-        return text
-    path = Path(text)
-    if path.is_dir():
-        return {"name": "image-folder", "path": text}
-    if path.suffix.lower() in (".npy", ".npz"):
-        return {"name": "array", "path": text}
-    known = ", ".join(registry.names("data"))
-    what = "is a file of a kind that is not read yet" if path.exists() else "is neither a data set nor an existing path"
-    raise InputError(f"--data {text}: {what}. Give a folder of images, a .npy or .npz file, or one of: {known}")
-
-
 def _noise(text: str, so_far: Source, registry: Registry) -> Source:
     """--sigma-n: declared with data that carry their noise, simulated by the corruption for clean ones."""
     words = text.split(",")
     try:
         value: Any = [float(word) for word in words]
     except ValueError:
-        value = text if Path(text).exists() else None
+        value = text if Path(text).exists() or text in ESTIMATES else None
     if value is None or len(words) > 2:
-        raise InputError(f"--sigma-n {text}: should be a number, LOW,HIGH, or an existing file of levels by row")
+        raise InputError(f"--sigma-n {text}: should be a number, LOW,HIGH, an existing file of levels by row, or 'estimate'")
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     data = so_far.tree["data"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, cast
 
 import torch
@@ -29,6 +30,16 @@ class Observations(Dataset[Batch]):
     def simulated(self) -> bool:
         """Whether the noise of the first row, and so as a rule of all, is simulated."""
         return isinstance(self._rows[0], Clean)
+
+    @property
+    def blocks(self) -> list[int] | None:
+        """Rows of each shard, where the data lie in shards; for the order of `KeyedBatches`."""
+        source = getattr(self._rows, "source", None)
+        return source.blocks() if source is not None and hasattr(source, "blocks") else None
+
+    def at_or_above(self, sigma: float) -> Iterator[int]:
+        """Rows whose declared level is at least sigma, where the data set can tell without reading all rows."""
+        yield from self._rows.at_or_above(sigma) if hasattr(self._rows, "at_or_above") else ()
 
     def __len__(self) -> int:
         return len(self._rows)  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 
@@ -57,6 +58,12 @@ def survey(observations: Observations, corruption: Corruption, levels: Levels, s
     if (floor >= levels.sigma_max).any():
         rows = batch.row[floor >= levels.sigma_max].tolist()
         raise InputError(f"{len(rows)} rows have sigma_n at or above sigma_max = {levels.sigma_max:g}; the first are rows {rows[:5]}")
+    beyond = list(islice(observations.at_or_above(levels.sigma_max), 9))
+    if beyond:
+        first = ", ".join(map(str, beyond[:8])) + (" and more" if len(beyond) > 8 else "")
+        raise InputError(
+            f"rows have sigma_n at or above sigma_max = {levels.sigma_max:g}: rows {first}. Leave them out, or raise levels.sigma_max"
+        )
     if sigma_data is None:
         sigma_data = clean_std(batch.x_n, batch.sigma_n)
         spread = float(batch.x_n.double().std(unbiased=False))

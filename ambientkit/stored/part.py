@@ -113,6 +113,8 @@ class Stored(Data):
             assert isinstance(source, FileRows)  # the one kind of source that leaves out what it cannot read
             source.without(bad)
             noise = self._noise(found, mapping)
+        if isinstance(mapping, CountRange):
+            _enough_counts(source, mapping)
         logger.info("%s: %d rows %s of %s, layout %s, %s", source, source.shape[0], source.shape[1:], source.dtype, layout, mapping)
         return CleanRows(source, mapping, layout) if noise is None else NoisyRows(source, mapping, layout, noise)
 
@@ -206,6 +208,19 @@ class Stored(Data):
             return source.chunks()
         logger.warning("%s: only %d of %d rows are checked before the start (check: sample)", source, SAMPLE, source.shape[0])
         return ((index, index + 1) for index in evenly(source.shape[0], SAMPLE))
+
+
+def _enough_counts(source: Source, mapping: CountRange) -> None:
+    """Raises InputError where the transform cannot make the noise even: below about 4 counts, unless Gaussian noise covers the steps."""
+    if mapping.read_std >= mapping.gain:
+        return
+    rows = np.stack([source.row(index) for index in evenly(source.shape[0], 256)])
+    share = float(((rows - mapping.offset) / mapping.gain < 0.5).mean())
+    if share > 0.02:  # a Poisson value of mean 4 is 0 in 1.8 % of all cases
+        raise InputError(
+            f"{source}: {100 * share:.2g} % of the values hold no count at all: too few for the transform, which needs about 4 a value.\n"
+            f"Sum pixels or frames before, or check counts.offset and counts.gain"
+        )
 
 
 def evenly(total: int, most: int) -> list[int]:

@@ -1,0 +1,131 @@
+"""Augmentation that keeps the law of the noise: flips, quarter turns and crops by whole pixels.
+
+These move pixels and change none, so white noise of level sigma stays just that, and a map of levels moves along. Everything that computes
+new pixels from several old ones (scaling, turning by other angles, shifting by parts of a pixel, blurring) correlates the noise and lowers
+it; everything that changes values (brightness, contrast, gamma) changes its level. They are refused by name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ambientkit.batch import Batch
+from ambientkit.data.order import Visit
+from ambientkit.errors import InputError, nearest
+from ambientkit.maths.randomness import keyed_generator
+
+KNOWN = ("flip-horizontal", "flip-vertical", "quarter-turns", "crop=HxW")
+REFUSED = {
+    "rotate|rotation|affine|perspective|shear|turn": "interpolating between pixels correlates their noise and lowers it: quarter-turns do not",
+    "scale|resize|zoom|resample|random-resized|upsample|downsample": "resampling correlates the noise of neighbours: crop=HxW does not",
+    "translate|shift|elastic|warp|deform|distort": "shifts by parts of a pixel interpolate, which lowers the noise: crop=HxW shifts by whole ones",
+    "blur|sharpen|smooth|filter|denoise": "filtering correlates the noise",
+    "bright|contrast|gamma|color|colour|jitter|hue|saturation|normali|equal|solar|poster|invert|grey|gray": (
+        "changing values changes the level of the noise, and not by the same factor everywhere"
+    ),
+    "noise|dropout|erase|cutout|mask|mixup|cutmix": "it changes the law of the observations, for which a corruption must answer",
+    "pad": "padded pixels hold no noise",
+    "jpeg|compress|quanti": "lossy compression and rounding change the noise",
+}
+"""What is refused (a pattern of its name), and why."""
+
+
+class Augmented(Dataset[Batch]):
+    """Observations in another pose at each visit: the pose is keyed by (seed, epoch, row), so runs resume and workers agree to the bit.
+
+    names: of `KNOWN`, applied in that order; crop=32x32 takes a window of 32 rows and columns. Rows are pictures (C, H, W).
+    Raises InputError for anything else, with the reason, and for a crop larger than the rows.
+    """
+
+    def __init__(self, observations: Any, names: Sequence[str], seed: int) -> None:
+        self._observations, self._seed = observations, seed
+        self._names = frozenset(check(name) for name in names)
+        crops = [name for name in self._names if name.startswith("crop=")]
+        if len(crops) > 1:
+            raise InputError(f"augment: one crop at a time, not {' and '.join(sorted(crops))}")
+        self._crop = _size(crops[0]) if crops else None
+        shape = tuple(observations[0].x_n.shape)
+        if len(shape) != 3:
+            raise InputError(f"augment: rows of shape {shape} are no pictures (C, H, W)")
+        if self._crop and (self._crop[0] > shape[1] or self._crop[1] > shape[2]):
+            raise InputError(f"augment: {crops[0]} is larger than the rows, {shape[1]}x{shape[2]}; enlarging them would change the noise")
+        height, width = self._crop or shape[1:]
+        if "quarter-turns" in self._names and height != width:
+            raise InputError(
+                f"augment: quarter-turns need square rows, but they are {height}x{width}: add a square crop, or leave them out"
+            )
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the noise is simulated."""
+        return bool(self._observations.simulated)
+
+    @property
+    def blocks(self) -> list[int] | None:
+        """Rows of each shard, where the data lie in shards."""
+        return self._observations.blocks
+
+    def at_or_above(self, sigma: float) -> Iterator[int]:
+        """As of the observations."""
+        yield from self._observations.at_or_above(sigma)
+
+    def __len__(self) -> int:
+        return len(self._observations)
+
+    def __getitem__(self, index: int) -> Batch:
+        """Observation `index` in the pose of its visit, without a batch axis."""
+        one = self.__getitems__([index])
+        return Batch(one.x_n[0], one.sigma_n[0], one.row[0], {name: value[0] for name, value in one.cond.items()})
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        """The observations `indices` as one batch, each in the pose of its visit; their maps of sigma_n alike."""
+        batch = self._observations.__getitems__(indices)
+        by_pixel = batch.sigma_n.ndim == batch.x_n.ndim
+        moved, levels = [], []
+        for i, index in enumerate(indices):
+            epoch = index.epoch if isinstance(index, Visit) else 0
+            x, level = batch.x_n[i], batch.sigma_n[i]
+            if by_pixel:
+                level = level.expand(level.shape[0], *x.shape[1:])  # an axis of length 1 counts for all, and is cropped like all
+            generator = keyed_generator(self._seed, "augment", step=epoch, row=int(index))
+            x, level = self._pose(x, level if by_pixel else None, generator)
+            moved.append(x)
+            levels.append(level)
+        sigma_n = torch.stack(levels) if by_pixel else batch.sigma_n  # type: ignore[arg-type]
+        return batch._replace(x_n=torch.stack(moved), sigma_n=sigma_n)
+
+    def _pose(self, x: Tensor, level: Tensor | None, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
+        top, left, flips, turns = (int(n) for n in torch.randint(2**31, (4,), generator=generator))
+        both = [x] if level is None else [x, level]
+        if self._crop:
+            height, width = self._crop
+            y, z = top % (x.shape[1] - height + 1), left % (x.shape[2] - width + 1)
+            both = [t[:, y : y + height, z : z + width] for t in both]
+        if "flip-horizontal" in self._names and flips & 1:
+            both = [t.flip(2) for t in both]
+        if "flip-vertical" in self._names and flips & 2:
+            both = [t.flip(1) for t in both]
+        if "quarter-turns" in self._names:
+            both = [torch.rot90(t, turns % 4, (1, 2)) for t in both]
+        return both[0].contiguous(), both[1].contiguous() if level is not None else None
+
+
+def check(name: str) -> str:
+    """The name of an augmentation that keeps the law of the noise. Raises InputError for any other, with the reason."""
+    if name in KNOWN[:3] or re.fullmatch(r"crop=[1-9]\d*x[1-9]\d*", name):
+        return name
+    for pattern, why in REFUSED.items():
+        if re.search(pattern, name.lower()):
+            raise InputError(f"augment: {name!r} is refused on noisy data: {why}. What keeps the noise: {', '.join(KNOWN)}")
+    raise InputError(f"augment: {name!r} is unknown{nearest(name, KNOWN)}. What keeps the noise: {', '.join(KNOWN)}")
+
+
+def _size(crop: str) -> tuple[int, int]:
+    height, width = crop.removeprefix("crop=").split("x")
+    return int(height), int(width)
