@@ -8,7 +8,9 @@ from functools import partial
 
 import pytest
 import torch
+from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedType
 from torch import nn
 
 from ambientkit.batch import Term
@@ -155,6 +157,13 @@ def test_in_bf16_the_network_computes_in_bf16_and_the_algebra_in_float32(fresh_a
     assert all(value.dtype == torch.float32 for value in bits(run).values() if value.is_floating_point())
 
 
+@pytest.mark.parametrize("kind", ["FSDP", "DEEPSPEED"])
+def test_ways_of_splitting_weights_are_refused_by_name(monkeypatch, kind):
+    monkeypatch.setattr(Accelerator, "distributed_type", DistributedType(kind))
+    with pytest.raises(InputError, match=f"configured for {kind}, which splits weights"):
+        make()
+
+
 def test_fp16_without_a_gpu_is_refused():
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
@@ -233,6 +242,26 @@ def test_a_compiled_run_saves_the_names_of_a_plain_one(monkeypatch):
     for run, other in ((plain, fast), (fast, plain)):
         run.restore(other.state(), "here")
     torch.testing.assert_close(bits(plain), bits(fast), rtol=1e-4, atol=1e-5)
+
+
+def test_a_network_that_cannot_be_compiled_is_told_without_a_traceback(tmp_path, monkeypatch, capsys):
+    from ambientkit.cli import main
+    from tests.support.engine import FLAGS
+
+    def failing(module, inputs):
+        raise OSError("there is no C++ compiler")
+
+    original = nn.Module.compile
+    monkeypatch.setattr(nn.Module, "compile", lambda self: original(self, backend=failing))
+    monkeypatch.setattr("sys.argv", ["ambientkit", "train", *FLAGS, "--compile", "--output-dir", str(tmp_path)])
+    with pytest.raises(SystemExit) as end:
+        main()
+    torch.compiler.reset()
+    assert end.value.code == 1
+    err = capsys.readouterr().err
+    assert "--compile: torch.compile cannot compile this network here" in err
+    assert "there is no C++ compiler" in err
+    assert json.loads((tmp_path / "status.json").read_text())["state"] == "failed"
 
 
 def test_the_memory_of_this_process_is_known():

@@ -134,7 +134,10 @@ def _train(training: Run, window: Window, folder: Path, registry: Registry, say:
             _finish(training, folder, registry, say)
     except BaseException as error:
         with suppress(RunError):  # of a full disk, which is perhaps why
-            record("failed", redacted(" ".join(str(error).split())[:500] or type(error).__name__))
+            record("failed", redacted(" ".join(str(error).split()))[:500] or type(error).__name__)
+        if training.config.compile and isinstance(error, torch._dynamo.exc.TorchDynamoException):
+            reason = " ".join(str(error).split())[:300]
+            raise RunError(f"--compile: torch.compile cannot compile this network here ({reason}); leave it out") from error
         raise
     if not asked:
         record("finished")
