@@ -99,4 +99,5 @@ def test_too_few_counts_for_the_transform_are_refused(tmp_path: Path) -> None:
     dark = np.random.default_rng(0).poisson(1.5, (20, 1, 12, 10)).astype(np.uint16)
     with pytest.raises(InputError, match="too few for the transform"):
         open_rows(array(tmp_path / "d", dark), counts={}, value_range=[0, 20])
-    assert len(open_rows(array(tmp_path / "e", dark + 20), counts={}, value_range=[0, 60])) == 20
+    bright = np.random.default_rng(0).poisson(20, (20, 1, 12, 10)).astype(np.uint16)
+    assert len(open_rows(array(tmp_path / "e", bright), counts={}, value_range=[0, 60])) == 20

@@ -449,3 +449,19 @@ def test_a_file_that_vanishes_during_a_run_is_named(folder: Path) -> None:
 def test_the_part_comes_back_from_its_plain_mapping(tmp_path: Path) -> None:
     part = ImageFolder(path=tmp_path, sigma_n=tmp_path / "levels.csv", follow_links=True, on_bad_file="skip")
     assert load().build("data", spec_of(part)) == part
+
+
+@pytest.mark.parametrize("word", ["estimate", "estimate-by-row"])
+def test_a_level_that_nobody_knows_is_estimated_and_told_with_its_uncertainty(tmp_path: Path, caplog, word: str) -> None:
+    y, x = np.mgrid[:64, :64] / 64.0
+    for i in range(6):
+        clean = 60 + 100 * x + 40 * (y > 0.5)
+        noise = (12 if word == "estimate" else 6 + 3 * i) * np.random.default_rng(i).standard_normal(clean.shape)
+        save(tmp_path / f"{i}.png", np.rint(clean + noise).clip(1, 254).astype(np.uint8))
+    rows = ImageFolder(path=tmp_path, sigma_n=word).rows()
+    found = [float(rows[i].sigma_n) * 127.5 for i in range(6)]
+    expected = [12.0] * 6 if word == "estimate" else [6.0 + 3 * i for i in range(6)]
+    assert np.allclose(found, expected, rtol=0.1)
+    assert "estimated" in caplog.text
+    assert "+-" in caplog.text
+    assert list(rows.at_or_above(0.1)) == ([] if word == "estimate" else [3, 4, 5])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,7 +19,9 @@ from ambientkit.errors import InputError
 from ambientkit.folders import find, levels_by_file, printable
 from ambientkit.imagefile import SUFFIXES, UnusableImage, read_image
 from ambientkit.interfaces import Data
+from ambientkit.noise_estimate import estimate, estimate_rows
 from ambientkit.rowchecks import RowScan, lines, listed, unknown_noise
+from ambientkit.stored.part import ESTIMATES, evenly
 from ambientkit.units import ValueRange
 
 logger = logging.getLogger("ambientkit")
@@ -39,7 +41,8 @@ class ImageFolder(Data):
     path: Path
     """The folder. Names with a leading dot, and files without the suffix of an image, are left out and counted."""
     sigma_n: Annotated[float, Strict()] | Path | None = None
-    """Known noise std, in [-1, 1] units: a number, or a .csv file with the header `file,sigma_n`, file relative to `path`."""
+    """Known noise std, in [-1, 1] units: a number, or a .csv file with the header `file,sigma_n`, file relative to `path`; or "estimate"
+    (one level for all) or "estimate-by-row"."""
     clean: bool = False
     """The pictures are clean: noise is simulated on them."""
     value_range: tuple[float, float] | None = None
@@ -83,16 +86,33 @@ class ImageFolder(Data):
             )
         names = [printable(file.relative_to(self.path).as_posix()) for file in files]
         levels = dict.fromkeys(names, 0.0)
-        if isinstance(self.sigma_n, Path):
+        estimated = str(self.sigma_n) in ESTIMATES
+        if isinstance(self.sigma_n, Path) and not estimated:
             levels = levels_by_file(self.sigma_n, names)
-        elif self.sigma_n is not None:
+        elif isinstance(self.sigma_n, float | int):
             levels = dict.fromkeys(names, self.sigma_n)
         good = self._scan(files, names, levels)
         logger.log(logging.WARNING if left_out else logging.INFO, "%s: images used: %d%s", where, len(good), left_out)
         if not self.clean and any(names[i].lower().endswith((".jpg", ".jpeg")) for i in good):
             logger.warning("%s: JPEG compression changes noise, which is no longer white and Gaussian of the declared level", where)
-        used = [str(files[i]) for i in good]
-        return _Pictures(used, self.value_range, self.max_pixels, None if self.clean else [levels[names[i]] for i in good])
+        pictures = _Pictures([str(files[i]) for i in good], self.value_range, self.max_pixels, None)
+        if estimated:
+            pictures.levels = self._estimated(pictures)
+        elif not self.clean:
+            pictures.levels = [levels[names[i]] for i in good]
+        return pictures
+
+    def _estimated(self, pictures: _Pictures) -> list[float]:
+        """The level of each picture, from the pictures themselves, told with its uncertainty."""
+        n = len(pictures)
+        if str(self.sigma_n) == "estimate":
+            seen = evenly(n, 256)
+            guess = estimate(pictures[i].x_0.numpy() for i in seen)  # type: ignore[union-attr]
+            logger.warning("%s: sigma_n = %s, estimated from %d of %d images", self.path, guess, len(seen), n)
+            return [guess.sigma] * n
+        found, error = estimate_rows((pictures[i].x_0.numpy() for i in range(n)), n)  # type: ignore[union-attr]
+        logger.warning("%s: sigma_n is estimated by image, %.4g to %.4g, each +- about %.2g", self.path, found.min(), found.max(), error)
+        return found.tolist()
 
     def _scan(self, files: Sequence[Path], names: Sequence[str], levels: dict[str, float]) -> list[int]:
         """Decodes every file once; the numbers of those that can be used."""
@@ -140,7 +160,16 @@ class _Pictures(Dataset[Any]):
     """Reads a picture when it is asked for; holds names only. levels: None for clean rows."""
 
     def __init__(self, files: list[str], value_range: tuple[float, float] | None, max_pixels: int, levels: list[float] | None) -> None:
-        self._files, self._value_range, self._max_pixels, self._levels = files, value_range, max_pixels, levels
+        self._files, self._value_range, self._max_pixels, self.levels = files, value_range, max_pixels, levels
+
+    @property
+    def mapping(self) -> ValueRange:
+        """What file values mean in [-1, 1]."""
+        return _values(read_image(Path(self._files[0]), self._max_pixels).dtype, self._value_range)
+
+    def at_or_above(self, sigma: float) -> Iterator[int]:
+        """The rows whose noise level is at least sigma."""
+        return (i for i, level in enumerate(self.levels or []) if level >= sigma)
 
     def __len__(self) -> int:
         return len(self._files)
@@ -151,9 +180,9 @@ class _Pictures(Dataset[Any]):
         except UnusableImage as error:
             raise InputError(f"{self._files[index]}: was usable when the run started and is no longer: {error}") from None
         x = torch.from_numpy(np.ascontiguousarray(_channels_first(_values(pixels.dtype, self._value_range).to_unit(pixels))))
-        if self._levels is None:
+        if self.levels is None:
             return Clean(x, {})
-        return Batch(x, torch.tensor(self._levels[index], dtype=torch.float32), torch.tensor(index), {})
+        return Batch(x, torch.tensor(self.levels[index], dtype=torch.float32), torch.tensor(index), {})
 
 
 def _channels_first(pixels: NDArray[Any]) -> NDArray[Any]:

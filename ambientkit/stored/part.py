@@ -108,13 +108,13 @@ class Stored(Data):
         source, layout = found.source, found.layout
         source.check()
         mapping = self._mapping(source)
+        if isinstance(mapping, CountRange):
+            _enough_counts(source, mapping)
         noise = self._noise(found, mapping)
         while bad := self._scan(source, mapping, noise):
             assert isinstance(source, FileRows)  # the one kind of source that leaves out what it cannot read
             source.without(bad)
             noise = self._noise(found, mapping)
-        if isinstance(mapping, CountRange):
-            _enough_counts(source, mapping)
         logger.info("%s: %d rows %s of %s, layout %s, %s", source, source.shape[0], source.shape[1:], source.dtype, layout, mapping)
         return CleanRows(source, mapping, layout) if noise is None else NoisyRows(source, mapping, layout, noise)
 
