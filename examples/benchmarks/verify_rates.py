@@ -144,6 +144,85 @@ def report_kit(seeds: Values, plan: Plan) -> None:
             print(f"  {name:44}{killed[name]:4}/{n:<4}  {said}")
 
 
+def section(state: dict[str, Values], everything: bool) -> str:
+    """The measured rates as a section of docs/verify.md."""
+    plan, kit = plans(everything)
+    right, mutants = _whole(state["right"], plan), _whole(state["kit"], kit)
+    wrong = sum(any(p < plan.level for p in one.values()) for one in right.values())
+    lines = [
+        f"*False alarms.* {wrong} of {len(right)} whole runs of the {len(plan.pairs)} checks of all built-in parts, each with its own seed, "
+        f'contained a "failed" (with 95 % confidence the rate is at most {bounds(wrong, len(right), 0.9)[1]:.2g}; Clopper and Pearson). '
+        "So few runs cannot show a rate of 1e-3 by themselves. The p-values show more: they should fall below t at most with "
+        "frequency t. By check, the frequency, and in brackets its upper 95 % confidence bound:",
+        "",
+        "| check | p-values | least | p < .1 | p < .01 | p < .001 |",
+        "|---|---|---|---|---|---|",
+    ]
+    values: dict[str, list[float]] = defaultdict(list)
+    for one in right.values():
+        for pair, p in one.items():
+            values[json.loads(pair)[2]["name"]].append(p)
+    laws = {pair.check.name: pair.check.null_law for pair in plan.pairs}
+    exact = sorted(check for check in values if laws[check].startswith("exact"))
+    inside = sorted(check for check, found in values.items() if check not in exact and min(found) == 1)
+    sampled = {check: found for check, found in sorted(values.items()) if check not in (*exact, *inside)}
+    sampled["*all of these*"] = [p for found in sampled.values() for p in found]
+    for check, found in sampled.items():
+        counts = [sum(p < tail for p in found) for tail in TAILS]
+        cells = [f"{count / len(found):.4f} ({bounds(count, len(found), 0.9)[1]:.4f})" for count in counts]
+        name = check if "*" in check else f"`{check}`"
+        lines.append(f"| {name} | {len(found)} | {min(found):.2g} | {' | '.join(cells)} |")
+    misses, n = sum(p < 1 for check in exact for p in values[check]), sum(len(values[check]) for check in exact)
+    lines += ["", f"Exact checks ({_names(exact)}): {misses} of {n} measurements beyond the tolerance."]
+    if inside:
+        lines.append(f"Tests with a margin, whose p-values were all 1, as these parts lie well inside: {_names(inside)}.")
+    lines.append("")
+    names = {f"{pair.kind}:{pair.part.name}": pair.part for pair in kit.pairs}
+    by: dict[str, dict[str, int]] = {name: defaultdict(int) for name in names}
+    killed = dict.fromkeys(names, 0)
+    for one in mutants.values():
+        for name, part in names.items():
+            found = [pair.check.name for pair in kit.pairs if pair.part == part and one[key(pair)] < plan.level]
+            killed[name] += bool(found)
+            for check in found:
+                by[name][check] += 1
+    equivalent = [name for name, part in names.items() if isinstance(part, Mutant) and part.equivalent]
+    wrong_ones = [name for name in names if name not in equivalent]
+    total, tries = sum(killed[name] for name in wrong_ones), len(wrong_ones) * len(mutants)
+    lines.append(
+        f"*Kills.* Over {len(mutants)} seeds the {len(wrong_ones)} wrong mutants were rejected {total} of {tries} times "
+        f"(with 95 % confidence the rate is at least {bounds(total, tries, 0.9)[0]:.4f}, for these mutants and new seeds), the {len(equivalent)} that are right by design "
+        f"{sum(killed[name] for name in equivalent)} times. "
+        + (
+            "Every wrong mutant was rejected at every seed. "
+            if total == tries
+            else f"Not at every seed: {_list(killed, wrong_ones, len(mutants))}. "
+        )
+        + "By check, how many mutants it rejects at every seed, and how many no other check rejects:"
+    )
+    lines += ["", "| check | mutants rejected | by it alone |", "|---|---|---|"]
+    for check in sorted({check for found in by.values() for check in found}):
+        always = [name for name in wrong_ones if by[name][check] == len(mutants)]
+        alone = [name for name in always if sum(count > 0 for count in by[name].values()) == 1]
+        lines.append(f"| `{check}` | {len(always)} | {len(alone)} |")
+    return "\n" + "\n".join(lines) + "\n\n"
+
+
+def _names(checks: list[str]) -> str:
+    return ", ".join(f"`{check}`" for check in checks)
+
+
+def _list(killed: dict[str, int], names: list[str], n: int) -> str:
+    return ", ".join(f"`{name}` {killed[name]} of {n}" for name in names if killed[name] < n)
+
+
+def write_section(page: Path, text: str) -> None:
+    """Put the section between the two marks of the page."""
+    before, mark, rest = page.read_text().partition("<!-- rates -->\n")
+    _, end, after = rest.partition("<!-- end of rates -->")
+    page.write_text(before + mark + text + end + after)
+
+
 def _whole(seeds: Values, plan: Plan) -> Values:
     wanted = {key(pair) for pair in plan.pairs}
     return {seed: {pair: p for pair, p in one.items() if pair in wanted} for seed, one in seeds.items() if wanted <= one.keys()}
@@ -159,8 +238,12 @@ def main() -> None:
     parser.add_argument("--all", action="store_true", help="parts of installed plug-ins too, not the built-in ones alone")
     parser.add_argument("--redo", action="append", default=[], metavar="CHECK", help="measure this check again; may be repeated")
     parser.add_argument("--report", action="store_true", help="only print what the file holds")
+    parser.add_argument("--page", type=Path, help="write the rates into this page too, between its two marks (docs/verify.md)")
     asked = parser.parse_args()
-    report(json.loads(asked.out.read_text()) if asked.report else measure(asked), asked.all)
+    state = json.loads(asked.out.read_text()) if asked.report else measure(asked)
+    report(state, asked.all)
+    if asked.page is not None:
+        write_section(asked.page, section(state, asked.all))
 
 
 if __name__ == "__main__":
