@@ -14,6 +14,8 @@ from accelerate.utils import LoggerType
 
 from ambientkit.cli import main, trackers
 from ambientkit.cli.output import clock, redacted
+from ambientkit.config import load_file, resolve
+from ambientkit.errors import InputError
 from tests.support.engine import FLAGS, command, finish, log
 
 PROGRAM = Path(sys.executable).parent / "ambientkit"
@@ -170,6 +172,18 @@ def test_a_secret_in_a_configuration_is_never_printed(ambientkit, tmp_path, text
     assert status == 2
     assert "hf_hidden" not in out + err
     assert "run.yaml:" in err
+
+
+def test_a_secret_of_a_wrong_kind_is_never_printed(tmp_path):
+    """A part of a plug-in may have a field for one."""
+
+    class Registry:
+        def build(self, kind, spec, complain):
+            raise complain(("hub_token",), "should be a valid text, but is 'hf_hidden'")
+
+    (tmp_path / "run.yaml").write_text("data:\n  name: hub\n  hub_token: hf_hidden\n")
+    with pytest.raises(InputError, match=r"run\.yaml:3: data\.hub_token: should be a valid text$"):
+        resolve(load_file(tmp_path / "run.yaml"), Registry())
 
 
 @pytest.mark.parametrize("setting", ["hub.token=hf_hidden", "hub..token=hf_hidden", "token=[hf_hidden"])
