@@ -30,8 +30,8 @@ from ambientkit.verify.kills import Fate, kills, mutant_plan
 from ambientkit.verify.plan import expand
 from ambientkit.verify.runner import one_line
 
-PROCESSES = 2
-"""For the whole set; a few checks are over before a second interpreter has started."""
+PROCESSES, MANY = 2, 20
+"""Processes for a plan of so many pairs or more; fewer are over before a second interpreter has started."""
 STYLES: dict[str, str] = {
     Verdict.PASSED: "green",
     Verdict.FAILED: "bold red",
@@ -161,7 +161,7 @@ def _parts(request: Request, registry: Registry) -> int:
         return 0
 
     began = time.monotonic()
-    processes = 1 if request.parts else PROCESSES
+    processes = PROCESSES if len(plan.pairs) >= MANY else 1
     results = list(_watched(run_plan(plan, request.seed, processes=processes), len(plan.pairs)))
     unchecked = [(item.kind, item.part, "-", "-", "-", "-", "-", "-", str(Verdict.UNCHECKED)) for item in plan.unchecked]
     print_table(report.RESULT_HEADINGS, [*map(report.result_row, results), *unchecked])

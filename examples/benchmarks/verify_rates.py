@@ -191,7 +191,8 @@ def section(state: dict[str, Values], everything: bool) -> str:
     total, tries = sum(killed[name] for name in wrong_ones), len(wrong_ones) * len(mutants)
     lines.append(
         f"*Kills.* Over {len(mutants)} seeds the {len(wrong_ones)} wrong mutants were rejected {total} of {tries} times "
-        f"(with 95 % confidence the rate is at least {bounds(total, tries, 0.9)[0]:.4f}, for these mutants and new seeds), the {len(equivalent)} that are right by design "
+        f"(with 95 % confidence the rate is at least {bounds(total, tries, 0.9)[0]:.4f}, for these mutants and new seeds), "
+        f"the {len(equivalent)} that are right by design "
         f"{sum(killed[name] for name in equivalent)} times. "
         + (
             "Every wrong mutant was rejected at every seed. "
