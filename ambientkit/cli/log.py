@@ -49,7 +49,7 @@ class Log:
             **window.line(step),
             "skipped_steps": self._training.skipped,
             "examples_per_s": round(rows / max(per_step, 1e-9), 1),
-            "eta_s": round(per_step * (config.end_step - step.step), 1),
+            "eta_s": round(per_step * (config.end_step - step.step), 3),
             "memory_mb": memory_mb(self._training.accelerator.device),
             "time": time.time(),
         }
