@@ -9,12 +9,12 @@ import torch
 from pydantic import Field
 
 from ambientkit.batch import Batch, Term, take
+from ambientkit.builtin.checks.stationarity import Stationarity
 from ambientkit.builtin.consistency import Consistency
 from ambientkit.builtin.denoising import Denoising
 from ambientkit.builtin.gaussian import Gaussian
 from ambientkit.builtin.heun import Heun
 from ambientkit.builtin.naive import Naive
-from ambientkit.builtin.checks.stationarity import Stationarity
 from ambientkit.builtin.tweedie import Tweedie
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Denoiser, Levels, Objective, Tools

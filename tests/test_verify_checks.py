@@ -215,7 +215,13 @@ class Negligible(Gaussian):
 
 @pytest.mark.parametrize(
     ("part", "check"),
-    [(HalfStep(), "grid"), (HalfStep(), "reverse-kernel"), (ForgetsClean(), "stationarity"), (Constant(), "power"), (Negligible(), "noise-law")],
+    [
+        (HalfStep(), "grid"),
+        (HalfStep(), "reverse-kernel"),
+        (ForgetsClean(), "stationarity"),
+        (Constant(), "power"),
+        (Negligible(), "noise-law"),
+    ],
     ids=lambda value: getattr(value, "name", value),
 )
 def test_a_wrong_part_is_rejected_by_the_check_that_is_made_for_it(part: Part, check: str) -> None:

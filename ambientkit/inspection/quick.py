@@ -139,7 +139,9 @@ def _facts(x: Array, noisy: NDArray[np.bool_], level: Array) -> list[Finding]:
     std = float(x[noisy].std())
     if rms > std * (1 + max(0.03, 6 * (2 / noisy.sum()) ** 0.5)):
         reason = f"the declared noise, {rms:.4g}, is more than the std of the data themselves, {std:.4g}, in units of [-1, 1]."
-        found.append(Finding("units", Verdict.VIOLATED, reason, "Is it a mistake of units? Check sigma_n and value_range.", rms / max(std, 1e-12)))
+        found.append(
+            Finding("units", Verdict.VIOLATED, reason, "Is it a mistake of units? Check sigma_n and value_range.", rms / max(std, 1e-12))
+        )
     reach = float(np.abs(x[noisy]).max())
     if reach > 10 + 8 * rms:
         reason = f"values reach {reach:.4g}, far beyond [-1, 1], the units in which they are taken."

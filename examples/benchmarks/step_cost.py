@@ -48,7 +48,9 @@ def ours(objective: str, args: argparse.Namespace, pictures: torch.Tensor) -> Ca
     tree = {"model": args.model, "objective": objective, "batch_size": args.batch_size, "device": "cpu", "corruption": {"sigma_n": sigma_n}}
     config = resolve(Source(tree), load())
     observations = Observations(Pictures(pictures), config.corruption, 0)
-    run = build(config, survey(observations, config.corruption, config.levels.as_levels(), 0.5).signal, observations, accelerator_for(config))
+    run = build(
+        config, survey(observations, config.corruption, config.levels.as_levels(), 0.5).signal, observations, accelerator_for(config)
+    )
     run.step = config.end_step // 2
     iterator = steps(run)
     return lambda: float(next(iterator).loss)
@@ -68,7 +70,9 @@ def plain(args: argparse.Namespace, pictures: torch.Tensor) -> Callable[[], obje
     denoiser = K.layers.Denoiser(network, sigma_data=0.5)
     optimizer = torch.optim.AdamW(network.parameters(), lr=5e-4)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
-    loader = DataLoader(TensorDataset(pictures), batch_size=args.batch_size, shuffle=True, drop_last=True, generator=keyed_generator(0, "plain"))
+    loader = DataLoader(
+        TensorDataset(pictures), batch_size=args.batch_size, shuffle=True, drop_last=True, generator=keyed_generator(0, "plain")
+    )
     batches, generator = iter(loader), keyed_generator(0, "noise")
 
     def step() -> float:
@@ -107,7 +111,9 @@ def main() -> None:
             step()
             if round_ >= 2:  # the first two warm up
                 seconds[name].append(time.perf_counter() - began)
-    table = Table(title=f"{args.model}, 1 x {args.size} x {args.size}, batch {args.batch_size}, {torch.get_num_threads()} thread(s), {args.rounds} rounds")
+    table = Table(
+        title=f"{args.model}, 1 x {args.size} x {args.size}, batch {args.batch_size}, {torch.get_num_threads()} thread(s), {args.rounds} rounds"
+    )
     for heading in ("arm", "ms a step", "ratio to k-diffusion", "quartiles"):
         table.add_column(heading, justify="left" if heading == "arm" else "right")
     for name, times in seconds.items():
