@@ -154,3 +154,10 @@ def test_an_estimate_starts_from_all_blocks_and_ends_in_flat_ones() -> None:
     x = clean + 0.2 * normal(clean)
     found = details(x, None)
     assert noise_std(found)[0] == pytest.approx(0.2, rel=0.05)
+
+
+def test_areas_of_one_value_give_no_number_that_is_none() -> None:
+    counts = np.random.default_rng(0).poisson(0.05, (16, 1, 32, 32)) / 127.5 - 1
+    found = model_findings(counts, level(counts, 0.2))
+    assert all(f.statistic is None or np.isfinite(f.statistic) for f in found)
+    assert {f.name: f.verdict for f in found}["symmetry"] is Verdict.UNTRIED

@@ -167,6 +167,10 @@ def _brightness(found: Details, magnitude: bool) -> Finding:
 def _law(pixels: NDArray[np.float64], magnitude: bool) -> Iterator[Finding]:
     """Skewness and kurtosis of single pixels in flat areas."""
     z = pixels.ravel()
+    if z.std() == 0:
+        for name in ("symmetry", "tails"):
+            yield Finding(name, Verdict.UNTRIED, "flat areas hold one and the same value.")
+        return
     z = (z - z.mean()) / z.std()
     skew, kurtosis = float((z**3).mean()), float((z**4).mean() - 3)
     noise = math.sqrt(6 / pixels.shape[1])
