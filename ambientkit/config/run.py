@@ -246,6 +246,7 @@ def to_yaml(plain: Mapping[str, Any]) -> str:
     stream = io.StringIO()
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
+    yaml.width = 4096  # a long path stays on one line, where it can be searched for
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     yaml.dump(dict(plain), stream)
     return stream.getvalue()
