@@ -127,6 +127,18 @@ def test_rows_with_a_stored_level_are_refused(tmp_path: Path) -> None:
         make(tmp_path / "x.npz", tmp_path / "d")
 
 
+def test_one_noisy_row_among_clean_ones_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "level.npy", np.where(np.arange(30) == 17, 0.3, 0.0))
+    rows = open_rows({"name": "array", "path": str(source(tmp_path))}, sigma_n=str(tmp_path / "level.npy"))
+    options: dict[str, Any] = {"workers": 0, "eight_bit": False}
+    with pytest.raises(InputError, match="row 17 is noisy already"):
+        list(corrupt(rows, Gaussian(sigma_n=0.3), tmp_path / "d", 3, {}, again=False, **options))
+    list(corrupt(rows, Gaussian(sigma_n=0.4), tmp_path / "e", 3, {}, again=True, **options))
+    levels = np.load(tmp_path / "e" / "sigma_n.npy")
+    assert levels[17] == pytest.approx(0.5)
+    assert levels[0] == pytest.approx(0.4)
+
+
 def test_eight_bits_are_written_only_by_force_and_refused_by_training(tmp_path: Path, capsys) -> None:
     from PIL import Image
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import sys
 from pathlib import Path
@@ -13,7 +14,10 @@ import torch
 from torch.utils.data import DataLoader
 
 from ambientkit.batch import Batch, Clean
+from ambientkit.builtin.gaussian import Gaussian
+from ambientkit.data import Observations, survey
 from ambientkit.errors import InputError
+from ambientkit.interfaces import Levels
 from tests.support.formats import FORMATS, array, fits, hdf5, open_rows, rows, shards, tiff_stack, zarr_array
 
 each_format = pytest.mark.parametrize("make", FORMATS.values(), ids=list(FORMATS))
@@ -168,3 +172,28 @@ def test_a_missing_library_is_named_with_the_extra_to_install(make: Any, module:
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(InputError, match=r"pip install 'ambientkit\[science\]'"):
         open_rows(spec, clean=True)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_handle_is_closed_before_a_fork_so_that_no_two_processes_share_it(tmp_path: Path) -> None:
+    data = open_rows(hdf5(tmp_path / "d", rows()), clean=True)
+    data[0]
+    assert data.source._handle is not None
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if data.source._handle is None else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert torch.equal(data[3].x_0, torch.from_numpy(rows()[3]))
+
+
+def test_a_level_beyond_the_largest_is_found_in_rows_that_a_survey_does_not_look_at(tmp_path: Path) -> None:
+    level = np.full(9000, 0.3)
+    level[[1, 4001]] = 90.0  # between two of the 4096 rows that are looked at
+    x = (np.random.default_rng(0).normal(0, 0.5, (9000, 16)) + level[:, None] * np.random.default_rng(1).normal(size=(9000, 16))).astype(
+        np.float32
+    )
+    np.save(tmp_path / "level.npy", level)
+    spec = {**array(tmp_path / "d", x), "layout": "N...", "sigma_n": str(tmp_path / "level.npy")}
+    data = Observations(open_rows(spec), Gaussian(), 0)
+    with pytest.raises(InputError, match="rows 1, 4001"):
+        survey(data, Gaussian(), Levels(), None)

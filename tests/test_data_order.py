@@ -13,6 +13,7 @@ from ambientkit.builtin.gaussian import Gaussian
 from ambientkit.data import KeyedBatches, Observations, Visit
 from ambientkit.data.observations import whole
 from ambientkit.data.order import MIX
+from ambientkit.stored.tar import OPEN_SHARDS
 from tests.support.formats import open_rows, rows, shards
 
 BLOCKS = [97, 3, 250, 0, 120, 64, 1, 333, 80, 41, 199, 60, 10, 500, 77, 213]
@@ -59,6 +60,17 @@ def test_rows_of_one_window_are_mixed() -> None:
     ends = torch.tensor(BLOCKS).cumsum(0)
     assert len({int(torch.searchsorted(ends, row, right=True)) for row in first}) > 3
     assert sum(b == a + 1 for a, b in zip(first, first[1:])) < 10
+
+
+def test_windows_of_one_size_are_shuffled_each_in_its_own_way() -> None:
+    blocks = [10] * (2 * MIX)
+    rows_ = [int(row) for row in next(iter(KeyedBatches(20 * MIX, 20 * MIX, 0, blocks=blocks)))]
+    first, second = rows_[: 10 * MIX], rows_[10 * MIX :]
+    assert [r % 10 for r in first] != [r % 10 for r in second]
+
+
+def test_as_many_shards_are_remembered_as_two_windows_take() -> None:
+    assert OPEN_SHARDS >= 2 * MIX
 
 
 def test_blocks_that_do_not_hold_all_rows_are_refused() -> None:

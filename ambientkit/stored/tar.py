@@ -19,8 +19,8 @@ from ambientkit.errors import InputError
 from ambientkit.rowchecks import lines
 from ambientkit.stored.files import UnusableFile, cause_of
 
-OPEN_SHARDS = 4
-"""Shards whose places of samples are remembered at a time: memory does not grow with their number."""
+OPEN_SHARDS = 16
+"""Shards whose places of samples are remembered at a time: two windows of the order by shards, or each row would find its shard anew."""
 Place = tuple[int, int]
 """(offset, size) of a member in its file."""
 
