@@ -36,7 +36,7 @@ class Consistency(Objective):
     """Share of the anchors at (x_n, sigma_n); the others lie below it."""
     max_hop: float = Field(0.3, gt=0)
     """The hop log(sigma_t / sigma_s) is uniform on [0, max_hop]."""
-    chain_steps: int = Field(5, ge=1)
+    chain_steps: int = Field(4, ge=1)
     """Steps of the teacher's chain from sigma_n to an anchor below it."""
 
     def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
