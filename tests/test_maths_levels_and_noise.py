@@ -70,6 +70,12 @@ def test_log_uniform_levels_reach_both_ends():
     torch.testing.assert_close(found, torch.tensor([0.1, 0.3, 0.9], dtype=torch.float64))
 
 
+@given(st.floats(1e-3, 1), st.floats(1, 100), st.floats(0, 1))
+def test_log_uniform_levels_never_leave_their_range_by_a_rounding_error(low, ratio, u):
+    edges = (torch.tensor(edge, dtype=torch.float64) for edge in (low, low * ratio))
+    assert low <= float(log_uniform(torch.tensor(u, dtype=torch.float64), *edges)) <= low * ratio
+
+
 def test_a_level_by_row_is_never_spread_along_the_width():
     images = torch.zeros(8, 1, 8, 8)
     sigma = torch.arange(1.0, 9.0)

@@ -31,7 +31,7 @@ def truncated_lognormal(u: Tensor, floor: Tensor | float, ceiling: float, p_mean
 def log_uniform(u: Tensor, low: Tensor | float, high: Tensor | float) -> Tensor:
     """Levels with log sigma uniform on [log low, log high]: low^(1-u) high^u. u: (N,) uniform on [0, 1); 0 < low <= high."""
     low, high = (torch.as_tensor(edge, dtype=u.dtype, device=u.device) for edge in (low, high))
-    return low * (high / low) ** u
+    return torch.minimum(torch.maximum(low * (high / low) ** u, low), high)  # the power may round to just beyond an edge
 
 
 def edm_grid(steps: int, sigma_min: float, sigma_max: float, rho: float = 7.0) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ambientkit.batch import Batch
+from ambientkit.maths.levels import log_uniform
 from ambientkit.maths.mixture import GaussianMixture
 from ambientkit.maths.noise import per_row, standard_normal
 from ambientkit.maths.randomness import keyed_generator
@@ -72,7 +73,7 @@ def levels_above(draw, batch: Batch, highest: float = 20.0) -> Tensor:
     rows = len(batch.x_n)
     floor = per_row(batch.sigma_n, batch.x_n).expand(batch.x_n.shape).flatten(1).amax(1).clamp(min=1e-3)
     share = torch.tensor(draw(st.lists(st.floats(0, 1), min_size=rows, max_size=rows)), dtype=torch.float64)
-    return torch.maximum(floor * (highest / floor) ** share, floor)
+    return log_uniform(share, floor, highest)
 
 
 @st.composite
