@@ -7,7 +7,7 @@ STAMP := .venv/.installed
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types layers docs format lock clean
+.PHONY: help setup demo test check lint types layers docs faults format lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ test: $(STAMP) ## Run all tests, those of the plug-ins and examples too (ARGS="-
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(ARGS)
 
 check: lint types layers test docs ## Everything a change must pass
+
+faults: $(STAMP) ## Kill a run a hundred times, half of them inside a save, and compare the bits (minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python examples/benchmarks/kill_test.py $(ARGS)
 
 lint: $(STAMP) ## Ruff: rules and formatting
 	$(BIN)/ruff check

@@ -235,3 +235,20 @@ def test_the_version_is_printed(ambientkit):
     from ambientkit import __version__
 
     assert ambientkit("--version")[1] == f"ambientkit {__version__}\n"
+
+
+def test_data_whose_noise_is_not_the_declared_one_are_refused_unless_allowed_by_name(ambientkit, tmp_path):
+    """Case B-05: pictures with half of the noise they declare, as a mistake of units gives."""
+    from skimage import data as pictures
+
+    camera = pictures.camera()[:512, :512].reshape(16, 32, 16, 32).swapaxes(1, 2).reshape(256, 1, 32, 32) / 127.5 - 1
+    noise = np.random.default_rng(0).standard_normal(camera.shape)
+    options = ["--sigma-n", "0.2", "--end-step", "1", "--skip-preflight", "--device", "cpu", "--set", "model.width=8"]
+    for name, sigma in (("right", 0.2), ("half", 0.1)):
+        np.save(tmp_path / f"{name}.npy", (camera + sigma * noise).astype(np.float32))
+    assert ambientkit("train", "--data", tmp_path / "right.npy", *options, "--output-dir", tmp_path / "a")[0] == 0
+    status, _, err = ambientkit("train", "--data", tmp_path / "half.npy", *options, "--output-dir", tmp_path / "b")
+    assert status == 2
+    assert "--allow level" in err
+    assert not (tmp_path / "b").exists()
+    assert ambientkit("train", "--data", tmp_path / "half.npy", *options, "--output-dir", tmp_path / "b", "--allow", "level")[0] == 0

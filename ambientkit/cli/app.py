@@ -80,6 +80,12 @@ def train(
         typer.Option(metavar="latest|PATH", help="Go on from the newest checkpoint in --output-dir, or from a run or checkpoint folder."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved configuration and stop.")] = False,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Train although the data violate the noise model in this point, as `inspect` names it; may be repeated."
+        ),
+    ] = None,
     skip_preflight: Annotated[
         bool, typer.Option("--skip-preflight", help="Train even an objective that the check before step 1 rejects.")
     ] = False,
@@ -113,7 +119,21 @@ def train(
     given: dict[tuple[str | int, ...], tuple[str, object]] = {
         path: (flag, value) for path, (flag, value) in flags.items() if value is not None
     }
-    run(Request(given, data, sigma_n, tuple(config or ()), tuple(set_ or ()), output_dir, resume, dry_run, skip_preflight, time_limit))
+    run(
+        Request(
+            given,
+            data,
+            sigma_n,
+            tuple(config or ()),
+            tuple(set_ or ()),
+            output_dir,
+            resume,
+            dry_run,
+            skip_preflight,
+            tuple(allow or ()),
+            time_limit,
+        )
+    )
 
 
 @app.command()

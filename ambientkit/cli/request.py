@@ -36,6 +36,8 @@ class Request:
     resume: str | None
     dry_run: bool
     skip_preflight: bool
+    allow: tuple[str, ...] = ()
+    """Findings about the noise of the data that do not stop the run."""
     time_limit: str | None = None
 
 

@@ -45,6 +45,7 @@ from ambientkit.config import RunConfig, dump
 from ambientkit.config.run import to_yaml
 from ambientkit.data import Observations, Survey, survey
 from ambientkit.errors import CheckFailed, InputError, RunError
+from ambientkit.inspection import quick, refuse
 from ambientkit.interfaces import Sampler
 from ambientkit.registry import Registry, load
 from ambientkit.sample import draw, step_grid
@@ -80,7 +81,7 @@ def run(request: Request) -> None:
             refuse_used(folder)
         accelerator = accelerator_for(config, **trackers.options(config, folder))
         say: Say = partial(print, flush=True) if accelerator.is_main_process else lambda text: None
-        training, window = _prepare(config, checkpoint, registry, accelerator, request.skip_preflight, say)
+        training, window = _prepare(config, checkpoint, registry, accelerator, request, say)
         if found and checkpoint is None:
             say(f"{folder}: the run ended before its first checkpoint; it begins again at step 0")
         accelerator.wait_for_everyone()  # every process has read what it resumes from
@@ -97,12 +98,14 @@ def run(request: Request) -> None:
 
 
 def _prepare(
-    config: RunConfig, checkpoint: Checkpoint | None, registry: Registry, accelerator: Accelerator, skip_preflight: bool, say: Say
+    config: RunConfig, checkpoint: Checkpoint | None, registry: Registry, accelerator: Accelerator, request: Request, say: Say
 ) -> tuple[Run, Window]:
     """A run at its first step, or at the step of a checkpoint, after every check."""
     observations = Observations(config.data.rows(), config.corruption, config.seed)
     seen = survey(observations, config.corruption, config.levels.as_levels(), config.sigma_data)
     _describe(config, seen, observations, say)
+    if checkpoint is None and not observations.simulated and seen.sigma_n[1] > 0:
+        refuse(quick(observations), request.allow)
     training = build(config, seen.signal, observations, accelerator)
     if checkpoint is not None:
         path, files = checkpoint
@@ -113,7 +116,7 @@ def _prepare(
         tensors, file = initial_weights(Path(config.init_from))
         training.begin_with(tensors, file)
         say(f"weights to begin with: {file}, {len(tensors)} tensors")
-    if not skip_preflight:
+    if not request.skip_preflight:
         _preflight(config, registry, say)
     return training, Window()
 

@@ -103,6 +103,7 @@ class Run:
             rank=self.accelerator.process_index,
             world=self.accelerator.num_processes,
             start=micro_steps,
+            blocks=self.observations.blocks,
         )
         workers = self.config.num_workers
         return DataLoader(
