@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
 import torch
 from hypothesis import settings
+
+from ambientkit.cli import main
 
 # No deadline: the first call of a torch operator may take a second. In CI the examples are always the same.
 settings.register_profile("ambientkit", deadline=None, derandomize="CI" in os.environ)
@@ -28,3 +31,20 @@ def _global_generator_untouched(request: pytest.FixtureRequest) -> Iterator[None
             "this test changed the state of torch's global generator: draw with a torch.Generator, build networks inside "
             "ambientkit.maths.randomness.isolated_global_generator, or mark the test touches_global_generator"
         )
+
+
+@pytest.fixture
+def ambientkit(monkeypatch, capsys):
+    """Runs a command in this process; returns (exit status, stdout, stderr)."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["ambientkit", *map(str, arguments)])
+        try:
+            main()
+            status = 0
+        except SystemExit as stop:
+            status = stop.code or 0
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return call

@@ -14,23 +14,6 @@ from ambientkit.cli import main
 SMALL = ["--data", "mixture", "--set", "data.n=64", "--set", "model.width=16", "--set", "model.depth=1", "--device", "cpu"]
 
 
-@pytest.fixture
-def ambientkit(monkeypatch, capsys):
-    """Runs a command in this process; returns (exit status, stdout, stderr)."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["ambientkit", *map(str, arguments)])
-        try:
-            main()
-            status = 0
-        except SystemExit as stop:
-            status = stop.code or 0
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
-
-
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory):
     """A short run on noisy digits."""
@@ -174,6 +157,7 @@ def test_an_output_folder_with_something_in_it_is_left_alone(ambientkit, tmp_pat
         (["--device", "foo"], "device: should be auto, cpu"),
         (["--set", "batch_sise=3"], "did you mean 'batch_size'?"),
         (["--config", "gone.yaml"], "gone.yaml: there is no such configuration file"),
+        (["--allow", "levle"], "did you mean 'level'?"),
         (["--resume", "latest"], "needs --output-dir"),
         (["--resume", "gone"], "--resume gone: there is no such folder"),
         (["--model", "mlp", "--set", "model.width=0"], "model.width: should be greater than or equal to 1, but is 0"),

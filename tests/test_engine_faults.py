@@ -17,7 +17,6 @@ from ambientkit.checkpoint import folder as files
 from ambientkit.checkpoint.folder import write_file, write_folder
 from ambientkit.checkpoint.lock import is_held, run_lock
 from ambientkit.checkpoint.status import RunStatus, read_status
-from ambientkit.cli import main
 from ambientkit.cli.log import Log
 from ambientkit.cli.signals import TIME_UP, Stop, seconds, stop_on_signals
 from ambientkit.errors import InputError, RunError
@@ -26,23 +25,6 @@ from ambientkit.train.metrics import Window
 from tests.support.engine import FLAGS, command, contents, finish, log, make
 
 ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture
-def ambientkit(monkeypatch, capsys):
-    """Runs a command in this process; returns (exit status, stdout, stderr)."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["ambientkit", *map(str, arguments)])
-        try:
-            main()
-            status = 0
-        except SystemExit as stop:
-            status = stop.code or 0
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
 
 
 def until(condition, timeout=90):

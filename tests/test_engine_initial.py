@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import sys
 import zipfile
 
 import pytest
@@ -13,27 +12,9 @@ from safetensors.torch import save_file, save_model
 
 from ambientkit.checkpoint import initial_weights
 from ambientkit.checkpoint.weights import load_weights, save_weights
-from ambientkit.cli import main
 from ambientkit.errors import InputError
 from ambientkit.maths.randomness import isolated_global_generator
 from tests.support.engine import FLAGS, bits, make
-
-
-@pytest.fixture
-def ambientkit(monkeypatch, capsys):
-    """Runs a command in this process; returns (exit status, stdout, stderr)."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["ambientkit", *map(str, arguments)])
-        try:
-            main()
-            status = 0
-        except SystemExit as stop:
-            status = stop.code or 0
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
 
 
 def test_a_run_begins_with_the_average_of_another_and_says_so(ambientkit, tmp_path):

@@ -12,30 +12,13 @@ import pytest
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker
 from accelerate.utils import LoggerType
 
-from ambientkit.cli import main, trackers
+from ambientkit.cli import trackers
 from ambientkit.cli.output import clock, redacted
 from ambientkit.config import load_file, resolve
 from ambientkit.errors import InputError
 from tests.support.engine import FLAGS, command, finish, log
 
 PROGRAM = Path(sys.executable).parent / "ambientkit"
-
-
-@pytest.fixture
-def ambientkit(monkeypatch, capsys):
-    """Runs a command in this process; returns (exit status, stdout, stderr)."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["ambientkit", *map(str, arguments)])
-        try:
-            main()
-            status = 0
-        except SystemExit as stop:
-            status = stop.code or 0
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
 
 
 def test_a_line_of_the_log_says_how_fast_how_much_and_how_long(ambientkit, tmp_path):

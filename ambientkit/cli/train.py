@@ -44,8 +44,8 @@ from ambientkit.cli.signals import TIME_UP, Stop, seconds, stop_on_signals
 from ambientkit.config import RunConfig, dump
 from ambientkit.config.run import to_yaml
 from ambientkit.data import Observations, Survey, survey
-from ambientkit.errors import CheckFailed, InputError, RunError
-from ambientkit.inspection import quick, refuse
+from ambientkit.errors import CheckFailed, InputError, RunError, nearest
+from ambientkit.inspection import NAMES, quick, refuse
 from ambientkit.interfaces import Sampler
 from ambientkit.registry import Registry, load
 from ambientkit.sample import draw, step_grid
@@ -63,6 +63,9 @@ DEMO_STEPS = 32
 def run(request: Request) -> None:
     """The whole command. Nothing is written before everything that can be checked has been."""
     deadline = time.monotonic() + (seconds(request.time_limit) if request.time_limit is not None else math.inf)
+    for name in request.allow:
+        if name not in NAMES:
+            raise InputError(f"--allow {name}: no test of the noise has this name{nearest(name, NAMES)}\nKnown: {', '.join(NAMES)}")
     registry = load()
     with ExitStack() as held:
         found = resumed(request)

@@ -15,6 +15,24 @@ class Verdict(StrEnum):
     UNTRIED = "not tested"
 
 
+NAMES = (
+    "channels",
+    "constant-rows",
+    "correlation",
+    "counts",
+    "duplicates",
+    "level",
+    "noise",
+    "quantisation",
+    "saturation",
+    "signal-dependence",
+    "symmetry",
+    "tails",
+    "units",
+)
+"""The names of all tests."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """The outcome of one test: its name (what `--allow` takes), the verdict, a number, the reason and the remedy."""
@@ -24,6 +42,10 @@ class Finding:
     reason: str
     remedy: str = ""
     statistic: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.name not in NAMES:
+            raise ValueError(f"{self.name!r} is not among the names that can be allowed")
 
     def __str__(self) -> str:
         return f"{self.name}: {self.verdict}. {self.reason}" + (f" {self.remedy}" if self.remedy else "")
