@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
-    from ambientkit.interfaces import Check, Corruption, Data, Model, Mutant, Objective, Recipe, Sampler
+    from ambientkit.interfaces import Check, Corruption, Data, Extractor, Model, Mutant, Objective, Recipe, Sampler
 
 hookspec = pluggy.HookspecMarker("ambientkit")
 hookimpl = pluggy.HookimplMarker("ambientkit")
@@ -53,6 +53,11 @@ def register_models() -> list[type[Model]]:  # type: ignore[empty-body]
 @hookspec
 def register_datasets() -> list[type[Data]]:  # type: ignore[empty-body]
     """Data sets: clean rows, or observations with their noise level."""
+
+
+@hookspec
+def register_extractors() -> list[type[Extractor]]:  # type: ignore[empty-body]
+    """Features in which `ambientkit evaluate` compares two sets of rows."""
 
 
 @hookspec

@@ -179,6 +179,22 @@ class Data(Part):
         """
 
 
+class Extractor(Part):
+    """From rows to features, in which two sets of rows are compared.
+
+    A distance between features says nothing without the name of the extractor, so every score carries it. Stateless: a network is loaded
+    when it is first asked, from a file, never from the net.
+    """
+
+    @abc.abstractmethod
+    def features(self, pictures: Tensor) -> Tensor:
+        """Rows (N, *S) in units of [-1, 1], unclipped, to features (N, F), floating point and finite; a row's features do not depend on the others.
+
+        An extractor that sees each row as a set of P parts returns (N P, F), the P parts of a row one after another.
+        Raises InputError where it cannot read rows of this shape, or where the file of its weights is missing or damaged.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """A problem whose answer is known in closed form, for a check to measure a part on."""

@@ -33,6 +33,11 @@ from ambientkit.builtin.corrupted import Corrupted
 from ambientkit.builtin.denoising import Denoising
 from ambientkit.builtin.dicom import DICOM
 from ambientkit.builtin.digits import Digits
+from ambientkit.builtin.extractors.efficientnet import EfficientNetLite0
+from ambientkit.builtin.extractors.inception import Inception
+from ambientkit.builtin.extractors.lenet import LeNet
+from ambientkit.builtin.extractors.patches import Patches
+from ambientkit.builtin.extractors.pixels import Pixels
 from ambientkit.builtin.fashion_mnist import FashionMNIST
 from ambientkit.builtin.fits import FITS
 from ambientkit.builtin.gaussian import Gaussian
@@ -83,6 +88,11 @@ def register_models():
 def register_datasets():
     files = [Array, ImageFolder, TiffStack, HDF5, Zarr, FITS, NIfTI, DICOM, WebDataset, HFDataset, Corrupted]
     return [*files, Digits, FashionMNIST, Mixture]
+
+
+@hookimpl
+def register_extractors():
+    return [EfficientNetLite0, Inception, LeNet, Patches, Pixels]
 
 
 @hookimpl

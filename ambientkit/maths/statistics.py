@@ -48,7 +48,7 @@ def sliced_wasserstein(x: Tensor, y: Tensor, generator: Generator, projections: 
     levels = (torch.arange(min(len(x), len(y)), dtype=torch.float64) + 0.5) / min(len(x), len(y))
     quantiles = []
     for points in (x, y):
-        ordered = (points @ directions).sort(dim=0).values
+        ordered = (points @ directions).T.contiguous().sort(dim=1).values  # along memory: several times as fast
         index = (levels * len(points)).long().clamp(max=len(points) - 1)
-        quantiles.append(ordered[index])
+        quantiles.append(ordered[:, index])
     return float((quantiles[0] - quantiles[1]).square().mean().sqrt())

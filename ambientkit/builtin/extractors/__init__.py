@@ -1,0 +1,1 @@
+"""Built-in extractors: the features in which `ambientkit evaluate` compares two sets of rows."""
