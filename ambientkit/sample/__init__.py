@@ -1,6 +1,9 @@
-"""Sampling: images from a trained run, each a function of (seed, index) alone, and pictures of them."""
+"""Sampling: images from a trained run and restorations of noisy rows, each a function of (seed, index) alone, and pictures of them."""
 
+from ambientkit.sample.batches import Batches
 from ambientkit.sample.draw import draw, step_grid
 from ambientkit.sample.load import Trained, load_run
+from ambientkit.sample.restore import Restored, restore
+from ambientkit.sample.schedule import SCHEDULES
 
-__all__ = ["Trained", "draw", "load_run", "step_grid"]
+__all__ = ["SCHEDULES", "Batches", "Restored", "Trained", "draw", "load_run", "restore", "step_grid"]

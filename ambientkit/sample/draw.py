@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from ambientkit.interfaces import Denoiser, Levels, Sampler
-from ambientkit.maths.levels import edm_grid
 from ambientkit.maths.noise import standard_normal
 from ambientkit.maths.randomness import keyed_generator
+from ambientkit.sample.batches import Batches
+from ambientkit.sample.schedule import levels as scheduled
 
 
-def step_grid(steps: int, levels: Levels) -> Tensor:
-    """steps + 1 decreasing levels: `steps` of them from sigma_max to sigma_min by EDM's rule, then exactly 0. Float64.
+def step_grid(steps: int, levels: Levels, schedule: str = "karras") -> Tensor:
+    """steps + 1 decreasing levels: `steps` of them from sigma_max to sigma_min by the schedule, then exactly 0. Float64.
 
-    Raises ValueError for steps < 1. Source: arXiv 2206.00364, eq. 5.
+    Raises ValueError for steps < 1. Source of the default: arXiv 2206.00364, eq. 5.
     """
-    return torch.cat([edm_grid(steps, levels.sigma_min, levels.sigma_max), torch.zeros(1, dtype=torch.float64)])
+    return scheduled(schedule, steps, levels.sigma_max, levels.sigma_min).squeeze(1)
 
 
 def draw(
@@ -29,19 +30,39 @@ def draw(
     *,
     sigmas: Tensor,
     seed: int,
-    batch_size: int = 64,
+    batch_size: int | Batches = 64,
     device: str | torch.device = "cpu",
+    first: int = 0,
+    cond: Mapping[str, Tensor] | None = None,
 ) -> Iterator[Tensor]:
-    """n samples in batches of (b, *shape), in order. sigmas: (T,), decreasing; sample i starts at sigmas[0] z and is keyed by (seed, i).
+    """Samples first..first + n - 1 in batches of (b, *shape), in order. sigmas: (T,), decreasing; sample i starts at sigmas[0] z and is keyed by (seed, i).
 
-    A sampler that does not claim "row-generators" is run one sample at a time, so that its samples keep to that rule too.
+    cond: name -> (n, ...), one value a sample. A batch that does not fit into memory is halved. A sampler that does not claim
+    "row-generators" is run one sample at a time, so that its samples keep to that rule too.
     """
     separate = "row-generators" in sampler.claims
-    size = batch_size if separate else 1
-    for first in range(0, n, size):
-        indices = range(first, min(first + size, n))
-        generators = [keyed_generator(seed, "sample", row=index) for index in indices]
+    cond = {name: value.to(device) for name, value in (cond or {}).items()}
+
+    def work(part: range) -> Tensor:
+        generators = [keyed_generator(seed, "sample", row=first + index) for index in part]
         with torch.no_grad():
-            x = standard_normal(torch.empty(len(indices), *shape, device=device), generators) * float(sigmas[0])
-            grid = sigmas.to(x).unsqueeze(1).expand(-1, len(indices))
-            yield sampler.sample(denoiser, x, grid, generators if separate else generators[0], {})
+            x = standard_normal(torch.empty(len(part), *shape, device=device), generators) * float(sigmas[0])
+            grid = sigmas.to(x).unsqueeze(1).expand(-1, len(part))
+            chosen = {name: value[part.start : part.stop] for name, value in cond.items()}
+            return carry(denoiser, sampler, x, grid, generators, chosen)
+
+    batches = batch_size if isinstance(batch_size, Batches) else Batches(batch_size)
+    yield from (batches if separate else Batches(1)).over(n, work)
+
+
+def carry(
+    denoiser: Denoiser, sampler: Sampler, x: Tensor, sigmas: Tensor, generators: Sequence[torch.Generator], cond: Mapping[str, Tensor]
+) -> Tensor:
+    """`sampler.sample` with one generator a row, which a sampler that does not take them gets row by row. sigmas: (T, B)."""
+    if "row-generators" in sampler.claims:
+        return sampler.sample(denoiser, x, sigmas, generators, cond)
+    rows = [
+        sampler.sample(denoiser, x[i : i + 1], sigmas[:, i : i + 1], generator, {name: value[i : i + 1] for name, value in cond.items()})
+        for i, generator in enumerate(generators)
+    ]
+    return torch.cat(rows)

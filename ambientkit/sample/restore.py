@@ -1,0 +1,136 @@
+"""Restoration: what may lie under the noise of a given row. Draws from p(x_0 | x_n), their spread, and the posterior mean."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ambientkit.batch import Batch, View
+from ambientkit.errors import InputError
+from ambientkit.interfaces import Corruption, Denoiser, Levels, Sampler
+from ambientkit.maths.noise import per_row
+from ambientkit.maths.randomness import keyed_generator
+from ambientkit.sample.batches import Batches
+from ambientkit.sample.draw import carry
+from ambientkit.sample.schedule import levels as scheduled
+
+
+class Restored(NamedTuple):
+    """B restored rows, data units. K draws each."""
+
+    mean: Tensor
+    """(B, *S), the posterior mean D(x_n, sigma_n): one call of the denoiser, the estimate of least squared error, and smoother than any x_0."""
+    draws: Tensor
+    """(B, K, *S), draws from p(x_0 | x_n). Their mean differs from `mean` by chance, std / sqrt(K), and by the error of the steps."""
+    std: Tensor | None
+    """(B, *S), std over the draws (divided by K - 1): how uncertain each value is. None for fewer than two draws. The error of the steps
+    makes it too small: by 5 % rms with `ancestral` and 64 steps (8 % with 32), 1.3 % with k-diffusion's sample_dpmpp_2m_sde, on a mixture."""
+    sigma: Tensor
+    """(B,), the level restored from: that of the row, the largest of a row with noise by pixel, 0 for a row returned as it is."""
+    topped_up: Tensor
+    """(B,) bool: rows with noise by pixel, to which noise was added up to `sigma` first."""
+    as_it_is: Tensor
+    """(B,) bool: rows whose noise is 0, or below the levels that the denoiser was trained for; mean and draws are the row itself."""
+
+
+@torch.no_grad()
+def restore(
+    denoiser: Denoiser,
+    batch: Batch,
+    corruption: Corruption,
+    sampler: Sampler,
+    levels: Levels,
+    *,
+    draws: int = 8,
+    steps: int = 64,
+    schedule: str = "cosine",
+    sigma_min: float | None = None,
+    seed: int = 0,
+    batch_size: int | Batches = 64,
+) -> Restored:
+    """Restore rows: carry each from (x_n, its sigma_n) down the reverse process of the denoiser, `draws` times.
+
+    x_t = x_n at sigma_t = sigma_n is the very start of the reverse process that unconditional sampling comes by from above, so what it ends in
+    is a draw from p(x_0 | x_n). The grid is `steps` levels from sigma_n down to sigma_min (by default levels.sigma_min), then one call of
+    the denoiser there. With sigma_min >= sigma_n nothing is drawn: all draws are the posterior mean (the truncated baseline).
+
+    Noise by pixel is topped up to its largest level first, once a row: the draws are then those of p(x_0 | the topped-up row), honest but
+    knowing less than x_n tells. batch: (B, *S) on the denoiser's device. Draw k of a row is keyed by (seed, batch.row, k) whatever the batch.
+    batch_size: draws at a time; a batch that does not fit into memory is halved.
+    Raises InputError for a sampler that does not draw from the reverse kernel: a deterministic one carries the law of all rows, but not
+    the posterior of one. Sources: arXiv 2302.09057, eq. 8 (consistency: the mean of the draws is D(x_n, sigma_n)); arXiv 2404.10177, section 3.
+    """
+    need_kernel(sampler, draws)
+    rows = batch.row.tolist()
+    view = _seen(batch, corruption, seed)
+    floor = corruption.floor(batch).to(view.x.device)
+    known = (floor > 0) & (floor >= levels.sigma_min)
+    low = levels.sigma_min if sigma_min is None else sigma_min
+    chosen = known.nonzero().squeeze(1)
+    mean = batch.x_n.clone()
+    drawn = batch.x_n.unsqueeze(1).repeat(1, draws, *[1] * (batch.x_n.ndim - 1))
+    batches = batch_size if isinstance(batch_size, Batches) else Batches(batch_size)
+
+    def denoised(part: range) -> Tensor:
+        at = chosen[part.start : part.stop]
+        return denoiser(view.x[at], view.sigma[at], **{name: value[at] for name, value in view.cond.items()})
+
+    for at, result in _placed(chosen, batches, denoised):
+        mean[at] = result.to(mean.dtype)
+
+    still = known & (floor <= low)
+    drawn[still] = mean[still].unsqueeze(1)
+    moving = (known & (floor > low)).nonzero().squeeze(1)
+    pairs = torch.stack([moving.repeat_interleave(draws), torch.arange(draws, device=moving.device).repeat(len(moving))], dim=1)
+
+    def carried(part: range) -> Tensor:
+        at, number = pairs[part.start : part.stop].T
+        grid = scheduled(schedule, steps, view.sigma[at].cpu(), low).to(view.x)
+        grid[0] = view.sigma[at]  # not by way of float64: the start is the level of the row to the last bit
+        generators = [keyed_generator(seed, "restore", step=k, row=rows[i]) for i, k in zip(at.tolist(), number.tolist(), strict=True)]
+        return carry(denoiser, sampler, view.x[at], grid, generators, {name: value[at] for name, value in view.cond.items()})
+
+    for pair, result in _placed(pairs, batches if "row-generators" in sampler.claims else Batches(1), carried):
+        drawn[pair[:, 0], pair[:, 1]] = result.to(drawn.dtype)
+
+    spread = drawn.double().std(dim=1).to(drawn.dtype) if draws > 1 else None
+    level = per_row(batch.sigma_n, batch.x_n).expand(batch.x_n.shape).flatten(1)
+    mixed = known & (level.amin(1) < level.amax(1))
+    return Restored(mean, drawn, spread, torch.where(known, floor, torch.zeros_like(floor)), mixed, ~known)
+
+
+def need_kernel(sampler: Sampler, draws: int) -> None:
+    """Raise InputError where draws are wanted of a sampler that does not draw from the reverse kernel."""
+    if draws > 0 and "reverse-kernel" not in sampler.claims:
+        raise InputError(
+            f"sampler {sampler.name!r} does not draw from the reverse kernel: from one noisy row it gives one result again and again, or results "
+            "of another law than p(x_0 | x_n). Take 'ancestral' or another that claims reverse-kernel, or 0 draws for the posterior mean alone"
+        )
+
+
+def _seen(batch: Batch, corruption: Corruption, seed: int) -> View:
+    """The rows at one level each: as they are, or topped up where their noise is by pixel."""
+    floor = corruption.floor(batch)
+    generators = [keyed_generator(seed, "restore.top-up", row=row) for row in batch.row.tolist()]
+    if "row-generators" in corruption.claims:
+        return corruption.degrade(batch, floor, generators)
+    whole = per_row(batch.sigma_n, batch.x_n).expand(batch.x_n.shape)
+    views = [
+        corruption.degrade(
+            Batch(batch.x_n[i : i + 1], whole[i : i + 1], batch.row[i : i + 1], {k: v[i : i + 1] for k, v in batch.cond.items()}),
+            floor[i : i + 1],
+            generator,
+        )
+        for i, generator in enumerate(generators)
+    ]
+    return View(torch.cat([view.x for view in views]), floor, batch.cond)
+
+
+def _placed(places: Tensor, batches: Batches, work):  # type: ignore[no-untyped-def]
+    """(places done, result) of each batch."""
+    done = 0
+    for result in batches.over(len(places), work):
+        yield places[done : done + len(result)], result
+        done += len(result)
