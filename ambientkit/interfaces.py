@@ -109,9 +109,13 @@ class Sampler(Part):
         """Carry x (B, *S) from sigmas[0] to sigmas[-1]; sigmas (T, B), T >= 2, decreasing, only the last may be 0. Never sets grad mode."""
 
 
+Memory = dict[str, Tensor]
+"""What an objective keeps between steps, by name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What the trainer lends an objective for one call. Nothing of it is kept."""
+    """What the trainer lends an objective for one call. Nothing of it is kept, but what the objective puts into `memory`."""
 
     corruption: Corruption
     sampler: Sampler
@@ -122,10 +126,13 @@ class Tools:
     """A fresh generator on the batch's device, keyed by (seed, objective, rank, step)."""
     levels: Levels = Levels()
     """The range of levels at which this run's denoiser will be asked."""
+    memory: Memory = field(default_factory=dict)
+    """Of this entry of the recipe on this process: empty at first, filled by the objective, saved and resumed with the run. The names and
+    shapes put in at the first call stay; they are the same on every process. Everything else is a function of the seed and the step."""
 
 
 class Objective(Part):
-    """A loss whose minimum is E[x_0 | x_t]. Stateless; it owns the calls of the model."""
+    """A loss whose minimum is E[x_0 | x_t]. Stateless (what it must keep lies in `tools.memory`); it owns the calls of the model."""
 
     @abc.abstractmethod
     def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
@@ -135,7 +142,7 @@ class Objective(Part):
 class WeightedObjective(BaseModel):
     """One entry of a recipe: an objective by name (with its fields), its weight, and when it comes in.
 
-    The weight is 0 before `start` and rises linearly to `weight` within `ramp`. An integer counts steps, a number with a
+    The weight is 0 before `start`, rises linearly to `weight` within `ramp`, and is 0 again from `stop` on. An integer counts steps, a number with a
     decimal point is a fraction of the run (1 is one step, 1.0 the whole run). It is evaluated in every `every`-th step only: a
     large share of the batch now and then costs fewer calls of the network than a small share always.
     """
@@ -147,6 +154,7 @@ class WeightedObjective(BaseModel):
     start: int | float = Field(0, ge=0)
     ramp: int | float = Field(0, ge=0)
     every: int = Field(1, ge=1)
+    stop: int | float | None = Field(None, ge=0)
 
 
 class Recipe(Part):

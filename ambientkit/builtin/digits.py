@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
 from ambientkit.batch import Clean
 from ambientkit.interfaces import Data
+
+TRAIN = 1500
 
 
 class Digits(Data):
@@ -16,11 +20,15 @@ class Digits(Data):
     name = "digits"
     source = "Alpaydin and Kaynak (1998), UCI; scikit-learn's load_digits"
 
+    split: Literal["all", "train", "test"] = "all"
+    """All scans, the first 1,500, or the other 297."""
+
     def rows(self) -> Dataset[Clean]:
         """Rows of shape (1, 8, 8), float32; the file's 0..16 mapped to [-1, 1]."""
         from sklearn.datasets import load_digits
 
-        return _Scans(load_digits().images.astype(np.float32) / 8 - 1)
+        images = load_digits().images.astype(np.float32) / 8 - 1
+        return _Scans({"all": images, "train": images[:TRAIN], "test": images[TRAIN:]}[self.split])
 
 
 class _Scans(Dataset[Clean]):

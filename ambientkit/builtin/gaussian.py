@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
@@ -30,6 +31,9 @@ class Gaussian(Corruption):
     sigma_n: Level | tuple[Level, Level] = 0.2
     """Simulated noise std, data units; a pair (low, high) draws one level a row, uniform between them."""
 
+    clean_share: float = Field(0.0, ge=0, le=1)
+    """Simulated share of rows that stay clean (sigma_n = 0), drawn row by row."""
+
     @model_validator(mode="after")
     def _ordered(self) -> Gaussian:
         if isinstance(self.sigma_n, tuple) and self.sigma_n[0] > self.sigma_n[1]:
@@ -42,6 +46,8 @@ class Gaussian(Corruption):
         one_each = x_0.new_full((len(x_0), 1), low)
         if high > low:
             one_each = low + (high - low) * uniform(one_each, generator)
+        if self.clean_share > 0:
+            one_each = torch.where(uniform(one_each, generator) < self.clean_share, torch.zeros_like(one_each), one_each)
         sigma_n = one_each.squeeze(1)
         return Batch(x_0 + per_row(sigma_n, x_0) * standard_normal(x_0, generator), sigma_n, row, {})
 

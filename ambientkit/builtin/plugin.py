@@ -50,7 +50,10 @@ from ambientkit.builtin.mlp import MLP
 from ambientkit.builtin.mutants import ancestral, consistency, gaussian, gaussian_noise, heun, models, sure, tweedie
 from ambientkit.builtin.naive import Naive
 from ambientkit.builtin.nifti import NIfTI
+from ambientkit.builtin.photo_patches import PhotoPatches
+from ambientkit.builtin.posterior_buffer import PosteriorBuffer
 from ambientkit.builtin.recipes import TweedieConsistency
+from ambientkit.builtin.stochastic_heun import StochasticHeun
 from ambientkit.builtin.sure import Sure
 from ambientkit.builtin.tiff_stack import TiffStack
 from ambientkit.builtin.tweedie import Tweedie
@@ -66,7 +69,7 @@ def register_corruptions():
 
 @hookimpl
 def register_objectives():
-    return [Tweedie, Consistency, Sure, Denoising, Naive]
+    return [Tweedie, Consistency, PosteriorBuffer, Sure, Denoising, Naive]
 
 
 @hookimpl
@@ -76,7 +79,7 @@ def register_recipes():
 
 @hookimpl
 def register_samplers():
-    return [Ancestral, Heun]
+    return [Ancestral, StochasticHeun, Heun]
 
 
 @hookimpl
@@ -87,7 +90,7 @@ def register_models():
 @hookimpl
 def register_datasets():
     files = [Array, ImageFolder, TiffStack, HDF5, Zarr, FITS, NIfTI, DICOM, WebDataset, HFDataset, Corrupted]
-    return [*files, Digits, FashionMNIST, Mixture]
+    return [*files, Digits, FashionMNIST, PhotoPatches, Mixture]
 
 
 @hookimpl

@@ -6,12 +6,13 @@ from ambientkit.interfaces import Recipe, WeightedObjective
 
 
 class TweedieConsistency(Recipe):
-    """Tweedie above the noise of the data throughout; consistency below it from a fifth of the run on."""
+    """Tweedie above the noise of the data throughout; below it, posterior draws and consistency from a tenth of the run on."""
 
     name = "tweedie-consistency"
-    source = "arXiv 2404.10177, section 3; weight, start and ramp measured in examples/mixture_table.py"
+    source = "arXiv 2404.10177, section 3; arXiv 2405.13712, algorithm 1; weights, starts and shares measured: docs/quality.md"
 
     terms: tuple[WeightedObjective, ...] = (
         WeightedObjective(objective="tweedie"),
-        WeightedObjective(objective={"name": "consistency", "fraction": 0.5}, weight=0.1, start=0.2, ramp=0.05, every=4),
+        WeightedObjective(objective="posterior-buffer", start=0.1, ramp=0.05, every=2),
+        WeightedObjective(objective={"name": "consistency", "fraction": 0.25, "chain_steps": 2}, weight=0.1, start=0.1, ramp=0.05, every=8),
     )

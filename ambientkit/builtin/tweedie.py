@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -43,13 +45,15 @@ class Tweedie(Objective):
     """Share of the levels drawn just above sigma_n, as antithetic pairs."""
     near_ratio: float = Field(1.5, gt=1)
     """Upper end of that range, in units of sigma_n."""
+    fraction: float = Field(1.0, gt=0, le=1)
+    """Share of the batch's rows used."""
     cap: float = Field(25.0, ge=1)
     """Bound of the factor 1/a^2."""
 
     def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
-        """One term, `tweedie`, with a value for every row of the batch. Raises InputError for rows as noisy as sigma_max."""
+        """One term, `tweedie`, with a value for every row used. Raises InputError for rows as noisy as sigma_max."""
         sigma_max = tools.levels.sigma_max
-        n = len(batch.x_n)
+        n = math.ceil(self.fraction * len(batch.x_n))
         here = torch.arange(n, device=batch.x_n.device)
         couple = here - here % 2  # the rows are taken two by two; a couple is either two rows, or one row as a pair
         draws = uniform(torch.empty(n, 2, device=here.device), tools.generator)

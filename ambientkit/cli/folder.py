@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from torch import Tensor
 
 from ambientkit.checkpoint import latest, prune, read_folder, save_weights, write_folder
 from ambientkit.checkpoint.folder import FORMAT_VERSION, checkpoints, clean, set_aside_newer, write_file
@@ -98,9 +100,9 @@ def _step(line: str) -> float:
         return float("inf")
 
 
-def save(training: Run, window: Window, folder: Path) -> None:
-    """Write a checkpoint and the averaged weights, and remove old checkpoints. Raises RunError where the disk refuses."""
-    files = {**training.state(), "window.json": json.dumps(window.state).encode()}
+def save(training: Run, window: Window, folder: Path, memory: Mapping[str, Tensor]) -> None:
+    """Write a checkpoint and the averaged weights, and remove old checkpoints. memory: of all processes. Raises RunError where the disk refuses."""
+    files = {**training.state(memory), "window.json": json.dumps(window.state).encode()}
     write_folder(folder / CHECKPOINTS / f"checkpoint_{training.step}", files)
     prune(folder / CHECKPOINTS, training.config.keep_last)
     save_average(training, folder)

@@ -210,9 +210,10 @@ def _take_steps(training: Run, window: Window, folder: Path, registry: Registry,
                 window = Window()
             asked = _agreed(accelerator, stop)
             if ended or asked or step.step % config.save_every == 0:
+                memory = training.memory_of_all()
                 if main:
                     log.sync()
-                    save(training, window, folder)
+                    save(training, window, folder, memory)
                 accelerator.wait_for_everyone()
             if main and config.demo_every and step.step % config.demo_every == 0 and not ended:
                 _draw(training, folder / "samples" / f"demo_{step.step:08}.png", registry)

@@ -92,11 +92,14 @@ class ScheduledObjective(_Section):
     start: int | float = Field(0, ge=0)
     ramp: int | float = Field(0, ge=0)
     every: int = Field(1, ge=1)
+    stop: int | float | None = Field(None, ge=0)
 
     def weight_at(self, step: int, end_step: int) -> float:
-        """The weight in optimiser step `step` (from 0) of `end_step`: a linear rise within `ramp` from `start` on; 0 in steps left out."""
+        """The weight in optimiser step `step` (from 0) of `end_step`: a linear rise within `ramp` from `start` on; 0 in steps
+        left out, and from `stop` on."""
         start, ramp = (value if isinstance(value, int) else round(value * end_step) for value in (self.start, self.ramp))
-        if step < start or step % self.every:
+        stop = end_step if self.stop is None else self.stop if isinstance(self.stop, int) else round(self.stop * end_step)
+        if step < start or step >= stop or step % self.every:
             return 0.0
         return self.weight * min(1.0, (step - start + 1) / (ramp + 1))
 
@@ -150,7 +153,7 @@ DEFAULTS: dict[str, Any] = {
     "corruption": "gaussian",
     "model": "mlp",
     "objective": "tweedie-consistency",
-    "sampler": "ancestral",
+    "sampler": "stochastic-heun",
 }
 
 

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 
 
-def truncated_lognormal(u: Tensor, floor: Tensor | float, ceiling: float, p_mean: float, p_std: float) -> Tensor:
+def truncated_lognormal(u: Tensor, floor: Tensor | float, ceiling: Tensor | float, p_mean: float, p_std: float) -> Tensor:
     """Levels sigma in [floor, ceiling] with log sigma normal(p_mean, p_std) restricted to that range.
 
-    u: (N,) uniform on [0, 1). floor: number or (N,), 0 <= floor < ceiling. Where the range lies so far in a tail that
+    u: (N,) uniform on [0, 1). floor, ceiling: number or (N,), 0 <= floor < ceiling. Where the range lies so far in a tail that
     the normal has no mass left in double precision, levels are log-uniform in it. Returns (N,), dtype of u.
     Source: the density is that of EDM, arXiv 2206.00364, table 1.
     """
-    v, low = u.double(), torch.as_tensor(floor, dtype=torch.float64, device=u.device).expand(u.shape)
-    high = torch.full_like(v, ceiling)
+    v = u.double()
+    low, high = (torch.as_tensor(edge, dtype=torch.float64, device=u.device).expand(u.shape) for edge in (floor, ceiling))
     # By symmetry the upper tail is computed as a lower one: ndtr keeps its precision only there.
     f_low, f_high = (torch.special.ndtr(-(edge.log() - p_mean) / p_std) for edge in (low, high))
     mass = f_low - f_high

@@ -108,6 +108,7 @@ def _loss(run: Run, batch: Batch, micro_step: int) -> tuple[Tensor, dict[str, tu
             signal=run.signal,
             generator=keyed_generator(config.seed, key, rank=rank, step=micro_step, device=run.accelerator.device),
             levels=config.levels.as_levels(),
+            memory=run.memories.setdefault(key, {}),
         )
         for name, term in entry.objective.loss(run.denoiser, batch, tools).items():
             mean = _joint_mean(run, term)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,16 +13,18 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ambientkit.checkpoint import fill, load_state, save_state
+from ambientkit.checkpoint.weights import from_bytes, to_bytes
 from ambientkit.config import RunConfig
 from ambientkit.data import KeyedBatches, Observations
 from ambientkit.data.observations import whole
 from ambientkit.errors import InputError, RunError
-from ambientkit.interfaces import Denoiser, Signal
+from ambientkit.interfaces import Denoiser, Memory, Signal
 from ambientkit.maths.randomness import isolated_global_generator, keyed_generator
 from ambientkit.train.average import WarmedUpAverage
 from ambientkit.train.memory import checkpoint_blocks
 from ambientkit.train.optim import optimizer_for, schedule_for
 
+MEMORY = "memory.safetensors"
 ADVICE = "Lower --lr, raise optimizer.warmup_steps, or use --mixed-precision no; a new run may begin with --init-from this one"
 
 
@@ -45,9 +47,23 @@ class Run:
     skipped: int = 0
     """Steps left out because their loss or gradient was not finite."""
     skipped_in_a_row: int = 0
+    memories: dict[str, Memory] = field(default_factory=dict)
+    """What each entry of the objective keeps between steps on this process, by the key of its generator."""
 
-    def state(self) -> dict[str, bytes]:
-        """The files of a checkpoint of this moment. Raises RunError where a weight is not finite: such a state is not worth keeping."""
+    def memory_of_all(self) -> dict[str, Tensor]:
+        """The memories of all processes, by rank/entry/name. Every process must call it at the same step."""
+        found = {}
+        for key, memory in sorted(self.memories.items()):
+            for name, value in sorted(memory.items()):
+                every = self.accelerator.gather(value.unsqueeze(0).to(self.accelerator.device))
+                found |= {f"{rank}/{key}/{name}": one for rank, one in enumerate(every)}
+        return found
+
+    def state(self, memory: Mapping[str, Tensor] | None = None) -> dict[str, bytes]:
+        """The files of a checkpoint of this moment; memory: of all processes, where there are several.
+
+        Raises RunError where a weight is not finite: such a state is not worth keeping.
+        """
         for name, value in self.average.state_dict().items() | self.bare_network.state_dict().items():
             if value.is_floating_point() and not value.isfinite().all():
                 raise RunError(
@@ -61,7 +77,9 @@ class Run:
             "processes": self.accelerator.num_processes,
             "scaler": scaler,
         }
-        return save_state(self.bare_network, self.average, self.bare_optimizer, counters)
+        files = save_state(self.bare_network, self.average, self.bare_optimizer, counters)
+        memory = self.memory_of_all() if memory is None else memory
+        return {**files, MEMORY: to_bytes(memory)} if memory else files
 
     def restore(self, files: dict[str, bytes], where: str) -> None:
         """Go back to the moment of a checkpoint. Raises InputError where it does not fit this run."""
@@ -76,7 +94,17 @@ class Run:
         self.skipped, self.skipped_in_a_row = int(counters.get("skipped", 0)), int(counters.get("skipped_in_a_row", 0))
         if counters.get("scaler") and self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(counters["scaler"])
+        self.memories = self._own(from_bytes(files[MEMORY], f"{where}/{MEMORY}")[0]) if MEMORY in files else {}
         self.schedule.load_state_dict({**self.schedule.state_dict(), "last_epoch": self.step})  # the rate itself is the optimiser's
+
+    def _own(self, memory: Mapping[str, Tensor]) -> dict[str, Memory]:
+        """This process's part of the memories in a checkpoint."""
+        own: dict[str, Memory] = {}
+        for path, value in memory.items():
+            rank, key, name = path.split("/", 2)
+            if int(rank) == self.accelerator.process_index:
+                own.setdefault(key, {})[name] = value.to(self.accelerator.device)
+        return own
 
     def begin_with(self, tensors: Mapping[str, Tensor], where: str) -> None:
         """Start from given weights, in the network and in the average. Raises InputError listing every tensor that does not fit."""

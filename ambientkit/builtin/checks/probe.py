@@ -28,7 +28,7 @@ def moved(oracle: Denoiser, push: Push, theta: Tensor) -> Denoiser:
 
 def terms(objective: Objective, denoiser: Denoiser, batch: Batch, case: Case, index: int) -> list[Term]:
     """The terms of one loss, with a generator keyed by the case's seed and `index`; empty ones are left out."""
-    tools = dataclasses.replace(case.tools, generator=keyed_generator(case.seed, "verify.objective", step=index))
+    tools = dataclasses.replace(case.tools, generator=keyed_generator(case.seed, "verify.objective", step=index), memory={})
     return [term for term in objective.loss(denoiser, batch, tools).values() if len(term.value)]
 
 

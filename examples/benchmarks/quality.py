@@ -1,0 +1,268 @@
+"""Every way to learn below the noise of the data, through one trainer: same model, budget and seeds, judged on what is known.
+
+    python examples/benchmarks/quality.py [--data mixture,fashion-mnist] [--sigma-n .2] [--arms clean,naive,tweedie-consistency]
+                                          [--seeds 0,1,2] [--jobs 2] [--folder build/quality] [--json FILE] [--pictures FOLDER] [--quick]
+
+Each training run is a run folder under --folder and is resumed or taken over where it is there already; its figures lie beside it. So the
+script may be stopped at any moment and started again, with more arms, seeds or data. Noise levels are in units of [-1, 1]; for the
+mixtures, whose modes have std .1, sigma_n = .2 is twice that.
+
+"Gap closed" is (naive - arm) / (naive - clean) in the measure named: 0 % is no better than taking the noisy rows for clean, 100 % is as good as the
+same network trained on clean rows. The first line of a table shows the noisy rows themselves (in `restored`), so that a measure which
+does not see the noise shows itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import statistics
+import sys
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # one core a job: small networks gain nothing from two
+
+from quality_arms import ARMS, DATA, TAU
+from rich.console import Console
+from rich.table import Table
+from tqdm import tqdm
+
+MEAN_BELOW = "denoising error below sigma_n"
+GAPS = {True: (MEAN_BELOW, "sliced W2"), False: (MEAN_BELOW, "restored: fid", "restored: patch distance", "restored: residual noise")}
+"""The measures of which the gap closed is told: for mixtures, and for pictures."""
+REFERENCES = {True: ("perfect", "maximum-likelihood"), False: ("noisy-rows", "clean-rows")}
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One arm on one data set at one noise level and seed."""
+
+    data: str
+    sigma_n: float
+    arm: str
+    seed: int
+    folder: Path
+    quick: bool
+
+    @property
+    def home(self) -> Path:
+        """Where its run and figures lie. The clean arm is the same at all noise levels but for what it is compared at."""
+        trained = ARMS[self.arm].trained_as or self.arm if self.arm in ARMS else self.arm
+        level = "any" if trained == "clean" else f"{self.sigma_n:g}"
+        return self.folder / ("quick" if self.quick else "full") / self.data / level / trained / f"seed{self.seed}"
+
+    @property
+    def figures(self) -> Path:
+        """The file of its figures."""
+        return self.home.parent / f"{self.home.name}-{self.arm}-{self.sigma_n:g}.json"
+
+
+def settings_of(unit: Unit) -> dict[str, Any]:
+    """The whole configuration of a unit's run."""
+    from ambientkit.config import Source, merge
+
+    data, arm = DATA[unit.data], ARMS[ARMS[unit.arm].trained_as or unit.arm]
+    own = {
+        "corruption": {"name": "gaussian", "sigma_n": unit.sigma_n},
+        "seed": unit.seed,
+        "device": "cpu",
+        "save_every": 500,
+        "keep_last": 1,
+    }
+    layers = [data.settings, own, arm.settings, data.quick if unit.quick else {}]
+    return dict(merge([Source(layer) for layer in layers if layer]).tree)
+
+
+def train(unit: Unit) -> None:
+    """Train a unit's run to its end, from its last checkpoint where it was begun."""
+    from ambientkit.cli.request import Request
+    from ambientkit.cli.train import run
+    from ambientkit.config.run import DEFAULTS
+
+    home = unit.home
+    if (home / "status.json").exists() and json.loads((home / "status.json").read_text())["state"] == "finished":
+        return
+    home.parent.mkdir(parents=True, exist_ok=True)
+    settings = home.with_suffix(".json")
+    settings.write_text(json.dumps({**DEFAULTS, **settings_of(unit)}))
+    begun = (home / "config.yaml").exists()
+    request = Request(
+        flags={},
+        data=None,
+        sigma_n=None,
+        config=() if begun else (settings,),
+        settings=(),
+        output_dir=home,
+        resume="latest" if begun else None,
+        dry_run=False,
+        skip_preflight=True,
+    )
+    with open(home.with_suffix(".log"), "a") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+        run(request)
+
+
+def perform(unit: Unit) -> Path:
+    """Train and judge one unit, unless its figures are there already."""
+    if unit.figures.exists():
+        return unit.figures
+    import torch
+    from quality_measures import PictureJudge, judge_mixture, maximum_likelihood
+
+    from ambientkit.builtin.mixture import Mixture
+    from ambientkit.checkpoint.folder import write_file
+    from ambientkit.registry import load
+    from ambientkit.sample import load_run
+
+    torch.set_num_threads(1)
+    data = DATA[unit.data]
+    pictures = {}
+    if data.held_out is None:
+        law = Mixture(std=TAU).law()
+        if unit.arm == "perfect":
+            figures = judge_mixture(law.denoiser(), law, unit.sigma_n, truncated=False)
+        elif unit.arm == "maximum-likelihood":
+            fitted = maximum_likelihood(data.settings, unit.seed, unit.sigma_n)
+            figures = judge_mixture(fitted.denoiser(), law, unit.sigma_n, truncated=False)
+        else:
+            train(unit)
+            figures = judge_mixture(load_run(unit.home, load()).denoiser, law, unit.sigma_n, ARMS[unit.arm].truncated)
+    else:
+        n, samples = (100, 64) if unit.quick else (1000, 500)
+        judge = PictureJudge(json.dumps(data.held_out), data.extractor, unit.sigma_n, n, samples)
+        if unit.arm in REFERENCES[False]:
+            rows = judge.noisy.x_n if unit.arm == "noisy-rows" else judge.clean
+            figures, pictures = judge.pictures("restored", rows), {"restored": rows[:8]}
+        else:
+            train(unit)
+            figures, pictures = judge.judge(load_run(unit.home, load()).denoiser, ARMS[unit.arm].truncated)
+    unit.figures.parent.mkdir(parents=True, exist_ok=True)
+    kept = {name: rows.tolist() for name, rows in pictures.items()}
+    write_file(unit.figures, json.dumps({"figures": figures, "pictures": kept}).encode())
+    return unit.figures
+
+
+def units_of(args: argparse.Namespace) -> list[Unit]:
+    """What was asked for, the references of each comparison first."""
+    found = []
+    for data in args.data:
+        for sigma_n in args.sigma_n or DATA[data].levels:
+            for seed in args.seeds:
+                for arm in (*REFERENCES[DATA[data].held_out is None], *args.arms):
+                    found.append(Unit(data, sigma_n, arm, seed, args.folder, args.quick))
+    return found
+
+
+def rows_of(units: Iterable[Unit]) -> list[dict[str, Any]]:
+    """One row for every figure, and for every gap closed."""
+    rows = []
+    figures = {unit: json.loads(unit.figures.read_text())["figures"] for unit in units}
+    for unit, own in figures.items():
+        ends = [
+            next((f for other, f in figures.items() if (other.data, other.sigma_n, other.seed, other.arm) == (*key, arm)), {})
+            for key in [(unit.data, unit.sigma_n, unit.seed)]
+            for arm in ("naive", "clean")
+        ]
+        gaps = {}
+        for name, value in own.items():
+            if name.startswith(GAPS[DATA[unit.data].held_out is None]) and all(name in end for end in ends) and unit.arm in ARMS:
+                naive, clean = (end[name] for end in ends)
+                gaps[f"gap closed: {name}"] = (naive - value) / (naive - clean)
+        for name, value in {**own, **gaps}.items():
+            rows.append({"data": unit.data, "sigma_n": unit.sigma_n, "arm": unit.arm, "seed": unit.seed, "measure": name, "value": value})
+    return rows
+
+
+def tables(rows: list[dict[str, Any]]) -> Iterable[Table]:
+    """One table for each data set and noise level: mean over the seeds, and their range."""
+    for data, sigma_n in dict.fromkeys((row["data"], row["sigma_n"]) for row in rows):
+        mixture = DATA[data].held_out is None
+        mine = [row for row in rows if (row["data"], row["sigma_n"]) == (data, sigma_n)]
+        names = dict.fromkeys(row["measure"] for row in mine)
+        shown = [name for name in names if name.startswith(("gap closed", *GAPS[mixture], "std", "sampled: fid", "proximal: fid"))]
+        seeds = sorted({row["seed"] for row in mine})
+        title = f"{data}, sigma_n {sigma_n:g}" + (f" = {sigma_n / TAU:g} tau" if mixture else "")
+        table = Table(title=f"{title}, seeds {', '.join(map(str, seeds))}: mean (range)")
+        table.add_column("arm", no_wrap=True)
+        for name in shown:
+            table.add_column(name.replace("gap closed: ", "gap closed:\n"), justify="right")
+        for arm in dict.fromkeys(row["arm"] for row in mine):
+            cells = []
+            for name in shown:
+                values = [row["value"] for row in mine if row["arm"] == arm and row["measure"] == name]
+                cells.append(_cell(values, percent=name.startswith("gap")))
+            table.add_row(arm, *cells)
+        yield table
+
+
+def _cell(values: list[float], percent: bool) -> str:
+    if not values:
+        return ""
+    form = (lambda v: f"{100 * v:.0f} %") if percent else (lambda v: f"{v:.3g}")
+    return form(statistics.mean(values)) + (f"\n({form(min(values))} to {form(max(values))})" if len(values) > 1 else "")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="mixture", help=f"data sets, separated by commas: {', '.join(DATA)}")
+    parser.add_argument("--sigma-n", default="", help="noise levels, separated by commas; those of each data set by default")
+    parser.add_argument("--arms", default=",".join(ARMS), help="arms, separated by commas; all by default")
+    parser.add_argument("--seeds", default="0", help="seeds, separated by commas: noise, weights and batches of all arms")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time")
+    parser.add_argument("--folder", type=Path, default=Path("build/quality"), help="where runs and figures are kept")
+    parser.add_argument("--json", type=Path, help="write a list of rows: data, sigma_n, arm, seed, measure, value")
+    parser.add_argument("--pictures", type=Path, help="write a picture of each comparison into this folder")
+    parser.add_argument("--quick", action="store_true", help="few steps, one noise level: shows that it works, not how well (two minutes)")
+    args = parser.parse_args()
+    if args.quick and args.data == parser.get_default("data"):
+        args.data = "mixture,digits"
+    if args.quick and not args.sigma_n:
+        args.sigma_n = ".2"
+    args.data, args.arms = args.data.split(","), args.arms.split(",")
+    args.seeds = [int(seed) for seed in args.seeds.split(",")]
+    args.sigma_n = [float(level) for level in args.sigma_n.split(",") if level]
+    for kind, given, known in (("--data", args.data, DATA), ("--arms", args.arms, ARMS)):
+        if unknown := [name for name in given if name not in known]:
+            parser.error(f"{kind}: {', '.join(unknown)} is not known; known are {', '.join(known)}")
+
+    units = units_of(args)
+    # Arms that share a run are done one after the other, or two jobs would train it at once.
+    groups: dict[Path, list[Unit]] = {}
+    for unit in units:
+        groups.setdefault(unit.home, []).append(unit)
+    failed = []
+    with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
+        futures = {pool.submit(_all, group): group for group in groups.values()}
+        for future in tqdm(as_completed(futures), total=len(futures), unit="run", disable=None):
+            try:
+                future.result()
+            except (Exception, SystemExit) as error:
+                failed.append(f"{futures[future][0].home}: {type(error).__name__}: {error}")
+    rows = rows_of([unit for unit in units if unit.figures.exists()])
+    console = Console() if sys.stdout.isatty() else Console(width=200)
+    for table in tables(rows):
+        console.print(table)
+    if args.json:
+        args.json.write_text(json.dumps(rows, indent=1))
+    if args.pictures:
+        from quality_pictures import write_pictures
+
+        write_pictures(units, args.pictures)
+    if failed:
+        print("\n".join(failed), file=sys.stderr)
+        sys.exit(1)
+
+
+def _all(group: list[Unit]) -> None:
+    for unit in group:
+        perform(unit)
+
+
+if __name__ == "__main__":
+    main()

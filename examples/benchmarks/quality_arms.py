@@ -1,0 +1,99 @@
+"""What `quality.py` compares: the data with their settings, and the arms. Everything but the arm is the same within a comparison."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+TAU = 0.1
+"""Std within a mode of the mixture."""
+
+CONSISTENCY = {"objective": {"name": "consistency", "fraction": 0.5}, "weight": 0.1, "start": 0.2, "ramp": 0.05, "every": 4}
+BUFFER = {"objective": "posterior-buffer", "start": 0.2, "ramp": 0.05, "every": 2}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """How an arm trains, and how it is used. An arm with `trained_as` shares the run of another one."""
+
+    settings: dict[str, Any] = field(default_factory=dict)
+    truncated: bool = False
+    """Sampling stops at sigma_n, with one last denoising there."""
+    trained_as: str | None = None
+    knows: str = "noisy rows"
+    """What it is told of the clean data."""
+
+
+ARMS = {
+    "clean": Arm({"objective": "denoising", "corruption": {"sigma_n": 0.0}}, knows="clean rows: the ceiling"),
+    "naive": Arm({"objective": "naive"}),
+    "tweedie": Arm({"objective": "tweedie"}),
+    "truncated": Arm(truncated=True, trained_as="tweedie"),
+    "consistency": Arm({"objective": [{"objective": "tweedie"}, CONSISTENCY]}),
+    "buffer": Arm({"objective": [{"objective": "tweedie"}, BUFFER]}),
+    "tweedie-consistency": Arm({"objective": "tweedie-consistency"}),
+    "sure": Arm({"objective": "sure"}),
+    "clean-1%": Arm({"objective": "tweedie-consistency", "corruption": {"clean_share": 0.01}}, knows="1 % clean rows"),
+}
+"""`tweedie-consistency` is the recipe as shipped: Tweedie, consistency and the posterior buffer together."""
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """One data set: the training settings of all its arms, and the data held out."""
+
+    settings: dict[str, Any]
+    levels: tuple[float, ...]
+    """Noise levels compared by default, units of [-1, 1]."""
+    held_out: dict[str, Any] | None = None
+    """None for the mixture, whose law is known."""
+    extractor: str | dict[str, Any] | None = None
+    quick: dict[str, Any] = field(default_factory=dict)
+
+
+def _transformer(patch: int, width: int, depths: tuple[int, ...] = (2, 2)) -> dict[str, Any]:
+    return {"name": "image_transformer_v1", "patch_size": patch, "width": width}
+
+
+_MIXTURE = {
+    "data": {"name": "mixture", "n": 20_000, "std": TAU},
+    "batch_size": 256,
+    "end_step": 4000,
+    "optimizer": {"lr": 3e-3, "schedule": "cosine"},
+}
+_PICTURES = {"batch_size": 64, "optimizer": {"lr": 1e-3, "schedule": "cosine"}}
+_MULTIPLES_OF_TAU = tuple(multiple * TAU for multiple in (1, 2, 3, 5))
+
+DATA = {
+    "mixture": DataSet(
+        {**_MIXTURE, "model": {"name": "mlp", "width": 128, "depth": 3}},
+        _MULTIPLES_OF_TAU,
+        quick={"end_step": 400},
+    ),
+    "mixture-fourier": DataSet(
+        {**_MIXTURE, "model": {"name": "mlp", "width": 128, "depth": 3, "features": 64}},
+        _MULTIPLES_OF_TAU,
+        quick={"end_step": 400},
+    ),
+    "digits": DataSet(
+        {**_PICTURES, "data": {"name": "digits", "split": "train"}, "model": _transformer(2, 128), "end_step": 2000},
+        (0.1, 0.2, 0.4),
+        {"name": "digits", "split": "test"},
+        "pixels",
+        quick={"end_step": 60},
+    ),
+    "fashion-mnist": DataSet(
+        {**_PICTURES, "data": "fashion-mnist", "model": _transformer(4, 128), "end_step": 3000},
+        (0.1, 0.2, 0.4),
+        {"name": "fashion-mnist", "split": "test"},
+        "lenet",
+        quick={"end_step": 20},
+    ),
+    "photo-patches": DataSet(
+        {**_PICTURES, "data": "photo-patches", "model": _transformer(4, 128), "end_step": 3000},
+        (0.1, 0.2, 0.4),
+        {"name": "photo-patches", "split": "test"},
+        {"name": "efficientnet-lite0", "size": 64},
+        quick={"end_step": 20},
+    ),
+}
