@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -45,6 +45,8 @@ class Run:
     skipped: int = 0
     """Steps left out because their loss or gradient was not finite."""
     skipped_in_a_row: int = 0
+    about_data: Mapping[str, Any] = field(default_factory=dict)
+    """What the file of the averaged weights says of the data (`sample.load.about_data`)."""
 
     def state(self) -> dict[str, bytes]:
         """The files of a checkpoint of this moment. Raises RunError where a weight is not finite: such a state is not worth keeping."""
