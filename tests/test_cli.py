@@ -73,17 +73,17 @@ def test_samples_depend_on_seed_and_index_only(ambientkit, run_folder, tmp_path)
             "c": ("--n", 3, "--batch-size", 1),
         }.items():
             status, _, err = ambientkit(
-                "sample", run_folder, *options, "--steps", 4, "--seed", 5, "--sampler", sampler, "--out", tmp_path / name
+                "sample", run_folder, *options, "--steps", 4, "--seed", 5, "--sampler", sampler, "--out", tmp_path / sampler / name
             )
             assert status == 0, err
-            arrays.append(np.load(tmp_path / name / "samples.npy"))
+            arrays.append(np.load(tmp_path / sampler / name / "samples.npy"))
         assert arrays[0].shape == (6, 1, 8, 8)
         assert arrays[0].dtype == np.float32
         np.testing.assert_allclose(arrays[0], arrays[1], atol=1e-4)
         np.testing.assert_allclose(arrays[0][:3], arrays[2], atol=1e-4)
         assert np.abs(arrays[0][0] - arrays[0][1]).max() > 0.05  # samples differ from one another
-    assert json.loads((tmp_path / "a" / "samples.json").read_text())["seed"] == 5
-    assert Image.open(tmp_path / "a" / "samples.png").size[0] > 100
+    assert json.loads((tmp_path / "heun" / "a" / "samples.json").read_text())["seed"] == 5
+    assert Image.open(tmp_path / "heun" / "a" / "samples.png").size[0] > 100
 
 
 @pytest.mark.parametrize("steps", [1, 2])

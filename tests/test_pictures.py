@@ -34,10 +34,35 @@ def test_grids_take_any_count_and_aspect(n, shape):
     assert picture.size == (columns * (shape[2] + 2) + 2, -(-n // columns) * (shape[1] + 2) + 2)
 
 
-def test_other_channel_counts_have_no_picture():
-    assert grid(torch.zeros(2, 2, 8, 8)) is None
-    assert grid(torch.zeros(2, 4, 8, 8)) is None
+@pytest.mark.parametrize("channels", [2, 4])
+def test_of_other_channel_counts_each_channel_is_a_grey_image(channels):
+    """Case D-13."""
+    images = torch.linspace(-1, 1, channels).reshape(1, channels, 1, 1).expand(5, channels, 6, 8)
+    shown = np.asarray(grid(images, columns=2, scale=1))
+    width = channels * 9 - 1
+    assert shown.shape == (3 * (6 + 2) + 2, 2 * (width + 2) + 2, 3)
+    for channel in range(channels):
+        tile = shown[2:8, 2 + channel * 9 : 10 + channel * 9]
+        assert np.abs(tile - 255 * channel / (channels - 1)).max() <= 1
+
+
+def test_other_shapes_have_no_picture():
     assert grid(torch.zeros(2, 5)) is None
+    assert grid(torch.zeros(2, 1, 4, 4, 4)) is None
+
+
+def test_labels_stand_below_their_images_and_cover_none_of_them():
+    images = -torch.ones(3, 1, 8, 40)
+    plain, labelled = (
+        np.asarray(grid(images, columns=2, scale=1, labels=labels)) for labels in (None, ["3", "", "a label that is too long"])
+    )
+    assert labelled.shape == (plain.shape[0] + 2 * 13, plain.shape[1], 3)
+    assert (labelled == 0).all(-1).sum() == (plain == 0).all(-1).sum() == 3 * 8 * 40
+    ink = labelled.min(-1) < 250
+    assert ink[10:23, 2:42].any()
+    assert not ink[10:23, 44:84].any()
+    assert ink[33:46, 2:42].any()
+    assert not ink[33:46, 43:].any()
 
 
 def test_points_of_the_plane_are_drawn_where_they_are():

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from ambientkit.cli.sample_flags import sample
 from ambientkit.errors import AmbientError, InputError
 
 app = typer.Typer(
@@ -147,21 +148,7 @@ def status(
     show(run, json)
 
 
-@app.command()
-def sample(
-    run: Annotated[Path, typer.Argument(help="Run folder, or its model_ema.safetensors.")],
-    n: Annotated[int, typer.Option("--n", "-n", min=1, help="Samples.")] = 64,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of the sampler.")] = 32,
-    seed: Annotated[int, typer.Option(help="Seed; sample i depends on (seed, i) only.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="Folder to write to. [default: RUN/samples/seed-SEED]")] = None,
-    sampler: Annotated[str, typer.Option(help="Sampler by name.")] = "heun",
-    batch_size: Annotated[int, typer.Option(min=1, help="Samples drawn at a time; changes nothing but the speed.")] = 64,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-) -> None:
-    """Draw samples of the clean distribution: samples.npy (float32, unclipped) and a grid, samples.png."""
-    from ambientkit.cli.sample import run as draw
-
-    draw(run, n, steps, seed, out, sampler, batch_size, device)
+app.command()(sample)
 
 
 @app.command()

@@ -115,6 +115,7 @@ def save_average(training: Run, folder: Path) -> None:
         "config": dump(training.config),
         "signal": {"shape": signal.shape, "sigma_data": signal.sigma_data, "conds": dict(signal.conds)},
         "step": training.step,
+        "data": dict(training.about_data),
     }
     save_weights(folder / WEIGHTS, training.average.module, metadata)
 

@@ -49,6 +49,7 @@ from ambientkit.inspection import NAMES, quick, refuse
 from ambientkit.interfaces import Sampler
 from ambientkit.registry import Registry, load
 from ambientkit.sample import draw, step_grid
+from ambientkit.sample.load import about_data
 from ambientkit.sample.picture import grid, panels, png
 from ambientkit.train import Run, build, steps
 from ambientkit.train.metrics import Window
@@ -104,12 +105,14 @@ def _prepare(
     config: RunConfig, checkpoint: Checkpoint | None, registry: Registry, accelerator: Accelerator, request: Request, say: Say
 ) -> tuple[Run, Window]:
     """A run at its first step, or at the step of a checkpoint, after every check."""
-    observations = Observations(config.data.rows(), config.corruption, config.seed)
+    rows = config.data.rows()
+    observations = Observations(rows, config.corruption, config.seed)
     seen = survey(observations, config.corruption, config.levels.as_levels(), config.sigma_data)
     _describe(config, seen, observations, say)
     if checkpoint is None and not observations.simulated and seen.sigma_n[1] > 0:
         refuse(quick(observations), request.allow)
     training = build(config, seen.signal, observations, accelerator)
+    training.about_data = about_data(rows, seen.sigma_n)
     if checkpoint is not None:
         path, files = checkpoint
         training.restore(files, str(path))
@@ -239,13 +242,15 @@ def _draw(training: Run, path: Path, registry: Registry) -> bool:
     """Write noisy rows beside samples of the averaged weights, always from the same seed; False for rows without a picture."""
     config, signal = training.config, training.signal
     shown = min(config.sample_n if len(signal.shape) > 1 else 2000, len(training.observations))
-    noisy = grid(training.observations.__getitems__(list(range(shown))).x_n)
+    given = training.observations.__getitems__(list(range(shown)))
+    noisy = grid(given.x_n)
     if noisy is None:
         return False
     sampler = registry.build("sampler", "heun")
     assert isinstance(sampler, Sampler)
     levels = step_grid(DEMO_STEPS, config.levels.as_levels())
-    batches = draw(training.teacher, sampler, signal.shape, shown, sigmas=levels, seed=0, device=training.accelerator.device)
+    device = training.accelerator.device
+    batches = draw(training.teacher, sampler, signal.shape, shown, sigmas=levels, seed=0, device=device, cond=given.cond)
     samples = grid(torch.cat(list(batches)))
     assert samples is not None  # the shape is that of the noisy rows
     page = panels([("what was given: noisy data", noisy), (f"what was learned: samples, step {training.step}", samples)])

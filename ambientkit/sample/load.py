@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,6 +15,7 @@ from ambientkit.errors import InputError
 from ambientkit.interfaces import Denoiser, Signal
 from ambientkit.maths.randomness import isolated_global_generator
 from ambientkit.registry import Registry
+from ambientkit.sample.own_units import OwnUnits
 
 WEIGHTS = "model_ema.safetensors"
 
@@ -25,6 +28,12 @@ class Trained:
     signal: Signal
     denoiser: Denoiser
     step: int
+    units: OwnUnits = OwnUnits()
+    """What the files that it was trained on meant by their values; [-1, 1] where the run does not say."""
+    sigma_n: tuple[float, float] | None = None
+    """Lowest and highest noise level of the rows it was trained on, data units; None where the run does not say."""
+    sha256: str = ""
+    """Of the weights file."""
 
 
 def load_run(path: Path, registry: Registry, device: str | torch.device = "cpu") -> Trained:
@@ -37,6 +46,7 @@ def load_run(path: Path, registry: Registry, device: str | torch.device = "cpu")
         stored = metadata["signal"]
         signal = Signal(tuple(stored["shape"]), float(stored["sigma_data"]), {k: tuple(v) for k, v in stored["conds"].items()})
         tree, step = dict(metadata["config"]), int(metadata["step"])
+        units, sigma_n = _about_data(metadata.get("data"))
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{file}: its metadata are not those of an ambientkit run ({type(error).__name__}: {error})") from None
     config = resolve(Source(tree, {(key,): str(file) for key in tree}), registry)
@@ -44,4 +54,18 @@ def load_run(path: Path, registry: Registry, device: str | torch.device = "cpu")
         network = config.model.network(signal).to(device)
     fill(network, tensors, str(file))
     network.eval().requires_grad_(False)
-    return Trained(config, signal, config.model.denoiser(network, signal), step)
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return Trained(config, signal, config.model.denoiser(network, signal), step, units, sigma_n, digest)
+
+
+def about_data(rows: Any, sigma_n: tuple[float, float]) -> dict[str, Any]:
+    """What a weights file says of the data, under "data": the meaning of file values, and the lowest and highest noise level."""
+    return {"units": OwnUnits.of(rows).plain(), "sigma_n": list(sigma_n)}
+
+
+def _about_data(stored: Any) -> tuple[OwnUnits, tuple[float, float] | None]:
+    if not stored:  # a run of an early version
+        return OwnUnits(), None
+    low, high = map(float, stored["sigma_n"])
+    return OwnUnits.from_plain(stored["units"]), (low, high)

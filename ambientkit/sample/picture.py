@@ -13,25 +13,40 @@ from torch import Tensor
 from torchvision.utils import make_grid
 
 PAPER, INK = (255, 255, 255), (40, 40, 40)
+LABEL = 13
+"""Pixels of the strip for a label."""
 
 
-def grid(rows: Tensor, columns: int | None = None, scale: int | None = None) -> Image.Image | None:
+def grid(rows: Tensor, columns: int | None = None, scale: int | None = None, labels: Sequence[str] | None = None) -> Image.Image | None:
     """Images (n, C, H, W) in [-1, 1] as one picture; points (n, 2) as a density map. None for other shapes: they have no picture.
 
-    -1, 0, 1 are drawn as 0, 128, 255 in every picture (values beyond are cut for display only). 1 or 3 channels.
+    -1, 0, 1 are drawn as 0, 128, 255 in every picture (values beyond are cut for display only). 1 channel is grey and 3 are colours; of any
+    other number each channel is a grey image of its own, side by side. labels: a short text below each image.
     scale: pixels a pixel; by default small images are enlarged to about 48 pixels.
     """
     if rows.ndim == 2 and rows.shape[1] == 2:
         return _density(rows)
-    if rows.ndim != 4 or rows.shape[1] not in (1, 3):
+    if rows.ndim != 4 or 0 in rows.shape:
         return None
     columns = columns or math.ceil(math.sqrt(len(rows)))
     scale = scale or max(1, round(48 / max(rows.shape[2:])))
     shown = ((rows.float().cpu().clamp(-1, 1) + 1) / 2).repeat_interleave(scale, 2).repeat_interleave(scale, 3)
+    if shown.shape[1] not in (1, 3):
+        shown = torch.cat([torch.nn.functional.pad(channel, (0, 1), value=1.0) for channel in shown.split(1, dim=1)], dim=3)[..., :-1]
+    if labels is not None:
+        shown = torch.nn.functional.pad(shown, (0, 0, 0, LABEL), value=1.0)
     tiled = make_grid(shown, nrow=columns, padding=2, pad_value=1.0)
     if len(rows) == 1:  # torchvision frames two images or more
         tiled = torch.nn.functional.pad(tiled, (2, 2, 2, 2), value=1.0)
-    return Image.fromarray((tiled * 255).round().to(torch.uint8).permute(1, 2, 0).numpy())
+    picture = Image.fromarray((tiled * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()).convert("RGB")
+    height, width = shown.shape[2:]
+    pen, font = ImageDraw.Draw(picture), ImageFont.load_default(size=LABEL - 2)
+    for index, label in enumerate(labels or ()):
+        place = (2 + (index % columns) * (width + 2), 2 + (index // columns) * (height + 2) + height - LABEL)
+        while label and pen.textlength(label, font=font) > width:
+            label = label[:-1]
+        pen.text(place, label, fill=INK, font=font)
+    return picture
 
 
 def panels(pictures: Sequence[tuple[str, Image.Image]]) -> Image.Image:

@@ -49,6 +49,8 @@ class Run:
     skipped_in_a_row: int = 0
     memories: dict[str, Memory] = field(default_factory=dict)
     """What each entry of the objective keeps between steps on this process, by the key of its generator."""
+    about_data: Mapping[str, Any] = field(default_factory=dict)
+    """What the file of the averaged weights says of the data (`sample.load.about_data`)."""
 
     def memory_of_all(self) -> dict[str, Tensor]:
         """The memories of all processes, by rank/entry/name. Every process must call it at the same step."""

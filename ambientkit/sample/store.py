@@ -1,0 +1,237 @@
+"""A folder of samples that is written piece by piece, so that a killed command goes on where it was and ends in the same files."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ambientkit.checkpoint.folder import clean, write_file
+from ambientkit.config.run import differences
+from ambientkit.errors import InputError, RunError
+from ambientkit.sample.formats import FORMATS
+from ambientkit.sample.own_units import OwnUnits
+from ambientkit.stored.files import needs
+
+FORMAT_VERSION = 1
+PARTS = "parts"
+SHOWN = 64
+"""Rows kept for the picture."""
+
+
+class Store:
+    """The files of one request.
+
+    name: "samples" or "restored", of the manifest NAME.json. arrays: what a row consists of, such as ("samples",). A piece is a range of `piece`
+    rows, the unit of work and of resumption, drawn in the same batches however often the command is killed. Each of its files is written
+    whole or not at all; formats that hold all rows in one file are put together at the end. about: for the reader, compared with nothing.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        arrays: tuple[str, ...],
+        n: int,
+        piece: int,
+        request: Mapping[str, Any],
+        about: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.folder, self.name, self.arrays, self.n = folder, name, arrays, n
+        self.request = json.loads(json.dumps({"format_version": FORMAT_VERSION, "n": n, **request}, allow_nan=False))
+        self.format = FORMATS[self.request["format"]]
+        self.units = OwnUnits.from_plain(self.request["units"])
+        self._piece, self._about = piece, dict(about or {})
+
+    @property
+    def manifest(self) -> Path:
+        """The file that says what was asked, and whether it is done."""
+        return self.folder / f"{self.name}.json"
+
+    def begin(self) -> bool:
+        """Make the folder, or go on in it; True where everything is there already.
+
+        Raises InputError where it holds another request (field by field), or files of unknown origin.
+        """
+        if self.folder.exists() and not self.folder.is_dir():
+            raise InputError(f"--out {self.folder}: is a file, not a folder")
+        if self.manifest.exists():
+            before = self._read()
+            changed = differences({key: before[key] for key in before if key not in ("finished", "piece", *self._about)}, self.request)
+            if changed:
+                lines = [f"  {d.path}: {d.old!r} there, {d.new!r} now" for d in changed[:10]]
+                raise InputError(
+                    "\n".join([f"{self.folder}: holds the files of another request", *lines, "give another --out, or remove it"])
+                )
+            self._piece = int(before["piece"])
+            for folder in (self.folder, self.folder / PARTS, *(self.folder / name for name in self.arrays)):
+                clean(folder)
+            if before["finished"]:
+                shutil.rmtree(self.folder / PARTS, ignore_errors=True)
+            return bool(before["finished"])
+        targets = [self.folder / PARTS, *(self._whole() if self.format.encode is None else (self.folder / name for name in self.arrays))]
+        if found := [path.name for path in targets if path.exists()]:
+            raise InputError(f"{self.folder}: holds {', '.join(found)} of unknown origin; give another --out, or remove it")
+        try:
+            (self.folder / PARTS).mkdir(parents=True)
+        except OSError as error:
+            raise InputError(f"--out {self.folder}: cannot be made ({error.strerror})") from None
+        self._note(finished=False)
+        return False
+
+    def join(self) -> bool:
+        """Go on with what another process has begun; True where everything is there already."""
+        before = self._read()
+        self._piece = int(before["piece"])
+        return bool(before["finished"])
+
+    def missing(self) -> list[range]:
+        """The pieces that are not there yet."""
+        return [piece for piece in self._pieces() if not self._done(piece)]
+
+    def write(self, piece: range, arrays: Mapping[str, Tensor], shown: Mapping[str, Tensor]) -> None:
+        """Write a piece. arrays: name -> (len(piece), ...), data units; shown: what the picture is made of. Raises RunError where the disk refuses."""
+        if piece.start < SHOWN:
+            write_file(self._shown(piece), _npz({name: value.cpu().numpy() for name, value in shown.items()}))
+        values = self._values(arrays)
+        if self.format.encode is None:
+            write_file(self._part(piece), _npz({name: self.units.laid_out(value) for name, value in values.items()}))
+            return
+        files = []
+        for name in self.arrays:
+            (self.folder / name).mkdir(exist_ok=True)
+            for place, index in enumerate(piece):
+                for file, row in self._rows_of(name, index, values[name][place]):
+                    _write_unflushed(file, self.format.encode(row))
+                    files.append(file)
+        _flush(files)  # all at once: a flush for each costs a disk far more
+        write_file(self._part(piece), b"")
+
+    def finish(self, picture: Callable[[dict[str, NDArray[Any]]], bytes | None]) -> Path:
+        """Put the pieces together and say that they are complete; returns the file or folder of the first array.
+
+        picture: PNG bytes from what was `shown` of the first rows, or None for rows without a picture.
+        """
+        shown = [np.load(self._shown(piece), allow_pickle=False) for piece in self._pieces() if piece.start < SHOWN]
+        content = picture({name: np.concatenate([part[name] for part in shown])[:SHOWN] for name in shown[0].files})
+        if content is not None:
+            write_file(self.folder / f"{self.name}.png", content)
+        if self.format.encode is None:
+            try:
+                self._put_together()
+            except OSError as error:
+                clean(self.folder)
+                raise RunError(f"{self.folder}: cannot be written ({error.strerror}); the pieces are intact in {PARTS}") from None
+        self._note(finished=True)
+        shutil.rmtree(self.folder / PARTS)
+        return self._whole()[0] if self.format.encode is None else self.folder / self.arrays[0]
+
+    def _values(self, arrays: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:
+        if self.format.clipped:
+            return {name: arrays[name].cpu().numpy() for name in self.arrays}
+        values = {name: self.units.values(arrays[name]) for name in self.arrays if name != "std"}
+        if "std" in self.arrays:  # a spread has no offset, and that of counts depends on where they are
+            values["std"] = values["draws"].std(axis=1, ddof=1, dtype=np.float64).astype(values["draws"].dtype)
+        return values
+
+    def _rows_of(self, name: str, index: int, row: NDArray[Any]) -> Iterator[tuple[Path, NDArray[Any]]]:
+        stem = self.folder / name / f"{index:08}"
+        if name != "draws":
+            yield stem.with_suffix(self.format.suffix), row
+        else:
+            for number, draw in enumerate(row):
+                yield stem.with_name(f"{stem.name}-{number:03}{self.format.suffix}"), draw
+
+    def _pieces(self) -> list[range]:
+        return [range(start, min(start + self._piece, self.n)) for start in range(0, self.n, self._piece)]
+
+    def _part(self, piece: range) -> Path:
+        return self.folder / PARTS / (f"{piece.start:08}.npz" if self.format.encode is None else f"{piece.start:08}.done")
+
+    def _shown(self, piece: range) -> Path:
+        return self.folder / PARTS / f"{piece.start:08}.shown.npz"
+
+    def _done(self, piece: range) -> bool:
+        return self._part(piece).exists() and (piece.start >= SHOWN or self._shown(piece).exists())
+
+    def _whole(self) -> list[Path]:
+        if self.request["format"] == "npy":
+            return [self.folder / f"{name}.npy" for name in self.arrays]
+        return [self.folder / f"{self.name}{self.format.suffix}"]
+
+    def _put_together(self) -> None:
+        """Join the parts, of which one at a time is in memory."""
+        asides = {name: self.folder / f".{name}.tmp-{os.getpid()}" for name in self.arrays}
+        joined: dict[str, Any] = {}
+        for piece in self._pieces():
+            with np.load(self._part(piece), allow_pickle=False) as part:
+                for name in self.arrays:
+                    rows = part[name]
+                    if name not in joined:
+                        shape = (self.n, *rows.shape[1:])
+                        joined[name] = np.lib.format.open_memmap(asides[name], mode="w+", dtype=rows.dtype, shape=shape)
+                    joined[name][piece.start : piece.stop] = rows
+        for array in joined.values():
+            array.flush()
+        if self.request["format"] == "npy":
+            for name, path in zip(self.arrays, self._whole(), strict=True):
+                os.replace(asides[name], path)
+            return
+        (path,) = self._whole()
+        aside = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+        if self.request["format"] == "npz":
+            with open(aside, "wb") as stream:
+                np.savez(stream, **joined)
+        else:
+            with needs("h5py", "science", "HDF5").File(aside, "w") as file:
+                for name, array in joined.items():
+                    file.create_dataset(name, data=array)
+        os.replace(aside, path)
+        for unused in asides.values():
+            unused.unlink()
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            content = json.loads(self.manifest.read_text(encoding="utf-8"))
+            return {**content, "finished": bool(content.get("finished", True)), "piece": int(content.get("piece", 1))}
+        except (OSError, ValueError, AttributeError, TypeError) as error:
+            raise InputError(f"{self.manifest}: cannot be read ({error}); give another --out, or remove it") from None
+
+    def _note(self, finished: bool) -> None:
+        content = {**self._about, **self.request, "piece": self._piece, "finished": finished}
+        write_file(self.manifest, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def pieces_of(n: int, batch: int) -> int:
+    """A size of pieces: one batch, or several where n is so large that all processes still find enough pieces."""
+    return batch * max(1, min(256 // batch, n // (16 * batch)))
+
+
+def _write_unflushed(path: Path, content: bytes) -> None:
+    aside = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    try:
+        aside.write_bytes(content)
+        os.replace(aside, path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise RunError(f"{path}: cannot be written ({error.strerror}); the same command goes on from here") from error
+
+
+def _flush(files: list[Path]) -> None:
+    for file in files:
+        with open(file, "rb+") as stream:
+            os.fsync(stream.fileno())
+
+
+def _npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    stream = io.BytesIO()
+    np.savez(stream, **arrays)  # type: ignore[arg-type]
+    return stream.getvalue()

@@ -1,0 +1,67 @@
+"""Runs to sample from, without the time that training them would take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ambientkit.checkpoint.weights import save_weights
+from ambientkit.config import Source, dump, resolve
+from ambientkit.interfaces import Model, Signal
+from ambientkit.maths.randomness import isolated_global_generator
+from ambientkit.registry import Entry, Registry, load
+from ambientkit.sample.load import WEIGHTS
+from ambientkit.sample.own_units import OwnUnits
+
+SHAPE = (1, 4, 6)
+
+
+class Tinted(Model):
+    """A network that knows one grey value for each class, and takes rows for that value with noise of the row's own spread 0.5."""
+
+    name = "tinted"
+    source = "the posterior mean of N(value, 0.5^2)"
+    num_classes: int = 0
+
+    def network(self, signal: Signal) -> nn.Module:
+        return nn.Embedding(self.num_classes + 1, 1)
+
+    def denoiser(self, network: nn.Module, signal: Signal):
+        def denoise(x, sigma, /, class_cond=None):
+            label = torch.zeros(len(x), dtype=torch.int64, device=x.device) if class_cond is None else class_cond
+            level = sigma.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1))
+            value = network(label).to(x.dtype).reshape(level.shape)
+            return value + 0.25 / (0.25 + level**2) * (x - value)
+
+        return denoise
+
+
+def registry() -> Registry:
+    """The usual parts, and `tinted`."""
+    return Registry([*load().entries(), Entry("model", Tinted, "tests", "1")])
+
+
+def write_run(
+    folder: Path, *, values=(0.2,), shape=SHAPE, units: OwnUnits | None = None, sigma_n=(0.3, 0.3), data="digits", conds=None
+) -> Path:
+    """A run folder of `tinted` whose classes have these grey values; sigma_max 5."""
+    model = {"name": "tinted", "num_classes": len(values) - 1}
+    levels = {"sigma_min": 0.002, "sigma_max": 5.0}
+    config = resolve(
+        Source({"data": data, "model": model, "levels": levels, "corruption": {"name": "gaussian", "sigma_n": 0.3}}), registry()
+    )
+    signal = Signal(shape, 0.5, conds or {})
+    with isolated_global_generator(0, "test"):
+        network = config.model.network(signal)
+    network.weight.data = torch.tensor(values).reshape(-1, 1)
+    metadata = {
+        "config": dump(config),
+        "signal": {"shape": signal.shape, "sigma_data": signal.sigma_data, "conds": dict(signal.conds)},
+        "step": 7,
+        "data": {"units": (units or OwnUnits()).plain(), "sigma_n": list(sigma_n)},
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    save_weights(folder / WEIGHTS, network, metadata)
+    return folder
