@@ -53,3 +53,11 @@ def geometric_grid(start: Tensor, end: Tensor, levels: int) -> Tensor:
     grid = start * (end / start) ** ramp
     grid[0], grid[-1] = start, end
     return grid
+
+
+def power_grid(start: Tensor, end: Tensor, levels: int, rho: float) -> Tensor:
+    """`levels` levels from start down to end, evenly spaced in sigma^(1/rho), row by row. start, end: (B,), > 0. Returns (levels, B)."""
+    ramp = torch.linspace(0, 1, levels, dtype=start.dtype, device=start.device).unsqueeze(1)
+    grid = (start ** (1 / rho) + ramp * (end ** (1 / rho) - start ** (1 / rho))) ** rho
+    grid[0], grid[-1] = start, end
+    return grid

@@ -83,14 +83,14 @@ DATA = {
         quick={"end_step": 60},
     ),
     "fashion-mnist": DataSet(
-        {**_PICTURES, "data": "fashion-mnist", "model": _transformer(4, 128), "end_step": 3000},
+        {**_PICTURES, "data": "fashion-mnist", "model": _transformer(4, 128), "end_step": 2000},
         (0.1, 0.2, 0.4),
         {"name": "fashion-mnist", "split": "test"},
         "lenet",
         quick={"end_step": 20},
     ),
     "photo-patches": DataSet(
-        {**_PICTURES, "data": "photo-patches", "model": _transformer(4, 128), "end_step": 3000},
+        {**_PICTURES, "data": "photo-patches", "model": _transformer(4, 128), "end_step": 2000},
         (0.1, 0.2, 0.4),
         {"name": "photo-patches", "split": "test"},
         {"name": "efficientnet-lite0", "size": 64},
