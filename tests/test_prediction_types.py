@@ -193,11 +193,12 @@ BOUNDS = {
     "v": (0.036, 0.038, 0.044, 0.078, 0.055),
     "flow": (0.034, 0.039, 0.043, 0.060, 0.068),
 }
-"""By form, 1.2 times the worst that was measured over the three schedules and seeds 0 to 4, some of 5 (17 or 18 trainings a form):
+"""By form, 1.2 times the worst that was measured over the three schedules and seeds 0 to 4, some of 5
+(17 or 18 trainings a form; seeds 0 to 3 by AdamW not fused):
 
     x_0    .0426  .0555  .0566  .0658  .0563        naive, EDM's form, at best    .0676  .0663  .0370  .0263  .0845
     eps    .0326  .0345  .0446  .0454  .0541        Tweedie, EDM's form, at worst .0299  .0313  .0269  .0558  .0445
-    v      .0281  .0291  .0357  .0622  .0424        a perfect denoiser            0      0      0      0      .016
+    v      .0281  .0291  .0357  .0622  .0424        a perfect denoiser            0      0      0      0      .0175
     flow   .0265  .0300  .0336  .0469  .0545
 
 The bounds that naive training breaks are those at sigma_n and of the distance: at best it is 1.3 and 1.2 times the widest."""
