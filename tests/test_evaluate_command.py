@@ -205,6 +205,23 @@ def test_the_samples_of_a_seed_are_those_that_sample_writes(ambientkit, report, 
     assert document["samples"]["drawn"]["seed"] == 5
 
 
+def test_a_run_whose_own_rows_are_gone_is_still_compared_with_others(ambientkit, report, sets, tmp_path: Path) -> None:
+    from ambientkit.cli.request import Request
+    from ambientkit.cli.train import run
+
+    flags = {("end_step",): ("--end-step", 4), ("device",): ("--device", "cpu")}
+    run(Request(flags, str(sets["noisy"]), str(SIGMA_N), (), (), tmp_path / "run", None, False, True, ("noise",)))
+    sets["noisy"].unlink()
+    status, out, err = ambientkit("evaluate", tmp_path / "run", "--reference", sets["clean"], "--sigma-n", 0, *SHORT)
+    assert status == 0
+    assert "cannot be read, so that nothing is compared with it" in err
+    assert "clean: samples against clean rows" in out
+    assert "proximal:" not in out
+    status, _, err = ambientkit("evaluate", tmp_path / "run", *SHORT)
+    assert status == 2
+    assert "noisy.npy" in err
+
+
 def test_checkpoints_are_ranked_from_the_same_seeds(ambientkit, run_folder, tmp_path: Path) -> None:
     file = tmp_path / "ranks.json"
     status, out, _ = ambientkit("evaluate", run_folder, *SHORT, "--all-checkpoints", "--json", file)

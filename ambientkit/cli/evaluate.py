@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,7 +127,7 @@ def prepare(request: EvaluateRequest, registry: Registry) -> Setup:
                 f"{path}: the run is conditional ({', '.join(trained.signal.conds)}); draw samples and give their folder instead"
             )
         n = request.n or DRAWN
-        own = trained_rows(trained.config, 2 * n, request.seed)
+        own = _own(request, trained, n)
     else:
         if request.reference is None:
             raise InputError(f"{path} is no run: give --reference, the data that samples are to be compared with")
@@ -150,6 +151,17 @@ def prepare(request: EvaluateRequest, registry: Registry) -> Setup:
         compared.append(("proximal", own))
     groups = tuple(_group(name, rows, n, judge) for name, rows in compared)
     return Setup(request, trained, drawn, n, reference, own, judge, groups, sampler, device)
+
+
+def _own(request: EvaluateRequest, trained: Trained, n: int) -> Rows | None:
+    """What the run trained on; None where that is gone and another reference is given."""
+    try:
+        return trained_rows(trained.config, 2 * n, request.seed)
+    except InputError as error:
+        if request.reference is None:
+            raise
+        print(f"note: what the run trained on cannot be read, so that nothing is compared with it: {error}", file=sys.stderr)
+        return None
 
 
 def _check_ranking(request: EvaluateRequest, path: Path) -> None:

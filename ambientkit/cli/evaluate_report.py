@@ -84,7 +84,7 @@ def print_notes(setup: Setup, found: list[Line]) -> None:
 
 def facts(setup: Setup) -> dict[str, Any]:
     """What fixes the numbers, for the report."""
-    request = setup.request
+    request, reference = setup.request, setup.reference
     return {
         "subject": str(request.subject),
         "step": setup.trained.step if setup.trained else None,
@@ -95,8 +95,9 @@ def facts(setup: Setup) -> dict[str, Any]:
         "sampler": spec_of(setup.sampler) if setup.trained else None,
         "steps": request.steps if setup.trained else None,
         "samples": setup.drawn.spec if setup.drawn else None,
-        "reference": setup.reference.spec,
-        "reference_is": "clean" if setup.reference.sigma_n is None else "noisy",
+        "reference": reference.spec,
+        "stored_as": {"samples": setup.drawn.stored if setup.drawn else "drawn", "reference": reference.stored or None},
+        "reference_is": "clean" if reference.sigma_n is None else "noisy",
         "extractors": [spec_of(extractor) for extractor in setup.judge.extractors],
     }
 
