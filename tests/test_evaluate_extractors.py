@@ -197,5 +197,6 @@ class Odd(Extractor):
 def test_features_that_break_the_contract_are_refused(answer: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         extract(Odd(answer=answer), torch.zeros(5, 1, 28, 28))
-    with pytest.raises(InputError, match="no rows"):
-        extract(build("pixels"), torch.zeros(0, 1, 28, 28))
+    for rows_ in (torch.zeros(0, 1, 28, 28), torch.zeros(5, 1, 28, 28, dtype=torch.uint8)):  # 0..255 is not [-1, 1]
+        with pytest.raises(InputError, match="reads floating-point rows in units of"):
+            extract(build("pixels"), rows_)

@@ -18,8 +18,9 @@ import ambientkit.cli.sample
 from ambientkit.batch import Clean
 from ambientkit.builtin.heun import Heun
 from ambientkit.counts import CountRange
+from ambientkit.errors import InputError
 from ambientkit.registry import load
-from ambientkit.sample import draw, step_grid
+from ambientkit.sample import draw, read_samples, step_grid
 from ambientkit.sample.load import load_run
 from ambientkit.sample.own_units import OwnUnits
 from ambientkit.units import ValueRange, to_uint8
@@ -58,8 +59,13 @@ def test_samples_are_in_the_units_and_axes_of_the_data_and_never_clipped(sample,
     assert own.dtype == np.float32
     np.testing.assert_allclose(own, 2000 + 2000 * unit[:, 0], rtol=1e-6)
     assert own.max() > 4000
-    again = OwnUnits.from_plain(json.loads((tmp_path / "own" / "samples.json").read_text())["units"])
-    np.testing.assert_allclose(again.to_unit(own).numpy(), unit, atol=1e-6)
+    np.testing.assert_allclose(read_samples(tmp_path / "own").numpy(), unit, atol=1e-6)
+    np.testing.assert_allclose(read_samples(tmp_path / "unit", [7, 2]).numpy(), unit[[7, 2]])
+    ok(sample(run, "--n", 2, "--format", "npz", "--out", tmp_path / "npz"))
+    with pytest.raises(InputError, match=r"samples\.npy: is not there; draw with --format npy"):
+        read_samples(tmp_path / "npz")
+    with pytest.raises(InputError, match=r"samples\.json: cannot be read"):
+        read_samples(tmp_path)
 
 
 def test_a_trained_run_knows_what_its_files_meant(ambientkit, tmp_path):

@@ -1,8 +1,32 @@
-"""The model `mlp`: a residual network on flattened rows, for mixtures and small pictures."""
+"""The model `mlp`: a residual network on flattened rows, for mixtures and small pictures.
+
+Its network may answer in any form and be told of the noise in any schedule. A schedule (alpha, s) puts x = x_0 + sigma z at
+alpha x = alpha x_0 + s z, s = alpha sigma; the network is fed alpha x over its std, sqrt(alpha^2 sigma_data^2 + s^2), and the schedule's own time:
+
+    sees   alpha                      c_noise
+    ve     1                          log(sigma) / 4
+    vp     1 / sqrt(1 + sigma^2)      4 phi / pi - 1, phi = atan(sigma): alpha = cos(phi), s = sin(phi)
+    flow   1 / (1 + sigma)            2 t - 1, t = sigma / (1 + sigma): alpha = 1 - t, s = t
+
+Over their std the three inputs are equal, up to rounding: what a schedule changes is the variable that the network must resolve. The
+network's output F is a target over its std, and becomes x_0_hat in float32 at least (`ambientkit.maths.forms`):
+
+    predicts   target                 its std                              x_0_hat
+    edm        (see `MLP`)            1                                    c_skip x + c_out F
+    x_0        x_0                    sigma_data                           std F
+    eps        z                      1                                    x - sigma std F
+    v          alpha z - s x_0        sqrt(alpha^2 + s^2 sigma_data^2)     x / (1 + sigma^2) - sigma / sqrt(1 + sigma^2) std F, alpha of vp
+    flow       z - x_0                sqrt(1 + sigma_data^2)               (x - sigma std F) / (1 + sigma)
+
+z - x_0 is what a flow network answers whatever it sees. The v of any schedule is alpha (z - sigma x_0), so that v over its std is the same in all
+three, and one formula serves them. Nothing is divided by alpha, s, sigma or 1 - t. Sources: edm arXiv 2206.00364, table 1; eps arXiv 2006.11239,
+eq. 4; v and phi arXiv 2202.00512, section 4 and appendix D; flow arXiv 2210.02747, eq. 20-23.
+"""
 
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -10,20 +34,35 @@ from torch import Tensor, nn
 
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Denoiser, Model, Signal
+from ambientkit.maths.forms import Form, flow_input, flow_time, to_x_0, vp_coefficients, vp_input
 from ambientkit.maths.noise import per_row
 from ambientkit.maths.precondition import edm_preconditioning
 
 
-class MLP(Model):
-    """A residual multilayer perceptron on flattened rows of any shape, with EDM preconditioning.
+class _Claims:
+    """What a model claims by its form and schedule; the class itself, what EDM's does.
 
-    D(x, sigma) = c_skip x + c_out F(c_in x, c_noise). With `features` > 0 the input is joined by that many random Fourier
-    features of c_in x, which a smooth network needs to fit sharp modes.
+    x_0 comes without "denoiser-contract", whose limit no formula gives to a network that answers with x_0 itself.
+    """
+
+    def __get__(self, model: MLP | None, owner: type[MLP]) -> frozenset[str]:
+        if model is None or (model.predicts, model.sees) == ("edm", "ve"):
+            return frozenset({"denoiser-contract", "edm-preconditioned"})
+        return frozenset() if model.predicts == "x_0" else frozenset({"denoiser-contract"})
+
+
+class MLP(Model):
+    """A residual multilayer perceptron on flattened rows of any shape; EDM preconditioning, or any form and schedule.
+
+    D(x, sigma) = c_skip x + c_out F(c_in x, c_noise), or for another form and schedule skip x + out std F(alpha x / std of alpha x, c_noise)
+    by the tables of this module, so that F sees and answers numbers of unit variance. With `features` > 0 the input is joined by that many
+    random Fourier features of itself, which a smooth network needs to fit sharp modes. With `predicts: x_0` it claims nothing: that
+    D(x, sigma) -> x as sigma -> 0 is learned there, where all others have it built in.
     """
 
     name = "mlp"
-    source = "preconditioning: arXiv 2206.00364, eq. 7; features: arXiv 2006.10739"
-    claims = frozenset({"denoiser-contract", "edm-preconditioned"})
+    source = "preconditioning: arXiv 2206.00364, eq. 7; features: arXiv 2006.10739; forms: ambientkit.maths.forms"
+    claims = _Claims()
 
     width: int = Field(256, ge=1)
     """Channels of each layer."""
@@ -33,6 +72,10 @@ class MLP(Model):
     """Random Fourier features of the input; 0 for none."""
     feature_scale: float = Field(3.0, gt=0)
     """Std of their frequencies, in units of 1 / std of the preconditioned input."""
+    predicts: Literal["edm", "x_0", "eps", "v", "flow"] = "edm"
+    """What the network answers with, in units of its std: EDM's mixture of x_0 and z, x_0, z, alpha z - s x_0, or z - x_0."""
+    sees: Literal["ve", "vp", "flow"] = "ve"
+    """The schedule of its input and of the time it is told: log sigma, VP's angle, or t of the flow."""
 
     def network(self, signal: Signal) -> nn.Module:
         """A fresh network F for rows of `signal.shape`. Raises InputError where the data carry conditions."""
@@ -45,10 +88,41 @@ class MLP(Model):
 
         def denoise(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
             c = edm_preconditioning(sigma.to(x.dtype), signal.sigma_data)
-            output = network((per_row(c.c_in, x) * x).flatten(1), c.c_noise).to(x.dtype)
-            return per_row(c.c_skip, x) * x + per_row(c.c_out, x) * output.reshape(x.shape)
+            y, c_noise = (per_row(c.c_in, x) * x, c.c_noise) if self.sees == "ve" else _seen(x, sigma, signal.sigma_data, self.sees)
+            output = network(y.flatten(1), c_noise).to(x.dtype).reshape(x.shape)
+            if self.predicts == "edm":
+                return per_row(c.c_skip, x) * x + per_row(c.c_out, x) * output
+            level = _wide(sigma, x)
+            target = per_row(_target_std(level, signal.sigma_data, self.predicts), x) * output
+            return to_x_0(target, x, level, self.predicts).to(x.dtype)
 
         return denoise
+
+
+def _seen(x: Tensor, sigma: Tensor, sigma_data: float, schedule: Literal["vp", "flow"]) -> tuple[Tensor, Tensor]:
+    """(y, c_noise) in the dtype of x: the schedule's input over its std, (B, *S), and its time on [-1, 1], (B,)."""
+    sigma = _wide(sigma, x)
+    if schedule == "vp":
+        alpha, s = vp_coefficients(sigma)
+        seen, time = vp_input(x, sigma), sigma.atan() * (2 / math.pi)
+    else:
+        alpha, s = 1 / (1 + sigma), flow_time(sigma)
+        seen, time = flow_input(x, sigma), s
+    std = torch.hypot(alpha * sigma_data, s)
+    return (seen / per_row(std, x)).to(x.dtype), (2 * time - 1).to(x.dtype)
+
+
+def _target_std(sigma: Tensor, sigma_data: float, form: Form) -> Tensor:
+    """(B,), the std of what a network of a form answers with, for data of std sigma_data. For v of the VP schedule, as `to_x_0` takes it."""
+    if form == "v":
+        alpha, s = vp_coefficients(sigma)
+        return torch.hypot(alpha, s * sigma_data)
+    return torch.full_like(sigma, {"x_0": sigma_data, "eps": 1.0, "flow": math.hypot(1.0, sigma_data)}[form])
+
+
+def _wide(sigma: Tensor, x: Tensor) -> Tensor:
+    """The levels in the dtype of x, but in float32 at least."""
+    return sigma.to(torch.promote_types(x.dtype, torch.float32))
 
 
 class _Perceptron(nn.Module):

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from ambientkit.cli.evaluate_flags import evaluate
 from ambientkit.cli.sample_flags import sample
 from ambientkit.errors import AmbientError, InputError
 
@@ -149,6 +150,7 @@ def status(
 
 
 app.command()(sample)
+app.command()(evaluate)
 
 
 @app.command()

@@ -91,7 +91,12 @@ def precision_recall(reference: Tensor, judged: Tensor, *, neighbours: int = 3, 
         raise _missing(error) from None
     with torch.no_grad():
         found = prc_features_to_metric(
-            judged.double(), reference.double(), prc_neighborhood=neighbours, prc_batch_size=10_000, save_cpu_ram=False, verbose=False
+            judged.double(),
+            reference.double(),
+            prc_neighborhood=neighbours,
+            prc_batch_size=2048,
+            save_cpu_ram=max(len(reference), len(judged)) > 4096,  # all distances at once otherwise
+            verbose=False,
         )
     n, note = (len(reference), len(judged)), f"k = {neighbours}; grows with n, and is below 1 for equal laws"
     return (Score("precision", found["precision"], n, extractor, note=note), Score("recall", found["recall"], n, extractor, note=note))

@@ -31,7 +31,7 @@ def pixel_statistics_distance(reference: Tensor, judged: Tensor) -> Score:
 
 
 def patch_distance(
-    reference: Tensor, judged: Tensor, generator: Generator, *, size: int = 4, patches: int = 20_000, projections: int = 256
+    reference: Tensor, judged: Tensor, generator: Generator, *, size: int = 4, patches: int = 10_000, projections: int = 128
 ) -> Score:
     """Sliced 2-Wasserstein distance of random windows of size x size pixels, in data units.
 

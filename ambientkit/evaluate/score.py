@@ -54,10 +54,10 @@ def label(extractor: Extractor) -> str:
 def extract(extractor: Extractor, rows: Tensor) -> Tensor:
     """The features of rows (N, *S), (N P, F) in float64 on the CPU.
 
-    Raises InputError for rows that the extractor cannot read, and for features that are not finite or not of that shape.
+    Raises InputError for rows that are not floating point or that the extractor cannot read, and for features that are not finite or not of that shape.
     """
-    if len(rows) == 0:
-        raise InputError(f"extractor {extractor.name!r}: there are no rows to read")
+    if len(rows) == 0 or not rows.is_floating_point():
+        raise InputError(f"extractor {extractor.name!r}: reads floating-point rows in units of [-1, 1], not {len(rows)} of {rows.dtype}")
     found = extractor.features(rows).detach()
     if found.ndim != 2 or len(found) == 0 or len(found) % len(rows) or not found.is_floating_point():
         raise InputError(

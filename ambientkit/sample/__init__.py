@@ -5,5 +5,6 @@ from ambientkit.sample.draw import draw, step_grid
 from ambientkit.sample.load import Trained, load_run
 from ambientkit.sample.restore import Restored, restore
 from ambientkit.sample.schedule import SCHEDULES
+from ambientkit.sample.store import read_samples
 
-__all__ = ["SCHEDULES", "Batches", "Restored", "Trained", "draw", "load_run", "restore", "step_grid"]
+__all__ = ["SCHEDULES", "Batches", "Restored", "Trained", "draw", "load_run", "read_samples", "restore", "step_grid"]

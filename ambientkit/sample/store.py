@@ -6,7 +6,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +208,25 @@ class Store:
     def _note(self, finished: bool) -> None:
         content = {**self._about, **self.request, "piece": self._piece, "finished": finished}
         write_file(self.manifest, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def read_samples(folder: Path, rows: Sequence[int] | None = None) -> Tensor:
+    """Samples that `ambientkit sample` wrote as samples.npy, in data units, channels first: (n, *S), float32. rows: which; None for all.
+
+    Raises InputError where they are not there, not complete, or in counts, which cannot be taken back.
+    """
+    manifest, file = folder / "samples.json", folder / "samples.npy"
+    try:
+        content = json.loads(manifest.read_text(encoding="utf-8"))
+        units, finished = OwnUnits.from_plain(content["units"]), content["finished"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{manifest}: cannot be read as what `ambientkit sample` writes ({error})") from None
+    if not finished or not file.is_file():
+        raise InputError(
+            f"{file}: " + ("is not there; draw with --format npy" if finished else "is not complete: run the same command again")
+        )
+    values = np.load(file, mmap_mode="r", allow_pickle=False)
+    return units.to_unit(np.asarray(values if rows is None else values[list(rows)]))
 
 
 def pieces_of(n: int, batch: int) -> int:

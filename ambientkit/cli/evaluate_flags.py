@@ -1,0 +1,71 @@
+"""The flags of `ambientkit evaluate`; nothing heavy is imported before it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def evaluate(
+    subject: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|SAMPLES", help="Run folder (samples are drawn), a folder that `sample` wrote, or any data with samples in it."
+        ),
+    ],
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATA",
+            help="Data to compare with, clean or noisy: by name, 'NAME{field: value}', or a path. [default: the noisy rows of the run]",
+            show_default=False,
+        ),
+    ] = None,
+    sigma_n: Annotated[
+        str | None,
+        typer.Option(help="Noise std of --reference in units of [-1, 1]: a number, or a file of levels by row; 0: its rows are clean."),
+    ] = None,
+    n: Annotated[
+        int | None, typer.Option("--n", "-n", min=8, help="Samples, and rows of the reference. [default: 1000, or all in a folder]")
+    ] = None,
+    extractor: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Features to compare in: NAME or 'NAME{field: value}'; may be repeated. [default: efficientnet-lite0, pixels for no pictures]",
+            show_default=False,
+        ),
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Sample seeds of a run, or random halves of samples already drawn.")] = 3,
+    seed: Annotated[int, typer.Option(help="First seed of the samples, and seed of all else that is random.")] = 0,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of the sampler.")] = 32,
+    sampler: Annotated[str, typer.Option(help="Sampler by name.")] = "heun",
+    batch_size: Annotated[int, typer.Option(min=1, help="Samples drawn at a time; changes nothing but the speed.")] = 64,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    json: Annotated[Path | None, typer.Option(help="Write everything to this file as well.")] = None,
+    all_checkpoints: Annotated[
+        bool, typer.Option("--all-checkpoints", help="Rank the checkpoints of a run instead, and say how sure the ranks are.")
+    ] = False,
+) -> None:
+    """Measure samples against data, clean or noisy: FID, KID, precision, recall, patches, spectra, noise left, each with its spread and its floor."""
+    from ambientkit.cli.evaluate import EvaluateRequest, run
+
+    run(
+        EvaluateRequest(
+            subject,
+            reference,
+            sigma_n,
+            n,
+            tuple(extractor or ()),
+            repeats,
+            seed,
+            steps,
+            sampler,
+            batch_size,
+            device,
+            json,
+            all_checkpoints,
+        )
+    )
