@@ -80,19 +80,20 @@ def _accumulate(run: Run, micro_batches: list[Batch]) -> tuple[Tensor, dict[str,
     values: dict[str, list[Term]] = {}
     for index, batch in enumerate(micro_batches):
         share = len(batch.x_n) / rows
-        loss, terms = _loss(run, batch, run.step * len(micro_batches) + index)
-        if loss.requires_grad:  # not where every objective has weight 0 in this step
-            run.accelerator.backward(loss * share)
-        total = total + share * _mean_over_processes(run, loss.detach())
+        loss, terms = _backward(run, batch, run.step * len(micro_batches) + index, share)
+        total = total + share * _mean_over_processes(run, loss)
         for name, (term, mean) in terms.items():
-            means[name] = means.get(name, torch.zeros_like(total)) + share * _mean_over_processes(run, mean.detach())
-            values.setdefault(name, []).append(Term(term.value.detach(), term.sigma.detach()))
+            means[name] = means.get(name, torch.zeros_like(total)) + share * _mean_over_processes(run, mean)
+            values.setdefault(name, []).append(term)
     joined = {name: Term(torch.cat([t.value for t in terms]), torch.cat([t.sigma for t in terms])) for name, terms in values.items()}
     return total, means, joined
 
 
-def _loss(run: Run, batch: Batch, micro_step: int) -> tuple[Tensor, dict[str, tuple[Term, Tensor]]]:
-    """The weighted sum of the terms' means of one micro-batch, scaled so that the average over processes is the joint mean."""
+def _backward(run: Run, batch: Batch, micro_step: int, share: float) -> tuple[Tensor, dict[str, tuple[Term, Tensor]]]:
+    """Backward through every objective of one micro-batch in turn, so that the activations of one only are held at a time.
+
+    Returns the weighted sum of the terms' means and the terms, detached, scaled so that the average over processes is the joint mean.
+    """
     config, rank = run.config, run.accelerator.process_index
     loss = torch.zeros((), device=run.accelerator.device)
     terms: dict[str, tuple[Term, Tensor]] = {}
@@ -110,10 +111,15 @@ def _loss(run: Run, batch: Batch, micro_step: int) -> tuple[Tensor, dict[str, tu
             levels=config.levels.as_levels(),
             memory=run.memories.setdefault(key, {}),
         )
+        own = torch.zeros_like(loss)
         for name, term in entry.objective.loss(run.denoiser, batch, tools).items():
             mean = _joint_mean(run, term)
-            loss = loss + weight * mean
-            terms[name if name not in terms else f"{name}.{place}"] = (term, mean)
+            own = own + weight * mean
+            kept = Term(term.value.detach(), term.sigma.detach())
+            terms[name if name not in terms else f"{name}.{place}"] = (kept, mean.detach())
+        if own.requires_grad:  # not where no row of the batch suits the objective
+            run.accelerator.backward(own * share)
+        loss = loss + own.detach()
     return loss, terms
 
 
