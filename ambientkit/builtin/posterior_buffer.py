@@ -39,7 +39,7 @@ class PosteriorBuffer(Objective):
     """Rows denoised in a call, as a share of the batch."""
     refresh: float = Field(1 / 32, gt=0, le=1)
     """Rows drawn anew in a call, as a share of the batch."""
-    keep: int = Field(64, ge=1)
+    keep: int = Field(16, ge=1)
     """Calls for which a draw is kept."""
     steps: int = Field(8, ge=2)
     """Steps of a draw's chain, the last one to 0."""
@@ -66,7 +66,7 @@ class PosteriorBuffer(Objective):
         floor = tools.corruption.floor(batch)
         usable = (floor > sigma_min).nonzero().squeeze(1)[: math.ceil(self.refresh * n)]
         if len(usable):
-            self._draw(take(batch, usable), tools)
+            self._draw(denoiser, take(batch, usable), tools)
         drawn = min(int(memory["drawn"]), len(memory["sigma_n"]))
         count = min(math.ceil(self.fraction * n), n) if drawn else 0
         which = (uniform(batch.x_n.new_empty(count), tools.generator) * drawn).long().clamp(max=drawn - 1)
@@ -91,13 +91,13 @@ class PosteriorBuffer(Objective):
             memory[COND + name] = value.new_zeros(room, *value.shape[1:])
 
     @torch.no_grad()
-    def _draw(self, batch: Batch, tools: Tools) -> None:
+    def _draw(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> None:
         """Draw x~ for these rows and keep it in the place of the oldest."""
         memory, top = tools.memory, tools.corruption.floor(batch)
         view = tools.corruption.degrade(batch, top, tools.generator)
         low = torch.minimum((LOWEST * top).clamp(min=tools.levels.sigma_min), top)
         grid = torch.cat([power_grid(top, low, self.steps, RHO), torch.zeros_like(top).unsqueeze(0)])
-        x_0 = tools.sampler.sample(tools.teacher, view.x, grid, tools.generator, view.cond)
+        x_0 = tools.sampler.sample(denoiser, view.x, grid, tools.generator, view.cond)
         whole = x_0.isfinite().flatten(1).all(1)  # a network that has come off the rails must not spoil what is kept
         x_0, top, cond = x_0[whole], top[whole], {name: value[whole] for name, value in view.cond.items()}
         room, drawn = len(memory["sigma_n"]), int(memory["drawn"])

@@ -51,7 +51,7 @@ class DataSet:
     quick: dict[str, Any] = field(default_factory=dict)
 
 
-def _transformer(patch: int, width: int, depths: tuple[int, ...] = (2, 2)) -> dict[str, Any]:
+def _transformer(patch: int, width: int) -> dict[str, Any]:
     return {"name": "image_transformer_v1", "patch_size": patch, "width": width}
 
 
@@ -76,21 +76,21 @@ DATA = {
         quick={"end_step": 400},
     ),
     "digits": DataSet(
-        {**_PICTURES, "data": {"name": "digits", "split": "train"}, "model": _transformer(2, 128), "end_step": 2000},
+        {**_PICTURES, "data": {"name": "digits", "split": "train"}, "model": _transformer(2, 64), "end_step": 2000},
         (0.1, 0.2, 0.4),
         {"name": "digits", "split": "test"},
         "pixels",
         quick={"end_step": 60},
     ),
     "fashion-mnist": DataSet(
-        {**_PICTURES, "data": "fashion-mnist", "model": _transformer(4, 128), "end_step": 2000},
+        {**_PICTURES, "data": "fashion-mnist", "model": _transformer(4, 64), "end_step": 2000},
         (0.1, 0.2, 0.4),
         {"name": "fashion-mnist", "split": "test"},
         "lenet",
         quick={"end_step": 20},
     ),
     "photo-patches": DataSet(
-        {**_PICTURES, "data": "photo-patches", "model": _transformer(4, 128), "end_step": 2000},
+        {**_PICTURES, "data": "photo-patches", "model": _transformer(4, 64), "end_step": 2000},
         (0.1, 0.2, 0.4),
         {"name": "photo-patches", "split": "test"},
         {"name": "efficientnet-lite0", "size": 64},
