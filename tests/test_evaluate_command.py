@@ -222,6 +222,34 @@ def test_a_run_whose_own_rows_are_gone_is_still_compared_with_others(ambientkit,
     assert "noisy.npy" in err
 
 
+def test_restored_rows_are_compared_with_the_clean_rows_under_them_row_by_row(ambientkit, sets, tmp_path: Path) -> None:
+    folder, clean = tmp_path / "restored", waves(400, "reference")[:30]
+    folder.mkdir()
+    mean, draws = noise(clean, 0.1, "mean"), torch.stack([noise(clean, 0.2, f"draw{i}") for i in range(4)], 1)
+    for name, rows in (("mean", mean), ("draws", draws)):  # in the units and axes of a user's file: 100 (x + 1), channels last
+        np.save(folder / f"{name}.npy", np.moveaxis(100 * (rows.numpy() + 1), -3, -1))
+    units = {"mapping": {"kind": "range", "low": 0.0, "high": 200.0}, "layout": "NHWC"}
+    (folder / "restored.json").write_text(json.dumps({"finished": True, "units": units}))
+    status, out, err = ambientkit("evaluate", folder, "--reference", sets["clean"], "--sigma-n", 0, "--json", tmp_path / "r.json")
+    assert (status, err) == (0, "")
+    document = json.loads((tmp_path / "r.json").read_text())
+    scores = {(one["name"], one["of"]): one["value"] for one in document["scores"]}
+    assert scores["psnr", "posterior mean"] == pytest.approx(10 * math.log10(4 / 0.1**2), abs=0.2)
+    assert scores["psnr", "one draw"] == pytest.approx(10 * math.log10(4 / 0.2**2), abs=0.2)
+    assert scores["ssim", "one draw"] < scores["ssim", "posterior mean"] < 1
+    assert document["calibration"]["error_of_mean"] == pytest.approx(0.1, rel=0.05)
+    assert document["calibration"]["std_of_draws"] == pytest.approx(0.2, rel=0.05)
+    assert "row by row" in out
+    for arguments, message in (
+        ((), "give --reference, the clean rows"),
+        (("--reference", sets["noisy"], "--sigma-n", 0.4), "these rows are noisy"),
+        (("--reference", "digits"), r"(30, 1, 8, 8), but"),
+    ):
+        status, _, err = ambientkit("evaluate", folder, *arguments)
+        assert status == 2
+        assert message in err
+
+
 def test_checkpoints_are_ranked_from_the_same_seeds(ambientkit, run_folder, tmp_path: Path) -> None:
     file = tmp_path / "ranks.json"
     status, out, _ = ambientkit("evaluate", run_folder, *SHORT, "--all-checkpoints", "--json", file)

@@ -147,6 +147,7 @@ def test_proximal_rows_have_the_noise_asked_for_row_by_row_whatever_their_number
     noisy = proximal(samples, sigma_n, 0)
     assert torch.allclose(noisy.flatten(1).std(1), sigma_n, rtol=0.2)
     assert float((noisy.flatten(1) / sigma_n[:, None]).std()) == pytest.approx(1, rel=0.02)
+    assert len({float(row.flatten()[0] / level) for row, level in zip(noisy, sigma_n, strict=True)}) == 60, "rows have noise of their own"
     assert torch.equal(proximal(samples[:7], sigma_n[:7], 0), noisy[:7])
     assert not torch.equal(proximal(samples[:7], sigma_n[:7], 1), noisy[:7])
     assert torch.equal(proximal(samples, 0.0, 0), samples)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -17,6 +18,9 @@ from PIL import Image
 import ambientkit.cli.sample
 from ambientkit.batch import Clean
 from ambientkit.builtin.heun import Heun
+from ambientkit.cli.processes import Processes
+from ambientkit.cli.sample import SampleRequest, _sampling
+from ambientkit.cli.sample_job import carry_out
 from ambientkit.counts import CountRange
 from ambientkit.errors import InputError
 from ambientkit.registry import load
@@ -404,3 +408,16 @@ def test_a_damaged_manifest_is_named(sample, tmp_path):
     assert status == 2
     assert "samples.json: cannot be read" in err
     assert sys.exc_info() == (None, None, None)
+
+
+def test_each_of_two_processes_draws_every_second_piece(tmp_path):
+    run, out = write_run(tmp_path / "run"), tmp_path / "out"
+    request = SampleRequest(run, n=22, steps=2, batch_size=4, out=out, device="cpu")
+    place = Processes(0, 2, torch.device("cpu"), lambda: None, lambda values: values, lambda: None)
+    trained = load_run(run, registry())
+    first = _sampling(request, trained, registry(), place)
+    first.store.begin()
+    second = _sampling(request, trained, registry(), dataclasses.replace(place, rank=1))
+    assert carry_out(second, dataclasses.replace(place, rank=1), "run") is None
+    assert sorted(path.name for path in (out / "parts").glob("0*[0-9].npz")) == ["00000004.npz", "00000012.npz", "00000020.npz"]
+    assert carry_out(first, dataclasses.replace(place, world=1), "run") == out / "samples.npy"

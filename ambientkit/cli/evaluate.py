@@ -94,12 +94,17 @@ def run(request: EvaluateRequest) -> None:
     """Print the scores, and write them to --json. Raises InputError before anything is drawn where something does not fit."""
     if request.json is not None and (request.json.is_dir() or not request.json.absolute().parent.is_dir()):
         raise InputError(f"--json {request.json}: should be a file in a folder that exists")
-    setup = prepare(request, load())
-    if request.all_checkpoints:
+    registry = load()
+    if (Path(request.subject) / "restored.json").is_file():
+        from ambientkit.cli.evaluate_restored import compare
+
+        content = compare(Path(request.subject), request.reference, request.sigma_n, registry)
+    elif request.all_checkpoints:
         from ambientkit.cli.evaluate_checkpoints import rank
 
-        content = rank(setup)
+        content = rank(prepare(request, registry))
     else:
+        setup = prepare(request, registry)
         found = scores(setup)
         errors, restored = _denoising(setup)
         print_report(setup, found, errors, restored)

@@ -12,7 +12,8 @@ def evaluate(
     subject: Annotated[
         str,
         typer.Argument(
-            metavar="RUN|SAMPLES", help="Run folder (samples are drawn), a folder that `sample` wrote, or any data with samples in it."
+            metavar="RUN|SAMPLES",
+            help="Run folder (samples are drawn), a folder of samples or restored rows that `sample` wrote, or any data that are samples.",
         ),
     ],
     reference: Annotated[

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import default_collate
 
@@ -65,6 +66,29 @@ def reference_rows(text: str, sigma_n: str | None, most: int, seed: int, registr
 
     On a clean data set a level above 0 is simulated, as if it had been noisy. Raises InputError where the noise is not known.
     """
+    level, simulated, part = _declared(text, sigma_n, registry)
+    rows = _rows_of(part, "--reference", text)
+    found = _choose(rows, text, most, seed, spec_of(part))
+    if simulated and level:
+        noisy = proximal(found.x, level, derive_seed(seed, "evaluate.reference"))
+        return Rows(f"{text} with simulated noise", noisy, torch.full((len(noisy),), level), found.total, found.stored, found.spec)
+    return found
+
+
+def first_rows(text: str, sigma_n: str | None, n: int, registry: Registry) -> tuple[Tensor, Data]:
+    """The first n rows of a clean data set, fewer where it has fewer. Raises InputError where they are noisy."""
+    _, _, part = _declared(text, sigma_n, registry)
+    rows = _rows_of(part, "--reference", text)
+    found = _stack([rows[index] for index in range(min(n, len(rows)))], text, len(rows), "", spec_of(part))
+    if found.sigma_n is not None or (sigma_n is not None and _level(sigma_n) != 0):
+        raise InputError(
+            f"--reference {text}: these rows are noisy; restored rows are compared with clean ones (--sigma-n 0 says so of files)"
+        )
+    return found.x, part
+
+
+def _declared(text: str, sigma_n: str | None, registry: Registry) -> tuple[float | None, bool, Data]:
+    """--sigma-n as a number, whether it would be simulated, and the data set with its noise as declared."""
     level = _level(sigma_n)
     spec = data_spec(text, registry, "--reference")
     fields = dict(spec) if isinstance(spec, dict) else {"name": spec}
@@ -75,13 +99,7 @@ def reference_rows(text: str, sigma_n: str | None, most: int, seed: int, registr
         fields["sigma_n"] = level if level is not None else sigma_n
     elif level is None and sigma_n is not None:
         raise InputError(f"--sigma-n {sigma_n}: the data set {fields['name']!r} is clean and its noise is simulated; give a number")
-    part = _build(fields, registry)
-    rows = _rows_of(part, "--reference", text)
-    found = _choose(rows, text, most, seed, spec_of(part))
-    if "sigma_n" not in known and level:
-        noisy = proximal(found.x, level, derive_seed(seed, "evaluate.reference"))
-        return Rows(f"{text} with simulated noise", noisy, torch.full((len(noisy),), level), found.total, found.stored, found.spec)
-    return found
+    return level, "sigma_n" not in known, _build(fields, registry)
 
 
 def drawn_rows(text: str, most: int, seed: int, registry: Registry) -> Rows:
@@ -103,7 +121,7 @@ def drawn_rows(text: str, most: int, seed: int, registry: Registry) -> Rows:
 
 def _sampled(folder: Path, most: int, seed: int) -> Rows:
     """What `ambientkit sample` wrote, in units of [-1, 1]. Raises InputError where it is unfinished, or in a format with no way back."""
-    facts = _facts(folder / MANIFEST)
+    facts = manifest(folder / MANIFEST)
     if facts.get("finished") is False:
         raise InputError(f"{folder}: its samples are not finished: run the same `ambientkit sample` again")
     if not (folder / SAMPLES).is_file():
@@ -113,6 +131,12 @@ def _sampled(folder: Path, most: int, seed: int) -> Rows:
     array = find_arrays(folder / SAMPLES)[None]
     array.check()
     values = np.concatenate([array.read(index, index + 1) for index in _chosen(array.shape[0], most, seed)])
+    x = to_unit(values, facts, folder / SAMPLES)
+    return Rows(str(folder), x, None, array.shape[0], "float", {"path": str(folder / SAMPLES), "drawn": facts})
+
+
+def to_unit(values: NDArray[Any], facts: dict[str, Any], file: Path) -> Tensor:
+    """Rows as `ambientkit sample` wrote them, in units of [-1, 1]. Raises InputError where its units cannot be read, or values are not finite."""
     x = torch.from_numpy(values).float()
     if isinstance(units := facts.get("units"), dict):  # those of the user's files
         from ambientkit.sample.own_units import OwnUnits
@@ -120,13 +144,13 @@ def _sampled(folder: Path, most: int, seed: int) -> Rows:
         try:
             x = OwnUnits.from_plain(units).to_unit(values).float()
         except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{folder / MANIFEST}: its units cannot be read ({error})") from None
+            raise InputError(f"{file}: the units in its manifest cannot be read ({error})") from None
     if not x.isfinite().all():
-        raise InputError(f"{folder / SAMPLES}: holds values that are not finite")
-    return Rows(str(folder), x, None, array.shape[0], "float", {"path": str(folder / SAMPLES), "drawn": facts})
+        raise InputError(f"{file}: holds values that are not finite")
+    return x
 
 
-def _facts(file: Path) -> dict[str, Any]:
+def manifest(file: Path) -> dict[str, Any]:
     """What `ambientkit sample` wrote of its samples: run, step, seed, sampler; empty where it is not there. Raises InputError for a damaged file."""
     if not file.is_file():
         return {}
@@ -181,16 +205,18 @@ def _chosen(total: int, most: int, seed: int) -> list[int]:
 
 
 def _choose(rows: Any, what: str, most: int, seed: int, spec: dict[str, Any]) -> Rows:
-    items = [rows[index] for index in _chosen(len(rows), most, seed)]
-    stored = _stored(rows)
+    return _stack([rows[index] for index in _chosen(len(rows), most, seed)], what, len(rows), _stored(rows), spec)
+
+
+def _stack(items: list[Any], what: str, total: int, stored: str, spec: dict[str, Any]) -> Rows:
     clean = [item for item in items if isinstance(item, Clean)]
     if len(clean) == len(items):
-        return Rows(what, torch.stack([item.x_0 for item in clean]), None, len(rows), stored, spec)
+        return Rows(what, torch.stack([item.x_0 for item in clean]), None, total, stored, spec)
     if clean:
         raise InputError(f"{what}: holds clean rows beside noisy ones; give the noisy rows alone, or declare the clean ones with sigma_n 0")
     batch = default_collate(items)
     sigma_n = _noise(batch)
-    return Rows(what, batch.x_n, sigma_n, len(rows), stored, spec)
+    return Rows(what, batch.x_n, sigma_n, total, stored, spec)
 
 
 def _noise(batch: Batch) -> Tensor | None:
