@@ -54,7 +54,7 @@ class Run:
 
     def memory_of_all(self) -> dict[str, Tensor]:
         """The memories of all processes, by rank/entry/name. Every process must call it at the same step."""
-        found = {}
+        found: dict[str, Tensor] = {}
         for key, memory in sorted(self.memories.items()):
             for name, value in sorted(memory.items()):
                 every = self.accelerator.gather(value.unsqueeze(0).to(self.accelerator.device))
