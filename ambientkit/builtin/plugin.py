@@ -48,6 +48,8 @@ from ambientkit.builtin.image_folder import ImageFolder
 from ambientkit.builtin.mixture import Mixture
 from ambientkit.builtin.mlp import MLP
 from ambientkit.builtin.mutants import ancestral, consistency, gaussian, gaussian_noise, heun, models, sure, tweedie
+from ambientkit.builtin.mutants import posterior_buffer as posterior_buffers
+from ambientkit.builtin.mutants import stochastic_heun as stochastic_heuns
 from ambientkit.builtin.naive import Naive
 from ambientkit.builtin.nifti import NIfTI
 from ambientkit.builtin.photo_patches import PhotoPatches
@@ -118,6 +120,7 @@ def register_checks():
 
 @hookimpl
 def register_mutants():
-    objectives = [*tweedie.MUTANTS, *consistency.MUTANTS, *sure.MUTANTS]
-    corruptions, samplers = [*gaussian.MUTANTS, *gaussian_noise.MUTANTS], [*ancestral.MUTANTS, *heun.MUTANTS]
+    objectives = [*tweedie.MUTANTS, *consistency.MUTANTS, *posterior_buffers.MUTANTS, *sure.MUTANTS]
+    corruptions = [*gaussian.MUTANTS, *gaussian_noise.MUTANTS]
+    samplers = [*ancestral.MUTANTS, *stochastic_heuns.MUTANTS, *heun.MUTANTS]
     return [*objectives, *corruptions, *samplers, *models.MUTANTS]

@@ -71,7 +71,7 @@ class Order(Check):
     def _weak(self, part: Sampler, case: Case) -> Measured:
         from scipy import stats
 
-        law = GaussianMixture([1.0], [[0.0] * 4], [(0.5**2 * torch.eye(4, dtype=torch.float64)).tolist()])
+        law = GaussianMixture([1.0], [[0.0] * 16], [(0.5**2 * torch.eye(16, dtype=torch.float64)).tolist()])
         top = torch.full((self.rows,), START, dtype=torch.float64)
         end = torch.full_like(top, END)
         errors, spreads = [], []

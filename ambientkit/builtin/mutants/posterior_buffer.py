@@ -1,0 +1,142 @@
+"""Wrong variants of the objective `posterior-buffer`."""
+
+from __future__ import annotations
+
+import abc
+
+import torch
+from torch import Tensor
+
+from ambientkit.batch import Batch, Term, View, take
+from ambientkit.builtin.posterior_buffer import PosteriorBuffer
+from ambientkit.interfaces import Denoiser, Mutant, Objective, Tools
+from ambientkit.maths.levels import truncated_lognormal
+from ambientkit.maths.noise import per_row, standard_normal, uniform
+from ambientkit.maths.weights import edm_weight
+
+
+class PosteriorBufferMutant(Mutant, Objective, abc.ABC):
+    """What these mutants share: the right part's claims, and a loss on draws that are made anew each time, wrong where they say.
+
+    Without a memory the mean gradient is the same, and each call has more draws to show what is wrong with them.
+    """
+
+    mutant_of = "posterior-buffer"
+    claims = PosteriorBuffer.claims
+
+    def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
+        """lambda(sigma) mean((D(x~ + sigma z, sigma) - x~)^2), sigma_min <= sigma <= 2 sigma_n."""
+        batch = take(batch, (tools.corruption.floor(batch) > tools.levels.sigma_min).nonzero().squeeze(1)[: len(batch.x_n) // 4])
+        top = tools.corruption.floor(batch)
+        with torch.no_grad():
+            view = tools.corruption.degrade(batch, top, tools.generator)
+            x_0 = self.drawn(view, tools)
+        sigma = truncated_lognormal(uniform(torch.empty_like(top), tools.generator), tools.levels.sigma_min, 2 * top, -1.2, 1.2)
+        x_t = x_0 + per_row(sigma, x_0) * standard_normal(x_0, tools.generator)
+        error = denoiser(x_t, self.told(sigma), **batch.cond) - self.target(x_0, x_t, view)
+        return {"posterior": Term(edm_weight(sigma, tools.signal.sigma_data) * error.square().flatten(1).mean(1), sigma)}
+
+    def drawn(self, view: View, tools: Tools) -> Tensor:
+        """x~; right is a draw from p(x_0 | x_n)."""
+        return self.end(view, view.sigma, torch.zeros_like(view.sigma), tools)
+
+    def end(self, view: View, start: Tensor, end: Tensor, tools: Tools) -> Tensor:
+        """Where the reverse process leads from x_n, said to be at `start`."""
+        grid = torch.stack([start, (start + end) / 2, end])  # the sampler lent by `verify` is exact in hops of any length
+        return tools.sampler.sample(tools.teacher, view.x, grid, tools.generator, view.cond)
+
+    def told(self, sigma: Tensor) -> Tensor:
+        """The level the denoiser is told."""
+        return sigma
+
+    def target(self, x_0: Tensor, x_t: Tensor, view: View) -> Tensor:
+        """What the denoiser is compared with."""
+        return x_0
+
+
+class Observed(PosteriorBufferMutant):
+    """Denoising of the observations themselves."""
+
+    name = "posterior-buffer-observations"
+    wrong = "x_n in place of a draw: denoising towards noisy data, the fault of `naive`"
+
+    def drawn(self, view, tools):
+        return view.x
+
+
+class PosteriorMean(PosteriorBufferMutant):
+    """Denoising of posterior means."""
+
+    name = "posterior-buffer-mean"
+    wrong = "D(x_n, sigma_n) in place of a draw: the law of the means is too narrow"
+
+    def drawn(self, view, tools):
+        return tools.teacher(view.x, view.sigma, **view.cond)
+
+
+class TargetIsTheInput(PosteriorBufferMutant):
+    """Denoising whose target is its input."""
+
+    name = "posterior-buffer-target-is-the-input"
+    wrong = "the target is x_t in place of the draw: the identity is best"
+
+    def target(self, x_0, x_t, view):
+        return x_t
+
+
+class TargetIsTheObservation(PosteriorBufferMutant):
+    """Denoising of draws, compared with the observation they were drawn for."""
+
+    name = "posterior-buffer-target-is-the-observation"
+    wrong = "the target is x_n in place of the draw"
+    equivalent = "(draw, x_n) has the law of (x_0, x_n), so x_n is the draw and independent noise, of the same mean given x_t; only noisier"
+
+    def target(self, x_0, x_t, view):
+        return view.x
+
+
+class ToldAnotherLevel(PosteriorBufferMutant):
+    """Denoising at a level that the denoiser is not told."""
+
+    name = "posterior-buffer-told-another-level"
+    wrong = "D(x_t, 1.3 sigma) in place of D(x_t, sigma)"
+
+    def told(self, sigma):
+        return 1.3 * sigma
+
+
+class OneLevelForTheBatch(PosteriorBufferMutant):
+    """Denoising that tells the denoiser the mean level of the batch."""
+
+    name = "posterior-buffer-mean-level"
+    wrong = "the mean sigma of the batch in place of that of the row"
+
+    def told(self, sigma):
+        return sigma.mean().expand_as(sigma)
+
+
+class HalfWay(PosteriorBufferMutant):
+    """Denoising of draws that still hold half of the noise."""
+
+    name = "posterior-buffer-half-way"
+    wrong = "the chain ends at sigma_n / 2 in place of 0"
+
+    def drawn(self, view, tools):
+        return self.end(view, view.sigma, view.sigma / 2, tools)
+
+
+class LevelOfTheFirstRow(PosteriorBufferMutant):
+    """Denoising of draws that all start at the level of the first row."""
+
+    name = "posterior-buffer-level-of-the-first-row"
+    wrong = "sigma_n of the first row in place of that of the row, where a chain starts"
+
+    def drawn(self, view, tools):
+        return self.end(view, view.sigma[:1].expand_as(view.sigma), torch.zeros_like(view.sigma), tools)
+
+
+MUTANTS: list[type[Mutant]] = [
+    *(Observed, PosteriorMean, TargetIsTheInput, TargetIsTheObservation, ToldAnotherLevel),
+    *(OneLevelForTheBatch, HalfWay, LevelOfTheFirstRow),
+]
+"""Registered by `ambientkit.builtin.plugin`."""
