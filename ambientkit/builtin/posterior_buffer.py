@@ -21,7 +21,7 @@ the variance is lost again in every lap of expectation maximisation, so this gri
 
 
 class PosteriorBuffer(Objective):
-    """Denoises what the observations may hide: draws x~ ~ p(x_0 | x_n) of the run's own averaged denoiser.
+    """Denoises what the observations may hide: draws x~ ~ p(x_0 | x_n) of the run's own denoiser.
 
     x~ is the end of the reverse process from x_t = x_n at sigma_n;
     loss = lambda(sigma) mean((D(x~ + sigma z, sigma) - x~)^2), sigma_min <= sigma <= reach sigma_n, lambda the EDM weight.
@@ -39,7 +39,7 @@ class PosteriorBuffer(Objective):
     """Rows denoised in a call, as a share of the batch."""
     refresh: float = Field(1 / 32, gt=0, le=1)
     """Rows drawn anew in a call, as a share of the batch."""
-    keep: int = Field(16, ge=1)
+    keep: int = Field(32, ge=1)
     """Calls for which a draw is kept."""
     steps: int = Field(8, ge=2)
     """Steps of a draw's chain, the last one to 0."""

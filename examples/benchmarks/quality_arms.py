@@ -8,8 +8,16 @@ from typing import Any
 TAU = 0.1
 """Std within a mode of the mixture."""
 
-CONSISTENCY = {"objective": {"name": "consistency", "fraction": 0.5}, "weight": 0.1, "start": 0.2, "ramp": 0.05, "every": 4}
-BUFFER = {"objective": "posterior-buffer", "start": 0.2, "ramp": 0.05, "every": 2}
+CONSISTENCY = {
+    "objective": {"name": "consistency", "fraction": 0.375, "chain_steps": 2},
+    "weight": 0.1,
+    "start": 0.1,
+    "ramp": 0.05,
+    "every": 4,
+}
+TWEEDIE_WITH_DRAWS = [{"objective": "tweedie", "stop": 0.4}, {"objective": {"name": "tweedie", "fraction": 0.6}, "start": 0.4}]
+BUFFER = {"objective": "posterior-buffer", "start": 0.4, "ramp": 0.05}
+"""As in the recipe `tweedie-consistency`, each without the other."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,7 @@ ARMS = {
     "tweedie": Arm({"objective": "tweedie"}),
     "truncated": Arm(truncated=True, trained_as="tweedie"),
     "consistency": Arm({"objective": [{"objective": "tweedie"}, CONSISTENCY]}),
-    "buffer": Arm({"objective": [{"objective": "tweedie"}, BUFFER]}),
+    "buffer": Arm({"objective": [*TWEEDIE_WITH_DRAWS, BUFFER]}),
     "tweedie-consistency": Arm({"objective": "tweedie-consistency"}),
     "sure": Arm({"objective": "sure"}),
     "clean-1%": Arm({"objective": "tweedie-consistency", "corruption": {"clean_share": 0.01}}, knows="1 % clean rows"),
@@ -58,7 +66,7 @@ def _transformer(patch: int, width: int) -> dict[str, Any]:
 _MIXTURE = {
     "data": {"name": "mixture", "n": 20_000, "std": TAU},
     "batch_size": 256,
-    "end_step": 4000,
+    "end_step": 6000,
     "optimizer": {"lr": 3e-3, "schedule": "cosine"},
 }
 _PICTURES = {"batch_size": 64, "optimizer": {"lr": 1e-3, "schedule": "cosine"}}
