@@ -85,6 +85,7 @@ def test_a_lenet_is_trained_once_kept_and_found_again(tmp_path: Path) -> None:
     part = build("lenet", folder=folder, weights=file)
     found = extract(part, rows())
     assert found.shape == (5, 64)
+    assert float(found.min()) == 0, "what the last layer is given, after the rectifier"
     content = file.read_bytes()
     lenet.trained.cache_clear()
     again = tmp_path / "again.safetensors"
