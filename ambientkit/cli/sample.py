@@ -180,9 +180,9 @@ def _sampling(request: SampleRequest, trained: Trained, registry: Registry, plac
 def _restoring(request: SampleRequest, trained: Trained, registry: Registry, place: Processes) -> Job:
     assert request.noisy is not None
     draws = 8 if request.draws is None else request.draws
-    sampler, schedule = _sampler(request.sampler or "ancestral", registry), request.schedule or "cosine"
+    sampler, schedule = _sampler(request.sampler or "stochastic-heun", registry), request.schedule or "cosine"
     need_kernel(sampler, draws)
-    low, steps = _lowest(request, trained), request.steps or 64
+    low, steps = _lowest(request, trained), request.steps or 32
     noisy = noisy_rows(request.noisy, request.sigma_n, trained, registry)
     n = min(request.n or noisy.seen.rows, noisy.seen.rows)
     if request.n is not None and request.n > n:

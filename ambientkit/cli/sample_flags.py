@@ -13,7 +13,7 @@ def sample(
     n: Annotated[
         int | None, typer.Option("--n", "-n", min=1, help="Samples; with --from rows, the first ones. [default: 64, or all rows]")
     ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Steps of the sampler. [default: 32, with --from 64]")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps of the sampler. [default: 32]")] = None,
     seed: Annotated[int, typer.Option(help="Seed; sample i depends on (seed, i) only.")] = 0,
     out: Annotated[
         Path | None,
@@ -22,7 +22,7 @@ def sample(
         ),
     ] = None,
     sampler: Annotated[
-        str | None, typer.Option(help="Sampler: NAME or 'NAME{field: value}'. [default: heun, with --from ancestral]", show_default=False)
+        str | None, typer.Option(help="Sampler: NAME or 'NAME{field: value}'. [default: heun, with --from stochastic-heun]", show_default=False)
     ] = None,
     schedule: Annotated[
         str | None, typer.Option(help="Where the steps lie: karras, geometric or cosine. [default: karras, with --from cosine]")
