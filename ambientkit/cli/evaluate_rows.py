@@ -17,7 +17,7 @@ from ambientkit.arrayfile import find_arrays
 from ambientkit.batch import Batch, Clean
 from ambientkit.cli.datapath import data_spec
 from ambientkit.config import RunConfig
-from ambientkit.data import Observations
+from ambientkit.data import observed
 from ambientkit.errors import InputError
 from ambientkit.evaluate import proximal
 from ambientkit.interfaces import Data
@@ -162,7 +162,7 @@ def manifest(file: Path) -> dict[str, Any]:
 
 def trained_rows(config: RunConfig, most: int, seed: int) -> Rows:
     """Up to `most` of the observations that a run trained on, with the very noise that it saw."""
-    observations = Observations(config.data.rows(), config.corruption, config.seed)
+    observations = observed(config.data.rows(), config.corruption, config.seed, config.augment)
     chosen = _chosen(len(observations), most, seed)
     batch = observations.__getitems__(chosen)
     sigma_n = _noise(batch)

@@ -18,7 +18,7 @@ from ambientkit.cli.request import Request, configure
 from ambientkit.cli.verify import print_table, split_fields
 from ambientkit.config import RunConfig
 from ambientkit.config.files import KeyPath
-from ambientkit.data import Observations
+from ambientkit.data import observed
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Sampler
 from ambientkit.maths.randomness import derive_seed
@@ -117,7 +117,7 @@ def _other(request: RunRequest, trained: Trained, registry: Registry) -> RunConf
 
 def _rows(config: RunConfig, seed: int, rows: int, device: str) -> Batch:
     """Up to `rows` evenly spaced observations, on the device."""
-    observations = Observations(config.data.rows(), config.corruption, seed)
+    observations = observed(config.data.rows(), config.corruption, seed, config.augment)
     chosen = torch.linspace(0, len(observations) - 1, min(rows, len(observations))).round().long().unique().tolist()
     batch = observations.__getitems__(chosen)
 

@@ -113,6 +113,8 @@ class RunConfig(_Section):
     objective: tuple[ScheduledObjective, ...]
     sampler: InstanceOf[Sampler]
     """Lent to the objectives; `ambientkit sample` has its own."""
+    augment: tuple[str, ...] = ()
+    """Poses in which rows are seen: flip-horizontal, flip-vertical, quarter-turns, crop=HxW. Others would change the law of the noise."""
     levels: LevelsConfig = LevelsConfig()
     sigma_data: float | None = Field(None, gt=0)
     """Std of the clean data; estimated from the observations where it is not given."""

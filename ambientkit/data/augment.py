@@ -16,8 +16,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ambientkit.batch import Batch
+from ambientkit.data.observations import Observations
 from ambientkit.data.order import Visit
 from ambientkit.errors import InputError, nearest
+from ambientkit.interfaces import Corruption
 from ambientkit.maths.randomness import keyed_generator
 
 KNOWN = ("flip-horizontal", "flip-vertical", "quarter-turns", "crop=HxW")
@@ -114,6 +116,16 @@ class Augmented(Dataset[Batch]):
         if "quarter-turns" in self._names:
             both = [torch.rot90(t, turns % 4, (1, 2)) for t in both]
         return both[0].contiguous(), both[1].contiguous() if level is not None else None
+
+
+Observed = Observations | Augmented
+"""The rows of a run."""
+
+
+def observed(rows: Any, corruption: Corruption, seed: int, names: Sequence[str] = ()) -> Observed:
+    """The rows of a run as it sees them: corrupted once, and in the poses of `names`. Raises InputError as `Augmented`."""
+    observations = Observations(rows, corruption, seed)
+    return Augmented(observations, names, seed) if names else observations
 
 
 def check(name: str) -> str:

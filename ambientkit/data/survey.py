@@ -8,7 +8,7 @@ from itertools import islice
 import torch
 
 from ambientkit.batch import Batch
-from ambientkit.data.observations import Observations
+from ambientkit.data.augment import Observed
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Corruption, Levels, Signal
 from ambientkit.maths.ambient import clean_std
@@ -36,7 +36,7 @@ class Survey:
         return f"sigma_n {low:.4g} to {high:.4g} in [-1, 1] ({low * 127.5:.4g} to {high * 127.5:.4g} in 0..255)"
 
 
-def survey(observations: Observations, corruption: Corruption, levels: Levels, sigma_data: float | None) -> Survey:
+def survey(observations: Observed, corruption: Corruption, levels: Levels, sigma_data: float | None) -> Survey:
     """Look at the data. sigma_data: std of the clean data if it is known, otherwise it is estimated.
 
     Raises InputError for an empty set, rows of different shapes, values that are not finite, noise at or above sigma_max,
@@ -77,7 +77,7 @@ def survey(observations: Observations, corruption: Corruption, levels: Levels, s
     return Survey(total, Signal(tuple(batch.x_n.shape[1:]), sigma_data, conds), (float(batch.sigma_n.min()), float(batch.sigma_n.max())))
 
 
-def _look(observations: Observations, indices: list[int]) -> Batch:
+def _look(observations: Observed, indices: list[int]) -> Batch:
     try:
         return observations.__getitems__(indices)
     except RuntimeError as error:  # torch's stack of rows that do not fit together

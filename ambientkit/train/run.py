@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from ambientkit.checkpoint import fill, load_state, save_state
 from ambientkit.checkpoint.weights import from_bytes, to_bytes
 from ambientkit.config import RunConfig
-from ambientkit.data import KeyedBatches, Observations
+from ambientkit.data import KeyedBatches, Observed
 from ambientkit.data.observations import whole
 from ambientkit.errors import InputError, RunError
 from ambientkit.interfaces import Denoiser, Memory, Signal
@@ -34,7 +34,7 @@ class Run:
 
     config: RunConfig
     signal: Signal
-    observations: Observations
+    observations: Observed
     accelerator: Accelerator
     network: nn.Module
     """Prepared by accelerate."""
@@ -166,7 +166,7 @@ def accelerator_for(config: RunConfig, **options: Any) -> Accelerator:
     return accelerator
 
 
-def build(config: RunConfig, signal: Signal, observations: Observations, accelerator: Accelerator) -> Run:
+def build(config: RunConfig, signal: Signal, observations: Observed, accelerator: Accelerator) -> Run:
     """A run at step 0, with weights that depend on the seed alone."""
     with isolated_global_generator(config.seed, "init"):
         network = config.model.network(signal).to(accelerator.device)
