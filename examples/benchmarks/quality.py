@@ -179,33 +179,59 @@ def rows_of(units: Iterable[Unit]) -> list[dict[str, Any]]:
     return rows
 
 
-def tables(rows: list[dict[str, Any]]) -> Iterable[Table]:
-    """One table for each data set and noise level: mean over the seeds, and their range."""
+SHORT = {
+    "denoising error below sigma_n": "error below sigma_n",
+    "sliced W2": "sliced W2",
+    "std in a mode": "std in a mode",
+    "restored: fid": "restored: fid",
+    "restored: patch distance": "patch distance",
+    "restored: residual noise": "residual noise",
+    "sampled: fid": "sampled: fid",
+    "proximal: fid": "proximal: fid",
+}
+"""Start of a measure's name -> the heading of its column; measures that are not here are in the JSON only."""
+
+
+def tables(rows: list[dict[str, Any]]) -> Iterable[tuple[str, list[str], list[list[str]]]]:
+    """Title, headings and cells for each data set and noise level: mean over the seeds (range), and the gap closed beside its measure."""
     for data, sigma_n in dict.fromkeys((row["data"], row["sigma_n"]) for row in rows):
-        mixture = DATA[data].held_out is None
         mine = [row for row in rows if (row["data"], row["sigma_n"]) == (data, sigma_n)]
         names = dict.fromkeys(row["measure"] for row in mine)
-        shown = [name for name in names if name.startswith(("gap closed", *GAPS[mixture], "std", "sampled: fid", "proximal: fid"))]
+        shown = [name for start in SHORT for name in names if name.startswith(start)]
+        in_tau = f" = {sigma_n / TAU:g} tau" if DATA[data].held_out is None else ""
         seeds = sorted({row["seed"] for row in mine})
-        title = f"{data}, sigma_n {sigma_n:g}" + (f" = {sigma_n / TAU:g} tau" if mixture else "")
-        table = Table(title=f"{title}, seeds {', '.join(map(str, seeds))}: mean (range)")
-        table.add_column("arm", no_wrap=True)
-        for name in shown:
-            table.add_column(name.replace("gap closed: ", "gap closed:\n"), justify="right")
+        title = f"{data}, sigma_n {sigma_n:g}{in_tau}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+        extractor = next((name.partition("[")[2] for name in names if "[" in name), "")
+        heads = [next(text for start, text in SHORT.items() if name.startswith(start)) for name in shown]
+        heads = [f"{head}[{extractor}" if head.endswith("fid") else head for head in heads]
+        body = []
         for arm in dict.fromkeys(row["arm"] for row in mine):
-            cells = []
-            for name in shown:
-                values = [row["value"] for row in mine if row["arm"] == arm and row["measure"] == name]
-                cells.append(_cell(values, percent=name.startswith("gap")))
-            table.add_row(arm, *cells)
-        yield table
+            cells = [_cell(_values(mine, arm, name), percent=False) for name in shown]
+            gaps = [_cell(_values(mine, arm, f"gap closed: {name}"), percent=True) for name in shown]
+            body.append(
+                [arm, *(f"{cell}; {gap}" if gap and arm not in ("naive", "clean") else cell for cell, gap in zip(cells, gaps, strict=True))]
+            )
+        yield title, ["arm", *heads], body
+
+
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """The tables as Markdown."""
+    parts = []
+    for title, heads, body in tables(rows):
+        lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *body]
+        parts.append(f"**{title}**\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def _values(rows: list[dict[str, Any]], arm: str, measure: str) -> list[float]:
+    return [row["value"] for row in rows if row["arm"] == arm and row["measure"] == measure]
 
 
 def _cell(values: list[float], percent: bool) -> str:
     if not values:
         return ""
     form = (lambda v: f"{100 * v:.0f} %") if percent else (lambda v: f"{v:.3g}")
-    return form(statistics.mean(values)) + (f"\n({form(min(values))} to {form(max(values))})" if len(values) > 1 else "")
+    return form(statistics.mean(values)) + (f" ({form(min(values))} to {form(max(values))})" if len(values) > 1 else "")
 
 
 def main() -> None:
@@ -217,6 +243,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time")
     parser.add_argument("--folder", type=Path, default=Path("build/quality"), help="where runs and figures are kept")
     parser.add_argument("--json", type=Path, help="write a list of rows: data, sigma_n, arm, seed, measure, value")
+    parser.add_argument("--markdown", type=Path, help="write the tables as Markdown")
     parser.add_argument("--pictures", type=Path, help="write a picture of each comparison into this folder")
     parser.add_argument("--quick", action="store_true", help="few steps, one noise level: shows that it works, not how well (two minutes)")
     args = parser.parse_args()
@@ -224,6 +251,8 @@ def main() -> None:
         args.data = "mixture,digits"
     if args.quick and not args.sigma_n:
         args.sigma_n = ".2"
+    if args.quick and args.arms == parser.get_default("arms"):
+        args.arms = "clean,naive,tweedie,truncated,tweedie-consistency"
     args.data, args.arms = args.data.split(","), args.arms.split(",")
     args.seeds = [int(seed) for seed in args.seeds.split(",")]
     args.sigma_n = [float(level) for level in args.sigma_n.split(",") if level]
@@ -246,8 +275,15 @@ def main() -> None:
                 failed.append(f"{futures[future][0].home}: {type(error).__name__}: {error}")
     rows = rows_of([unit for unit in units if unit.figures.exists()])
     console = Console() if sys.stdout.isatty() else Console(width=200)
-    for table in tables(rows):
+    for title, heads, body in tables(rows):
+        table = Table(title=f"{title}: mean (range); gap closed")
+        for head in heads:
+            table.add_column(head, justify="left" if head == "arm" else "right", no_wrap=head == "arm")
+        for line in body:
+            table.add_row(*line)
         console.print(table)
+    if args.markdown:
+        args.markdown.write_text(markdown(rows))
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1))
     if args.pictures:

@@ -76,12 +76,12 @@ DATA = {
     "mixture": DataSet(
         {**_MIXTURE, "model": {"name": "mlp", "width": 128, "depth": 3}},
         _MULTIPLES_OF_TAU,
-        quick={"end_step": 400},
+        quick={"end_step": 300},
     ),
     "mixture-fourier": DataSet(
         {**_MIXTURE, "model": {"name": "mlp", "width": 128, "depth": 3, "features": 64}},
         _MULTIPLES_OF_TAU,
-        quick={"end_step": 400},
+        quick={"end_step": 300},
     ),
     "digits": DataSet(
         {**_PICTURES, "data": {"name": "digits", "split": "train"}, "model": _transformer(2, 64), "end_step": 2000},
