@@ -55,6 +55,16 @@ def test_the_processes_begin_and_end_with_the_same_weights_and_resume_to_the_sam
     assert facts["processes"] == 2
 
 
+def test_each_process_keeps_a_memory_of_its_own_and_resumes_with_it_to_the_same_bits(seen):
+    (first, _), (second, _) = seen
+    for tensors in (first, second):
+        assert same(part(tensors, "kept"), part(tensors, "resumed"))
+        assert int(tensors["kept.memory.drawn"]) == 2 * 8
+    assert not torch.equal(first["kept.memory.x_0"], second["kept.memory.x_0"])
+    weights = [{name: value for name, value in part(tensors, "kept").items() if "memory" not in name} for tensors in (first, second)]
+    assert same(*weights)
+
+
 def test_parameters_that_only_one_process_uses_or_none_are_no_obstacle(seen):
     """Case C-17: the first is trained alike everywhere, the second is left alone."""
     (first, _), (second, _) = seen

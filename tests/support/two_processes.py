@@ -72,6 +72,21 @@ def main(folder: Path) -> None:
     for _ in steps(again):
         pass
     tensors |= {f"again.{name}": value for name, value in bits(again).items()}
+
+    buffer = {"name": "posterior-buffer", "fraction": 0.5, "refresh": 0.125, "keep": 5, "steps": 3}
+    changes = {"objective": [{"objective": "tweedie"}, {"objective": buffer, "start": 1}], "end_step": 9}
+    kept = make(**changes)
+    for step in steps(kept):
+        if step.step == 4:
+            half = kept.state()
+    resumed = make(**changes)
+    resumed.restore(half, "here")
+    for _ in steps(resumed):
+        pass
+    for name, ended in (("kept", kept), ("resumed", resumed)):
+        memory = ended.memories["objective.1.posterior-buffer"]
+        tensors |= {f"{name}.{key}": value for key, value in bits(ended).items()}
+        tensors |= {f"{name}.memory.{key}": value for key, value in memory.items()}
     metadata = {"rates": rates, "processes": json.loads(saved["state.json"])["counters"]["processes"]}
     (folder / f"{rank}.safetensors").write_bytes(to_bytes(tensors, metadata))
     noisy.accelerator.end_training()
