@@ -131,10 +131,10 @@ def test_the_page_stands_alone_and_tells_its_pictures_in_words() -> None:
     facts, findings, x = inspect_rows(Observed(clean + 0.3 * normal(clean), 0.3), "<clothes>")
     text = page(facts, findings, x)
     assert text.count("<img ") == text.count('<img alt="row ') == 12
-    assert "prefers-color-scheme:dark" in text
+    assert "prefers-color-scheme: dark" in text
     assert text.count('role="img" aria-label="Histogram of') == 2
     assert "<script" not in text
-    assert "http" not in text
+    assert "://" not in text
     assert "<clothes>" not in text
     assert "&lt;clothes&gt;" in text
 

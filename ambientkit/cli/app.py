@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from ambientkit.cli.evaluate_flags import evaluate
+from ambientkit.cli.report_flags import report
 from ambientkit.cli.sample_flags import sample
 from ambientkit.errors import AmbientError, InputError
 
@@ -151,6 +152,7 @@ def status(
 
 app.command()(sample)
 app.command()(evaluate)
+app.command()(report)
 
 
 @app.command()
@@ -190,9 +192,9 @@ def verify(
     if parts or quick or list_ or mutants:
         raise InputError("--run reports on one trained run: leave out parts, --quick, --list and --mutants")
     from ambientkit.cli.verify_run import RunRequest
-    from ambientkit.cli.verify_run import run as report
+    from ambientkit.cli.verify_run import run as measure
 
-    report(RunRequest(run, data, sigma_n, rows or 256, seed, json, device or "auto"))
+    measure(RunRequest(run, data, sigma_n, rows or 256, seed, json, device or "auto"))
 
 
 @app.command()

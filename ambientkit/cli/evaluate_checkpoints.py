@@ -17,6 +17,7 @@ from ambientkit.evaluate import fid
 from ambientkit.evaluate.score import label
 from ambientkit.interfaces import Denoiser
 from ambientkit.maths.randomness import isolated_global_generator
+from ambientkit.sample import Trained
 from ambientkit.verify.report import number
 
 
@@ -39,13 +40,14 @@ def rank(setup: Setup) -> dict[str, Any]:
 
     Needs two checkpoints and two repeats or more, which `prepare` has checked. Raises InputError for a checkpoint that is damaged.
     """
-    request = setup.request
+    request, trained = setup.request, setup.trained
+    assert trained is not None
     found = sorted(checkpoints(Path(request.subject) / "checkpoints"))
     group = setup.groups[-1]  # the noisy rows where there are any
     name = f"{group.name} fid[{label(setup.judge.extractors[0])}]"
     values: dict[int, list[float]] = {}
     for step, path in found:
-        denoiser = _average(setup, str(path), initial_weights(path)[0])
+        denoiser = with_average(trained, str(path), initial_weights(path)[0], setup.device)
         values[step] = [_score(setup, group, denoiser, request.seed + repeat) for repeat in range(request.repeats)]
     order = ranked(values)
     print_head(setup)
@@ -79,12 +81,10 @@ def _score(setup: Setup, group: Group, denoiser: Denoiser, seed: int) -> float:
     return float(fid(group.read.features[0], judged.features[0]))
 
 
-def _average(setup: Setup, where: str, tensors: dict[str, Any]) -> Denoiser:
-    """The denoiser with the averaged weights of a checkpoint."""
-    assert setup.trained is not None
-    trained = setup.trained
+def with_average(trained: Trained, where: str, tensors: dict[str, Any], device: str) -> Denoiser:
+    """The denoiser of a run with the averaged weights of a checkpoint. Raises InputError where they do not fit."""
     with isolated_global_generator(0, "load"):  # the fresh weights are overwritten
-        network = trained.config.model.network(trained.signal).to(setup.device)
+        network = trained.config.model.network(trained.signal).to(device)
     fill(network, tensors, where)
     network.eval().requires_grad_(False)
     return trained.config.model.denoiser(network, trained.signal)

@@ -52,12 +52,12 @@ def run(request: RunRequest) -> None:
     device = request.device if request.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     trained = load_run(request.run, registry, device)
     config = trained.config
-    levels, sampler = config.levels.as_levels(), _sampler(config)
-    own = noisy_rows(_rows(config, config.seed, request.rows, device), config.corruption, levels)
+    levels, sampler = config.levels.as_levels(), kernel_sampler(config)
+    own = noisy_rows(some_rows(config, config.seed, request.rows, device), config.corruption, levels)
     other, other_config = None, _other(request, trained, registry)
     if other_config is not None:
         fresh = derive_seed(config.seed, "verify.held-out")  # not the noise that the run's rows of these numbers have
-        other = noisy_rows(_rows(other_config, fresh, request.rows, device), other_config.corruption, levels)
+        other = noisy_rows(some_rows(other_config, fresh, request.rows, device), other_config.corruption, levels)
         if other.x_n.shape[1:] != own.x_n.shape[1:]:
             raise InputError(
                 f"--data {request.data}: rows of shape {tuple(other.x_n.shape[1:])}, but the run has {tuple(own.x_n.shape[1:])}"
@@ -93,7 +93,7 @@ def run(request: RunRequest) -> None:
     print(f"report: {file}\npicture: {folder / 'report.png'}")
 
 
-def _sampler(config: RunConfig) -> Sampler:
+def kernel_sampler(config: RunConfig) -> Sampler:
     """The run's own sampler if it draws from the reverse kernel, otherwise `ancestral`."""
     return config.sampler if "reverse-kernel" in config.sampler.claims else Ancestral()
 
@@ -115,7 +115,7 @@ def _other(request: RunRequest, trained: Trained, registry: Registry) -> RunConf
     return config
 
 
-def _rows(config: RunConfig, seed: int, rows: int, device: str) -> Batch:
+def some_rows(config: RunConfig, seed: int, rows: int, device: str) -> Batch:
     """Up to `rows` evenly spaced observations, on the device."""
     observations = observed(config.data.rows(), config.corruption, seed, config.augment)
     chosen = torch.linspace(0, len(observations) - 1, min(rows, len(observations))).round().long().unique().tolist()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
 from ambientkit.verify.trained import Curve
+from ambientkit.webpage.axis import Axis
 
 PAPER, INK, FAINT = (255, 255, 255), (40, 40, 40), (215, 215, 215)
 COLOURS = ((31, 98, 168), (200, 80, 30), (60, 140, 60))
@@ -30,8 +30,8 @@ def chart(curves: Sequence[tuple[str, Curve]], x_label: str, *, log_y: bool = Fa
     else:
         lows, highs = [*lows, 0.0], [*highs, 0.0]
     sigmas = [sigma for _, c in curves for sigma in c.sigma]
-    x_axis = _Axis(min(sigmas), max(sigmas), LEFT, width - RIGHT, log=True)
-    y_axis = _Axis(min(lows), max(highs), height - BOTTOM, TOP + 18 * len(curves), log=log_y)
+    x_axis = Axis(min(sigmas), max(sigmas), LEFT, width - RIGHT, log=True)
+    y_axis = Axis(min(lows), max(highs), height - BOTTOM, TOP + 18 * len(curves), log=log_y)
 
     for value in y_axis.ticks():
         y = y_axis.at(value)
@@ -66,30 +66,3 @@ def bars(values: Sequence[tuple[str, float]], size: tuple[int, int] = (460, 320)
         pen.text((16, y), f"{name}: {value:.3g}", fill=INK, font=font)
         pen.rectangle([16, y + 20, 16 + (width - 32) * value / top, y + 20 + step // 3], fill=COLOURS[0])
     return page
-
-
-class _Axis:
-    """From values to pixels; a range without width is widened."""
-
-    def __init__(self, low: float, high: float, start: float, end: float, *, log: bool) -> None:
-        self._log = log
-        if high <= low:
-            low, high = (low / 2, high * 2) if log else (low - 1, high + 1)
-        self._low, self._high, self._start, self._end = low, high, start, end
-
-    def at(self, value: float) -> float:
-        value = min(max(value, self._low), self._high)
-        low, high = self._low, self._high
-        share = math.log(value / low) / math.log(high / low) if self._log else (value - low) / (high - low)
-        return self._start + share * (self._end - self._start)
-
-    def ticks(self) -> list[float]:
-        """Two to eight round numbers in the range."""
-        if self._log:
-            powers = range(math.floor(math.log10(self._low)), math.ceil(math.log10(self._high)) + 1)
-            digits = (1,) if len(powers) > 4 else (1, 2, 5)
-            return [digit * 10.0**power for power in powers for digit in digits if self._low <= digit * 10.0**power <= self._high]
-        step = 10.0 ** math.floor(math.log10((self._high - self._low) / 2))
-        step *= next(f for f in (1, 2, 5, 10) if (self._high - self._low) / (step * f) <= 6)
-        first = math.ceil(self._low / step)
-        return [n * step for n in range(first, math.floor(self._high / step) + 1)]

@@ -1,0 +1,8 @@
+"""The report on training runs: what it says of each, and the page that says it."""
+
+from ambientkit.report.content import Picture, Residual, RunReport, Table
+from ambientkit.report.history import History, read_history
+from ambientkit.report.nearest import Nearest, nearest_rows
+from ambientkit.report.page import page
+
+__all__ = ["History", "Nearest", "Picture", "Residual", "RunReport", "Table", "nearest_rows", "page", "read_history"]

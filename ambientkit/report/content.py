@@ -1,0 +1,72 @@
+"""What a report says of one run, before it is a page: plain values only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ambientkit.report.history import History
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture with its title, and what it shows in words."""
+
+    title: str
+    png: bytes
+    alt: str
+    size: tuple[int, int]
+    """Width and height, pixels."""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of texts; the first cell of a row is its heading."""
+
+    caption: str
+    head: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Residual:
+    """The consistency residual by level: tuples of one length, with the standard error over n rows."""
+
+    sigma: tuple[float, ...]
+    mean: tuple[float, ...]
+    error: tuple[float, ...]
+    n: int
+
+
+@dataclass(slots=True)
+class RunReport:
+    """One run. What could not be measured is absent, and a line of `notes` says why."""
+
+    name: str
+    """As the page calls it; differs from the other runs' names."""
+    state: str
+    """Such as "unfinished, step 120 of 300"."""
+    finished: bool
+    facts: dict[str, str]
+    config: str
+    """YAML."""
+    versions: dict[str, str]
+    history: History
+    commands: list[tuple[str, str]]
+    """(what for, command)."""
+    pictures: list[Picture] = field(default_factory=list)
+    """Noisy rows, truncated samples and full samples."""
+    demos: list[Picture] = field(default_factory=list)
+    checkpoints: list[Picture] = field(default_factory=list)
+    nearest: Picture | None = None
+    nearest_table: Table | None = None
+    metrics: list[Table] = field(default_factory=list)
+    residual: Residual | None = None
+    verify: list[Table] = field(default_factory=list)
+    notes: dict[str, list[str]] = field(default_factory=dict)
+    """Section -> lines."""
+
+    def note(self, section: str, text: str) -> None:
+        """Add a line to a section."""
+        self.notes.setdefault(section, []).append(text)

@@ -1,0 +1,86 @@
+"""The reports on runs, side by side on one page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ambientkit.report.content import RunReport
+from ambientkit.report.history import PARTS
+from ambientkit.webpage import Series, curves, picture_uri, render
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+SECTIONS = {
+    "summary": "Runs",
+    "samples": "Noisy rows and samples",
+    "progress": "Samples over training",
+    "loss": "Loss over training",
+    "consistency": "Consistency by level",
+    "nearest": "Nearest training rows",
+    "metrics": "Metrics",
+    "verify": "Verification",
+    "configuration": "Configuration",
+    "reproduce": "Reproduce",
+}
+"""Anchor -> heading, in the order of the page."""
+
+
+def page(runs: Sequence[RunReport], *, command: str, written: str) -> str:
+    """The whole page, which refers to nothing outside of it. command: that makes it again; written: when."""
+    terms = list(dict.fromkeys(name for run in runs for name in run.history.terms))
+    in_levels = list(dict.fromkeys(name for run in runs for name in run.history.levels))
+    names = [run.name for run in runs]
+    return render(
+        Path(__file__).with_name("page.html"),
+        title=f"Report: {', '.join(names)}",
+        runs=runs,
+        sections=SECTIONS,
+        facts=list(dict.fromkeys(key for run in runs for key in run.facts)),
+        versions=list(dict.fromkeys(key for run in runs for key in run.versions)),
+        loss=[_loss(runs, name) for name in terms],
+        levels=[_levels(runs, name) for name in in_levels],
+        residual=_residual(runs),
+        uri=picture_uri,
+        command=command,
+        written=written,
+    )
+
+
+def _loss(runs: Sequence[RunReport], name: str) -> Markup:
+    found = [(place, run) for place, run in enumerate(runs) if name in run.history.terms]
+    series = [Series(run.name, *run.history.terms[name], look=place, dash=place) for place, run in found]
+    return curves(f"Loss term {name} over steps", series, "optimiser step", "mean of the term", log_y=True)
+
+
+def _levels(runs: Sequence[RunReport], name: str) -> Markup:
+    """The look tells the run, the dashes the part of the run."""
+    series = [
+        Series(
+            f"{run.name}, {part}" if len(runs) > 1 else part, *run.history.levels[name][part], look=_look(place, number, runs), dash=dash
+        )
+        for place, run in enumerate(runs)
+        for number, (part, dash) in enumerate(zip(PARTS, (2, 1, 0), strict=True))
+        if part in run.history.levels.get(name, {}) and (len(runs) < 3 or part != PARTS[1])
+    ]
+    return curves(f"Loss term {name} by noise level", series, "noise level sigma", "mean of the term", log_x=True, log_y=True)
+
+
+def _look(place: int, part: int, runs: Sequence[RunReport]) -> int:
+    return place if len(runs) > 1 else (2 - part)
+
+
+def _residual(runs: Sequence[RunReport]) -> Markup | None:
+    """Divided by sigma^2: every error vanishes with sigma, and only in this unit do all levels show."""
+    series = []
+    for place, run in enumerate(runs):
+        if found := run.residual:
+            squares = [sigma**2 for sigma in found.sigma]
+            means = [m / q for m, q in zip(found.mean, squares, strict=True)]
+            errors = [e / q for e, q in zip(found.error, squares, strict=True)]
+            series.append(Series(f"{run.name} (n = {found.n})", found.sigma, means, errors, look=place, dash=place))
+    if not series:
+        return None
+    return curves("Consistency residual over sigma^2, +- 2 standard errors", series, "noise level sigma", "residual / sigma^2", log_x=True)

@@ -1,0 +1,223 @@
+"""Charts as inline SVG: told in words, their numbers in a table, and no colour that alone carries anything."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ambientkit.webpage.axis import Axis
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+WIDTH, HEIGHT = 400, 270
+LEFT, RIGHT, TOP, BOTTOM = 66, 14, 12, 46
+INSIDE = 8
+"""Between the ends of the axes and the outermost values."""
+COLOURS = 6
+DASHES = ("", "7 4", "2 3", "9 3 2 3")
+MARKS = 24
+"""Marks along a curve at most: more of them hide it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One curve. look: its colour and its mark, dash: its dashes; two curves of a chart should differ in one of them that is no colour."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    error: Sequence[float] | None = None
+    """Standard errors; bars are drawn two of them to each side."""
+    look: int = 0
+    dash: int = 0
+
+
+def curves(title: str, series: Sequence[Series], x_label: str, y_label: str, *, log_x: bool = False, log_y: bool = False) -> Markup:
+    """A figure: the chart, a legend, and its numbers in a table that can be opened. An axis that is to be logarithmic is so for values above 0.
+
+    Values that are not finite are left out of the picture, and shown in the table.
+    """
+    from markupsafe import Markup
+
+    points = [(x, y, e) for s in series for x, y, e in _points(s)]
+    if not points:
+        return Markup('<p class="note">{}: there is nothing to draw yet.</p>').format(title)
+    log_x, log_y = log_x and min(x for x, _, _ in points) > 0, log_y and min(y for _, y, _ in points) > 0
+    lows, highs = [y - 2 * e for _, y, e in points], [y + 2 * e for _, y, e in points]
+    if log_y:
+        smallest = min(y for _, y, _ in points) / 2
+        lows = [max(low, smallest) for low in lows]
+    elif min(lows) >= 0 or max(highs) <= 0:
+        lows, highs = [*lows, 0.0], [*highs, 0.0]
+    across = Axis(min(x for x, _, _ in points), max(x for x, _, _ in points), LEFT + INSIDE, WIDTH - RIGHT - INSIDE, log=log_x)
+    up = Axis(min(lows), max(highs), HEIGHT - BOTTOM - INSIDE, TOP + INSIDE, log=log_y)
+    drawn = Markup("").join(_curve(s, across, up) for s in series)
+    told = "; ".join(map(_told, series))
+    return Markup(
+        '<figure><figcaption><strong>{}</strong></figcaption><svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">'
+        "<title>{}</title><desc>{}</desc>{}{}</svg>"
+        "{}<details><summary>Numbers: {}</summary>{}</details></figure>"
+    ).format(
+        title,
+        WIDTH,
+        HEIGHT,
+        f"{title}. {told}.",
+        title,
+        told,
+        _frame(across, up, x_label, y_label),
+        drawn,
+        _legend(series),
+        title,
+        _table(title, series, x_label),
+    )
+
+
+def histogram(values: Any, what: str, bins: int = 60) -> Markup:
+    """A histogram of an array, with a text that tells it."""
+    import numpy as np
+    from markupsafe import Markup
+
+    counts, edges = np.histogram(values, bins)
+    most = max(int(counts.max()), 1)
+    wide = (WIDTH - 2 * RIGHT) / bins
+    bars = Markup("").join(
+        Markup('<rect class="bar" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>').format(
+            RIGHT + i * wide, 110 - 100 * c / most, wide - 0.7, 100 * c / most
+        )
+        for i, c in enumerate(counts)
+        if c
+    )
+    quartiles = ", ".join(f"{q:.4g}" for q in np.quantile(values, [0.25, 0.5, 0.75]))
+    told = f"Histogram of {what}: {edges[0]:.4g} to {edges[-1]:.4g}, quartiles {quartiles}"
+    ends = Markup('<text x="{}" y="128">{:.4g}</text><text x="{}" y="128" text-anchor="end">{:.4g}</text>').format(
+        RIGHT, edges[0], WIDTH - RIGHT, edges[-1]
+    )
+    return Markup(
+        '<figure><svg class="chart" viewBox="0 0 {} 135" role="img" aria-label="{}"><title>{}</title>{}{}</svg>'
+        "<figcaption>{}</figcaption></figure>"
+    ).format(WIDTH, told, told, bars, ends, told)
+
+
+def number(value: float | None) -> str:
+    """A value for a table or an axis."""
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if math.isfinite(value) and abs(value) < 1e7 and value == round(value) else f"{value:.4g}"
+
+
+def _points(series: Series) -> list[tuple[float, float, float]]:
+    errors = series.error if series.error is not None else [0.0] * len(series.x)
+    return [
+        (x, y, e) for x, y, e in zip(series.x, series.y, errors, strict=True) if math.isfinite(x) and math.isfinite(y) and math.isfinite(e)
+    ]
+
+
+def _told(series: Series) -> str:
+    found = _points(series)
+    if not found:
+        return f"{series.name}: no values"
+    values = [y for _, y, _ in found]
+    (first, a, _), (last, b, _) = found[0], found[-1]
+    return f"{series.name}: {number(a)} at {number(first)}, {number(b)} at {number(last)}, least {number(min(values))}, most {number(max(values))}"
+
+
+def _frame(across: Axis, up: Axis, x_label: str, y_label: str) -> Markup:
+    from markupsafe import Markup
+
+    parts = []
+    for value in up.ticks():
+        y = up.at(value)
+        parts.append(Markup('<line class="grid" x1="{}" y1="{:.1f}" x2="{}" y2="{:.1f}"/>').format(LEFT, y, WIDTH - RIGHT, y))
+        parts.append(Markup('<text x="{}" y="{:.1f}" text-anchor="end">{}</text>').format(LEFT - 5, y + 4, _short(value)))
+    base, last = HEIGHT - BOTTOM, -math.inf
+    for value in across.ticks():
+        x, text = across.at(value), _short(value)
+        parts.append(Markup('<line class="axis" x1="{:.1f}" y1="{}" x2="{:.1f}" y2="{}"/>').format(x, base, x, base + 4))
+        if x - 4 * len(text) > last:  # labels of a logarithmic axis may be closer than they are wide
+            last = x + 4 * len(text)
+            parts.append(Markup('<text x="{:.1f}" y="{}" text-anchor="middle">{}</text>').format(x, base + 17, text))
+    parts.append(Markup('<line class="axis" x1="{}" y1="{}" x2="{}" y2="{}"/>').format(LEFT, base, WIDTH - RIGHT, base))
+    middle = (LEFT + WIDTH - RIGHT) / 2
+    parts.append(Markup('<text x="{}" y="{}" text-anchor="middle">{}</text>').format(middle, HEIGHT - 8, x_label))
+    high = (TOP + base) / 2
+    parts.append(Markup('<text transform="translate(13 {}) rotate(-90)" text-anchor="middle">{}</text>').format(high, y_label))
+    return Markup("").join(parts)
+
+
+def _short(value: float) -> str:
+    return f"{value:g}" if abs(value) < 10_000 else f"{value / 1000:g}k" if abs(value) < 1e7 else f"{value:.3g}"
+
+
+def _curve(series: Series, across: Axis, up: Axis) -> Markup:
+    from markupsafe import Markup
+
+    found = _points(series)
+    places = [(across.at(x), up.at(y)) for x, y, _ in found]
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+    parts = [Markup('<polyline class="curve" points="{}" stroke-dasharray="{}"/>').format(path, DASHES[series.dash % len(DASHES)])]
+    for (x, _), (_, y, error) in zip(places, found, strict=True):
+        if error > 0:
+            parts.append(
+                Markup('<line class="error" x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}"/>').format(
+                    x, up.at(y - 2 * error), x, up.at(y + 2 * error)
+                )
+            )
+    every = math.ceil(len(places) / MARKS) or 1
+    parts += [_mark(series.look, x, y) for x, y in places[::every]]
+    return Markup('<g class="c{}">{}</g>').format(series.look % COLOURS, Markup("").join(parts))
+
+
+def _mark(look: int, x: float, y: float, r: float = 4) -> Markup:
+    """A shape of its own for each look: circle, square, triangle, diamond, triangle on its head, cross."""
+    from markupsafe import Markup
+
+    shapes = (
+        None,
+        [(-r, -r), (r, -r), (r, r), (-r, r)],
+        [(0, -r - 1), (r + 1, r), (-r - 1, r)],
+        [(0, -r - 1), (r + 1, 0), (0, r + 1), (-r - 1, 0)],
+        [(0, r + 1), (r + 1, -r), (-r - 1, -r)],
+        [(-r, -2), (-2, -2), (-2, -r), (2, -r), (2, -2), (r, -2), (r, 2), (2, 2), (2, r), (-2, r), (-2, 2), (-r, 2)],
+    )
+    shape = shapes[look % len(shapes)]
+    if shape is None:
+        return Markup('<circle class="mark" cx="{:.1f}" cy="{:.1f}" r="{}"/>').format(x, y, r)
+    return Markup('<polygon class="mark" points="{}"/>').format(" ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in shape))
+
+
+def _legend(series: Sequence[Series]) -> Markup:
+    from markupsafe import Markup
+
+    items = Markup("").join(
+        Markup(
+            '<li><svg class="c{}" viewBox="0 0 48 14" aria-hidden="true"><line class="curve" x1="0" y1="7" x2="48" y2="7" stroke-dasharray="{}"/>'
+            "{}</svg>{}</li>"
+        ).format(s.look % COLOURS, DASHES[s.dash % len(DASHES)], _mark(s.look, 24, 7), s.name)
+        for s in series
+    )
+    return Markup('<ul class="legend">{}</ul>').format(items)
+
+
+def _table(title: str, series: Sequence[Series], x_label: str) -> Markup:
+    """One line for each x, a column (two, where there are standard errors) for each curve."""
+    from markupsafe import Markup
+
+    columns: list[tuple[str, dict[float, float]]] = []
+    for s in series:
+        columns.append((s.name, dict(zip(s.x, s.y, strict=True))))
+        if s.error is not None:
+            columns.append((f"{s.name}: standard error", dict(zip(s.x, s.error, strict=True))))
+    head = Markup("").join(Markup('<th scope="col">{}</th>').format(name) for name in [x_label, *(name for name, _ in columns)])
+    rows = Markup("").join(
+        Markup('<tr><th scope="row">{}</th>{}</tr>').format(
+            number(x), Markup("").join(Markup("<td>{}</td>").format(number(values.get(x))) for _, values in columns)
+        )
+        for x in sorted({x for s in series for x in s.x})
+    )
+    return Markup(
+        '<div class="scroll" tabindex="0" role="region" aria-label="Numbers: {}"><table class="numbers"><caption>{}</caption>'
+        "<thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>"
+    ).format(title, title, head, rows)
