@@ -20,7 +20,7 @@ import json
 import os
 import statistics
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -234,11 +234,11 @@ def _cell(values: list[float], percent: bool) -> str:
     return form(statistics.mean(values)) + (f" ({form(min(values))} to {form(max(values))})" if len(values) > 1 else "")
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="mixture", help=f"data sets, separated by commas: {', '.join(DATA)}")
+    parser.add_argument("--data", help=f"data sets, separated by commas: {', '.join(DATA)}; mixture by default, with --quick digits too")
     parser.add_argument("--sigma-n", default="", help="noise levels, separated by commas; those of each data set by default")
-    parser.add_argument("--arms", default=",".join(ARMS), help="arms, separated by commas; all by default")
+    parser.add_argument("--arms", help=f"arms, separated by commas: {', '.join(ARMS)}; all by default, with --quick five")
     parser.add_argument("--seeds", default="0", help="seeds, separated by commas: noise, weights and batches of all arms")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time")
     parser.add_argument("--folder", type=Path, default=Path("build/quality"), help="where runs and figures are kept")
@@ -246,13 +246,11 @@ def main() -> None:
     parser.add_argument("--markdown", type=Path, help="write the tables as Markdown")
     parser.add_argument("--pictures", type=Path, help="write a picture of each comparison into this folder")
     parser.add_argument("--quick", action="store_true", help="few steps, one noise level: shows that it works, not how well (two minutes)")
-    args = parser.parse_args()
-    if args.quick and args.data == parser.get_default("data"):
-        args.data = "mixture,digits"
+    args = parser.parse_args(arguments)
+    args.data = args.data or ("mixture,digits" if args.quick else "mixture")
     if args.quick and not args.sigma_n:
         args.sigma_n = ".2"
-    if args.quick and args.arms == parser.get_default("arms"):
-        args.arms = "clean,naive,tweedie,truncated,tweedie-consistency"
+    args.arms = args.arms or ("clean,naive,tweedie,truncated,tweedie-consistency" if args.quick else ",".join(ARMS))
     args.data, args.arms = args.data.split(","), args.arms.split(",")
     args.seeds = [int(seed) for seed in args.seeds.split(",")]
     args.sigma_n = [float(level) for level in args.sigma_n.split(",") if level]
@@ -266,13 +264,9 @@ def main() -> None:
     for unit in units:
         groups.setdefault(unit.home, []).append(unit)
     failed = []
-    with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
-        futures = {pool.submit(_all, group): group for group in groups.values()}
-        for future in tqdm(as_completed(futures), total=len(futures), unit="run", disable=None):
-            try:
-                future.result()
-            except (Exception, SystemExit) as error:
-                failed.append(f"{futures[future][0].home}: {type(error).__name__}: {error}")
+    for home, error in tqdm(_performed(list(groups.values()), args.jobs), total=len(groups), unit="run", disable=None):
+        if error is not None:
+            failed.append(f"{home}: {type(error).__name__}: {error}")
     rows = rows_of([unit for unit in units if unit.figures.exists()])
     console = Console() if sys.stdout.isatty() else Console(width=200)
     for title, heads, body in tables(rows):
@@ -295,9 +289,25 @@ def main() -> None:
         sys.exit(1)
 
 
-def _all(group: list[Unit]) -> None:
-    for unit in group:
-        perform(unit)
+def _performed(groups: list[list[Unit]], jobs: int) -> Iterator[tuple[Path, BaseException | None]]:
+    """Perform the groups, `jobs` at a time, each in a process of its own where there are several; what failed comes with its error."""
+    if jobs == 1:
+        for group in groups:
+            yield group[0].home, _all(group)
+        return
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        futures = {pool.submit(_all, group): group[0].home for group in groups}
+        for future in as_completed(futures):
+            yield futures[future], future.exception() or future.result()
+
+
+def _all(group: list[Unit]) -> BaseException | None:
+    try:
+        for unit in group:
+            perform(unit)
+    except (Exception, SystemExit) as error:
+        return error
+    return None
 
 
 if __name__ == "__main__":
