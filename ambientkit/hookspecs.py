@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
-    from ambientkit.interfaces import Check, Corruption, Data, Extractor, Model, Mutant, Objective, Recipe, Sampler
+    from ambientkit.interfaces import Check, Corruption, Data, Exporter, Extractor, Model, Mutant, Objective, Recipe, Sampler
 
 hookspec = pluggy.HookspecMarker("ambientkit")
 hookimpl = pluggy.HookimplMarker("ambientkit")
@@ -58,6 +58,11 @@ def register_datasets() -> list[type[Data]]:  # type: ignore[empty-body]
 @hookspec
 def register_extractors() -> list[type[Extractor]]:  # type: ignore[empty-body]
     """Features in which `ambientkit evaluate` compares two sets of rows."""
+
+
+@hookspec
+def register_exporters() -> list[type[Exporter]]:  # type: ignore[empty-body]
+    """Forms in which `ambientkit export` writes a trained network for other libraries."""
 
 
 @hookspec

@@ -9,6 +9,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -201,6 +202,43 @@ class Extractor(Part):
         An extractor that sees each row as a set of P parts returns (N P, F), the P parts of a row one after another.
         Raises InputError where it cannot read rows of this shape, or where the file of its weights is missing or damaged.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A trained network, as an exporter is given it."""
+
+    model: Model
+    network: nn.Module
+    """Of the model, with the averaged weights, on the CPU, in evaluation mode."""
+    signal: Signal
+    levels: Levels
+    """The range of levels that it was trained at."""
+
+
+class Exporter(Part):
+    """Writes a trained network in the form that another library reads. Its name is that of the form: `ambientkit export --format NAME`.
+
+    The other library, with nothing of ambientkit, must get the same denoiser from what is written.
+    """
+
+    suffix: ClassVar[str]
+    """How the name of the file ends that it writes, such as ".safetensors"; empty where it writes a folder."""
+
+    @abc.abstractmethod
+    def takes(self, model: Model) -> bool:
+        """Whether the form can express networks of this model."""
+
+    @abc.abstractmethod
+    def write(self, finished: Finished, path: Path) -> None:
+        """Write the file or folder `path`, which does not exist yet; nothing of this machine, its paths and names, may get into it.
+
+        Only called where `takes` is true. Raises InputError where this very network cannot be expressed all the same.
+        """
+
+    @abc.abstractmethod
+    def snippet(self, finished: Finished, path: str) -> str:
+        """Python lines that read `path` and draw samples with the other library alone."""
 
 
 @dataclass(frozen=True, slots=True)

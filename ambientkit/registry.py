@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from ambientkit import hookspecs
 from ambientkit.builtin import plugin as builtin_plugin
 from ambientkit.errors import InputError, PluginError, explain, nearest
-from ambientkit.interfaces import Check, Corruption, Data, Extractor, Model, Mutant, Objective, Part, Recipe, Sampler
+from ambientkit.interfaces import Check, Corruption, Data, Exporter, Extractor, Model, Mutant, Objective, Part, Recipe, Sampler
 
 GROUP = "ambientkit"
 KINDS: dict[str, tuple[type[Part], str]] = {
@@ -32,6 +32,7 @@ KINDS: dict[str, tuple[type[Part], str]] = {
     "model": (Model, "register_models"),
     "data": (Data, "register_datasets"),
     "extractor": (Extractor, "register_extractors"),
+    "exporter": (Exporter, "register_exporters"),
     "check": (Check, "register_checks"),
 }
 """kind -> (contract, hook)."""

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from ambientkit.cli.evaluate_flags import evaluate
+from ambientkit.cli.export_flags import card, export
 from ambientkit.cli.report_flags import report
 from ambientkit.cli.sample_flags import sample
 from ambientkit.errors import AmbientError, InputError
@@ -153,6 +154,8 @@ def status(
 app.command()(sample)
 app.command()(evaluate)
 app.command()(report)
+app.command()(export)
+app.command()(card)
 
 
 @app.command()

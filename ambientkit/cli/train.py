@@ -24,6 +24,7 @@ from ambientkit.checkpoint.folder import write_file
 from ambientkit.checkpoint.lock import run_lock
 from ambientkit.checkpoint.status import RunStatus, State
 from ambientkit.cli import trackers
+from ambientkit.cli.card import write_card
 from ambientkit.cli.folder import (
     CONFIG,
     METRICS,
@@ -48,9 +49,10 @@ from ambientkit.errors import CheckFailed, InputError, RunError, nearest
 from ambientkit.inspection import NAMES, quick, refuse
 from ambientkit.interfaces import Sampler
 from ambientkit.registry import Registry, load
-from ambientkit.sample import draw, step_grid
-from ambientkit.sample.load import about_data
+from ambientkit.sample import draw, load_run, step_grid
+from ambientkit.sample.load import Noise, about_data
 from ambientkit.sample.picture import grid, panels, png
+from ambientkit.stored.part import ESTIMATES
 from ambientkit.train import Run, build, steps
 from ambientkit.train.metrics import Window
 from ambientkit.train.run import accelerator_for
@@ -112,7 +114,7 @@ def _prepare(
     if checkpoint is None and not observations.simulated and seen.sigma_n[1] > 0:
         refuse(quick(observations), request.allow)
     training = build(config, seen.signal, observations, accelerator)
-    training.about_data = about_data(rows, seen.sigma_n)
+    training.about_data = about_data(rows, seen.sigma_n, _noise_known(config, observations.simulated))
     if checkpoint is not None:
         path, files = checkpoint
         training.restore(files, str(path))
@@ -155,6 +157,13 @@ def _train(training: Run, window: Window, folder: Path, registry: Registry, say:
     record("unfinished" if asked == TIME_UP else "stopped", why)
     say(f"stopped after step {training.step}: {why}; go on with: {resume_command(folder, processes)}")
     return 0 if asked == TIME_UP else 128 + asked
+
+
+def _noise_known(config: RunConfig, simulated: bool) -> Noise:
+    """How the noise level of the rows is known."""
+    if simulated:
+        return "simulated"
+    return "estimated" if getattr(config.data, "sigma_n", None) in ESTIMATES else "declared"
 
 
 def _label(config: RunConfig) -> str:
@@ -264,5 +273,7 @@ def _finish(training: Run, folder: Path, registry: Registry, say: Say) -> None:
     picture = folder / "samples" / "before_and_after.png"
     if _draw(training, picture, registry):
         say(f"picture: {picture}")
+    if kept := write_card(folder, load_run(folder, registry), registry):
+        say(f"note: {kept}")
     say(f"run: {folder}")
     say(f"next: ambientkit sample {shlex.quote(str(folder))}")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
+from torch import nn
 
 from ambientkit.checkpoint.weights import fill, load_weights
 from ambientkit.config import RunConfig, Source, resolve
@@ -18,6 +19,8 @@ from ambientkit.registry import Registry
 from ambientkit.sample.own_units import OwnUnits
 
 WEIGHTS = "model_ema.safetensors"
+
+Noise = Literal["simulated", "declared", "estimated", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,10 @@ class Trained:
     """Lowest and highest noise level of the rows it was trained on, data units; None where the run does not say."""
     sha256: str = ""
     """Of the weights file."""
+    network: nn.Module | None = None
+    """What the denoiser wraps."""
+    noise: Noise = "unknown"
+    """How the noise level of the rows is known."""
 
 
 def load_run(path: Path, registry: Registry, device: str | torch.device = "cpu") -> Trained:
@@ -46,7 +53,7 @@ def load_run(path: Path, registry: Registry, device: str | torch.device = "cpu")
         stored = metadata["signal"]
         signal = Signal(tuple(stored["shape"]), float(stored["sigma_data"]), {k: tuple(v) for k, v in stored["conds"].items()})
         tree, step = dict(metadata["config"]), int(metadata["step"])
-        units, sigma_n = _about_data(metadata.get("data"))
+        units, sigma_n, noise = _about_data(metadata.get("data"))
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{file}: its metadata are not those of an ambientkit run ({type(error).__name__}: {error})") from None
     config = resolve(Source(tree, {(key,): str(file) for key in tree}), registry)
@@ -56,16 +63,17 @@ def load_run(path: Path, registry: Registry, device: str | torch.device = "cpu")
     network.eval().requires_grad_(False)
     with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return Trained(config, signal, config.model.denoiser(network, signal), step, units, sigma_n, digest)
+    return Trained(config, signal, config.model.denoiser(network, signal), step, units, sigma_n, digest, network, noise)
 
 
-def about_data(rows: Any, sigma_n: tuple[float, float]) -> dict[str, Any]:
-    """What a weights file says of the data, under "data": the meaning of file values, and the lowest and highest noise level."""
-    return {"units": OwnUnits.of(rows).plain(), "sigma_n": list(sigma_n)}
+def about_data(rows: Any, sigma_n: tuple[float, float], noise: Noise = "unknown") -> dict[str, Any]:
+    """What a weights file says of the data, under "data": the meaning of file values, the lowest and highest noise level, and how that is known."""
+    return {"units": OwnUnits.of(rows).plain(), "sigma_n": list(sigma_n), "noise": noise}
 
 
-def _about_data(stored: Any) -> tuple[OwnUnits, tuple[float, float] | None]:
+def _about_data(stored: Any) -> tuple[OwnUnits, tuple[float, float] | None, Noise]:
     if not stored:  # a run of an early version
-        return OwnUnits(), None
+        return OwnUnits(), None, "unknown"
     low, high = map(float, stored["sigma_n"])
-    return OwnUnits.from_plain(stored["units"]), (low, high)
+    noise = stored.get("noise", "unknown")
+    return OwnUnits.from_plain(stored["units"]), (low, high), noise if noise in get_args(Noise) else "unknown"

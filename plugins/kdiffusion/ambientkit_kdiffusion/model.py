@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import abc
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -54,27 +55,29 @@ class KDiffusionModel(Model):
 
         Raises InputError where shape, conditions or configuration do not fit.
         """
-        shape = picture(self.name, signal)
-        library = k_diffusion().config
-        try:
-            if self.config is None:
-                resolved = library.load_config(self._from_preset(shape))
-            else:
-                resolved = library.load_config(sections(self.config))
-                _contradictions(self.name, resolved["model"], shape)
-            self._check(resolved, shape, signal)
-            network = library.make_model(resolved)
-        except KeyError as error:
-            raise InputError(f"config of model {self.name!r} lacks model.{error.args[0]}") from None
-        except (TypeError, ValueError, IndexError, AssertionError, RuntimeError) as error:
-            raise InputError(f"k-diffusion cannot build {self.name!r} as configured: {type(error).__name__} {error}".rstrip()) from error
+        resolved = self.resolved(signal)
+        with _k_diffusion_s_complaints(self.name):
+            network = k_diffusion().config.make_model(resolved)
         if self.config is not None and (names := unused(self.config)):
             warnings.warn(f"of the k-diffusion configuration these are not used by model {self.name!r}: {', '.join(names)}", stacklevel=2)
         return stop_dropout_in_evaluation(network)
 
+    def resolved(self, signal: Signal) -> dict[str, Any]:
+        """The configuration of k-diffusion for rows of this signal, with all its defaults. Raises InputError where it does not fit."""
+        shape = picture(self.name, signal)
+        load_config = k_diffusion().config.load_config
+        with _k_diffusion_s_complaints(self.name):
+            if self.config is None:
+                resolved = load_config(self._from_preset(shape))
+            else:
+                resolved = load_config(sections(self.config))
+                _contradictions(self.name, resolved["model"], shape)
+            self._check(resolved, shape, signal)
+        return resolved
+
     def denoiser(self, network: nn.Module, signal: Signal) -> Denoiser:
         """D(x, sigma) for x (B, C, H, W), sigma (B,). sigma_data is the configuration's where it states one, else the signal's."""
-        preconditioned = k_diffusion().Denoiser(network, sigma_data=self._sigma_data(signal))
+        preconditioned = k_diffusion().Denoiser(network, sigma_data=self.sigma_data(signal))
 
         def denoise(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
             return preconditioned(x, sigma.to(x.dtype), **cond).to(x.dtype)  # levels of a grid may be float64
@@ -89,13 +92,25 @@ class KDiffusionModel(Model):
     def _check(self, resolved: dict[str, Any], shape: tuple[int, int, int], signal: Signal) -> None:
         """Raise InputError where the resolved configuration does not suit the size of the rows or their conditions."""
 
-    def _sigma_data(self, signal: Signal) -> float:
+    def sigma_data(self, signal: Signal) -> float:
+        """The std of the clean data that the denoiser is made with. Raises InputError for a configuration that states none that can be."""
         stated = signal.sigma_data if self.config is None else self.config["model"].get("sigma_data", signal.sigma_data)
         if not isinstance(stated, int | float) or not stated > 0:
             raise InputError(
                 f"model {self.name!r} needs sigma_data, the std of the clean data, to be a positive number, but it is {stated!r}"
             )
         return float(stated)
+
+
+@contextmanager
+def _k_diffusion_s_complaints(name: str) -> Iterator[None]:
+    """What k-diffusion raises at a configuration, as an InputError."""
+    try:
+        yield
+    except KeyError as error:
+        raise InputError(f"config of model {name!r} lacks model.{error.args[0]}") from None
+    except (TypeError, ValueError, IndexError, AssertionError, RuntimeError) as error:
+        raise InputError(f"k-diffusion cannot build {name!r} as configured: {type(error).__name__} {error}".rstrip()) from error
 
 
 def refuse_conditions(name: str, conds: Iterable[str], hint: str) -> None:

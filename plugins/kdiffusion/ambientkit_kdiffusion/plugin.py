@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ambientkit.hookspecs import hookimpl
 from ambientkit_kdiffusion import samplers
+from ambientkit_kdiffusion.exporter import KDiffusionFile
 from ambientkit_kdiffusion.image_transformer_v1 import ImageTransformerV1
 from ambientkit_kdiffusion.image_v1 import ImageV1
 
@@ -11,6 +12,11 @@ from ambientkit_kdiffusion.image_v1 import ImageV1
 @hookimpl
 def register_models():
     return [ImageV1, ImageTransformerV1]
+
+
+@hookimpl
+def register_exporters():
+    return [KDiffusionFile]
 
 
 @hookimpl

@@ -35,7 +35,7 @@ def registered() -> dict[str, set[str]]:
 
 
 def test_the_installed_package_registers_its_parts_under_k_diffusion_s_own_names():
-    assert registered() == {"model": {"image_v1", "image_transformer_v1"}, "sampler": SAMPLERS}
+    assert registered() == {"model": {"image_v1", "image_transformer_v1"}, "sampler": SAMPLERS, "exporter": {"k-diffusion"}}
 
 
 def test_every_keyword_of_a_k_diffusion_sampler_is_a_field_with_the_same_default():

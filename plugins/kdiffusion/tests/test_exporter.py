@@ -1,0 +1,114 @@
+"""`ambientkit export --format k-diffusion`: k-diffusion's own functions read the file and give the same denoiser, bit for bit."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from ambientkit_kdiffusion.library import k_diffusion
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from ambientkit.checkpoint.weights import save_weights
+from ambientkit.cli.export import ExportRequest, finished_of, run
+from ambientkit.config import Source, dump, resolve
+from ambientkit.errors import InputError
+from ambientkit.interfaces import Signal
+from ambientkit.maths.randomness import isolated_global_generator, keyed_generator
+from ambientkit.registry import load
+from ambientkit.sample import load_run
+from ambientkit.sample.load import WEIGHTS
+
+UNET = {"type": "image_v1", "input_channels": 1, "input_size": [8, 8], "mapping_out": 32, "depths": [1, 1], "channels": [32, 32]}
+UNET |= {"self_attn_depths": [True, True], "loss_config": "karras"}
+MODELS = {
+    "transformer": ({"name": "image_transformer_v1", "depth": 1}, (1, 8, 8)),
+    "transformer-classes": ({"name": "image_transformer_v1", "depth": 1, "num_classes": 3, "patch_size": 2}, (1, 8, 8)),
+    "transformer-wide-rows": ({"name": "image_transformer_v1", "depth": 1, "patch_size": [2, 4]}, (3, 8, 16)),
+    "unet-with-dropout": ({"name": "image_v1", "depths": [1, 1], "channels": [32, 32], "dropout_rate": 0.3}, (1, 8, 8)),
+    "unet-of-a-configuration": (
+        {
+            "name": "image_v1",
+            "config": {
+                "model": {**UNET, "augment_wrapper": True, "has_variance": True, "sigma_data": 0.7, "dropout_rate": 0.1},
+                "dataset": {"type": "imagefolder", "location": "/home/somebody/pictures"},
+            },
+        },
+        (1, 8, 8),
+    ),
+}
+
+
+def write_run(folder, model, shape):
+    """A run of an untrained network, all of whose values are drawn."""
+    config = resolve(Source({"data": "digits", "model": model, "levels": {"sigma_min": 0.01, "sigma_max": 20.0}}), load())
+    signal = Signal(shape, 0.37, {"class_cond": ()} if "num_classes" in model else {})
+    with isolated_global_generator(0, "test"):
+        network = config.model.network(signal)
+        for parameter in network.parameters():
+            parameter.data = torch.randn(parameter.shape) * 0.1
+    metadata = {"config": dump(config), "signal": {"shape": shape, "sigma_data": 0.37, "conds": dict(signal.conds)}, "step": 10_000}
+    folder.mkdir()
+    save_weights(folder / WEIGHTS, network, metadata)
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore:of the k-diffusion configuration these are not used")
+@pytest.mark.parametrize(("model", "shape"), MODELS.values(), ids=MODELS)
+def test_k_diffusion_reads_the_same_denoiser_bit_for_bit(tmp_path, capsys, model, shape):
+    folder = write_run(tmp_path / "run", model, shape)
+    file = tmp_path / "out.safetensors"
+    run(ExportRequest(folder, "k-diffusion", file))
+    K = k_diffusion()  # from here on as in its sample.py, with nothing of ambientkit
+    with isolated_global_generator(0, "test"):
+        config = K.config.load_config(file)
+        network = K.config.make_model(config).eval().requires_grad_(False)
+    network.load_state_dict(load_file(file))
+    theirs = K.config.make_denoiser_wrapper(config)(network)
+    ours = load_run(folder, load()).denoiser
+    x = torch.randn(4, *shape, generator=keyed_generator(0, "x"))
+    cond = {"class_cond": torch.tensor([0, 1, 2, 3])} if "num_classes" in model else {}
+    for sigma in (torch.logspace(-2, 1, 4), torch.full((4,), 0.5)):
+        expected = ours(x, sigma, **cond)
+        assert expected.std() > 0.01
+        assert torch.equal(theirs(x, sigma, **cond), expected)
+    assert (config["model"]["sigma_min"], config["model"]["sigma_max"]) == (0.01, 20.0)
+    assert config["model"]["input_size"] == list(shape[1:])
+    assert "somebody" not in json.dumps(safe_open(file, "pt").metadata())
+
+
+@pytest.mark.touches_global_generator  # the lines that are shown draw as a user's would
+def test_the_lines_that_are_shown_draw_samples(tmp_path, capsys):
+    folder = write_run(tmp_path / "run", *MODELS["transformer-classes"])
+    file = tmp_path / "o'ut \"of.safetensors"
+    run(ExportRequest(folder, "k-diffusion", file))
+    shown = capsys.readouterr().out.partition("with that library alone:")[2]
+    assert "ambientkit" not in shown
+    found: dict = {}
+    exec(shown.replace("karras(32", "karras(2"), found)
+    assert found["samples"].shape == (4, 1, 8, 8)
+    assert found["samples"].isfinite().all()
+
+
+def test_the_same_run_gives_the_same_file(tmp_path, capsys):
+    folder = write_run(tmp_path / "run", *MODELS["transformer"])
+    for name in ("a", "b"):
+        run(ExportRequest(folder, "k-diffusion", tmp_path / f"{name}.safetensors"))
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+
+
+def test_another_model_is_refused_with_the_forms_that_can_and_nothing_is_written(tmp_path):
+    folder = write_run(tmp_path / "run", {"name": "mlp", "width": 8, "depth": 1}, (1, 8, 8))
+    with pytest.raises(
+        InputError, match=r"its model 'mlp' cannot be written as --format k-diffusion\. Forms that can express it: ambientkit$"
+    ):
+        run(ExportRequest(folder, "k-diffusion"))
+    assert [path.name for path in folder.iterdir()] == [WEIGHTS]
+
+
+def test_the_file_must_end_in_safetensors_by_which_k_diffusion_knows_it(tmp_path):
+    folder = write_run(tmp_path / "run", *MODELS["transformer"])
+    with pytest.raises(InputError, match=r"out\.pth: the form k-diffusion is one file whose name ends in \.safetensors"):
+        run(ExportRequest(folder, "k-diffusion", tmp_path / "out.pth"))
+    assert finished_of(load_run(folder, load())).levels == (0.01, 20.0)
