@@ -16,12 +16,18 @@ from ambientkit.units import to_uint8
 from ambientkit.webpage import histogram, picture_uri, render
 
 PICTURES = 12
+NAMES = {
+    "range": "least and greatest value",
+    "sigma_n_declared": "sigma_n declared: least, median, greatest",
+    "sigma_n_estimated": "sigma_n estimated by row: least, quartiles, greatest",
+}
+"""Of facts whose key says too little."""
 
 
 def page(facts: dict[str, Any], findings: Sequence[Finding], x: Array) -> str:
     """The whole page. x: rows (n, *S) in data units."""
     worst = str(verdict(list(findings)))
-    shown = {key.replace("_", " "): _told(value) for key, value in facts.items() if key != "sigma_n_estimated_by_row" and value is not None}
+    shown = {NAMES.get(key, key.replace("_", " ")): _told(value) for key, value in facts.items() if key != "sigma_n_estimated_by_row" and value is not None}
     levels = facts.get("sigma_n_estimated_by_row")
     histograms = [("Values", histogram(x.ravel(), "values in units of [-1, 1]"))]
     if levels:
