@@ -34,8 +34,8 @@ class Consistency(Objective):
     """Share of the batch's rows used."""
     from_observation: float = Field(0.3, ge=0, le=1)
     """Share of the anchors at (x_n, sigma_n); the others lie below it."""
-    max_hop: float = Field(0.7, gt=0)
-    """The hop log(sigma_t / sigma_s) is uniform on [0, max_hop]. .7 is for a sampler of second order; with `ancestral` take .3."""
+    max_hop: float = Field(0.3, gt=0)
+    """The hop log(sigma_t / sigma_s) is uniform on [0, max_hop]."""
     chain_steps: int = Field(2, ge=1)
     """Steps of the teacher's chain from sigma_n to an anchor below it. 2 is for a sampler of second order; with `ancestral` take 4."""
 

@@ -35,7 +35,7 @@ class PosteriorBuffer(Objective):
     source = "arXiv 2405.13712, algorithm 1 (expectation maximisation); arXiv 2502.05446, algorithm 1; a buffer of few rows: docs/method.md"
     claims = frozenset({"stationary-at-oracle", "noise-by-pixel"})
 
-    fraction: float = Field(0.3, gt=0, le=1)
+    fraction: float = Field(0.5, gt=0, le=1)
     """Rows denoised in a call, as a share of the batch."""
     refresh: float = Field(1 / 32, gt=0, le=1)
     """Rows drawn anew in a call, as a share of the batch."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from ambientkit.interfaces import Recipe, WeightedObjective
 
 HANDOVER = 0.4
-"""Share of the run after which posterior draws join in below sigma_n."""
+"""Share of the run after which posterior draws take over below sigma_n."""
 
 
 class TweedieConsistency(Recipe):
-    """Tweedie above the noise of the data throughout; below it consistency from a tenth of the run on, joined by posterior draws.
+    """Tweedie above the noise of the data throughout; below it consistency from a tenth of the run on, then mostly posterior draws.
 
     Expectation maximisation from posterior draws uses the rows best, but it forgets a bad beginning slowly: consistency brings the denoiser near
     first. The rows that the draws are then denoised on are taken from those of Tweedie, so that a step costs as much before and after.
@@ -21,6 +21,7 @@ class TweedieConsistency(Recipe):
     terms: tuple[WeightedObjective, ...] = (
         WeightedObjective(objective="tweedie", stop=HANDOVER),
         WeightedObjective(objective={"name": "tweedie", "fraction": 0.6}, start=HANDOVER),
-        WeightedObjective(objective="consistency", weight=0.1, start=0.1, ramp=0.05, every=4),
+        WeightedObjective(objective="consistency", weight=0.3, start=0.1, ramp=0.05, stop=HANDOVER, every=4),
         WeightedObjective(objective="posterior-buffer", start=HANDOVER, ramp=0.05),
+        WeightedObjective(objective={"name": "consistency", "fraction": 0.25}, weight=0.3, start=HANDOVER, every=8),
     )

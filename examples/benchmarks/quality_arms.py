@@ -8,7 +8,7 @@ from typing import Any
 TAU = 0.1
 """Std within a mode of the mixture."""
 
-CONSISTENCY = {"objective": "consistency", "weight": 0.1, "start": 0.1, "ramp": 0.05, "every": 4}
+CONSISTENCY = {"objective": "consistency", "weight": 0.3, "start": 0.1, "ramp": 0.05, "every": 4}
 TWEEDIE_WITH_DRAWS = [{"objective": "tweedie", "stop": 0.4}, {"objective": {"name": "tweedie", "fraction": 0.6}, "start": 0.4}]
 BUFFER = {"objective": "posterior-buffer", "start": 0.4, "ramp": 0.05}
 """As in the recipe `tweedie-consistency`, each without the other."""
