@@ -30,6 +30,8 @@ class RunStatus:
     message: str = ""
     time: float = field(default_factory=time.time)
     """Seconds since 1970."""
+    warnings: tuple[str, ...] = ()
+    """What the detector of collapse has said, each cause once."""
 
     def write(self, folder: Path) -> None:
         """Write it to the run folder. Raises RunError where the disk refuses."""

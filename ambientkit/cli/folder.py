@@ -21,9 +21,12 @@ from ambientkit.config.run import to_yaml
 from ambientkit.errors import InputError
 from ambientkit.sample.load import WEIGHTS
 from ambientkit.train import Run
+from ambientkit.train.collapse import Detector
 from ambientkit.train.metrics import Window
 
 CONFIG, METRICS, CHECKPOINTS = "config.yaml", "metrics.jsonl", "checkpoints"
+COLLAPSE = "collapse.json"
+"""In a checkpoint: what the detector of collapse knows."""
 
 Checkpoint = tuple[Path, dict[str, bytes]]
 
@@ -100,9 +103,10 @@ def _step(line: str) -> float:
         return float("inf")
 
 
-def save(training: Run, window: Window, folder: Path, memory: Mapping[str, Tensor]) -> None:
+def save(training: Run, window: Window, detector: Detector, folder: Path, memory: Mapping[str, Tensor]) -> None:
     """Write a checkpoint and the averaged weights, and remove old checkpoints. memory: of all processes. Raises RunError where the disk refuses."""
-    files = {**training.state(memory), "window.json": json.dumps(window.state).encode()}
+    told = {"window.json": window.state, COLLAPSE: detector.state}
+    files = {**training.state(memory), **{name: json.dumps(state).encode() for name, state in told.items()}}
     write_folder(folder / CHECKPOINTS / f"checkpoint_{training.step}", files)
     prune(folder / CHECKPOINTS, training.config.keep_last)
     save_average(training, folder)

@@ -40,8 +40,8 @@ class Log:
             with suppress(OSError):  # every line was flushed when it was written
                 self._stream.close()
 
-    def write(self, window: Window, step: Step) -> dict[str, Any]:
-        """Write the line of a window that `step` ends, and return it. Raises RunError where the disk refuses."""
+    def write(self, window: Window, step: Step, note: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Write the line of a window that `step` ends, and return it. note: what else it says. Raises RunError where the disk refuses."""
         config, now = self._training.config, time.monotonic()
         per_step = (now - self._at) / max(step.step - self._since, 1)
         rows = config.batch_size * config.grad_accum_steps * self._training.accelerator.num_processes
@@ -52,6 +52,7 @@ class Log:
             "eta_s": round(per_step * (config.end_step - step.step), 3),
             "memory_mb": memory_mb(self._training.accelerator.device),
             "time": time.time(),
+            **(note or {}),
         }
         self._since, self._at = step.step, now
         if self._stream is not None:
@@ -77,7 +78,7 @@ class Log:
             return
         try:
             self._training.accelerator.log(
-                flat({key: value for key, value in line.items() if key not in ("step", "time")}), step=line["step"]
+                flat({key: value for key, value in line.items() if key not in ("step", "time", "warnings")}), step=line["step"]
             )
         except Exception as error:
             self._trackers = False

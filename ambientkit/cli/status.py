@@ -35,6 +35,8 @@ def run(folder: Path, as_json: bool) -> None:
         rows["left"] = clock(facts["eta_s"])
     if facts["skipped_steps"]:
         rows["skipped"] = f"{facts['skipped_steps']} steps whose loss or gradient was not finite"
+    for number, warning in enumerate(facts["warnings"]):
+        rows["warning" + f" {number + 1}" * (number > 0)] = warning
     rows["last sign of life"] = f"{clock(max(time.time() - facts['time'], 0))} ago"
     rows["last checkpoint"] = facts["last_checkpoint"] or "none"
     if facts["resume"]:

@@ -8,7 +8,7 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from itertools import groupby
@@ -26,6 +26,7 @@ from ambientkit.checkpoint.status import RunStatus, State
 from ambientkit.cli import trackers
 from ambientkit.cli.card import write_card
 from ambientkit.cli.folder import (
+    COLLAPSE,
     CONFIG,
     METRICS,
     Checkpoint,
@@ -44,7 +45,7 @@ from ambientkit.cli.request import Request, configure
 from ambientkit.cli.signals import TIME_UP, Stop, seconds, stop_on_signals
 from ambientkit.config import RunConfig, dump
 from ambientkit.config.run import to_yaml
-from ambientkit.data import Observations, Survey, survey
+from ambientkit.data import Observations, Observed, Survey, observed, survey
 from ambientkit.errors import CheckFailed, InputError, RunError, nearest
 from ambientkit.inspection import NAMES, quick, refuse
 from ambientkit.interfaces import Sampler
@@ -54,6 +55,8 @@ from ambientkit.sample.load import Noise, about_data
 from ambientkit.sample.picture import grid, panels, png
 from ambientkit.stored.part import ESTIMATES
 from ambientkit.train import Run, build, steps
+from ambientkit.train.collapse import CAUSES, GIVEN, Detector, look
+from ambientkit.train.loop import to_device
 from ambientkit.train.metrics import Window
 from ambientkit.train.run import accelerator_for
 from ambientkit.verify import Verdict, preflight
@@ -87,7 +90,7 @@ def run(request: Request) -> None:
             refuse_used(folder)
         accelerator = accelerator_for(config, **trackers.options(config, folder))
         say: Say = partial(print, flush=True) if accelerator.is_main_process else lambda text: None
-        training, window = _prepare(config, checkpoint, registry, accelerator, request, say)
+        training, window, detector = _prepare(config, checkpoint, registry, accelerator, request, say)
         if found and checkpoint is None:
             say(f"{folder}: the run ended before its first checkpoint; it begins again at step 0")
         accelerator.wait_for_everyone()  # every process has read what it resumes from
@@ -97,7 +100,7 @@ def run(request: Request) -> None:
                 held.enter_context(run_lock(folder))
                 refuse_used(folder)
             open_folder(folder, config, training.step, say)
-        status = _train(training, window, folder, registry, say, deadline)
+        status = _train(training, window, detector, folder, registry, say, deadline)
         accelerator.end_training()
     if status:
         sys.exit(status)
@@ -105,42 +108,50 @@ def run(request: Request) -> None:
 
 def _prepare(
     config: RunConfig, checkpoint: Checkpoint | None, registry: Registry, accelerator: Accelerator, request: Request, say: Say
-) -> tuple[Run, Window]:
+) -> tuple[Run, Window, Detector]:
     """A run at its first step, or at the step of a checkpoint, after every check."""
     rows = config.data.rows()
-    observations = Observations(rows, config.corruption, config.seed)
+    observations = observed(rows, config.corruption, config.seed, config.augment)
     seen = survey(observations, config.corruption, config.levels.as_levels(), config.sigma_data)
     _describe(config, seen, observations, say)
     if checkpoint is None and not observations.simulated and seen.sigma_n[1] > 0:
-        refuse(quick(observations), request.allow)
+        refuse(quick(Observations(rows, config.corruption, config.seed)), request.allow)  # as stored: its noise is judged by place
     training = build(config, seen.signal, observations, accelerator)
     training.about_data = about_data(rows, seen.sigma_n, _noise_known(config, observations.simulated))
     if checkpoint is not None:
         path, files = checkpoint
         training.restore(files, str(path))
         say(f"resuming {path} at step {training.step} of {config.end_step}")
-        return training, Window(json.loads(files["window.json"]))
+        detector = Detector(json.loads(files[COLLAPSE]) if COLLAPSE in files else None)
+        return training, Window(json.loads(files["window.json"])), detector
     if config.init_from is not None:
         tensors, file = initial_weights(Path(config.init_from))
         training.begin_with(tensors, file)
         say(f"weights to begin with: {file}, {len(tensors)} tensors")
     if not request.skip_preflight:
         _preflight(config, registry, say)
-    return training, Window()
+    return training, Window(), Detector()
 
 
-def _train(training: Run, window: Window, folder: Path, registry: Registry, say: Say, deadline: float) -> int:
+def _train(training: Run, window: Window, detector: Detector, folder: Path, registry: Registry, say: Say, deadline: float) -> int:
     """Take the steps and record in the run's status how that went; returns the exit status."""
     main, processes = training.accelerator.is_main_process, training.accelerator.num_processes
 
     def record(state: State, message: str = "") -> None:
         if main:
-            RunStatus(state, training.step, training.config.end_step, processes, message).write(folder)
+            status = RunStatus(state, training.step, training.config.end_step, processes, message, warnings=tuple(detector.said))
+            status.write(folder)
+
+    def warn(causes: Sequence[str]) -> None:
+        if main and causes:
+            for cause in causes:
+                print(f"warning: step {training.step}: {CAUSES[cause]}", file=sys.stderr, flush=True)
+            record("running")
 
     record("running")
     try:
         trackers.start(training.accelerator, training.config, folder, training.step)
-        asked = _take_steps(training, window, folder, registry, say, deadline)
+        asked = _take_steps(training, window, detector, folder, registry, say, deadline, warn)
         if main and not asked:
             _finish(training, folder, registry, say)
     except BaseException as error:
@@ -170,7 +181,7 @@ def _label(config: RunConfig) -> str:
     return "-".join(entry.objective.name for entry in config.objective)
 
 
-def _describe(config: RunConfig, seen: Survey, observations: Observations, say: Say) -> None:
+def _describe(config: RunConfig, seen: Survey, observations: Observed, say: Say) -> None:
     noise = "simulated once for each row" if observations.simulated else "declared with the data"
     say(f"data: {config.data.name}, {seen.rows:,} rows of shape {seen.signal.shape}; {seen.describe_noise()}, {noise}")
     for entry in config.objective:
@@ -201,7 +212,16 @@ def _preflight(config: RunConfig, registry: Registry, say: Say) -> None:
             say(f"preflight: {passed_line(passed)}")
 
 
-def _take_steps(training: Run, window: Window, folder: Path, registry: Registry, say: Say, deadline: float) -> int:
+def _take_steps(
+    training: Run,
+    window: Window,
+    detector: Detector,
+    folder: Path,
+    registry: Registry,
+    say: Say,
+    deadline: float,
+    warn: Callable[[Sequence[str]], None],
+) -> int:
     """Train to the end, or until asked to stop; returns 0, TIME_UP or the number of a signal."""
     config, accelerator = training.config, training.accelerator
     main = accelerator.is_main_process
@@ -214,24 +234,39 @@ def _take_steps(training: Run, window: Window, folder: Path, registry: Registry,
             window.add(step)
             bar.update()
             ended = step.step == config.end_step
+            due = ended or step.step % config.save_every == 0  # not where a run is stopped: its log is that of an unbroken one
+            causes = _look(training, detector) if main and due and detector.due(step.step) else []
             if step.step % config.log_every == 0 or ended:
-                line = log.write(window, step)
+                causes += detector.line(window.line(step)) if main else []
+                line = log.write(window, step, detector.note())
                 bar.set_postfix_str("  ".join(f"{name} {mean:.4g}" for name, mean in window.means().items()))
                 if bar.disable:
                     say(_describe_line(line, config.end_step))
                 window = Window()
+            warn(causes)
             asked = _agreed(accelerator, stop)
-            if ended or asked or step.step % config.save_every == 0:
+            if due or asked:
                 memory = training.memory_of_all()
                 if main:
                     log.sync()
-                    save(training, window, folder, memory)
+                    save(training, window, detector, folder, memory)
                 accelerator.wait_for_everyone()
             if main and config.demo_every and step.step % config.demo_every == 0 and not ended:
                 _draw(training, folder / "samples" / f"demo_{step.step:08}.png", registry)
             if asked and not ended:
                 return asked
     return 0
+
+
+def _look(training: Run, detector: Detector) -> list[str]:
+    """Look at the averaged denoiser on the first rows; the causes for worry that were not said before."""
+    config, signal, observations = training.config, training.signal, training.observations
+    if "reverse-kernel" not in config.sampler.claims:
+        return []
+    given = observations.__getitems__(list(range(min(GIVEN, len(observations)))))
+    given = to_device(given, training.accelerator.device)
+    found = look(training.teacher, given, config.corruption, config.sampler, config.levels.as_levels(), signal.sigma_data, config.seed)
+    return detector.seen(found, training.step) if found else []
 
 
 def _describe_line(line: Mapping[str, Any], end_step: int) -> str:

@@ -44,7 +44,7 @@ def steps(run: Run) -> Iterator[Step]:
     batches = iter(run.loader())
     run.network.train()
     while run.step < config.end_step:
-        micro_batches = [_to(next(batches), accelerator.device) for _ in range(config.grad_accum_steps)]
+        micro_batches = [to_device(next(batches), accelerator.device) for _ in range(config.grad_accum_steps)]
         with isolated_global_generator(config.seed, "network", rank=accelerator.process_index, step=run.step):
             loss, means, values = _accumulate(run, micro_batches)
         average_gradients(accelerator, run.network.parameters())
@@ -136,7 +136,8 @@ def _mean_over_processes(run: Run, value: Tensor) -> Tensor:
     return run.accelerator.reduce(value, reduction="mean") if run.accelerator.num_processes > 1 else value
 
 
-def _to(batch: Batch, device: torch.device) -> Batch:
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """The same batch on a device."""
     return Batch(
         batch.x_n.to(device, non_blocking=True),
         batch.sigma_n.to(device, non_blocking=True),

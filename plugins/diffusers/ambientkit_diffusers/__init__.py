@@ -1,0 +1,1 @@
+"""diffusers' U-Net as a model of ambientkit, and the way back to diffusers. Importing this package does not import diffusers."""

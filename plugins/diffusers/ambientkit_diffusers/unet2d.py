@@ -1,0 +1,92 @@
+"""The model `unet2d`: diffusers' `UNet2DModel` under EDM's preconditioning."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from ambientkit.errors import InputError
+from ambientkit.interfaces import Denoiser, Model, Signal
+from ambientkit.maths.noise import per_row
+from ambientkit.maths.precondition import edm_preconditioning
+from ambientkit_diffusers.library import diffusers
+
+PRESETS: dict[str, tuple[tuple[int, ...], int]] = {
+    "tiny": ((32, 64, 64), 1),
+    "small": ((64, 128, 128), 2),
+    "base": ((128, 256, 256), 3),
+}
+"""name -> (channels of the stages, residual blocks in each)."""
+GROUPS = 32  # of the group normalisation: channels are multiples of it
+ATTENDED = 16  # stages with at most this many cells along a side have self-attention
+
+Channels = Annotated[int, Field(ge=GROUPS, multiple_of=GROUPS)]
+
+
+class UNet2D(Model):
+    """diffusers' U-Net `UNet2DModel`, told c_noise = log(sigma) / 4, so that its EDM schedulers sample it. Takes no conditions.
+
+    D(x, sigma) = c_skip x + c_out F(c_in x, c_noise). Parameters for rows of 1 x 28 x 28: tiny 1.2 million, small 6.8 million, base 35.8
+    million. Each stage after the first halves the picture, so height and width must be multiples of 2^(stages - 1).
+    """
+
+    name = "unet2d"
+    source = "diffusers, UNet2DModel; preconditioning arXiv 2206.00364, table 1"
+    claims = frozenset({"denoiser-contract", "edm-preconditioned"})
+
+    preset: Literal["tiny", "small", "base"] = "tiny"
+    """Where the values come from that no other field gives."""
+    channels: Annotated[tuple[Channels, ...], Field(min_length=1)] | None = None
+    """Channels of each stage, finest first."""
+    layers_per_block: int | None = Field(None, ge=1)
+    """Residual blocks in each stage."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of features dropped while training."""
+
+    def network(self, signal: Signal) -> nn.Module:
+        """A fresh `UNet2DModel` for rows (channels, height, width). Raises InputError where shape or conditions do not fit."""
+        return diffusers().UNet2DModel(**self._arguments(signal))
+
+    def denoiser(self, network: nn.Module, signal: Signal) -> Denoiser:
+        """D(x, sigma) for x (B, C, H, W), sigma (B,)."""
+
+        def denoise(x: Tensor, sigma: Tensor, /) -> Tensor:
+            c = edm_preconditioning(sigma.to(x.dtype), signal.sigma_data)
+            answer = network(per_row(c.c_in, x) * x, c.c_noise, return_dict=False)
+            output = answer if isinstance(answer, Tensor) else answer[0]  # diffusers' networks answer with a tuple
+            return per_row(c.c_skip, x) * x + per_row(c.c_out, x) * output.to(x.dtype)
+
+        return denoise
+
+    def _arguments(self, signal: Signal) -> dict[str, Any]:
+        if len(signal.shape) != 3 or 0 in signal.shape:
+            raise InputError(
+                f"model {self.name!r} takes pictures of shape (channels, height, width), but the rows have shape {tuple(signal.shape)}: "
+                "choose a model for plain rows, such as 'mlp'"
+            )
+        if signal.conds:
+            raise InputError(f"model {self.name!r} takes no {', '.join(sorted(signal.conds))}, but the data carry it: leave it out")
+        colours, height, width = signal.shape
+        channels, layers = PRESETS[self.preset]
+        channels = self.channels or channels
+        multiple = 2 ** (len(channels) - 1)
+        if height % multiple or width % multiple:
+            raise InputError(
+                f"model {self.name!r} with {len(channels)} stages needs a height and width that are multiples of {multiple}, but the rows are "
+                f"{height} x {width}: crop or pad them, or give fewer channels"
+            )
+        attended = [max(height, width) / 2**stage <= ATTENDED for stage in range(len(channels))]
+        return {
+            "sample_size": height if height == width else (height, width),
+            "in_channels": colours,
+            "out_channels": colours,
+            "block_out_channels": channels,
+            "layers_per_block": self.layers_per_block or layers,
+            "down_block_types": tuple("AttnDownBlock2D" if here else "DownBlock2D" for here in attended),
+            "up_block_types": tuple("AttnUpBlock2D" if here else "UpBlock2D" for here in reversed(attended)),
+            "attention_head_dim": GROUPS,
+            "norm_num_groups": GROUPS,
+            "dropout": self.dropout,
+        }
