@@ -23,7 +23,7 @@ test: $(STAMP) ## Run all tests, those of the plug-ins and examples too (ARGS="-
 check: lint types layers test docs ## Everything a change must pass
 
 faults: $(STAMP) ## Kill a run a hundred times, half of them inside a save, and compare the bits (minutes)
-	OMP_NUM_THREADS=1 $(BIN)/python examples/benchmarks/kill_test.py $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/faults/kill_test.py $(ARGS)
 
 lint: $(STAMP) ## Ruff: rules and formatting
 	$(BIN)/ruff check

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from ambientkit.cli import export as command
 from ambientkit.cli.export import ExportRequest, run
 from ambientkit.config import Source, dump, resolve
-from ambientkit.config.portable import is_machine_path, last_name, portable
+from ambientkit.config.portable import _without, is_machine_path, last_name, portable
 from ambientkit.errors import InputError, RunError
 from ambientkit.interfaces import Exporter
 from ambientkit.registry import Entry, Registry, load
@@ -105,6 +105,11 @@ def test_a_path_is_known_by_its_type_or_by_its_look_and_other_texts_stay():
     plain = dump(config)
     plain["data"]["path"] = "scans.npy"
     assert portable(config) == plain
+
+
+def test_texts_that_are_named_like_secrets_do_not_travel():
+    plain = {"api_key": "abc", "deep": [{"hub_token": "x", "n": 1, "token_count": 3}], "name": "kept"}
+    assert _without(plain, {}) == {"api_key": "***", "deep": [{"hub_token": "***", "n": 1, "token_count": 3}], "name": "kept"}
 
 
 def test_the_same_run_gives_the_same_bytes(tmp_path):

@@ -151,11 +151,15 @@ def test_what_verify_and_evaluate_stored_is_shown_and_a_report_of_another_step_i
     assert "digits" in section(page, "metrics")
     assert f"proximal: fid[pixels]</th><td>{fid['value']:.4g}</td>" in section(page, "metrics")
     assert "(n = 12)" in section(page, "consistency")
+    (run / "evaluate.json").write_text(json.dumps(stored | {"step": 3}))
+    (run / "broken.json").write_text('{"subject": 1, "reference": 2, "scores": 3}')
     older = json.loads((run / "verify" / "report.json").read_text()) | {"step": 3}
     (run / "verify" / "report.json").write_text(json.dumps(older))
     page = report(run)
     assert "is of step 3, not of 6, and is left out" in page
     assert "(n = 8)" in section(page, "consistency")
+    assert "from evaluate.json, step 3, which is not the step 6 of this page" in section(page, "metrics")
+    assert "broken.json cannot be read as an evaluation" in section(page, "metrics")
 
 
 def test_points_of_the_plane_are_drawn_as_maps_and_clean_data_have_no_truncated_samples(report, tmp_path: Path) -> None:

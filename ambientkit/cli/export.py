@@ -138,6 +138,7 @@ def _target(request: ExportRequest, exporter: Exporter | None) -> Path:
 def _aside(target: Path, force: bool) -> Iterator[Path]:
     """A path beside the target, which takes the target's place once it is written and on disk; after an error the target is as before."""
     path = target.with_name(f".{target.name.removesuffix(target.suffix)}.tmp-{os.getpid()}{target.suffix}")
+    old = path.with_name(f"{path.name}-old")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield path
@@ -146,8 +147,9 @@ def _aside(target: Path, force: bool) -> Iterator[Path]:
                 os.fsync(stream.fileno())
         if target.is_dir():
             _check_replaceable(target, path)
-            shutil.rmtree(target)
+            os.rename(target, old)  # a folder that is not empty cannot be replaced in one step
         os.replace(path, target)
+        shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise RunError(f"{target}: cannot be written ({error.strerror or error})") from error
     finally:

@@ -27,13 +27,13 @@ Cells = tuple[str, ...]
 ABSENT = "-"
 
 
-def metrics(trained: Trained, full: Tensor, truncated: Tensor | None, seed: int, report: RunReport) -> list[Table]:
+def metrics(trained: Trained, full: Tensor, truncated: Tensor | None, seed: int, report: RunReport) -> None:
     """The measures that need neither clean data nor a network, of both kinds of samples, beside those of the noisy rows themselves."""
     rows = trained_rows(trained.config, 2 * len(full), seed)
     n = min(len(full), len(rows.x) // 2)
     if n < 4:
         report.note("metrics", f"The data have {len(rows.x)} rows: too few for a distance that means anything.")
-        return []
+        return
     reference, other = rows.x[:n], rows.x[n : 2 * n]
     noisy = rows.sigma_n is not None
 
@@ -55,39 +55,40 @@ def metrics(trained: Trained, full: Tensor, truncated: Tensor | None, seed: int,
         lines.append(_line("residual-noise", alone, 0))
         report.note(
             "metrics",
-            "residual-noise is the level of white noise that wavelets find; texture counts as noise: compare with clean pictures of the kind, if you know any.",
+            "residual-noise is the level of white noise that wavelets find, in the last column that of the data's rows as they are. Texture counts as noise: "
+            "compare with clean pictures of the kind, if you know any.",
         )
     report.note(
         "metrics",
         f"patch-w2 and pixel-statistics are distances to the data's {'noisy rows, of samples made as noisy as these (proximal)' if noisy else 'clean rows'}, "
-        "biased upwards at this n: the last column, of rows against other rows, is what a perfect model would have. The data are those that the "
-        "run was trained on: nothing is held out.",
+        "biased upwards at this n: the last column has those of the data's rows from other rows, which is what a perfect model would have. The data "
+        "are those that the run was trained on: nothing is held out.",
     )
-    return [Table(f"Without clean data, n = {n}", ("measure", "truncated", "full", "the data's rows"), lines)]
+    report.metrics.append(Table(f"Without clean data, n = {n}", ("measure", "truncated", "full", "the data's rows"), lines))
 
 
 def _line(what: str, columns: list[list[Score] | None], place: int) -> Cells:
     return what, *(ABSENT if scores is None else number(scores[place].value, 4) for scores in columns)
 
 
-def evaluations(path: Path, report: RunReport) -> list[Table]:
+def evaluations(path: Path, step: int, report: RunReport) -> None:
     """What `ambientkit evaluate --json` wrote into the run folder or its folder `evaluate`."""
-    tables = []
+    found = 0
     for file in sorted([*path.glob("*.json"), *(path / "evaluate").glob("*.json")]):
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
             if isinstance(content, dict) and {"subject", "reference", "scores"} <= content.keys():
-                tables.append(_evaluation(file, content))
+                report.metrics.append(_evaluation(file, content, step))
+                found += 1
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             report.note("metrics", f"{file.name} cannot be read as an evaluation ({type(error).__name__}).")
-    if not tables:
+    if not found:
         report.note(
             "metrics", f"For FID, KID and more: ambientkit evaluate {path} --json {path / 'evaluate.json'}, and write the report again."
         )
-    return tables
 
 
-def _evaluation(file: Path, content: dict[str, Any]) -> Table:
+def _evaluation(file: Path, content: dict[str, Any], step: int) -> Table:
     lines: list[Cells] = []
     for score in content["scores"]:
         if "group" not in score:  # of restored rows
@@ -97,7 +98,8 @@ def _evaluation(file: Path, content: dict[str, Any]) -> Table:
         lines.append(
             (f"{score['group']}: {name}", _cell(score["value"]), _cell(score["spread"], 2), str(score["n"]), _cell(score["floor"]))
         )
-    at = f", step {content['step']:,}" if content.get("step") is not None else ""
+    of = content.get("step")
+    at = "" if of is None else f", step {of:,}" + ("" if of == step else f", which is not the step {step:,} of this page")
     reference = content["reference"]
     against = reference.get("name") or reference.get("path") if isinstance(reference, dict) else reference
     caption = f"ambientkit evaluate, from {file.name}{at}; reference: {against}"

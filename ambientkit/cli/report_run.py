@@ -113,9 +113,15 @@ def collect(run: Opened, request: ReportRequest, registry: Registry) -> RunRepor
     _demos(run.path, report)
     _checkpoints(brush, report)
     if full is not None and rows is not None:
-        _nearest(full[:NEIGHBOURS], rows, report)
-        report.metrics += metrics(trained, full, truncated, request.seed, report)
-    report.metrics += evaluations(run.path, report)
+        for section, work in (
+            ("nearest", lambda: _nearest(full[:NEIGHBOURS], rows, report)),
+            ("metrics", lambda: metrics(trained, full, truncated, request.seed, report)),
+        ):
+            try:
+                work()
+            except InputError as error:  # a row that cannot be read
+                report.note(section, f"Not measured: {error}")
+    evaluations(run.path, trained.step, report)
     denoiser_numbers(run.path, trained, run.device, request, rows is not None, report)
     return report
 

@@ -77,7 +77,9 @@ def _shares(config: RunConfig) -> list[str]:
     shares = ["the cosine schedule"] if config.optimizer.schedule == "cosine" else []
     for place, entry in enumerate(config.objective):
         shares += [
-            f"objective.{place}.{name}" for name in ("start", "ramp") if isinstance(getattr(entry, name), float) and getattr(entry, name)
+            f"objective.{place}.{name}"
+            for name in ("start", "ramp", "stop")
+            if isinstance(getattr(entry, name), float) and getattr(entry, name)
         ]
     return shares
 

@@ -60,7 +60,7 @@ def test_k_diffusion_reads_the_same_denoiser_bit_for_bit(tmp_path, capsys, model
     folder = write_run(tmp_path / "run", model, shape)
     file = tmp_path / "out.safetensors"
     run(ExportRequest(folder, "k-diffusion", file))
-    K = k_diffusion()  # from here on as in its sample.py, with nothing of ambientkit
+    K = k_diffusion()  # from here on with nothing of ambientkit
     with isolated_global_generator(0, "test"):
         config = K.config.load_config(file)
         network = K.config.make_model(config).eval().requires_grad_(False)
@@ -73,6 +73,7 @@ def test_k_diffusion_reads_the_same_denoiser_bit_for_bit(tmp_path, capsys, model
         expected = ours(x, sigma, **cond)
         assert expected.std() > 0.01
         assert torch.equal(theirs(x, sigma, **cond), expected)
+        assert torch.equal(K.Denoiser(network, sigma_data=config["model"]["sigma_data"])(x, sigma, **cond), expected)  # as in its sample.py
     assert (config["model"]["sigma_min"], config["model"]["sigma_max"]) == (0.01, 20.0)
     assert config["model"]["input_size"] == list(shape[1:])
     assert "somebody" not in json.dumps(safe_open(file, "pt").metadata())

@@ -1,7 +1,7 @@
 """Kill a training run with SIGKILL at random moments, half of them inside a save, and compare how it ends with an undisturbed run.
 
-    python examples/benchmarks/kill_test.py            # 100 kills, some minutes on one core
-    python examples/benchmarks/kill_test.py --kills 5 --workers 1
+    python tests/faults/kill_test.py            # 100 kills, some minutes on one core
+    python tests/faults/kill_test.py --kills 5 --workers 1
 
 Every run is killed again and again, resumed each time, until it reaches its end; then its last checkpoint, its averaged weights and its
 log must be those of the undisturbed run, to the bit. A second run with another seed follows, and so on, until all kills are done.

@@ -24,8 +24,6 @@ from ambientkit.train import steps
 from ambientkit.train.metrics import Window
 from tests.support.engine import FLAGS, command, contents, finish, log, make
 
-ROOT = Path(__file__).parents[1]
-
 
 def until(condition, timeout=90):
     deadline = time.monotonic() + timeout
@@ -38,8 +36,8 @@ def until(condition, timeout=90):
 
 
 def test_runs_that_are_killed_at_any_moment_end_in_the_bits_of_an_undisturbed_one():
-    """The short form of the benchmark, which kills 100 times."""
-    script = ROOT / "examples" / "benchmarks" / "kill_test.py"
+    """The short form of `make faults`, which kills 100 times."""
+    script = Path(__file__).with_name("kill_test.py")
     status, out, err = finish(command("--kills", 5, "--steps", 40, "--workers", 1, program=(script,)), timeout=300)
     assert status == 0, (out, err)
     assert "5 kills, all runs ended in the same bits" in out

@@ -1,0 +1,1 @@
+"""Runs that are killed, stopped, started twice, or find the disk full."""
