@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-TINY = ["--model", "mlp", "--set", "model.width=16", "--batch-size", 8, "--set", "optimizer.warmup_steps=2", "--skip-preflight", "--device", "cpu"]
+TINY = [
+    "--model",
+    "mlp",
+    "--set",
+    "model.width=16",
+    "--batch-size",
+    8,
+    "--set",
+    "optimizer.warmup_steps=2",
+    "--skip-preflight",
+    "--device",
+    "cpu",
+]
 
 
 def weights(run: Path) -> bytes:

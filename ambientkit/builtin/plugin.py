@@ -54,7 +54,7 @@ from ambientkit.builtin.naive import Naive
 from ambientkit.builtin.nifti import NIfTI
 from ambientkit.builtin.photo_patches import PhotoPatches
 from ambientkit.builtin.posterior_buffer import PosteriorBuffer
-from ambientkit.builtin.recipes import TweedieConsistency
+from ambientkit.builtin.recipes import TweedieConsistency, TweedieConsistencyBuffer
 from ambientkit.builtin.stochastic_heun import StochasticHeun
 from ambientkit.builtin.sure import Sure
 from ambientkit.builtin.tiff_stack import TiffStack
@@ -76,7 +76,7 @@ def register_objectives():
 
 @hookimpl
 def register_recipes():
-    return [TweedieConsistency]
+    return [TweedieConsistency, TweedieConsistencyBuffer]
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""The recipe `tweedie-consistency`: the method, as a list of weighted objectives."""
+"""The recipes: the method, as lists of weighted objectives."""
 
 from __future__ import annotations
 
@@ -9,19 +9,33 @@ HANDOVER = 0.4
 
 
 class TweedieConsistency(Recipe):
-    """Tweedie above the noise of the data throughout; below it consistency from a tenth of the run on, then mostly posterior draws.
-
-    Expectation maximisation from posterior draws uses the rows best, but it forgets a bad beginning slowly: consistency brings the denoiser near
-    first. The rows that the draws are then denoised on are taken from those of Tweedie, so that a step costs as much before and after.
-    """
+    """Tweedie above the noise of the data throughout; consistency below it from a tenth of the run on, in every fourth step."""
 
     name = "tweedie-consistency"
+    source = "arXiv 2404.10177, section 3; weight, start and share measured: docs/quality.md"
+
+    terms: tuple[WeightedObjective, ...] = (
+        WeightedObjective(objective="tweedie"),
+        WeightedObjective(objective="consistency", weight=0.5, start=0.1, ramp=0.05, every=4),
+    )
+
+
+class TweedieConsistencyBuffer(Recipe):
+    """The same to begin with; then posterior draws take over below sigma_n. For data of few dimensions, such as points and spectra.
+
+    Expectation maximisation from posterior draws uses the rows best, but it forgets a bad beginning slowly, and white noise on many pixels slowest of
+    all. The rows that the draws are denoised on are taken from those of Tweedie, so that a step costs as much before and after.
+    """
+
+    name = "tweedie-consistency-buffer"
     source = "arXiv 2404.10177, section 3; arXiv 2405.13712, algorithm 1; weights, starts and shares measured: docs/quality.md"
 
     terms: tuple[WeightedObjective, ...] = (
         WeightedObjective(objective="tweedie", stop=HANDOVER),
         WeightedObjective(objective={"name": "tweedie", "fraction": 0.6}, start=HANDOVER),
-        WeightedObjective(objective="consistency", weight=0.3, start=0.1, ramp=0.05, stop=HANDOVER, every=4),
+        WeightedObjective(
+            objective={"name": "consistency", "fraction": 0.375, "max_hop": 0.3}, weight=0.1, start=0.1, ramp=0.05, stop=HANDOVER, every=4
+        ),
         WeightedObjective(objective="posterior-buffer", start=HANDOVER, ramp=0.05),
-        WeightedObjective(objective={"name": "consistency", "fraction": 0.25}, weight=0.3, start=HANDOVER, every=8),
+        WeightedObjective(objective={"name": "consistency", "fraction": 0.25, "max_hop": 0.3}, weight=0.1, start=HANDOVER, every=8),
     )

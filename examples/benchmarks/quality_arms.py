@@ -8,10 +8,12 @@ from typing import Any
 TAU = 0.1
 """Std within a mode of the mixture."""
 
-CONSISTENCY = {"objective": "consistency", "weight": 0.3, "start": 0.1, "ramp": 0.05, "every": 4}
-TWEEDIE_WITH_DRAWS = [{"objective": "tweedie", "stop": 0.4}, {"objective": {"name": "tweedie", "fraction": 0.6}, "start": 0.4}]
-BUFFER = {"objective": "posterior-buffer", "start": 0.4, "ramp": 0.05}
-"""As in the recipe `tweedie-consistency`, each without the other."""
+BUFFER = [
+    {"objective": "tweedie", "stop": 0.4},
+    {"objective": {"name": "tweedie", "fraction": 0.6}, "start": 0.4},
+    {"objective": "posterior-buffer", "start": 0.4, "ramp": 0.05},
+]
+"""As in the recipe `tweedie-consistency-buffer`, without consistency."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,13 @@ ARMS = {
     "naive": Arm({"objective": "naive"}),
     "tweedie": Arm({"objective": "tweedie"}),
     "truncated": Arm(truncated=True, trained_as="tweedie"),
-    "consistency": Arm({"objective": [{"objective": "tweedie"}, CONSISTENCY]}),
-    "buffer": Arm({"objective": [*TWEEDIE_WITH_DRAWS, BUFFER]}),
     "tweedie-consistency": Arm({"objective": "tweedie-consistency"}),
+    "buffer": Arm({"objective": BUFFER}),
+    "buffer+consistency": Arm({"objective": "tweedie-consistency-buffer"}),
     "sure": Arm({"objective": "sure"}),
     "clean-1%": Arm({"objective": "tweedie-consistency", "corruption": {"clean_share": 0.01}}, knows="1 % clean rows"),
 }
-"""`tweedie-consistency` is the recipe as shipped: Tweedie, consistency and the posterior buffer together."""
+"""`tweedie-consistency` is the default recipe as shipped, `buffer+consistency` the recipe `tweedie-consistency-buffer`."""
 
 
 @dataclass(frozen=True)
