@@ -13,9 +13,9 @@ from ambientkit.sample.picture import grid, panels, png
 
 SHOWN = ("noisy-rows", "naive", "truncated", "tweedie", "tweedie-consistency", "clean", "clean-rows")
 NAMES = {
-    "noisy-rows": "noisy rows held out",
-    "truncated": "Tweedie, truncated at sigma_n",
-    "tweedie": "Tweedie, sampled fully",
+    "noisy-rows": "noisy, held out",
+    "truncated": "truncated",
+    "tweedie": "Tweedie, full",
     "clean": "trained on clean rows",
     "clean-rows": "the clean rows",
 }
