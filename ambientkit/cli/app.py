@@ -72,6 +72,12 @@ def train(
     save_every: Annotated[int | None, typer.Option(help="Steps between checkpoints. [default: 1000]")] = None,
     keep_last: Annotated[int | None, typer.Option(help="Checkpoints kept. [default: 3]")] = None,
     log_every: Annotated[int | None, typer.Option(help="Steps between log lines. [default: 50]")] = None,
+    augment: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="flip-horizontal, flip-vertical, quarter-turns or crop=HxW: poses that keep the law of the noise; may be repeated."
+        ),
+    ] = None,
     tracker: Annotated[
         list[str] | None, typer.Option(help="tensorboard, wandb, trackio or mlflow, besides metrics.jsonl; may be repeated.")
     ] = None,
@@ -115,6 +121,7 @@ def train(
         ("compile",): ("--compile", compile_),
         ("init_from",): ("--init-from", None if init_from is None else str(init_from)),
         ("log_every",): ("--log-every", log_every),
+        ("augment",): ("--augment", augment or None),
         ("trackers",): ("--tracker", tracker or None),
         ("save_every",): ("--save-every", save_every),
         ("keep_last",): ("--keep-last", keep_last),

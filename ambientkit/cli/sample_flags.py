@@ -22,7 +22,8 @@ def sample(
         ),
     ] = None,
     sampler: Annotated[
-        str | None, typer.Option(help="Sampler: NAME or 'NAME{field: value}'. [default: heun, with --from stochastic-heun]", show_default=False)
+        str | None,
+        typer.Option(help="Sampler: NAME or 'NAME{field: value}'. [default: heun, with --from stochastic-heun]", show_default=False),
     ] = None,
     schedule: Annotated[
         str | None, typer.Option(help="Where the steps lie: karras, geometric or cosine. [default: karras, with --from cosine]")
