@@ -128,8 +128,7 @@ class Tools:
     levels: Levels = Levels()
     """The range of levels at which this run's denoiser will be asked."""
     memory: Memory = field(default_factory=dict)
-    """Of this entry of the recipe on this process: empty at first, filled by the objective, saved and resumed with the run. The names and
-    shapes put in at the first call stay; they are the same on every process. Everything else is a function of the seed and the step."""
+    """Of this entry of the recipe on this process: empty at first, filled by the objective, saved with the run. Names and shapes stay."""
 
 
 class Objective(Part):
@@ -217,10 +216,7 @@ class Finished:
 
 
 class Exporter(Part):
-    """Writes a trained network in the form that another library reads. Its name is that of the form: `ambientkit export --format NAME`.
-
-    The other library, with nothing of ambientkit, must get the same denoiser from what is written.
-    """
+    """Writes a trained network as another library reads it, to the same denoiser. Its name: `ambientkit export --format NAME`."""
 
     suffix: ClassVar[str]
     """How the name of the file ends that it writes, such as ".safetensors"; empty where it writes a folder."""
@@ -231,10 +227,7 @@ class Exporter(Part):
 
     @abc.abstractmethod
     def write(self, finished: Finished, path: Path) -> None:
-        """Write the file or folder `path`, which does not exist yet; nothing of this machine, its paths and names, may get into it.
-
-        Only called where `takes` is true. Raises InputError where this very network cannot be expressed all the same.
-        """
+        """Write the file or folder `path`, not there yet, without names of this machine. Raises InputError for a network it cannot express."""
 
     @abc.abstractmethod
     def snippet(self, finished: Finished, path: str) -> str:

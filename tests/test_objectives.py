@@ -154,7 +154,7 @@ def test_the_antithetic_pair_has_bounded_gradient_where_single_draws_do_not():
 
 def test_consistency_uses_a_fraction_of_the_rows_and_leaves_clean_ones_out():
     tools, batch, oracle = tools_and_batch(n=32)
-    term = Consistency().loss(oracle, batch, tools)["consistency"]
+    term = Consistency(fraction=1 / 8).loss(oracle, batch, tools)["consistency"]
     assert len(term.value) == 4
     assert (term.sigma < 0.4).all()
     mixed = batch._replace(sigma_n=torch.where(torch.arange(32) < 30, 0.0, batch.sigma_n))

@@ -27,7 +27,7 @@ def _fresh_accelerate():
 
 def all_on(end_step, **changes):
     """The default recipe with every term on in every step from the first on, on 40 rows of the mixture."""
-    defaults = make(objective="tweedie-consistency").config.objective
+    defaults = make(objective="tweedie-consistency-buffer").config.objective
     AcceleratorState._reset_state(reset_partial_state=True)
     entries = [{"objective": {"name": entry.objective.name, **entry.objective.model_dump()}, "weight": entry.weight} for entry in defaults]
     return make(objective=entries, end_step=end_step, **changes)
@@ -73,7 +73,7 @@ def test_any_share_of_clean_rows_gives_a_loss_that_falls(share):
 
 def test_each_objective_alone_takes_clean_rows():
     """Its loss is finite and, where it has nothing to learn from such rows, empty: it never stops a run."""
-    for entry in make(objective="tweedie-consistency").config.objective:
+    for entry in make(objective="tweedie-consistency-buffer").config.objective:
         AcceleratorState._reset_state(reset_partial_state=True)
         spec = {"name": entry.objective.name, **entry.objective.model_dump()}
         run = make(objective=[{"objective": spec}], end_step=5, corruption={"name": "gaussian", "sigma_n": 0.2, "clean_share": 1.0})
@@ -86,7 +86,7 @@ def test_a_row_just_below_the_highest_level_is_usable_by_every_objective(below):
     batch = CASE.observe(16, keyed_generator(0, "b"))
     noisy = torch.where(torch.arange(16) % 4 == 0, top * (1 - below), batch.sigma_n)
     batch = Batch(batch.x_n, noisy, batch.row, {})
-    for entry in make(objective="tweedie-consistency").config.objective:
+    for entry in make(objective="tweedie-consistency-buffer").config.objective:
         tools = dataclasses.replace(CASE.tools, generator=keyed_generator(1, "o"), levels=Levels(0.01, top), memory={})
         for term in entry.objective.loss(CASE.oracle, batch, tools).values():
             assert len(term.value) > 0

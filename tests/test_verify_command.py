@@ -432,7 +432,7 @@ def test_the_preflight_takes_in_the_corruption_and_the_sampler_of_the_run(tmp_pa
     done = ambientkit("train", "--objective", "tweedie", *few, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     said = [line for line in done.stdout.splitlines() if line.startswith("preflight: ")]
-    assert {"tweedie", "gaussian", "ancestral"} <= {line.split()[1].rstrip(":") for line in said}
+    assert {"tweedie", "gaussian", "stochastic-heun"} <= {line.split()[1].rstrip(":") for line in said}
 
 
 def test_the_refusal_names_the_part_the_check_and_the_way_on():

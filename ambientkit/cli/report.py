@@ -72,7 +72,8 @@ def run(request: ReportRequest) -> None:
     if len(set(same)) < len(same):
         raise InputError("a run is named twice; each needs to be named once")
 
-    from ambientkit.cli.report_run import collect, names, opened
+    from ambientkit.cli.report_opened import names, opened
+    from ambientkit.cli.report_run import collect
     from ambientkit.registry import load
     from ambientkit.report import page
 

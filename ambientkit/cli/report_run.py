@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import json
 import math
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,20 +15,19 @@ from torch import Tensor
 
 from ambientkit.checkpoint.folder import checkpoints
 from ambientkit.checkpoint.initial import initial_weights
-from ambientkit.cli import status
 from ambientkit.cli.evaluate_checkpoints import with_average
-from ambientkit.cli.folder import CHECKPOINTS, CONFIG, METRICS
+from ambientkit.cli.folder import CHECKPOINTS, METRICS
 from ambientkit.cli.report import ReportRequest
 from ambientkit.cli.report_numbers import denoiser_numbers, evaluations, metrics
+from ambientkit.cli.report_opened import Opened, commands, facts, versions
 from ambientkit.config import dump
-from ambientkit.config.run import ScheduledObjective, to_yaml
+from ambientkit.config.run import to_yaml
 from ambientkit.data import Observations
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Denoiser, Levels, Sampler
 from ambientkit.registry import Registry
 from ambientkit.report import Picture, RunReport, Table, nearest_rows, read_history
-from ambientkit.sample import Trained, draw, load_run, step_grid
-from ambientkit.sample.load import WEIGHTS
+from ambientkit.sample import draw, step_grid
 from ambientkit.sample.picture import grid, png
 
 SAMPLES, POINTS = 64, 2000
@@ -45,48 +42,6 @@ LOOKED_AT, BLOCK = 50_000, 256
 """Training rows among which the nearest ones are sought at most, and rows in memory at a time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A run that a report can be written on."""
-
-    path: Path
-    name: str
-    state: str
-    facts: dict[str, Any]
-    """As `ambientkit status --json` has them."""
-    trained: Trained
-    device: str
-
-
-def names(runs: Sequence[Path]) -> list[str]:
-    """A name for each run: that of its folder, with as many folders above it as it takes to tell them apart."""
-    parts = [path.resolve().parts for path in runs]
-    depth = 1
-    while len({own[-depth:] for own in parts}) < len(parts):
-        depth += 1
-    return ["/".join(own[-depth:]) for own in parts]
-
-
-def opened(path: Path, name: str, request: ReportRequest, registry: Registry) -> Opened:
-    """The run in a folder with its newest averaged weights. Raises InputError where there is no run, or none with weights yet."""
-    facts = status.collect(path)
-    if not (path / WEIGHTS).is_file():
-        raise InputError(
-            f"{path}: the run has no weights yet ({facts['state']}, step {facts['step']} of {facts['end_step']}): the first checkpoint comes with "
-            f"step `save_every` of {path / CONFIG}; write the report after it"
-        )
-    device = request.device if request.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    trained = load_run(path, registry, device)
-    return Opened(path, name, _state(facts), facts, trained, device)
-
-
-def _state(facts: dict[str, Any]) -> str:
-    if facts["state"] == "finished":
-        return f"finished, {facts['end_step']:,} steps"
-    why = {"running": "still training", "unfinished": "time limit reached"}.get(facts["state"], facts["state"])
-    return f"unfinished, step {facts['step']:,} of {facts['end_step']:,} ({why})"
-
-
 def collect(run: Opened, request: ReportRequest, registry: Registry) -> RunReport:
     """Draw, measure and read. What cannot be done is told on the page, not an error: the rest is worth having."""
     trained = run.trained
@@ -94,11 +49,11 @@ def collect(run: Opened, request: ReportRequest, registry: Registry) -> RunRepor
         run.name,
         run.state,
         run.facts["state"] == "finished",
-        _facts(run),
+        facts(run),
         to_yaml(dump(trained.config)),
-        _versions(run.path),
+        versions(run.path),
         read_history(run.path / METRICS),
-        _commands(run),
+        commands(run),
     )
     if run.facts["message"]:
         report.note("summary", f"{run.name}: {run.facts['message']}")
@@ -163,59 +118,6 @@ class Brush:
             cond=cond,
         )
         return torch.cat([batch.cpu() for batch in batches])
-
-
-def _facts(run: Opened) -> dict[str, str]:
-    config, signal = run.trained.config, run.trained.signal
-    known = run.trained.sigma_n
-    return {
-        "folder": str(run.path),
-        "state": run.state,
-        "weights of step": f"{run.trained.step:,}",
-        "data": f"{config.data.name}, rows of shape {' x '.join(map(str, signal.shape))}",
-        "noise of the data, sigma_n": "not recorded"
-        if known is None
-        else f"{known[0]:.4g}"
-        if known[0] == known[1]
-        else f"{known[0]:.4g} to {known[1]:.4g}",
-        "std of the clean data, sigma_data": f"{signal.sigma_data:.4g}",
-        "corruption": config.corruption.name,
-        "objective": ", ".join(map(_weighted, config.objective)),
-        "model": config.model.name,
-        "batch size": str(config.batch_size * config.grad_accum_steps * run.facts["processes"]),
-        "seed": str(config.seed),
-    }
-
-
-def _weighted(entry: ScheduledObjective) -> str:
-    """An objective with its weight, and when it counts where that is not always."""
-
-    def when(value: int | float) -> str:
-        return f"step {value:,}" if isinstance(value, int) else f"{value:.0%} of the run"
-
-    said = f"weight {entry.weight:g}"
-    said += f", from {when(entry.start)}" if entry.start else ""
-    said += f", until {when(entry.stop)}" if entry.stop is not None else ""
-    return f"{entry.objective.name} ({said})"
-
-
-def _versions(path: Path) -> dict[str, str]:
-    try:
-        found = dict(json.loads((path / "versions.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return {}
-    return {key: "not installed" if value is None else str(value) for key, value in found.items() if key != "format_version"}
-
-
-def _commands(run: Opened) -> list[tuple[str, str]]:
-    folder, quoted = str(run.path).rstrip("/"), shlex.quote(str(run.path))
-    again = f"ambientkit train --config {shlex.quote(str(run.path / CONFIG))} --output-dir {shlex.quote(folder + '-again')}"
-    if run.facts["processes"] > 1:
-        again = again.replace("ambientkit", f"torchrun --nproc_per_node {run.facts['processes']} -m ambientkit", 1)
-    found = [("Train it again, from the same seed", again)]
-    if run.facts["resume"]:
-        found.append(("Go on with it", run.facts["resume"]))
-    return [*found, ("Draw samples", f"ambientkit sample {quoted}"), ("Measure it without clean data", f"ambientkit verify --run {quoted}")]
 
 
 def _log_notes(report: RunReport) -> None:

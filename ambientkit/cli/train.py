@@ -20,11 +20,11 @@ from accelerate import Accelerator
 from tqdm import tqdm
 
 from ambientkit.checkpoint import initial_weights
-from ambientkit.checkpoint.folder import write_file
 from ambientkit.checkpoint.lock import run_lock
 from ambientkit.checkpoint.status import RunStatus, State
 from ambientkit.cli import trackers
 from ambientkit.cli.card import write_card
+from ambientkit.cli.demo import draw_demo
 from ambientkit.cli.folder import (
     COLLAPSE,
     CONFIG,
@@ -48,11 +48,9 @@ from ambientkit.config.run import to_yaml
 from ambientkit.data import Observations, Observed, Survey, observed, survey
 from ambientkit.errors import CheckFailed, InputError, RunError, nearest
 from ambientkit.inspection import NAMES, quick, refuse
-from ambientkit.interfaces import Sampler
 from ambientkit.registry import Registry, load
-from ambientkit.sample import draw, load_run, step_grid
+from ambientkit.sample import load_run
 from ambientkit.sample.load import Noise, about_data
-from ambientkit.sample.picture import grid, panels, png
 from ambientkit.stored.part import ESTIMATES
 from ambientkit.train import Run, build, steps
 from ambientkit.train.collapse import CAUSES, GIVEN, Detector, look
@@ -63,7 +61,6 @@ from ambientkit.verify import Verdict, preflight
 from ambientkit.verify.report import passed_line, refusal
 
 Say = Callable[[str], None]
-DEMO_STEPS = 32
 
 
 def run(request: Request) -> None:
@@ -252,7 +249,7 @@ def _take_steps(
                     save(training, window, detector, folder, memory)
                 accelerator.wait_for_everyone()
             if main and config.demo_every and step.step % config.demo_every == 0 and not ended:
-                _draw(training, folder / "samples" / f"demo_{step.step:08}.png", registry)
+                draw_demo(training, folder / "samples" / f"demo_{step.step:08}.png", registry)
             if asked and not ended:
                 return asked
     return 0
@@ -282,31 +279,10 @@ def _agreed(accelerator: Accelerator, stop: Stop) -> int:
     return int(accelerator.gather(torch.tensor([stop.asked()], device=accelerator.device)).max())
 
 
-def _draw(training: Run, path: Path, registry: Registry) -> bool:
-    """Write noisy rows beside samples of the averaged weights, always from the same seed; False for rows without a picture."""
-    config, signal = training.config, training.signal
-    shown = min(config.sample_n if len(signal.shape) > 1 else 2000, len(training.observations))
-    given = training.observations.__getitems__(list(range(shown)))
-    noisy = grid(given.x_n)
-    if noisy is None:
-        return False
-    sampler = registry.build("sampler", "heun")
-    assert isinstance(sampler, Sampler)
-    levels = step_grid(DEMO_STEPS, config.levels.as_levels())
-    device = training.accelerator.device
-    batches = draw(training.teacher, sampler, signal.shape, shown, sigmas=levels, seed=0, device=device, cond=given.cond)
-    samples = grid(torch.cat(list(batches)))
-    assert samples is not None  # the shape is that of the noisy rows
-    page = panels([("what was given: noisy data", noisy), (f"what was learned: samples, step {training.step}", samples)])
-    path.parent.mkdir(exist_ok=True)
-    write_file(path, png(page))
-    return True
-
-
 def _finish(training: Run, folder: Path, registry: Registry, say: Say) -> None:
     save_average(training, folder)  # a run that was killed between its last checkpoint and this file lacks it
     picture = folder / "samples" / "before_and_after.png"
-    if _draw(training, picture, registry):
+    if draw_demo(training, picture, registry):
         say(f"picture: {picture}")
     if kept := write_card(folder, load_run(folder, registry), registry):
         say(f"note: {kept}")
