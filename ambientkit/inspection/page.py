@@ -27,7 +27,11 @@ NAMES = {
 def page(facts: dict[str, Any], findings: Sequence[Finding], x: Array) -> str:
     """The whole page. x: rows (n, *S) in data units."""
     worst = str(verdict(list(findings)))
-    shown = {NAMES.get(key, key.replace("_", " ")): _told(value) for key, value in facts.items() if key != "sigma_n_estimated_by_row" and value is not None}
+    shown = {
+        NAMES.get(key, key.replace("_", " ")): _told(value)
+        for key, value in facts.items()
+        if key != "sigma_n_estimated_by_row" and value is not None
+    }
     levels = facts.get("sigma_n_estimated_by_row")
     histograms = [("Values", histogram(x.ravel(), "values in units of [-1, 1]"))]
     if levels:
