@@ -30,7 +30,7 @@ class Consistency(Objective):
     source = "arXiv 2302.09057, eq. 8; arXiv 2404.10177, section 3.2; anchors, chains and half backward: docs/method.md"
     claims = frozenset({"stationary-at-oracle", "noise-by-pixel", "views-in-law", "value-unbiased", "detached-anchor", "half-backward"})
 
-    fraction: float = Field(7 / 16, gt=0, le=1)
+    fraction: float = Field(3 / 8, gt=0, le=1)
     """Share of the batch's rows used."""
     from_observation: float = Field(0.3, ge=0, le=1)
     """Share of the anchors at (x_n, sigma_n); the others lie below it."""
