@@ -48,3 +48,12 @@ def ambientkit(monkeypatch, capsys):
         return status, captured.out, captured.err
 
     return call
+
+
+@pytest.fixture
+def sample(ambientkit, monkeypatch):
+    """Runs `ambientkit sample` with the parts of the tests; returns (status, stdout, stderr)."""
+    from tests.support.sampling import registry
+
+    monkeypatch.setattr("ambientkit.cli.sample.load", registry)
+    return lambda *arguments: ambientkit("sample", *arguments, "--device", "cpu")

@@ -1,4 +1,4 @@
-"""One writer for each run folder."""
+"""One writer for each folder."""
 
 from __future__ import annotations
 
@@ -38,49 +38,69 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
-    """Hold the run folder for this process. Raises InputError naming the process that holds it.
+    """Hold a run folder for the training in this process. Raises InputError naming the process that holds it."""
+    with folder_lock(folder, LOCK, "training", "--output-dir"):
+        yield
 
-    The lock is the kernel's (flock), not the file: it ends with the process, however that ends, so there are no stale locks. NFS passes it
-    on to its server; on a file system without locks a warning is printed, and nothing guards the folder.
+
+@contextmanager
+def folder_lock(folder: Path, name: str, doing: str, flag: str, passing: bool = False) -> Iterator[None]:
+    """Hold a folder for this process. Raises InputError naming the process that holds it.
+
+    The lock is the kernel's (flock) on the file `name`, not the file: it ends with the process, however that ends, so there are no stale
+    locks. NFS passes it on to its server; on a file system without locks a warning is printed, and nothing guards the folder.
+    doing: what the holder does there, in one word; flag: by which another folder is given. passing: remove the file at the end.
     """
-    try:
-        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written to ({error.strerror})") from None
+    descriptor = _acquire(folder, name, doing, flag)
     _held.add(descriptor)
     try:
-        _acquire(descriptor, folder)
         holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
         with suppress(OSError):  # a full disk; the lock holds all the same
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, json.dumps(holder).encode(), 0)
         yield
     finally:
+        if passing:
+            with suppress(OSError):
+                (folder / name).unlink()
         _held.discard(descriptor)
         os.close(descriptor)
 
 
-def _acquire(descriptor: int, folder: Path) -> None:
-    if fcntl is None:
-        return
-    for _ in range(TRIES):  # `ambientkit status` looks at the lock for an instant
+def _acquire(folder: Path, name: str, doing: str, flag: str) -> int:
+    for attempt in range(TRIES):  # `ambientkit status` looks at the lock for an instant
+        time.sleep(0.1 * (attempt > 0))
+        try:
+            descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise InputError(f"{folder}: cannot be written to ({error.strerror})") from None
+        if fcntl is None:
+            return descriptor
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
         except BlockingIOError:
-            time.sleep(0.1)
+            os.close(descriptor)
+            continue
         except OSError as error:
-            print(f"warning: {folder}: this file system has no locks ({error.strerror}); start no second run here", file=sys.stderr)
-            return
-    raise InputError(
-        f"{folder}: {holder(folder) or 'another process'} is training here. Wait for it, stop it, or give another --output-dir"
-    )
+            print(f"warning: {folder}: this file system has no locks ({error.strerror}); start no second command here", file=sys.stderr)
+            return descriptor
+        if _is_there(descriptor, folder / name):
+            return descriptor
+        os.close(descriptor)  # its holder removed the file meanwhile, and another may hold a new one
+    raise InputError(f"{folder}: {holder(folder, name) or 'another process'} is {doing} here. Wait for it, stop it, or give another {flag}")
 
 
-def holder(folder: Path) -> str:
+def _is_there(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except OSError:
+        return False
+
+
+def holder(folder: Path, name: str = LOCK) -> str:
     """Who took the lock last, as "process 12 on host (since ...)"; empty where that is not known."""
     try:
-        facts = json.loads((folder / LOCK).read_text())
+        facts = json.loads((folder / name).read_text())
         return f"process {facts['pid']} on {facts['host']} (since {facts['since']})"
     except (OSError, ValueError, KeyError, TypeError):
         return ""

@@ -61,8 +61,8 @@ def sample(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N; several with torchrun.")] = "auto",
 ) -> None:
     """Draw samples of the clean distribution, or restore noisy rows: floating point, unclipped, in the units of the data, and a grid."""
-    from ambientkit.cli.sample import SampleRequest
     from ambientkit.cli.sample import run as draw
+    from ambientkit.cli.sample_request import SampleRequest
 
     draw(
         SampleRequest(

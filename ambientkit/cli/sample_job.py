@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,13 +42,35 @@ class Job:
 
 
 def carry_out(job: Job, place: Processes, run: str) -> Path | None:
-    """Do what is not done yet, this process its share; returns the result's file or folder, None where all was there before."""
-    done = job.store.begin() if place.rank == 0 else False
-    place.wait()
-    if place.rank:
-        done = job.store.join()
-    if done:
-        return None
+    """Do what is not done yet, this process its share; returns the result's file or folder, None where all was there before.
+
+    The folder is held meanwhile, by the first process for all of them: raises InputError where another command is at work in it.
+    """
+    with ExitStack() as held:
+        if _begin(job.store, place, held):
+            return None
+        return _draw(job, place, run)
+
+
+def _begin(store: Store, place: Processes, held: ExitStack) -> bool:
+    """Open the folder; True where everything is there already. What the first process refuses, all do: none is left waiting for it."""
+    refused: InputError | None = None
+    done = False
+    if place.rank == 0:
+        try:
+            held.enter_context(store.hold())
+            done = store.begin()
+        except InputError as error:
+            refused = error
+    all_refuse = any(place.gather([refused is not None]))
+    if refused is not None:
+        raise refused
+    if all_refuse:  # the first process says why
+        sys.exit(InputError.exit_status)
+    return store.join() if place.rank else done
+
+
+def _draw(job: Job, place: Processes, run: str) -> Path | None:
     missing = job.store.missing()
     place.wait()  # every process has made the same list
     mine = missing[place.rank :: place.world]

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ambientkit.checkpoint.folder import clean, write_file
+from ambientkit.checkpoint.lock import folder_lock
 from ambientkit.config.run import differences
 from ambientkit.errors import InputError, RunError
 from ambientkit.sample.formats import FORMATS
@@ -23,6 +25,7 @@ from ambientkit.stored.files import needs
 
 FORMAT_VERSION = 1
 PARTS = "parts"
+LOCK = ".sample.lock"
 SHOWN = 64
 """Rows kept for the picture."""
 
@@ -56,13 +59,23 @@ class Store:
         """The file that says what was asked, and whether it is done."""
         return self.folder / f"{self.name}.json"
 
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Make the folder and keep other commands out of it. Raises InputError where it cannot be made, or one is at work there."""
+        if self.folder.exists() and not self.folder.is_dir():
+            raise InputError(f"--out {self.folder}: is a file, not a folder")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"--out {self.folder}: cannot be made ({error.strerror})") from None
+        with folder_lock(self.folder, LOCK, "sampling", "--out", passing=True):
+            yield
+
     def begin(self) -> bool:
-        """Make the folder, or go on in it; True where everything is there already.
+        """Begin in the folder, or go on in it; True where everything is there already. Only for who holds it.
 
         Raises InputError where it holds another request (field by field), or files of unknown origin.
         """
-        if self.folder.exists() and not self.folder.is_dir():
-            raise InputError(f"--out {self.folder}: is a file, not a folder")
         if self.manifest.exists():
             before = self._read()
             changed = differences({key: before[key] for key in before if key not in ("finished", "piece", *self._about)}, self.request)
@@ -74,18 +87,20 @@ class Store:
             self._piece = int(before["piece"])
             for folder in (self.folder, self.folder / PARTS, *(self.folder / name for name in self.arrays)):
                 clean(folder)
-            if before["finished"]:
+            if before["finished"] and all(path.exists() for path in self._results()):
                 shutil.rmtree(self.folder / PARTS, ignore_errors=True)
-            return bool(before["finished"])
+                return True
+            self._start()  # killed before its first piece; or finished, and files were removed since
+            return False
         targets = [self.folder / PARTS, *(self._whole() if self.format.encode is None else (self.folder / name for name in self.arrays))]
         if found := [path.name for path in targets if path.exists()]:
             raise InputError(f"{self.folder}: holds {', '.join(found)} of unknown origin; give another --out, or remove it")
-        try:
-            (self.folder / PARTS).mkdir(parents=True)
-        except OSError as error:
-            raise InputError(f"--out {self.folder}: cannot be made ({error.strerror})") from None
-        self._note(finished=False)
+        self._start()
         return False
+
+    def _start(self) -> None:
+        self._note(finished=False)
+        (self.folder / PARTS).mkdir(exist_ok=True)
 
     def join(self) -> bool:
         """Go on with what another process has begun; True where everything is there already."""
@@ -166,6 +181,16 @@ class Store:
         if self.request["format"] == "npy":
             return [self.folder / f"{name}.npy" for name in self.arrays]
         return [self.folder / f"{self.name}{self.format.suffix}"]
+
+    def _results(self) -> Iterator[Path]:
+        """Every file that is there in the end."""
+        if self.format.encode is None:
+            yield from self._whole()
+            return
+        for name in self.arrays:
+            draws = np.zeros(int(self.request["draws"]) if name == "draws" else 0)
+            for index in range(self.n):
+                yield from (path for path, _ in self._rows_of(name, index, draws))
 
     def _put_together(self) -> None:
         """Join the parts, of which one at a time is in memory."""

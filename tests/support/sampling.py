@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -14,8 +16,12 @@ from ambientkit.maths.randomness import isolated_global_generator
 from ambientkit.registry import Entry, Registry, load
 from ambientkit.sample.load import WEIGHTS
 from ambientkit.sample.own_units import OwnUnits
+from ambientkit.units import ValueRange
+from tests.support.engine import command
 
 SHAPE = (1, 4, 6)
+ROOT = Path(__file__).parents[2]
+SHELL = ["-m", "tests.support.sample_shell"]
 
 
 class Tinted(Model):
@@ -65,3 +71,33 @@ def write_run(
     folder.mkdir(parents=True, exist_ok=True)
     save_weights(folder / WEIGHTS, network, metadata)
     return folder
+
+
+def ok(answer):
+    """What a command printed that has ended well."""
+    status, out, err = answer
+    assert status == 0, err
+    return out + err
+
+
+def files(folder):
+    """Every file below a folder, without the manifests, which name the run."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def start(*arguments, program=tuple(SHELL)):
+    """Start the command line with the parts of the tests, in a process of its own."""
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    return command(*arguments, program=program, env={"PYTHONPATH": path}, cwd=ROOT)
+
+
+def noisy_file(folder, sigma_n, n=6, value_range=(0, 4000)):
+    """(path of noisy rows in file units, path of their levels): grey rows about .2 with spread .5."""
+    folder.mkdir(exist_ok=True)
+    rng = np.random.default_rng(1)
+    level = np.broadcast_to(np.asarray(sigma_n, np.float64), (n, 4, 6))
+    x = 0.2 + 0.5 * rng.standard_normal((n, 4, 6)) + level * rng.standard_normal((n, 4, 6))
+    values = ValueRange(*value_range).from_unit(x)
+    np.save(folder / "noisy.npy", values.astype(np.float32))
+    np.save(folder / "levels.npy", np.asarray(sigma_n, np.float32))
+    return f"array{{path: {folder / 'noisy.npy'}, layout: NHW, value_range: [0, 4000]}}", folder / "levels.npy", x

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from ambientkit.checkpoint.weights import save_weights
-from ambientkit.cli.sample import SampleRequest, run
+from ambientkit.cli.sample import run
+from ambientkit.cli.sample_request import SampleRequest
 from ambientkit.config import Source, dump, resolve
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Signal
