@@ -40,9 +40,10 @@ def test_of_other_channel_counts_each_channel_is_a_grey_image(channels):
     images = torch.linspace(-1, 1, channels).reshape(1, channels, 1, 1).expand(5, channels, 6, 8)
     shown = np.asarray(grid(images, columns=2, scale=1))
     width = channels * 9 - 1
-    assert shown.shape == (3 * (6 + 2) + 2, 2 * (width + 2) + 2, 3)
+    gap = 8
+    assert shown.shape == (3 * (6 + gap) + gap, 2 * (width + gap) + gap, 3)
     for channel in range(channels):
-        tile = shown[2:8, 2 + channel * 9 : 10 + channel * 9]
+        tile = shown[gap : gap + 6, gap + channel * 9 : gap + 8 + channel * 9]
         assert np.abs(tile - 255 * channel / (channels - 1)).max() <= 1
 
 
@@ -53,9 +54,7 @@ def test_other_shapes_have_no_picture():
 
 def test_labels_stand_below_their_images_and_cover_none_of_them():
     images = -torch.ones(3, 1, 8, 40)
-    plain, labelled = (
-        np.asarray(grid(images, columns=2, scale=1, labels=labels)) for labels in (None, ["3", "", "a label that is too long"])
-    )
+    plain, labelled = (np.asarray(grid(images, columns=2, scale=1, labels=labels)) for labels in (None, ["3", "", "12"]))
     assert labelled.shape == (plain.shape[0] + 2 * 13, plain.shape[1], 3)
     assert (labelled == 0).all(-1).sum() == (plain == 0).all(-1).sum() == 3 * 8 * 40
     ink = labelled.min(-1) < 250
@@ -63,6 +62,29 @@ def test_labels_stand_below_their_images_and_cover_none_of_them():
     assert not ink[10:23, 44:84].any()
     assert ink[33:46, 2:42].any()
     assert not ink[33:46, 43:].any()
+
+
+def test_no_label_and_no_title_is_cut_however_narrow_the_image():
+    """A class that is cut would be another class."""
+    images = torch.ones(2, 1, 24, 4)  # white: all ink is text
+
+    def ink(picture, left, right):
+        return int((np.asarray(picture.convert("L"))[:, left:right] < 250).sum())
+
+    wide = grid(torch.ones(2, 1, 24, 200), columns=2, scale=1, labels=["17", "1000000"])
+    narrow = grid(images, columns=2, scale=1, labels=["17", "1000000"])
+    assert ink(narrow, 0, narrow.width) == ink(wide, 0, wide.width)
+    half = (narrow.width - 2) // 2
+    assert ink(narrow, half - 2, half + 3) == 0  # the two do not touch
+    one, two = Image.new("RGB", (4, 9), (255, 255, 255)), Image.new("RGB", (400, 9), (255, 255, 255))
+    narrow, wide = panels([("std (white: 0.3)", one)] * 2), panels([("std (white: 0.3)", two)] * 2)
+    assert ink(narrow, 0, narrow.width) == ink(wide, 0, wide.width)
+
+
+def test_long_images_are_enlarged_so_that_something_can_be_seen():
+    assert grid(torch.zeros(1, 1, 8, 8)).size == (52, 52)
+    assert grid(torch.zeros(1, 1, 4, 24)).size == (24 * 5 + 4, 4 * 5 + 4)
+    assert grid(torch.zeros(1, 1, 1, 100)).size == (104, 5)
 
 
 def test_points_of_the_plane_are_drawn_where_they_are():

@@ -103,7 +103,7 @@ def _restored_picture(shown: dict[str, NDArray[Any]], sigma_n: float) -> bytes |
     pages = [("noisy", rows["noisy"]), ("mean", rows["mean"])]
     pages += [(f"draw {k + 1}", rows["draws"][:, k]) for k in range(rows["draws"].shape[1])]
     if "std" in rows and not plane:  # on a fixed scale: white where one knows no more than before
-        pages.append((f"std, white {sigma_n:.3g}", 2 * rows["std"] / sigma_n - 1))
+        pages.append((f"std (white: {sigma_n:.3g})", 2 * rows["std"] / sigma_n - 1))
     pictures = [(title, grid(page[:few], columns)) for title, page in pages]
     drawn = [(title, picture) for title, picture in pictures if picture is not None]
     return png(panels(drawn)) if len(drawn) == len(pages) else None

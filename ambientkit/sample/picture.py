@@ -22,45 +22,49 @@ def grid(rows: Tensor, columns: int | None = None, scale: int | None = None, lab
 
     -1, 0, 1 are drawn as 0, 128, 255 in every picture (values beyond are cut for display only). 1 channel is grey and 3 are colours; of any
     other number each channel is a grey image of its own, side by side. labels: a short text below each image.
-    scale: pixels a pixel; by default small images are enlarged to about 48 pixels.
+    scale: pixels a pixel; by default small images are enlarged to about 48 x 48 pixels, long ones to at most 144.
     """
     if rows.ndim == 2 and rows.shape[1] == 2:
         return _density(rows)
     if rows.ndim != 4 or 0 in rows.shape:
         return None
     columns = columns or math.ceil(math.sqrt(len(rows)))
-    scale = scale or max(1, round(48 / max(rows.shape[2:])))
+    high, wide = rows.shape[2:]
+    scale = scale or max(1, round(min(48 / math.sqrt(high * wide), 144 / max(high, wide))))
     shown = ((rows.float().cpu().clamp(-1, 1) + 1) / 2).repeat_interleave(scale, 2).repeat_interleave(scale, 3)
+    gap = 2
     if shown.shape[1] not in (1, 3):
+        gap = 8  # more than between the channels of one image
         shown = torch.cat([torch.nn.functional.pad(channel, (0, 1), value=1.0) for channel in shown.split(1, dim=1)], dim=3)[..., :-1]
-    if labels is not None:
-        shown = torch.nn.functional.pad(shown, (0, 0, 0, LABEL), value=1.0)
-    tiled = make_grid(shown, nrow=columns, padding=2, pad_value=1.0)
+    font = ImageFont.load_default(size=LABEL - 2)
+    if labels is not None:  # a label that is cut would be another number: rather a wider cell
+        wider = max(0, math.ceil(max(map(font.getlength, labels))) + 4 - shown.shape[3])
+        shown = torch.nn.functional.pad(shown, (0, wider, 0, LABEL), value=1.0)
+    tiled = make_grid(shown, nrow=columns, padding=gap, pad_value=1.0)
     if len(rows) == 1:  # torchvision frames two images or more
-        tiled = torch.nn.functional.pad(tiled, (2, 2, 2, 2), value=1.0)
+        tiled = torch.nn.functional.pad(tiled, (gap,) * 4, value=1.0)
     picture = Image.fromarray((tiled * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()).convert("RGB")
     height, width = shown.shape[2:]
-    pen, font = ImageDraw.Draw(picture), ImageFont.load_default(size=LABEL - 2)
+    pen = ImageDraw.Draw(picture)
     for index, label in enumerate(labels or ()):
-        place = (2 + (index % columns) * (width + 2), 2 + (index // columns) * (height + 2) + height - LABEL)
-        while label and pen.textlength(label, font=font) > width:
-            label = label[:-1]
+        place = (gap + (index % columns) * (width + gap), gap + (index // columns) * (height + gap) + height - LABEL)
         pen.text(place, label, fill=INK, font=font)
     return picture
 
 
 def panels(pictures: Sequence[tuple[str, Image.Image]]) -> Image.Image:
-    """Pictures side by side, each under its title."""
+    """Pictures side by side, each under its title, and as far apart as the titles need."""
     font = ImageFont.load_default(size=16)
     gap, head = 16, 30
-    width = sum(picture.width for _, picture in pictures) + gap * (len(pictures) + 1)
+    widths = [max(picture.width, math.ceil(font.getlength(title))) for title, picture in pictures]
+    width = sum(widths) + gap * (len(pictures) + 1)
     height = max(picture.height for _, picture in pictures) + head + gap
     page = Image.new("RGB", (width, height), PAPER)
     pen, left = ImageDraw.Draw(page), gap
-    for title, picture in pictures:
+    for (title, picture), wide in zip(pictures, widths, strict=True):
         pen.text((left, 6), title, fill=INK, font=font)
         page.paste(picture, (left, head))
-        left += picture.width + gap
+        left += wide + gap
     return page
 
 
