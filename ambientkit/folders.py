@@ -86,8 +86,11 @@ def find_or_one(path: Path, suffixes: Sequence[str], follow_links: bool, what: s
     return found, left_out
 
 
-def levels_by_file(table: Path, names: Iterable[str]) -> dict[str, float]:
-    """File name -> sigma_n from a .csv file. Raises InputError for a bad line, and where files and lines do not match."""
+def levels_by_file(table: Path, names: Iterable[str], every: Iterable[str] = (), what: str = "file") -> dict[str, float]:
+    """File name -> sigma_n from a .csv file. names: of the files that need a level; every: of all that may have one.
+
+    Raises InputError for a bad line, and where files and lines do not match.
+    """
     levels: dict[str, float] = {}
     bad: list[str] = []
     try:
@@ -111,11 +114,11 @@ def levels_by_file(table: Path, names: Iterable[str]) -> dict[str, float]:
     if not bad:  # a bad line would be told once more as a missing one
         known = set(names)
         if missing := sorted(known - levels.keys()):
-            bad.append(f"no level for {len(missing)} of {len(known)} images: {listed(missing)}")
-        if unknown := sorted(levels.keys() - known):
-            bad.append(f"{len(unknown)} name no image of the folder: {listed(unknown)}")
+            bad.append(f"no level for {len(missing)} of {len(known)} {what}s: {listed(missing)}")
+        if unknown := sorted(levels.keys() - known - set(every)):
+            bad.append(f"{len(unknown)} name no {what} of the folder: {listed(unknown)}")
     if bad:
-        raise InputError(f"{table}: sigma_n is not known for every image:\n{lines(bad)}")
+        raise InputError(f"{table}: sigma_n is not known for every {what}:\n{lines(bad)}")
     return levels
 
 

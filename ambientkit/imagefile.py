@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -14,6 +16,7 @@ FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
 """What a file is called that is taken for an image, in any case."""
 _TIFF_BITS, _TIFF_PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
+_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)
 
 
 class UnusableImage(ValueError):
@@ -23,39 +26,88 @@ class UnusableImage(ValueError):
 def read_image(path: Path, max_pixels: int) -> NDArray[Any]:
     """The picture in a file: (H, W) or (H, W, 3); uint8, uint16 or float32, in file values.
 
-    Grey of 1, 8 and 16 bits, 8-bit RGB, palette (to RGB), float TIFF. The EXIF orientation is applied, which moves pixels and
-    leaves their noise untouched. The size in the header is compared with max_pixels before anything is decoded; Pillow's own
-    guard is neither used nor changed. Raises UnusableImage for everything else: damaged files, alpha, several pages, more bits
+    Grey of 1, 8 and 16 bits, 8-bit RGB, 16-bit RGB PNG, palette (to RGB), float TIFF. The EXIF orientation is applied, which moves
+    pixels and leaves their noise untouched. The size in the header is compared with max_pixels before anything is decoded; Pillow's
+    own guard is neither used nor changed. Raises UnusableImage for everything else: damaged files, alpha, several pages, more bits
     than would be read.
     """
-    try:
-        with path.open("rb") as file:
-            return decode_image(file, max_pixels)
-    except OSError as error:
-        raise UnusableImage(error.strerror or str(error) or type(error).__name__) from None
+    with _opened(path) as file:
+        return decode_image(file, max_pixels)
+
+
+def look_at_image(path: Path, max_pixels: int) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """The shape, channels first, and the number type that `read_image` would give, by the header. Raises UnusableImage as it does."""
+    with _opened(path) as file, _damage_told(), _recognise(file) as image:
+        _refuse(image, max_pixels)
+        bits = _bits(image, file)
+        width, height = image.size
+        if _orientation(image) in _TURNED:
+            width, height = height, width
+        channels = 3 if image.mode in ("RGB", "P") else 1
+        return (channels, height, width), np.dtype({16: np.uint16, 32: np.float32}.get(bits, np.uint8))
 
 
 def decode_image(file: IO[bytes], max_pixels: int) -> NDArray[Any]:
     """As `read_image`, from an open file or bytes in memory."""
+    with _damage_told(), _recognise(file) as image:
+        _refuse(image, max_pixels)
+        deep, mode, early = _bits(image, file) == 16, image.mode, _orientation(image)
+        image.load()
+        if int(image.getexif().get(_ORIENTATION, 1)) != early:
+            raise UnusableImage("its orientation is told after its pixels, where not every program looks: save it again")
+        if deep and mode == "RGB":
+            return _deep_colours(file, early)
+        turned = ImageOps.exif_transpose(image)
+        if mode == "P":
+            turned = turned.convert("RGB")
+        pixels = np.asarray(turned)
+    if mode == "1":
+        return pixels.astype(np.uint8) * np.uint8(255)
+    return pixels.astype(np.uint16) if deep else pixels
+
+
+def _deep_colours(file: IO[bytes], orientation: int) -> NDArray[np.uint16]:
+    """(H, W, 3): a PNG of 16 bits a colour, of which Pillow gives the upper 8. Pillow has read it all before, so it is whole."""
     try:
-        with _recognise(file) as image:
-            _refuse(image, max_pixels)
-            deep = _bits(image, file) == 16
-            mode = image.mode
-            image.load()
-            turned = ImageOps.exif_transpose(image)
-            if mode == "P":
-                turned = turned.convert("RGB")
-            pixels = np.asarray(turned)
+        import imagecodecs
+    except ImportError:
+        raise UnusableImage(
+            "16-bit RGB is read by the library imagecodecs, which is not installed: pip install 'ambientkit[science]'"
+        ) from None
+    if orientation != 1:
+        raise UnusableImage("it is 16-bit RGB with an EXIF orientation, which is not applied: turn its pixels instead")
+    file.seek(0)
+    return np.asarray(imagecodecs.png_decode(file.read()))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise UnusableImage(error.strerror or str(error) or type(error).__name__) from None
+    with file:
+        yield file
+
+
+@contextmanager
+def _damage_told() -> Iterator[None]:
+    """Whatever decoders raise, as UnusableImage with one line."""
+    try:
+        yield
     except UnusableImage:
         raise
     except OSError as error:
         raise UnusableImage(error.strerror or str(error) or type(error).__name__) from None
     except Exception as error:  # Pillow's decoders raise anything on damaged files
         raise UnusableImage((" ".join(str(error).split()) or type(error).__name__)[:160]) from None
-    if mode == "1":
-        return pixels.astype(np.uint8) * np.uint8(255)
-    return pixels.astype(np.uint16) if deep else pixels
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation that the header tells, 1 where it tells none. For PNG nothing is decoded to find it behind the pixels."""
+    if image.format == "PNG" and "exif" not in image.info:
+        return 1
+    return int(image.getexif().get(_ORIENTATION, 1))
 
 
 def _recognise(file: IO[bytes]) -> Image.Image:
@@ -94,8 +146,8 @@ def _bits(image: Image.Image, file: IO[bytes]) -> int:
         file.seek(24)  # the signature, then IHDR: length, name, width, height, and the bit depth
         stored = file.read(1)[0]
         file.seek(here)
-        if stored == 16 and image.mode == "I":
-            bits = 16  # Pillow before 11
+        if stored == 16 and image.mode in ("I", "RGB"):
+            bits = 16  # "I" is grey in Pillow before 11; of "RGB" it would give the upper 8 bits
     elif image.format == "TIFF":
         stored = max(image.tag_v2.get(_TIFF_BITS, (1,)))  # type: ignore[attr-defined]
         if stored > 8 and image.tag_v2.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO:  # type: ignore[attr-defined]
@@ -103,6 +155,6 @@ def _bits(image: Image.Image, file: IO[bytes]) -> int:
     if bits == 0 or stored > bits:
         raise UnusableImage(
             f"its pixels (mode {image.mode}, {stored or 'unknown'} bits a channel) cannot be read without loss: "
-            f"save it as 8-bit RGB, as 8- or 16-bit grey, or as .npy; TIFF files of any depth are read by the data set tiff-stack"
+            f"save it as 8-bit RGB, as 8- or 16-bit grey, as 16-bit RGB PNG, or as .npy; TIFF files of any depth are read by the data set tiff-stack"
         )
     return bits

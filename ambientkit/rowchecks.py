@@ -127,11 +127,11 @@ class RowScan:
             for end in self._at_end:
                 self._at_end[end] += int((picked == end).sum())
 
-    def finish(self) -> None:
-        """Raises InputError for the first thing that is wrong; logs a doubt that is no error."""
+    def finish(self, judge: bool = True) -> None:
+        """Raises InputError for the first thing that is wrong; logs a doubt that is no error. judge: hold the rows against their noise."""
         self._check_finite()
         self._check_levels()
-        if _FACTS_ONLY.get():
+        if _FACTS_ONLY.get() or not judge:
             return
         self._check_range()
         self._check_constant()
@@ -150,7 +150,7 @@ class RowScan:
         if self._not_finite.total:
             raise InputError(
                 f"{self._where}: {self._not_finite.total} of {self._seen} rows hold NaN or infinite values: {self._not_finite}.\n"
-                f"Nothing is filled in: remove these rows, or repair them where they were made"
+                f"Nothing is filled in: repair these rows where they were made, remove them, or leave them out with on_bad_file: skip"
             )
 
     def _check_levels(self) -> None:

@@ -156,7 +156,9 @@ def test_a_damaged_chunk_of_zarr_is_an_error_with_its_rows(tmp_path: Path) -> No
     spec = zarr_array(tmp_path / "z", rows())
     chunk = max((p for p in (tmp_path / "z" / "images" / "c").rglob("*") if p.is_file()), key=str)
     chunk.write_bytes(chunk.read_bytes()[:20])
-    assert "cannot be read at row" in refused(spec)
+    message = refused(spec)
+    assert "1 of 5 rows cannot be used" in message
+    assert "row 4: cannot be read" in message
 
 
 # --- FITS, NIfTI, DICOM ---------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import logging
 import os
 import pickle
 import struct
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -53,9 +54,8 @@ def refused(path: Path, **fields: Any) -> str:
 
 
 def names(path: Path, **fields: Any) -> list[str]:
-    """The files that are used, by the pixels of `picture(seed)` with seed = the number in the name."""
-    rows = ImageFolder(path=path, clean=True, **fields).rows()
-    return [os.path.relpath(file, path) for file in rows._files]
+    """The files that are used."""
+    return ImageFolder(path=path, clean=True, **fields).rows().source.file_names()
 
 
 # --- values ---------------------------------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ def test_droppings_are_left_out_and_counted_in_one_line(tmp_path: Path, caplog: 
     (tmp_path / "sub.png").mkdir()
     with caplog.at_level(logging.INFO, "ambientkit"):
         assert names(tmp_path) == ["img0.png", "img1.png", "img2.png"]
-    assert len(caplog.records) == 1
+    assert len([record for record in caplog.records if "left out" in record.getMessage()]) == 1
     assert "images used: 3; left out: 2 hidden (.DS_Store, ._img0.png); 3 without the suffix of an image" in caplog.text
 
 
@@ -283,15 +283,89 @@ def test_several_pages_are_refused(tmp_path: Path) -> None:
 
 
 def test_more_bits_than_would_be_read_are_refused(tmp_path: Path) -> None:
-    deep = np.full((8, 8, 3), 40000)
-    (tmp_path / "rgb.png").write_bytes(png(deep, 16, 2))
     Image.fromarray(np.full((8, 8), 70000, np.int32)).save(tmp_path / "int.tif")
     save(tmp_path / "cmyk.jpg", picture()).unlink()
     Image.fromarray(picture()).convert("CMYK").save(tmp_path / "cmyk.jpg")
     message = refused(tmp_path)
-    for name in ("rgb.png", "int.tif", "cmyk.jpg"):
+    for name in ("int.tif", "cmyk.jpg"):
         assert f"{name}: its pixels" in message
-    assert message.count("without loss") == 3
+    assert message.count("without loss") == 2
+
+
+# --- 16-bit RGB -----------------------------------------------------------------------------------------------------
+
+
+def test_a_16_bit_rgb_png_keeps_all_its_bits(tmp_path: Path) -> None:
+    pytest.importorskip("imagecodecs")
+    deep = np.random.default_rng(0).integers(0, 65536, (12, 16, 3))
+    (tmp_path / "0.png").write_bytes(png(deep, 16, 2))
+    rows = ImageFolder(path=tmp_path, clean=True).rows()
+    assert rows.source.dtype == np.uint16
+    assert np.array_equal(np.rint(rows.mapping.from_unit(rows[0].x_0.numpy())), np.moveaxis(deep, -1, 0))
+
+
+def test_a_damaged_16_bit_rgb_png_is_listed_and_never_decoded_further(tmp_path: Path) -> None:
+    pytest.importorskip("imagecodecs")
+    whole = png(np.random.default_rng(0).integers(0, 65536, (32, 32, 3)), 16, 2)
+    (tmp_path / "a.png").write_bytes(whole)
+    (tmp_path / "b_cut.png").write_bytes(whole[: len(whole) // 2])
+    flipped = bytearray(whole)
+    flipped[300] ^= 55
+    (tmp_path / "c_flipped.png").write_bytes(flipped)
+    message = refused(tmp_path)
+    assert "2 of 3 images cannot be used" in message
+    assert "b_cut.png: " in message
+    assert "c_flipped.png: " in message
+
+
+def test_a_16_bit_rgb_png_is_refused_by_name_where_nothing_can_read_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "0.png").write_bytes(png(np.zeros((8, 8, 3)), 16, 2))
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    message = refused(tmp_path)
+    assert "0.png: 16-bit RGB is read by the library imagecodecs" in message
+    assert "pip install 'ambientkit[science]'" in message
+
+
+def test_an_orientation_that_is_told_after_the_pixels_is_not_missed(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    save(tmp_path / "0.png", picture(0, 24, 40), exif=exif)
+    assert ImageFolder(path=tmp_path, clean=True).rows()[0].x_0.shape == (3, 24, 40)
+    whole = (tmp_path / "0.png").read_bytes()
+    at = whole.index(b"eXIf") - 4
+    end = at + 12 + struct.unpack(">I", whole[at : at + 4])[0]
+    last = whole.index(b"IEND") - 4
+    (tmp_path / "0.png").write_bytes(whole[:at] + whole[end:last] + whole[at:end] + whole[last:])
+    assert "0.png: its orientation is told after its pixels" in refused(tmp_path)
+
+
+# --- units and counts -----------------------------------------------------------------------------------------------
+
+
+def test_a_level_may_be_given_in_the_units_of_the_file(tmp_path: Path) -> None:
+    for i in range(3):
+        save(tmp_path / f"{i}.png", picture(i))
+    rows = ImageFolder(path=tmp_path, sigma_n=12.75, sigma_units="file").rows()
+    assert float(rows[1].sigma_n) == pytest.approx(0.1)
+    table = levels(tmp_path, "0.png,10", "1.png,12.75", "2.png,0")
+    by_file = ImageFolder(path=tmp_path, sigma_n=table, sigma_units="file").rows()
+    assert [float(by_file[i].sigma_n) for i in range(3)] == pytest.approx([10 / 127.5, 0.1, 0])
+
+
+def test_counts_in_pictures_get_even_noise_of_the_level_that_follows(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rate = np.broadcast_to(np.linspace(20, 400, 64), (64, 64))
+    for i in range(8):
+        save(tmp_path / f"{i}.png", np.rint(100 + 2 * rng.poisson(rate) + 5 * rng.standard_normal(rate.shape)).astype(np.uint16))
+    rows = ImageFolder(path=tmp_path, counts={"gain": 2, "offset": 100, "read_std": 5}, value_range=(100, 1100)).rows()
+    x = np.stack([rows[i].x_n.numpy() for i in range(8)])
+    sigma = float(rows[0].sigma_n)
+    assert sigma == pytest.approx(1 / rows.mapping._half)
+    by_column = x.std(axis=(0, 1, 2))  # over rows of one rate
+    assert by_column.mean() == pytest.approx(sigma, rel=0.03)
+    assert by_column[:8].mean() == pytest.approx(by_column[-8:].mean(), rel=0.1)
+    with pytest.raises(InputError, match="follows from the transform"):
+        load().build("data", {"name": "image-folder", "path": "x", "counts": {}, "value_range": [0, 9], "sigma_n": 0.1})
 
 
 def test_deep_tiffs_that_pillow_would_spoil_are_refused(tmp_path: Path) -> None:
@@ -435,7 +509,7 @@ def test_levels_and_names_stay_with_their_files_where_a_bad_one_is_skipped(folde
 def test_rows_travel_to_workers_as_names(folder: Path) -> None:
     rows = ImageFolder(path=folder, sigma_n=0.1).rows()
     sent = pickle.dumps(rows)
-    assert len(sent) < 1000
+    assert len(sent) < 1200
     assert torch.equal(pickle.loads(sent)[2].x_n, rows[2].x_n)
 
 

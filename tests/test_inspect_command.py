@@ -53,6 +53,18 @@ def test_data_that_train_would_refuse_are_explained_not_refused(tmp_path: Path, 
     assert (tmp_path / "f.html").read_text().startswith("<!doctype html>")
 
 
+def test_rows_that_are_left_out_are_listed_and_the_others_keep_their_numbers(tmp_path: Path, capsys) -> None:
+    x = (clothes() + 0.3 * normal(clothes())).astype(np.float32)
+    x[5], x[9] = np.nan, 0.25
+    np.save(tmp_path / "x.npy", x)
+    spec = f"array{{path: {tmp_path / 'x.npy'}, on_bad_file: skip}}"
+    assert status(spec, "0.3", tmp_path / "f.json") == 1
+    assert "left out, because they cannot be used: 1: row 5: 784 of its values are not finite" in capsys.readouterr().out
+    facts = json.loads((tmp_path / "f.json").read_text())["facts"]
+    assert facts["rows"] == 127
+    assert facts["constant_rows"] == [9]
+
+
 def test_levels_in_a_file_are_those_of_the_rows(tmp_path: Path) -> None:
     level = np.linspace(0.1, 0.5, 128)
     np.save(tmp_path / "x.npy", (clothes() + level[:, None, None, None] * normal(clothes())).astype(np.float32))

@@ -15,7 +15,6 @@ from pydantic import Field
 from ambientkit.errors import InputError
 from ambientkit.folders import find_or_one
 from ambientkit.imagefile import UnusableImage, decode_image
-from ambientkit.rowchecks import lines
 from ambientkit.stored import Found, Stored, UnusableFile
 from ambientkit.stored.source import chunks_of
 from ambientkit.stored.tar import SampleLevels, Shards
@@ -93,28 +92,26 @@ class _Samples:
         except (UnusableImage, ValueError, EOFError) as error:
             raise UnusableFile(" ".join(str(error).split())[:160]) from None
 
+    def _row(self, index: int) -> NDArray[Any]:
+        row = self._decode(index)
+        if row.shape != self.shape[1:] or row.dtype != self.dtype:
+            raise UnusableFile(f"its shape {row.shape} {row.dtype} differs from {self.shape[1:]} {self.dtype} of the first")
+        return row
+
     def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Consecutive samples. Raises InputError listing those that cannot be used."""
-        rows, bad = [], []
-        for index in range(start, stop):
-            try:
-                row = self._decode(index)
-                if row.shape != self.shape[1:] or row.dtype != self.dtype:
-                    raise UnusableFile(f"its shape {row.shape} {row.dtype} differs from {self.shape[1:]} {self.dtype} of the first")
-                rows.append(row)
-            except UnusableFile as error:
-                bad.append(f"{self.name(index)}: {error}")
-        if bad:
-            raise InputError(f"{self}: {len(bad)} of {stop - start} samples looked at cannot be used:\n{lines(bad)}\nRepair the shards")
-        return np.stack(rows)
+        """Consecutive samples. Raises UnusableFile where one of them cannot be used."""
+        return np.stack([self._row(index) for index in range(start, stop)])
 
     def row(self, index: int) -> NDArray[Any]:
-        """One sample."""
-        return self.read(index, index + 1)[0]
+        """One sample. Raises InputError where it cannot be used."""
+        try:
+            return self._row(index)
+        except UnusableFile as error:
+            raise InputError(f"{self}: {self.name(index)}: {error}") from None
 
     def all(self) -> NDArray[Any]:
         """Everything, in memory."""
-        return self.read(0, self.shape[0])
+        return np.stack([self.row(index) for index in range(self.shape[0])])
 
     def chunks(self) -> Iterator[tuple[int, int]]:
         """The bounds of consecutive samples with few values together."""

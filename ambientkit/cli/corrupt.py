@@ -40,6 +40,7 @@ def run(source: str, target: Path, sigma: str, seed: int, workers: int, again: b
         "source": spec_of(part),
         "source_files_sha256": file_hashes(path) if path.exists() else {},
         "source_mapping": str(getattr(rows, "mapping", None)),
+        "source_left_out": list(getattr(rows, "left_out", ())),
         "made_by": {"ambientkit": versions()["ambientkit"]} if "ambientkit" in versions() else {},
     }
     steps = corrupt(rows, corruption, target, seed, about, workers=workers, eight_bit=force_8_bit, again=again)

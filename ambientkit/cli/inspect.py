@@ -18,7 +18,7 @@ from ambientkit.inspection.page import page
 from ambientkit.inspection.report import document, inspect_rows, verdict
 from ambientkit.interfaces import Data
 from ambientkit.registry import Registry, load
-from ambientkit.rowchecks import UnknownNoise, facts_only
+from ambientkit.rowchecks import UnknownNoise, facts_only, listed
 
 
 def run(data: str, sigma_n: str | None, json_file: Path | None, html_file: Path | None, rows: int) -> None:
@@ -90,6 +90,8 @@ def _print(facts: dict[str, Any]) -> None:
     low, high = facts["range"]
     print(f"{facts['data']}: {facts['rows']:,} rows of {shape}" + (f", {facts['file_type']} in the file" if facts["file_type"] else ""))
     print(f"looked at {facts['rows_looked_at']:,}: values {low:.4g} to {high:.4g}, mean {facts['mean']:.4g}, std {facts['std']:.4g}")
+    if facts["left_out"]:
+        print(f"left out, because they cannot be used: {len(facts['left_out'])}: {listed(facts['left_out'])}")
     if facts["mapping"]:
         print(f"mapped to [-1, 1] by {facts['mapping']}")
     print(

@@ -244,11 +244,12 @@ def _nearest(samples: Tensor, rows: Observations, report: RunReport) -> None:
 
     def blocks() -> Any:
         for first in range(0, len(looked_at), BLOCK):
-            batch = rows.__getitems__(list(looked_at[first : first + BLOCK]))
-            yield batch.row, batch.x_n
+            places = list(looked_at[first : first + BLOCK])
+            yield torch.tensor(places), rows.__getitems__(places).x_n
 
     found = nearest_rows(samples, blocks())
-    near = rows.__getitems__(found.row.tolist()).x_n
+    nearest = rows.__getitems__(found.row.tolist())
+    near = nearest.x_n
     labels = [f"{distance:.3g}" for distance in found.distance.tolist()]
     if samples.ndim == 4:
         pairs = torch.cat([samples, near.to(samples)])
@@ -262,7 +263,7 @@ def _nearest(samples: Tensor, rows: Observations, report: RunReport) -> None:
         assert report.nearest is not None
     lines = [
         (str(i), f"{row:,}", f"{distance:.4g}")
-        for i, (row, distance) in enumerate(zip(found.row.tolist(), found.distance.tolist(), strict=True))
+        for i, (row, distance) in enumerate(zip(nearest.row.tolist(), found.distance.tolist(), strict=True))
     ]
     report.nearest_table = Table("Nearest training row of each sample", ("sample", "row", "root mean square difference"), lines)
     which = f"all {len(rows):,} rows" if every == 1 else f"{len(looked_at):,} of {len(rows):,} rows, every {every}th"

@@ -19,6 +19,7 @@ class Observations(Dataset[Batch]):
     A row that is already an observation is passed on. A `Clean` row is corrupted by a generator keyed by (seed, row), so it
     has the same noise in every epoch, worker, process and resumed run: fresh noise each epoch would leak the clean picture
     through averaging. What training sees is x_n, never x_0. Nothing is stored, so memory does not grow with the data.
+    Where rows are left out, the others keep the numbers of their files: in `Batch.row`, and as keys of their noise.
 
     A whole batch of indices is fetched at once and comes back collated: give the loader `collate_fn=whole`.
     """
@@ -36,6 +37,11 @@ class Observations(Dataset[Batch]):
         """Rows of each shard, where the data lie in shards; for the order of `KeyedBatches`."""
         source = getattr(self._rows, "source", None)
         return source.blocks() if source is not None and hasattr(source, "blocks") else None
+
+    @property
+    def left_out(self) -> list[str]:
+        """The rows and files that are not used, each with its cause."""
+        return list(getattr(self._rows, "left_out", ()))
 
     def at_or_above(self, sigma: float) -> Iterator[int]:
         """Rows whose declared level is at least sigma, where the data set can tell without reading all rows."""
@@ -61,8 +67,10 @@ class Observations(Dataset[Batch]):
 
     def _observe(self, items: list[Clean], indices: list[int]) -> Batch:
         clean = default_collate(items)
-        row = torch.tensor(indices)
-        generators = [keyed_generator(self._seed, "observe", row=index) for index in indices]
+        number = getattr(self._rows, "number", int)
+        numbers = [number(index) for index in indices]
+        row = torch.tensor(numbers)
+        generators = [keyed_generator(self._seed, "observe", row=index) for index in numbers]
         if "row-generators" in self._corruption.claims:
             batch = self._corruption.observe(clean.x_0, row, generators)
         else:  # the same result, one row at a time

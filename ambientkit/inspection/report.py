@@ -30,6 +30,7 @@ def inspect_rows(
         if level.ndim == 1 and len(level) != len(rows):
             raise InputError(f"sigma_n has {len(level)} levels for {len(rows)} rows")
         levels = (level[index] if level.ndim else np.full(len(x), level)).reshape(-1, *[1] * (x.ndim - 1))
+    index = [getattr(rows, "number", int)(i) for i in index]  # as the files number their rows
     mapping = getattr(rows, "mapping", None)
     zero = float(np.asarray(mapping.to_unit(0.0))) if mapping is not None else None
     findings = [Finding("noise", Verdict.FINE, "the rows are declared clean: noise will be simulated on them.")]
@@ -43,6 +44,7 @@ def inspect_rows(
         "data": name,
         "rows": len(rows),
         "rows_looked_at": len(x),
+        "left_out": list(getattr(rows, "left_out", ())),
         "shape": list(x.shape[1:]),
         "file_type": str(getattr(getattr(rows, "source", None), "dtype", "")) or None,
         "mapping": str(mapping) if mapping is not None else None,

@@ -67,8 +67,11 @@ def load_run(path: Path, registry: Registry, device: str | torch.device = "cpu")
 
 
 def about_data(rows: Any, sigma_n: tuple[float, float], noise: Noise = "unknown") -> dict[str, Any]:
-    """What a weights file says of the data, under "data": the meaning of file values, the lowest and highest noise level, and how that is known."""
-    return {"units": OwnUnits.of(rows).plain(), "sigma_n": list(sigma_n), "noise": noise}
+    """What a weights file says of the data, under "data": the meaning of file values, the lowest and highest noise level, how that is known,
+    and the rows and files that were left out, each with its cause."""
+    left_out = list(getattr(rows, "left_out", ()))
+    told = {"left_out": left_out} if left_out else {}
+    return {"units": OwnUnits.of(rows).plain(), "sigma_n": list(sigma_n), "noise": noise, **told}
 
 
 def _about_data(stored: Any) -> tuple[OwnUnits, tuple[float, float] | None, Noise]:

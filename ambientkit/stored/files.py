@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,7 @@ from numpy.typing import NDArray
 from ambientkit.errors import InputError
 from ambientkit.folders import printable
 from ambientkit.rowchecks import lines, listed, logger
-from ambientkit.stored.source import check_numbers, chunks_of
-
-
-class UnusableFile(ValueError):
-    """A file that cannot be used; the message is the cause, without the file's name."""
+from ambientkit.stored.source import UnusableFile, cause_of, check_numbers, chunks_of
 
 
 def needs(module: str, extra: str, what: str) -> ModuleType:
@@ -37,11 +33,6 @@ def needs(module: str, extra: str, what: str) -> ModuleType:
         ) from None
 
 
-def cause_of(error: Exception) -> str:
-    """One short line for what a decoder raised."""
-    return (" ".join(str(error).split()) or type(error).__name__)[:160]
-
-
 class FileRows(abc.ABC):
     """The rows of many files, in the order of the files. Files are opened when asked for, one at a time, and never stay open.
 
@@ -49,14 +40,19 @@ class FileRows(abc.ABC):
     on_bad_file "skip"), and where rows differ in shape or number type.
     """
 
+    what: ClassVar[str] = "file"
+    """What one file is called in messages."""
+
     def __init__(self, where: Path, files: Sequence[Path], on_bad_file: Literal["fail", "skip"]) -> None:
         self._where, self._on_bad_file = where, on_bad_file
         self._total = len(files)
         self._bad: list[str] = []
+        self._every = [self._name(file) for file in files]
         kinds: Counter[tuple[tuple[int, ...], np.dtype[Any]]] = Counter()
         example: dict[Any, str] = {}
         self._files: list[str] = []
         counts: list[int] = []
+        shapes: list[tuple[int, ...]] = []
         for file in files:
             try:
                 rows, shape, dtype = self._looked_at(file)
@@ -67,11 +63,14 @@ class FileRows(abc.ABC):
             example.setdefault((shape, dtype), self._name(file))
             self._files.append(str(file))
             counts.append(rows)
+            shapes.append(shape)
+        if self._bad and on_bad_file == "fail":  # it ends here: what else is wrong is told at once
+            self._bad += self._undecodable(counts, shapes)
         self._refuse_bad(good=len(self._files))
         if len(kinds) > 1:
             found = [f"{' x '.join(map(str, s))} {d}: {count} (such as {example[s, d]})" for (s, d), count in kinds.most_common()]
             raise InputError(
-                f"{where}: all files must have rows of one shape and one number type, but there are\n{lines(found)}\n"
+                f"{where}: all {self.what}s must have one size, one number of channels and one number type, but there are\n{lines(found)}\n"
                 f"Crop or sort them; resizing is not done for you, because it would change the noise"
             )
         ((self._row_shape, self.dtype),) = kinds
@@ -81,18 +80,28 @@ class FileRows(abc.ABC):
         self._files, self._ends = files, list(accumulate(counts))
         self.shape = (self._ends[-1] if self._ends else 0, *self._row_shape)
 
+    def _undecodable(self, counts: list[int], shapes: list[tuple[int, ...]]) -> Iterator[str]:
+        """The files whose rows cannot be decoded, with the cause."""
+        for file, rows, shape in zip(self._files, counts, shapes):
+            try:
+                for start, stop in chunks_of((rows, *shape)):
+                    self.load(Path(file), start, stop)
+            except Exception as error:  # decoders raise anything on damaged files
+                yield f"{self._name(Path(file))}: {cause_of(error)}"
+
     def _refuse_bad(self, good: int) -> None:
         if self._bad and (self._on_bad_file == "fail" or not good):
             raise InputError(
-                f"{self._where}: {len(self._bad)} of {self._total} files cannot be used:\n{lines(self._bad)}\n"
+                f"{self._where}: {len(self._bad)} of {self._total} {self.what}s cannot be used:\n{lines(self._bad)}\n"
                 f"Repair or remove them" + ("" if not good else ", or leave them out with on_bad_file: skip")
             )
         if self._bad:
             logger.warning(
-                "%s: %d of %d files are left out, because they cannot be used: %s",
+                "%s: %d of %d %ss are left out, because they cannot be used: %s",
                 self._where,
                 len(self._bad),
                 self._total,
+                self.what,
                 listed(self._bad),
             )
 
@@ -177,9 +186,14 @@ class FileRows(abc.ABC):
         counts = np.diff([0, *self._ends])
         return np.repeat([levels[self._name(Path(file))] for file in self._files], counts)
 
-    def file_names(self) -> list[str]:
-        """The names of the files, relative to the folder."""
-        return [self._name(Path(file)) for file in self._files]
+    def file_names(self, every: bool = False) -> list[str]:
+        """The names of the files, relative to the folder; every: of those that are left out, too."""
+        return self._every if every else [self._name(Path(file)) for file in self._files]
+
+    @property
+    def left_out(self) -> list[str]:
+        """The files that are left out, each with its cause."""
+        return list(self._bad)
 
     def without(self, bad: dict[int, str]) -> None:
         """Leave out the files of the rows `bad` (row -> cause), or raise InputError listing them."""
@@ -189,3 +203,6 @@ class FileRows(abc.ABC):
         self._refuse_bad(good=len(keep))
         counts = np.diff([0, *self._ends]).tolist()
         self._set([self._files[i] for i in keep], [counts[i] for i in keep])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_every": []}  # a worker needs the files that are read

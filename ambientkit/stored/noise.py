@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from ambientkit.errors import InputError
 from ambientkit.stored.files import needs
+from ambientkit.stored.kept import Kept
 from ambientkit.stored.layout import Layout, to_row
 from ambientkit.stored.source import Source
 
@@ -26,6 +28,7 @@ class Noise:
 
     def __init__(self, levels: Source | NDArray[np.float64] | float, data: Source, scale: float = 1.0) -> None:
         self._file: Source | None = None
+        self._kept: Kept | None = None
         self._scale = scale
         self._level = np.array(levels if isinstance(levels, float) else 0.0)
         self._by_row = False
@@ -56,15 +59,23 @@ class Noise:
         else:
             self._level = levels.all().astype(np.float64).reshape(per_value if fits else shape)
 
+    def only(self, kept: Kept) -> Noise:
+        """The levels of the rows that are kept, by position."""
+        noise = copy(self)
+        noise._kept = kept
+        return noise
+
     def chunk(self, start: int, stop: int, axes: int) -> NDArray[Any]:
-        """The levels of rows start..stop, broadcastable to them; axes: of the data, with that of the rows."""
-        if not self._by_row:
-            return self._scaled(self._level if self._file is None else self._file.read(start, stop))
-        level = self._level[start:stop] if self._file is None else self._file.read(start, stop)
-        return self._scaled(level.reshape(-1, *[1] * (axes - 1)))
+        """The levels of rows start..stop, broadcastable to them; axes: of the data, with that of the rows. Raises UnusableFile."""
+        if not self._by_row and self._file is None:
+            return self._scaled(self._level)
+        runs = [(start, stop)] if self._kept is None else self._kept.runs(start, stop)
+        level = np.concatenate([self._level[a:b] if self._file is None else self._file.read(a, b) for a, b in runs])
+        return self._scaled(level.reshape(-1, *[1] * (axes - 1)) if self._by_row else level)
 
     def row(self, index: int, layout: Layout) -> torch.Tensor:
         """The level of one row, float32: (), or with as many axes as the row."""
+        index = index if self._kept is None else self._kept.number(index)
         level = self._file.row(index) if self._file is not None else self._level[index] if self._by_row else self._level
         return torch.tensor(self._scaled(to_row(level, layout) if np.ndim(level) else level), dtype=torch.float32)
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ambientkit.errors import InputError
-from ambientkit.stored.source import check_numbers, chunks_of
+from ambientkit.stored.source import UnusableFile, cause_of, check_numbers, chunks_of
 
 
 class OpenedArray(abc.ABC):
@@ -57,18 +57,24 @@ class OpenedArray(abc.ABC):
         check_numbers(str(self), self.shape, self.dtype)
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Rows start..stop."""
+        """Rows start..stop. Raises UnusableFile where they cannot be decoded."""
         return self._at(slice(start, stop))
 
     def row(self, index: int) -> NDArray[Any]:
-        """One row. Raises IndexError outside 0..N-1."""
+        """One row. Raises IndexError outside 0..N-1, and InputError where it cannot be decoded."""
         if not 0 <= index < self.shape[0]:
             raise IndexError(f"row {index} of {self.shape[0]}")
-        return self._at(index)
+        try:
+            return self._at(index)
+        except UnusableFile as error:
+            raise InputError(f"{self}: {self.name(index)}: {error}") from None
 
     def all(self) -> NDArray[Any]:
-        """The whole array, in memory."""
-        return self._at(())
+        """The whole array, in memory. Raises InputError where it cannot be decoded."""
+        try:
+            return self._at(())
+        except UnusableFile as error:
+            raise InputError(f"{self}: {error}") from None
 
     def chunks(self) -> Iterator[tuple[int, int]]:
         """The bounds of consecutive rows."""
@@ -83,14 +89,10 @@ class OpenedArray(abc.ABC):
             if self._handle is None:
                 self._handle = self._open()
             values = np.asarray(self._handle[where])
-        except InputError:
+        except (InputError, UnusableFile):
             raise
         except Exception as error:  # the libraries raise anything on damaged files
-            which = "" if where == () else f" at row {where.start if isinstance(where, slice) else where}"
-            raise InputError(
-                f"{self}: cannot be read{which} ({type(error).__name__}: {' '.join(str(error).split())[:160]}). "
-                f"The file is damaged or was cut short: copy or save it again"
-            ) from None
+            raise UnusableFile(f"cannot be read ({type(error).__name__}: {cause_of(error)}): damaged, or cut short") from None
         expected = self.shape if where == () else self.shape[1:]
         if values.dtype != self.dtype or values.shape[values.ndim - len(expected) :] != expected:
             raise InputError(f"{self}: the file was changed during the run ({self.shape} {self.dtype} before)")

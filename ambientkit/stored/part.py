@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import abc
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
@@ -20,12 +21,13 @@ from ambientkit.errors import InputError
 from ambientkit.folders import levels_by_file
 from ambientkit.interfaces import Data
 from ambientkit.noise_estimate import estimate, estimate_rows
-from ambientkit.rowchecks import RowScan, unknown_noise
-from ambientkit.stored.files import FileRows, UnusableFile
+from ambientkit.rowchecks import RowScan, lines, listed, unknown_noise
+from ambientkit.stored.files import FileRows
+from ambientkit.stored.kept import Kept
 from ambientkit.stored.layout import Layout, to_row
 from ambientkit.stored.noise import Noise, levels_from_table
 from ambientkit.stored.rows import CleanRows, Mapping, NoisyRows
-from ambientkit.stored.source import Source
+from ambientkit.stored.source import Source, UnusableFile
 from ambientkit.units import ValueRange
 
 logger = logging.getLogger("ambientkit")
@@ -72,18 +74,23 @@ class Stored(Data):
     """The values are counts {gain, offset, read_std}: the Anscombe transform makes their noise Gaussian, of a level that follows from it."""
     check: Literal["all", "sample"] = "all"
     """Read every row once before anything starts, or (for sets too large for that) 4,096 rows, evenly spaced."""
+    on_bad_file: Literal["fail", "skip"] = "fail"
+    """What to do with files and rows that cannot be used (damaged, or with values that are not finite): list them and refuse to start,
+    or leave them out, list and count them. The other rows keep their numbers and levels."""
 
     @field_validator("sigma_n")
     @classmethod
-    def _no_negative_noise(cls, sigma_n: float | str | Path | None) -> float | str | Path | None:
+    def _no_negative_noise(cls, sigma_n: float | str | Path | None) -> float | str | None:
         if isinstance(sigma_n, float) and sigma_n < 0:
             raise ValueError("should be 0 or more")
-        return sigma_n
+        return str(sigma_n) if isinstance(sigma_n, Path) else sigma_n
 
     @model_validator(mode="after")
     def _consistent(self) -> Stored:
         if self.clean and self.sigma_n is not None:
             raise ValueError("clean rows have no sigma_n: leave one of the two out")
+        if self.on_bad_file == "skip" and self.check == "sample":
+            raise ValueError("on_bad_file: skip needs check: all, because a bad row among those that are not looked at would not be found")
         if self.value_range is not None:
             ValueRange(*self.value_range)
         if self.counts is not None:
@@ -105,18 +112,44 @@ class Stored(Data):
         and for rows that are not finite, constant, clipped, or cannot have the declared noise.
         """
         found = self.find()
-        source, layout = found.source, found.layout
-        source.check()
-        mapping = self._mapping(source)
+        found.source.check()
+        mapping = self._mapping(found.source)
         if isinstance(mapping, CountRange):
-            _enough_counts(source, mapping)
-        noise = self._noise(found, mapping)
-        while bad := self._scan(source, mapping, noise):
-            assert isinstance(source, FileRows)  # the one kind of source that leaves out what it cannot read
-            source.without(bad)
-            noise = self._noise(found, mapping)
+            _enough_counts(found.source, mapping)
+        if str(self.sigma_n) in ESTIMATES:  # from the rows that can be used
+            source, _, left_out = self._usable(found, mapping, lambda: None)
+            noise: Noise | None = self._estimated(source, found.layout, mapping)
+            self._scan(found._replace(source=source), mapping, noise, judge=True)
+        else:
+            source, noise, left_out = self._usable(found, mapping, lambda: self._noise(found, mapping))
+        layout = found.layout
         logger.info("%s: %d rows %s of %s, layout %s, %s", source, source.shape[0], source.shape[1:], source.dtype, layout, mapping)
-        return CleanRows(source, mapping, layout) if noise is None else NoisyRows(source, mapping, layout, noise)
+        if noise is None:
+            return CleanRows(source, mapping, layout, left_out)
+        return NoisyRows(source, mapping, layout, noise, left_out)
+
+    def _usable(self, found: Found, mapping: Mapping, level: Callable[[], Noise | None]) -> tuple[Source, Noise | None, list[str]]:
+        """Read and check all rows; what can be used, its level, and what is left out. level: by the files that are left."""
+        source = found.source
+        while True:
+            noise = level()
+            files, rows = self._scan(found, mapping, noise, judge=str(self.sigma_n) not in ESTIMATES)
+            if not files:
+                break
+            assert isinstance(source, FileRows)  # the one kind of source that leaves out whole files
+            source.without(files)
+        left_out = source.left_out if isinstance(source, FileRows) else []
+        if not rows:
+            return source, noise, left_out
+        told = [f"{source.name(row)}: {cause}" for row, cause in sorted(rows.items())]
+        if self.on_bad_file == "fail" or len(rows) == source.shape[0]:
+            raise InputError(
+                f"{source}: {len(rows)} of {source.shape[0]} rows cannot be used:\n{lines(told)}\nRepair or remove them"
+                + (", or leave them out with on_bad_file: skip" if len(rows) < source.shape[0] else "")
+            )
+        logger.warning("%s: %d of %d rows are left out, because they cannot be used: %s", source, len(rows), source.shape[0], listed(told))
+        kept = Kept(source, list(rows))
+        return kept, None if noise is None else noise.only(kept), left_out + told
 
     def _mapping(self, source: Source) -> Mapping:
         if self.counts is not None:
@@ -136,8 +169,6 @@ class Stored(Data):
             return Noise(mapping.sigma_n, source)
         if self.clean:
             return None
-        if self.sigma_n in ESTIMATES:
-            return self._estimated(found, mapping)
         if self.sigma_units == "file":
             scale = mapping.sigma_to_unit(1.0)
         if isinstance(self.sigma_n, float | int):
@@ -153,19 +184,20 @@ class Stored(Data):
                 raise InputError(f"{path}: should be a .npy file of noise levels, but is an .npz file")
             return Noise(array, source, scale)
         if path.suffix.lower() == ".csv" and isinstance(source, FileRows):
-            return Noise(source.by_file(levels_by_file(path, source.file_names())), source, scale)
+            return Noise(
+                source.by_file(levels_by_file(path, source.file_names(), source.file_names(every=True), source.what)), source, scale
+            )
         if path.suffix.lower() in (".csv", ".parquet"):
             return Noise(levels_from_table(path, source.shape[0]), source, scale)
         raise InputError(
             f"{source}: sigma_n should be a number, a .npy, .csv or .parquet file, {' or '.join(ESTIMATES)}, but is {str(self.sigma_n)!r}"
         )
 
-    def _estimated(self, found: Found, mapping: Mapping) -> Noise:
+    def _estimated(self, source: Source, layout: Layout, mapping: Mapping) -> Noise:
         """The level estimated from the rows themselves, told with its uncertainty."""
-        source = found.source
 
         def unit(index: int) -> NDArray[np.float32]:
-            return np.asarray(to_row(mapping.to_unit(source.row(index)), found.layout))
+            return np.asarray(to_row(mapping.to_unit(source.row(index)), layout))
 
         if self.sigma_n == "estimate":
             seen = evenly(source.shape[0], 256)
@@ -182,26 +214,47 @@ class Stored(Data):
         )
         return Noise(by_row, source)
 
-    def _scan(self, source: Source, mapping: Mapping, noise: Noise | None) -> dict[int, str]:
-        """Read every row once; those that cannot be read, with the cause."""
-        scan = RowScan(
-            str(source),
-            source.dtype,
-            mapping,
-            assumed=self.value_range is None,
-            name=source.name,
-        )
-        bad: dict[int, str] = {}
+    def _scan(self, found: Found, mapping: Mapping, noise: Noise | None, judge: bool) -> tuple[dict[int, str], dict[int, str]]:
+        """Read every row once: what cannot be used, with the cause, as first rows of files and as single rows.
+
+        judge: whether the noise is known, so that the rows can be held against it. Raises InputError where they cannot be what they are
+        declared to be.
+        """
+        source, files, bad = found.source, {}, {}
+        scan = RowScan(str(source), source.dtype, mapping, assumed=self.value_range is None, name=source.name)
+        axes = len(source.shape)
+
+        def see(start: int, stop: int) -> None:
+            rows = source.read(start, stop)
+            level = np.asarray(0.0 if noise is None else noise.chunk(start, stop, axes))
+            usable = np.ones(len(rows), bool)
+            if self.on_bad_file == "skip":
+                finite = np.isfinite(mapping.to_unit(rows)).reshape(len(rows), -1)
+                usable = finite.all(1)
+                for i in np.flatnonzero(~usable):
+                    count = int((~finite[i]).sum())
+                    bad[start + int(i)] = f"{count} of its values {'is' if count == 1 else 'are'} not finite"
+            if usable.all():
+                scan.add(rows, level, first=start)
+                return
+            for i in np.flatnonzero(usable):
+                scan.add(rows[i : i + 1], level[i : i + 1] if level.ndim == axes else level, first=start + int(i))
+
         for start, stop in self._pieces(source):
             try:
-                rows = source.read(start, stop)
+                see(start, stop)
             except UnusableFile as error:
-                bad[start] = str(error)
-                continue
-            scan.add(rows, 0.0 if noise is None else noise.chunk(start, stop, len(source.shape)), first=start)
-        if not bad:
-            scan.finish()
-        return bad
+                if isinstance(source, FileRows):
+                    files[start] = str(error)
+                    continue
+                for row in range(start, stop):  # which of them it is
+                    try:
+                        see(row, row + 1)
+                    except UnusableFile as one:
+                        bad[row] = str(one)
+        if not files and (not bad or self.on_bad_file == "skip") and len(bad) < source.shape[0]:
+            scan.finish(judge)
+        return files, bad
 
     def _pieces(self, source: Source) -> Iterator[tuple[int, int]]:
         if self.check == "all" or source.shape[0] <= SAMPLE:
@@ -214,8 +267,11 @@ def _enough_counts(source: Source, mapping: CountRange) -> None:
     """Raises InputError where the transform cannot make the noise even: below about 4 counts, unless Gaussian noise covers the steps."""
     if mapping.read_std >= mapping.gain:
         return
-    rows = np.stack([source.row(index) for index in evenly(source.shape[0], 256)])
-    share = float(((rows - mapping.offset) / mapping.gain < 0.5).mean())
+    rows = []
+    for index in evenly(source.shape[0], 256):
+        with suppress(InputError):  # one that cannot be read is told later
+            rows.append(source.row(index))
+    share = float(((np.stack(rows) - mapping.offset) / mapping.gain < 0.5).mean()) if rows else 0.0
     if share > 0.02:  # a Poisson value of mean 4 is 0 in 1.8 % of all cases
         raise InputError(
             f"{source}: {100 * share:.2g} % of the values hold no count at all: too few for the transform, which needs about 4 a value.\n"

@@ -6,7 +6,7 @@ import abc
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from ambientkit.folders import find_or_one
 from ambientkit.stored.files import FileRows
@@ -25,8 +25,6 @@ class StoredFiles(Stored):
 
     path: Path
     """The folder, or one file. Names with a leading dot, and files with another suffix, are left out and counted."""
-    on_bad_file: Literal["fail", "skip"] = "fail"
-    """What to do with files that cannot be used: refuse to start, or leave them out and count them."""
     follow_links: bool = False
     """Follow symbolic links, also to outside of the folder; otherwise they are left out and counted."""
 
@@ -38,5 +36,6 @@ class StoredFiles(Stored):
         """The files of the folder, by their headers. Raises InputError where there are none, or they are unusable."""
         files, left_out = find_or_one(self.path, self.suffixes, self.follow_links, self.what)
         source = self.open(files)
-        logger.log(logging.WARNING if left_out else logging.INFO, "%s: files used: %d%s", self.path, len(source.file_names()), left_out)
+        names = source.file_names()
+        logger.log(logging.WARNING if left_out else logging.INFO, "%s: %ss used: %d%s", self.path, source.what, len(names), left_out)
         return Found(source, "N...")

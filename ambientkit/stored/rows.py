@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from ambientkit.batch import Batch, Clean
 from ambientkit.counts import CountRange
+from ambientkit.stored.kept import Kept
 from ambientkit.stored.layout import Layout, to_row
 from ambientkit.stored.noise import Noise
 from ambientkit.stored.source import Source
@@ -20,31 +21,39 @@ from ambientkit.units import ValueRange
 Mapping = ValueRange | CountRange
 
 
-class CleanRows(Dataset[Clean]):
+class _Rows:
+    """What clean and noisy rows share. left_out: the names of rows and files that are not used, each with its cause."""
+
+    def __init__(self, source: Source, mapping: Mapping, layout: Layout, left_out: Sequence[str] = ()) -> None:
+        self.source, self.mapping, self.layout, self.left_out = source, mapping, layout, list(left_out)
+
+    def __len__(self) -> int:
+        return self.source.shape[0]
+
+    def number(self, index: int) -> int:
+        """The row of the files at a position: another one only where rows before it are left out."""
+        return self.source.number(index) if isinstance(self.source, Kept) else index
+
+    def _pixels(self, index: int) -> torch.Tensor:
+        return pixels(self.source.row(index), self.mapping, self.layout)
+
+
+class CleanRows(_Rows, Dataset[Clean]):
     """Clean rows. `mapping` is what file values mean in [-1, 1], `source` where they are."""
 
-    def __init__(self, source: Source, mapping: Mapping, layout: Layout) -> None:
-        self.source, self.mapping, self.layout = source, mapping, layout
-
-    def __len__(self) -> int:
-        return self.source.shape[0]
-
     def __getitem__(self, index: int) -> Clean:
-        return Clean(pixels(self.source.row(index), self.mapping, self.layout), {})
+        return Clean(self._pixels(index), {})
 
 
-class NoisyRows(Dataset[Batch]):
-    """Observations with their noise level."""
+class NoisyRows(_Rows, Dataset[Batch]):
+    """Observations with their noise level. `Batch.row` is the row of the files."""
 
-    def __init__(self, source: Source, mapping: Mapping, layout: Layout, noise: Noise) -> None:
-        self.source, self.mapping, self.layout, self.noise = source, mapping, layout, noise
-
-    def __len__(self) -> int:
-        return self.source.shape[0]
+    def __init__(self, source: Source, mapping: Mapping, layout: Layout, noise: Noise, left_out: Sequence[str] = ()) -> None:
+        super().__init__(source, mapping, layout, left_out)
+        self.noise = noise
 
     def __getitem__(self, index: int) -> Batch:
-        x_n = pixels(self.source.row(index), self.mapping, self.layout)
-        return Batch(x_n, self.noise.row(index, self.layout), torch.tensor(index), {})
+        return Batch(self._pixels(index), self.noise.row(index, self.layout), torch.tensor(self.number(index)), {})
 
     def at_or_above(self, sigma: float) -> Iterator[int]:
         """The rows whose noise level, or its maximum over the values, is at least sigma; found without reading the rows themselves."""
@@ -52,7 +61,7 @@ class NoisyRows(Dataset[Batch]):
             level = np.asarray(self.noise.chunk(start, stop, len(self.source.shape)))
             by_row = level.ndim == len(self.source.shape)  # otherwise it is the same for all rows
             most = level.reshape(len(level), -1).max(1) if by_row else level.max()
-            yield from (start + np.flatnonzero(np.broadcast_to(most, (stop - start,)) >= sigma)).tolist()
+            yield from map(self.number, (start + np.flatnonzero(np.broadcast_to(most, (stop - start,)) >= sigma)).tolist())
 
 
 def pixels(row: NDArray[Any], mapping: Mapping, layout: Layout) -> torch.Tensor:

@@ -13,6 +13,16 @@ from ambientkit.arrayfile import CHUNK
 from ambientkit.errors import InputError
 
 
+class UnusableFile(ValueError):
+    """A file, or rows of one, that cannot be used; the message is the cause, without its name."""
+
+
+def cause_of(error: Exception) -> str:
+    """One short line for what a decoder raised."""
+    text = (error.strerror or "") if isinstance(error, OSError) else ""
+    return (" ".join((text or str(error)).split()) or type(error).__name__)[:160]
+
+
 class Source(Protocol):
     """Rows on disk. It holds names and sizes, never the data, and can be pickled; whatever is open belongs to one process."""
 
@@ -25,10 +35,10 @@ class Source(Protocol):
         """Raises InputError where these can be no rows of numbers."""
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Rows start..stop (n, *S), for a scan."""
+        """Rows start..stop (n, *S), for a scan. Raises UnusableFile where one of them cannot be used."""
 
     def row(self, index: int) -> NDArray[Any]:
-        """One row (*S). Raises IndexError outside 0..N-1."""
+        """One row (*S). Raises IndexError outside 0..N-1, and InputError where it cannot be used."""
 
     def all(self) -> NDArray[Any]:
         """Everything, in memory; for noise levels, which are small."""

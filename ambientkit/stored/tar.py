@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ambientkit.errors import InputError
 from ambientkit.rowchecks import lines
-from ambientkit.stored.files import UnusableFile, cause_of
+from ambientkit.stored.source import UnusableFile, cause_of
 
 OPEN_SHARDS = 16
 """Shards whose places of samples are remembered at a time: two windows of the order by shards, or each row would find its shard anew."""
@@ -132,25 +132,34 @@ class SampleLevels:
     def row(self, index: int) -> NDArray[np.float64]:
         """The level of one sample. Raises InputError naming it where it has none."""
         try:
+            return self._level(index)
+        except UnusableFile as error:
+            raise InputError(f"{self._shards.where}: {self._shards.name(index)}: {error}") from None
+
+    def _level(self, index: int) -> NDArray[np.float64]:
+        try:
             if self._by_pixel:
                 level = np.load(self._shards.member(index, "sigma_n.npy"), allow_pickle=False).astype(np.float64)
                 if level.shape != self.shape[1:]:
                     raise UnusableFile(f"its sigma_n has shape {level.shape} instead of {self.shape[1:]}")
                 return level
             found = json.loads(self._shards.member(index, "json").getvalue())
-            if not isinstance(found, dict) or not isinstance(found.get("sigma_n"), int | float):
-                raise UnusableFile('its .json has no number "sigma_n"')
-            return np.float64(found["sigma_n"])  # type: ignore[return-value]
-        except (UnusableFile, ValueError) as error:
-            raise InputError(f"{self._shards.where}: {self._shards.name(index)}: {cause_of(error)}") from None
+        except UnusableFile:
+            raise
+        except (ValueError, OSError, EOFError, RecursionError) as error:
+            raise UnusableFile(f"its level cannot be read ({cause_of(error)})") from None
+        level = found.get("sigma_n") if isinstance(found, dict) else None
+        if not isinstance(level, int | float) or isinstance(level, bool):
+            raise UnusableFile('its .json has no number "sigma_n"')
+        return np.float64(level)  # type: ignore[return-value]
 
     def read(self, start: int, stop: int) -> NDArray[np.float64]:
-        """The levels of consecutive samples."""
-        return np.stack([self.row(index) for index in range(start, stop)])
+        """The levels of consecutive samples. Raises UnusableFile where one has none."""
+        return np.stack([self._level(index) for index in range(start, stop)])
 
     def all(self) -> NDArray[np.float64]:
         """All levels, in memory."""
-        return self.read(0, len(self._shards))
+        return np.stack([self.row(index) for index in range(len(self._shards))])
 
     def chunks(self) -> Iterator[tuple[int, int]]:
         """One sample at a time."""
