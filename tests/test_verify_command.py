@@ -1,65 +1,23 @@
-"""`ambientkit verify`: the plan and its budget, verdicts that can be trusted, and what a user reads, in a terminal or a file."""
+"""What a user of `ambientkit verify` reads, in a terminal or a file."""
 
 from __future__ import annotations
 
 import io
 import json
 import math
-import os
-import subprocess
-import sys
-import time
 from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
-import torch
 
-from ambientkit.builtin.consistency import Consistency
-from ambientkit.builtin.tweedie import Tweedie
 from ambientkit.cli import verify
-from ambientkit.cli.verify import Request, select
+from ambientkit.cli.verify import Request
 from ambientkit.errors import InputError
-from ambientkit.registry import load
-from ambientkit.verify import Verdict, make_plan, registered_parts, report, run_pair, run_plan
+from ambientkit.verify import run_pair
 from ambientkit.verify.kills import Fate
 from ambientkit.verify.plan import Pair
-from ambientkit.verify.snippet import snippet
 from tests.support import toy_parts as toys
-from tests.support.make_plugin import make_plugin
-
-ALPHA = 5e-4
-BIASED = '''
-from ambientkit.batch import Term
-from ambientkit.builtin.tweedie import Tweedie
-from ambientkit.hookspecs import hookimpl
-from ambientkit.interfaces import Objective
-from ambientkit.maths.levels import log_uniform
-from ambientkit.maths.noise import uniform
-
-
-class Forgetful(Objective):
-    """Tweedie that forgets what expect() is for: it takes the noisy rows for clean ones."""
-
-    name = "forgetful"
-    claims = frozenset({"stationary-at-oracle"})
-
-    def loss(self, denoiser, batch, tools):
-        floor = tools.corruption.floor(batch)
-        sigma = log_uniform(uniform(floor, tools.generator), floor, tools.levels.sigma_max)
-        view = tools.corruption.degrade(batch, sigma, tools.generator)
-        error = denoiser(view.x, view.sigma, **view.cond) - batch.x_n
-        return {"forgetful": Term(error.square().flatten(1).mean(1), sigma)}
-
-
-@hookimpl
-def register_objectives():
-    return [Forgetful]
-'''
-
-
-def judge(part, check=None, **more):
-    return run_pair(Pair("objective", part, check or toys.Mean()), 0, ALPHA, **more)
+from tests.support.verifying import ALPHA, ambientkit
 
 
 def command(monkeypatch, *parts, **request) -> tuple[int, str]:
@@ -69,236 +27,6 @@ def command(monkeypatch, *parts, **request) -> tuple[int, str]:
     with redirect_stdout(output), pytest.raises(SystemExit) as end:
         verify.run(Request(**{"parts": (), **request}))
     return end.value.code, output.getvalue()
-
-
-def ambientkit(*arguments: str, cwd: Path, path: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", **({"PYTHONPATH": str(path)} if path else {}), **variables}
-    return subprocess.run(
-        [sys.executable, "-m", "ambientkit", *arguments], capture_output=True, timeout=300, cwd=cwd, env=environment, encoding="utf-8"
-    )
-
-
-# ---- the plan and its budget
-
-
-def test_a_part_is_paired_with_the_checks_of_its_kind_and_claims_and_the_budget_is_shared_equally():
-    plan = make_plan([toys.Toy(), toys.Silent()], [toys.Mean(), toys.Exact(), load().build("check", "stationarity")])
-    assert [pair.label for pair in plan.pairs] == ["toy: mean", "toy: exact"]
-    assert plan.level == 1e-3 / 2
-    assert [str(item) for item in plan.unchecked] == ["silent: unchecked, it claims no property that a check tests"]
-    assert "0.001 false alarms in a whole run, shared equally by its 2 checks (Bonferroni): p < 0.0005" in plan.describe_level()
-
-
-def test_quick_keeps_the_quick_checks_only():
-    plan = make_plan([toys.Toy()], [toys.Mean(), toys.Exact()], quick=True)
-    assert [pair.check.name for pair in plan.pairs] == ["exact"]
-    (unchecked,) = make_plan([toys.Toy()], [toys.Mean()], quick=True).unchecked
-    assert unchecked.why == "its checks are not among the quick ones"
-
-
-def test_all_parts_of_the_kinds_that_checks_know_are_in_the_whole_set_and_one_that_needs_fields_is_unchecked():
-    parts, unmade = registered_parts(toys.registry(toys.Toy, toys.Needy, toys.Exact), [toys.Exact()])
-    assert parts == [toys.Toy()]
-    assert [(item.part, item.why) for item in unmade] == [("needy", "it cannot be made without fields (must: Field required)")]
-
-
-def test_every_check_of_this_environment_says_its_null_law_what_it_finds_and_what_a_failure_means():
-    for name in load().names("check"):
-        check = load().build("check", name)
-        assert len(check.null_law) > 1, name
-        assert len(check.detects) > 10, name
-        assert len(check.meaning) > 20, name
-
-
-# ---- verdicts
-
-
-def test_a_right_part_passes_and_a_biased_one_fails():
-    right, wrong = judge(toys.Toy()), judge(toys.Toy(bias=1.0))
-    assert right.verdict is Verdict.PASSED
-    assert right.control.p_value < ALPHA < right.measured.p_value
-    assert wrong.verdict is Verdict.FAILED
-    assert wrong.measured.p_value < ALPHA
-
-
-def test_a_check_whose_control_passes_is_inconclusive():
-    result = judge(toys.Toy(), toys.Blind())
-    assert result.verdict is Verdict.INCONCLUSIVE
-    assert "was not rejected" in str(result)
-
-
-def test_a_check_without_its_control_is_inconclusive_and_says_why():
-    result = judge(toys.Toy(), toys.BrokenControl())
-    assert result.verdict is Verdict.INCONCLUSIVE
-    assert result.error == "the control raised RuntimeError: there is no control"
-    assert judge(toys.Toy(), controls=False).verdict is Verdict.INCONCLUSIVE
-
-
-@pytest.mark.parametrize(("exit", "line"), [(False, "ZeroDivisionError: first line second line"), (True, "SystemExit: 3")])
-def test_a_part_that_raises_has_failed_with_the_error_in_one_line(exit, line):
-    result = judge(toys.Raises(exit=exit))
-    assert (result.verdict, result.error, result.measured) == (Verdict.FAILED, line, None)
-
-
-@pytest.mark.parametrize("bias", [math.nan, math.inf])
-def test_numbers_that_are_not_finite_fail(bias):
-    part = toys.Toy.model_construct(bias=bias)
-    result = judge(part)
-    assert result.verdict is Verdict.FAILED
-    assert "not finite" in result.error
-
-
-def test_a_part_that_ends_its_process_has_failed_and_the_others_go_on():
-    plan = make_plan([toys.Dies(), toys.Toy()], [toys.Mean()])
-    dead, alive = run_plan(plan, processes=2)
-    assert (dead.verdict, dead.error) == (Verdict.FAILED, "the process that measured it died")
-    assert alive.verdict is Verdict.PASSED
-
-
-WAITS = """
-import os, time
-from ambientkit.verify.runner import process_pool
-if __name__ == "__main__":
-    pool = process_pool(1)
-    print(pool.submit(os.getpid).result(), flush=True)
-    time.sleep(60)
-"""
-
-
-def test_the_workers_of_a_run_that_is_killed_do_not_outlive_it(tmp_path):
-    (tmp_path / "waits.py").write_text(WAITS)
-    owner = subprocess.Popen([sys.executable, str(tmp_path / "waits.py")], stdout=subprocess.PIPE, text=True)
-    assert owner.stdout is not None
-    worker = int(owner.stdout.readline())
-    assert alive(worker)
-    owner.kill()
-    owner.wait()
-    for _ in range(200):
-        if not alive(worker):
-            return
-        time.sleep(0.1)
-    os.kill(worker, 9)
-    pytest.fail("the worker is still there")
-
-
-def alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"  # ended, and not yet waited for
-    except (ProcessLookupError, FileNotFoundError):
-        return False
-
-
-# ---- the same seed, the same numbers
-
-
-def test_the_numbers_do_not_depend_on_threads_or_processes_and_do_on_the_seed():
-    check = load().find("check", "stationarity").part(batches=50, batch_size=64)
-    plan = make_plan([Tweedie(), Consistency(fraction=1.0), toys.Global(), toys.Toy()], [check, toys.Mean()])
-    assert len(plan.pairs) == 4
-
-    def numbers(seed=0, **more):
-        return [(result.measured, result.control) for result in run_plan(plan, seed, **more)]
-
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        one = numbers()
-        torch.set_num_threads(3)
-        assert numbers() == one
-        assert torch.get_num_threads() == 3
-    finally:
-        torch.set_num_threads(before)
-    assert numbers(processes=2) == one
-    assert all(other != same for other, same in zip(numbers(seed=1), one, strict=True))
-
-
-@pytest.mark.parametrize(
-    "pair",
-    [
-        Pair("objective", Tweedie(near=0.25), load().find("check", "stationarity").part(batches=50, batch_size=64)),
-        Pair("objective", toys.Toy(bias=0.25), toys.Mean()),
-        Pair("objective", toys.Toy(), toys.Mean()),
-    ],
-    ids=lambda pair: pair.label,
-)
-def test_the_snippet_is_short_and_repeats_the_number_to_the_last_digit(pair):
-    text = snippet(pair, 7, load())
-    assert len(text.splitlines()) <= 15
-    names: dict[str, object] = {}
-    with redirect_stdout(io.StringIO()):
-        exec(text, names)
-    assert names["measured"] == run_pair(pair, 7, ALPHA).measured
-
-
-# ---- naming parts
-
-
-def test_parts_are_named_alone_or_with_their_kind_and_fields_and_a_recipe_stands_for_its_objectives():
-    registry = load()
-    assert select(["tweedie"], registry) == [Tweedie()]
-    assert select(["objective:tweedie{near: 0.25, cap: 9}"], registry) == [Tweedie(near=0.25, cap=9)]
-    assert select(["tweedie{near: 0.25}", "tweedie{near: 0.25}"], registry) == [Tweedie(near=0.25)]
-    for text in ("tweedie-consistency", "recipe:tweedie-consistency"):
-        assert [part.name for part in select([text], registry)] == ["tweedie", "consistency"]
-
-
-@pytest.mark.parametrize(
-    ("text", "complaint"),
-    [
-        ("tweedy", "there is no part 'tweedy'; did you mean 'tweedie'?"),
-        ("sampler:huen", "there is no sampler 'huen'; did you mean 'heun'?"),
-        ("objectve:tweedie", "there is no kind of part 'objectve'; did you mean 'objective'?"),
-        ("tweedie{near:0.25}", "with a space after each colon"),
-        ("tweedie{near: 0.25", "'tweedie{near: 0.25' is not a part"),
-        ("tweedie{naer: 0.25}", "did you mean 'near'?"),
-        ("tweedie{near: 7}", "objective.near: should be less than or equal to 1, but is 7"),
-    ],
-)
-def test_what_cannot_be_named_is_refused_with_the_nearest_name(text, complaint):
-    with pytest.raises(InputError) as caught:
-        select([text], load())
-    assert complaint in str(caught.value)
-
-
-def test_a_file_stands_for_the_parts_it_defines_without_being_installed(tmp_path):
-    body = BIASED.replace("@hookimpl", "from ambientkit.interfaces import Mutant\nclass Not(Mutant, Forgetful): name = 'not'\n\n@hookimpl")
-    (tmp_path / "aktest_mine.py").write_text(body)
-    done = ambientkit("verify", "aktest_mine.py", "--quick", "--json", "out.json", cwd=tmp_path)
-    assert done.returncode == 1, done.stdout + done.stderr
-    results = json.loads((tmp_path / "out.json").read_text())["results"]
-    assert {result["part"]["name"] for result in results} == {"forgetful"}
-    (failed,) = [result for result in results if result["check"]["name"] == "stationarity"]
-    assert failed["verdict"] == "failed"
-    again = subprocess.run([sys.executable, "-c", failed["snippet"]], capture_output=True, text=True, timeout=120, cwd=tmp_path)
-    assert f"statistic={failed['measured']['statistic']}," in again.stdout, again.stderr
-
-
-@pytest.mark.parametrize(
-    ("body", "complaint"),
-    [
-        (None, "there is no such file"),
-        ("x = 1", "defines no part"),
-        ("1 / 0", r"cannot be run \(ZeroDivisionError: division by zero\)"),
-        ("import sys; sys.exit(3)", r"cannot be run \(SystemExit: 3\)"),
-    ],
-)
-def test_a_file_that_is_of_no_use_is_refused(tmp_path, body, complaint, monkeypatch):
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.delitem(sys.modules, "aktest_useless", raising=False)
-    if body is not None:
-        (tmp_path / "aktest_useless.py").write_text(body)
-    with pytest.raises(InputError, match=complaint):
-        select([str(tmp_path / "aktest_useless.py")], load())
-
-
-def test_a_file_does_not_take_the_place_of_a_module(tmp_path):
-    (tmp_path / "json.py").write_text("")
-    with pytest.raises(InputError, match="a module of this name exists already"):
-        select([str(tmp_path / "json.py")], load())
-
-
-# ---- what is read
 
 
 def test_everything_passed_ends_in_status_0_and_unchecked_parts_are_counted(monkeypatch):
@@ -409,33 +137,3 @@ def test_flags_of_a_run_and_of_parts_are_not_mixed(tmp_path):
         done = ambientkit("verify", *arguments, cwd=tmp_path)
         assert done.returncode == 2, arguments
         assert "error: " in done.stderr
-
-
-# ---- the check before a run
-
-
-def test_train_refuses_a_biased_objective_of_a_third_party_and_says_what_to_do(tmp_path):
-    site = make_plugin(tmp_path / "site", "aktest-forgetful", BIASED)
-    few = ("--data", "mixture", "--set", "data.n=100", "--end-step", "1", "--device", "cpu", "--output-dir", "run")
-    done = ambientkit("train", "--objective", "forgetful", *few, cwd=tmp_path, path=site)
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "objective 'forgetful' failed the check 'stationarity' of its claim 'stationary-at-oracle'" in done.stderr
-    assert "--skip-preflight" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not (tmp_path / "run").exists()
-    done = ambientkit("train", "--objective", "forgetful", *few, "--skip-preflight", cwd=tmp_path, path=site)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_the_preflight_takes_in_the_corruption_and_the_sampler_of_the_run(tmp_path):
-    few = ("--data", "mixture", "--set", "data.n=100", "--end-step", "1", "--device", "cpu", "--output-dir", "run")
-    done = ambientkit("train", "--objective", "tweedie", *few, cwd=tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
-    said = [line for line in done.stdout.splitlines() if line.startswith("preflight: ")]
-    assert {"tweedie", "gaussian", "stochastic-heun"} <= {line.split()[1].rstrip(":") for line in said}
-
-
-def test_the_refusal_names_the_part_the_check_and_the_way_on():
-    text = report.refusal(judge(toys.Toy(), toys.Blind()))
-    assert text.startswith("objective 'toy' could not be judged by the check 'blind'")
-    assert "--skip-preflight" in text
