@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 
 def ema_decay(updates: int, power: float, inv_gamma: float, max_decay: float) -> float:
@@ -18,9 +18,8 @@ class WarmedUpAverage(AveragedModel):
 
     def __init__(self, network: nn.Module, power: float, inv_gamma: float, max_decay: float) -> None:
         def update(average: Sequence[Tensor], current: Sequence[Tensor], updates: Tensor | int) -> None:
-            decay = ema_decay(int(updates), power, inv_gamma, max_decay)
-            for mean, value in zip(average, current, strict=True):
-                mean.lerp_(value.to(mean.dtype), 1 - decay)
+            # One call for all tensors: for a small network, one a tensor takes as long as the arithmetic.
+            get_ema_multi_avg_fn(ema_decay(int(updates), power, inv_gamma, max_decay))(average, current, updates)
 
         super().__init__(network, multi_avg_fn=update)
         self.module.eval().requires_grad_(False)
