@@ -33,6 +33,7 @@ from ambientkit.builtin.corrupted import Corrupted
 from ambientkit.builtin.denoising import Denoising
 from ambientkit.builtin.dicom import DICOM
 from ambientkit.builtin.digits import Digits
+from ambientkit.builtin.extractors.dinov2 import DINOv2
 from ambientkit.builtin.extractors.efficientnet import EfficientNetLite0
 from ambientkit.builtin.extractors.inception import Inception
 from ambientkit.builtin.extractors.lenet import LeNet
@@ -97,7 +98,7 @@ def register_datasets():
 
 @hookimpl
 def register_extractors():
-    return [EfficientNetLite0, Inception, LeNet, Patches, Pixels]
+    return [DINOv2, EfficientNetLite0, Inception, LeNet, Patches, Pixels]
 
 
 @hookimpl
