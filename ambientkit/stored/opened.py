@@ -46,6 +46,10 @@ class OpenedArray(abc.ABC):
     def _close(self, handle: Any) -> None:
         """Give back what `_open` returned."""
 
+    def _take(self, handle: Any, where: Any) -> Any:
+        """What is at an index, a slice, or everywhere (()). Raises UnusableFile."""
+        return handle[where]
+
     def close(self) -> None:
         """Close the handle; the next read opens it again."""
         handle, self._handle = self._handle, None
@@ -88,7 +92,7 @@ class OpenedArray(abc.ABC):
         try:
             if self._handle is None:
                 self._handle = self._open()
-            values = np.asarray(self._handle[where])
+            values = np.asarray(self._take(self._handle, where))
         except (InputError, UnusableFile):
             raise
         except Exception as error:  # the libraries raise anything on damaged files

@@ -1,12 +1,14 @@
 """How fast each format is read, and in how much memory: python examples/benchmarks/read_speed.py [--rows 2000] [--side 64]
 
-Each reader runs in a process of its own, at 1 time and 10 times the rows, with 0, 1 and 4 workers. Memory is the growth of the largest
-resident size over that of the same process before it opened the data: shared pages of memory-mapped files count in it.
+Each reader runs in a process of its own, at 1 time and 10 times the rows (--times), with 0, 1 and 4 workers. Memory is the growth of the largest
+resident size over that of the same process before it opened the data, the format's library loaded: shared pages of memory-mapped files
+count in it.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import resource
 import subprocess
@@ -17,8 +19,17 @@ from pathlib import Path
 
 import numpy as np
 
-FORMATS = ("array", "npz", "hdf5", "zarr", "tiff-stack", "image-folder", "fits", "nifti", "webdataset", "hf-dataset")
+FORMATS = ("array", "npz", "hdf5", "zarr", "tiff-stack", "image-folder", "fits", "nifti", "webdataset", "hf-dataset", "parquet-streaming")
 WORKERS = (0, 1, 4)
+LIBRARIES = {
+    "hdf5": "h5py",
+    "zarr": "zarr",
+    "tiff-stack": "tifffile",
+    "image-folder": "PIL.PngImagePlugin",
+    "fits": "astropy.io.fits",
+    "nifti": "nibabel",
+    "hf-dataset": "datasets",
+}
 
 
 def write(name: str, folder: Path, n: int, side: int) -> dict[str, object] | None:
@@ -85,8 +96,20 @@ def write(name: str, folder: Path, n: int, side: int) -> dict[str, object] | Non
                         np.save(data, next(rows))
                         sink.write({"__key__": f"{i:09}", "npy": data.getvalue()})
             return {"name": "webdataset", "path": str(folder)}
+        if name == "parquet-streaming":
+            import pyarrow
+            import pyarrow.parquet
+
+            with pyarrow.parquet.ParquetWriter(
+                folder / "x.parquet", pyarrow.schema([("x", pyarrow.list_(pyarrow.float32(), side * side))])
+            ) as sink:
+                for start in range(0, n, 500):
+                    part = np.stack([next(rows) for _ in range(min(500, n - start))]).ravel()
+                    sink.write_table(pyarrow.table({"x": pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(part), side * side)}))
+            return {"name": "hf-dataset", "path": str(folder / "x.parquet"), "layout": "N...", "streaming": True}
         import datasets
 
+        datasets.disable_progress_bars()
         features = datasets.Features({"x": datasets.Array3D((1, side, side), "float32")})
         datasets.Dataset.from_dict({"x": list(x)}, features=features).save_to_disk(str(folder / "d"))
         return {"name": "hf-dataset", "path": str(folder / "d"), "layout": "NCHW"}
@@ -104,6 +127,8 @@ def measure(spec: dict[str, object], workers: int, rows: int) -> dict[str, float
 
     torch.set_num_threads(1)
     registry = load()
+    if spec["name"] in LIBRARIES:
+        importlib.import_module(LIBRARIES[str(spec["name"])])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = time.monotonic()
     data = registry.build("data", {**spec, "clean": True}).rows()  # type: ignore[attr-defined]
@@ -124,25 +149,28 @@ def measure(spec: dict[str, object], workers: int, rows: int) -> dict[str, float
 def main() -> None:
     """Measure every format and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=2000, help="rows of the smaller size; the larger one has 10 times as many")
+    parser.add_argument("--rows", type=int, default=2000, help="rows of the smallest size")
+    parser.add_argument("--times", type=int, nargs="*", default=(1, 10), help="sizes, in units of --rows")
     parser.add_argument("--side", type=int, default=64)
     parser.add_argument("--formats", nargs="*", default=FORMATS, choices=FORMATS)
+    parser.add_argument("--workers", type=int, nargs="*", default=WORKERS)
     parser.add_argument("--one", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
         print(json.dumps(measure(**json.loads(given.one))))
         return
     print(f"rows of 1 x {given.side} x {given.side}; random order (by shards for webdataset); file cache warm")
-    print("| format | rows | check s | rows/s, 0 workers | 1 | 4 | MiB grown |\n|---|---|---|---|---|---|---|")
+    speeds = " | ".join(f"rows/s, {n} workers" for n in given.workers)
+    print(f"| format | rows | check s | {speeds} | MiB grown |\n|---|---|---|{'---|' * len(given.workers)}---|")
     for name in given.formats:
-        for n in (given.rows, 10 * given.rows):
+        for n in (times * given.rows for times in given.times):
             with tempfile.TemporaryDirectory() as folder:
                 spec = write(name, Path(folder), n, given.side)
                 if spec is None:
-                    print(f"| {name} | library not installed | | | | | |")
+                    print(f"| {name} | library not installed | |{' |' * len(given.workers)} |")
                     break
                 found = []
-                for workers in WORKERS:
+                for workers in given.workers:
                     task = json.dumps({"spec": spec, "workers": workers, "rows": min(given.rows, 2000)})
                     done = subprocess.run([sys.executable, __file__, "--one", task], capture_output=True, text=True, check=True)
                     found.append(json.loads(done.stdout.splitlines()[-1]))
