@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from ambientkit.maths.levels import edm_grid, geometric_grid, log_uniform, truncated_lognormal
-from ambientkit.maths.noise import as_row_levels, per_row, standard_normal
+from ambientkit.maths.noise import Mirrored, as_row_levels, per_row, standard_normal, uniform
 from ambientkit.maths.randomness import derive_seed, isolated_global_generator, keyed_generator
 from ambientkit.maths.statistics import hotelling_f, sliced_wasserstein
 
@@ -156,3 +156,23 @@ def test_sliced_wasserstein_of_shifted_points_is_the_shift_over_the_root_of_the_
     shift = torch.tensor([2.0, 0, 0, 0])
     assert sliced_wasserstein(x, x, keyed_generator(0, "p")) == 0
     assert abs(sliced_wasserstein(x, x + shift, keyed_generator(0, "p"), 4000) - 1.0) < 0.05
+
+
+@given(rows=st.integers(1, 5), seed=st.integers(0, 2**31))
+def test_a_mirrored_source_draws_a_half_and_its_mirror_image(rows, seed):
+    like = torch.empty(2 * rows, 3, dtype=torch.float64)
+    z = standard_normal(like, Mirrored(torch.Generator().manual_seed(seed)))
+    assert torch.equal(z[:rows], standard_normal(like[:rows], torch.Generator().manual_seed(seed)))
+    assert torch.equal(z[rows:], -z[:rows])
+
+
+def test_uniform_draws_of_a_mirrored_source_are_independent():
+    u = uniform(torch.empty(4000, dtype=torch.float64), Mirrored(torch.Generator().manual_seed(0)))
+    first, second = u[:2000] - 0.5, u[2000:] - 0.5
+    z = float((first * second).mean() / (first.std() * second.std()) * 2000**0.5)
+    assert abs(z) < 4.0  # false alarm: 6e-5; a mirrored draw has z = -45
+
+
+def test_a_mirrored_source_refuses_a_batch_without_halves():
+    with pytest.raises(ValueError, match="3 rows"):
+        standard_normal(torch.empty(3, 2), Mirrored(torch.Generator()))

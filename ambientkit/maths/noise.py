@@ -1,17 +1,30 @@
 """Broadcasting of noise levels and draws of noise, in one place.
 
 A random source is one `torch.Generator` for the whole batch, or a sequence of them, one per row. With one per row, what
-is drawn for a row does not depend on which rows it is batched with.
+is drawn for a row does not depend on which rows it is batched with. `Mirrored` is a source for a batch of pairs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
 
-RandomSource = Generator | Sequence[Generator]
+
+@dataclass(frozen=True, slots=True)
+class Mirrored:
+    """A random source for a batch of two halves: the normal draws of the second half are those of the first with the other sign.
+
+    Each row has the law it has with `generator` alone, so a function of one row has the same mean; but the mean over a row and its mirror image is
+    free of whatever is odd in the noise. Uniform draws are independent. Source: antithetic variates, Hammersley and Morton (1956).
+    """
+
+    generator: Generator
+
+
+RandomSource = Generator | Sequence[Generator] | Mirrored
 
 
 def per_row(level: Tensor | float, like: Tensor) -> Tensor:
@@ -50,16 +63,21 @@ def as_row_levels(sigma: Tensor | float, like: Tensor) -> Tensor:
 
 
 def standard_normal(like: Tensor, source: RandomSource) -> Tensor:
-    """z ~ N(0, I), with the shape, dtype and device of `like` (B, *S). source: one generator, or one per row."""
-    return _draw(torch.randn, tuple(like.shape), like, source)
+    """z ~ N(0, I), with the shape, dtype and device of `like` (B, *S). Raises ValueError where `Mirrored` meets an odd number of rows."""
+    if not isinstance(source, Mirrored):
+        return _draw(torch.randn, tuple(like.shape), like, source)
+    if len(like) % 2:
+        raise ValueError(f"a mirrored batch has two halves, but this one has {len(like)} rows")
+    half = _draw(torch.randn, (len(like) // 2, *like.shape[1:]), like, source.generator)
+    return torch.cat([half, -half])
 
 
 def uniform(like: Tensor, source: RandomSource) -> Tensor:
-    """u ~ U[0, 1), independent, with the shape, dtype and device of `like` (B, ...). source: one generator, or one per row."""
-    return _draw(torch.rand, tuple(like.shape), like, source)
+    """u ~ U[0, 1), independent, with the shape, dtype and device of `like` (B, ...)."""
+    return _draw(torch.rand, tuple(like.shape), like, source.generator if isinstance(source, Mirrored) else source)
 
 
-def _draw(function, shape: tuple[int, ...], like: Tensor, source: RandomSource) -> Tensor:
+def _draw(function, shape: tuple[int, ...], like: Tensor, source: Generator | Sequence[Generator]) -> Tensor:
     # Half precision is drawn in float32 and rounded: its own generators have too few distinct values in the tails.
     dtype = torch.float32 if like.dtype in (torch.float16, torch.bfloat16) else like.dtype
     if isinstance(source, Generator):
