@@ -10,6 +10,9 @@ from ambientkit.arrayfile import ArrayFile, find_arrays
 from ambientkit.errors import InputError
 from ambientkit.stored import Found, Stored
 
+FORMAT = 1
+"""Of the manifest."""
+
 
 class Corrupted(Stored):
     """A folder written by `ambientkit corrupt`: rows.npy (float32, units of [-1, 1]) with the noise level of its manifest."""
@@ -35,6 +38,10 @@ class Corrupted(Stored):
                 raise KeyError("kind")
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{self.path}/manifest.json: is no manifest of `ambientkit corrupt` ({error})") from None
+        if (version := manifest.get("format", FORMAT)) != FORMAT:
+            raise InputError(
+                f"{self.path}/manifest.json: format {version!r} is not known to this version of ambientkit, which reads {FORMAT}"
+            )
         if not (self.path / "rows.npy").exists():
             raise InputError(f"{self.path}: there is no rows.npy; an 8-bit copy is no data to train on, because clipping spoils the noise")
         data = self._array("rows.npy")

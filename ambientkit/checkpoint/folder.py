@@ -16,6 +16,12 @@ MANIFEST = "manifest.json"
 FORMAT_VERSION = 1
 
 
+def check_version(version: object, where: object, known: int = FORMAT_VERSION) -> None:
+    """Raise InputError naming `where` for a file of another format than this version reads."""
+    if version != known:
+        raise InputError(f"{where}: format {version!r} is not known to this version of ambientkit, which reads {known}")
+
+
 def write_file(path: Path, content: bytes) -> None:
     """Write a file so that a reader sees the old content or the new, never a part. Raises RunError where the disk refuses."""
     aside = path.with_name(f".{path.name}.tmp-{os.getpid()}")

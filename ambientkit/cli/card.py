@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,15 @@ from typing import Any
 from ambientkit.checkpoint.folder import write_file
 from ambientkit.checkpoint.status import read_status
 from ambientkit.cli.card_text import card_text
+from ambientkit.cli.evaluate_report import FORMAT
 from ambientkit.cli.export import forms, trained_of
+from ambientkit.cli.folder import read_versions
 from ambientkit.config.portable import last_name
 from ambientkit.errors import InputError
 from ambientkit.registry import Registry, load
 from ambientkit.sample import Trained
 
 CARD = "README.md"
-VERSIONS = "versions.json"
 MARK = re.compile(r"<!-- written by ambientkit; sha256 of what stands above: ([0-9a-f]{64}) -->\n?\Z")
 
 
@@ -54,7 +56,7 @@ def content(folder: Path, trained: Trained, registry: Registry) -> str:
     return card_text(
         trained,
         processes=status.processes if status else 1,
-        versions=_versions(folder),
+        versions={name: version for name, version in read_versions(folder).items() if name != "platform" and version},
         evaluations=evaluations(folder),
         forms=forms(trained.config.model, registry),
     )
@@ -81,6 +83,9 @@ def evaluations(folder: Path) -> list[dict[str, Any]]:
         except (OSError, ValueError):
             continue
         if isinstance(document, dict) and isinstance(document.get("scores"), list) and "reference_is" in document:
+            if document.get("format") != FORMAT:
+                print(f"note: {path}: format {document.get('format')!r} is not known, and is left out of the card", file=sys.stderr)
+                continue
             found.append({**document, "file": path.name, "reference": _named(document.get("reference"))})
     return found
 
@@ -91,11 +96,3 @@ def _named(spec: Any) -> str:
         return "other data"
     path = spec.get("path")
     return f"{spec.get('name', 'data')}{f' ({last_name(str(path))})' if path else ''}"
-
-
-def _versions(folder: Path) -> dict[str, str]:
-    try:
-        found = json.loads((folder / VERSIONS).read_text())
-        return {name: str(version) for name, version in found.items() if name not in ("format_version", "platform") and version}
-    except (OSError, ValueError, AttributeError):
-        return {}

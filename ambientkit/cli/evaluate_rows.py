@@ -15,6 +15,7 @@ from torch.utils.data import default_collate
 
 from ambientkit.arrayfile import find_arrays
 from ambientkit.batch import Batch, Clean
+from ambientkit.checkpoint.folder import check_version
 from ambientkit.cli.datapath import data_spec
 from ambientkit.config import RunConfig
 from ambientkit.data import observed
@@ -24,6 +25,7 @@ from ambientkit.interfaces import Data
 from ambientkit.maths.randomness import derive_seed, keyed_generator
 from ambientkit.registry import Registry, spec_of
 from ambientkit.rowchecks import UnknownNoise, facts_only
+from ambientkit.sample.store import FORMAT_VERSION
 
 SAMPLES, MANIFEST = "samples.npy", "samples.json"
 
@@ -155,9 +157,11 @@ def manifest(file: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        return dict(json.loads(file.read_text(encoding="utf-8")))
+        facts = dict(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{file}: cannot be read ({error})") from None
+    check_version(facts.get("format_version", FORMAT_VERSION), file)
+    return facts
 
 
 def trained_rows(config: RunConfig, most: int, seed: int) -> Rows:

@@ -11,7 +11,9 @@ from pathlib import Path
 from torch import Tensor
 
 from ambientkit.checkpoint import latest, prune, read_folder, save_weights, write_folder
-from ambientkit.checkpoint.folder import FORMAT_VERSION, checkpoints, clean, set_aside_newer, write_file
+from ambientkit.checkpoint.evaluations import EVALUATIONS
+from ambientkit.checkpoint.folder import FORMAT_VERSION, check_version, checkpoints, clean, set_aside_newer, write_file
+from ambientkit.checkpoint.lines import cut_after, read_lines
 from ambientkit.checkpoint.lock import LOCK
 from ambientkit.cli.output import is_main
 from ambientkit.cli.request import Request
@@ -24,7 +26,9 @@ from ambientkit.train import Run
 from ambientkit.train.collapse import Detector
 from ambientkit.train.metrics import Window
 
-CONFIG, METRICS, CHECKPOINTS = "config.yaml", "metrics.jsonl", "checkpoints"
+CONFIG, VERSIONS, METRICS, CHECKPOINTS = "config.yaml", "versions.json", "metrics.jsonl", "checkpoints"
+LINES = (METRICS, EVALUATIONS)
+"""Files that a run adds lines to."""
 COLLAPSE = "collapse.json"
 """In a checkpoint: what the detector of collapse knows."""
 
@@ -47,6 +51,8 @@ def resumed(request: Request) -> tuple[Path, Path | None] | None:
         raise InputError(f"--resume {given}: there is no such folder; give a run folder or one of its checkpoints, or 'latest'")
     if not (folder / CONFIG).is_file():
         raise InputError(f"--resume {given}: no run was begun there ({CONFIG} is missing); start it without --resume")
+    for name in LINES:
+        read_lines(folder / name)  # of another format they are refused now, before anything is written
     return folder, given if named else None
 
 
@@ -86,21 +92,11 @@ def open_folder(folder: Path, config: RunConfig, step: int, say: Callable[[str],
     """Make the run folder ready for steps after `step`: take away what interrupted writes left, and what a resumed run will write again."""
     clean(folder)
     write_file(folder / CONFIG, to_yaml({"format_version": FORMAT_VERSION, **dump(config)}).encode())
-    write_file(folder / "versions.json", json.dumps({"format_version": FORMAT_VERSION, **versions()}, indent=1).encode())
+    write_file(folder / VERSIONS, json.dumps({"format_version": FORMAT_VERSION, **versions()}, indent=1).encode())
     for path in set_aside_newer(folder / CHECKPOINTS, step):
         say(f"a checkpoint after step {step} is set aside as {path}")
-    metrics = folder / METRICS
-    if metrics.exists():
-        lines = metrics.read_text(errors="replace").splitlines(keepends=True)
-        write_file(metrics, "".join(line for line in lines if _step(line) <= step).encode())
-
-
-def _step(line: str) -> float:
-    """The step of a line of the log; infinity for one that was cut."""
-    try:
-        return int(json.loads(line)["step"]) if line.endswith("\n") else float("inf")
-    except (ValueError, KeyError, TypeError):
-        return float("inf")
+    for name in LINES:
+        cut_after(folder / name, step)
 
 
 def save(training: Run, window: Window, detector: Detector, folder: Path, memory: Mapping[str, Tensor]) -> None:
@@ -122,6 +118,16 @@ def save_average(training: Run, folder: Path) -> None:
         "data": dict(training.about_data),
     }
     save_weights(folder / WEIGHTS, training.average.module, metadata)
+
+
+def read_versions(folder: Path) -> dict[str, str | None]:
+    """What a run was made with, by name; empty where it does not say. Raises InputError for a file of another format."""
+    try:
+        found = dict(json.loads((folder / VERSIONS).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
+    check_version(found.pop("format_version", FORMAT_VERSION), folder / VERSIONS)
+    return {str(name): None if version is None else str(version) for name, version in found.items()}
 
 
 def resume_command(folder: Path, processes: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
+from ambientkit.checkpoint.lines import to_line
 from ambientkit.cli.trackers import flat
 from ambientkit.errors import RunError
 from ambientkit.train import Run, Step
@@ -57,11 +57,11 @@ class Log:
         self._since, self._at = step.step, now
         if self._stream is not None:
             try:
-                self._stream.write(json.dumps(line) + "\n")
+                self._stream.write(to_line(line))
                 self._stream.flush()
             except OSError as error:
                 raise self._refused(error) from error
-            self._track(line)
+            self.track(flat({key: value for key, value in line.items() if key not in ("step", "time", "warnings")}), step.step)
         return line
 
     def sync(self) -> None:
@@ -72,20 +72,16 @@ class Log:
             except OSError as error:
                 raise self._refused(error) from error
 
-    def _track(self, line: Mapping[str, Any]) -> None:
-        """Pass a line to the trackers. One that fails is left out from then on: it is no reason to end a run."""
+    def track(self, values: Mapping[str, Any], step: int) -> None:
+        """Pass values to the trackers. One that fails is left out from then on: it is no reason to end a run."""
         if not (self._trackers and self._training.accelerator.trackers):
             return
         try:
-            self._training.accelerator.log(
-                flat({key: value for key, value in line.items() if key not in ("step", "time", "warnings")}), step=line["step"]
-            )
+            self._training.accelerator.log(dict(values), step=step)
         except Exception as error:
             self._trackers = False
             reason = " ".join(str(error).split())[:200]
-            print(
-                f"warning: a tracker failed and is left out from step {line['step']} on: {type(error).__name__}: {reason}", file=sys.stderr
-            )
+            print(f"warning: a tracker failed and is left out from step {step} on: {type(error).__name__}: {reason}", file=sys.stderr)
 
     def _refused(self, error: OSError) -> RunError:
         return RunError(f"{self._path}: cannot be written ({error.strerror}); the last checkpoint is intact")

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from ambientkit.batch import take
+from ambientkit.cli.evaluate_report import FORMAT as EVALUATE_FORMAT
 from ambientkit.cli.evaluate_rows import trained_rows
 from ambientkit.cli.report import ReportRequest
+from ambientkit.cli.verify_run import FORMAT as RUN_FORMAT
 from ambientkit.cli.verify_run import RESTORED, kernel_sampler, some_rows
 from ambientkit.errors import InputError
 from ambientkit.evaluate import Score, patch_distance, pixel_statistics_distance, proximal, residual_noise
@@ -78,6 +80,9 @@ def evaluations(path: Path, step: int, report: RunReport) -> None:
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
             if isinstance(content, dict) and {"subject", "reference", "scores"} <= content.keys():
+                if content.get("format") != EVALUATE_FORMAT:
+                    report.note("metrics", f"{file.name} has format {content.get('format')!r}, which this version does not know.")
+                    continue
                 report.metrics.append(_evaluation(file, content, step))
                 found += 1
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -153,6 +158,9 @@ def _stored(file: Path, step: int, report: RunReport) -> tuple[Curve, dict[str, 
         return None
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
+        if content["format"] != RUN_FORMAT:
+            report.note("verify", f"{file} has format {content['format']!r}, which this version does not know; measured afresh.")
+            return None
         if content["step"] != step:
             report.note("verify", f"The stored report of `verify --run` is of step {content['step']:,}, not of {step:,}, and is left out.")
             return None

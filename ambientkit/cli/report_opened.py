@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any
 import torch
 
 from ambientkit.cli import status
-from ambientkit.cli.folder import CONFIG
+from ambientkit.cli.folder import CONFIG, read_versions
 from ambientkit.cli.report import ReportRequest
 from ambientkit.config.run import ScheduledObjective
 from ambientkit.errors import InputError
@@ -99,12 +98,8 @@ def _weighted(entry: ScheduledObjective) -> str:
 
 
 def versions(path: Path) -> dict[str, str]:
-    """Package versions as the run wrote them; empty where it did not."""
-    try:
-        found = dict(json.loads((path / "versions.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return {}
-    return {key: "not installed" if value is None else str(value) for key, value in found.items() if key != "format_version"}
+    """Package versions as the run wrote them; empty where it did not. Raises InputError for a file of another format."""
+    return {name: "not installed" if version is None else version for name, version in read_versions(path).items()}
 
 
 def commands(run: Opened) -> list[tuple[str, str]]:

@@ -18,6 +18,7 @@ from ambientkit.stored.part import ESTIMATES
 
 MAY_CHANGE = frozenset(
     {"end_step", "save_every", "keep_last", "log_every", "demo_every", "sample_n", "num_workers", "device"}
+    | {"evaluate_every", "evaluate_n", "evaluate_data"}
     | {"checkpointing", "compile", "max_bad_steps", "trackers"}
 )
 """Fields that a resumed run may change: none of them changes what an earlier step did."""
@@ -39,6 +40,7 @@ class Request:
     allow: tuple[str, ...] = ()
     """Findings about the noise of the data that do not stop the run."""
     time_limit: str | None = None
+    evaluate_data: str | None = None
 
 
 def configure(request: Request, registry: Registry, stored: Path | None) -> RunConfig:
@@ -51,6 +53,8 @@ def configure(request: Request, registry: Registry, stored: Path | None) -> RunC
     given += [at(path, value, flag) for path, (flag, value) in request.flags.items()]
     if request.data is not None:
         given.append(at(("data",), data_spec(request.data, registry), "--data"))
+    if request.evaluate_data is not None:
+        given.append(at(("evaluate_data",), data_spec(request.evaluate_data, registry, "--evaluate-data"), "--evaluate-data"))
     settings = from_settings(request.settings)
     if request.sigma_n is not None:
         given.append(_noise(request.sigma_n, merge([Source(DEFAULTS), *base, *given, *settings]), registry))

@@ -8,14 +8,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from ambientkit.checkpoint.evaluations import EVALUATIONS, describe
 from ambientkit.checkpoint.folder import MANIFEST, checkpoints
+from ambientkit.checkpoint.lines import last_line
 from ambientkit.checkpoint.lock import holder, is_held
 from ambientkit.checkpoint.status import RunStatus, read_status
 from ambientkit.cli.output import clock
 from ambientkit.errors import InputError
-
-TAIL = 2**20
-"""Bytes of the log that are looked at, from its end."""
 
 
 def run(folder: Path, as_json: bool) -> None:
@@ -37,6 +36,8 @@ def run(folder: Path, as_json: bool) -> None:
         rows["skipped"] = f"{facts['skipped_steps']} steps whose loss or gradient was not finite"
     for number, warning in enumerate(facts["warnings"]):
         rows["warning" + f" {number + 1}" * (number > 0)] = warning
+    if facts["evaluation"]:
+        rows["last evaluation"] = f"step {facts['evaluation']['step']}: {describe(facts['evaluation'])}"
     rows["last sign of life"] = f"{clock(max(time.time() - facts['time'], 0))} ago"
     rows["last checkpoint"] = facts["last_checkpoint"] or "none"
     if facts["resume"]:
@@ -66,6 +67,7 @@ def collect(folder: Path) -> dict[str, Any]:
         "examples_per_s": line.get("examples_per_s"),
         "eta_s": line.get("eta_s") if running else None,
         "skipped_steps": line.get("skipped_steps", 0),
+        "evaluation": last_line(folder / EVALUATIONS) or None,
         "last_checkpoint": str(newest) if newest else None,
         "resume": None if running or status.state == "finished" else resume_command(folder, status.processes),
     }
@@ -81,22 +83,3 @@ def _alive(status: RunStatus, folder: Path) -> RunStatus:
     if status.state == "running" and held is False:
         return replace(status, state="failed", message=f"{who or 'its process'} ended without a word (killed, or the machine went down)")
     return status
-
-
-def last_line(path: Path) -> dict[str, Any]:
-    """The last whole line of the log; empty where there is none."""
-    try:
-        with open(path, "rb") as stream:
-            stream.seek(0, 2)
-            stream.seek(max(stream.tell() - TAIL, 0))
-            lines = stream.read().decode(errors="replace").splitlines()
-    except OSError:
-        return {}
-    for line in reversed(lines):
-        try:
-            facts = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(facts, dict):
-            return facts
-    return {}

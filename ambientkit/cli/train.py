@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shlex
 import signal
@@ -11,7 +10,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +17,17 @@ import torch
 from accelerate import Accelerator
 from tqdm import tqdm
 
-from ambientkit.checkpoint import initial_weights
+from ambientkit.checkpoint.evaluations import EVALUATIONS, describe, numbers
+from ambientkit.checkpoint.lines import append_line
 from ambientkit.checkpoint.lock import run_lock
 from ambientkit.checkpoint.status import RunStatus, State
 from ambientkit.cli import trackers
 from ambientkit.cli.card import write_card
 from ambientkit.cli.demo import draw_demo
+from ambientkit.cli.evaluation import Evaluation
 from ambientkit.cli.folder import (
-    COLLAPSE,
     CONFIG,
     METRICS,
-    Checkpoint,
     checkpoint_of,
     make,
     open_folder,
@@ -41,26 +39,20 @@ from ambientkit.cli.folder import (
 )
 from ambientkit.cli.log import Log
 from ambientkit.cli.output import clock, is_main, progress_wanted, redacted
+from ambientkit.cli.prepare import Say, label, prepare
 from ambientkit.cli.request import Request, configure
 from ambientkit.cli.signals import TIME_UP, Stop, seconds, stop_on_signals
-from ambientkit.config import RunConfig, dump
+from ambientkit.config import dump
 from ambientkit.config.run import to_yaml
-from ambientkit.data import Observations, Observed, Survey, observed, survey
-from ambientkit.errors import CheckFailed, InputError, RunError, nearest
-from ambientkit.inspection import NAMES, quick, refuse
+from ambientkit.errors import InputError, RunError, nearest
+from ambientkit.inspection import NAMES
 from ambientkit.registry import Registry, load
 from ambientkit.sample import load_run
-from ambientkit.sample.load import Noise, about_data
-from ambientkit.stored.part import ESTIMATES
-from ambientkit.train import Run, build, steps
+from ambientkit.train import Run, steps
 from ambientkit.train.collapse import CAUSES, GIVEN, Detector, look
 from ambientkit.train.loop import to_device
 from ambientkit.train.metrics import Window
 from ambientkit.train.run import accelerator_for
-from ambientkit.verify import Verdict, preflight
-from ambientkit.verify.report import passed_line, refusal
-
-Say = Callable[[str], None]
 
 
 def run(request: Request) -> None:
@@ -82,12 +74,13 @@ def run(request: Request) -> None:
         if is_main():
             for problem in registry.problems:
                 print(f"warning: {problem}", file=sys.stderr)
-        folder = found[0] if found else request.output_dir or Path("runs") / f"{config.data.name}-{_label(config)}"
+        folder = found[0] if found else request.output_dir or Path("runs") / f"{config.data.name}-{label(config)}"
         if not found:
             refuse_used(folder)
         accelerator = accelerator_for(config, **trackers.options(config, folder))
         say: Say = partial(print, flush=True) if accelerator.is_main_process else lambda text: None
-        training, window, detector = _prepare(config, checkpoint, registry, accelerator, request, say)
+        training, window, detector = prepare(config, checkpoint, registry, accelerator, request, say)
+        evaluation = Evaluation(training, registry) if config.evaluate_every else None
         if found and checkpoint is None:
             say(f"{folder}: the run ended before its first checkpoint; it begins again at step 0")
         accelerator.wait_for_everyone()  # every process has read what it resumes from
@@ -97,40 +90,22 @@ def run(request: Request) -> None:
                 held.enter_context(run_lock(folder))
                 refuse_used(folder)
             open_folder(folder, config, training.step, say)
-        status = _train(training, window, detector, folder, registry, say, deadline)
+        status = _train(training, window, detector, evaluation, folder, registry, say, deadline)
         accelerator.end_training()
     if status:
         sys.exit(status)
 
 
-def _prepare(
-    config: RunConfig, checkpoint: Checkpoint | None, registry: Registry, accelerator: Accelerator, request: Request, say: Say
-) -> tuple[Run, Window, Detector]:
-    """A run at its first step, or at the step of a checkpoint, after every check."""
-    rows = config.data.rows()
-    observations = observed(rows, config.corruption, config.seed, config.augment)
-    seen = survey(observations, config.corruption, config.levels.as_levels(), config.sigma_data)
-    _describe(config, seen, observations, say)
-    if checkpoint is None and not observations.simulated and seen.sigma_n[1] > 0:
-        refuse(quick(Observations(rows, config.corruption, config.seed)), request.allow)  # as stored: its noise is judged by place
-    training = build(config, seen.signal, observations, accelerator)
-    training.about_data = about_data(rows, seen.sigma_n, _noise_known(config, observations.simulated))
-    if checkpoint is not None:
-        path, files = checkpoint
-        training.restore(files, str(path))
-        say(f"resuming {path} at step {training.step} of {config.end_step}")
-        detector = Detector(json.loads(files[COLLAPSE]) if COLLAPSE in files else None)
-        return training, Window(json.loads(files["window.json"])), detector
-    if config.init_from is not None:
-        tensors, file = initial_weights(Path(config.init_from))
-        training.begin_with(tensors, file)
-        say(f"weights to begin with: {file}, {len(tensors)} tensors")
-    if not request.skip_preflight:
-        _preflight(config, registry, say)
-    return training, Window(), Detector()
-
-
-def _train(training: Run, window: Window, detector: Detector, folder: Path, registry: Registry, say: Say, deadline: float) -> int:
+def _train(
+    training: Run,
+    window: Window,
+    detector: Detector,
+    evaluation: Evaluation | None,
+    folder: Path,
+    registry: Registry,
+    say: Say,
+    deadline: float,
+) -> int:
     """Take the steps and record in the run's status how that went; returns the exit status."""
     main, processes = training.accelerator.is_main_process, training.accelerator.num_processes
 
@@ -148,7 +123,7 @@ def _train(training: Run, window: Window, detector: Detector, folder: Path, regi
     record("running")
     try:
         trackers.start(training.accelerator, training.config, folder, training.step)
-        asked = _take_steps(training, window, detector, folder, registry, say, deadline, warn)
+        asked = _take_steps(training, window, detector, evaluation, folder, registry, say, deadline, warn)
         if main and not asked:
             _finish(training, folder, registry, say)
     except BaseException as error:
@@ -167,52 +142,11 @@ def _train(training: Run, window: Window, detector: Detector, folder: Path, regi
     return 0 if asked == TIME_UP else 128 + asked
 
 
-def _noise_known(config: RunConfig, simulated: bool) -> Noise:
-    """How the noise level of the rows is known."""
-    if simulated:
-        return "simulated"
-    return "estimated" if getattr(config.data, "sigma_n", None) in ESTIMATES else "declared"
-
-
-def _label(config: RunConfig) -> str:
-    return "-".join(entry.objective.name for entry in config.objective)
-
-
-def _describe(config: RunConfig, seen: Survey, observations: Observed, say: Say) -> None:
-    noise = "simulated once for each row" if observations.simulated else "declared with the data"
-    say(f"data: {config.data.name}, {seen.rows:,} rows of shape {seen.signal.shape}; {seen.describe_noise()}, {noise}")
-    for entry in config.objective:
-        if "needs-clean-data" in entry.objective.claims and seen.sigma_n[1] > 0:
-            raise InputError(
-                f"objective {entry.objective.name!r} needs clean data, but these have sigma_n up to {seen.sigma_n[1]:.4g}: "
-                "use tweedie-consistency, or give --sigma-n 0"
-            )
-    known = "given" if config.sigma_data is not None else "estimated"
-    say(f"std of the clean data: {seen.signal.sigma_data:.4g} ({known})")
-
-
-def _preflight(config: RunConfig, registry: Registry, say: Say) -> None:
-    """Run the quick checks on the parts of the run. Raises CheckFailed where one is rejected, or cannot be judged."""
-    parts = [*(entry.objective for entry in config.objective), config.corruption, config.sampler]
-    found = preflight(parts, registry)
-    for _, group in groupby(found, key=lambda result: result if isinstance(result, str) else result.part):
-        passed = []
-        for result in group:
-            if isinstance(result, str):
-                say(f"preflight: {result}")
-            elif result.verdict is Verdict.PASSED:
-                passed.append(result)
-            else:
-                say(f"preflight: {result}")
-                raise CheckFailed(refusal(result))
-        if passed:
-            say(f"preflight: {passed_line(passed)}")
-
-
 def _take_steps(
     training: Run,
     window: Window,
     detector: Detector,
+    evaluation: Evaluation | None,
     folder: Path,
     registry: Registry,
     say: Say,
@@ -241,6 +175,8 @@ def _take_steps(
                     say(_describe_line(line, config.end_step))
                 window = Window()
             warn(causes)
+            if evaluation and main and (ended or step.step % config.evaluate_every == 0):
+                _evaluate(evaluation, folder, log, say if bar.disable else None)  # before the save: a run resumed from it has this line
             asked = _agreed(accelerator, stop)
             if due or asked:
                 memory = training.memory_of_all()
@@ -253,6 +189,16 @@ def _take_steps(
             if asked and not ended:
                 return asked
     return 0
+
+
+def _evaluate(evaluation: Evaluation, folder: Path, log: Log, say: Say | None) -> None:
+    line = evaluation.line()
+    append_line(folder / EVALUATIONS, line)
+    log.track({f"evaluation/{name}": value for name, value in numbers(line).items()}, line["step"])
+    if "error" in line:
+        print(f"warning: step {line['step']}: the evaluation failed: {line['error']}", file=sys.stderr, flush=True)
+    elif say:
+        say(f"evaluation at step {line['step']}: {describe(line)}")
 
 
 def _look(training: Run, detector: Detector) -> list[str]:

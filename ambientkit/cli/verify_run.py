@@ -29,6 +29,8 @@ from ambientkit.verify.chart import bars, chart
 from ambientkit.verify.report import number
 from ambientkit.verify.trained import HOP, Curve, SeedSensitivity, consistency_residual, noisy_rows, seed_sensitivity, tweedie_loss
 
+FORMAT = 1
+"""Of the JSON file."""
 RESTORED = 32
 """Observations that are restored from several seeds."""
 
@@ -77,7 +79,7 @@ def run(request: RunRequest) -> None:
     folder = (request.run if request.run.is_dir() else request.run.parent) / "verify"
     folder.mkdir(exist_ok=True)
     content = {
-        "format": 1,
+        "format": FORMAT,
         "run": str(request.run),
         "step": trained.step,
         "rows": held_out,

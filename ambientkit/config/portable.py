@@ -9,7 +9,7 @@ from typing import Any
 from ambientkit.config.files import is_secret
 from ambientkit.config.run import RunConfig, dump
 
-PARTS = ("data", "corruption", "model", "sampler")
+PARTS = ("data", "corruption", "model", "sampler", "evaluate_data")
 
 
 def portable(config: RunConfig) -> dict[str, Any]:
@@ -19,6 +19,8 @@ def portable(config: RunConfig) -> dict[str, Any]:
     """
     plain = dump(config)
     for kind in PARTS:
+        if plain[kind] is None:
+            continue
         plain[kind] = {"name": plain[kind]["name"], **_without(plain[kind], getattr(config, kind).model_dump(), drop="name")}
     plain["objective"] = [
         {**term, "objective": {**term["objective"], **_without(term["objective"], entry.objective.model_dump(), drop="name")}}

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 
 from ambientkit.config.files import KeyPath, Source, is_secret, merge
 from ambientkit.errors import InputError, explain
-from ambientkit.interfaces import Corruption, Data, Levels, Model, Objective, Recipe, Sampler, WeightedObjective
+from ambientkit.interfaces import Corruption, Data, Levels, Model, Objective, Part, Recipe, Sampler, WeightedObjective
 from ambientkit.registry import Registry, spec_of
 
 Complaint = Callable[[KeyPath, str], InputError]
@@ -145,6 +145,12 @@ class RunConfig(_Section):
     """Steps between sample grids; 0 for none."""
     sample_n: Steps = 64
     """Samples in each grid."""
+    evaluate_every: int = Field(0, ge=0)
+    """Steps between evaluations of the averaged weights, into evaluations.jsonl; 0 for none. Training is the same to the bit."""
+    evaluate_n: int = Field(256, ge=8)
+    """Rows and samples of an evaluation."""
+    evaluate_data: InstanceOf[Data] | None = None
+    """Rows to evaluate on that the run does not train on; its own rows where it is not given."""
 
 
 FORMAT_VERSION = 1
@@ -175,6 +181,8 @@ def resolve(source: Source, registry: Registry) -> RunConfig:
     for kind in ("data", "corruption", "model", "sampler"):
         parts[kind] = registry.build(kind, tree[kind], partial(_below, complain, (kind,)))
     parts["objective"] = _objectives(tree["objective"], registry, complain)
+    if tree.get("evaluate_data") is not None:
+        parts["evaluate_data"] = registry.build("data", tree["evaluate_data"], partial(_below, complain, ("evaluate_data",)))
     plain = {key: value for key, value in tree.items() if key not in parts}
     try:
         return RunConfig(**parts, **plain)
@@ -237,7 +245,7 @@ def dump(config: RunConfig) -> dict[str, Any]:
         value = getattr(config, name)
         if name == "objective":
             plain[name] = [{**term.model_dump(exclude={"objective"}), "objective": spec_of(term.objective)} for term in value]
-        elif name in ("data", "corruption", "model", "sampler"):
+        elif isinstance(value, Part):
             plain[name] = spec_of(value)
         else:
             plain[name] = (

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from ambientkit.checkpoint.evaluations import EVALUATIONS, over_steps
+from ambientkit.checkpoint.lines import read_lines
 
 POINTS = 60
 """Points of a curve over steps; longer logs are averaged in blocks of equal length."""
@@ -29,10 +31,15 @@ class History:
     """Lines that could not be read: the last one while a run writes it."""
     skipped: int
     """Steps that training skipped, as their loss was not finite."""
+    evaluations: dict[str, tuple[list[float], list[float]]]
+    """Measure -> (steps, values), and "MEASURE, floor": of the evaluations during training."""
 
 
 def read_history(metrics: Path) -> History:
-    """The history in a metrics.jsonl; empty where there is none yet. Lines are read as far as they are whole."""
+    """The history in a metrics.jsonl and the evaluations.jsonl beside it; empty where there is none yet. Lines are read as far as they are whole.
+
+    Raises InputError for lines of another format.
+    """
     found, unreadable = _lines(metrics)
     block = max(1, math.ceil(len(found) / POINTS))
     terms: dict[str, tuple[list[float], list[float]]] = {}
@@ -45,23 +52,18 @@ def read_history(metrics: Path) -> History:
                 steps.append(float(part[-1]["step"]))
                 means.append(math.fsum(values) / len(values))
     skipped = max((line.get("skipped_steps") or 0 for line in found), default=0)
-    return History(terms, _levels(found), len(found), block, unreadable, skipped)
+    evaluations = over_steps(read_lines(metrics.with_name(EVALUATIONS))[0])
+    return History(terms, _levels(found), len(found), block, unreadable, skipped, evaluations)
 
 
 def _lines(metrics: Path) -> tuple[list[dict[str, Any]], int]:
-    try:
-        text = metrics.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return [], 0
-    found, unreadable = [], 0
-    for line in text.splitlines():
+    whole, unreadable = read_lines(metrics)
+    found = []
+    for facts in whole:
         try:
-            facts = json.loads(line)
-            facts["step"], facts["terms"] = int(facts["step"]), dict(facts["terms"])
+            found.append({**facts, "step": int(facts["step"]), "terms": dict(facts["terms"])})
         except (ValueError, KeyError, TypeError):
             unreadable += 1
-        else:
-            found.append(facts)
     return found, unreadable
 
 

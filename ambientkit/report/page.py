@@ -13,6 +13,9 @@ from ambientkit.webpage import Series, curves, picture_uri, render
 if TYPE_CHECKING:
     from markupsafe import Markup
 
+FLOOR = ", floor"
+DOTTED = 2
+"""The dashes of floors."""
 SECTIONS = {
     "summary": "Runs",
     "samples": "Noisy rows and samples",
@@ -32,6 +35,7 @@ def page(runs: Sequence[RunReport], *, command: str, written: str) -> str:
     """The whole page, which refers to nothing outside of it. command: that makes it again; written: when."""
     terms = list(dict.fromkeys(name for run in runs for name in run.history.terms))
     in_levels = list(dict.fromkeys(name for run in runs for name in run.history.levels))
+    measures = list(dict.fromkeys(name for run in runs for name in run.history.evaluations if not name.endswith(FLOOR)))
     names = [run.name for run in runs]
     return render(
         Path(__file__).with_name("page.html"),
@@ -43,6 +47,7 @@ def page(runs: Sequence[RunReport], *, command: str, written: str) -> str:
         loss=[_loss(runs, name) for name in terms],
         levels=[_levels(runs, name) for name in in_levels],
         residual=_residual(runs),
+        evaluations=[_evaluations(runs, name) for name in measures],
         uri=picture_uri,
         command=command,
         written=written,
@@ -66,6 +71,18 @@ def _levels(runs: Sequence[RunReport], name: str) -> Markup:
         if part in run.history.levels.get(name, {}) and (len(runs) < 3 or part != PARTS[1])
     ]
     return curves(f"Loss term {name} by noise level", series, "noise level sigma", "mean of the term", log_x=True, log_y=True)
+
+
+def _evaluations(runs: Sequence[RunReport], name: str) -> Markup:
+    """The floors are dotted."""
+    series = [
+        Series(run.name + end, *run.history.evaluations[name + end], look=place, dash=dash)
+        for place, run in enumerate(runs)
+        for end, dash in (("", place if place != DOTTED else 0), (FLOOR, DOTTED))
+        if name + end in run.history.evaluations
+    ]
+    what = "Tweedie loss, geometric mean over levels" if name == "tweedie" else f"{name} to rows of the data"
+    return curves(f"{what}, over steps", series, "optimiser step", name, log_y=True)
 
 
 def _look(place: int, part: int, runs: Sequence[RunReport]) -> int:

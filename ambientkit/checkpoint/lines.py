@@ -1,0 +1,90 @@
+"""Files that a run adds lines to, each line a JSON object with its step and its format version: metrics.jsonl and evaluations.jsonl."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ambientkit.checkpoint.folder import write_file
+from ambientkit.errors import InputError, RunError
+
+LINES_VERSION = 1
+"""In every line, so that the end of a file, a part of it, or two files joined still say what they are."""
+TAIL = 2**20
+"""Bytes in which the last line is sought."""
+
+
+def to_line(facts: Mapping[str, Any]) -> str:
+    """The line for these facts, its end included."""
+    return json.dumps({"format_version": LINES_VERSION, **facts}) + "\n"
+
+
+def append_line(path: Path, facts: Mapping[str, Any]) -> None:
+    """Add a line and bring it to the disk. Raises RunError where the disk refuses."""
+    try:
+        with open(path, "a", encoding="utf-8") as stream:
+            stream.write(to_line(facts))
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written ({error.strerror}); the last checkpoint is intact") from error
+
+
+def from_line(line: str, where: str) -> dict[str, Any] | None:
+    """The facts of a line; None for one that is cut or damaged. Raises InputError naming `where` for a line of another format.
+
+    The first files had no version: their lines are those of version 1.
+    """
+    try:
+        facts = json.loads(line)
+    except ValueError:
+        return None
+    if not isinstance(facts, dict):
+        return None
+    if (version := facts.pop("format_version", LINES_VERSION)) != LINES_VERSION:
+        raise InputError(f"{where}: format {version!r} is not known to this version of ambientkit, which reads {LINES_VERSION}")
+    return facts
+
+
+def read_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """All whole lines, and how many others there are: the last one while a run writes it. None of a file that cannot be read.
+
+    Raises InputError naming a line of another format.
+    """
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return [], 0
+    found = [from_line(line, f"{path}, line {number}") for number, line in enumerate(text.splitlines(), 1)]
+    whole = [facts for facts in found if facts is not None]
+    return whole, len(found) - len(whole)
+
+
+def last_line(path: Path) -> dict[str, Any]:
+    """The last whole line; empty where there is none. Raises InputError where it is of another format."""
+    try:
+        with open(path, "rb") as stream:
+            stream.seek(0, 2)
+            stream.seek(max(stream.tell() - TAIL, 0))
+            lines = stream.read().decode(errors="replace").splitlines()
+    except OSError:
+        return {}
+    return next((facts for line in reversed(lines) if (facts := from_line(line, str(path))) is not None), {})
+
+
+def cut_after(path: Path, step: int) -> None:
+    """Take away the lines after `step`, which a run resumed there writes again, and those that are not whole. Lines kept stay as they are.
+
+    Raises InputError naming a line of another format, and RunError where the disk refuses; the file is then as before.
+    """
+    if not path.exists():
+        return
+    kept = []
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True), 1):
+        facts = from_line(line, f"{path}, line {number}") if line.endswith("\n") else None
+        if facts is not None and isinstance(facts.get("step"), int) and facts["step"] <= step:
+            kept.append(line)
+    write_file(path, "".join(kept).encode())
