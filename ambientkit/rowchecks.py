@@ -46,13 +46,18 @@ def facts_only() -> Iterator[None]:
 def lines(items: Sequence[str], limit: int = 8) -> str:
     """The first few items, each on an indented line of its own, and how many more there are."""
     more = [f"  and {len(items) - limit} more"] if len(items) > limit else []
-    return "\n".join([f"  {item}" for item in items[:limit]] + more)
+    return "\n".join([f"  {_shown(item)}" for item in items[:limit]] + more)
+
+
+def _shown(item: str) -> str:
+    """Names of files may hold anything: what would break or colour the line is escaped."""
+    return item if item.isprintable() else "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in item)
 
 
 def listed(items: Sequence[str], total: int | None = None, limit: int = 8) -> str:
     """The first few items in one line, and how many more there are. total: their number, where `items` is only the beginning."""
     more = (len(items) if total is None else total) - min(len(items), limit)
-    return ", ".join(items[:limit]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(map(_shown, items[:limit])) + (f" and {more} more" if more > 0 else "")
 
 
 def unknown_noise(where: str, ways: str) -> InputError:
@@ -88,6 +93,7 @@ class RowScan:
         self._extremes = (math.inf, -math.inf)
         self._seen = 0
         self._not_finite = _Culprits()
+        self._too_large = False
         self._bad_level = _Culprits()
         self._constant = _Culprits()
         self._low, self._high, self._sigma_max = math.inf, -math.inf, 0.0
@@ -104,6 +110,7 @@ class RowScan:
         level = np.broadcast_to(np.asarray(sigma_n, np.float64), rows.shape).reshape(len(rows), -1)
         raw = rows.reshape(len(rows), -1)
         finite = np.isfinite(x)
+        self._too_large = self._too_large or bool((np.isfinite(raw) & ~finite).any())
         for i in np.flatnonzero(~finite.all(1)):
             count = int(x.shape[1] - finite[i].sum())
             self._not_finite.note(f"{self._name(first + i)} ({count} value{'s' * (count > 1)})")
@@ -148,8 +155,9 @@ class RowScan:
 
     def _check_finite(self) -> None:
         if self._not_finite.total:
+            beyond = " Some are finite in the file but too large for float32 in [-1, 1]: give value_range." if self._too_large else ""
             raise InputError(
-                f"{self._where}: {self._not_finite.total} of {self._seen} rows hold NaN or infinite values: {self._not_finite}.\n"
+                f"{self._where}: {self._not_finite.total} of {self._seen} rows hold NaN or infinite values: {self._not_finite}.{beyond}\n"
                 f"Nothing is filled in: repair these rows where they were made, remove them, or leave them out with on_bad_file: skip"
             )
 

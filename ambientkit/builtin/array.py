@@ -81,6 +81,9 @@ class Array(Stored):
                 raise InputError(f"{self.path}: there is no key {self.key!r}; keys: {_keys(found)}")
             return found[self.key]
         candidates = [array for array in found.values() if array is not levels and array.key != "sigma_n"]
+        if len(candidates) > 1:  # labels and names beside the one array that has rows
+            likely = [array for array in candidates if len(array.shape) >= 2 and array.dtype.kind in "uif"]
+            candidates = likely if len(likely) == 1 else candidates
         if len(candidates) != 1:
             what = "several arrays could be the rows: say which by key" if candidates else "no array that could be the rows"
             raise InputError(f"{self.path}: {what}; keys: {_keys(found)}")
@@ -96,7 +99,6 @@ class Array(Stored):
 
 
 def _keys(found: dict[str | None, ArrayFile]) -> str:
-    return (
-        listed([f"{key} {array.shape} {array.dtype}" for key, array in found.items() if key is not None], limit=12)
-        or "none, it is a .npy file"
-    )
+    if None in found:
+        return "none, it is a .npy file"
+    return listed([f"{key} {array.shape} {array.dtype}" for key, array in found.items()], limit=12) or "none"

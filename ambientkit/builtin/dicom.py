@@ -10,14 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ambientkit.stored import FileRows, StoredFiles, UnusableFile, needs
+from ambientkit.errors import InputError
+from ambientkit.stored import FileRows, Found, StoredFiles, UnusableFile, cause_of, needs
 
 
 class DICOM(StoredFiles):
-    """Frames of DICOM images, grey or RGB, one a row; rescale slope and intercept are applied (CT: Hounsfield units).
+    """Frames of DICOM images, grey or RGB, one a row; rescale slope and intercept are applied, of each frame where it has its own (CT:
+    Hounsfield units).
 
     What part of 16 bits the pictures use differs from machine to machine, so `value_range` must be given. Compressed files need pydicom's
-    decoders; lossy ones are refused, since their noise is no longer white. Patient data are neither read nor kept.
+    decoders; lossy ones are refused, since their noise is no longer white, and so are look-up tables. Patient data are neither read nor kept.
     """
 
     name = "dicom"
@@ -27,6 +29,15 @@ class DICOM(StoredFiles):
 
     max_pixels: int = Field(2**26, ge=1)
     """Largest frame that is decoded, by its header."""
+
+    def find(self) -> Found:
+        """The frames by their headers. Raises InputError where there are none, they are unusable, or nobody says what their values mean."""
+        if self.value_range is None:
+            raise InputError(
+                f"{self.path}: DICOM does not say what part of their range the values use: give value_range, the two values (after rescaling) "
+                f"that stand for -1 and 1, such as [-1024, 3071] for CT in Hounsfield units"
+            )
+        return super().find()
 
     def open(self, files: Sequence[Path]) -> FileRows:
         """The frames by their headers. Raises InputError listing files that cannot be used."""
@@ -53,24 +64,48 @@ class _Frames(FileRows):
         if meaning not in ("MONOCHROME2", "RGB"):
             why = "0 is white, so it would be read as a negative" if meaning == "MONOCHROME1" else "only MONOCHROME2 and RGB are read"
             raise UnusableFile(f"its photometric interpretation is {meaning}: {why}")
-        if str(header.get("LossyImageCompression", "00")) == "01":
+        syntax = str(header.file_meta.get("TransferSyntaxUID", ""))
+        if str(header.get("LossyImageCompression", "00")) == "01" or syntax in LOSSY:
             raise UnusableFile("it was compressed with loss, which changes its noise: use the original")
-        return int(header.get("NumberOfFrames", 1)), (samples, height, width), _type(header)
+        if "ModalityLUTSequence" in header or "DoseGridScaling" in header:
+            raise UnusableFile(
+                "its values go through a look-up table or dose scaling, which is not applied: save them as real values first"
+            )
+        frames = int(header.get("NumberOfFrames", 1) or 1)
+        for frame in range(frames):
+            if _rescale(header, frame)[0] == 0:
+                raise UnusableFile("its rescale slope is 0: all values would be one and the same")
+        return frames, (samples, height, width), np.dtype(np.float64)
 
     def load(self, file: Path, start: int, stop: int) -> NDArray[Any]:
         import pydicom
         from pydicom.pixels import pixel_array
 
         header = pydicom.dcmread(file, stop_before_pixels=True)
-        frames = int(header.get("NumberOfFrames", 1))
-        pixels = [np.asarray(pixel_array(file, index=i)) for i in (range(start, stop) if frames > 1 else (0,))]
-        rows = np.stack([p[None] if p.ndim == 2 else np.moveaxis(p, -1, 0) for p in pixels]).astype(_type(header))
-        if rows.dtype.kind == "f":
-            rows = rows * float(header.get("RescaleSlope", 1)) + float(header.get("RescaleIntercept", 0))
-        return rows
+        several = int(header.get("NumberOfFrames", 1) or 1) > 1
+        rows = []
+        for frame in range(start, stop):
+            try:
+                pixels = np.asarray(pixel_array(file, index=frame if several else 0))
+            except Exception as error:  # its decoders raise anything on damaged files
+                raise UnusableFile(f"its pixels cannot be decoded ({cause_of(error)})") from None
+            slope, intercept = _rescale(header, frame)
+            rows.append((pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)) * slope + intercept)
+        return np.stack(rows)
 
 
-def _type(header: Any) -> np.dtype[Any]:
-    """float64 where the values are rescaled, otherwise int32, whose range must be given: 16 bits are rarely used in full."""
-    scaled = (float(header.get("RescaleSlope", 1)), float(header.get("RescaleIntercept", 0))) != (1, 0)
-    return np.dtype(np.float64 if scaled else np.int32)
+LOSSY = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 81))
+"""Transfer syntaxes that always lose something: JPEG baseline and extended, near-lossless JPEG-LS."""
+
+
+def _rescale(header: Any, frame: int) -> tuple[float, float]:
+    """Slope and intercept of a frame: of the image, or of its own or the shared group of an enhanced image (PS3.3 C.7.6.16.2.9)."""
+    groups = [header]
+    for name, place in (("PerFrameFunctionalGroupsSequence", frame), ("SharedFunctionalGroupsSequence", 0)):
+        sequence = header.get(name)
+        if sequence is not None and len(sequence) > place and (found := sequence[place].get("PixelValueTransformationSequence")):
+            groups.insert(0 if name.startswith("Per") else len(groups) - 1, found[0])
+    for group in groups:
+        if "RescaleSlope" in group or "RescaleIntercept" in group:
+            return float(group.get("RescaleSlope", 1)), float(group.get("RescaleIntercept", 0))
+    return 1.0, 0.0

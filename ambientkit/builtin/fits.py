@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from ambientkit.stored import FileRows, StoredFiles, UnusableFile, needs
 
@@ -28,18 +30,26 @@ class FITS(StoredFiles):
     """Number or name (EXTNAME) of the image in each file; by default the first that holds an image."""
     planes: Literal["refuse", "rows", "channels"] = "refuse"
     """What the first axis of a cube is: rows, each a picture of its own, or the channels of one row."""
+    max_pixels: int = Field(2**28, ge=1)
+    """Largest image or cube that is read, by its header."""
 
     def open(self, files: Sequence[Path]) -> FileRows:
         """The images by their headers. Raises InputError listing files that cannot be used."""
         needs("astropy.io.fits", "science", "FITS")
-        return _Images(self.path, files, self.on_bad_file, self.extension, self.planes)
+        return _Images(self.path, files, self.on_bad_file, self.extension, self.planes, self.max_pixels)
 
 
 class _Images(FileRows):
     def __init__(
-        self, where: Path, files: Sequence[Path], on_bad_file: Literal["fail", "skip"], extension: int | str | None, planes: str
+        self,
+        where: Path,
+        files: Sequence[Path],
+        on_bad_file: Literal["fail", "skip"],
+        extension: int | str | None,
+        planes: str,
+        max_pixels: int,
     ) -> None:
-        self._extension, self._planes = extension, planes
+        self._extension, self._planes, self._max_pixels = extension, planes, max_pixels
         super().__init__(where, files, on_bad_file)
 
     def _image(self, units: Any) -> Any:
@@ -61,14 +71,17 @@ class _Images(FileRows):
 
         with fits.open(file, mode="readonly", memmap=False, lazy_load_hdus=True) as units:
             unit = self._image(units)
-            shape = tuple(unit.shape)
-            while len(shape) > 2 and shape[0] == 1:
-                shape = shape[1:]
-            dtype = _physical(unit)
+            shape, dtype = _axes(unit), _physical(unit)
+        if math.prod(shape) > self._max_pixels:
+            raise UnusableFile(f"its shape {shape} has more values than max_pixels = {self._max_pixels}: raise it if the image is honest")
+        if len(shape) < 2:
+            raise UnusableFile(f"its image has one axis, of {shape[0]} values: no picture, save such rows as .npy (layout N...)")
         if len(shape) == 2:
             return 1, (1, *shape), dtype
-        if len(shape) != 3 or self._planes == "refuse":
-            raise UnusableFile(f"its image has shape {tuple(shape)}: give planes: rows (each a picture) or channels (of one row)")
+        if len(shape) != 3:
+            raise UnusableFile(f"its image has shape {shape}: save each cube as a file of its own")
+        if self._planes == "refuse":
+            raise UnusableFile(f"its image has shape {shape}: give planes: rows (each a picture) or channels (of one row)")
         return (shape[0], (1, *shape[1:]), dtype) if self._planes == "rows" else (1, shape, dtype)
 
     def load(self, file: Path, start: int, stop: int) -> NDArray[Any]:
@@ -76,14 +89,22 @@ class _Images(FileRows):
 
         with fits.open(file, mode="readonly", memmap=False, lazy_load_hdus=True) as units:
             unit = self._image(units)
-            shape = tuple(unit.shape)
-            dtype = _physical(unit)
+            shape, dtype = _axes(unit), _physical(unit)
             if len(shape) == 3 and self._planes == "rows":
-                values = np.asarray(unit.section[start:stop])[:, None]
+                where = (0,) * (len(unit.shape) - 3) + (slice(start, stop),)
+                values = np.asarray(unit.section[where])[:, None]
             else:
                 values = np.asarray(unit.section[...] if hasattr(unit, "section") else unit.data)
-                values = values.reshape(1, *(shape[-3:] if len(shape) > 2 else (1, *shape)))
+                values = values.reshape(1, *(shape if len(shape) > 2 else (1, *shape)))
             return values.astype(dtype)  # native byte order, and a copy: the file is closed now
+
+
+def _axes(unit: Any) -> tuple[int, ...]:
+    """The shape of an image, without leading axes of one point."""
+    shape = tuple(unit.shape)
+    while len(shape) > 2 and shape[0] == 1:
+        shape = shape[1:]
+    return shape
 
 
 def _physical(unit: Any) -> np.dtype[Any]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Literal
 
 from ambientkit.errors import InputError
 from ambientkit.rowchecks import listed
-from ambientkit.stored import Found, OpenedArray, Stored, needs
+from ambientkit.stored import Found, OpenedArray, Stored, cause_of, needs
 from ambientkit.stored.layout import find_layout
+from ambientkit.stored.opened import warn_of_attributes
 
 
 class HDF5(Stored):
@@ -35,10 +37,11 @@ class HDF5(Stored):
         try:
             with h5py.File(self.path, "r") as file:
                 arrays: dict[str, Any] = {}
-                refused = _collect(h5py, file, "", arrays)
+                refused = _collect(h5py, file, "", arrays, set())
         except OSError as error:
             raise InputError(f"{self.path}: cannot be read as HDF5 ({' '.join(str(error).split())[:160]})") from None
         data = _choose(self, arrays, refused)
+        data.refuse_unwritten()
         levels = None
         name = None if self.clean or isinstance(self.sigma_n, float | int) else str(self.sigma_n or "sigma_n").strip("/")
         if name in arrays:
@@ -46,9 +49,12 @@ class HDF5(Stored):
         return Found(data, find_layout(data, self.layout), levels)
 
 
-def _collect(h5py: Any, group: Any, prefix: str, arrays: dict[str, tuple[tuple[int, ...], Any]]) -> list[str]:
-    """Fill in name -> (shape, type) of the arrays in this very file; returns what was refused, and why."""
-    refused = []
+def _collect(h5py: Any, group: Any, prefix: str, arrays: dict[str, Any], entered: set[int]) -> list[str]:
+    """Fill in name -> (shape, type) of the arrays in this very file; returns what was refused, and why. Each group is entered once."""
+    refused: list[str] = []
+    if (address := h5py.h5o.get_info(group.id).addr) in entered:  # hard links may form a loop
+        return refused
+    entered.add(address)
     for name in group:
         link = group.get(name, getlink=True)
         if isinstance(link, h5py.ExternalLink | h5py.SoftLink):
@@ -57,7 +63,7 @@ def _collect(h5py: Any, group: Any, prefix: str, arrays: dict[str, tuple[tuple[i
             continue
         item = group[name]
         if isinstance(item, h5py.Group):
-            refused += _collect(h5py, item, f"{prefix}{name}/", arrays)
+            refused += _collect(h5py, item, f"{prefix}{name}/", arrays, entered)
         elif isinstance(item, h5py.Dataset):
             if item.external or item.is_virtual:
                 refused.append(f"{prefix}{name} (its values are in other files)")
@@ -87,7 +93,30 @@ def _choose(part: HDF5, arrays: dict[str, tuple[tuple[int, ...], Any]], refused:
     return array
 
 
+def _unwritten(array: Any) -> tuple[int, int]:
+    """Chunks of an array that were never written, and how many there should be; an array in one piece counts as one."""
+    if array.chunks is None:
+        return int(array.id.get_storage_size() == 0), 1
+    total = math.prod(-(-length // chunk) for length, chunk in zip(array.shape, array.chunks))
+    return total - int(array.id.get_num_chunks()), total
+
+
 class _Array(OpenedArray):
+    def refuse_unwritten(self) -> None:
+        """Raises InputError where parts were never written, which would be read as the fill value; warns of what attributes ask for."""
+        try:
+            array = self._open()
+            missing, total = _unwritten(array)
+            warn_of_attributes(str(self), dict(array.attrs))
+            self._close(array)
+        except (OSError, RuntimeError) as error:
+            raise InputError(f"{self}: cannot be read ({cause_of(error)}): damaged, or cut short") from None
+        if missing:
+            raise InputError(
+                f"{self}: {missing} of {total} chunks were never written, and would be read as the fill value. "
+                f"Write them, or save only the rows that there are"
+            )
+
     def _open(self) -> Any:
         import h5py
 

@@ -19,6 +19,7 @@ from ambientkit.rowchecks import listed
 from ambientkit.stored import Found, OpenedArray, Source, Stored, UnusableFile, cause_of, needs
 from ambientkit.stored.layout import find_layout
 from ambientkit.stored.parquet import RowGroups
+from ambientkit.stored.source import first_usable
 
 
 class HFDataset(Stored):
@@ -186,7 +187,7 @@ class _Column(OpenedArray):
         self._split, self._decode = split, decode
         table = self._open()
         try:
-            first = decode(table[0][column])
+            first = first_usable(len(table), lambda index: decode(table[index][column]))
         except UnusableFile as error:
             raise InputError(f"{self}: row 0: {error}") from None
         self.shape, self.dtype = (len(table), *first.shape), first.dtype

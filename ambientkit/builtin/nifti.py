@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from ambientkit.stored import FileRows, StoredFiles, UnusableFile, needs
 
@@ -26,15 +28,18 @@ class NIfTI(StoredFiles):
 
     slices: Literal["none", "x", "y", "z"] = "none"
     """Take the slices along this axis as rows, instead of whole volumes."""
+    max_pixels: int = Field(2**28, ge=1)
+    """Largest volume that is read, by its header."""
 
     def open(self, files: Sequence[Path]) -> FileRows:
         """The volumes by their headers. Raises InputError listing files that cannot be used."""
         needs("nibabel", "science", "NIfTI")
-        return _Volumes(self.path, files, self.on_bad_file, self.slices)
+        return _Volumes(self.path, files, self.on_bad_file, self.slices, self.max_pixels)
 
 
 class _Volumes(FileRows):
-    def __init__(self, where: Path, files: Sequence[Path], on_bad_file: Literal["fail", "skip"], slices: str) -> None:
+    def __init__(self, where: Path, files: Sequence[Path], on_bad_file: Literal["fail", "skip"], slices: str, max_pixels: int) -> None:
+        self._max_pixels = max_pixels
         self._axis = None if slices == "none" else "xyz".index(slices)
         super().__init__(where, files, on_bad_file)
 
@@ -51,6 +56,8 @@ class _Volumes(FileRows):
             shape = shape[:-1]
         if len(shape) not in (2, 3):
             raise UnusableFile(f"it has shape {tuple(image.shape)}: save each volume of a series as a file of its own")
+        if math.prod(shape) > self._max_pixels:
+            raise UnusableFile(f"its shape {shape} has more values than max_pixels = {self._max_pixels}: raise it if the volume is honest")
         stored = np.dtype(image.get_data_dtype())
         if stored.names or stored.kind == "c":
             raise UnusableFile(f"its values are of type {stored}: save real numbers, complex ones as two channels in .npy")

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ambientkit.stored import FileRows, StoredFiles, UnusableFile, needs
+from ambientkit.stored import FileRows, Found, StoredFiles, UnusableFile, needs
+
+logger = logging.getLogger("ambientkit")
 
 
 class TiffStack(StoredFiles):
@@ -35,6 +37,18 @@ class TiffStack(StoredFiles):
         """The pages by their headers. Raises InputError listing files that cannot be used."""
         needs("tifffile", "science", "TIFF")
         return _Pages(self.path, files, self.on_bad_file, self.pages == "channels", self.max_pixels)
+
+    def find(self) -> Found:
+        """The pages by their headers. Raises InputError where there are none, or they are unusable."""
+        found = super().find()
+        if not self.clean and getattr(found.source, "lossy", False):
+            logger.warning("%s: JPEG compression changes noise, which is no longer white and Gaussian of the declared level", self.path)
+        return found
+
+
+JPEG = (6, 7, 33007, 34892)
+"""TIFF compressions that lose something."""
+OTHER_COLOURS = ("SEPARATED", "CIELAB", "ICCLAB", "ITULAB", "LOGL", "LOGLUV")
 
 
 @contextmanager
@@ -65,18 +79,26 @@ def _complaints() -> Iterator[None]:
 class _Pages(FileRows):
     def __init__(self, where: Path, files: Sequence[Path], on_bad_file: Literal["fail", "skip"], channels: bool, max_pixels: int) -> None:
         self._channels, self._max_pixels = channels, max_pixels
+        self.lossy = False
         super().__init__(where, files, on_bad_file)
 
     def look(self, file: Path) -> tuple[int, tuple[int, ...], np.dtype[Any]]:
         import tifffile
 
         with _complaints(), tifffile.TiffFile(file) as tiff:
+            if not len(tiff.pages):
+                raise UnusableFile("it has no pages: damaged, or cut short")
             count, first = len(tiff.pages), tiff.pages[0].aspage()
             shape = self._page_shape(first)
             if first.photometric == tifffile.PHOTOMETRIC.MINISWHITE and first.bitspersample > 1:
                 raise UnusableFile("in this TIFF 0 is white, so it would be read as a negative: save it with 0 as black")
             if first.photometric == tifffile.PHOTOMETRIC.PALETTE:
                 raise UnusableFile("its values are numbers of colours in a palette: save it as grey or RGB")
+            meaning = getattr(first.photometric, "name", str(first.photometric))
+            jpeg = first.compression in JPEG
+            if meaning in OTHER_COLOURS or (meaning == "YCBCR" and not jpeg):
+                raise UnusableFile(f"its colours are {meaning}, which would be taken for RGB or channels: save it as grey or RGB")
+            self.lossy = self.lossy or jpeg
             for page in tiff.pages[1:]:
                 other = page.aspage()
                 if (self._page_shape(other), other.dtype) != (shape, first.dtype):

@@ -16,7 +16,7 @@ from ambientkit.errors import InputError
 from ambientkit.folders import find_or_one
 from ambientkit.imagefile import UnusableImage, decode_image
 from ambientkit.stored import Found, Stored, UnusableFile
-from ambientkit.stored.source import chunks_of
+from ambientkit.stored.source import FIRST, chunks_of, first_usable
 from ambientkit.stored.tar import SampleLevels, Shards
 
 PICTURES = ("png", "jpg", "jpeg", "tif", "tiff", "webp", "bmp")
@@ -44,11 +44,15 @@ class WebDataset(Stored):
         """The samples by the headers of the shards. Raises InputError where shards or samples are unusable."""
         files, _ = find_or_one(self.path, (".tar",), False, "shard")
         shards = Shards(self.path, files)
-        suffixes = shards.suffixes(0)
-        likely = [s for s in suffixes if s in PICTURES or s == "npy"] if self.member is None else [self.member.lower().lstrip(".")]
-        if len(likely) != 1:
+        for index in range(min(len(shards), FIRST)):  # the first may be a broken one
+            suffixes = shards.suffixes(index)
+            likely = [s for s in suffixes if s in PICTURES or s == "npy"] if self.member is None else [self.member.lower().lstrip(".")]
+            if len(likely) == 1:
+                break
+        else:
+            suffixes = shards.suffixes(0)
             raise InputError(
-                f"{self.path}: the sample {shards.name(0)} has {len(likely)} members that could be the row: give member, "
+                f"{self.path}: the sample {shards.name(0)} has no member, or several, that must be the row: give member, "
                 f"one of {', '.join(suffixes)}"
             )
         source = _Samples(shards, likely[0], self.max_pixels)
@@ -63,7 +67,7 @@ class _Samples:
     def __init__(self, shards: Shards, member: str, max_pixels: int) -> None:
         self.shards, self._member, self._max_pixels = shards, member, max_pixels
         try:
-            first = self._decode(0)
+            first = first_usable(len(shards), self._decode)
         except UnusableFile as error:
             raise InputError(f"{shards.where}: {shards.name(0)}: {error}") from None
         self.shape, self.dtype = (len(shards), *first.shape), first.dtype

@@ -13,6 +13,7 @@ from ambientkit.errors import InputError
 from ambientkit.rowchecks import listed
 from ambientkit.stored import Found, OpenedArray, Stored, needs
 from ambientkit.stored.layout import find_layout
+from ambientkit.stored.opened import warn_of_attributes
 
 
 class Zarr(Stored):
@@ -39,7 +40,8 @@ class Zarr(Stored):
         _refuse_pickle(self.path)
         try:
             node = zarr.open(str(self.path), mode="r")
-            found = {"": node} if isinstance(node, zarr.Array) else dict(node.arrays())
+            inside = {"": node}.items() if isinstance(node, zarr.Array) else node.members(max_depth=None)
+            found = {path: item for path, item in inside if isinstance(item, zarr.Array)}
             arrays = {key: _Array(self.path, key, array.shape, array.dtype) for key, array in found.items()}
         except Exception as error:  # a damaged .zarray fails in many ways
             raise InputError(
@@ -47,6 +49,7 @@ class Zarr(Stored):
             ) from None
         data = self._choose(arrays)
         data.check()
+        warn_of_attributes(str(data), dict(found[data.key].attrs))
         name = None if self.clean or isinstance(self.sigma_n, float | int) else str(self.sigma_n or "sigma_n")
         levels = arrays.get(name) if name else None
         for array in [data, *([levels] if levels else [])]:
@@ -65,7 +68,9 @@ class Zarr(Stored):
                 raise InputError(f"{self.path}: there is no array {self.key!r}; arrays: {keys}")
             return arrays[self.key.strip("/")]
         likely = [
-            a for key, a in arrays.items() if len(a.shape) >= 2 and a.dtype.kind in "uif" and key not in ("sigma_n", str(self.sigma_n))
+            a
+            for key, a in arrays.items()
+            if len(a.shape) >= 2 and a.dtype.kind in "uif" and key.rpartition("/")[2] != "sigma_n" and key != str(self.sigma_n)
         ]
         if len(likely) != 1:
             what = "several arrays could be the rows: say which by key" if likely else "no array that could be the rows"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import abc
+import logging
 import os
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 
 from ambientkit.errors import InputError
 from ambientkit.stored.source import UnusableFile, cause_of, check_numbers, chunks_of
+
+logger = logging.getLogger("ambientkit")
 
 
 class OpenedArray(abc.ABC):
@@ -101,6 +104,13 @@ class OpenedArray(abc.ABC):
         if values.dtype != self.dtype or values.shape[values.ndim - len(expected) :] != expected:
             raise InputError(f"{self}: the file was changed during the run ({self.shape} {self.dtype} before)")
         return values
+
+
+def warn_of_attributes(where: str, attributes: Mapping[str, Any]) -> None:
+    """Tell of attributes of the CF conventions, which would change the values or leave some out, and are not applied."""
+    found = [f"{name} = {attributes[name]}" for name in ("scale_factor", "add_offset", "_FillValue", "missing_value") if name in attributes]
+    if found:
+        logger.warning("%s: the attributes %s are not applied: value_range and sigma_n mean the values as stored", where, ", ".join(found))
 
 
 _OPEN: weakref.WeakSet[OpenedArray] = weakref.WeakSet()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ambientkit.errors import InputError
 from ambientkit.rowchecks import lines
-from ambientkit.stored.source import UnusableFile, cause_of, check_numbers, chunks_of
+from ambientkit.stored.source import UnusableFile, cause_of, check_numbers, chunks_of, first_usable
 
 HELD = 9
 """Row groups in memory at a time: those of a window of the order by blocks, and one of the next."""
@@ -73,7 +73,7 @@ class RowGroups:
             )
         self._counts, self._ends = counts, list(accumulate(counts))
         try:
-            first = self._row(0)
+            first = first_usable(self._ends[-1], self._row)
         except UnusableFile as error:
             raise InputError(f"{self}: {self.name(0)}: {error}") from None
         self.shape: tuple[int, ...] = (self._ends[-1], *first.shape)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -63,5 +63,20 @@ def check_numbers(where: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> N
             f"{where}: values of type {dtype} are no data for a diffusion model. "
             f"Save whole numbers or floating point of at most 64 bits (float32 is best); split complex numbers into two channels"
         )
-    if 0 in shape:
+    if min(shape, default=1) < 1:
         raise InputError(f"{where}: the array is empty (shape {shape})")
+
+
+FIRST = 100
+"""Rows among which one is sought that shows the shape of all."""
+
+
+def first_usable(rows: int, decode: Callable[[int], NDArray[Any]]) -> NDArray[Any]:
+    """The first row that can be decoded, of which all others must have the shape. Raises UnusableFile of row 0 where none of `FIRST` can."""
+    cause: UnusableFile | None = None
+    for index in range(min(rows, FIRST)):
+        try:
+            return decode(index)
+        except UnusableFile as error:
+            cause = cause or error
+    raise cause or UnusableFile("there are no rows")

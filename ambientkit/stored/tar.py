@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import io
 import json
+import logging
 import tarfile
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,8 @@ from numpy.typing import NDArray
 from ambientkit.errors import InputError
 from ambientkit.rowchecks import lines
 from ambientkit.stored.source import UnusableFile, cause_of
+
+logger = logging.getLogger("ambientkit")
 
 OPEN_SHARDS = 16
 """Shards whose places of samples are remembered at a time: two windows of the order by shards, or each row would find its shard anew."""
@@ -35,6 +38,7 @@ class Shards:
         self.where = where
         self._files = [str(file) for file in files]
         self._known: OrderedDict[int, list[tuple[str, dict[str, Place]]]] = OrderedDict()
+        self._links = 0
         counts, bad = [], []
         for i, file in enumerate(self._files):
             try:
@@ -43,6 +47,8 @@ class Shards:
                 bad.append(f"{Path(file).name}: {error}")
         if bad:
             raise InputError(f"{where}: {len(bad)} of {len(files)} shards cannot be used:\n{lines(bad)}\nCopy or make them again")
+        if self._links:
+            logger.warning("%s: %d members of the shards are links, which are left out", where, self._links)
         self.counts = counts
         """Samples of each shard."""
         self._ends = list(accumulate(counts))
@@ -65,6 +71,7 @@ class Shards:
             size = file.stat().st_size
             with tarfile.open(file, "r:") as tar:  # no compression, which would allow no access by number
                 for member in tar:
+                    self._links += int(member.islnk() or member.issym())
                     if not member.isfile() or Path(member.name).name.startswith("."):
                         continue
                     base, _, suffix = Path(member.name).name.partition(".")
