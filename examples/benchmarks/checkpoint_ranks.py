@@ -16,7 +16,6 @@ in --folder: the script may be stopped and started again, with more arms or seed
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import math
 import os
@@ -29,6 +28,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # small networks gain nothing fro
 
 from quality_arms import ARMS, DATA
 from tqdm import tqdm
+from train_run import train_run
 
 SIGMA_N = 0.2
 """Units of [-1, 1]."""
@@ -67,14 +67,9 @@ class Scored:
 
 def train(arm: str, seed: int, size: Size, model: str, home: Path) -> None:
     """Train a run to its end, from its last checkpoint where it was begun."""
-    from ambientkit.cli.request import Request
-    from ambientkit.cli.train import run
     from ambientkit.config import Source, merge
     from ambientkit.config.run import DEFAULTS
 
-    status = home / "status.json"
-    if status.exists() and json.loads(status.read_text())["state"] == "finished":
-        return
     own = {
         "corruption": {"name": "gaussian", "sigma_n": SIGMA_N},
         "seed": seed,
@@ -84,24 +79,8 @@ def train(arm: str, seed: int, size: Size, model: str, home: Path) -> None:
         "keep_last": 10_000,
         "model": {"name": model, **MODELS[model]},
     }
-    tree = merge([Source(layer) for layer in (DEFAULTS, DATA["digits"].settings, own, ARMS[arm].settings) if layer]).tree
-    home.parent.mkdir(parents=True, exist_ok=True)
-    settings = home.with_suffix(".json")
-    settings.write_text(json.dumps(tree))
-    begun = (home / "config.yaml").exists()
-    request = Request(
-        flags={},
-        data=None,
-        sigma_n=None,
-        config=() if begun else (settings,),
-        settings=(),
-        output_dir=home,
-        resume="latest" if begun else None,
-        dry_run=False,
-        skip_preflight=True,
-    )
-    with open(home.with_suffix(".log"), "a") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
-        run(request)
+    layers = (DEFAULTS, DATA["digits"].settings, own, ARMS[arm].settings)
+    train_run(home, dict(merge([Source(layer) for layer in layers if layer]).tree))
 
 
 def score(home: Path, arm: str, seed: int, size: Size) -> list[Scored]:

@@ -15,7 +15,6 @@ does not see the noise shows itself.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import statistics
@@ -33,6 +32,7 @@ from quality_arms import ARMS, DATA, TAU
 from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
+from train_run import train_run
 
 MEAN_BELOW = "denoising error below sigma_n"
 GAPS = {True: (MEAN_BELOW, "sliced W2"), False: (MEAN_BELOW, "restored: fid", "restored: patch distance", "restored: residual noise")}
@@ -82,30 +82,9 @@ def settings_of(unit: Unit) -> dict[str, Any]:
 
 def train(unit: Unit) -> None:
     """Train a unit's run to its end, from its last checkpoint where it was begun."""
-    from ambientkit.cli.request import Request
-    from ambientkit.cli.train import run
     from ambientkit.config.run import DEFAULTS
 
-    home = unit.home
-    if (home / "status.json").exists() and json.loads((home / "status.json").read_text())["state"] == "finished":
-        return
-    home.parent.mkdir(parents=True, exist_ok=True)
-    settings = home.with_suffix(".json")
-    settings.write_text(json.dumps({**DEFAULTS, **settings_of(unit)}))
-    begun = (home / "config.yaml").exists()
-    request = Request(
-        flags={},
-        data=None,
-        sigma_n=None,
-        config=() if begun else (settings,),
-        settings=(),
-        output_dir=home,
-        resume="latest" if begun else None,
-        dry_run=False,
-        skip_preflight=True,
-    )
-    with open(home.with_suffix(".log"), "a") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
-        run(request)
+    train_run(unit.home, {**DEFAULTS, **settings_of(unit)})
 
 
 def perform(unit: Unit) -> Path:
