@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import pickle
 import tarfile
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 from ambientkit.builtin.gaussian import Gaussian
+from ambientkit.checkpoint.weights import load_weights
 from ambientkit.data import Observations
 from ambientkit.errors import InputError
 from ambientkit.stored import Kept
@@ -189,3 +191,36 @@ def test_a_set_without_bad_rows_is_the_same_with_and_without_skip(tmp_path: Path
         assert not isinstance(data.source, Kept)
         assert data.left_out == []
         assert torch.equal(data[4].x_0, open_rows(spec, clean=True)[4].x_0)
+
+
+def test_the_commands_take_it_as_a_flag_and_store_what_was_left_out(ambientkit: Any, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", spoiled(20))
+    clean = rows(20)
+    clean[6, 0, 0, 0] = np.inf
+    np.save(tmp_path / "clean.npy", clean)
+    train = ["train", "--data", tmp_path / "x.npy", "--sigma-n", "0.3", "--end-step", 1, "--batch-size", 4, "--skip-preflight"]
+    train += ["--output-dir", tmp_path / "run", "--model", "mlp", "--device", "cpu"]
+    assert ambientkit(*train)[0] == 2
+    status, _, err = ambientkit(*train, "--on-bad-file", "drop")
+    assert status == 2
+    assert "--on-bad-file: data.on_bad_file: should be 'fail' or 'skip'" in err
+    status, _, err = ambientkit(*train, "--on-bad-file", "skip")
+    assert status == 0, err
+    _, metadata = load_weights(tmp_path / "run" / "model_ema.safetensors")
+    assert [told.partition(":")[0] for told in metadata["data"]["left_out"]] == ["row 0", "row 3", "row 4", "row 8"]
+    assert ambientkit("corrupt", tmp_path / "clean.npy", tmp_path / "copy", "--sigma", "0.2", "--on-bad-file", "skip")[0] == 0
+    assert json.loads((tmp_path / "copy" / "manifest.json").read_text())["source_left_out"] == ["row 6: 1 of its values is not finite"]
+    assert "left out, because they cannot be used: 4" in ambientkit("inspect", tmp_path / "x.npy", "--on-bad-file", "skip")[1]
+    for flag, complaint in [("drop", "fail or skip"), ("skip", "no files of its own")]:
+        status, _, err = ambientkit("inspect", "digits", "--on-bad-file", flag)
+        assert status == 2
+        assert complaint in err
+
+
+def test_one_picture_is_a_data_set_of_one_row(ambientkit: Any, tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.fromarray(np.random.default_rng(0).normal(128, 20, (16, 16)).astype(np.uint8)).save(tmp_path / "a.png")
+    status, out, err = ambientkit("inspect", tmp_path / "a.png")
+    assert status in (0, 1), err
+    assert "1 rows of 1 x 16 x 16, uint8" in out

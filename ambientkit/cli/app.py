@@ -102,11 +102,19 @@ def inspect(
     json: Annotated[Path | None, typer.Option(help="Write everything to this file as well.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write one page with pictures and histograms.")] = None,
     rows: Annotated[int, typer.Option(min=1, help="Rows looked at, evenly spaced.")] = 512,
+    on_bad_file: Annotated[
+        str | None,
+        typer.Option(
+            metavar="fail|skip",
+            help="Files and rows that cannot be used: list them and stop, or leave them out. [default: fail]",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Say what a data set holds, and whether its noise is white, Gaussian and of the declared level. Exit status 0: fine, 1: it is not, 2: wrong input."""
     from ambientkit.cli.inspect import run
 
-    run(data, sigma_n, json, html, rows)
+    run(data, sigma_n, json, html, rows, on_bad_file)
 
 
 @app.command()
@@ -116,6 +124,14 @@ def corrupt(
     sigma: Annotated[str, typer.Option(help="Noise std in units of [-1, 1]: a number, or LOW,HIGH (one level a row).")],
     seed: Annotated[int, typer.Option(help="Seed of the noise; row i depends on (seed, i) only.")] = 0,
     workers: Annotated[int, typer.Option(min=0, help="Processes; changes nothing but the speed.")] = 0,
+    on_bad_file: Annotated[
+        str | None,
+        typer.Option(
+            metavar="fail|skip",
+            help="Files and rows that cannot be used: list them and stop, or leave them out. [default: fail]",
+            show_default=False,
+        ),
+    ] = None,
     again: Annotated[bool, typer.Option("--again", help="Add noise even to rows that are noisy already.")] = False,
     force_8_bit: Annotated[
         bool, typer.Option("--force-8-bit", help="Write PNG pictures, which clip and round the noise, instead of floating point.")
@@ -124,7 +140,7 @@ def corrupt(
     """Write a noisy copy of clean data: rows.npy (float32) and a manifest with sigma, seed and source hashes."""
     from ambientkit.cli.corrupt import run
 
-    run(src, dst, sigma, seed, workers, again, force_8_bit)
+    run(src, dst, sigma, seed, workers, again, force_8_bit, on_bad_file)
 
 
 @app.command()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 from tqdm import tqdm
 
-from ambientkit.cli.datapath import data_spec
+from ambientkit.cli.datapath import data_spec, with_bad_files
 from ambientkit.cli.output import progress_wanted
 from ambientkit.cli.versions import versions
 from ambientkit.corrupt import KIND, MANIFEST, corrupt, file_hashes, own_level
@@ -16,12 +17,21 @@ from ambientkit.interfaces import Corruption, Data
 from ambientkit.registry import load, spec_of
 
 
-def run(source: str, target: Path, sigma: str, seed: int, workers: int, again: bool, force_8_bit: bool) -> None:
+def run(
+    source: str,
+    target: Path,
+    sigma: str,
+    seed: int,
+    workers: int,
+    again: bool,
+    force_8_bit: bool,
+    on_bad_file: str | None = None,
+) -> None:
     """The whole command. Raises InputError where the source is noisy already, or the target is taken."""
     registry = load()
     level = _level(sigma)
     fields = data_spec(source, registry, "SRC")
-    fields = dict(fields) if isinstance(fields, dict) else {"name": fields}
+    fields = with_bad_files(dict(fields) if isinstance(fields, dict) else {"name": fields}, on_bad_file, registry)
     if not again:
         _refuse_copies(Path(source))
         if "clean" in registry.find("data", fields["name"]).part.model_fields and "sigma_n" not in fields and "counts" not in fields:
@@ -52,7 +62,7 @@ def run(source: str, target: Path, sigma: str, seed: int, workers: int, again: b
         print(f"warning: {target}: 8-bit pictures clip and round the noise; they are for the eye, and `train` refuses them")
         return
     print(f"{target}: {len(rows):,} noisy rows with their manifest")  # type: ignore[arg-type]
-    print(f"next: ambientkit train --data {target}")
+    print(f"next: ambientkit train --data {shlex.quote(str(target))}")
 
 
 def _level(text: str) -> float | list[float]:

@@ -18,10 +18,9 @@ FILES = {
     (".tar",): "webdataset",
     (".parquet",): "hf-dataset",
     (".tif", ".tiff", ".btf", ".tf8"): "tiff-stack",
+    (".png", ".jpg", ".jpeg", ".webp", ".bmp"): "image-folder",
 }
-KINDS = (
-    "a folder of images, FITS, NIfTI or DICOM files, tar shards, a Zarr or Hugging Face dataset folder, or a .npy, .npz, .h5 or .tif file"
-)
+KINDS = "a folder of images, FITS, NIfTI or DICOM files, tar shards, a Zarr or Hugging Face dataset folder, or one image, .npy, .npz or .h5 file"
 
 
 def data_spec(text: str, registry: Registry, flag: str = "--data") -> Any:
@@ -58,6 +57,21 @@ def _folder(folder: Path) -> str:
         if i > 10_000:
             break
         for suffixes, name in FILES.items():
-            if name not in ("array", "hdf5", "tiff-stack") and path.name.lower().endswith(suffixes) and not path.name.startswith("."):
+            if (
+                name not in ("array", "hdf5", "tiff-stack", "image-folder")
+                and path.name.lower().endswith(suffixes)
+                and not path.name.startswith(".")
+            ):
                 counts[name] = counts.get(name, 0) + 1
     return max(counts, key=lambda name: counts[name]) if counts else "image-folder"
+
+
+def with_bad_files(fields: dict[str, Any], on_bad_file: str | None, registry: Registry) -> dict[str, Any]:
+    """The fields of a data set with what --on-bad-file says. Raises InputError where the data set has no files."""
+    if on_bad_file is None:
+        return fields
+    if on_bad_file not in ("fail", "skip"):
+        raise InputError(f"--on-bad-file {on_bad_file}: should be fail or skip")
+    if "on_bad_file" not in registry.find("data", fields["name"]).part.model_fields:
+        raise InputError(f"--on-bad-file {on_bad_file}: the data set {fields['name']!r} has no files of its own that could be bad")
+    return {**fields, "on_bad_file": on_bad_file}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ambientkit.checkpoint.folder import write_file
-from ambientkit.cli.datapath import data_spec
+from ambientkit.cli.datapath import data_spec, with_bad_files
 from ambientkit.cli.verify import print_table
 from ambientkit.errors import InputError
 from ambientkit.inspection import Finding, Verdict
@@ -21,14 +21,14 @@ from ambientkit.registry import Registry, load
 from ambientkit.rowchecks import UnknownNoise, facts_only, listed
 
 
-def run(data: str, sigma_n: str | None, json_file: Path | None, html_file: Path | None, rows: int) -> None:
+def run(data: str, sigma_n: str | None, json_file: Path | None, html_file: Path | None, rows: int, on_bad_file: str | None = None) -> None:
     """The whole command; ends with exit status 0 or 1, or raises InputError (2)."""
     for flag, path in (("--json", json_file), ("--html", html_file)):
         if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
             raise InputError(f"{flag} {path}: should be a file in a folder that exists")
     registry = load()
     level = None if sigma_n in (None, "estimate") else _number(str(sigma_n))
-    dataset, part = open_rows(data, sigma_n if level is None and sigma_n != "estimate" else None, level is not None, registry)
+    dataset, part = open_rows(data, sigma_n if level is None and sigma_n != "estimate" else None, level is not None, registry, on_bad_file)
     named = "path" not in type(part).model_fields and level is None and sigma_n is None
     if named and not hasattr(dataset[0], "sigma_n"):
         facts, findings, x = inspect_rows(dataset, data, most=rows)
@@ -49,10 +49,10 @@ def run(data: str, sigma_n: str | None, json_file: Path | None, html_file: Path 
     sys.exit(1 if worst is Verdict.VIOLATED else 0)
 
 
-def open_rows(text: str, levels: str | None, number: bool, registry: Registry) -> tuple[Any, Data]:
+def open_rows(text: str, levels: str | None, number: bool, registry: Registry, on_bad_file: str | None = None) -> tuple[Any, Data]:
     """The rows of what `data_spec` reads, without judging their noise; levels: a file of them; number: one is given for all."""
     spec = data_spec(text, registry, "DATA")
-    fields = dict(spec) if isinstance(spec, dict) else {"name": spec}
+    fields = with_bad_files(dict(spec) if isinstance(spec, dict) else {"name": spec}, on_bad_file, registry)
     known = registry.find("data", fields["name"]).part.model_fields
     if levels is not None:
         if "sigma_n" not in known:

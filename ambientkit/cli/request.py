@@ -41,6 +41,7 @@ class Request:
     """Findings about the noise of the data that do not stop the run."""
     time_limit: str | None = None
     evaluate_data: str | None = None
+    on_bad_file: str | None = None
 
 
 def configure(request: Request, registry: Registry, stored: Path | None) -> RunConfig:
@@ -53,6 +54,8 @@ def configure(request: Request, registry: Registry, stored: Path | None) -> RunC
     given += [at(path, value, flag) for path, (flag, value) in request.flags.items()]
     if request.data is not None:
         given.append(at(("data",), data_spec(request.data, registry), "--data"))
+    if request.on_bad_file is not None:
+        given.append(at(("data", "on_bad_file"), request.on_bad_file, "--on-bad-file"))
     if request.evaluate_data is not None:
         given.append(at(("evaluate_data",), data_spec(request.evaluate_data, registry, "--evaluate-data"), "--evaluate-data"))
     settings = from_settings(request.settings)

@@ -20,6 +20,12 @@ def train(
             "of levels by row. Declared for noisy data, simulated for clean data sets. [default: 0.2 if simulated]"
         ),
     ] = None,
+    on_bad_file: Annotated[
+        str | None,
+        typer.Option(
+            metavar="fail|skip", help="Files and rows that cannot be used: list them and stop, or leave them out. [default: fail]"
+        ),
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Model by name. [default: mlp]")] = None,
     output_dir: Annotated[Path | None, typer.Option(help="Folder of the run. [default: runs/DATA-OBJECTIVE]")] = None,
     end_step: Annotated[int | None, typer.Option("--end-step", "--max-steps", help="Optimiser steps. [default: 10000]")] = None,
@@ -136,5 +142,6 @@ def train(
             tuple(allow or ()),
             time_limit,
             evaluate_data,
+            on_bad_file,
         )
     )
