@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from ambientkit.verify import report
 from tests.support import toy_parts as toys
 from tests.support.make_plugin import make_plugin
@@ -19,6 +21,7 @@ def test_train_refuses_a_biased_objective_of_a_third_party_and_says_what_to_do(t
     assert not (tmp_path / "run").exists()
     done = ambientkit("train", "--objective", "forgetful", *few, "--skip-preflight", cwd=tmp_path, path=site)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "**Checks before step 1:** Skipped, by --skip-preflight" in (tmp_path / "run" / "README.md").read_text()
 
 
 def test_the_preflight_takes_in_the_corruption_and_the_sampler_of_the_run(tmp_path):
@@ -27,6 +30,16 @@ def test_the_preflight_takes_in_the_corruption_and_the_sampler_of_the_run(tmp_pa
     assert done.returncode == 0, done.stdout + done.stderr
     said = [line for line in done.stdout.splitlines() if line.startswith("preflight: ")]
     assert {"tweedie", "gaussian", "stochastic-heun"} <= {line.split()[1].rstrip(":") for line in said}
+    kept = json.loads((tmp_path / "run" / "preflight.json").read_text())
+    assert (kept["format"], kept["quick"], kept["exit_status"]) == (1, True, 0)
+    assert {result["part"]["name"] for result in kept["results"]} == {"tweedie", "gaussian", "stochastic-heun"}
+    assert all(result["verdict"] == "passed" for result in kept["results"])
+    n = len(kept["results"])
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert f"**Checks before step 1:** {n} of {n} quick checks passed" in card
+    again = ambientkit("train", "--resume", "run", "--end-step", "2", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert json.loads((tmp_path / "run" / "preflight.json").read_text()) == kept
 
 
 def test_the_refusal_names_the_part_the_check_and_the_way_on():

@@ -14,7 +14,11 @@ import pytest
 from ambientkit.checkpoint.lock import run_lock
 from ambientkit.checkpoint.status import RunStatus
 from ambientkit.cli import report_run
+from ambientkit.cli.preflight import PREFLIGHT
 from ambientkit.report.page import SECTIONS
+from ambientkit.verify import make_plan, run_plan
+from ambientkit.verify.report import document as verify_document
+from tests.support import toy_parts as toys
 from tests.support.report_run import QUICK, train
 
 
@@ -149,7 +153,8 @@ def test_what_verify_and_evaluate_stored_is_shown_and_a_report_of_another_step_i
     page = report(run)
     assert "From `ambientkit verify --run`: measured on 12 noisy rows of digits" in page
     assert "digits" in section(page, "metrics")
-    assert f"proximal: fid[pixels]</th><td>{fid['value']:.4g}</td>" in section(page, "metrics")
+    assert "proximal, samples made as noisy as the rows: ambientkit evaluate, from evaluate.json" in section(page, "metrics")
+    assert f">fid[pixels]</th><td>{fid['value']:.4g}</td>" in section(page, "metrics")
     assert "(n = 12)" in section(page, "consistency")
     (run / "evaluate.json").write_text(json.dumps(stored | {"step": 3}))
     (run / "broken.json").write_text('{"subject": 1, "reference": 2, "scores": 3}')
@@ -160,6 +165,37 @@ def test_what_verify_and_evaluate_stored_is_shown_and_a_report_of_another_step_i
     assert "(n = 8)" in section(page, "consistency")
     assert "from evaluate.json, step 3, which is not the step 6 of this page" in section(page, "metrics")
     assert "broken.json cannot be read as an evaluation" in section(page, "metrics")
+
+
+def test_what_was_checked_before_step_1_is_shown(run: Path, report, capsys) -> None:
+    verify = section(report(run), "verify")
+    assert "Before step 1: Skipped, by --skip-preflight" in verify
+    document = load_preflight()
+    (run / PREFLIGHT).write_text(json.dumps(document))
+    verify = section(report(run), "verify")
+    assert "Before step 1: 2 of 2 quick checks passed on the parts of this run, with at most 0.001 false alarms in all" in unescape(verify)
+    assert '<th scope="row">toy</th><td>exact</td><td>1</td><td>passed</td>' in verify
+    assert "<td>unchecked, it claims no property that a check tests</td>" in verify
+    (run / PREFLIGHT).write_text(json.dumps(document | {"format": 99}))
+    assert "format 99 is not known" in section(report(run), "verify")
+    (run / PREFLIGHT).write_text("{")
+    assert "preflight.json: cannot be read" in section(report(run), "verify")
+    (run / PREFLIGHT).unlink()
+    assert "Not kept: an early version began this run" in section(report(run), "verify")
+
+
+def load_preflight() -> dict:
+    """What `train` keeps of a run with two checks and a part without any."""
+    registry = toys.registry(toys.Toy, toys.Silent, toys.Exact)
+    plan = make_plan([toys.Toy(), toys.Toy(bias=0.0), toys.Silent()], [toys.Exact()], quick=True)
+    return verify_document(plan, list(run_plan(plan)), registry, seed=0, quick=True)
+
+
+def test_notes_that_all_runs_have_are_said_once(run: Path, report, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(run, tmp_path / "two"))
+    metrics = section(report(run, other), "metrics")
+    assert metrics.count("residual-noise is the level of white noise") == 1
+    assert metrics.count("For FID, KID and more: ambientkit evaluate") == 2  # each names its run
 
 
 def test_points_of_the_plane_are_drawn_as_maps_and_clean_data_have_no_truncated_samples(report, tmp_path: Path) -> None:

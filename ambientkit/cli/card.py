@@ -16,6 +16,7 @@ from ambientkit.cli.card_text import card_text
 from ambientkit.cli.evaluate_report import FORMAT
 from ambientkit.cli.export import forms, trained_of
 from ambientkit.cli.folder import read_versions
+from ambientkit.cli.preflight import read_preflight
 from ambientkit.config.portable import last_name
 from ambientkit.errors import InputError
 from ambientkit.registry import Registry, load
@@ -57,6 +58,7 @@ def content(folder: Path, trained: Trained, registry: Registry) -> str:
         trained,
         processes=status.processes if status else 1,
         versions={name: version for name, version in read_versions(folder).items() if name != "platform" and version},
+        preflight=_preflight(folder),
         evaluations=evaluations(folder),
         forms=forms(trained.config.model, registry),
     )
@@ -83,11 +85,18 @@ def evaluations(folder: Path) -> list[dict[str, Any]]:
         except (OSError, ValueError):
             continue
         if isinstance(document, dict) and isinstance(document.get("scores"), list) and "reference_is" in document:
-            if document.get("format") != FORMAT:
+            if document.get("format", FORMAT) != FORMAT:
                 print(f"note: {path}: format {document.get('format')!r} is not known, and is left out of the card", file=sys.stderr)
                 continue
             found.append({**document, "file": path.name, "reference": _named(document.get("reference"))})
     return found
+
+
+def _preflight(folder: Path) -> str:
+    try:
+        return read_preflight(folder).said
+    except InputError as error:
+        return f"not known ({last_name(str(error))})"
 
 
 def _named(spec: Any) -> str:

@@ -43,6 +43,7 @@ TEMPLATE = """\
 - **Length:** step {{ step }} of {{ end_step }}; {{ rows }} rows seen (batches of {{ batch }}){% if unfinished %}. **The run is not finished**{% endif %}.
 - **Model:** {{ model }}, {{ parameters }} parameters; the weights are the moving average over the run.
 - **Levels:** {{ sigma_min }} to {{ sigma_max }}.
+- **Checks before step 1:** {{ preflight }}
 - **Seed:** {{ seed }}, of all that is random; precision: {{ precision }}.
 - **Versions:** {{ versions }}
 
@@ -79,9 +80,16 @@ ambientkit export RUN --format {{ form }}
 
 
 def card_text(
-    trained: Trained, *, processes: int, versions: Mapping[str, str], evaluations: Sequence[Mapping[str, Any]], forms: Sequence[str]
+    trained: Trained,
+    *,
+    processes: int,
+    versions: Mapping[str, str],
+    preflight: str,
+    evaluations: Sequence[Mapping[str, Any]],
+    forms: Sequence[str],
 ) -> str:
-    """The card of a trained network. evaluations: documents of `ambientkit evaluate --json`; forms: those that `export` can write it in."""
+    """The card of a trained network. preflight: what became of the checks before step 1, in a sentence; evaluations: documents of
+    `ambientkit evaluate --json`; forms: those that `export` can write it in."""
     config, signal = trained.config, trained.signal
     picture = len(signal.shape) == 3
     noisy = trained.sigma_n is None or trained.sigma_n[1] > 0
@@ -113,6 +121,7 @@ def card_text(
         parameters=f"{sum(parameter.numel() for parameter in trained.network.parameters()):,}",
         sigma_min=f"{config.levels.sigma_min:g}",
         sigma_max=f"{config.levels.sigma_max:g}",
+        preflight=preflight,
         seed=config.seed,
         precision={"no": "float32"}.get(config.mixed_precision, config.mixed_precision),
         versions=", ".join(f"{name} {version}" for name, version in versions.items()) or "not kept",

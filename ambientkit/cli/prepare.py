@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from itertools import groupby
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from accelerate import Accelerator
 
 from ambientkit.checkpoint import initial_weights
 from ambientkit.cli.folder import COLLAPSE, Checkpoint
+from ambientkit.cli.preflight import SKIPPED, run_preflight
 from ambientkit.cli.request import Request
 from ambientkit.config import RunConfig
 from ambientkit.data import Observations, Observed, Survey, observed, survey
-from ambientkit.errors import CheckFailed, InputError
+from ambientkit.errors import InputError
 from ambientkit.inspection import quick, refuse
 from ambientkit.registry import Registry
 from ambientkit.sample.load import Noise, about_data
@@ -22,15 +23,23 @@ from ambientkit.stored.part import ESTIMATES
 from ambientkit.train import Run, build
 from ambientkit.train.collapse import Detector
 from ambientkit.train.metrics import Window
-from ambientkit.verify import Verdict, preflight
-from ambientkit.verify.report import passed_line, refusal
 
 Say = Callable[[str], None]
 
 
+class Prepared(NamedTuple):
+    """A run that can begin, or go on."""
+
+    training: Run
+    window: Window
+    detector: Detector
+    preflight: dict[str, Any] | None
+    """What is to be kept of the checks before step 1; None for a run that is past it."""
+
+
 def prepare(
     config: RunConfig, checkpoint: Checkpoint | None, registry: Registry, accelerator: Accelerator, request: Request, say: Say
-) -> tuple[Run, Window, Detector]:
+) -> Prepared:
     """A run at its first step, or at the step of a checkpoint, after every check."""
     rows = config.data.rows()
     observations = observed(rows, config.corruption, config.seed, config.augment)
@@ -45,14 +54,13 @@ def prepare(
         training.restore(files, str(path))
         say(f"resuming {path} at step {training.step} of {config.end_step}")
         detector = Detector(json.loads(files[COLLAPSE]) if COLLAPSE in files else None)
-        return training, Window(json.loads(files["window.json"])), detector
+        return Prepared(training, Window(json.loads(files["window.json"])), detector, None)
     if config.init_from is not None:
         tensors, file = initial_weights(Path(config.init_from))
         training.begin_with(tensors, file)
         say(f"weights to begin with: {file}, {len(tensors)} tensors")
-    if not request.skip_preflight:
-        _preflight(config, registry, say)
-    return training, Window(), Detector()
+    found = SKIPPED if request.skip_preflight else run_preflight(config, registry, say)
+    return Prepared(training, Window(), Detector(), found)
 
 
 def _noise_known(config: RunConfig, simulated: bool) -> Noise:
@@ -78,21 +86,3 @@ def _describe(config: RunConfig, seen: Survey, observations: Observed, say: Say)
             )
     known = "given" if config.sigma_data is not None else "estimated"
     say(f"std of the clean data: {seen.signal.sigma_data:.4g} ({known})")
-
-
-def _preflight(config: RunConfig, registry: Registry, say: Say) -> None:
-    """Run the quick checks on the parts of the run. Raises CheckFailed where one is rejected, or cannot be judged."""
-    parts = [*(entry.objective for entry in config.objective), config.corruption, config.sampler]
-    found = preflight(parts, registry)
-    for _, group in groupby(found, key=lambda result: result if isinstance(result, str) else result.part):
-        passed = []
-        for result in group:
-            if isinstance(result, str):
-                say(f"preflight: {result}")
-            elif result.verdict is Verdict.PASSED:
-                passed.append(result)
-            else:
-                say(f"preflight: {result}")
-                raise CheckFailed(refusal(result))
-        if passed:
-            say(f"preflight: {passed_line(passed)}")

@@ -13,6 +13,7 @@ from torch import Tensor
 from ambientkit.batch import take
 from ambientkit.cli.evaluate_report import FORMAT as EVALUATE_FORMAT
 from ambientkit.cli.evaluate_rows import trained_rows
+from ambientkit.cli.preflight import HEADINGS, read_preflight
 from ambientkit.cli.report import ReportRequest
 from ambientkit.cli.verify_run import FORMAT as RUN_FORMAT
 from ambientkit.cli.verify_run import RESTORED, kernel_sampler, some_rows
@@ -80,10 +81,10 @@ def evaluations(path: Path, step: int, report: RunReport) -> None:
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
             if isinstance(content, dict) and {"subject", "reference", "scores"} <= content.keys():
-                if content.get("format") != EVALUATE_FORMAT:
+                if content.get("format", EVALUATE_FORMAT) != EVALUATE_FORMAT:
                     report.note("metrics", f"{file.name} has format {content.get('format')!r}, which this version does not know.")
                     continue
-                report.metrics.append(_evaluation(file, content, step))
+                report.metrics += _evaluation(file, content, step)
                 found += 1
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             report.note("metrics", f"{file.name} cannot be read as an evaluation ({type(error).__name__}).")
@@ -93,26 +94,42 @@ def evaluations(path: Path, step: int, report: RunReport) -> None:
         )
 
 
-def _evaluation(file: Path, content: dict[str, Any], step: int) -> Table:
-    lines: list[Cells] = []
+def _evaluation(file: Path, content: dict[str, Any], step: int) -> list[Table]:
+    """A table for each group: with clean rows, and of re-noised samples with noisy ones."""
+    groups: dict[str, list[Cells]] = {}
     for score in content["scores"]:
         if "group" not in score:  # of restored rows
-            lines.append((f"{score['name']} of {score['of']}", _cell(score["value"]), _cell(score["spread"], 2), str(score["n"]), ABSENT))
-            continue
-        name = f"{score['name']}[{score['extractor']}]" if score["extractor"] else score["name"]
-        lines.append(
-            (f"{score['group']}: {name}", _cell(score["value"]), _cell(score["spread"], 2), str(score["n"]), _cell(score["floor"]))
-        )
+            name, floor = f"{score['name']} of {score['of']}", None
+        else:
+            name, floor = f"{score['name']}[{score['extractor']}]" if score["extractor"] else score["name"], score["floor"]
+        line = (name, _cell(score["value"]), _cell(score["spread"], 2), str(score["n"]), _cell(floor))
+        groups.setdefault(score.get("group", "restored rows"), []).append(line)
     of = content.get("step")
     at = "" if of is None else f", step {of:,}" + ("" if of == step else f", which is not the step {step:,} of this page")
     reference = content["reference"]
     against = reference.get("name") or reference.get("path") if isinstance(reference, dict) else reference
-    caption = f"ambientkit evaluate, from {file.name}{at}; reference: {against}"
-    return Table(caption, ("measure", "value", "spread", "n", "the reference itself"), lines)
+    head = ("measure", "value", "spread", "n", "the reference itself")
+    said = {"proximal": "proximal, samples made as noisy as the rows"}
+    return [
+        Table(f"{said.get(group, group)}: ambientkit evaluate, from {file.name}{at}; reference: {against}", head, lines)
+        for group, lines in groups.items()
+    ]
 
 
 def _cell(value: float | None, digits: int = 4) -> str:
     return ABSENT if value is None else number(value, digits)
+
+
+def preflight_result(path: Path, report: RunReport) -> None:
+    """What `train` has kept of the checks of its parts before step 1."""
+    try:
+        found = read_preflight(path)
+    except InputError as error:
+        report.preflight = str(error)
+        return
+    report.preflight = found.said
+    if found.rows:
+        report.preflight_table = Table("Checks before step 1, on problems whose answer is known", HEADINGS, found.rows)
 
 
 def denoiser_numbers(path: Path, trained: Trained, device: str, request: ReportRequest, readable: bool, report: RunReport) -> None:

@@ -18,7 +18,7 @@ from ambientkit.checkpoint.initial import initial_weights
 from ambientkit.cli.evaluate_checkpoints import with_average
 from ambientkit.cli.folder import CHECKPOINTS, METRICS
 from ambientkit.cli.report import ReportRequest
-from ambientkit.cli.report_numbers import denoiser_numbers, evaluations, metrics
+from ambientkit.cli.report_numbers import denoiser_numbers, evaluations, metrics, preflight_result
 from ambientkit.cli.report_opened import Opened, commands, facts, versions
 from ambientkit.config import dump
 from ambientkit.config.run import to_yaml
@@ -77,6 +77,7 @@ def collect(run: Opened, request: ReportRequest, registry: Registry) -> RunRepor
             except InputError as error:  # a row that cannot be read
                 report.note(section, f"Not measured: {error}")
     evaluations(run.path, trained.step, report)
+    preflight_result(run.path, report)
     denoiser_numbers(run.path, trained, run.device, request, rows is not None, report)
     return report
 

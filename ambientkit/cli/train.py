@@ -39,6 +39,7 @@ from ambientkit.cli.folder import (
 )
 from ambientkit.cli.log import Log
 from ambientkit.cli.output import clock, is_main, progress_wanted, redacted
+from ambientkit.cli.preflight import write_preflight
 from ambientkit.cli.prepare import Say, label, prepare
 from ambientkit.cli.request import Request, configure
 from ambientkit.cli.signals import TIME_UP, Stop, seconds, stop_on_signals
@@ -79,7 +80,7 @@ def run(request: Request) -> None:
             refuse_used(folder)
         accelerator = accelerator_for(config, **trackers.options(config, folder))
         say: Say = partial(print, flush=True) if accelerator.is_main_process else lambda text: None
-        training, window, detector = prepare(config, checkpoint, registry, accelerator, request, say)
+        training, window, detector, checked = prepare(config, checkpoint, registry, accelerator, request, say)
         evaluation = Evaluation(training, registry) if config.evaluate_every else None
         if found and checkpoint is None:
             say(f"{folder}: the run ended before its first checkpoint; it begins again at step 0")
@@ -90,6 +91,8 @@ def run(request: Request) -> None:
                 held.enter_context(run_lock(folder))
                 refuse_used(folder)
             open_folder(folder, config, training.step, say)
+            if checked is not None:
+                write_preflight(folder, checked)
         status = _train(training, window, detector, evaluation, folder, registry, say, deadline)
         accelerator.end_training()
     if status:

@@ -64,6 +64,9 @@ class RunReport:
     metrics: list[Table] = field(default_factory=list)
     residual: Residual | None = None
     verify: list[Table] = field(default_factory=list)
+    preflight: str = ""
+    """What became of the checks of the run's parts before its first step."""
+    preflight_table: Table | None = None
     notes: dict[str, list[str]] = field(default_factory=dict)
     """Section -> lines."""
 

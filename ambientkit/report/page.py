@@ -42,6 +42,7 @@ def page(runs: Sequence[RunReport], *, command: str, written: str) -> str:
         title=f"Report: {', '.join(names)}",
         runs=runs,
         sections=SECTIONS,
+        common=lambda section: _common(runs, section),
         facts=list(dict.fromkeys(key for run in runs for key in run.facts)),
         versions=list(dict.fromkeys(key for run in runs for key in run.versions)),
         loss=[_loss(runs, name) for name in terms],
@@ -52,6 +53,12 @@ def page(runs: Sequence[RunReport], *, command: str, written: str) -> str:
         command=command,
         written=written,
     )
+
+
+def _common(runs: Sequence[RunReport], section: str) -> list[str]:
+    """The notes that all of several runs have."""
+    first, *others = runs
+    return [text for text in first.notes.get(section, []) if others and all(text in run.notes.get(section, []) for run in others)]
 
 
 def _loss(runs: Sequence[RunReport], name: str) -> Markup:

@@ -6,15 +6,17 @@ from collections.abc import Iterator, Sequence
 
 from ambientkit.interfaces import Part
 from ambientkit.registry import Registry
-from ambientkit.verify.plan import make_plan, registered_checks
+from ambientkit.verify.plan import Plan, make_plan, registered_checks
 from ambientkit.verify.runner import Result, run_plan
 
+SEED = 0
+"""Fixed, so that the same part always gets the same answer."""
 
-def preflight(parts: Sequence[Part], registry: Registry, seed: int = 0) -> Iterator[Result | str]:
-    """Run every quick check on each of these parts that claims what it tests; for the others, at the end, a line that says so.
 
-    The false-alarm budget is that of a whole `ambientkit verify`. The seed is fixed, so that the same part always gets the same answer.
+def preflight(parts: Sequence[Part], registry: Registry) -> tuple[Plan, Iterator[Result]]:
+    """Every quick check on each of these parts that claims what it tests: the plan, with the parts that no check measures, and its results.
+
+    A result is measured when it is asked for. The false-alarm budget is that of a whole `ambientkit verify`.
     """
-    planned = make_plan(parts, registered_checks(registry), quick=True)
-    yield from run_plan(planned, seed)
-    yield from map(str, planned.unchecked)
+    plan = make_plan(parts, registered_checks(registry), quick=True)
+    return plan, run_plan(plan, SEED)

@@ -1,0 +1,84 @@
+"""The checks of its own parts before step 1 of a run, and what the run folder keeps of them: preflight.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from ambientkit.checkpoint.folder import write_file
+from ambientkit.config import RunConfig
+from ambientkit.errors import CheckFailed, InputError
+from ambientkit.registry import Registry
+from ambientkit.verify import Result, Verdict, preflight
+from ambientkit.verify.preflight import SEED
+from ambientkit.verify.report import FORMAT, document, number, passed_line, refusal
+
+PREFLIGHT = "preflight.json"
+SKIPPED = {"format": FORMAT, "skipped": True}
+"""What is kept of a preflight that --skip-preflight left out."""
+HEADINGS = ("part", "check", "p", "verdict")
+
+
+def run_preflight(config: RunConfig, registry: Registry, say: Callable[[str], None]) -> dict[str, Any]:
+    """Run the quick checks on the parts of the run; the document of `verify --json`. Raises CheckFailed where one is rejected, or cannot be judged."""
+    parts = [*(entry.objective for entry in config.objective), config.corruption, config.sampler]
+    plan, results = preflight(parts, registry)
+    found: list[Result] = []
+    for _, group in groupby(results, key=lambda result: result.part):
+        passed = []
+        for result in group:
+            if result.verdict is not Verdict.PASSED:
+                say(f"preflight: {result}")
+                raise CheckFailed(refusal(result))
+            passed.append(result)
+        say(f"preflight: {passed_line(passed)}")
+        found += passed
+    for unchecked in plan.unchecked:
+        say(f"preflight: {unchecked}")
+    return document(plan, found, registry, seed=SEED, quick=True)
+
+
+def write_preflight(folder: Path, content: dict[str, Any]) -> None:
+    """Keep it in the run folder, whole or not at all. Raises RunError where the disk refuses."""
+    write_file(folder / PREFLIGHT, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """What a run folder says of the checks before its first step."""
+
+    said: str
+    """In a sentence."""
+    rows: tuple[tuple[str, ...], ...] = ()
+    """Under HEADINGS; a part that no check measures has its reason for a verdict."""
+
+
+def read_preflight(folder: Path) -> Preflight:
+    """What is kept in the run folder. Raises InputError for a file that is damaged or of another format."""
+    path = folder / PREFLIGHT
+    if not path.is_file():
+        return Preflight("Not kept: an early version began this run.")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            raise InputError(f"{path}: format {content['format']!r} is not known to this version of ambientkit, which reads {FORMAT}")
+        if content.get("skipped"):
+            return Preflight("Skipped, by --skip-preflight: nothing is known of the parts of this run.")
+        checked = [_row(entry) for entry in content["results"]]
+        unchecked = [(item["part"], "-", "-", f"unchecked, {item['why']}") for item in content["unchecked"]]
+        passed, level = sum(row[-1] == Verdict.PASSED for row in checked), content["level"]
+        said = (
+            f"{passed} of {len(checked)} quick checks passed on the parts of this run, with at most {level['run']:g} false alarms in all "
+            f"(p < {level['pair']:.2g} rejects, seed {content['seed']})."
+        )
+        return Preflight(said, (*checked, *unchecked))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: cannot be read ({type(error).__name__})") from None
+
+
+def _row(entry: dict[str, Any]) -> tuple[str, ...]:
+    return entry["part"]["name"], entry["check"]["name"], number(float(entry["measured"]["p_value"])), entry["verdict"]
