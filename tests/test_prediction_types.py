@@ -227,7 +227,7 @@ def trained(predicts: str, sees: str, naive: bool = False, seed: int = 0) -> Den
         tools = Tools(Gaussian(sigma_n=SIGMA_N), Ancestral(), teacher, signal, generator, LEVELS)
         objectives: list[Objective] = [Naive() if naive else Tweedie()]
         if predicts == "x_0" and step >= STEPS // 10:
-            objectives.append(Consistency(fraction=0.5, chain_steps=2))
+            objectives.append(Consistency(fraction=0.25, chain_steps=2))
         sum(term.value.mean() for one in objectives for term in one.loss(denoiser, batch, tools).values()).backward()
         nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.param_groups[0]["lr"] = RATE * min(1.0, 2 * (1 - step / STEPS))

@@ -12,25 +12,28 @@ from ambientkit.batch import Batch, Term, View, take
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Denoiser, Objective, Tools
 from ambientkit.maths.levels import geometric_grid, log_uniform
-from ambientkit.maths.noise import uniform
+from ambientkit.maths.noise import Mirrored, uniform
 from ambientkit.maths.weights import edm_weight
+
+ENDS = 4
+"""Hops from an anchor: two pairs."""
 
 
 class Consistency(Objective):
     """Carries D from sigma_n to the levels below: D is a martingale of its own reverse process.
 
-    E[D(x_s, sigma_s) | x_t] = D(x_t, sigma_t) under the reverse kernel, sigma_s < sigma_t <= sigma_n. With two
-    independent ends x_s', x_s'' of one hop from x_t and c = sg[D(x_t, sigma_t)]: loss = lambda(sigma_s) mean((D(x_s',
-    sigma_s) - c)(D(x_s'', sigma_s) - c)), unbiased for the squared martingale defect; a single value may be negative.
-    Half of the backward: twice the gradient through the first end alone has the same expectation. Anchors x_t are
-    observations at sigma_n, or states that a short chain of the EMA teacher reaches below it.
+    E[D(x_s, sigma_s) | x_t] = D(x_t, sigma_t) under the reverse kernel, sigma_s < sigma_t <= sigma_n. Two independent pairs of
+    hops start in x_t, the two hops of a pair with opposite noise. With d', d'' the means of D over the ends of a pair, less
+    c = sg[D(x_t, sigma_t)], loss = lambda(sigma_s) mean(d' d''), unbiased for the squared martingale defect; a single value may
+    be negative. What is odd in the noise leaves the mean of a pair, and for short hops that is nearly all of it. Anchors x_t
+    are observations at sigma_n, or states that a short chain of the EMA teacher reaches below it.
     """
 
     name = "consistency"
-    source = "arXiv 2302.09057, eq. 8; arXiv 2404.10177, section 3.2; anchors, chains and half backward: docs/method.md"
+    source = "arXiv 2302.09057, eq. 8; arXiv 2404.10177, section 3.2; pairs, anchors and chains: docs/method.md"
     claims = frozenset({"stationary-at-oracle", "noise-by-pixel", "views-in-law", "value-unbiased", "detached-anchor", "half-backward"})
 
-    fraction: float = Field(3 / 8, gt=0, le=1)
+    fraction: float = Field(3 / 16, gt=0, le=1)
     """Share of the batch's rows used."""
     from_observation: float = Field(0.3, ge=0, le=1)
     """Share of the anchors at (x_n, sigma_n); the others lie below it."""
@@ -60,14 +63,14 @@ class Consistency(Objective):
             u = uniform(torch.empty_like(anchor.sigma), tools.generator)
             sigma_s = anchor.sigma * torch.exp(-u * torch.log(anchor.sigma / sigma_min).clamp(min=0, max=self.max_hop))
             target = denoiser(anchor.x, anchor.sigma, **anchor.cond).to(batch.x_n.dtype)
-            hop = _Remembered(denoiser, anchor.x, target)
-            grid = torch.stack([anchor.sigma, sigma_s])
-            first, second = (tools.sampler.sample(hop, anchor.x, grid, tools.generator, anchor.cond) for _ in range(2))
-            second_defect = denoiser(second, sigma_s, **anchor.cond).to(batch.x_n.dtype) - target
-        first_defect = denoiser(first, sigma_s, **anchor.cond).to(batch.x_n.dtype) - target
-        product = (first_defect * second_defect).flatten(1).mean(1)
-        # The value is the product; its gradient is doubled, as it flows through one of the two ends only.
-        value = edm_weight(sigma_s, tools.signal.sigma_data) * (2 * product - product.detach())
+            x_t, cond = _repeated(anchor.x, ENDS), {name: _repeated(value, ENDS) for name, value in anchor.cond.items()}
+            grid = torch.stack([_repeated(anchor.sigma, ENDS), _repeated(sigma_s, ENDS)])
+            # The halves of the batch mirror each other: ends 0 and 2 are a pair, and 1 and 3. A sampler that takes no such source draws four alike.
+            source = Mirrored(tools.generator) if "row-generators" in tools.sampler.claims else tools.generator
+            ends = tools.sampler.sample(_Remembered(denoiser, x_t, _repeated(target, ENDS)), x_t, grid, source, cond)
+        x_0_hat = denoiser(ends, grid[1], **cond).to(batch.x_n.dtype).unflatten(0, (2, 2, -1))
+        first, second = x_0_hat.mean(0) - target
+        value = edm_weight(sigma_s, tools.signal.sigma_data) * (first * second).flatten(1).mean(1)
         return {"consistency": Term(value, sigma_s)}
 
     def _anchors(self, batch: Batch, tools: Tools) -> View:
@@ -83,6 +86,10 @@ class Consistency(Objective):
         sigma = log_uniform(uniform(torch.empty_like(top), tools.generator), tools.levels.sigma_min, top)
         x = tools.sampler.sample(tools.teacher, x, geometric_grid(top, sigma, self.chain_steps + 1), tools.generator, cond)
         return View(torch.cat([view.x[:observed], x]), torch.cat([floor[:observed], sigma]), view.cond)
+
+
+def _repeated(value: Tensor, times: int) -> Tensor:
+    return value.repeat(times, *[1] * (value.ndim - 1))
 
 
 class _Remembered:

@@ -18,6 +18,8 @@ from ambientkit.maths.weights import edm_weight
 
 CAP_OF_X_0_SCALE = 25.0
 """With this cap or a higher one the factor is 1/a^2 wherever a >= .2, which the claim "x_0-scale" says."""
+CAP_OF_PAIRS = 1e4
+"""Bound of the factor for pairs. Their mean gradient is bounded without one, so this only keeps a >= .01, where float32 still has five digits of rho / a."""
 
 
 class Tweedie(Objective):
@@ -26,7 +28,8 @@ class Tweedie(Objective):
     E[x_n | x_t] = a E[x_0 | x_t] + b x_t;
     loss = lambda(sigma) min(1/a^2, cap) mean((expect(D(x_t, sigma)) - x_n)^2), sigma > sigma_n of the row, lambda the EDM weight.
     A share `near` of the levels lies in [sigma_n, 1.5 sigma_n], in pairs of one row at one level with +z and -z: their mean
-    gradient stays bounded as sigma -> sigma_n, where it is that of Stein's unbiased risk estimate. sigma_n = 0 is ordinary denoising.
+    gradient stays bounded as sigma -> sigma_n, where it is that of Stein's unbiased risk estimate; so the cap holds for single draws alone, and the
+    levels next to sigma_n count in full. sigma_n = 0 is ordinary denoising.
     """
 
     name = "tweedie"
@@ -48,7 +51,7 @@ class Tweedie(Objective):
     fraction: float = Field(1.0, gt=0, le=1)
     """Share of the batch's rows used."""
     cap: float = Field(25.0, ge=1)
-    """Bound of the factor 1/a^2."""
+    """Bound of the factor 1/a^2 where rows are not drawn in pairs."""
 
     def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
         """One term, `tweedie`, with a value for every row used. Raises InputError for rows as noisy as sigma_max."""
@@ -74,12 +77,14 @@ class Tweedie(Objective):
             sigma = torch.where(paired & (floor > 0), torch.maximum(close, floor), sigma)
 
         view = tools.corruption.degrade(batch, sigma, tools.generator)
+        cap = torch.full_like(floor, self.cap)
         if "symmetric-degrade" in tools.corruption.claims:
+            cap = torch.where(paired, max(self.cap, CAP_OF_PAIRS), cap)
             mirrored = per_row((paired & (here % 2 == 1)).to(batch.x_n.dtype), batch.x_n) > 0
             view = view._replace(x=torch.where(mirrored, 2 * batch.x_n - view.x[couple], view.x))
         x_0_hat = denoiser(view.x, view.sigma, **view.cond).to(batch.x_n.dtype)
         residual = tools.corruption.expect(x_0_hat, view, batch) - batch.x_n
-        factor = inverse_square_of_a(per_row(sigma, batch.x_n), per_row(batch.sigma_n, batch.x_n), self.cap)
+        factor = inverse_square_of_a(per_row(sigma, batch.x_n), per_row(batch.sigma_n, batch.x_n), per_row(cap, batch.x_n))
         value = edm_weight(sigma, tools.signal.sigma_data) * _row_mean(factor * residual**2)
         return {"tweedie": Term(value, sigma)}
 

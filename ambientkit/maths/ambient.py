@@ -44,14 +44,14 @@ def tweedie_mix(x_0_hat: Tensor, x_t: Tensor, sigma: Tensor | float, sigma_n: Te
     return a * x_0_hat + b * x_t
 
 
-def inverse_square_of_a(sigma: Tensor, sigma_n: Tensor, cap: float) -> Tensor:
+def inverse_square_of_a(sigma: Tensor, sigma_n: Tensor, cap: float | Tensor) -> Tensor:
     """min(1/a^2, cap), without dividing by a: where a^2 <= 1/cap the answer is the cap.
 
     The factor turns the residual a h + b x_t - x_n back into the scale of x_0; uncapped it is unbounded at sigma = sigma_n.
-    sigma > 0, sigma_n, broadcastable. cap >= 1. Source: arXiv 2506.10038, loss weight sigma^4 / (sigma^2 - sigma_n^2)^2.
+    sigma > 0, sigma_n and cap >= 1 must broadcast against each other. Source: arXiv 2506.10038, loss weight sigma^4 / (sigma^2 - sigma_n^2)^2.
     """
     a, _ = tweedie_coefficients(sigma, sigma_n)
-    return 1 / (a**2).clamp(min=1 / cap)
+    return 1 / torch.maximum(a**2, torch.as_tensor(1 / cap, dtype=a.dtype, device=a.device))
 
 
 def clean_std(x_n: Tensor, sigma_n: Tensor) -> float:

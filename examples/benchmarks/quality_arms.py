@@ -60,9 +60,9 @@ def _transformer(patch: int, width: int) -> dict[str, Any]:
 
 
 _MIXTURE = {
-    "data": {"name": "mixture", "n": 20_000, "std": TAU},
+    "data": {"name": "mixture", "n": 100_000, "std": TAU},
     "batch_size": 256,
-    "end_step": 6000,
+    "end_step": 8000,
     "optimizer": {"lr": 3e-3, "schedule": "cosine"},
 }
 _PICTURES = {"batch_size": 64, "optimizer": {"lr": 1e-3, "schedule": "cosine"}}

@@ -74,7 +74,7 @@ def maximum_likelihood(settings: dict[str, Any], seed: int, sigma_n: float) -> G
     spread = float(law.covariances[0, 0, 0]) + sigma_n**2
     start = torch.full((len(law.means),), 1 / spread, dtype=torch.float64).numpy()
     fitted = Fitted(
-        len(law.means), covariance_type="spherical", means_init=law.means.numpy(), precisions_init=start, tol=1e-8, max_iter=5000
+        len(law.means), covariance_type="spherical", means_init=law.means.numpy(), precisions_init=start, tol=1e-8, max_iter=2000
     )
     fitted.fit(x_n)
     variances = torch.as_tensor(fitted.covariances_).sub(sigma_n**2).clamp(min=1e-8)

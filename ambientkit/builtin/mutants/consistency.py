@@ -13,7 +13,7 @@ from ambientkit.builtin.consistency import Consistency
 from ambientkit.builtin.denoising import Denoising
 from ambientkit.builtin.heun import Heun
 from ambientkit.interfaces import Denoiser, Mutant, Objective, Tools
-from ambientkit.maths.noise import per_row, standard_normal, uniform
+from ambientkit.maths.noise import Mirrored, per_row, standard_normal, uniform
 from ambientkit.maths.weights import edm_weight
 
 
@@ -212,6 +212,25 @@ class TakesTheEndForTheAnchor(ConsistencyMutant):
         return term(half(first, second), h, tools)
 
 
+class ProductWithinAPair(ConsistencyMutant):
+    """Consistency whose two ends are mirror images of each other."""
+
+    name = "consistency-product-within-a-pair"
+    wrong = "the product is that of the two ends of a mirrored pair, which are not independent"
+
+    def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
+        batch = used(batch)
+        with torch.no_grad():
+            sigma_t = tools.corruption.floor(batch)
+            x_t = tools.corruption.degrade(batch, sigma_t, tools.generator).x
+            sigma_s = sigma_t * torch.exp(-0.3 * uniform(sigma_t, tools.generator))
+            target = denoiser(x_t, sigma_t, **batch.cond)
+            grid = torch.stack([sigma_t, sigma_s]).repeat(1, 2)
+            ends = tools.sampler.sample(denoiser, x_t.repeat(2, *[1] * (x_t.ndim - 1)), grid, Mirrored(tools.generator), {})
+        first, second = (denoiser(x, sigma_s, **batch.cond) - target for x in ends.chunk(2))
+        return term(half(first, second), Hop(x_t, sigma_t, *ends.chunk(2), sigma_s), tools)
+
+
 class OtherEnd(ConsistencyMutant):
     """Consistency whose gradient flows through the second of the two ends."""
 
@@ -264,7 +283,7 @@ MUTANTS: list[type[Mutant]] = [
         TargetAtTheLowerLevel,
         GradientThroughTheAnchor,
     ),
-    *(HalfOfTheGradient, NeverNegative, EndsOfTheTeacher, DeterministicHop, TakesTheEndForTheAnchor, OtherEnd),
+    *(HalfOfTheGradient, NeverNegative, EndsOfTheTeacher, DeterministicHop, TakesTheEndForTheAnchor, ProductWithinAPair, OtherEnd),
     *(DenoisingVariance, DenoisingUnweighted),
 ]
 """Registered by `ambientkit.builtin.plugin`."""
