@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from ambientkit.builtin.heun import Heun
 from ambientkit.sample import draw, step_grid
 from ambientkit.sample.load import load_run
 from tests.support.engine import finish
-from tests.support.sampling import SHAPE, noisy_file, ok, registry, start, write_run
+from tests.support.sampling import SHAPE, files, noisy_file, ok, registry, start, write_run
 
 
 def levels_seen(monkeypatch, sample, *arguments):
@@ -130,3 +132,38 @@ def test_a_pipe_gets_plain_lines(tmp_path):
     assert status == 0, err
     assert "\r" not in out + err
     assert len((out + err).splitlines()) < 8
+
+
+def test_a_checkpoint_is_sampled_with_its_own_average_into_the_run_folder(sample, ambientkit, tmp_path):
+    """`evaluate --all-checkpoints` may name one that is not the last."""
+    small = ["--set", "data.n=64", "--set", "model.width=16", "--set", "model.depth=1", "--device", "cpu", "--skip-preflight"]
+    run = tmp_path / "run"
+    assert ambientkit("train", "--data", "mixture", *small, "--end-step", 4, "--save-every", 2, "--output-dir", run)[0] == 0
+    checkpoint = run / "checkpoints" / "checkpoint_2"
+    before = files(checkpoint)
+    ok(sample(checkpoint, "--n", 5, "--steps", 3))
+    folder = run / "samples" / "step-00000002-seed-0"
+    assert json.loads((folder / "samples.json").read_text())["step"] == 2
+    ok(sample(run, "--n", 5, "--steps", 3, "--out", tmp_path / "last"))
+    assert not np.array_equal(np.load(folder / "samples.npy"), np.load(tmp_path / "last" / "samples.npy"))
+    last = run / "checkpoints" / "checkpoint_4"
+    ok(sample(last, "--n", 5, "--steps", 3, "--out", tmp_path / "same"))
+    assert np.array_equal(np.load(tmp_path / "same" / "samples.npy"), np.load(tmp_path / "last" / "samples.npy"))
+    assert ambientkit("export", checkpoint)[0] == 0
+    assert load_run(run / "export" / "ambientkit.safetensors", registry()).step == 2
+    assert files(checkpoint) == before
+    average = last / "average.safetensors"
+    average.write_bytes(average.read_bytes()[:-8])
+    status, _, err = sample(last, "--n", 5, "--out", tmp_path / "damaged")
+    assert status == 2
+    assert "average.safetensors: damaged" in err
+    assert not (tmp_path / "damaged").exists()
+
+
+@pytest.mark.parametrize("flag", ["--from", "--sampler", "--class", "--schedule"])
+def test_an_empty_value_is_refused_and_not_taken_for_the_default(sample, tmp_path, flag):
+    """A shell variable that is not set."""
+    status, _, err = sample(write_run(tmp_path / "run"), flag, "", "--out", tmp_path / "out")
+    assert status == 2
+    assert f"{flag}" in err
+    assert not (tmp_path / "out").exists()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.support.sampling import noisy_file, ok, write_run
+from tests.support.sampling import files, noisy_file, ok, write_run
 
 
 def test_noisy_rows_are_restored_in_their_own_units_with_draws_mean_and_spread(sample, tmp_path):
@@ -52,3 +52,33 @@ def test_a_restored_row_does_not_depend_on_how_many_are_restored_with_it(sample,
     a, b, c = (np.load(tmp_path / name / "draws.npy") for name in "abc")
     np.testing.assert_allclose(a[:4], b, rtol=1e-5, atol=0.1)
     np.testing.assert_allclose(a, c[:, :3], rtol=1e-5, atol=0.1)
+
+
+@pytest.mark.parametrize("lowest", ["0.3", "0.5", "sigma-n"])
+def test_draws_that_stop_at_the_noise_of_the_rows_are_the_mean_and_it_is_said(sample, tmp_path, lowest):
+    run = write_run(tmp_path / "run")
+    data, _, _ = noisy_file(tmp_path / "data", 0.3)
+    told = ok(sample(run, "--from", data, "--sigma-n", 0.3, "--draws", 2, "--sigma-min", lowest, "--out", tmp_path / "out"))
+    assert f"at or below --sigma-min {lowest} are not drawn for: their draws are the posterior mean, their spread is 0" in told
+    draws, mean, std = (np.load(tmp_path / "out" / f"{name}.npy") for name in ("draws", "mean", "std"))
+    assert (draws == mean[:, None]).all()
+    assert (std == 0).all()
+    assert "are not drawn for" not in ok(
+        sample(run, "--from", data, "--sigma-n", 0.3, "--draws", 2, "--sigma-min", 0.2, "--out", tmp_path / "below")
+    )
+
+
+def test_restored_rows_are_not_written_into_the_folder_of_the_noisy_ones(sample, tmp_path):
+    """They would be read as rows of it from then on."""
+    run = write_run(tmp_path / "run", shape=(1, 8, 8))
+    noisy = tmp_path / "noisy"
+    noisy.mkdir()
+    for index in range(3):
+        Image.fromarray(np.random.default_rng(index).normal(0, 0.3, (8, 8)).astype(np.float32)).save(noisy / f"{index}.tif")
+    data = f"image-folder{{path: {noisy}, value_range: [-1, 1]}}"
+    before = files(noisy)
+    for out in (noisy / "restored", noisy / "a" / "b", noisy):
+        status, _, err = sample(run, "--from", data, "--sigma-n", 0.3, "--format", "tiff", "--out", out)
+        assert status == 2
+        assert f"--out {out}: lies inside the data {noisy}" in err
+    assert files(noisy) == before

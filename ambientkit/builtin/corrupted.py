@@ -48,7 +48,7 @@ class Corrupted(Stored):
         if data.shape != shape:
             raise InputError(f"{self.path}: rows.npy has shape {data.shape}, but the manifest says {shape}")
         if self.clean:
-            raise InputError(f"{self.path}: these rows are noisy, as their manifest says: leave clean out")
+            raise InputError(f"{self.path}: these rows are noisy, as their manifest says, and cannot be taken for clean ones")
         if isinstance(level, float | int) and math.isfinite(level):
             return Found(data, "N...", float(level))
         return Found(data, "N...", self._array("sigma_n.npy"))

@@ -25,7 +25,7 @@ from ambientkit.maths.levels import geometric_grid
 from ambientkit.maths.randomness import derive_seed, keyed_generator
 from ambientkit.registry import Registry, load
 from ambientkit.sample import Trained, draw, load_run, step_grid
-from ambientkit.sample.load import WEIGHTS
+from ambientkit.sample.load import WEIGHTS, checkpoint_step
 
 DRAWN, MOST = 1000, 10_000
 """Samples drawn from a run where --n is not given; samples read from a folder at most."""
@@ -118,7 +118,7 @@ def prepare(request: EvaluateRequest, registry: Registry) -> Setup:
     """Everything that can be wrong is found here: the run, the rows, their shapes, the extractors."""
     device = request.device if request.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     path = Path(request.subject)
-    is_run = path.suffix == ".safetensors" or (path / WEIGHTS).is_file()
+    is_run = path.suffix == ".safetensors" or (path / WEIGHTS).is_file() or checkpoint_step(path) is not None
     if request.all_checkpoints:
         _check_ranking(request, path)
     sampler = registry.build("sampler", request.sampler)

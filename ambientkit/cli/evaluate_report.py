@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from torch import Tensor
+
 from ambientkit.cli.verify import print_table
 from ambientkit.evaluate import LevelError, Score
 from ambientkit.evaluate.judge import Line, pictures
@@ -57,11 +59,22 @@ def print_head(setup: Setup) -> None:
         print("note: the reference is what the run trained on: nothing is held out, and samples that repeat the data score well")
     if len(reference.x) < setup.n:
         print(f"note: the reference has only {len(reference.x)} rows for {setup.n} samples; compare only with values of the same numbers")
+    if setup.drawn is not None and (copies := same_rows(setup.drawn.x, reference.x[: setup.n])):
+        print(
+            f"warning: {copies} of {setup.n} samples are, to the bit, rows of the reference: the two sets are not independent, and every distance "
+            "is too small"
+        )
     kinds = [rows.stored for rows in (setup.drawn, reference) if rows is not None and rows.stored]
     if len(kinds) == 2 and kinds[0].startswith("float") != kinds[1].startswith("float"):
         print(f"warning: one side is stored as {kinds[0]}, the other as {kinds[1]}: rounding and cutting off alone move these numbers")
     if not pictures(reference.x):
         print("rows of this shape are no pictures of 8 x 8 or more: no measures of noise, patches and spectra")
+
+
+def same_rows(samples: Tensor, reference: Tensor) -> int:
+    """Samples that equal a row of the reference to the last bit. (n, *S), (m, *S)."""
+    known = {row.tobytes() for row in reference.float().cpu().numpy()}
+    return sum(row.tobytes() in known for row in samples.float().cpu().numpy())
 
 
 def print_notes(setup: Setup, found: list[Line]) -> None:

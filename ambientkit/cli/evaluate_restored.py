@@ -47,9 +47,12 @@ def compare(folder: Path, reference: str | None, sigma_n: str | None, registry: 
         error = float((mean - clean).double().square().mean().sqrt())
         std = float(draws.double().var(1).mean().sqrt())
         calibration = {"error_of_mean": error, "std_of_draws": std}
-        print(
-            f"\nthe means err by {number(error, 4)} (root mean square), the draws spread by {number(std, 4)}: equal for draws of the true posterior"
-        )
+        if std == 0:
+            print("\nthe draws are all the posterior mean: --sigma-min was at or above the noise of the rows")
+        else:
+            print(
+                f"\nthe means err by {number(error, 4)} (root mean square), the draws spread by {number(std, 4)}: equal for draws of the true posterior"
+            )
     print("spread: std over rows; psnr and ssim are for values of [-1, 1], nothing is cut off")
     scores = [{"name": s.name, "of": name, "value": finite(s.value), "spread": s.spread, "n": s.n[1]} for s, name in found]
     return {

@@ -68,6 +68,10 @@ def reference_rows(text: str, sigma_n: str | None, most: int, seed: int, registr
 
     On a clean data set a level above 0 is simulated, as if it had been noisy. Raises InputError where the noise is not known.
     """
+    if (Path(text) / MANIFEST).is_file():  # samples of another run, say
+        if sigma_n is not None and _level(sigma_n) != 0:
+            raise InputError(f"--sigma-n {sigma_n}: {text} holds samples, which are clean; leave it out")
+        return _sampled(Path(text), most, seed)
     level, simulated, part = _declared(text, sigma_n, registry)
     rows = _rows_of(part, "--reference", text)
     found = _choose(rows, text, most, seed, spec_of(part))

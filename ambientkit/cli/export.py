@@ -18,7 +18,7 @@ from ambientkit.errors import InputError, RunError, nearest
 from ambientkit.interfaces import Exporter, Finished, Model
 from ambientkit.registry import Registry, load
 from ambientkit.sample import Trained, load_run
-from ambientkit.sample.load import WEIGHTS
+from ambientkit.sample.load import WEIGHTS, run_of
 
 OWN = "ambientkit"
 """The form that `ambientkit sample FILE` reads. It takes every model, and is no translation, so it is no part."""
@@ -119,7 +119,7 @@ def own_metadata(trained: Trained) -> dict[str, object]:
 def _target(request: ExportRequest, exporter: Exporter | None) -> Path:
     """Where to write. Raises InputError for a name that the form cannot have, and for one that is taken."""
     suffix = ".safetensors" if exporter is None else exporter.suffix
-    beside = request.run if request.run.is_dir() else request.run.parent
+    beside = run_of(request.run)
     target = request.out or beside / "export" / f"{request.form}{suffix}"
     if suffix and target.suffix != suffix:
         raise InputError(f"--out {target}: the form {request.form} is one file whose name ends in {suffix}, by which it is recognised")

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from ambientkit.cli.processes import Processes
 from ambientkit.cli.sample_job import Job
-from ambientkit.cli.sample_request import SampleRequest, asked_of, beside, lowest, sampler_of
+from ambientkit.cli.sample_request import SampleRequest, asked_of, lowest, refuse_inside, sampler_of
 from ambientkit.cli.sample_rows import conditions
 from ambientkit.interfaces import Levels
 from ambientkit.registry import Registry
 from ambientkit.sample import Batches, Trained, draw, step_grid
+from ambientkit.sample.load import run_of
 from ambientkit.sample.picture import grid, png
 from ambientkit.sample.store import Store, pieces_of
 
@@ -26,7 +27,8 @@ def sampling(request: SampleRequest, trained: Trained, registry: Registry, place
     sigmas = step_grid(steps, Levels(low, trained.config.levels.sigma_max), schedule)
     conds = conditions(trained, request.classes, request.conds)
     asked = asked_of(request, trained, sampler, schedule, steps, low, trained.units, trained.config.data.name)
-    folder = request.out or beside(request) / "samples" / f"step-{trained.step:08}-seed-{request.seed}"
+    folder = request.out or run_of(request.run) / "samples" / f"step-{trained.step:08}-seed-{request.seed}"
+    refuse_inside(folder, trained.config.data)
     store = Store(folder, "samples", ("samples",), n, pieces_of(n, request.batch_size), asked, {"run": str(request.run)})
     batches = Batches(request.batch_size)
 

@@ -10,7 +10,7 @@ from typing import Any
 from ambientkit.cli.sample_job import note
 from ambientkit.cli.verify import split_fields
 from ambientkit.errors import InputError, nearest
-from ambientkit.interfaces import Sampler
+from ambientkit.interfaces import Data, Sampler
 from ambientkit.registry import Registry, spec_of
 from ambientkit.sample import SCHEDULES, Trained
 from ambientkit.sample.formats import FORMATS, OWN, check_format
@@ -42,17 +42,29 @@ class SampleRequest:
 
 def check_words(request: SampleRequest) -> None:
     """Raise InputError for a word that no flag knows, and for flags that do not go together."""
+    for flag, text in (("--from", request.noisy), ("--sampler", request.sampler), ("--class", request.classes)):
+        if text == "":  # of a shell variable that is not set
+            raise InputError(f"{flag}: is empty; give a value, or leave the flag out")
     if request.noisy is None:
         for flag, value in (("--sigma-n", request.sigma_n), ("--draws", request.draws)):
             if value is not None:
                 raise InputError(f"{flag} belongs to --from NOISY: without it samples are drawn from noise")
     for flag, word, known in (
-        ("--schedule", request.schedule or "karras", list(SCHEDULES)),
+        ("--schedule", "karras" if request.schedule is None else request.schedule, list(SCHEDULES)),
         ("--format", request.format, [*FORMATS, "data"]),
         ("--units", request.units, ["data", "unit"]),
     ):
         if word not in known:
             raise InputError(f"{flag} {word}: should be one of {', '.join(known)}{nearest(word, known)}")
+
+
+def refuse_inside(folder: Path, data: Data) -> None:
+    """Raise InputError where the files would lie in a folder of data, and be read as rows of it from then on."""
+    path = getattr(data, "path", None)
+    if path is not None and Path(path).is_dir() and folder.resolve().is_relative_to(Path(path).resolve()):
+        raise InputError(
+            f"--out {folder}: lies inside the data {path}, and what is written there would be read as rows of them; give a folder elsewhere"
+        )
 
 
 def sampler_of(text: str, registry: Registry) -> Sampler:
@@ -85,6 +97,7 @@ def lowest(request: SampleRequest, trained: Trained) -> float:
     if not 0 < low < levels.sigma_max:
         raise InputError(
             f"--sigma-min {request.sigma_min}: should be sigma-n, or a level above 0 and below the run's sigma_max = {levels.sigma_max:g}"
+            + nearest(request.sigma_min, ["sigma-n"])
         )
     if low < levels.sigma_min:
         note(f"--sigma-min {low:g} is below {levels.sigma_min:g}, the lowest level that the run was trained at")
@@ -114,8 +127,3 @@ def asked_of(
         "class": request.classes,
         "cond": list(request.conds),
     }
-
-
-def beside(request: SampleRequest) -> Path:
-    """The folder in whose `samples` or `restored` the files are by default."""
-    return request.run if request.run.is_dir() else request.run.parent

@@ -10,15 +10,16 @@ from torch import Tensor
 
 from ambientkit.batch import Batch
 from ambientkit.cli.processes import Processes
-from ambientkit.cli.sample_job import Job
-from ambientkit.cli.sample_request import SampleRequest, asked_of, beside, lowest, sampler_of
+from ambientkit.cli.sample_job import Job, note
+from ambientkit.cli.sample_request import SampleRequest, asked_of, lowest, refuse_inside, sampler_of
 from ambientkit.cli.sample_rows import Conds, Noisy, conditions, noisy_rows
 from ambientkit.errors import InputError
 from ambientkit.registry import Registry, spec_of
 from ambientkit.sample import Batches, Restored, Trained, restore
 from ambientkit.sample.formats import FORMATS
+from ambientkit.sample.load import run_of
 from ambientkit.sample.picture import grid, panels, png
-from ambientkit.sample.restore import need_kernel
+from ambientkit.sample.restore import ROUNDING, need_kernel
 from ambientkit.sample.store import SHOWN, Store, pieces_of
 
 RESTORED = 8
@@ -49,7 +50,13 @@ def restoring(request: SampleRequest, trained: Trained, registry: Registry, plac
         "noise_seed": trained.config.seed if noisy.observations.simulated else None,
     }
     arrays = ("mean", *(("draws",) if draws else ()), *(("std",) if draws > 1 and not FORMATS[asked["format"]].clipped else ()))
-    folder = request.out or beside(request) / "restored" / f"step-{trained.step:08}-seed-{request.seed}"
+    folder = request.out or run_of(request.run) / "restored" / f"step-{trained.step:08}-seed-{request.seed}"
+    for data in (noisy.config.data, trained.config.data):
+        refuse_inside(folder, data)
+    if draws and low * (1 + ROUNDING) >= noisy.seen.sigma_n[0]:
+        note(
+            f"rows whose noise is at or below --sigma-min {request.sigma_min} are not drawn for: their draws are the posterior mean, their spread is 0"
+        )
     store = Store(
         folder, "restored", arrays, n, pieces_of(n, max(1, request.batch_size // max(1, draws))), asked, {"run": str(request.run)}
     )

@@ -24,6 +24,7 @@ from ambientkit.interfaces import Sampler
 from ambientkit.maths.randomness import derive_seed
 from ambientkit.registry import Registry, load, spec_of
 from ambientkit.sample import Trained, load_run
+from ambientkit.sample.load import run_of
 from ambientkit.sample.picture import panels, png
 from ambientkit.verify.chart import bars, chart
 from ambientkit.verify.report import number
@@ -76,7 +77,7 @@ def run(request: RunRequest) -> None:
     spread = seed_sensitivity(trained.denoiser, few, corruption, sampler, levels, seed=request.seed)
     _print(residual, losses, spread, sampler, trained.signal.sigma_data)
 
-    folder = (request.run if request.run.is_dir() else request.run.parent) / "verify"
+    folder = run_of(request.run) / "verify"
     folder.mkdir(exist_ok=True)
     content = {
         "format": FORMAT,

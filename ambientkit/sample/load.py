@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -10,6 +11,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import nn
 
+from ambientkit.checkpoint.initial import initial_weights
 from ambientkit.checkpoint.weights import fill, load_weights
 from ambientkit.config import RunConfig, Source, resolve
 from ambientkit.errors import InputError
@@ -43,12 +45,33 @@ class Trained:
     """How the noise level of the rows is known."""
 
 
+def checkpoint_step(path: Path) -> int | None:
+    """The step of a checkpoint, by its folder; None for anything else."""
+    whole = path.resolve()
+    found = re.fullmatch(r"checkpoint_(\d+)", whole.name) if path.is_dir() and whole.parent.name == "checkpoints" else None
+    return None if found is None else int(found[1])
+
+
+def run_of(path: Path) -> Path:
+    """The run folder of a run, of its weights file, or of one of its checkpoints."""
+    if checkpoint_step(path) is None:
+        return path if path.is_dir() else path.parent
+    return path.parents[1] if path.parent.name == "checkpoints" else path.resolve().parents[1]
+
+
 def load_run(path: Path, registry: Registry, device: str | torch.device = "cpu") -> Trained:
-    """The averaged weights of a run. path: the run folder, or its model_ema.safetensors. Raises InputError naming the file at fault."""
-    file = path / WEIGHTS if path.is_dir() else path
+    """The averaged weights of a run. path: the run folder, its model_ema.safetensors, or one of its checkpoints.
+
+    Raises InputError naming the file at fault.
+    """
+    file = run_of(path) / WEIGHTS if path.is_dir() else path
     if not file.is_file():
         raise InputError(f"{file}: there is no such file; give the folder that `ambientkit train` wrote (its --output-dir)")
     tensors, metadata = load_weights(file)
+    averaged = str(file)
+    if (step := checkpoint_step(path)) is not None:  # it holds tensors; what the run is stands in the run's own file
+        tensors, averaged = initial_weights(path.resolve())
+        metadata["step"] = step
     try:
         stored = metadata["signal"]
         signal = Signal(tuple(stored["shape"]), float(stored["sigma_data"]), {k: tuple(v) for k, v in stored["conds"].items()})
@@ -59,9 +82,9 @@ def load_run(path: Path, registry: Registry, device: str | torch.device = "cpu")
     config = resolve(Source(tree, {(key,): str(file) for key in tree}), registry)
     with isolated_global_generator(0, "load"):  # the fresh weights are overwritten
         network = config.model.network(signal).to(device)
-    fill(network, tensors, str(file))
+    fill(network, tensors, averaged)
     network.eval().requires_grad_(False)
-    with file.open("rb") as stream:
+    with Path(averaged).open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     return Trained(config, signal, config.model.denoiser(network, signal), step, units, sigma_n, digest, network, noise)
 

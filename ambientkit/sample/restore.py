@@ -17,6 +17,10 @@ from ambientkit.sample.draw import carry
 from ambientkit.sample.schedule import levels as scheduled
 
 
+ROUNDING = 1e-6
+"""Levels this near to one another, as a share, are one: 0.3 of a flag and 0.3 of a float32 file."""
+
+
 class Restored(NamedTuple):
     """B restored rows, data units. K draws each."""
 
@@ -80,9 +84,9 @@ def restore(
     for at, result in _placed(chosen, batches, denoised):
         mean[at] = result.to(mean.dtype)
 
-    still = known & (floor <= low)
+    still = known & (floor <= low * (1 + ROUNDING))
     drawn[still] = mean[still].unsqueeze(1)
-    moving = (known & (floor > low)).nonzero().squeeze(1)
+    moving = (known & ~still).nonzero().squeeze(1)
     pairs = torch.stack([moving.repeat_interleave(draws), torch.arange(draws, device=moving.device).repeat(len(moving))], dim=1)
 
     def carried(part: range) -> Tensor:
