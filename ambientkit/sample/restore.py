@@ -16,7 +16,6 @@ from ambientkit.sample.batches import Batches
 from ambientkit.sample.draw import carry
 from ambientkit.sample.schedule import levels as scheduled
 
-
 ROUNDING = 1e-6
 """Levels this near to one another, as a share, are one: 0.3 of a flag and 0.3 of a float32 file."""
 
