@@ -47,3 +47,27 @@ def test_the_draws_of_truncated_restorations_are_said_to_be_the_mean(ambientkit,
     assert status == 0
     assert "the draws are all the posterior mean" in out
     assert "equal for draws of the true posterior" not in out
+
+
+def test_a_damaged_checkpoint_is_named_and_left_out_of_the_order(ambientkit, tmp_path: Path) -> None:
+    small = ["--set", "data.n=64", "--set", "model.width=16", "--set", "model.depth=1", "--device", "cpu", "--skip-preflight"]
+    run = tmp_path / "trained"
+    assert ambientkit("train", "--data", "mixture", *small, "--end-step", 3, "--save-every", 1, "--output-dir", run)[0] == 0
+    file = run / "checkpoints" / "checkpoint_2" / "average.safetensors"
+    file.write_bytes(file.read_bytes()[:-4])
+    flags = ["--all-checkpoints", "--n", 20, "--steps", 2, "--repeats", 2, "--extractor", "pixels", "--device", "cpu"]
+    status, out, err = ambientkit("evaluate", run, *flags)
+    assert status == 0
+    assert "2 checkpoints by" in out
+    assert f"warning: left out: {file}: damaged" in err
+    (run / "checkpoints" / "checkpoint_1" / "manifest.json").unlink()
+    status, _, err = ambientkit("evaluate", run, *flags)
+    assert status == 2
+    assert "has 1 checkpoint that can be read; two or more can be ranked" in err
+    assert "checkpoint_1: not a whole checkpoint" in err
+    (run / "model_ema.safetensors").unlink()
+    for command in (["evaluate", run], ["sample", run], ["export", run]):
+        status, _, err = ambientkit(*command)
+        assert status == 2
+        assert "this run has not saved its averaged weights yet" in err
+        assert f"Go on with: ambientkit train --resume {run}" in err

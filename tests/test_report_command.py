@@ -236,6 +236,7 @@ def test_what_cannot_be_is_refused_before_anything_is_drawn(run: Path, ambientki
     (tmp_path / "empty").mkdir()
     assert "holds no run" in refused(tmp_path / "empty")
     assert "holds no run" in refused(run, tmp_path / "missing")
+    assert "is a file; give the folder of the run" in refused(run / "model_ema.safetensors")
     assert "named twice" in refused(run, run / ".." / run.name)
     assert "should be a file in a folder that exists" in refused(run, "--out", tmp_path / "missing" / "report.html")
     assert "should be a file in a folder that exists" in refused(run, "--out", tmp_path)

@@ -92,6 +92,18 @@ def checkpoints(folder: Path) -> Iterator[tuple[int, Path]]:
     yield from sorted(found, reverse=True)
 
 
+def whole_checkpoints(folder: Path) -> tuple[list[tuple[int, Path]], list[str]]:
+    """(step, path) of every checkpoint that is whole, oldest first; and a line for each that is not."""
+    whole, damaged = [], []
+    for step, path in sorted(checkpoints(folder)):
+        try:
+            read_folder(path)
+            whole.append((step, path))
+        except InputError as error:
+            damaged.append(str(error))
+    return whole, damaged
+
+
 def latest(folder: Path) -> tuple[Path, dict[str, bytes], list[str]]:
     """The newest whole checkpoint of a run: its path, its files, and a line for each newer one that was skipped.
 

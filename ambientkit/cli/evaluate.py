@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ambientkit.batch import Batch
-from ambientkit.checkpoint.folder import checkpoints, write_file
+from ambientkit.checkpoint.folder import whole_checkpoints, write_file
 from ambientkit.cli.evaluate_report import document, print_report
 from ambientkit.cli.evaluate_rows import Rows, drawn_rows, reference_rows, trained_rows
 from ambientkit.cli.output import progress_wanted
@@ -25,7 +25,7 @@ from ambientkit.maths.levels import geometric_grid
 from ambientkit.maths.randomness import derive_seed, keyed_generator
 from ambientkit.registry import Registry, load
 from ambientkit.sample import Trained, draw, load_run, step_grid
-from ambientkit.sample.load import WEIGHTS, checkpoint_step
+from ambientkit.sample.load import WEIGHTS, checkpoint_step, is_begun
 
 DRAWN, MOST = 1000, 10_000
 """Samples drawn from a run where --n is not given; samples read from a folder at most."""
@@ -118,7 +118,7 @@ def prepare(request: EvaluateRequest, registry: Registry) -> Setup:
     """Everything that can be wrong is found here: the run, the rows, their shapes, the extractors."""
     device = request.device if request.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     path = Path(request.subject)
-    is_run = path.suffix == ".safetensors" or (path / WEIGHTS).is_file() or checkpoint_step(path) is not None
+    is_run = path.suffix == ".safetensors" or is_begun(path) or checkpoint_step(path) is not None
     if request.all_checkpoints:
         _check_ranking(request, path)
     sampler = registry.build("sampler", request.sampler)
@@ -172,8 +172,15 @@ def _own(request: EvaluateRequest, trained: Trained, n: int) -> Rows | None:
 def _check_ranking(request: EvaluateRequest, path: Path) -> None:
     if not (path / WEIGHTS).is_file():
         raise InputError(f"--all-checkpoints: {path} should be the folder of a run")
-    if (found := len(list(checkpoints(path / "checkpoints")))) < 2:
-        raise InputError(f"{path}: has {found} checkpoints; two or more can be ranked (train keeps --keep-last of them)")
+    whole, damaged = whole_checkpoints(path / "checkpoints")
+    if len(whole) < 2:
+        number = f"{len(whole)} checkpoint" + "s" * (len(whole) != 1)
+        lines = [
+            f"{path}: has {number}{' that can be read' if damaged else ''}; two or more can be ranked (train keeps --keep-last of them)"
+        ]
+        raise InputError("\n".join([*lines, *damaged]))
+    for line in damaged:
+        print(f"warning: left out: {line}", file=sys.stderr)
     if request.repeats < 2:
         raise InputError("--all-checkpoints needs --repeats 2 or more: without, nothing says how sure a rank is")
 

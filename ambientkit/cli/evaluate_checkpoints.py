@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ambientkit.checkpoint.folder import checkpoints
+from ambientkit.checkpoint.folder import whole_checkpoints
 from ambientkit.checkpoint.initial import initial_weights
 from ambientkit.checkpoint.weights import fill
 from ambientkit.cli.evaluate import Group, Setup, draw_samples
@@ -38,11 +38,11 @@ class Ranked:
 def rank(setup: Setup) -> dict[str, Any]:
     """Print the checkpoints in order, and return the JSON document. Every checkpoint is sampled from the same seeds, so that they can be paired.
 
-    Needs two checkpoints and two repeats or more, which `prepare` has checked. Raises InputError for a checkpoint that is damaged.
+    Needs two checkpoints and two repeats or more, which `prepare` has checked. Damaged checkpoints are left out, as it has said.
     """
     request, trained = setup.request, setup.trained
     assert trained is not None
-    found = sorted(checkpoints(Path(request.subject) / "checkpoints"))
+    found, _ = whole_checkpoints(Path(request.subject) / "checkpoints")
     group = setup.groups[-1]  # the noisy rows where there are any
     name = f"{group.name} fid[{label(setup.judge.extractors[0])}]"
     values: dict[int, list[float]] = {}

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ambientkit.checkpoint import save_weights
-from ambientkit.cli.folder import CONFIG, resume_command
 from ambientkit.config.portable import portable
 from ambientkit.errors import InputError, RunError, nearest
 from ambientkit.interfaces import Exporter, Finished, Model
@@ -88,11 +87,6 @@ def forms(model: Model, registry: Registry) -> list[str]:
 
 def trained_of(path: Path) -> Trained:
     """The averaged weights of a run. Raises InputError where there are none, or no whole ones."""
-    if (path / CONFIG).is_file() and not (path / WEIGHTS).is_file():
-        raise InputError(
-            f"{path}: this run has not saved its averaged weights yet ({WEIGHTS} is missing): it was stopped before its first checkpoint, or "
-            f"in the middle of it. Go on with: {resume_command(path, 1)}"
-        )
     return load_run(path, load())
 
 

@@ -44,6 +44,8 @@ def names(runs: Sequence[Path]) -> list[str]:
 
 def opened(path: Path, name: str, request: ReportRequest, registry: Registry) -> Opened:
     """The run in a folder with its newest averaged weights. Raises InputError where there is no run, or none with weights yet."""
+    if path.is_file():
+        raise InputError(f"{path}: is a file; give the folder of the run")
     facts = status.collect(path)
     if not (path / WEIGHTS).is_file():
         raise InputError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -45,6 +46,11 @@ class Trained:
     """How the noise level of the rows is known."""
 
 
+def is_begun(path: Path) -> bool:
+    """Whether this is the folder of a run, with or without weights."""
+    return (path / WEIGHTS).is_file() or all((path / name).is_file() for name in ("config.yaml", "versions.json"))
+
+
 def checkpoint_step(path: Path) -> int | None:
     """The step of a checkpoint, by its folder; None for anything else."""
     whole = path.resolve()
@@ -65,6 +71,12 @@ def load_run(path: Path, registry: Registry, device: str | torch.device = "cpu")
     Raises InputError naming the file at fault.
     """
     file = run_of(path) / WEIGHTS if path.is_dir() else path
+    if not file.is_file() and (path / "config.yaml").is_file():
+        raise InputError(
+            f"{path}: this run has not saved its averaged weights yet ({WEIGHTS} is missing): it was stopped before its first checkpoint, or in the "
+            "middle of it. "
+            f"Go on with: ambientkit train --resume {shlex.quote(str(path))}"
+        )
     if not file.is_file():
         raise InputError(f"{file}: there is no such file; give the folder that `ambientkit train` wrote (its --output-dir)")
     tensors, metadata = load_weights(file)
