@@ -157,7 +157,7 @@ def test_the_antithetic_pair_has_bounded_gradient_where_single_draws_do_not():
 
 
 def test_pairs_next_to_the_floor_count_in_full_and_single_draws_there_are_bounded():
-    """The value is lambda factor mean(rho^2): what the factor is shows in the ratio to the same loss with the factor 1."""
+    """The value is lambda factor mean(...): what the factor is shows in the ratio to the same loss with the factor 1."""
     tools, batch, oracle = tools_and_batch(n=400)
     for near, highest in ((1.0, 1e4), (0.0, 25.0)):
         part = Tweedie(near=near, near_ratio=1.05)
@@ -167,6 +167,35 @@ def test_pairs_next_to_the_floor_count_in_full_and_single_draws_there_are_bounde
         torch.testing.assert_close(capped.value / plain.value, 1 / a.square().clamp(min=1 / highest))
         if near:
             assert (1 / a.square() > 25.0).double().mean() > 0.5
+
+
+@pytest.mark.parametrize("near", [0.0, 1.0])
+def test_the_mean_value_of_tweedie_is_the_loss_of_training_on_clean_data(near):
+    """lambda E|D - x_0|^2 at a wrong denoiser, on the same views: the mean difference is 0, as a normal score over batches within 5 (6e-7)."""
+    case, differences, residues = case_of(), [], []
+    for index in range(200):
+        x_0 = case.law.sample(400, keyed_generator(index, "x_0"))
+        batch = NOISY.observe(x_0, torch.arange(400), keyed_generator(index, "x_n"))
+        seen = {}
+
+        def wrong(x, sigma, /, seen=seen, **cond):
+            seen["x"], seen["x_0_hat"] = x, case.oracle(x, sigma) + 0.2 * torch.tanh(x)
+            return seen["x_0_hat"]
+
+        tools = dataclasses.replace(case.tools, generator=keyed_generator(index, "o"))
+        # a cap as high as that of pairs, and no levels so near to the floor that it holds: it would make the value smaller than the error
+        term = Tweedie(near=near, near_ratio=1.3, cap=1e4).loss(wrong, batch, tools)["tweedie"]
+        rows = torch.arange(400) // 2 * 2 if near else torch.arange(400)
+        floor = NOISY.floor(take(batch, rows))
+        free = 1 - (floor / term.sigma) ** 2 > 0.05
+        weight = 1 / term.sigma**2 + 1 / tools.signal.sigma_data**2
+        clean = weight * (seen["x_0_hat"] - x_0[rows]).square().mean(1)
+        differences.append((term.value - clean)[free].mean())
+        residues.append((weight * floor**2 / (1 - (floor / term.sigma) ** 2))[free].mean())
+    difference, residue = torch.stack(differences), torch.stack(residues)
+    score = lambda value: float(value.mean() / value.std() * len(value) ** 0.5)  # noqa: E731
+    assert abs(score(difference)) < 5
+    assert score(difference + residue) > 20  # the control: the plain square of the residual is told apart
 
 
 def _again(tools):

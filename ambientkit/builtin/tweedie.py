@@ -11,7 +11,7 @@ from torch import Tensor
 from ambientkit.batch import Batch, Term, take
 from ambientkit.errors import InputError
 from ambientkit.interfaces import ClaimsWhen, Denoiser, Objective, Tools
-from ambientkit.maths.ambient import inverse_square_of_a
+from ambientkit.maths.ambient import inverse_square_of_a, tweedie_coefficients
 from ambientkit.maths.levels import log_uniform, truncated_lognormal
 from ambientkit.maths.noise import per_row, uniform
 from ambientkit.maths.weights import edm_weight
@@ -26,7 +26,9 @@ class Tweedie(Objective):
     """Ambient Tweedie: learns E[x_0 | x_t] above sigma_n by predicting x_n from a noisier x_t.
 
     E[x_n | x_t] = a E[x_0 | x_t] + b x_t;
-    loss = lambda(sigma) min(1/a^2, cap) mean((expect(D(x_t, sigma)) - x_n)^2), sigma > sigma_n of the row, lambda the EDM weight.
+    loss = lambda(sigma) min(1/a^2, cap) mean(rho^2 - (b (x_t - x_n))^2 - (a sigma_n)^2), rho = a D(x_t, sigma) + b x_t - x_n,
+    sigma > sigma_n of the row, lambda the EDM weight. What is taken off rho^2 does not depend on D; without it, and where the cap does not hold,
+    the mean would exceed the lambda E|D - x_0|^2 of training on clean data by lambda sigma_n^2 / a, which is noise. A single value may be negative.
     A share `near` of the levels lies in [sigma_n, 1.5 sigma_n], in pairs of one row at one level with +z and -z: their mean
     gradient stays bounded as sigma -> sigma_n, where it is that of Stein's unbiased risk estimate; so the cap holds for single draws alone, and the
     levels next to sigma_n count in full. sigma_n = 0 is ordinary denoising.
@@ -85,7 +87,10 @@ class Tweedie(Objective):
         x_0_hat = denoiser(view.x, view.sigma, **view.cond).to(batch.x_n.dtype)
         residual = tools.corruption.expect(x_0_hat, view, batch) - batch.x_n
         factor = inverse_square_of_a(per_row(sigma, batch.x_n), per_row(batch.sigma_n, batch.x_n), per_row(cap, batch.x_n))
-        value = edm_weight(sigma, tools.signal.sigma_data) * _row_mean(factor * residual**2)
+        # Of this part no network changes anything: b (x_t - x_n) is the residual of D = x_n, and a sigma_n the noise that x_n holds.
+        a, _ = tweedie_coefficients(per_row(sigma, batch.x_n), per_row(batch.sigma_n, batch.x_n))
+        in_vain = (tools.corruption.expect(batch.x_n, view, batch) - batch.x_n) ** 2 + (a * per_row(batch.sigma_n, batch.x_n)) ** 2
+        value = edm_weight(sigma, tools.signal.sigma_data) * _row_mean(factor * (residual**2 - in_vain))
         return {"tweedie": Term(value, sigma)}
 
 

@@ -32,6 +32,8 @@ ALIKE, NARROW = 0.3, 0.5
 """Share of the variance expected of them below which the draws of one row, and those of all rows, count as collapsed."""
 WORSE, RISEN = 1.2, 2.0
 """Factor by which the loss exceeds that of a shrunken input, or its own lowest, before it is said."""
+LOW = 0.25
+"""Lowest loss that a rise is measured from. A network that has learnt nothing has about 1 in the EDM weight, and small means are mostly noise."""
 GROWN, LEAST = 3.0, 0.01
 """Factor by which the residual exceeds its lowest, and its least size in units of sigma_data^2, before it is said."""
 STRAIGHT = 1e-6
@@ -190,7 +192,7 @@ class Detector:
             return []
         one, two = s["recent"]
         now = {edge: (one[edge] + two[edge]) / 2 for edge in one if edge in two}  # of two lines, as one alone is noisy
-        rises = sorted(now[edge] / s["lowest"][edge] for edge in now if s["lowest"].get(edge, 0) > 0)
+        rises = sorted(now[edge] / max(s["lowest"][edge], LOW) for edge in now if edge in s["lowest"])
         s["above"] = s["above"] + 1 if len(rises) >= 3 and not rises[len(rises) // 2] <= RISEN else 0
         s["lowest"] = {**s["lowest"], **{edge: min(mean, s["lowest"].get(edge, mean)) for edge, mean in now.items()}}
         return self._new(["loss-rises"] if s["above"] >= 3 else [])
