@@ -71,6 +71,12 @@ def test_samples_of_a_class_have_its_mean_and_several_classes_take_turns(sample,
         (["--class", "3"], "knows the classes 0 to 1, and 2 for none"),
         (["--class", "1", "--cond", "colour=3"], "takes no such condition; it takes class_cond"),
         (["--class", "one"], "should be a number"),
+        (["--class", "1.5"], "--class 1.5: a class is a whole number"),
+        (["--class", "-1"], "knows the classes 0 to 1"),
+        (["--cond", "class_cond=-1"], "--cond class_cond=-1: the model of this run knows the classes 0 to 1"),
+        (["--cond", "class_cond=0.5"], "a class is a whole number"),
+        (["--class", "1", "--cond", "class_cond=2"], "class_cond is given twice: 2 and 1"),
+        (["--cond", "class_cond=1", "--cond", "class_cond=1"], "class_cond is given twice: 1 and 1"),
     ):
         status, _, err = sample(run, *arguments, "--out", tmp_path / "wrong")
         assert status == 2
@@ -132,6 +138,17 @@ def test_a_pipe_gets_plain_lines(tmp_path):
     assert status == 0, err
     assert "\r" not in out + err
     assert len((out + err).splitlines()) < 8
+
+
+def test_a_condition_that_the_model_cannot_take_is_refused_before_anything_is_written(sample, tmp_path):
+    """Nothing says in advance what a condition of a third party's model may be."""
+    run = write_run(tmp_path / "run", values=(0.0, -0.6, 0.6), conds={"tone": ()})
+    for value in ("7", "0.5"):
+        status, _, err = sample(run, "--cond", f"tone={value}", "--out", tmp_path / "wrong")
+        assert status == 2
+        assert f"--cond tone={value}: the model of this run does not take this (" in err
+        assert not (tmp_path / "wrong").exists()
+    ok(sample(run, "--cond", "tone=2", "--n", 2, "--out", tmp_path / "right"))
 
 
 def test_a_checkpoint_is_sampled_with_its_own_average_into_the_run_folder(sample, ambientkit, tmp_path):

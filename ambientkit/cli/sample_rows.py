@@ -58,9 +58,12 @@ def conditions(trained: Trained, classes: str | None, conds: tuple[str, ...], ca
     floating point, one without is an integer label. Raises InputError for a condition that the model does not take, or lacks.
     """
     takes = trained.signal.conds
-    given = {name: text for name, _, text in (item.partition("=") for item in conds)}
-    if classes is not None:
-        given[_class_name(takes)] = classes
+    given: dict[str, str] = {}
+    pairs = [item.partition("=")[::2] for item in conds]
+    for name, text in [*pairs, *([] if classes is None else [(_class_name(takes), classes)])]:
+        if name in given:
+            raise InputError(f"{name} is given twice: {given[name]} and {text}; give it once, by --class or by --cond")
+        given[name] = text
     for name in given:
         if name not in takes:
             known = f"; it takes {', '.join(takes)}" if takes else "; it takes none"
@@ -71,18 +74,39 @@ def conditions(trained: Trained, classes: str | None, conds: tuple[str, ...], ca
         )
     values = {name: _numbers(name, text, tuple(takes[name])) for name, text in given.items()}
     most = getattr(trained.config.model, "num_classes", None)
-    if (
-        most is not None
-        and classes is not None
-        and not bool(((values[_class_name(takes)] >= 0) & (values[_class_name(takes)] <= most)).all())
-    ):
-        raise InputError(f"--class {classes}: the model of this run knows the classes 0 to {most - 1}, and {most} for none")
+    labels = [
+        name for name in values if (classes is not None and name == _class_name(takes)) or (most is not None and name == "class_cond")
+    ]
+    for name in labels:
+        flag = f"--class {given[name]}" if classes is not None else f"--cond {name}={given[name]}"
+        if values[name].is_floating_point():
+            raise InputError(f"{flag}: a class is a whole number")
+        if most is not None and not bool(((values[name] >= 0) & (values[name] <= most)).all()):
+            raise InputError(f"{flag}: the model of this run knows the classes 0 to {most - 1}, and {most} for none")
+    _try(trained, values, given)
 
     def at(indices: Sequence[int]) -> dict[str, Tensor]:
         place = torch.as_tensor(list(indices))
         return {name: value[place % len(value)] for name, value in values.items()}
 
     return at
+
+
+def _try(trained: Trained, values: dict[str, Tensor], given: dict[str, str]) -> None:
+    """Ask the model once, so that it refuses what it cannot take before anything is written. Only where nothing else is needed to ask it."""
+    if not values or set(values) != set(trained.signal.conds):
+        return
+    assert trained.network is not None
+    device = next((tensor.device for tensor in trained.network.state_dict().values()), torch.device("cpu"))
+    n = max(map(len, values.values()))
+    x = torch.zeros(n, *trained.signal.shape, device=device)
+    cond = {name: value[torch.arange(n) % len(value)].to(device) for name, value in values.items()}
+    try:
+        with torch.no_grad():
+            trained.denoiser(x, torch.ones(n, device=device), **cond)
+    except (RuntimeError, IndexError, ValueError, TypeError) as error:
+        said = ", ".join(f"{name}={text}" for name, text in given.items())
+        raise InputError(f"--cond {said}: the model of this run does not take this ({' '.join(str(error).split())[:200]})") from None
 
 
 def _class_name(takes: Any) -> str:

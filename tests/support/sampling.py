@@ -35,7 +35,8 @@ class Tinted(Model):
         return nn.Embedding(self.num_classes + 1, 1)
 
     def denoiser(self, network: nn.Module, signal: Signal):
-        def denoise(x, sigma, /, class_cond=None):
+        def denoise(x, sigma, /, class_cond=None, tone=None):
+            class_cond = tone if class_cond is None else class_cond
             label = torch.zeros(len(x), dtype=torch.int64, device=x.device) if class_cond is None else class_cond
             level = sigma.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1))
             value = network(label).to(x.dtype).reshape(level.shape)
