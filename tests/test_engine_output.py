@@ -12,7 +12,10 @@ import pytest
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker
 from accelerate.utils import LoggerType
 
-from ambientkit.cli import trackers
+from ambientkit.cli import (
+    trackers,
+    train,  # noqa: F401  (imported here, before `kept` changes what is found)
+)
 from ambientkit.cli.output import clock, redacted
 from ambientkit.config import load_file, resolve
 from ambientkit.errors import InputError
@@ -140,6 +143,67 @@ def test_a_tracker_that_accelerate_does_not_find_is_not_left_out_in_silence(ambi
         status, _, err = ambientkit("train", *FLAGS, "--end-step", 2, "--tracker", "tensorboard", "--output-dir", tmp_path)
     assert status == 2
     assert "--tracker tensorboard: cannot be started: accelerate does not find it" in err
+
+
+EVALUATED = ["--log-every", "1", "--evaluate-every", "3", "--set", "evaluate_n=16"]
+
+
+def tracked(tmp_path, tracker, monkeypatch):
+    """A run of five steps with a real tracker, resumed for two more in a process of its own; what the commands said."""
+    for name, value in {
+        "TRACKIO_DIR": tmp_path / "trackio",
+        "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db",
+        "WANDB_MODE": "offline",
+        "GIT_PYTHON_REFRESH": "quiet",
+    }.items():
+        monkeypatch.setenv(name, str(value))
+    run = ["train", *FLAGS, *EVALUATED, "--end-step", 5, "--tracker", tracker, "--output-dir", tmp_path / "run"]
+    said = []
+    for arguments in (run, ["train", "--resume", tmp_path / "run", "--end-step", 7]):
+        status, out, err = finish(command(*arguments, cwd=tmp_path), timeout=400)
+        assert status == 0, (out, err)
+        assert "a tracker failed" not in err
+        said.append(out)
+    return said
+
+
+def test_mlflow_keeps_a_resumed_run_as_one(tmp_path, monkeypatch):
+    mlflow = pytest.importorskip("mlflow")
+    tracked(tmp_path, "mlflow", monkeypatch)
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    (run,) = client.search_runs([found.experiment_id for found in client.search_experiments()])
+    assert run.info.run_name == "run"
+    assert run.data.params["optimizer/lr"] == "0.0005"
+    assert [point.step for point in client.get_metric_history(run.info.run_id, "terms/tweedie")] == [1, 2, 3, 4, 5, 6, 7]
+    assert [point.step for point in client.get_metric_history(run.info.run_id, "evaluation/sliced-w2_pixels")] == [3, 5, 6, 7]
+
+
+def test_trackio_keeps_a_resumed_run_as_one(tmp_path, monkeypatch):
+    pytest.importorskip("trackio")
+    tracked(tmp_path, "trackio", monkeypatch)
+    import sqlite3
+
+    (file,) = (tmp_path / "trackio").glob("ambientkit.db")
+    with sqlite3.connect(file) as base:
+        rows = base.execute("select run_name, step, metrics from metrics order by step").fetchall()
+    found = [(name, step, values if isinstance(values, str) else bytes(values).decode(errors="replace")) for name, step, values in rows]
+    assert len({name for name, _, _ in found}) == 1
+    assert found[0][0].startswith("run-")
+    assert [step for _, step, values in found if "terms/tweedie" in values] == [1, 2, 3, 4, 5, 6, 7]
+    assert [step for _, step, values in found if "evaluation/sliced-w2_pixels" in values] == [3, 5, 6, 7]
+
+
+def test_wandb_keeps_a_run_offline(tmp_path, monkeypatch):
+    pytest.importorskip("wandb")
+    tracked(tmp_path, "wandb", monkeypatch)
+    assert len(list((tmp_path / "run" / "wandb").glob("offline-run-*/run-*.wandb"))) == 2
+
+
+def test_names_of_values_hold_only_what_every_tracker_takes():
+    assert trackers.trackable({"evaluation/fid[patches{size=4, stride=4}]": 1.0, "by_level/a/1e+03/mean": 2.0}) == {
+        "evaluation/fid_patches_size_4_ stride_4": 1.0,
+        "by_level/a/1e_03/mean": 2.0,
+    }
 
 
 # --- secrets --------------------------------------------------------------------------------------------------------

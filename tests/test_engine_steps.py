@@ -10,20 +10,22 @@ import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedType
 from torch import nn
 
 from ambientkit.batch import Term
 from ambientkit.checkpoint.weights import from_bytes
+from ambientkit.config import Source, resolve
 from ambientkit.config.run import OptimizerConfig
+from ambientkit.data import Observations, survey
 from ambientkit.errors import InputError, RunError
 from ambientkit.interfaces import Objective
 from ambientkit.maths.randomness import isolated_global_generator
-from ambientkit.train import steps
+from ambientkit.registry import load
+from ambientkit.train import build, steps
 from ambientkit.train.memory import checkpoint_blocks
 from ambientkit.train.metrics import Window, memory_mb
 from ambientkit.train.optim import lr_factor
-from tests.support.engine import ByRow, bits, make, same
+from tests.support.engine import SMALL, ByRow, bits, make, same
 
 
 class Broken(Objective):
@@ -157,11 +159,51 @@ def test_in_bf16_the_network_computes_in_bf16_and_the_algebra_in_float32(fresh_a
     assert all(value.dtype == torch.float32 for value in bits(run).values() if value.is_floating_point())
 
 
-@pytest.mark.parametrize("kind", ["FSDP", "DEEPSPEED"])
-def test_ways_of_splitting_weights_are_refused_by_name(monkeypatch, kind):
-    monkeypatch.setattr(Accelerator, "distributed_type", DistributedType(kind))
-    with pytest.raises(InputError, match=f"configured for {kind}, which splits weights"):
-        make()
+def in_fp16(scale, **changes):
+    """A run whose network computes in float16 on the CPU: torch can, but accelerate switches it on for GPUs only, so it is done here by hand."""
+    config = resolve(Source({**SMALL, **changes}), load())
+    accelerator = Accelerator(cpu=True, mixed_precision="fp16")
+    accelerator.native_amp = True
+    accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+    observations = Observations(config.data.rows(), config.corruption, config.seed)
+    signal = survey(observations, config.corruption, config.levels.as_levels(), config.sigma_data).signal
+    return build(config, signal, observations, accelerator)
+
+
+def test_in_fp16_the_gradients_are_scaled_back_before_they_are_clipped(fresh_accelerate):
+    """The network computes in float16, the algebra in float32; norms and weights are those of float32 up to rounding."""
+    exact = make(end_step=6)
+    norms = [float(step.grad_norm) for step in steps(exact)]
+    expected, inner = bits(exact), []
+    AcceleratorState._reset_state()
+    run = in_fp16(2.0**12, end_step=6)
+    run.bare_network.encode.register_forward_hook(lambda module, given, output: inner.append(output.dtype))
+    for step, norm in zip(steps(run), norms, strict=True):
+        assert step.loss.dtype == torch.float32
+        assert not step.skipped
+        assert float(step.grad_norm) == pytest.approx(norm, rel=0.02)
+    assert set(inner) == {torch.float16}
+    found = bits(run)
+    for name in expected:
+        torch.testing.assert_close(found[name], expected[name], rtol=0, atol=5e-3)
+    assert not same(found, expected)
+
+
+def test_in_fp16_a_scale_that_is_too_large_skips_steps_until_it_fits_and_is_part_of_a_checkpoint(fresh_accelerate):
+    run = in_fp16(2.0**30, end_step=40, max_bad_steps=30)
+    seen = []
+    for step in steps(run):
+        seen.append(step.skipped)
+        if step.step == 5:
+            saved, scale = run.state(), run.accelerator.scaler.get_scale()
+    assert all(seen[:8])
+    assert 8 < sum(seen) < 30  # the scale may be too large again once it fits
+    assert scale == 2.0**30 / 2 ** sum(seen[:5])
+    again = in_fp16(2.0**30, end_step=40, max_bad_steps=30)
+    again.restore(saved, "here")
+    assert again.accelerator.scaler.get_scale() == scale
+    assert [step.skipped for step in steps(again)] == seen[5:]
+    assert same(bits(again), bits(run))
 
 
 def test_fp16_without_a_gpu_is_refused():

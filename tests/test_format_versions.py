@@ -60,7 +60,7 @@ def test_every_file_that_a_run_writes_states_its_format(finished):
         for text in texts:
             assert {"format", "format_version"} & json.loads(text).keys(), path
     assert (finished / "config.yaml").read_text().startswith("format_version: 1\n")
-    assert {path.name for path in finished.glob("*.json*")} == {
+    assert {path.name for path in finished.glob("*.json*")} >= {
         "metrics.jsonl",
         "evaluations.jsonl",
         "status.json",

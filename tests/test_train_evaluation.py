@@ -138,7 +138,7 @@ def test_rows_that_the_run_does_not_train_on_are_held_out_and_have_noise_of_thei
     lines = [Evaluation(one, load()).line() for one in (run, held_out)]
     assert [line["held_out"] for line in lines] == [False, True]
     assert [line["n"] for line in lines] == [64, 64]
-    assert [score["name"] for score in lines[0]["scores"]] == ["fid", "patch-w2", "pixel-statistics"]
+    assert [score["name"] for score in lines[0]["scores"]] == ["patch-w2", "pixel-statistics"]
     same = make(data=own, evaluate_every=1, evaluate_n=64, evaluate_data={"name": "digits", "split": "all"})
     seen, trained = (Evaluation(one, load())._batch for one in (same, run))
     row = int(seen.row[0])
@@ -188,7 +188,7 @@ def test_evaluations_are_shown_while_the_run_goes_by_status_and_in_the_report(am
     status, told, _ = ambientkit("status", tmp_path / "run")
     shown = next(line for line in told.splitlines() if "last evaluation" in line)
     assert "step 6: tweedie " in shown
-    assert "fid[patches{size=4, stride=4}] " in shown
+    assert "patch-w2 " in shown
     assert shown.endswith("; 32 held-out rows")
     facts = json.loads(ambientkit("status", tmp_path / "run", "--json")[1])
     assert facts["evaluation"]["step"] == 6

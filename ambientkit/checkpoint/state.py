@@ -6,7 +6,7 @@ There is no generator state to keep: every generator is a function of the seed a
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -17,9 +17,8 @@ from ambientkit.checkpoint.weights import fill, from_bytes, to_bytes
 from ambientkit.errors import InputError
 
 
-def save_state(network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, counters: Mapping[str, Any]) -> dict[str, bytes]:
-    """The files of a checkpoint. counters: JSON values, kept as they are."""
-    state = optimizer.state_dict()
+def save_state(network: nn.Module, average: nn.Module, state: Mapping[str, Any], counters: Mapping[str, Any]) -> dict[str, bytes]:
+    """The files of a checkpoint. state: the optimiser's `state_dict`; counters: JSON values, kept as they are."""
     tensors: dict[str, Tensor] = {}
     plain: dict[str, Any] = {}
     for index, entries in state["state"].items():
@@ -37,9 +36,17 @@ def save_state(network: nn.Module, average: nn.Module, optimizer: torch.optim.Op
 
 
 def load_state(
-    files: Mapping[str, bytes], where: str, network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer
+    files: Mapping[str, bytes],
+    where: str,
+    network: nn.Module,
+    average: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    own: Callable[[dict[str, Any]], dict[str, Any]] = dict,
 ) -> dict[str, Any]:
-    """Put the files of a checkpoint back, strictly; returns the counters. Raises InputError naming the file that does not fit."""
+    """Put the files of a checkpoint back, strictly; returns the counters. Raises InputError naming the file that does not fit.
+
+    own: what of the optimiser's whole state this process keeps.
+    """
     for name in ("model.safetensors", "average.safetensors", "optimizer.safetensors", "state.json"):
         if name not in files:
             raise InputError(f"{where}/{name}: missing from the checkpoint")
@@ -57,7 +64,7 @@ def load_state(
             index, _, name = key.partition(".")
             state.setdefault(int(index), {})[name] = value
         groups = [{**group, "betas": tuple(group["betas"])} if "betas" in group else group for group in saved["param_groups"]]
-        optimizer.load_state_dict({"state": state, "param_groups": groups})
+        optimizer.load_state_dict(own({"state": state, "param_groups": groups}))
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{where}: the optimiser's state does not fit this run ({type(error).__name__}: {error})") from None
     return counters

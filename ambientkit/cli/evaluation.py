@@ -16,10 +16,9 @@ from ambientkit.cli.evaluate_report import finite
 from ambientkit.config import RunConfig
 from ambientkit.data import Observed, observed, survey
 from ambientkit.errors import InputError
-from ambientkit.evaluate import Score, fid, patch_distance, pixel_statistics_distance, proximal, sliced
+from ambientkit.evaluate import Score, patch_distance, pixel_statistics_distance, proximal, sliced
 from ambientkit.evaluate.judge import pictures
-from ambientkit.evaluate.score import extract, label
-from ambientkit.interfaces import Extractor, Sampler
+from ambientkit.interfaces import Sampler
 from ambientkit.maths.randomness import derive_seed, keyed_generator
 from ambientkit.registry import Registry
 from ambientkit.rowchecks import UnknownNoise
@@ -59,7 +58,6 @@ class Evaluation:
         sampler = registry.build("sampler", "heun")
         assert isinstance(sampler, Sampler)
         self._sampler = sampler
-        self._extractor = _extractor(self._batch.x_n, registry)
         self._floor = [score.value for score in self._distances(others.x_n)]
 
     def line(self) -> dict[str, Any]:
@@ -112,21 +110,15 @@ class Evaluation:
         return samples
 
     def _distances(self, x: Tensor) -> list[Score]:
-        """Of rows (n, *S) to those of the evaluation, by measures that take less than a second and see noise."""
-        reference, extractor = self._batch.x_n, self._extractor
-        a, b = extract(extractor, reference), extract(extractor, x)
+        """Of rows (n, *S) to those of the evaluation, by measures that take less than a second, see noise and need no further package."""
+        reference = self._batch.x_n
         if pictures(reference):
-            found = [fid(a, b, extractor=label(extractor)), patch_distance(reference, x, keyed_generator(SEED, "evaluation.patches"))]
+            found = patch_distance(reference, x, keyed_generator(SEED, "evaluation.patches"))
         else:
-            found = [sliced(a, b, keyed_generator(SEED, "evaluation.sliced"), extractor=label(extractor))]
-        return [*found, pixel_statistics_distance(reference, x)]
-
-
-def _extractor(rows: Tensor, registry: Registry) -> Extractor:
-    """The one that is cheap: small windows of pictures, the values themselves of other rows."""
-    extractor = registry.build("extractor", "patches" if pictures(rows) else "pixels")
-    assert isinstance(extractor, Extractor)
-    return extractor
+            found = sliced(
+                reference.double().flatten(1), x.double().flatten(1), keyed_generator(SEED, "evaluation.sliced"), extractor="pixels"
+            )
+        return [found, pixel_statistics_distance(reference, x)]
 
 
 def _held_out(training: Run) -> Observed:

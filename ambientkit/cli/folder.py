@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -99,10 +100,15 @@ def open_folder(folder: Path, config: RunConfig, step: int, say: Callable[[str],
         cut_after(folder / name, step)
 
 
-def save(training: Run, window: Window, detector: Detector, folder: Path, memory: Mapping[str, Tensor]) -> None:
-    """Write a checkpoint and the averaged weights, and remove old checkpoints. memory: of all processes. Raises RunError where the disk refuses."""
+def save(
+    training: Run, window: Window, detector: Detector, folder: Path, memory: Mapping[str, Tensor], optimizer: Mapping[str, Any]
+) -> None:
+    """Write a checkpoint and the averaged weights, and remove old checkpoints. Raises RunError where the disk refuses.
+
+    memory, optimizer: of all processes.
+    """
     told = {"window.json": window.state, COLLAPSE: detector.state}
-    files = {**training.state(memory), **{name: json.dumps(state).encode() for name, state in told.items()}}
+    files = {**training.state(memory, optimizer), **{name: json.dumps(state).encode() for name, state in told.items()}}
     write_folder(folder / CHECKPOINTS / f"checkpoint_{training.step}", files)
     prune(folder / CHECKPOINTS, training.config.keep_last)
     save_average(training, folder)

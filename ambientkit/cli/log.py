@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from ambientkit.checkpoint.lines import to_line
-from ambientkit.cli.trackers import flat
+from ambientkit.cli.trackers import flat, trackable
 from ambientkit.errors import RunError
 from ambientkit.train import Run, Step
 from ambientkit.train.metrics import Window, memory_mb
@@ -77,7 +77,7 @@ class Log:
         if not (self._trackers and self._training.accelerator.trackers):
             return
         try:
-            self._training.accelerator.log(dict(values), step=step)
+            self._training.accelerator.log(trackable(values), step=step)
         except Exception as error:
             self._trackers = False
             reason = " ".join(str(error).split())[:200]

@@ -48,6 +48,10 @@ def prepare(
     if checkpoint is None and not observations.simulated and seen.sigma_n[1] > 0:
         refuse(quick(Observations(rows, config.corruption, config.seed)), request.allow)  # as stored: its noise is judged by place
     training = build(config, seen.signal, observations, accelerator)
+    if training.split:
+        say(
+            f"FSDP: the optimiser's state is split over {accelerator.num_processes} processes; weights, gradients and the average stay whole in each"
+        )
     training.about_data = about_data(rows, seen.sigma_n, _noise_known(config, observations.simulated))
     if checkpoint is not None:
         path, files = checkpoint

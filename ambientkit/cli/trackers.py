@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from accelerate.utils import ProjectConfiguration
 
 from ambientkit.config import RunConfig, dump
 from ambientkit.errors import InputError
+
+FOLDER = "ambientkit.folder"
+"""The tag by which a run is found again in mlflow."""
 
 
 def options(config: RunConfig, folder: Path) -> dict[str, Any]:
@@ -39,14 +43,28 @@ def start(accelerator: Accelerator, config: RunConfig, folder: Path, step: int) 
     own: dict[str, dict[str, Any]] = {
         "tensorboard": {"purge_step": step + 1},
         "wandb": {"name": folder.name, "dir": str(folder), "id": identity, "resume": "allow"},
-        "trackio": {"name": folder.name, "resume": "allow"},
-        "mlflow": {},
+        "trackio": {"name": f"{folder.name}-{identity[:8]}", "resume": "allow"},  # it knows runs by their names only
+        "mlflow": {"run_name": folder.name, "tags": {FOLDER: identity}},
     }
     try:
-        accelerator.init_trackers("ambientkit", flat(dump(config)), {name: own[name] for name in config.trackers})
+        values = flat(dump(config))
+        if "mlflow" in config.trackers and accelerator.is_main_process:
+            own["mlflow"]["run_id"], known = _mlflow_run(identity)
+            values = {name: value for name, value in values.items() if known.get(name, str(value)) == str(value)}
+        accelerator.init_trackers("ambientkit", values, {name: own[name] for name in config.trackers})
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise InputError(f"--tracker {', '.join(config.trackers)}: cannot be started: {type(error).__name__}: {reason}") from error
+
+
+def _mlflow_run(identity: str) -> tuple[str | None, dict[str, str]]:
+    """The run that this folder has in mlflow, and its parameters, none of which may change there; None and no parameters for a new one."""
+    import mlflow
+
+    found = mlflow.search_runs(
+        search_all_experiments=True, filter_string=f"tags.`{FOLDER}` = '{identity}'", output_format="list", max_results=1
+    )
+    return (found[0].info.run_id, dict(found[0].data.params)) if found else (None, {})
 
 
 def flat(tree: Any, at: str = "") -> dict[str, bool | int | float | str]:
@@ -56,3 +74,8 @@ def flat(tree: Any, at: str = "") -> dict[str, bool | int | float | str]:
     if isinstance(tree, list | tuple):
         return {key: value for index, below in enumerate(tree) for key, value in flat(below, f"{at}/{index}").items()}
     return {} if tree is None else {at: tree if isinstance(tree, bool | int | float | str) else str(tree)}
+
+
+def trackable(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same under names that every tracker takes: letters, digits and "_-. :/"."""
+    return {re.sub(r"[^\w\-. :/]+", "_", name).strip("_"): value for name, value in values.items()}

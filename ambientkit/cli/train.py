@@ -182,10 +182,10 @@ def _take_steps(
                 _evaluate(evaluation, folder, log, say if bar.disable else None)  # before the save: a run resumed from it has this line
             asked = _agreed(accelerator, stop)
             if due or asked:
-                memory = training.memory_of_all()
+                memory, optimizer = training.memory_of_all(), training.optimizer_of_all()
                 if main:
                     log.sync()
-                    save(training, window, detector, folder, memory)
+                    save(training, window, detector, folder, memory, optimizer)
                 accelerator.wait_for_everyone()
             if main and config.demo_every and step.step % config.demo_every == 0 and not ended:
                 draw_demo(training, folder / "samples" / f"demo_{step.step:08}.png", registry)

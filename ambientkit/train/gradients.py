@@ -23,7 +23,7 @@ def average_gradients(accelerator: Accelerator, parameters: Iterable[nn.Paramete
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     used = torch.tensor([float(parameter.grad is not None) for parameter in trained], device=accelerator.device)
     used = accelerator.reduce(used, reduction="sum")
-    for bucket in _buckets([parameter for parameter, count in zip(trained, used.tolist(), strict=True) if count]):
+    for bucket in buckets([parameter for parameter, count in zip(trained, used.tolist(), strict=True) if count]):
         flat = torch.cat([_gradient(parameter).flatten() for parameter in bucket])
         flat = accelerator.reduce(flat, reduction="mean")
         for parameter, mean in zip(bucket, flat.split([parameter.numel() for parameter in bucket]), strict=True):
@@ -34,7 +34,7 @@ def _gradient(parameter: nn.Parameter) -> Tensor:
     return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
 
 
-def _buckets(parameters: Sequence[nn.Parameter]) -> Iterator[list[nn.Parameter]]:
+def buckets(parameters: Sequence[nn.Parameter]) -> Iterator[list[nn.Parameter]]:
     """Neighbours of one dtype, up to BUCKET bytes together."""
     bucket: list[nn.Parameter] = []
     size = 0

@@ -61,6 +61,7 @@ def steps(run: Run) -> Iterator[Step]:
             run.skipped += 1
             run.skipped_in_a_row += 1
         run.optimizer.zero_grad(set_to_none=True)
+        run.network.zero_grad(set_to_none=True)  # the optimiser may hold shares of the weights only
         advance(run.schedule)
         run.step += 1
         yield Step(run.step, loss, means, values, grad_norm, lr, not finite)

@@ -43,7 +43,9 @@ def schedule_for(config: OptimizerConfig, optimizer: torch.optim.Optimizer, end_
 
 
 def advance(schedule: LambdaLR) -> None:
-    """One optimiser step on. Silences torch's warning of a schedule that is ahead of its optimiser: a skipped step counts too."""
+    """One optimiser step on. Silences torch's warnings of a schedule that is ahead of its optimiser, as a skipped step counts too, and of
+    accelerate's change of the optimiser's step under fp16."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
+        warnings.filterwarnings("ignore", r"Seems like `optimizer.step\(\)` has been overridden")
         schedule.step()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedType, broadcast
+from accelerate.utils import broadcast
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -23,8 +24,11 @@ from ambientkit.maths.randomness import isolated_global_generator, keyed_generat
 from ambientkit.train.average import WarmedUpAverage
 from ambientkit.train.memory import checkpoint_blocks
 from ambientkit.train.optim import optimizer_for, schedule_for
+from ambientkit.train.split import USE, SplitOptimizer, fsdp_asked, unset
 
 MEMORY = "memory.safetensors"
+OTHERS = {"ACCELERATE_USE_DEEPSPEED": "DeepSpeed", "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM"}
+"""By which accelerate's launcher tells a process of them."""
 ADVICE = "Lower --lr, raise optimizer.warmup_steps, or use --mixed-precision no; a new run may begin with --init-from this one"
 
 
@@ -49,6 +53,8 @@ class Run:
     skipped_in_a_row: int = 0
     memories: dict[str, Memory] = field(default_factory=dict)
     """What each entry of the objective keeps between steps on this process, by the key of its generator."""
+    split: SplitOptimizer | None = None
+    """Where the optimiser's state is split over the processes."""
     about_data: Mapping[str, Any] = field(default_factory=dict)
     """What the file of the averaged weights says of the data (`sample.load.about_data`)."""
 
@@ -61,8 +67,13 @@ class Run:
                 found |= {f"{rank}/{key}/{name}": one for rank, one in enumerate(every)}
         return found
 
-    def state(self, memory: Mapping[str, Tensor] | None = None) -> dict[str, bytes]:
-        """The files of a checkpoint of this moment; memory: of all processes, where there are several.
+    def optimizer_of_all(self) -> dict[str, Any]:
+        """The optimiser's whole state. Every process must call it at the same step."""
+        state = self.bare_optimizer.state_dict()
+        return self.split.whole_state(state) if self.split else state
+
+    def state(self, memory: Mapping[str, Tensor] | None = None, optimizer: Mapping[str, Any] | None = None) -> dict[str, bytes]:
+        """The files of a checkpoint of this moment; memory, optimizer: of all processes, where there are several.
 
         Raises RunError where a weight is not finite: such a state is not worth keeping.
         """
@@ -79,13 +90,15 @@ class Run:
             "processes": self.accelerator.num_processes,
             "scaler": scaler,
         }
-        files = save_state(self.bare_network, self.average, self.bare_optimizer, counters)
+        optimizer = self.optimizer_of_all() if optimizer is None else optimizer
+        files = save_state(self.bare_network, self.average, optimizer, counters)
         memory = self.memory_of_all() if memory is None else memory
         return {**files, MEMORY: to_bytes(memory)} if memory else files
 
     def restore(self, files: dict[str, bytes], where: str) -> None:
         """Go back to the moment of a checkpoint. Raises InputError where it does not fit this run."""
-        counters = load_state(files, where, self.bare_network, self.average, self.bare_optimizer)
+        own = self.split.own_state if self.split else dict
+        counters = load_state(files, where, self.bare_network, self.average, self.bare_optimizer, own)
         processes = counters.get("processes", self.accelerator.num_processes)
         if processes != self.accelerator.num_processes:
             raise InputError(
@@ -157,13 +170,16 @@ def accelerator_for(config: RunConfig, **options: Any) -> Accelerator:
         raise InputError(f"device: {config.device!r} was asked for, but this machine has no usable GPU; use --device cpu or auto")
     if config.mixed_precision == "fp16" and (cpu or not torch.cuda.is_available()):
         raise InputError("mixed_precision: fp16 needs a GPU; use bf16, or no")
-    accelerator = Accelerator(cpu=cpu, mixed_precision=config.mixed_precision, **options)
-    if accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM):
-        raise InputError(
-            f"accelerate is configured for {accelerator.distributed_type.value}, which splits weights over processes. Their average and the "
-            "checkpoints need them whole, so this is not supported; use plain data parallelism (torchrun, or accelerate's MULTI_GPU)"
-        )
-    return accelerator
+    if fsdp_asked() and config.mixed_precision == "fp16":
+        raise InputError("mixed_precision: fp16 is not supported with FSDP, as its gradients are scaled; use bf16, or no")
+    for name, what in OTHERS.items():
+        if os.environ.get(name, "false").lower() in ("true", "1"):
+            raise InputError(
+                f"accelerate is configured for {what}, which takes over the backward pass and the step, so this is not supported. Use plain data "
+                "parallelism (torchrun, or accelerate's MULTI_GPU), or accelerate's FSDP, which splits the optimiser's state"
+            )
+    with unset(USE):  # its own way to split is not for objectives that call the network as often as they like
+        return Accelerator(cpu=cpu, mixed_precision=config.mixed_precision, **options)
 
 
 def build(config: RunConfig, signal: Signal, observations: Observed, accelerator: Accelerator) -> Run:
@@ -178,9 +194,12 @@ def build(config: RunConfig, signal: Signal, observations: Observed, accelerator
         checkpoint_blocks(network)
     if config.compile:
         network.compile()
-    optimizer = optimizer_for(config.optimizer, network.parameters())
     # Autocast, but no DistributedDataParallel: it takes one forward call a step and no unused parameters (see train/gradients.py).
     prepared = accelerator.prepare_model(network, evaluation_mode=True)
+    split = SplitOptimizer(network.parameters(), accelerator) if fsdp_asked() and accelerator.num_processes > 1 else None
+    optimizer = optimizer_for(config.optimizer, split.shares if split else network.parameters())
+    if split:
+        split.attach(optimizer)
     prepared_optimizer = accelerator.prepare_optimizer(optimizer)
     return Run(
         config=config,
@@ -190,6 +209,7 @@ def build(config: RunConfig, signal: Signal, observations: Observed, accelerator
         network=prepared,
         average=average,
         optimizer=prepared_optimizer,
+        split=split,
         schedule=schedule_for(config.optimizer, optimizer, config.end_step),
         denoiser=config.model.denoiser(prepared, signal),
         teacher=config.model.denoiser(average.module, signal),
