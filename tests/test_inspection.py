@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 
 from ambientkit.batch import Batch
 from ambientkit.details import details, noise_std
 from ambientkit.errors import InputError
 from ambientkit.inspection import Finding, Verdict, model_findings, quick, refuse
+from ambientkit.inspection.noise import _channels
 from ambientkit.inspection.page import page
 from ambientkit.inspection.report import document, inspect_rows
 from ambientkit.noise_estimate import estimate, estimate_rows
@@ -98,6 +100,33 @@ def test_noise_of_texture_without_flat_areas_is_not_judged() -> None:
     x = textures("grass") + 0.02 * normal(textures("grass"))
     names = {f.name for f in model_findings(x, level(x, 0.02)) if f.verdict is Verdict.UNTRIED}
     assert {"tails", "symmetry"} <= names
+
+
+@pytest.mark.parametrize("declared", [False, True])
+def test_smooth_texture_is_no_proof_of_correlated_noise_where_no_level_is_declared(declared: bool) -> None:
+    draw = np.random.default_rng(0)
+    y, x = np.mgrid[:64, :64]
+    angles, periods = draw.uniform(0, np.pi, 24), draw.uniform(5, 20, 24)
+    waves = np.stack([0.7 * np.sin(2 * np.pi * (np.cos(a) * y + np.sin(a) * x) / p) for a, p in zip(angles, periods)])[:, None]
+    if not declared:
+        (finding,) = [f for f in model_findings(waves, None) if f.name == "correlation"]
+        assert finding.verdict is Verdict.DOUBT
+        assert "texture of clean pictures" in finding.reason
+        assert violated(model_findings(waves, None)) == {}
+    else:  # with a level that is known, smooth noise is found on the same pictures
+        noise = gaussian_filter(normal(waves), (0, 0, 0.8, 0.8))
+        found = violated(model_findings(waves + 0.3 * noise / noise.std(), level(waves, 0.3)))
+        assert found.keys() & {"correlation", "level"}
+
+
+def test_a_channel_without_details_shares_no_noise() -> None:
+    x = 0.2 * normal(photos())
+    x[:, 1] = 0.25
+    found = details(x, level(x, 0.2))
+    said = _channels(found, found.usable, few=False)
+    assert said.verdict is Verdict.FINE, said
+    assert said.statistic is not None
+    assert said.statistic < 0.1
 
 
 class Observed(torch.utils.data.Dataset):

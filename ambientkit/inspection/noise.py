@@ -112,6 +112,8 @@ def _colour(found: Details, chosen: NDArray[np.bool_], few: bool, declared: bool
             known = worst < 1 or small
             reason = f"there are too few flat areas to tell noise whose neighbours correlate from texture ({worst:.3g})."
             return Finding("correlation", Verdict.UNTRIED if known else Verdict.DOUBT, reason, "" if known else told, worst)
+    if not declared and worst > 1 and (few or min(along) > COLOURED[1]):  # a smooth clean picture may be so, and set its own "level"
+        return Finding("correlation", Verdict.DOUBT, f"{reason[:-1]}, or it is the texture of clean pictures.", told, worst)
     return Finding("correlation", Verdict.VIOLATED, reason, told, worst)
 
 
@@ -120,8 +122,10 @@ def _channels(found: Details, chosen: NDArray[np.bool_], few: bool) -> Finding:
     both = chosen.all(1)
     if both.sum() < ENOUGH or few:
         return Finding("channels", Verdict.UNTRIED, "there are too few flat areas to look at the noise alone.")
-    table = np.corrcoef([found.diagonal[:, c][both] for c in range(found.diagonal.shape[1])])
-    worst = float(np.abs(table - np.eye(len(table))).max())
+    with np.errstate(invalid="ignore"):  # a channel without any detail shares none
+        table = np.nan_to_num(np.corrcoef([found.diagonal[:, c][both] for c in range(found.diagonal.shape[1])]))
+    np.fill_diagonal(table, 0)
+    worst = float(np.abs(table).max())
     if worst <= SHARED + 5 / math.sqrt(both.sum()):
         return Finding("channels", Verdict.FINE, f"the noise of two channels correlates by {worst:.2g}.", "", worst)
     return Finding(
