@@ -15,9 +15,9 @@ from ambientkit.stored import FileRows, Found, StoredFiles, UnusableFile, cause_
 
 
 class DICOM(StoredFiles):
-    """Frames of DICOM images, grey or RGB, one a row; rescale slope and intercept are applied, of each frame where it has its own (CT:
-    Hounsfield units).
+    """Frames of DICOM images, grey or RGB, one a row; rescale slope and intercept are applied (CT: Hounsfield units).
 
+    In enhanced images each frame may have a slope and intercept of its own.
     What part of 16 bits the pictures use differs from machine to machine, so `value_range` must be given. Compressed files need pydicom's
     decoders; lossy ones are refused, since their noise is no longer white, and so are look-up tables. Patient data are neither read nor kept.
     """
