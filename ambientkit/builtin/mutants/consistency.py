@@ -227,8 +227,9 @@ class ProductWithinAPair(ConsistencyMutant):
             target = denoiser(x_t, sigma_t, **batch.cond)
             grid = torch.stack([sigma_t, sigma_s]).repeat(1, 2)
             ends = tools.sampler.sample(denoiser, x_t.repeat(2, *[1] * (x_t.ndim - 1)), grid, Mirrored(tools.generator), {})
-        first, second = (denoiser(x, sigma_s, **batch.cond) - target for x in ends.chunk(2))
-        return term(half(first, second), Hop(x_t, sigma_t, *ends.chunk(2), sigma_s), tools)
+        h = Hop(x_t, sigma_t, ends[: len(x_t)], ends[len(x_t) :], sigma_s)
+        first, second = (denoiser(x, sigma_s, **batch.cond) - target for x in (h.first, h.second))
+        return term(half(first, second), h, tools)
 
 
 class OtherEnd(ConsistencyMutant):
