@@ -217,6 +217,26 @@ def test_the_commands_take_it_as_a_flag_and_store_what_was_left_out(ambientkit: 
         assert complaint in err
 
 
+def test_a_resume_with_other_rows_is_refused_and_changes_nothing(ambientkit: Any, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", spoiled(20))
+    train = ["train", "--data", tmp_path / "x.npy", "--sigma-n", "0.3", "--batch-size", 4, "--skip-preflight", "--on-bad-file", "skip"]
+    train += ["--output-dir", tmp_path / "run", "--model", "mlp", "--device", "cpu", "--end-step", 2]
+    assert ambientkit(*train)[0] == 0
+    before = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
+    more, other = spoiled(20), spoiled(20)
+    more[0] = rows(20)[0]
+    other[0], other[1] = rows(20)[0], np.nan
+    for changed, complaint in ((more, "had 16 rows when this was saved, and have 17 now"), (other, "leave out other rows now")):
+        np.save(tmp_path / "x.npy", changed)
+        status, _, err = ambientkit("train", "--resume", tmp_path / "run", "--end-step", 4)
+        assert status == 2
+        assert complaint in err
+        assert "--init-from" in err
+        assert sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir()) == before
+    np.save(tmp_path / "x.npy", spoiled(20))
+    assert ambientkit("train", "--resume", tmp_path / "run", "--end-step", 4)[0] == 0
+
+
 def test_one_picture_is_a_data_set_of_one_row(ambientkit: Any, tmp_path: Path) -> None:
     from PIL import Image
 

@@ -73,6 +73,11 @@ class Augmented(Dataset[Batch]):
         """Rows of each shard, where the data lie in shards."""
         return self._observations.blocks
 
+    @property
+    def left_out(self) -> list[str]:
+        """As in the observations."""
+        return self._observations.left_out
+
     def at_or_above(self, sigma: float) -> Iterator[int]:
         """As of the observations."""
         yield from self._observations.at_or_above(sigma)

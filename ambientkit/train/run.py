@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -89,6 +90,8 @@ class Run:
             "skipped_in_a_row": self.skipped_in_a_row,
             "processes": self.accelerator.num_processes,
             "scaler": scaler,
+            "rows": len(self.observations),
+            "left_out": self._left_out(),
         }
         optimizer = self.optimizer_of_all() if optimizer is None else optimizer
         files = save_state(self.bare_network, self.average, optimizer, counters)
@@ -105,12 +108,27 @@ class Run:
                 f"{where}: the run has {processes} processes, but {self.accelerator.num_processes} were started now, which would change the "
                 f"joint batch and the order of the data. Start {processes}, or begin a new run with --init-from"
             )
+        rows, now = counters.get("rows", len(self.observations)), len(self.observations)
+        if rows != now or counters.get("left_out", self._left_out()) != self._left_out():
+            what = (
+                f"had {rows} rows when this was saved, and have {now} now"
+                if rows != now
+                else "leave out other rows now than when this was saved"
+            )
+            raise InputError(
+                f"{where}: the data {what}, which would change the order in which all rows are seen. Give the same data, or begin a new run with --init-from"
+            )
         self.step = int(counters["step"])
         self.skipped, self.skipped_in_a_row = int(counters.get("skipped", 0)), int(counters.get("skipped_in_a_row", 0))
         if counters.get("scaler") and self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(counters["scaler"])
         self.memories = self._own(from_bytes(files[MEMORY], f"{where}/{MEMORY}")[0]) if MEMORY in files else {}
         self.schedule.load_state_dict({**self.schedule.state_dict(), "last_epoch": self.step})  # the rate itself is the optimiser's
+
+    def _left_out(self) -> str:
+        """A digest of what the data leave out; empty where that is nothing."""
+        told = self.observations.left_out
+        return hashlib.sha256("\n".join(told).encode()).hexdigest() if told else ""
 
     def _own(self, memory: Mapping[str, Tensor]) -> dict[str, Memory]:
         """This process's part of the memories in a checkpoint."""
