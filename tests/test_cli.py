@@ -50,6 +50,7 @@ def test_a_run_folder_holds_what_a_user_expects(run_folder):
         "config.yaml",
         "metrics.jsonl",
         "model_ema.safetensors",
+        "preflight.json",
         "samples",
         "status.json",
         "versions.json",
