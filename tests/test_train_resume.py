@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 
@@ -188,3 +189,18 @@ def test_a_run_that_is_interrupted_saves_says_how_to_go_on_and_ends_like_an_undi
     final = [(tmp_path / name / "checkpoints" / "checkpoint_400" / "average.safetensors").read_bytes() for name in ("whole", "broken")]
     assert final[0] == final[1]
     assert "\r" not in out + err
+
+
+def test_a_run_is_not_written_into_the_folder_of_its_own_data(ambientkit, tmp_path):
+    """The pictures that it draws would be rows of the data from then on."""
+    from PIL import Image
+
+    (tmp_path / "data").mkdir()
+    for index in range(8):
+        picture = np.random.default_rng(index).normal(128, 30, (8, 8)).clip(0, 255).astype(np.uint8)
+        Image.fromarray(picture).save(tmp_path / "data" / f"{index}.png")
+    out = tmp_path / "data" / "run"
+    status, _, err = ambientkit("train", "--data", tmp_path / "data", "--sigma-n", "0.2", "--end-step", 1, "--output-dir", out)
+    assert status == 2
+    assert f"--output-dir {out}: lies inside the data {tmp_path / 'data'}" in err
+    assert not out.exists()

@@ -1,4 +1,4 @@
-"""Which data set a path stands for."""
+"""Paths of data: which data set one stands for, and that nothing else is written there."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ambientkit.errors import InputError
+from ambientkit.interfaces import Data
 from ambientkit.registry import Registry
 
 FILES = {
@@ -75,3 +76,12 @@ def with_bad_files(fields: dict[str, Any], on_bad_file: str | None, registry: Re
     if "on_bad_file" not in registry.find("data", fields["name"]).part.model_fields:
         raise InputError(f"--on-bad-file {on_bad_file}: the data set {fields['name']!r} has no files of its own that could be bad")
     return {**fields, "on_bad_file": on_bad_file}
+
+
+def refuse_inside(flag: str, folder: Path, data: Data) -> None:
+    """Raise InputError where the files would lie in a folder of data, and be read as rows of it from then on."""
+    path = getattr(data, "path", None)
+    if path is not None and Path(path).is_dir() and folder.resolve().is_relative_to(Path(path).resolve()):
+        raise InputError(
+            f"{flag} {folder}: lies inside the data {path}, and what is written there would be read as rows of them; give a folder elsewhere"
+        )

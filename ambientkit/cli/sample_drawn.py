@@ -8,9 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ambientkit.cli.datapath import refuse_inside
 from ambientkit.cli.processes import Processes
 from ambientkit.cli.sample_job import Job
-from ambientkit.cli.sample_request import SampleRequest, asked_of, lowest, refuse_inside, sampler_of
+from ambientkit.cli.sample_request import SampleRequest, asked_of, lowest, sampler_of
 from ambientkit.cli.sample_rows import conditions
 from ambientkit.interfaces import Levels
 from ambientkit.registry import Registry
@@ -28,7 +29,7 @@ def sampling(request: SampleRequest, trained: Trained, registry: Registry, place
     conds = conditions(trained, request.classes, request.conds)
     asked = asked_of(request, trained, sampler, schedule, steps, low, trained.units, trained.config.data.name)
     folder = request.out or run_of(request.run) / "samples" / f"step-{trained.step:08}-seed-{request.seed}"
-    refuse_inside(folder, trained.config.data)
+    refuse_inside("--out", folder, trained.config.data)
     store = Store(folder, "samples", ("samples",), n, pieces_of(n, request.batch_size), asked, {"run": str(request.run)})
     batches = Batches(request.batch_size)
 

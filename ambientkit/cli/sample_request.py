@@ -10,7 +10,7 @@ from typing import Any
 from ambientkit.cli.sample_job import note
 from ambientkit.cli.verify import split_fields
 from ambientkit.errors import InputError, nearest
-from ambientkit.interfaces import Data, Sampler
+from ambientkit.interfaces import Sampler
 from ambientkit.registry import Registry, spec_of
 from ambientkit.sample import SCHEDULES, Trained
 from ambientkit.sample.formats import FORMATS, OWN, check_format
@@ -56,15 +56,6 @@ def check_words(request: SampleRequest) -> None:
     ):
         if word not in known:
             raise InputError(f"{flag} {word}: should be one of {', '.join(known)}{nearest(word, known)}")
-
-
-def refuse_inside(folder: Path, data: Data) -> None:
-    """Raise InputError where the files would lie in a folder of data, and be read as rows of it from then on."""
-    path = getattr(data, "path", None)
-    if path is not None and Path(path).is_dir() and folder.resolve().is_relative_to(Path(path).resolve()):
-        raise InputError(
-            f"--out {folder}: lies inside the data {path}, and what is written there would be read as rows of them; give a folder elsewhere"
-        )
 
 
 def sampler_of(text: str, registry: Registry) -> Sampler:

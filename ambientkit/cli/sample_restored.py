@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ambientkit.batch import Batch
+from ambientkit.cli.datapath import refuse_inside
 from ambientkit.cli.processes import Processes
 from ambientkit.cli.sample_job import Job, note
-from ambientkit.cli.sample_request import SampleRequest, asked_of, lowest, refuse_inside, sampler_of
+from ambientkit.cli.sample_request import SampleRequest, asked_of, lowest, sampler_of
 from ambientkit.cli.sample_rows import Conds, Noisy, conditions, noisy_rows
 from ambientkit.errors import InputError
 from ambientkit.registry import Registry, spec_of
@@ -52,7 +53,7 @@ def restoring(request: SampleRequest, trained: Trained, registry: Registry, plac
     arrays = ("mean", *(("draws",) if draws else ()), *(("std",) if draws > 1 and not FORMATS[asked["format"]].clipped else ()))
     folder = request.out or run_of(request.run) / "restored" / f"step-{trained.step:08}-seed-{request.seed}"
     for data in (noisy.config.data, trained.config.data):
-        refuse_inside(folder, data)
+        refuse_inside("--out", folder, data)
     if draws and low * (1 + ROUNDING) >= noisy.seen.sigma_n[0]:
         note(
             f"rows whose noise is at or below --sigma-min {request.sigma_min} are not drawn for: their draws are the posterior mean, their spread is 0"

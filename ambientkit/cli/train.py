@@ -23,6 +23,7 @@ from ambientkit.checkpoint.lock import run_lock
 from ambientkit.checkpoint.status import RunStatus, State
 from ambientkit.cli import trackers
 from ambientkit.cli.card import write_card
+from ambientkit.cli.datapath import refuse_inside
 from ambientkit.cli.demo import draw_demo
 from ambientkit.cli.evaluation import Evaluation
 from ambientkit.cli.folder import (
@@ -78,6 +79,7 @@ def run(request: Request) -> None:
         folder = found[0] if found else request.output_dir or Path("runs") / f"{config.data.name}-{label(config)}"
         if not found:
             refuse_used(folder)
+            refuse_inside("--output-dir", folder, config.data)  # a resume would read the pictures of the run as rows
         accelerator = accelerator_for(config, **trackers.options(config, folder))
         say: Say = partial(print, flush=True) if accelerator.is_main_process else lambda text: None
         training, window, detector, checked = prepare(config, checkpoint, registry, accelerator, request, say)
