@@ -198,6 +198,15 @@ def test_the_mean_value_of_tweedie_is_the_loss_of_training_on_clean_data(near):
     assert score(difference + residue) > 20  # the control: the plain square of the residual is told apart
 
 
+def test_the_last_of_an_odd_number_of_rows_has_no_partner_and_so_the_cap():
+    tools, batch, oracle = tools_and_batch(n=3)
+    part = {"near": 1.0, "near_ratio": 1.01}  # so near that every factor is at its bound
+    capped, plain = (one.loss(oracle, batch, _again(tools))["tweedie"] for one in (Tweedie(**part), _Unscaled(**part)))
+    factor = capped.value / plain.value
+    assert (factor[:2] > 100).all()
+    torch.testing.assert_close(factor[2], torch.tensor(25.0, dtype=torch.float64))
+
+
 def _again(tools):
     return dataclasses.replace(tools, generator=keyed_generator(0, "o"))
 

@@ -81,7 +81,7 @@ class Tweedie(Objective):
         view = tools.corruption.degrade(batch, sigma, tools.generator)
         cap = torch.full_like(floor, self.cap)
         if "symmetric-degrade" in tools.corruption.claims:
-            cap = torch.where(paired, max(self.cap, CAP_OF_PAIRS), cap)
+            cap = torch.where(paired & (couple + 1 < n), max(self.cap, CAP_OF_PAIRS), cap)  # the last of an odd number has no partner
             mirrored = per_row((paired & (here % 2 == 1)).to(batch.x_n.dtype), batch.x_n) > 0
             view = view._replace(x=torch.where(mirrored, 2 * batch.x_n - view.x[couple], view.x))
         x_0_hat = denoiser(view.x, view.sigma, **view.cond).to(batch.x_n.dtype)
