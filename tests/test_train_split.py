@@ -44,6 +44,12 @@ def test_each_process_holds_its_share_of_the_optimisers_state_only(seen):
         assert kept == 2 * share
 
 
+def test_no_thread_outlives_the_processes_group(seen):
+    """One that is alive when the interpreter ends may abort the process, after all is done: exit status 134 in a run that has succeeded."""
+    for found in seen:
+        assert found["threads that outlive the group"] == []
+
+
 def test_a_run_under_fsdp_says_what_is_split_and_is_otherwise_the_same(tmp_path):
     """accelerate's launcher tells the processes of FSDP by these variables."""
     fsdp = {USE: "true", "FSDP_VERSION": "2", "FSDP_RESHARD_AFTER_FORWARD": "true"}

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 import torch
+import torch.distributed.nn.functional  # before the group is made, as in train/run.py: none of its threads may outlive it
 
 from ambientkit.errors import InputError
 

@@ -9,6 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+
+# Before any process group is made: its functions have the group as a default argument, so that a later import (which that of torch._dynamo
+# is) keeps the group and gloo's threads beyond `end_training`, and a thread alive when the interpreter ends may abort the process.
+import torch.distributed.nn.functional
 from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import Tensor, nn

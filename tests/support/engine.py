@@ -74,6 +74,12 @@ def finish(process, timeout=120):
     return process.returncode, out, err
 
 
+def threads_of_gloo() -> list[str]:
+    """The threads by which this process talks with others; empty where there is no /proc to tell."""
+    names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+    return [name for name in names if "gloo" in name]
+
+
 def log(folder: Path):
     """The lines of a run's log, without what depends on the clock."""
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]

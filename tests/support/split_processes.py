@@ -14,7 +14,7 @@ from ambientkit.batch import Term
 from ambientkit.interfaces import Objective
 from ambientkit.train import steps
 from ambientkit.train.split import USE
-from tests.support.engine import bits, make, same
+from tests.support.engine import bits, make, same, threads_of_gloo
 
 OPTIMIZERS = {
     "adamw": {"lr": 1e-2, "warmup_steps": 2, "max_grad_norm": 0.5},
@@ -90,8 +90,10 @@ def main(folder: Path) -> None:
         (network["never"].weight == 1).all() and (network["a"].bias == 1).all()
     )
     found["one with a gradient is not"] = bool((network["a"].weight != 1).all())
-    (folder / f"{run.accelerator.process_index}.json").write_text(json.dumps(found))
+    rank = run.accelerator.process_index
     run.accelerator.end_training()
+    found["threads that outlive the group"] = threads_of_gloo()
+    (folder / f"{rank}.json").write_text(json.dumps(found))
 
 
 if __name__ == "__main__":
