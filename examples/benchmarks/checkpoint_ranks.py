@@ -223,7 +223,9 @@ def report(scored: list[Scored], within: list[float]) -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--arms", default="naive,tweedie,tweedie-consistency", help=f"separated by commas, of {', '.join(ARMS).replace('%', '%%')}")
+    parser.add_argument(
+        "--arms", default="naive,tweedie,tweedie-consistency", help=f"separated by commas, of {', '.join(ARMS).replace('%', '%%')}"
+    )
     parser.add_argument("--seeds", default="0,1", help="seeds, separated by commas: noise, weights and batches")
     parser.add_argument("--steps", type=int, default=1000, help="steps of each run")
     parser.add_argument("--save-every", type=int, default=200, help="steps between checkpoints")

@@ -217,7 +217,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", help=f"data sets, separated by commas: {', '.join(DATA)}; mixture by default, with --quick digits too")
     parser.add_argument("--sigma-n", default="", help="noise levels, separated by commas; those of each data set by default")
-    parser.add_argument("--arms", help=f"arms, separated by commas: {', '.join(ARMS).replace('%', '%%')}; all by default, with --quick five")
+    parser.add_argument(
+        "--arms", help=f"arms, separated by commas: {', '.join(ARMS).replace('%', '%%')}; all by default, with --quick five"
+    )
     parser.add_argument("--seeds", default="0", help="seeds, separated by commas: noise, weights and batches of all arms")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time")
     parser.add_argument("--folder", type=Path, default=Path("build/quality"), help="where runs and figures are kept")
