@@ -65,4 +65,5 @@ class Gaussian(Corruption):
 
     def floor(self, batch: Batch) -> Tensor:
         """(B,), the largest sigma_n of each row."""
-        return per_row(batch.sigma_n, batch.x_n).expand(batch.x_n.shape).flatten(1).amax(1)
+        level = per_row(batch.sigma_n, batch.x_n)
+        return level.expand(len(batch.x_n), *level.shape[1:]).flatten(1).amax(1)  # not expanded over the pixels, which changes nothing

@@ -19,9 +19,10 @@ def top_up(x_n: Tensor, sigma_n: Tensor | float, sigma: Tensor | float, source: 
     Raises ValueError, naming the first row, where sigma < sigma_n: noise cannot be taken away.
     """
     missing = per_row(sigma, x_n) ** 2 - per_row(sigma_n, x_n) ** 2
-    negative = (missing < 0).expand(x_n.shape).flatten(1).any(1)
+    negative = missing < 0
     if negative.any():
-        raise ValueError(f"row {int(negative.nonzero()[0])} of the batch is observed above the requested noise level sigma")
+        row = int(negative.expand(x_n.shape).nonzero()[0, 0])
+        raise ValueError(f"row {row} of the batch is observed above the requested noise level sigma")
     return x_n + missing.sqrt().to(x_n.dtype) * standard_normal(x_n, source)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ambientkit.batch import Batch, Term
 from ambientkit.errors import RunError
@@ -43,24 +43,28 @@ def steps(run: Run) -> Iterator[Step]:
     config, accelerator = run.config, run.accelerator
     batches = iter(run.loader())
     run.network.train()
+    # accelerate's own ways to these look for libraries on the disk in every step, which a small network feels.
+    network, parameters = run.bare_network, list(run.network.parameters())
+    optimizer = run.bare_optimizer if accelerator.scaler is None else run.optimizer
     while run.step < config.end_step:
         micro_batches = [to_device(next(batches), accelerator.device) for _ in range(config.grad_accum_steps)]
         with isolated_global_generator(config.seed, "network", rank=accelerator.process_index, step=run.step):
             loss, means, values = _accumulate(run, micro_batches)
-        average_gradients(accelerator, run.network.parameters())
-        grad_norm = torch.as_tensor(accelerator.clip_grad_norm_(run.network.parameters(), config.optimizer.max_grad_norm))
+        average_gradients(accelerator, parameters)
+        accelerator.unscale_gradients()
+        grad_norm = nn.utils.clip_grad_norm_(parameters, config.optimizer.max_grad_norm)
         lr = run.bare_optimizer.param_groups[0]["lr"]
         finite = bool(loss.isfinite() and grad_norm.isfinite())
         if finite:
-            run.optimizer.step()
-            run.average.update_parameters(run.bare_network)
+            optimizer.step()
+            run.average.update_parameters(network)
             run.skipped_in_a_row = 0
         else:
             if accelerator.scaler is not None:
                 accelerator.scaler.update()  # the scale of fp16 was too large: half of it next time
             run.skipped += 1
             run.skipped_in_a_row += 1
-        run.optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         run.network.zero_grad(set_to_none=True)  # the optimiser may hold shares of the weights only
         advance(run.schedule)
         run.step += 1
