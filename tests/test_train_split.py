@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ambientkit.errors import InputError
-from ambientkit.train.split import REFUSED, USE
-from tests.support.engine import FLAGS, command, contents, finish, make
+from ambientkit.train.launched import DEEPSPEED, FSDP, ZERO_STAGE
+from tests.support.engine import FLAGS, command, contents, finish
 
 ROOT = Path(__file__).parents[1]
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
@@ -50,41 +49,26 @@ def test_no_thread_outlives_the_processes_group(seen):
         assert found["threads that outlive the group"] == []
 
 
-def test_a_run_under_fsdp_says_what_is_split_and_is_otherwise_the_same(tmp_path):
-    """accelerate's launcher tells the processes of FSDP by these variables."""
-    fsdp = {USE: "true", "FSDP_VERSION": "2", "FSDP_RESHARD_AFTER_FORWARD": "true"}
+@pytest.mark.parametrize(
+    ("way", "launched"),
+    [
+        ("FSDP", {FSDP: "true", "FSDP_VERSION": "2", "FSDP_RESHARD_AFTER_FORWARD": "true"}),
+        ("DeepSpeed ZeRO", {DEEPSPEED: "true", ZERO_STAGE: "3", "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "1"}),
+    ],
+)
+def test_a_run_under_fsdp_or_zero_says_what_is_split_and_is_otherwise_the_same(tmp_path, way, launched):
+    """accelerate's launcher tells the processes of it by these variables."""
     program = (*TORCHRUN, "-m", "ambientkit")
     run = ["train", *FLAGS, "--end-step", 6, "--save-every", 3]
     said = {}
-    for name, env in (("plain", {}), ("split", fsdp)):
+    for name, env in (("plain", {}), ("split", launched)):
         status, said[name], err = finish(command(*run, "--output-dir", tmp_path / name, program=program, env=env))
         assert status == 0, (said, err)
-    told = "FSDP: the optimiser's state is split over 2 processes; weights, gradients and the average stay whole in each"
+    told = f"{way}: the optimiser's state is split over 2 processes; weights, gradients and the average stay whole in each"
     assert told in said["split"]
-    assert "FSDP" not in said["plain"]
+    assert way not in said["plain"]
     resume = ["train", "--resume", tmp_path / "plain" / "checkpoints" / "checkpoint_3"]
-    status, out, err = finish(command(*resume, program=program, env=fsdp))
+    status, out, err = finish(command(*resume, program=program, env=launched))
     assert status == 0, (out, err)
     assert told in out
     assert contents(tmp_path / "plain", 6) == contents(tmp_path / "split", 6)
-
-
-@pytest.mark.parametrize("name", sorted(REFUSED))
-def test_what_is_not_done_of_a_configuration_for_fsdp_is_refused_by_name(monkeypatch, name):
-    monkeypatch.setenv(USE, "true")
-    monkeypatch.setenv(name, "true")
-    with pytest.raises(InputError, match=f"FSDP with {name.lower()}, which is not supported: "):
-        make()
-
-
-@pytest.mark.parametrize(("name", "what"), [("ACCELERATE_USE_DEEPSPEED", "DeepSpeed"), ("ACCELERATE_USE_MEGATRON_LM", "Megatron-LM")])
-def test_deepspeed_and_megatron_are_refused_by_name(monkeypatch, name, what):
-    monkeypatch.setenv(name, "true")
-    with pytest.raises(InputError, match=f"configured for {what}, which takes over the backward pass"):
-        make()
-
-
-def test_fsdp_in_one_process_has_nothing_to_split(monkeypatch):
-    monkeypatch.setenv(USE, "true")
-    assert make().split is None
-    assert os.environ[USE] == "true"

@@ -22,6 +22,7 @@ from ambientkit.sample.load import Noise, about_data
 from ambientkit.stored.part import ESTIMATES
 from ambientkit.train import Run, build
 from ambientkit.train.collapse import Detector
+from ambientkit.train.launched import split_asked
 from ambientkit.train.metrics import Window
 
 Say = Callable[[str], None]
@@ -50,7 +51,7 @@ def prepare(
     training = build(config, seen.signal, observations, accelerator)
     if training.split:
         say(
-            f"FSDP: the optimiser's state is split over {accelerator.num_processes} processes; weights, gradients and the average stay whole in each"
+            f"{split_asked()}: the optimiser's state is split over {accelerator.num_processes} processes; weights, gradients and the average stay whole in each"
         )
     training.about_data = about_data(rows, seen.sigma_n, _noise_known(config, observations.simulated))
     if checkpoint is not None:

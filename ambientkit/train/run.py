@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,13 +26,12 @@ from ambientkit.errors import InputError, RunError
 from ambientkit.interfaces import Denoiser, Memory, Signal
 from ambientkit.maths.randomness import isolated_global_generator, keyed_generator
 from ambientkit.train.average import WarmedUpAverage
+from ambientkit.train.launched import by_itself, check_launched, split_asked
 from ambientkit.train.memory import checkpoint_blocks
 from ambientkit.train.optim import optimizer_for, schedule_for
-from ambientkit.train.split import USE, SplitOptimizer, fsdp_asked, unset
+from ambientkit.train.split import SplitOptimizer
 
 MEMORY = "memory.safetensors"
-OTHERS = {"ACCELERATE_USE_DEEPSPEED": "DeepSpeed", "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM"}
-"""By which accelerate's launcher tells a process of them."""
 ADVICE = "Lower --lr, raise optimizer.warmup_steps, or use --mixed-precision no; a new run may begin with --init-from this one"
 
 
@@ -192,15 +190,8 @@ def accelerator_for(config: RunConfig, **options: Any) -> Accelerator:
         raise InputError(f"device: {config.device!r} was asked for, but this machine has no usable GPU; use --device cpu or auto")
     if config.mixed_precision == "fp16" and (cpu or not torch.cuda.is_available()):
         raise InputError("mixed_precision: fp16 needs a GPU; use bf16, or no")
-    if fsdp_asked() and config.mixed_precision == "fp16":
-        raise InputError("mixed_precision: fp16 is not supported with FSDP, as its gradients are scaled; use bf16, or no")
-    for name, what in OTHERS.items():
-        if os.environ.get(name, "false").lower() in ("true", "1"):
-            raise InputError(
-                f"accelerate is configured for {what}, which takes over the backward pass and the step, so this is not supported. Use plain data "
-                "parallelism (torchrun, or accelerate's MULTI_GPU), or accelerate's FSDP, which splits the optimiser's state"
-            )
-    with unset(USE):  # its own way to split is not for objectives that call the network as often as they like
+    check_launched(config)
+    with by_itself():
         return Accelerator(cpu=cpu, mixed_precision=config.mixed_precision, **options)
 
 
@@ -218,7 +209,7 @@ def build(config: RunConfig, signal: Signal, observations: Observed, accelerator
         network.compile()
     # Autocast, but no DistributedDataParallel: it takes one forward call a step and no unused parameters (see train/gradients.py).
     prepared = accelerator.prepare_model(network, evaluation_mode=True)
-    split = SplitOptimizer(network.parameters(), accelerator) if fsdp_asked() and accelerator.num_processes > 1 else None
+    split = SplitOptimizer(network.parameters(), accelerator) if split_asked() and accelerator.num_processes > 1 else None
     optimizer = optimizer_for(config.optimizer, split.shares if split else network.parameters())
     if split:
         split.attach(optimizer)

@@ -1,4 +1,4 @@
-"""The optimiser's state split over the processes, for a run that accelerate is configured for FSDP with.
+"""The optimiser's state split over the processes, for a run that accelerate is configured for FSDP or DeepSpeed's ZeRO with.
 
 Weights, gradients and the average stay whole in every process: objectives call the network as often as their rows ask for, so
 that one process may call it more often than another, and a network whose weights are gathered in each call would wait for ever.
@@ -6,9 +6,7 @@ that one process may call it more often than another, and a network whose weight
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -17,37 +15,6 @@ from torch import Tensor, nn
 
 from ambientkit.errors import InputError
 from ambientkit.train.gradients import buckets
-
-USE = "ACCELERATE_USE_FSDP"
-"""By which accelerate's launcher tells a process of FSDP."""
-REFUSED = {
-    "FSDP_OFFLOAD_PARAMS": "weights are kept on the device; leave fsdp_offload_params out",
-    "FSDP_ACTIVATION_CHECKPOINTING": "use --checkpointing instead",
-}
-
-
-def fsdp_asked() -> bool:
-    """Whether accelerate is configured for FSDP. Raises InputError naming what of its configuration is not done here.
-
-    On a CPU accelerate itself passes over such a configuration in silence, so that it is read here.
-    """
-    if os.environ.get(USE, "false").lower() not in ("true", "1"):
-        return False
-    for name, instead in REFUSED.items():
-        if os.environ.get(name, "false").lower() in ("true", "1"):
-            raise InputError(f"accelerate is configured for FSDP with {name.lower()}, which is not supported: {instead}")
-    return True
-
-
-@contextmanager
-def unset(name: str) -> Iterator[None]:
-    """Run code in an environment without a variable."""
-    before = os.environ.pop(name, None)
-    try:
-        yield
-    finally:
-        if before is not None:
-            os.environ[name] = before
 
 
 class SplitOptimizer:
@@ -63,7 +30,7 @@ class SplitOptimizer:
         self._whole = list(parameters)
         if not all(whole.is_contiguous() for whole in self._whole):
             raise InputError(
-                "a weight of this model is not in one piece of memory, so that FSDP cannot split it; use plain data parallelism"
+                "a weight of this model is not in one piece of memory, so that FSDP and ZeRO cannot split it; use plain data parallelism"
             )
         self.shares = [nn.Parameter(self._cut(whole.detach()), requires_grad=whole.requires_grad) for whole in self._whole]
 

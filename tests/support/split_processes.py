@@ -13,7 +13,7 @@ from torch import nn
 from ambientkit.batch import Term
 from ambientkit.interfaces import Objective
 from ambientkit.train import steps
-from ambientkit.train.split import USE
+from ambientkit.train.launched import FSDP
 from tests.support.engine import bits, make, same, threads_of_gloo
 
 OPTIMIZERS = {
@@ -37,11 +37,11 @@ class Uneven(Objective):
 
 def run_of(split: bool, extra: bool = False, **changes):
     """A run at step 0, with the optimiser split or not."""
-    os.environ[USE] = str(split).lower()
+    os.environ[FSDP] = str(split).lower()
     try:
         return make(Uneven() if extra else None, **changes)
     finally:
-        del os.environ[USE]
+        del os.environ[FSDP]
 
 
 def same_files(a: dict[str, bytes], b: dict[str, bytes]) -> bool:
