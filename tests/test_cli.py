@@ -147,7 +147,8 @@ def test_an_output_folder_with_something_in_it_is_left_alone(ambientkit, tmp_pat
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--data", "nope"], "--data nope: is neither a data set nor an existing path"),
+        (["--data", "nope"], "--data nope: is neither a data set nor an existing path. Give"),
+        (["--data", "digitz"], "--data digitz: is neither a data set nor an existing path; did you mean 'digits'?"),
         (["--sigma-n", "x"], "--sigma-n x: should be a number"),
         (["--sigma-n", "-1"], "corruption.sigma_n: should be greater than or equal to 0, but is -1.0"),
         (["--sigma-n", "60"], "in other units?"),

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ambientkit.errors import InputError
+from ambientkit.errors import InputError, nearest
 from ambientkit.interfaces import Data
 from ambientkit.registry import Registry
 
@@ -41,7 +41,8 @@ def data_spec(text: str, registry: Registry, flag: str = "--data") -> Any:
         if path.name.lower().endswith(suffixes):
             return {"name": name, "path": text}
     known = ", ".join(registry.names("data"))
-    what = "is a file of a kind that is not read" if path.exists() else "is neither a data set nor an existing path"
+    hint = nearest(text, registry.names("data"))
+    what = "is a file of a kind that is not read" if path.exists() else f"is neither a data set nor an existing path{hint}"
     raise InputError(f"{flag} {text}: {what}. Give {KINDS}, or one of: {known}")
 
 
