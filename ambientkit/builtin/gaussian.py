@@ -66,4 +66,5 @@ class Gaussian(Corruption):
     def floor(self, batch: Batch) -> Tensor:
         """(B,), the largest sigma_n of each row."""
         level = per_row(batch.sigma_n, batch.x_n)
-        return level.expand(len(batch.x_n), *level.shape[1:]).flatten(1).amax(1)  # not expanded over the pixels, which changes nothing
+        own = level.flatten(1).amax(1) if level.ndim else level
+        return own.expand(len(batch.x_n))  # not expanded over the pixels, which changes nothing
