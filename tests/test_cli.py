@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -216,6 +218,19 @@ def test_a_bug_is_one_line_without_a_traceback(ambientkit, monkeypatch):
     assert status == 1
     assert "internal error: ZeroDivisionError" in err
     assert "Traceback" not in err
+
+
+def test_what_the_system_refuses_is_named(ambientkit, monkeypatch, tmp_path):
+    def refused(self):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    (tmp_path / "data").mkdir()
+    monkeypatch.setattr(Path, "is_file", refused)
+    status, _, err = ambientkit("inspect", tmp_path / "data")
+    assert status == 2
+    assert re.fullmatch(
+        rf"ambientkit: error: {re.escape(str(tmp_path))}/data/\S+: permission denied; see who may read and write it .*\n", err
+    )
 
 
 def test_the_version_is_printed(ambientkit):

@@ -166,6 +166,10 @@ def _root(
     pass
 
 
+WHO = "see who may read and write it (ls -ld), or give another path"
+"""What to do where the system refuses."""
+
+
 def main() -> None:
     """Run the command line; known errors end in one message and their exit status, never in a traceback."""
     try:
@@ -180,6 +184,9 @@ def main() -> None:
             raise
         from ambientkit.cli.output import redacted
 
+        if isinstance(error, PermissionError) and error.filename:
+            print(redacted(f"ambientkit: error: {os.fsdecode(error.filename)}: permission denied; {WHO}"), file=sys.stderr)
+            sys.exit(2)
         reason = redacted(" ".join(str(error).split()))[:500]
         print(
             f"ambientkit: internal error: {type(error).__name__}: {reason}\n"
