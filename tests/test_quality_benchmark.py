@@ -25,7 +25,7 @@ def quality(monkeypatch):
         monkeypatch.setitem(sys.modules, name, module)
         spec.loader.exec_module(module)
     arms, measures = sys.modules["quality_arms"], sys.modules["quality_measures"]
-    monkeypatch.setattr(measures, "POINTS", 400)
+    monkeypatch.setattr(measures, "QUICK_POINTS", 400)
     small = {"end_step": 12, "batch_size": 16, "model": {"name": "mlp", "width": 16}}
     monkeypatch.setitem(arms.DATA, "mixture", replace(arms.DATA["mixture"], quick=small))
     return sys.modules["quality"]

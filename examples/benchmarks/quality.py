@@ -65,10 +65,11 @@ class Unit:
 
 
 def settings_of(unit: Unit) -> dict[str, Any]:
-    """The whole configuration of a unit's run."""
+    """The whole configuration of a unit's run; for a reference, what the runs it stands beside have in common."""
     from ambientkit.config import Source, merge
 
-    data, arm = DATA[unit.data], ARMS[ARMS[unit.arm].trained_as or unit.arm]
+    data = DATA[unit.data]
+    arm = ARMS[ARMS[unit.arm].trained_as or unit.arm].settings if unit.arm in ARMS else {}
     own = {
         "corruption": {"name": "gaussian", "sigma_n": unit.sigma_n},
         "seed": unit.seed,
@@ -76,7 +77,7 @@ def settings_of(unit: Unit) -> dict[str, Any]:
         "save_every": 500,
         "keep_last": 1,
     }
-    layers = [data.settings, own, arm.settings, data.quick if unit.quick else {}]
+    layers = [data.settings, own, arm, data.quick if unit.quick else {}]
     return dict(merge([Source(layer) for layer in layers if layer]).tree)
 
 
@@ -92,7 +93,7 @@ def perform(unit: Unit) -> Path:
     if unit.figures.exists():
         return unit.figures
     import torch
-    from quality_measures import PictureJudge, judge_mixture, maximum_likelihood
+    from quality_measures import POINTS, QUICK_POINTS, PictureJudge, judge_mixture, maximum_likelihood
 
     from ambientkit.builtin.mixture import Mixture
     from ambientkit.checkpoint.folder import write_file
@@ -103,15 +104,15 @@ def perform(unit: Unit) -> Path:
     data = DATA[unit.data]
     pictures = {}
     if data.held_out is None:
-        law = Mixture(std=TAU).law()
+        law, points = Mixture(std=TAU).law(), QUICK_POINTS if unit.quick else POINTS
         if unit.arm == "perfect":
-            figures = judge_mixture(law.denoiser(), law, unit.sigma_n, truncated=False)
+            figures = judge_mixture(law.denoiser(), law, unit.sigma_n, truncated=False, points=points)
         elif unit.arm == "maximum-likelihood":
-            fitted = maximum_likelihood(data.settings, unit.seed, unit.sigma_n)
-            figures = judge_mixture(fitted.denoiser(), law, unit.sigma_n, truncated=False)
+            fitted = maximum_likelihood(settings_of(unit))
+            figures = judge_mixture(fitted.denoiser(), law, unit.sigma_n, truncated=False, points=points)
         else:
             train(unit)
-            figures = judge_mixture(load_run(unit.home, load()).denoiser, law, unit.sigma_n, ARMS[unit.arm].truncated)
+            figures = judge_mixture(load_run(unit.home, load()).denoiser, law, unit.sigma_n, ARMS[unit.arm].truncated, points)
     else:
         n, samples = (100, 64) if unit.quick else (1000, 500)
         judge = PictureJudge(json.dumps(data.held_out), data.extractor, unit.sigma_n, n, samples)

@@ -65,6 +65,7 @@ _MIXTURE = {
     "end_step": 8000,
     "optimizer": {"lr": 3e-3, "schedule": "cosine"},
 }
+_QUICK_MIXTURE = {"data": {"n": 5000}, "end_step": 300}
 _PICTURES = {"batch_size": 64, "optimizer": {"lr": 1e-3, "schedule": "cosine"}}
 _MULTIPLES_OF_TAU = tuple(multiple * TAU for multiple in (1, 2, 3, 5))
 
@@ -72,12 +73,12 @@ DATA = {
     "mixture": DataSet(
         {**_MIXTURE, "model": {"name": "mlp", "width": 128, "depth": 3}},
         _MULTIPLES_OF_TAU,
-        quick={"end_step": 300},
+        quick=_QUICK_MIXTURE,
     ),
     "mixture-fourier": DataSet(
         {**_MIXTURE, "model": {"name": "mlp", "width": 128, "depth": 3, "features": 64}},
         _MULTIPLES_OF_TAU,
-        quick={"end_step": 300},
+        quick=_QUICK_MIXTURE,
     ),
     "digits": DataSet(
         {**_PICTURES, "data": {"name": "digits", "split": "train"}, "model": _transformer(2, 64), "end_step": 2000},

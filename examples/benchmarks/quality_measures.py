@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ambientkit.builtin.gaussian import Gaussian
 from ambientkit.builtin.mixture import Mixture
 from ambientkit.config import Source, resolve
 from ambientkit.data import Observations
@@ -28,7 +29,7 @@ BELOW = (0.1, 0.25, 0.5, 0.75)
 FROM = (1.0, 2.0)
 """Levels from sigma_n on."""
 MEAN_BELOW = "denoising error below sigma_n"
-POINTS = 20_000
+POINTS, QUICK_POINTS = 20_000, 2000
 
 Figures = dict[str, float]
 
@@ -41,7 +42,7 @@ def by_level(error: Callable[[float], float], sigma_n: float) -> Figures:
 
 
 @torch.no_grad()
-def judge_mixture(denoiser: Denoiser, law: GaussianMixture, sigma_n: float, truncated: bool) -> Figures:
+def judge_mixture(denoiser: Denoiser, law: GaussianMixture, sigma_n: float, truncated: bool, points: int) -> Figures:
     """Error against the exact denoiser, and the law of the samples. Every arm gets the same points, noise and directions."""
     clean, exact = law.sample(4000, keyed_generator(0, "held-out")).float(), law.denoiser()
 
@@ -50,8 +51,8 @@ def judge_mixture(denoiser: Denoiser, law: GaussianMixture, sigma_n: float, trun
         level = torch.full((len(x),), sigma)
         return float((denoiser(x, level) - exact(x, level)).square().mean())
 
-    samples = torch.cat(list(unconditional(denoiser, (2,), POINTS, sigma_n if truncated else None, 64))).double()
-    counts = POINTS // len(law.means)
+    samples = torch.cat(list(unconditional(denoiser, (2,), points, sigma_n if truncated else None, 64))).double()
+    counts = points // len(law.means)
     reference = law.means.repeat_interleave(counts, 0)  # as many of each mode: a reference without the noise of the counts
     reference = reference + law.covariances[0, 0, 0].sqrt() * standard_normal(reference, keyed_generator(0, "reference"))
     nearest = torch.cdist(samples, law.means).min(1).indices
@@ -62,12 +63,15 @@ def judge_mixture(denoiser: Denoiser, law: GaussianMixture, sigma_n: float, trun
     }
 
 
-def maximum_likelihood(settings: dict[str, Any], seed: int, sigma_n: float) -> GaussianMixture:
+def maximum_likelihood(settings: dict[str, Any]) -> GaussianMixture:
     """The mixture of maximum likelihood for the very rows an arm sees, its modes begun at the truth: what the data can tell at best."""
     from sklearn.mixture import GaussianMixture as Fitted
 
-    config = resolve(Source({**settings, "corruption": {"sigma_n": sigma_n}, "seed": seed}), load())
-    observations = Observations(config.data.rows(), config.corruption, seed)
+    config = resolve(Source(settings), load())
+    assert isinstance(config.corruption, Gaussian)
+    sigma_n = config.corruption.sigma_n
+    assert isinstance(sigma_n, float)
+    observations = Observations(config.data.rows(), config.corruption, config.seed)
     x_n = observations.__getitems__(list(range(len(observations)))).x_n.double().numpy()
     assert isinstance(config.data, Mixture)
     law = config.data.law()
