@@ -85,3 +85,12 @@ def test_what_fails_is_named_and_the_rest_is_told(quality, tmp_path, monkeypatch
     assert "naive" in captured.err
     assert "out of luck" in captured.err
     assert "tweedie-consistency" in captured.out
+
+
+def test_a_table_tells_the_seeds_of_an_arm_that_has_not_all_of_them(quality):
+    one = {"data": "mixture", "sigma_n": 0.2, "measure": "sliced W2"}
+    found = [{**one, "arm": "naive", "seed": seed, "value": value} for seed, value in ((0, 1.0), (1, 2.0))]
+    found += [{**one, "arm": "sure", "seed": 0, "value": 3.0}]
+    text = quality.markdown(found)
+    assert "| naive | 1.5 (1 to 2) |" in text
+    assert "| sure (seed 0) | 3 |" in text

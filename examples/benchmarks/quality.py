@@ -188,8 +188,13 @@ def tables(rows: list[dict[str, Any]]) -> Iterable[tuple[str, list[str], list[li
         for arm in dict.fromkeys(row["arm"] for row in mine):
             cells = [_cell(_values(mine, arm, name), percent=False) for name in shown]
             gaps = [_cell(_values(mine, arm, f"gap closed: {name}"), percent=True) for name in shown]
+            own = sorted({row["seed"] for row in mine if row["arm"] == arm})
+            label = arm if own == seeds else f"{arm} (seed{'s' * (len(own) > 1)} {', '.join(map(str, own))})"
             body.append(
-                [arm, *(f"{cell}; {gap}" if gap and arm not in ("naive", "clean") else cell for cell, gap in zip(cells, gaps, strict=True))]
+                [
+                    label,
+                    *(f"{cell}; {gap}" if gap and arm not in ("naive", "clean") else cell for cell, gap in zip(cells, gaps, strict=True)),
+                ]
             )
         yield title, ["arm", *heads], body
 
@@ -211,7 +216,8 @@ def _cell(values: list[float], percent: bool) -> str:
     if not values:
         return ""
     form = (lambda v: f"{100 * v:.0f} %") if percent else (lambda v: f"{v:.3g}")
-    return form(statistics.mean(values)) + (f" ({form(min(values))} to {form(max(values))})" if len(values) > 1 else "")
+    low, high = form(min(values)), form(max(values))
+    return form(statistics.mean(values)) + (f" ({low} to {high})" if low != high else "")
 
 
 def main(arguments: list[str] | None = None) -> None:
