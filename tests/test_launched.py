@@ -74,7 +74,7 @@ def test_a_launcher_that_contradicts_the_run_is_refused_with_the_option_that_set
 def test_what_the_launcher_always_says_contradicts_nothing(monkeypatch):
     for name, value in (("ACCELERATE_MIXED_PRECISION", "no"), ("ACCELERATE_DYNAMO_BACKEND", "NO"), (ACCUMULATION, "1")):
         monkeypatch.setenv(name, value)
-    make(mixed_precision="bf16", grad_accum_steps=2)
+    assert make(mixed_precision="bf16", grad_accum_steps=2).accelerator.mixed_precision == "bf16"
 
 
 @pytest.mark.parametrize(("stage", "asked"), [(None, "DeepSpeed ZeRO"), ("0", ""), ("1", "DeepSpeed ZeRO"), ("3", "DeepSpeed ZeRO")])
