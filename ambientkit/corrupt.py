@@ -19,12 +19,14 @@ import torch
 
 from ambientkit.batch import Batch, Clean
 from ambientkit.checkpoint.folder import write_file
+from ambientkit.checkpoint.lock import folder_lock
 from ambientkit.data.observations import Observations
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Corruption
 from ambientkit.units import to_uint8
 
 MANIFEST, ROWS, LEVELS, PICTURES, PROGRESS = "manifest.json", "rows.npy", "sigma_n.npy", "pictures", "progress"
+LOCK = ".corrupt.lock"
 KIND = "ambientkit-corrupt"
 PIECE = 2**20
 """Values of a piece, the unit of work and of resumption."""
@@ -54,7 +56,8 @@ def corrupt(
 ) -> Iterator[tuple[int, int]]:
     """Write the noisy copy; yields (pieces done, pieces) as it goes on. about: what the manifest says of the source.
 
-    Raises InputError where rows are noisy already and `again` is not set, where the folder holds something else, or half of another copy.
+    The folder is held meanwhile. Raises InputError where rows are noisy already and `again` is not set, where the folder holds something else
+    or half of another copy, and where another command is at work in it.
     """
     total = len(rows)
     first = rows[0]
@@ -72,13 +75,24 @@ def corrupt(
         "again": again,
         "stored_as": "8-bit PNG: clipped and rounded, so the noise is no longer Gaussian" if eight_bit else "float32",
     }
-    _begin(target, request, eight_bit, shape, total)
-    step = max(1, PIECE // max(1, x.numel()))
-    pieces = [(start, min(start + step, total)) for start in range(0, total, step)]
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{target}: cannot be made a folder ({error.strerror})") from None
+    with folder_lock(target, LOCK, "corrupting", "folder", passing=True):
+        _begin(target, request, eight_bit, shape, total)
+        step = max(1, PIECE // max(1, x.numel()))
+        pieces = [(start, min(start + step, total)) for start in range(0, total, step)]
+        yield from _write(pieces, (rows, corruption, seed, target, eight_bit, again), workers)
+        _finish(target, request, pieces)
+
+
+def _write(pieces: list[tuple[int, int]], work: tuple[Any, ...], workers: int) -> Iterator[tuple[int, int]]:
+    """Write the pieces that are not there yet; yields (pieces done, pieces)."""
+    target = work[3]
     waiting = [piece for piece in pieces if not (target / PROGRESS / f"{piece[0]}.json").exists()]
     done = len(pieces) - len(waiting)
     yield done, len(pieces)
-    work = (rows, corruption, seed, target, eight_bit, again)
     if workers == 0:
         _initialise(*work)
         for piece in waiting:
@@ -91,12 +105,11 @@ def corrupt(
             for _ in pool.map(_piece, waiting):
                 done += 1
                 yield done, len(pieces)
-    _finish(target, request, pieces, total)
 
 
 def _begin(target: Path, request: dict[str, Any], eight_bit: bool, shape: tuple[int, ...], total: int) -> None:
     asked = target / PROGRESS / "request.json"
-    if (target / MANIFEST).exists():
+    if (target / MANIFEST).exists():  # of a finished copy, or of one killed while its progress was being removed
         raise InputError(f"{target}: holds a finished copy already. Give another folder")
     if asked.exists():
         before = json.loads(asked.read_text())
@@ -106,13 +119,15 @@ def _begin(target: Path, request: dict[str, Any], eight_bit: bool, shape: tuple[
                 f"{target}: holds the beginning of another copy, with another {', '.join(other)}. Give another folder, or remove it"
             )
         return
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+    there = {file.name for file in target.iterdir()} - {LOCK}
+    killed_here = (target / PROGRESS).is_dir() and not any((target / PROGRESS).glob("*.json")) and there <= {PROGRESS, ROWS, LEVELS, PICTURES}
+    if there and not killed_here:
         raise InputError(f"{target}: already exists and is not empty. Give another folder")
-    (target / PROGRESS).mkdir(parents=True)
+    (target / PROGRESS).mkdir(exist_ok=True)
     if eight_bit:
         if len(shape) != 3 or shape[0] not in (1, 3):
             raise InputError(f"rows of shape {shape} cannot be written as 8-bit pictures")
-        (target / PICTURES).mkdir()
+        (target / PICTURES).mkdir(exist_ok=True)
     else:
         np.lib.format.open_memmap(target / ROWS, mode="w+", dtype=np.float32, shape=(total, *shape)).flush()
     np.lib.format.open_memmap(target / LEVELS, mode="w+", dtype=np.float32, shape=(total,)).flush()
@@ -161,7 +176,7 @@ def _piece(bounds: tuple[int, int]) -> None:
     write_file(target / PROGRESS / f"{start}.json", json.dumps(done).encode())
 
 
-def _finish(target: Path, request: dict[str, Any], pieces: list[tuple[int, int]], total: int) -> None:
+def _finish(target: Path, request: dict[str, Any], pieces: list[tuple[int, int]]) -> None:
     done = [json.loads((target / PROGRESS / f"{start}.json").read_text()) for start, _ in pieces]
     levels = np.load(target / LEVELS)
     manifest = {

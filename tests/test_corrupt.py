@@ -85,6 +85,30 @@ def test_an_interrupted_copy_goes_on_and_ends_in_the_same_bytes(tmp_path: Path, 
     assert content(tmp_path / "cut") == whole
 
 
+@pytest.mark.parametrize("kept", [[], ["levels"], ["levels", "rows"]])
+def test_a_copy_killed_before_its_first_piece_is_begun_anew(tmp_path: Path, monkeypatch, kept: list[str]) -> None:
+    src = source(tmp_path)
+    whole = content(make(src, tmp_path / "whole"))
+    (tmp_path / "cut" / "progress").mkdir(parents=True)
+    for name in kept:
+        (tmp_path / "cut" / {"levels": "sigma_n.npy", "rows": "rows.npy"}[name]).write_bytes(b"half")
+    assert content(make(src, tmp_path / "cut")) == whole
+
+
+def test_two_commands_do_not_write_one_copy(tmp_path: Path) -> None:
+    src, dst = source(tmp_path), tmp_path / "d"
+    rows = open_rows({"name": "array", "path": str(src)}, clean=True)
+    options: dict[str, Any] = {"workers": 0, "eight_bit": False, "again": False}
+    first = corrupt(rows, Gaussian(sigma_n=0.3), dst, 3, {}, **options)
+    next(first)
+    with pytest.raises(InputError, match="is corrupting here"):
+        next(corrupt(rows, Gaussian(sigma_n=0.3), dst, 3, {}, **options))
+    for _ in first:
+        pass
+    assert not (dst / ".corrupt.lock").exists()
+    assert open_rows({"name": "corrupted", "path": str(dst)})
+
+
 def test_the_beginning_of_another_copy_is_not_gone_on_with(tmp_path: Path, monkeypatch) -> None:
     src, dst = source(tmp_path), tmp_path / "d"
     rows = open_rows({"name": "array", "path": str(src)}, clean=True)
