@@ -62,8 +62,8 @@ def _transformer(patch: int, width: int) -> dict[str, Any]:
 _MIXTURE = {
     "data": {"name": "mixture", "n": 100_000, "std": TAU},
     "batch_size": 256,
-    "end_step": 8000,
-    "optimizer": {"lr": 3e-3, "schedule": "cosine"},
+    "end_step": 16_000,
+    "optimizer": {"lr": 1e-3, "schedule": "cosine"},
 }
 _QUICK_MIXTURE = {"data": {"n": 5000}, "end_step": 300}
 _PICTURES = {"batch_size": 64, "optimizer": {"lr": 1e-3, "schedule": "cosine"}}
