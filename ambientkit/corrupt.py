@@ -120,7 +120,9 @@ def _begin(target: Path, request: dict[str, Any], eight_bit: bool, shape: tuple[
             )
         return
     there = {file.name for file in target.iterdir()} - {LOCK}
-    killed_here = (target / PROGRESS).is_dir() and not any((target / PROGRESS).glob("*.json")) and there <= {PROGRESS, ROWS, LEVELS, PICTURES}
+    killed_here = (
+        (target / PROGRESS).is_dir() and not any((target / PROGRESS).glob("*.json")) and there <= {PROGRESS, ROWS, LEVELS, PICTURES}
+    )
     if there and not killed_here:
         raise InputError(f"{target}: already exists and is not empty. Give another folder")
     (target / PROGRESS).mkdir(exist_ok=True)
