@@ -19,7 +19,7 @@ import torch
 
 from ambientkit.batch import Batch, Clean
 from ambientkit.checkpoint.folder import write_file
-from ambientkit.checkpoint.lock import folder_lock
+from ambientkit.checkpoint.lock import at_work
 from ambientkit.data.observations import Observations
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Corruption
@@ -75,11 +75,7 @@ def corrupt(
         "again": again,
         "stored_as": "8-bit PNG: clipped and rounded, so the noise is no longer Gaussian" if eight_bit else "float32",
     }
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{target}: cannot be made a folder ({error.strerror})") from None
-    with folder_lock(target, LOCK, "corrupting", "folder", passing=True):
+    with at_work(target, LOCK, "corrupting", "DST"):
         _begin(target, request, eight_bit, shape, total)
         step = max(1, PIECE // max(1, x.numel()))
         pieces = [(start, min(start + step, total)) for start in range(0, total, step)]

@@ -86,7 +86,7 @@ def test_an_interrupted_copy_goes_on_and_ends_in_the_same_bytes(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("kept", [[], ["levels"], ["levels", "rows"]])
-def test_a_copy_killed_before_its_first_piece_is_begun_anew(tmp_path: Path, monkeypatch, kept: list[str]) -> None:
+def test_a_copy_killed_before_its_first_piece_is_begun_anew(tmp_path: Path, kept: list[str]) -> None:
     src = source(tmp_path)
     whole = content(make(src, tmp_path / "whole"))
     (tmp_path / "cut" / "progress").mkdir(parents=True)

@@ -67,6 +67,22 @@ def folder_lock(folder: Path, name: str, doing: str, flag: str, passing: bool = 
         os.close(descriptor)
 
 
+@contextmanager
+def at_work(folder: Path, name: str, doing: str, flag: str) -> Iterator[None]:
+    """Make a folder that a command writes into, and hold it while it does; the file of the lock goes with the command.
+
+    Raises InputError where the folder is a file or cannot be made, and as `folder_lock`.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{flag} {folder}: is a file, not a folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{flag} {folder}: cannot be made ({error.strerror})") from None
+    with folder_lock(folder, name, doing, flag, passing=True):
+        yield
+
+
 def _acquire(folder: Path, name: str, doing: str, flag: str) -> int:
     for attempt in range(TRIES):  # `ambientkit status` looks at the lock for an instant
         time.sleep(0.1 * (attempt > 0))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ambientkit.checkpoint.folder import clean, write_file
-from ambientkit.checkpoint.lock import folder_lock
+from ambientkit.checkpoint.lock import at_work
 from ambientkit.config.run import differences
 from ambientkit.errors import InputError, RunError
 from ambientkit.sample.formats import FORMATS
@@ -62,13 +62,7 @@ class Store:
     @contextmanager
     def hold(self) -> Iterator[None]:
         """Make the folder and keep other commands out of it. Raises InputError where it cannot be made, or one is at work there."""
-        if self.folder.exists() and not self.folder.is_dir():
-            raise InputError(f"--out {self.folder}: is a file, not a folder")
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"--out {self.folder}: cannot be made ({error.strerror})") from None
-        with folder_lock(self.folder, LOCK, "sampling", "--out", passing=True):
+        with at_work(self.folder, LOCK, "sampling", "--out"):
             yield
 
     def begin(self) -> bool:
