@@ -124,7 +124,7 @@ def test_the_average_follows_its_formula_and_starts_as_a_copy():
         network.weight.fill_(float(torch.rand((), generator=keyed_generator(update, "w"))))
         decay = max(0.0, min(0.9, 1 - (1 + update) ** (-2 / 3)))
         expected = float(network.weight) if expected is None else decay * expected + (1 - decay) * float(network.weight)
-        average.update_parameters(network)
+        average.update()
     assert abs(float(average.module.weight) - expected) < 1e-12
     assert ema_decay(0, 2 / 3, 1.0, 0.9999) == 0.0
     assert ema_decay(10**9, 2 / 3, 1.0, 0.9999) == 0.9999

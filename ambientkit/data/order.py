@@ -68,17 +68,29 @@ class KeyedBatches(Sampler[list[int]]):
         micro_step = self._start
         while True:
             first = (micro_step * self._world + self._rank) * self._batch_size
-            yield [self._at(position) for position in range(first, first + self._batch_size)]
+            yield self._from(first)
             micro_step += 1
 
-    def _at(self, position: int) -> Visit:
-        epoch, place = divmod(position, self._rows)
-        if self._blocks is not None:
-            return Visit(self._in_blocks(epoch, place), epoch)
+    def _from(self, first: int) -> list[Visit]:
+        """The rows of a batch from a place of the concatenated epochs on."""
+        batch: list[Visit] = []
+        while len(batch) < self._batch_size:
+            epoch, place = divmod(first + len(batch), self._rows)
+            end = min(place + self._batch_size - len(batch), self._rows)
+            rows = (
+                self._shuffled(epoch)[place:end].tolist()
+                if self._blocks is None
+                else [self._in_blocks(epoch, i) for i in range(place, end)]
+            )
+            batch += [Visit(row, epoch) for row in rows]
+        return batch
+
+    def _shuffled(self, epoch: int) -> Tensor:
+        """The order of an epoch without blocks."""
         if epoch not in self._epochs:
             self._epochs = {e: p for e, p in self._epochs.items() if e >= epoch - 1}
             self._epochs[epoch] = torch.randperm(self._rows, generator=keyed_generator(self._seed, "order", step=epoch))
-        return Visit(int(self._epochs[epoch][place]), epoch)
+        return self._epochs[epoch]
 
     def _in_blocks(self, epoch: int, place: int) -> int:
         """The row at a place of an epoch that goes through the blocks window by window."""

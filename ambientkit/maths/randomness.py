@@ -9,11 +9,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 import torch
 from torch import Generator
 
 _MASK = 0xFFFFFFFF
+
+
+@lru_cache(maxsize=16)  # a batch asks for the same key once for every row
+def _hashed(seed: int, purpose: str, rank: int, step: int) -> int:
+    key = f"{seed}\x1f{purpose}\x1f{rank}\x1f{step}".encode()
+    return int.from_bytes(hashlib.blake2b(key, digest_size=4).digest(), "little")
 
 
 def derive_seed(seed: int, purpose: str, *, rank: int = 0, step: int = 0, row: int = 0) -> int:
@@ -24,8 +31,7 @@ def derive_seed(seed: int, purpose: str, *, rank: int = 0, step: int = 0, row: i
 
     Source: the mixing step is the 32-bit finaliser of MurmurHash3 (public domain, A. Appleby).
     """
-    key = f"{seed}\x1f{purpose}\x1f{rank}\x1f{step}".encode()
-    mixed = (int.from_bytes(hashlib.blake2b(key, digest_size=4).digest(), "little") + row) & _MASK
+    mixed = (_hashed(seed, purpose, rank, step) + row) & _MASK
     mixed = ((mixed ^ (mixed >> 16)) * 0x85EBCA6B) & _MASK
     mixed = ((mixed ^ (mixed >> 13)) * 0xC2B2AE35) & _MASK
     return mixed ^ (mixed >> 16)
@@ -43,5 +49,10 @@ def isolated_global_generator(seed: int, purpose: str, *, rank: int = 0, step: i
     """Run code that insists on torch's global generator (weight init, dropout) on a keyed stream, and put the old state back."""
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices=devices):
-        torch.random.manual_seed(derive_seed(seed, purpose, rank=rank, step=step))
+        own = derive_seed(seed, purpose, rank=rank, step=step)
+        # Not `torch.manual_seed`: it would also leave the seed behind for GPUs that wake up later, and takes as long as the noise of 64 small pictures.
+        for generator in (torch.default_generator, *(torch.cuda.default_generators[device] for device in devices)):
+            generator.manual_seed(own)
+        if torch.backends.mps.is_available():
+            torch.mps.manual_seed(own)
         yield

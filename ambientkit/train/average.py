@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from copy import deepcopy
 
+import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 def ema_decay(updates: int, power: float, inv_gamma: float, max_decay: float) -> float:
@@ -13,13 +14,31 @@ def ema_decay(updates: int, power: float, inv_gamma: float, max_decay: float) ->
     return max(0.0, min(max_decay, 1 - (1 + updates / inv_gamma) ** -power))
 
 
-class WarmedUpAverage(AveragedModel):
-    """Exponential moving average of a network's weights with warm-up; buffers are copied. The first update is a copy."""
+class WarmedUpAverage(nn.Module):
+    """Exponential moving average of a network's weights with warm-up; buffers are copied. The first update is a copy.
+
+    Same names and values as torch's `AveragedModel`, which looks for the weights in all modules four times a step, for longer than the arithmetic
+    of a small network takes. Here they are found once, when it is built.
+    """
+
+    n_averaged: Tensor
 
     def __init__(self, network: nn.Module, power: float, inv_gamma: float, max_decay: float) -> None:
-        def update(average: Sequence[Tensor], current: Sequence[Tensor], updates: Tensor | int) -> None:
-            # One call for all tensors: for a small network, one a tensor takes as long as the arithmetic.
-            get_ema_multi_avg_fn(ema_decay(int(updates), power, inv_gamma, max_decay))(average, current, updates)
+        super().__init__()
+        self.module = deepcopy(network).eval().requires_grad_(False)
+        self.register_buffer("n_averaged", torch.tensor(0))
+        self._power, self._inv_gamma, self._max_decay = power, inv_gamma, max_decay
+        pairs = list(zip(self.module.parameters(), network.parameters(), strict=True))
+        averaged = [pair for pair in pairs if pair[0].is_floating_point() or pair[0].is_complex()]
+        self._own, self._networks = [own for own, _ in averaged], [its for _, its in averaged]
+        self._copied = [pair for pair in pairs if not (pair[0].is_floating_point() or pair[0].is_complex())]
+        self._copied += zip(self.module.buffers(), network.buffers(), strict=True)
 
-        super().__init__(network, multi_avg_fn=update)
-        self.module.eval().requires_grad_(False)
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take in the network's weights as they are now."""
+        decay = ema_decay(int(self.n_averaged), self._power, self._inv_gamma, self._max_decay)
+        get_ema_multi_avg_fn(decay)(self._own, self._networks, self.n_averaged)
+        for own, its in self._copied:
+            own.copy_(its)
+        self.n_averaged += 1

@@ -43,8 +43,8 @@ def steps(run: Run) -> Iterator[Step]:
     config, accelerator = run.config, run.accelerator
     batches = iter(run.loader())
     run.network.train()
-    # accelerate's own ways to these look for libraries on the disk in every step, which a small network feels.
-    network, parameters = run.bare_network, list(run.network.parameters())
+    # accelerate's own way to the optimiser looks for libraries on the disk in every step, which a small network feels.
+    parameters = list(run.network.parameters())
     optimizer = run.bare_optimizer if accelerator.scaler is None else run.optimizer
     while run.step < config.end_step:
         micro_batches = [to_device(next(batches), accelerator.device) for _ in range(config.grad_accum_steps)]
@@ -57,15 +57,15 @@ def steps(run: Run) -> Iterator[Step]:
         finite = bool(loss.isfinite() and grad_norm.isfinite())
         if finite:
             optimizer.step()
-            run.average.update_parameters(network)
+            run.average.update()
             run.skipped_in_a_row = 0
         else:
             if accelerator.scaler is not None:
                 accelerator.scaler.update()  # the scale of fp16 was too large: half of it next time
             run.skipped += 1
             run.skipped_in_a_row += 1
-        optimizer.zero_grad(set_to_none=True)
-        run.network.zero_grad(set_to_none=True)  # the optimiser may hold shares of the weights only
+        for parameter in parameters:  # not `optimizer.zero_grad`: the optimiser may hold shares of the weights only
+            parameter.grad = None
         advance(run.schedule)
         run.step += 1
         yield Step(run.step, loss, means, values, grad_norm, lr, not finite)

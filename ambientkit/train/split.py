@@ -54,6 +54,8 @@ class SplitOptimizer:
             share.grad = None if whole.grad is None else self._cut(whole.grad.contiguous())
 
     def _after(self, *_: Any) -> None:
+        for share in self.shares:
+            share.grad = None  # a view, which would keep the whole gradient in memory
         with torch.no_grad():
             for bucket in buckets([whole for whole in self._whole if whole.grad is not None]):
                 for whole, found in zip(bucket, self._joined([self._cut(whole.detach()) for whole in bucket], bucket), strict=True):
