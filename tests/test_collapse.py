@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from ambientkit.builtin.gaussian import Gaussian
 from ambientkit.builtin.stochastic_heun import StochasticHeun
 from ambientkit.checkpoint.status import read_status
 from ambientkit.cli import train as command
+from ambientkit.maths.mixture import GaussianMixture
 from ambientkit.maths.randomness import keyed_generator
 from ambientkit.train import steps
 from ambientkit.train.collapse import APART, CAUSES, ROWS, SEEDS, STEPS, Detector, Look, look
@@ -88,6 +90,29 @@ def test_draws_that_are_all_alike_are_named_though_observations_still_differ():
     assert Detector().seen(found, 1000) == ["draws-alike"]
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_law_that_has_become_too_narrow_is_named_though_its_denoiser_is_consistent_with_itself(seed):
+    """What is left when posterior draws are replaced by their mean: by its own measure, sigma_n^2 - |x_n - D|^2, the draws spread as they should."""
+    law = CASE.law
+    narrow = GaussianMixture(law.weights, law.means, law.covariances * 0.05).denoiser()
+    found = looked(narrow, seed, 1024)
+    assert Detector().seen(found, 1000) == ["draws-alike"]
+    assert 0.7 < (found.within + found.across) / found.whole < 1.3
+
+
+def test_the_expected_spread_is_the_squared_error_of_any_denoiser():
+    """Against the clean points, for denoisers that are right, too narrow and nonsense; within 5 standard errors, one in 3,000 by chance for all."""
+    law, generator = CASE.law, keyed_generator(0, "given")
+    x_0 = law.sample(4096, generator)
+    batch = Gaussian(sigma_n=SIGMA_N).observe(x_0, torch.arange(len(x_0)), generator)
+    narrow = GaussianMixture(law.weights, law.means, law.covariances * 0.05).denoiser()
+    for denoiser in (CASE.oracle, narrow, lambda x, sigma, /, **cond: x.sin()):
+        found = look(denoiser, batch, CASE.tools.corruption, StochasticHeun(), CASE.tools.levels, CASE.tools.signal.sigma_data, 0)
+        error = (denoiser(batch.x_n, batch.sigma_n) - x_0).square().flatten(1).mean(1)
+        spread = math.hypot(found.expected_error, float(error.std()) / math.sqrt(len(error)))
+        assert abs(found.expected - float(error.mean())) < 5 * spread
+
+
 def test_a_residual_that_grows_is_named_and_one_that_was_there_from_the_start_is_not():
     drifting = below(0.5 * SIGMA_N, lambda x, sigma: CASE.oracle(x, sigma) + 0.3)
     detector = Detector()
@@ -155,7 +180,7 @@ def test_a_look_costs_what_is_said():
         return CASE.oracle(x, sigma)
 
     looked(counting)
-    assert sum(rows) == 256 + ROWS * SEEDS * (2 * (STEPS - 1) + 1) + 4 * 64
+    assert sum(rows) == 2 * 256 + ROWS * SEEDS * (2 * (STEPS - 1) + 1) + 4 * 64
 
 
 def test_looking_changes_nothing_in_training():

@@ -51,7 +51,7 @@ from ambientkit.inspection import NAMES
 from ambientkit.registry import Registry, load
 from ambientkit.sample import load_run
 from ambientkit.train import Run, steps
-from ambientkit.train.collapse import CAUSES, GIVEN, Detector, look
+from ambientkit.train.collapse import CAUSES, Detector, given_rows, look
 from ambientkit.train.loop import to_device
 from ambientkit.train.metrics import Window
 from ambientkit.train.run import accelerator_for
@@ -211,7 +211,7 @@ def _look(training: Run, detector: Detector) -> list[str]:
     config, signal, observations = training.config, training.signal, training.observations
     if "reverse-kernel" not in config.sampler.claims:
         return []
-    given = observations.__getitems__(list(range(min(GIVEN, len(observations)))))
+    given = observations.__getitems__(given_rows(observations))
     given = to_device(given, training.accelerator.device)
     found = look(training.teacher, given, config.corruption, config.sampler, config.levels.as_levels(), signal.sigma_data, config.seed)
     return detector.seen(found, training.step) if found else []

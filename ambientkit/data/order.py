@@ -71,9 +71,9 @@ class KeyedBatches(Sampler[list[int]]):
             yield self._from(first)
             micro_step += 1
 
-    def _from(self, first: int) -> list[Visit]:
+    def _from(self, first: int) -> list[int]:
         """The rows of a batch from a place of the concatenated epochs on."""
-        batch: list[Visit] = []
+        batch: list[int] = []
         while len(batch) < self._batch_size:
             epoch, place = divmod(first + len(batch), self._rows)
             end = min(place + self._batch_size - len(batch), self._rows)

@@ -31,7 +31,7 @@ class WarmedUpAverage(nn.Module):
         pairs = list(zip(self.module.parameters(), network.parameters(), strict=True))
         averaged = [pair for pair in pairs if pair[0].is_floating_point() or pair[0].is_complex()]
         self._own, self._networks = [own for own, _ in averaged], [its for _, its in averaged]
-        self._copied = [pair for pair in pairs if not (pair[0].is_floating_point() or pair[0].is_complex())]
+        self._copied: list[tuple[Tensor, Tensor]] = [pair for pair in pairs if not (pair[0].is_floating_point() or pair[0].is_complex())]
         self._copied += zip(self.module.buffers(), network.buffers(), strict=True)
 
     @torch.no_grad()
