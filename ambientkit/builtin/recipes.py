@@ -16,7 +16,7 @@ class TweedieConsistency(Recipe):
 
     terms: tuple[WeightedObjective, ...] = (
         WeightedObjective(objective="tweedie"),
-        WeightedObjective(objective="consistency", weight=1.0, start=0.1, ramp=0.05, every=4),
+        WeightedObjective(objective="consistency", weight=0.5, start=0.1, ramp=0.05, every=4),
     )
 
 

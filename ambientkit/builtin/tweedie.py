@@ -29,7 +29,7 @@ class Tweedie(Objective):
     loss = lambda(sigma) min(1/a^2, cap) mean(rho^2 - (b (x_t - x_n))^2 - (a sigma_n)^2), rho = a D(x_t, sigma) + b x_t - x_n,
     sigma > sigma_n of the row, lambda the EDM weight. What is taken off rho^2 does not depend on D; without it, and where the cap does not hold,
     the mean would exceed the lambda E|D - x_0|^2 of training on clean data by lambda sigma_n^2 / a, which is noise. A single value may be negative.
-    A share `near` of the levels lies in [sigma_n, 1.2 sigma_n], in pairs of one row at one level with +z and -z: their mean
+    A share `near` of the levels lies in [sigma_n, 1.5 sigma_n], in pairs of one row at one level with +z and -z: their mean
     gradient stays bounded as sigma -> sigma_n, where it is that of Stein's unbiased risk estimate; so the cap holds for single draws alone, and the
     levels next to sigma_n count in full. sigma_n = 0 is ordinary denoising.
     """
@@ -48,7 +48,7 @@ class Tweedie(Objective):
     """Std of log sigma."""
     near: float = Field(0.5, ge=0, le=1)
     """Share of the levels drawn just above sigma_n, as antithetic pairs."""
-    near_ratio: float = Field(1.2, gt=1)
+    near_ratio: float = Field(1.5, gt=1)
     """Upper end of that range, in units of sigma_n."""
     fraction: float = Field(1.0, gt=0, le=1)
     """Share of the batch's rows used."""
