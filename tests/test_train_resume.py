@@ -12,6 +12,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ambientkit.config import Source, resolve
 from ambientkit.data import Observations, survey
@@ -128,6 +129,26 @@ def test_the_average_follows_its_formula_and_starts_as_a_copy():
     assert abs(float(average.module.weight) - expected) < 1e-12
     assert ema_decay(0, 2 / 3, 1.0, 0.9999) == 0.0
     assert ema_decay(10**9, 2 / 3, 1.0, 0.9999) == 0.9999
+
+
+def test_the_average_is_that_of_torch_to_the_bit_with_its_buffers_and_whole_numbers():
+    """`AveragedModel` is the reference; the weights change between updates as an optimiser changes them, in place."""
+    with isolated_global_generator(0, "net"):
+        network = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4))
+    network.register_parameter("count", torch.nn.Parameter(torch.tensor([1, 2]), requires_grad=False))
+    average = WarmedUpAverage(network, 2 / 3, 1.0, 0.9)
+    expected = AveragedModel(
+        network, multi_avg_fn=lambda own, its, n: get_ema_multi_avg_fn(ema_decay(int(n), 2 / 3, 1.0, 0.9))(own, its, n)
+    )
+    for update in range(6):
+        with torch.no_grad():
+            for value in (*network[0].parameters(), *network[1].parameters(), network[1].running_mean):
+                value.add_(torch.randn(value.shape, generator=keyed_generator(update, "w")))
+        average.update()
+        expected.update_parameters(network)
+    assert average.state_dict().keys() == expected.state_dict().keys()
+    for name, value in expected.state_dict().items():
+        assert torch.equal(average.state_dict()[name], value), name
 
 
 def command(*arguments, **kwargs):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from itertools import compress
 
 import torch
 from torch import Tensor, nn
@@ -29,9 +30,9 @@ class WarmedUpAverage(nn.Module):
         self.register_buffer("n_averaged", torch.tensor(0))
         self._power, self._inv_gamma, self._max_decay = power, inv_gamma, max_decay
         pairs = list(zip(self.module.parameters(), network.parameters(), strict=True))
-        averaged = [pair for pair in pairs if pair[0].is_floating_point() or pair[0].is_complex()]
-        self._own, self._networks = [own for own, _ in averaged], [its for _, its in averaged]
-        self._copied: list[tuple[Tensor, Tensor]] = [pair for pair in pairs if not (pair[0].is_floating_point() or pair[0].is_complex())]
+        averaged = [own.is_floating_point() or own.is_complex() for own, _ in pairs]
+        self._own, self._networks = ([pair[side] for pair in compress(pairs, averaged)] for side in (0, 1))
+        self._copied: list[tuple[Tensor, Tensor]] = [pair for pair, one in zip(pairs, averaged, strict=True) if not one]
         self._copied += zip(self.module.buffers(), network.buffers(), strict=True)
 
     @torch.no_grad()

@@ -1,7 +1,8 @@
 """A detector of collapse: what the log lines and a cheap look at the averaged denoiser say of a run that is going wrong, and why.
 
 It changes nothing in training: its generators are its own, and it only reads. A look takes about 2,700 rows through the network once (4,200 points of the
-plane), about one step of training for `mlp` on a CPU; it is taken where a checkpoint is due, and not more often than every `APART` steps.
+plane), measured on a CPU as 2 steps of training for `mlp` and 12 for a transformer; it is taken where a checkpoint is due, and not more often than every
+`APART` steps.
 """
 
 from __future__ import annotations
