@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -30,6 +31,11 @@ class Batch(NamedTuple):
     """(B,) int64, row of the data set."""
     cond: dict[str, Tensor]
     """name -> (B, ...), handed to the denoiser unchanged."""
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch on a device."""
+        x_n, sigma_n, row = (value.to(device, non_blocking=True) for value in (self.x_n, self.sigma_n, self.row))
+        return Batch(x_n, sigma_n, row, {name: value.to(device, non_blocking=True) for name, value in self.cond.items()})
 
 
 class View(NamedTuple):

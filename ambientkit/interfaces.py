@@ -176,12 +176,21 @@ class Model(Part):
 
 
 class Data(Part):
-    """A data set."""
+    """A data set. Some fields have the same meaning in every data set that has them: `path`, the file or folder it reads; `sigma_n`,
+    the declared noise level of its rows; `clean`, that its rows are clean; `on_bad_file`, "fail" or "skip"."""
+
+    files: ClassVar[tuple[str, ...]] = ()
+    """Ends of file names, lower case, such as (".fits", ".fits.gz"): a path of such a file, given as data, means {name, path: the file}."""
+    folders: ClassVar[tuple[str, ...]] = ()
+    """Ends of file names: a folder given as data means {name, path: the folder} where most of its files are named so."""
+    marks: ClassVar[tuple[str, ...]] = ()
+    """Names of files: a folder that holds one of them means this data set, whatever else it holds. "a+b" asks for both."""
 
     @abc.abstractmethod
     def rows(self) -> Dataset[Clean] | Dataset[Batch]:
         """A map-style data set whose item i is a `Clean` row, or an observation: a `Batch` without its batch axis, with row = i.
 
+        A data set that has more to tell (units, axes, rows left out) returns a subclass of `ambientkit.rows.Rows`.
         Clean rows get simulated noise from the run's corruption; observations carry their own known noise level.
         Raises InputError where files are missing or unusable.
         """

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, overload
 
 import pluggy
 from packaging.requirements import InvalidRequirement, Requirement
@@ -40,6 +40,8 @@ MUTANTS = "register_mutants"
 """The hook for parts of any kind that are wrong on purpose; they are kept apart, so that nobody can name one by accident."""
 
 P = TypeVar("P", bound=Part)
+Report = Callable[[tuple[str | int, ...], str], InputError]
+"""Makes the error for a path below a part's own place and a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,24 +106,39 @@ class Registry:
         """The names of one kind; for "objective" recipes too."""
         return sorted(name for slot, name in self._entries if slot == kind)
 
+    def failures(self) -> list[str]:
+        """A line for each plug-in that failed to load, for errors of which that may be the reason."""
+        return [str(problem) for problem in self.problems if problem.fatal]
+
     def find(self, kind: str, name: str) -> Entry:
         """The entry of a name. Raises InputError listing what exists, and which plug-ins failed to load."""
         entry = self._entries.get((kind, name))
         if entry is None:
             known = self.names(kind)
             lines = [f"there is no {kind} {name!r}{nearest(name, known) or '.'} Known: {', '.join(known) or 'none'}"]
-            lines += [str(problem) for problem in self.problems if problem.fatal]
-            raise InputError("\n".join(lines))
+            raise InputError("\n".join(lines + self.failures()))
         return entry
 
-    def build(
-        self, kind: str, spec: str | Mapping[str, Any], report: Callable[[tuple[str | int, ...], str], InputError] | None = None
-    ) -> Part:
-        """A part from its name, or from {"name": ..., **fields}.
+    @overload
+    def build(self, kind: type[P], spec: str | Mapping[str, Any] | Part, report: Report | None = None) -> P: ...
 
+    @overload
+    def build(self, kind: str, spec: str | Mapping[str, Any] | Part, report: Report | None = None) -> Part: ...
+
+    def build(self, kind: type[P] | str, spec: str | Mapping[str, Any] | Part, report: Report | None = None) -> Part:
+        """A part from its name, or from {"name": ..., **fields}; a part is passed on as it is.
+
+        kind: the contract (`Sampler`), or its name ("sampler"), which for "objective" allows recipes too.
         report: makes the error for a path below the part's own place and a sentence; the default writes "kind.path: sentence".
         """
+        contract: type[Part] = KINDS[kind][0] if isinstance(kind, str) else kind
+        wanted = (Objective, Recipe) if kind == "objective" else (contract,)
+        kind = next(name for name, (known, _) in KINDS.items() if known is contract)
         report = report or (lambda path, text: InputError(f"{'.'.join(map(str, (kind, *path)))}: {text}"))
+        if isinstance(spec, Part):
+            if not isinstance(spec, wanted):
+                raise report((), f"should be {'an' if kind[0] in 'aeiou' else 'a'} {kind}, but is the part {spec.name!r} of another kind")
+            return spec
         fields = {"name": spec} if isinstance(spec, str) else dict(spec) if isinstance(spec, Mapping) else {}
         name = fields.pop("name", None)
         if not isinstance(name, str):
@@ -132,6 +149,8 @@ class Registry:
             part = self.find(kind, name).part
         except InputError as error:
             raise report(("name",) if isinstance(spec, Mapping) else (), str(error)) from None
+        if not issubclass(part, wanted):
+            raise report((), f"{name!r} is a recipe; a single objective is needed here")
         try:
             return part(**fields)
         except ValidationError as error:

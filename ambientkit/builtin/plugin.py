@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from ambientkit.builtin.ancestral import Ancestral
-from ambientkit.builtin.array import Array
 from ambientkit.builtin.checks.corruption_rows import CorruptionRows
 from ambientkit.builtin.checks.degrade_law import DegradeLaw
 from ambientkit.builtin.checks.denoiser_contract import DenoiserContract
@@ -28,40 +26,42 @@ from ambientkit.builtin.checks.stationarity_by_pixel import StationarityByPixel
 from ambientkit.builtin.checks.symmetric import SymmetricDegrade
 from ambientkit.builtin.checks.value_unbiased import ValueUnbiased
 from ambientkit.builtin.checks.views import ViewsInLaw
-from ambientkit.builtin.consistency import Consistency
-from ambientkit.builtin.corrupted import Corrupted
-from ambientkit.builtin.denoising import Denoising
-from ambientkit.builtin.dicom import DICOM
-from ambientkit.builtin.digits import Digits
+from ambientkit.builtin.corruptions.gaussian import Gaussian
+from ambientkit.builtin.data.array import Array
+from ambientkit.builtin.data.corrupted import Corrupted
+from ambientkit.builtin.data.dicom import DICOM
+from ambientkit.builtin.data.digits import Digits
+from ambientkit.builtin.data.fashion_mnist import FashionMNIST
+from ambientkit.builtin.data.fits import FITS
+from ambientkit.builtin.data.hdf5 import HDF5
+from ambientkit.builtin.data.hf_dataset import HFDataset
+from ambientkit.builtin.data.image_folder import ImageFolder
+from ambientkit.builtin.data.mixture import Mixture
+from ambientkit.builtin.data.nifti import NIfTI
+from ambientkit.builtin.data.photo_patches import PhotoPatches
+from ambientkit.builtin.data.tiff_stack import TiffStack
+from ambientkit.builtin.data.webdataset import WebDataset
+from ambientkit.builtin.data.zarr_array import Zarr
 from ambientkit.builtin.extractors.dinov2 import DINOv2
 from ambientkit.builtin.extractors.efficientnet import EfficientNetLite0
 from ambientkit.builtin.extractors.inception import Inception
 from ambientkit.builtin.extractors.lenet import LeNet
 from ambientkit.builtin.extractors.patches import Patches
 from ambientkit.builtin.extractors.pixels import Pixels
-from ambientkit.builtin.fashion_mnist import FashionMNIST
-from ambientkit.builtin.fits import FITS
-from ambientkit.builtin.gaussian import Gaussian
-from ambientkit.builtin.hdf5 import HDF5
-from ambientkit.builtin.heun import Heun
-from ambientkit.builtin.hf_dataset import HFDataset
-from ambientkit.builtin.image_folder import ImageFolder
-from ambientkit.builtin.mixture import Mixture
-from ambientkit.builtin.mlp import MLP
+from ambientkit.builtin.models.mlp import MLP
 from ambientkit.builtin.mutants import ancestral, consistency, gaussian, gaussian_noise, heun, models, sure, tweedie
 from ambientkit.builtin.mutants import posterior_buffer as posterior_buffers
 from ambientkit.builtin.mutants import stochastic_heun as stochastic_heuns
-from ambientkit.builtin.naive import Naive
-from ambientkit.builtin.nifti import NIfTI
-from ambientkit.builtin.photo_patches import PhotoPatches
-from ambientkit.builtin.posterior_buffer import PosteriorBuffer
-from ambientkit.builtin.recipes import TweedieConsistency, TweedieConsistencyBuffer
-from ambientkit.builtin.stochastic_heun import StochasticHeun
-from ambientkit.builtin.sure import Sure
-from ambientkit.builtin.tiff_stack import TiffStack
-from ambientkit.builtin.tweedie import Tweedie
-from ambientkit.builtin.webdataset import WebDataset
-from ambientkit.builtin.zarr_array import Zarr
+from ambientkit.builtin.objectives.consistency import Consistency
+from ambientkit.builtin.objectives.denoising import Denoising
+from ambientkit.builtin.objectives.naive import Naive
+from ambientkit.builtin.objectives.posterior_buffer import PosteriorBuffer
+from ambientkit.builtin.objectives.recipes import TweedieConsistency, TweedieConsistencyBuffer
+from ambientkit.builtin.objectives.sure import Sure
+from ambientkit.builtin.objectives.tweedie import Tweedie
+from ambientkit.builtin.samplers.ancestral import Ancestral
+from ambientkit.builtin.samplers.heun import Heun
+from ambientkit.builtin.samplers.stochastic_heun import StochasticHeun
 from ambientkit.hookspecs import hookimpl
 
 

@@ -9,11 +9,11 @@ from typing import Annotated
 
 import typer
 
-from ambientkit.cli.evaluate_flags import evaluate
-from ambientkit.cli.export_flags import card, export
-from ambientkit.cli.report_flags import report
-from ambientkit.cli.sample_flags import sample
-from ambientkit.cli.train_flags import train
+from ambientkit.cli.evaluate import evaluate
+from ambientkit.cli.export import card, export
+from ambientkit.cli.report import report
+from ambientkit.cli.sample import sample
+from ambientkit.cli.train import train
 from ambientkit.errors import AmbientError, InputError
 
 app = typer.Typer(
@@ -34,7 +34,7 @@ def status(
     json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
     """Tell what a training run is doing, or how it ended, and the command that goes on with it."""
-    from ambientkit.cli.status import run as show
+    from ambientkit.run.status import run as show
 
     show(run, json)
 
@@ -82,8 +82,8 @@ def verify(
         return
     if parts or quick or list_ or mutants:
         raise InputError("--run reports on one trained run: leave out parts, --quick, --list and --mutants")
-    from ambientkit.cli.verify_run import RunRequest
-    from ambientkit.cli.verify_run import run as measure
+    from ambientkit.verify.run import RunRequest
+    from ambientkit.verify.run import run as measure
 
     measure(RunRequest(run, data, sigma_n, rows or 256, seed, json, device or "auto"))
 
@@ -175,14 +175,14 @@ def main() -> None:
     try:
         app()
     except AmbientError as error:
-        from ambientkit.cli.output import redacted
+        from ambientkit.config.files import redacted
 
         print(redacted(f"ambientkit: error: {error}"), file=sys.stderr)
         sys.exit(error.exit_status)
     except Exception as error:
         if os.environ.get("AMBIENTKIT_DEBUG"):
             raise
-        from ambientkit.cli.output import redacted
+        from ambientkit.config.files import redacted
 
         if isinstance(error, PermissionError) and error.filename:
             print(redacted(f"ambientkit: error: {os.fsdecode(error.filename)}: permission denied; {WHO}"), file=sys.stderr)

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ambientkit.cli.datapath import data_spec, with_bad_files
 from ambientkit.cli.output import progress_wanted
-from ambientkit.cli.versions import versions
-from ambientkit.corrupt import KIND, MANIFEST, corrupt, file_hashes, own_level
+from ambientkit.config.datapath import data_spec, with_bad_files
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Corruption, Data
+from ambientkit.noisy_copy import KIND, MANIFEST, corrupt, file_hashes, own_level
 from ambientkit.registry import load, spec_of
+from ambientkit.rows import as_rows
+from ambientkit.versions import versions
 
 
 def run(
@@ -36,10 +37,8 @@ def run(
         _refuse_copies(Path(source))
         if "clean" in registry.find("data", fields["name"]).part.model_fields and "sigma_n" not in fields and "counts" not in fields:
             fields["clean"] = True
-    part = registry.build("data", fields)
-    corruption = registry.build("corruption", {"name": "gaussian", "sigma_n": level})
-    assert isinstance(part, Data)
-    assert isinstance(corruption, Corruption)
+    part = registry.build(Data, fields)
+    corruption = registry.build(Corruption, {"name": "gaussian", "sigma_n": level})
     rows = part.rows()
     if len(rows) == 0:  # type: ignore[arg-type]
         raise InputError(f"{source}: the data set has no rows")
@@ -49,8 +48,8 @@ def run(
     about = {
         "source": spec_of(part),
         "source_files_sha256": file_hashes(path) if path.exists() else {},
-        "source_mapping": str(getattr(rows, "mapping", None)),
-        "source_left_out": list(getattr(rows, "left_out", ())),
+        "source_mapping": str(as_rows(rows).mapping),
+        "source_left_out": list(as_rows(rows).left_out),
         "made_by": {"ambientkit": versions()["ambientkit"]} if "ambientkit" in versions() else {},
     }
     steps = corrupt(rows, corruption, target, seed, about, workers=workers, eight_bit=force_8_bit, again=again)

@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 
 from ambientkit.checkpoint.folder import write_file
-from ambientkit.cli.datapath import data_spec, with_bad_files
-from ambientkit.cli.verify import print_table
+from ambientkit.cli.tables import print_table
+from ambientkit.config.datapath import data_spec, with_bad_files
 from ambientkit.errors import InputError
 from ambientkit.inspection import Finding, Verdict
 from ambientkit.inspection.page import page
 from ambientkit.inspection.report import document, inspect_rows, verdict
 from ambientkit.interfaces import Data
+from ambientkit.readers.scan import UnknownNoise, facts_only
 from ambientkit.registry import Registry, load
-from ambientkit.rowchecks import UnknownNoise, facts_only, listed
+from ambientkit.text import listed
 
 
 def run(data: str, sigma_n: str | None, json_file: Path | None, html_file: Path | None, rows: int, on_bad_file: str | None = None) -> None:
@@ -63,12 +64,10 @@ def open_rows(text: str, levels: str | None, number: bool, registry: Registry, o
         fields["clean"] = True
     with facts_only():
         try:
-            part = registry.build("data", fields)
-            assert isinstance(part, Data)
+            part = registry.build(Data, fields)
             return part.rows(), part
         except UnknownNoise:
-            part = registry.build("data", {**fields, "clean": True})
-            assert isinstance(part, Data)
+            part = registry.build(Data, {**fields, "clean": True})
             return part.rows(), part
 
 

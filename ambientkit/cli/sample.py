@@ -1,27 +1,87 @@
-"""`ambientkit sample`: samples of the clean distribution, or restored rows, in files that a killed command continues."""
+"""The flags of `ambientkit sample`; nothing heavy is imported before it runs."""
 
 from __future__ import annotations
 
-import time
+from pathlib import Path
+from typing import Annotated
 
-from ambientkit.cli.processes import processes
-from ambientkit.cli.sample_drawn import sampling
-from ambientkit.cli.sample_job import carry_out, report
-from ambientkit.cli.sample_request import SampleRequest, check_words
-from ambientkit.cli.sample_restored import restoring
-from ambientkit.registry import load
-from ambientkit.sample import load_run
+import typer
 
 
-def run(request: SampleRequest) -> None:
-    """The whole command. Everything is checked before anything is drawn or written."""
-    registry = load()
-    check_words(request)
-    place = processes(request.device)
-    trained = load_run(request.run, registry, place.device)
-    began = time.monotonic()
-    job = sampling(request, trained, registry, place) if request.noisy is None else restoring(request, trained, registry, place)
-    finished = carry_out(job, place, str(request.run))
-    if place.rank == 0:
-        report(job, trained, finished, time.monotonic() - began)
-    place.end()
+def sample(
+    run: Annotated[Path, typer.Argument(help="Run folder, or its model_ema.safetensors.")],
+    n: Annotated[
+        int | None, typer.Option("--n", "-n", min=1, help="Samples; with --from rows, the first ones. [default: 64, or all rows]")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps of the sampler. [default: 32]")] = None,
+    seed: Annotated[int, typer.Option(help="Seed; sample i depends on (seed, i) only.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder to write; a killed command goes on where it was. [default: RUN/samples/step-N-seed-S, or RUN/restored/...]"
+        ),
+    ] = None,
+    sampler: Annotated[
+        str | None,
+        typer.Option(help="Sampler: NAME or 'NAME{field: value}'. [default: heun, with --from stochastic-heun]", show_default=False),
+    ] = None,
+    schedule: Annotated[
+        str | None, typer.Option(help="Where the steps lie: karras, geometric or cosine. [default: karras, with --from cosine]")
+    ] = None,
+    sigma_min: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LEVEL|sigma-n",
+            help="Level to stop at, with one last denoising; sigma-n: that of the data (the truncated baseline). [default: the run's levels.sigma_min]",
+            show_default=False,
+        ),
+    ] = None,
+    from_: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="NOISY", help="Restore these noisy rows instead: by name, 'NAME{field: value}', or a path, as for `train`."
+        ),
+    ] = None,
+    sigma_n: Annotated[str | None, typer.Option(help="With --from: noise std of the rows, as for `train`.")] = None,
+    draws: Annotated[
+        int | None, typer.Option(min=0, help="With --from: posterior samples of each row; 0: the posterior mean alone. [default: 8]")
+    ] = None,
+    class_: Annotated[
+        str | None,
+        typer.Option("--class", metavar="N[,N...]", help="Class of the samples; of several, sample i has the i-th, again from the first."),
+    ] = None,
+    cond: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Another condition of the model; may be repeated.")] = None,
+    format_: Annotated[
+        str, typer.Option("--format", help="npy, npz, hdf5, tiff, fits, nifti, png (clipped to 8 bits), or data: that of the run's data.")
+    ] = "npy",
+    units: Annotated[str, typer.Option(help="data: the values and axes of the user's files; unit: [-1, 1], channels first.")] = "data",
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Samples drawn at a time; halved where they do not fit into memory. Changes nothing but the speed.")
+    ] = 64,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N; several with torchrun.")] = "auto",
+) -> None:
+    """Draw samples of the clean distribution, or restore noisy rows: floating point, unclipped, in the units of the data, and a grid."""
+    from ambientkit.sample.command import run as draw
+    from ambientkit.sample.request import SampleRequest
+
+    draw(
+        SampleRequest(
+            run=run,
+            n=n,
+            steps=steps,
+            seed=seed,
+            out=out,
+            sampler=sampler,
+            schedule=schedule,
+            sigma_min=sigma_min,
+            noisy=from_,
+            sigma_n=sigma_n,
+            draws=draws,
+            classes=class_,
+            conds=tuple(cond or ()),
+            format=format_,
+            units=units,
+            batch_size=batch_size,
+            device=device,
+        )
+    )

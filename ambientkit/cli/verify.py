@@ -5,43 +5,29 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import json
-import re
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 from tqdm import tqdm
 
 from ambientkit.checkpoint.folder import write_file
 from ambientkit.cli.output import progress_wanted
+from ambientkit.cli.tables import print_table
+from ambientkit.config.inline import split_fields
 from ambientkit.errors import InputError, nearest
 from ambientkit.interfaces import Check, Mutant, Part
 from ambientkit.registry import KINDS, Registry, load
 from ambientkit.verify import Plan, Result, Unchecked, Verdict, make_plan, registered_checks, registered_parts, report, run_plan
-from ambientkit.verify.kills import Fate, kills, mutant_plan
+from ambientkit.verify.kills import kills, mutant_plan
 from ambientkit.verify.plan import expand
 from ambientkit.verify.runner import one_line
 
 PROCESSES, MANY = 2, 20
 """Processes for a plan of so many pairs or more; fewer are over before a second interpreter has started."""
-STYLES: dict[str, str] = {
-    Verdict.PASSED: "green",
-    Verdict.FAILED: "bold red",
-    Verdict.INCONCLUSIVE: "bold yellow",
-    Verdict.UNCHECKED: "dim",
-    Fate.KILLED: "green",
-    Fate.SURVIVED: "bold red",
-    Fate.EQUIVALENT: "dim",
-    Fate.CONTRADICTED: "bold red",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,23 +114,6 @@ def _kinds(kind: str | None, name: str, registry: Registry) -> list[str]:
     return kinds
 
 
-def split_fields(text: str) -> tuple[str, dict[str, Any]]:
-    """ "NAME{field: value}" as the name and the fields; without braces there are none. Raises InputError where it cannot be read."""
-    match = re.fullmatch(r"([^\s{}]+)(\{.*\})?", text.strip(), re.DOTALL)
-    if match is None:
-        raise InputError(f"{text!r} is not a part: give NAME, KIND:NAME or 'KIND:NAME{{field: value}}'")
-    name, fields = match.groups()
-    if fields is None:
-        return name, {}
-    try:
-        tree = YAML(typ="safe", pure=True).load(fields)
-    except YAMLError:
-        tree = None
-    if not isinstance(tree, dict) or not all(isinstance(key, str) and ":" not in key for key in tree):
-        raise InputError(f"{text!r}: the fields should be written {{name: value, name: value}}, with a space after each colon")
-    return name, tree
-
-
 def _parts(request: Request, registry: Registry) -> int:
     checks = registered_checks(registry)
     unmade: list[Unchecked] = []
@@ -198,23 +167,6 @@ def _watched(results: Iterator[Result], total: int) -> Iterator[Result]:
         for result in results:
             bar.update()
             yield result
-
-
-def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table as wide as it needs to be where there is no terminal: a log or a pipe has no width of its own."""
-    rows = list(rows)
-    wide = sum(max(map(len, column)) + 2 for column in zip(headings, *rows, strict=True))
-    console = Console() if sys.stdout.isatty() else Console(width=wide)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    right, may_fold = (
-        {"statistic", "p", "n", "control p"},
-        {"property", "null law", "smallest detectable difference", "what is wrong", "by"},
-    )
-    for heading in headings:
-        table.add_column(heading, justify="right" if heading in right else "left", overflow="fold", no_wrap=heading not in may_fold)
-    for row in rows:
-        table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))  # Text: no markup
-    console.print(table)
 
 
 def _print_unchecked(plan: Plan) -> None:

@@ -5,6 +5,7 @@ YAML 1.2 (so that 1e-3 is a number and a key may stand only once), which JSON is
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +28,14 @@ SECRET = re.compile(r"token|secret|passw|credential|api_?key|access_?key", re.IG
 def is_secret(path: Iterable[str | int]) -> bool:
     """Whether a key is named like one whose value must not be printed."""
     return any(isinstance(word, str) and SECRET.search(word) for word in path)
+
+
+def redacted(text: str) -> str:
+    """A message without the values of environment variables that are named like secrets, which an error of a library may quote."""
+    for name, value in os.environ.items():
+        if is_secret([name]) and len(value) >= 6:
+            text = text.replace(value, "***")
+    return text
 
 
 @dataclass(frozen=True, slots=True)

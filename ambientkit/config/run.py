@@ -182,7 +182,7 @@ def resolve(source: Source, registry: Registry) -> RunConfig:
         parts[kind] = registry.build(kind, tree[kind], partial(_below, complain, (kind,)))
     parts["objective"] = _objectives(tree["objective"], registry, complain)
     if tree.get("evaluate_data") is not None:
-        parts["evaluate_data"] = registry.build("data", tree["evaluate_data"], partial(_below, complain, ("evaluate_data",)))
+        parts["evaluate_data"] = registry.build(Data, tree["evaluate_data"], partial(_below, complain, ("evaluate_data",)))
     plain = {key: value for key, value in tree.items() if key not in parts}
     try:
         return RunConfig(**parts, **plain)

@@ -11,6 +11,7 @@ from torch.utils.data import Dataset, default_collate
 from ambientkit.batch import Batch, Clean
 from ambientkit.interfaces import Corruption
 from ambientkit.maths.randomness import keyed_generator
+from ambientkit.rows import as_rows
 
 
 class Observations(Dataset[Batch]):
@@ -25,7 +26,7 @@ class Observations(Dataset[Batch]):
     """
 
     def __init__(self, rows: Dataset[Clean] | Dataset[Batch], corruption: Corruption, seed: int) -> None:
-        self._rows, self._corruption, self._seed = rows, corruption, seed
+        self._rows, self._corruption, self._seed = as_rows(rows), corruption, seed
 
     @property
     def simulated(self) -> bool:
@@ -35,20 +36,19 @@ class Observations(Dataset[Batch]):
     @property
     def blocks(self) -> list[int] | None:
         """Rows of each shard, where the data lie in shards; for the order of `KeyedBatches`."""
-        source = getattr(self._rows, "source", None)
-        return source.blocks() if source is not None and hasattr(source, "blocks") else None
+        return None if self._rows.blocks is None else list(self._rows.blocks)
 
     @property
     def left_out(self) -> list[str]:
         """The rows and files that are not used, each with its cause."""
-        return list(getattr(self._rows, "left_out", ()))
+        return list(self._rows.left_out)
 
     def at_or_above(self, sigma: float) -> Iterator[int]:
         """Rows whose declared level is at least sigma, where the data set can tell without reading all rows."""
-        yield from self._rows.at_or_above(sigma) if hasattr(self._rows, "at_or_above") else ()
+        yield from self._rows.at_or_above(sigma)
 
     def __len__(self) -> int:
-        return len(self._rows)  # type: ignore[arg-type]
+        return len(self._rows)
 
     def __getitem__(self, index: int) -> Batch:
         """Observation `index` without a batch axis."""
@@ -67,8 +67,7 @@ class Observations(Dataset[Batch]):
 
     def _observe(self, items: list[Clean], indices: list[int]) -> Batch:
         clean = default_collate(items)
-        number = getattr(self._rows, "number", int)
-        numbers = [number(index) for index in indices]
+        numbers = [self._rows.number(index) for index in indices]
         row = torch.tensor(numbers)
         generators = [keyed_generator(self._seed, "observe", row=index) for index in numbers]
         if "row-generators" in self._corruption.claims:

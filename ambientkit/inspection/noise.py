@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from ambientkit.details import Details, noise_std, robust_std
+from ambientkit.inspection.details import Details, noise_std, robust_std
 from ambientkit.inspection.finding import Finding, Verdict
 
 ENOUGH = 200

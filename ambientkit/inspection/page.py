@@ -12,7 +12,7 @@ import numpy as np
 from ambientkit.inspection.finding import Finding
 from ambientkit.inspection.quick import Array
 from ambientkit.inspection.report import verdict
-from ambientkit.units import to_uint8
+from ambientkit.units.ranges import to_uint8
 from ambientkit.webpage import histogram, picture_uri, render
 
 PICTURES = 12

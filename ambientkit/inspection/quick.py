@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ambientkit.batch import Clean
-from ambientkit.details import details, noise_std
 from ambientkit.errors import InputError
 from ambientkit.inspection import noise, values
+from ambientkit.inspection.details import details, noise_std
 from ambientkit.inspection.finding import Finding, Verdict
 
 Array = NDArray[np.float64]

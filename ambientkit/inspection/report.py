@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from ambientkit.errors import InputError
+from ambientkit.inspection.estimate import of_row
 from ambientkit.inspection.finding import Finding, Verdict
 from ambientkit.inspection.quick import Array, look, model_findings
-from ambientkit.noise_estimate import of_row
+from ambientkit.rows import as_rows
 
 ROWS = 512
 
@@ -24,15 +25,16 @@ def inspect_rows(
 
     sigma_n: the level that the rows are said to have, a number or one a row (N,), where they do not bring it.
     """
+    rows = as_rows(rows)
     x, levels, index = look(rows, most)
     if sigma_n is not None:
         level = np.asarray(sigma_n, np.float64)
         if level.ndim == 1 and len(level) != len(rows):
             raise InputError(f"sigma_n has {len(level)} levels for {len(rows)} rows")
         levels = (level[index] if level.ndim else np.full(len(x), level)).reshape(-1, *[1] * (x.ndim - 1))
-    index = [getattr(rows, "number", int)(i) for i in index]  # as the files number their rows
-    mapping = getattr(rows, "mapping", None)
-    zero = float(np.asarray(mapping.to_unit(0.0))) if mapping is not None else None
+    index = [rows.number(i) for i in index]  # as the files number their rows
+    mapping = rows.mapping
+    zero = float(mapping.to_unit(np.asarray(0.0))) if mapping is not None else None
     findings = [Finding("noise", Verdict.FINE, "the rows are declared clean: noise will be simulated on them.")]
     if levels is not None or sigma_n is None:
         findings = model_findings(x, levels, zero)
@@ -44,9 +46,9 @@ def inspect_rows(
         "data": name,
         "rows": len(rows),
         "rows_looked_at": len(x),
-        "left_out": list(getattr(rows, "left_out", ())),
+        "left_out": list(rows.left_out),
         "shape": list(x.shape[1:]),
-        "file_type": str(getattr(getattr(rows, "source", None), "dtype", "")) or None,
+        "file_type": rows.stored or None,
         "mapping": str(mapping) if mapping is not None else None,
         "range": [low, high],
         "mean": float(x.mean()),

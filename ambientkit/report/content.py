@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ambientkit.report.history import History
+from ambientkit.tables import Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,15 +18,6 @@ class Picture:
     size: tuple[int, int]
     """Width and height, pixels."""
     note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table of texts; the first cell of a row is its heading."""
-
-    caption: str
-    head: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)

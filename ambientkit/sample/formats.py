@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ambientkit.errors import InputError
-from ambientkit.stored.files import needs
-from ambientkit.units import to_uint8
+from ambientkit.readers.files import needs
+from ambientkit.units.ranges import to_uint8
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from ambientkit.errors import InputError
 from ambientkit.interfaces import Denoiser, Signal
 from ambientkit.maths.randomness import isolated_global_generator
 from ambientkit.registry import Registry
+from ambientkit.rows import as_rows
 from ambientkit.sample.own_units import OwnUnits
 
 WEIGHTS = "model_ema.safetensors"
@@ -104,7 +105,7 @@ def load_run(path: Path, registry: Registry, device: str | torch.device = "cpu")
 def about_data(rows: Any, sigma_n: tuple[float, float], noise: Noise = "unknown") -> dict[str, Any]:
     """What a weights file says of the data, under "data": the meaning of file values, the lowest and highest noise level, how that is known,
     and the rows and files that were left out, each with its cause."""
-    left_out = list(getattr(rows, "left_out", ()))
+    left_out = list(as_rows(rows).left_out)
     told = {"left_out": left_out} if left_out else {}
     return {"units": OwnUnits.of(rows).plain(), "sigma_n": list(sigma_n), "noise": noise, **told}
 

@@ -11,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ambientkit.counts import CountRange
 from ambientkit.errors import InputError
-from ambientkit.stored.layout import AXES, Layout
-from ambientkit.units import ValueRange
+from ambientkit.readers.layout import AXES, Layout
+from ambientkit.rows import as_rows
+from ambientkit.units.counts import CountRange
+from ambientkit.units.ranges import ValueRange
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +28,8 @@ class OwnUnits:
     @classmethod
     def of(cls, rows: Any) -> OwnUnits:
         """Those of the rows of a data set; a data set that has no files, or does not say, leaves values as they are."""
-        mapping, layout = getattr(rows, "mapping", None), cast(Layout, getattr(rows, "layout", "N..."))
-        return cls(mapping if isinstance(mapping, ValueRange | CountRange) else None, layout)
+        known = as_rows(rows)
+        return cls(known.mapping if isinstance(known.mapping, ValueRange | CountRange) else None, cast(Layout, known.layout))
 
     @classmethod
     def from_plain(cls, plain: Plain[str, Any]) -> OwnUnits:

@@ -19,9 +19,9 @@ from ambientkit.checkpoint.folder import clean, write_file
 from ambientkit.checkpoint.lock import at_work
 from ambientkit.config.run import differences
 from ambientkit.errors import InputError, RunError
+from ambientkit.readers.files import needs
 from ambientkit.sample.formats import FORMATS
 from ambientkit.sample.own_units import OwnUnits
-from ambientkit.stored.files import needs
 
 FORMAT_VERSION = 1
 PARTS = "parts"

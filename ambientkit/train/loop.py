@@ -47,7 +47,7 @@ def steps(run: Run) -> Iterator[Step]:
     parameters = list(run.network.parameters())
     optimizer = run.bare_optimizer if accelerator.scaler is None else run.optimizer
     while run.step < config.end_step:
-        micro_batches = [to_device(next(batches), accelerator.device) for _ in range(config.grad_accum_steps)]
+        micro_batches = [next(batches).to(accelerator.device) for _ in range(config.grad_accum_steps)]
         with isolated_global_generator(config.seed, "network", rank=accelerator.process_index, step=run.step):
             loss, means, values = _accumulate(run, micro_batches)
         average_gradients(accelerator, parameters)
@@ -139,13 +139,3 @@ def _joint_mean(run: Run, term: Term) -> Tensor:
 
 def _mean_over_processes(run: Run, value: Tensor) -> Tensor:
     return run.accelerator.reduce(value, reduction="mean") if run.accelerator.num_processes > 1 else value
-
-
-def to_device(batch: Batch, device: torch.device) -> Batch:
-    """The same batch on a device."""
-    return Batch(
-        batch.x_n.to(device, non_blocking=True),
-        batch.sigma_n.to(device, non_blocking=True),
-        batch.row.to(device, non_blocking=True),
-        {name: value.to(device, non_blocking=True) for name, value in batch.cond.items()},
-    )

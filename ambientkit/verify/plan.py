@@ -73,7 +73,7 @@ def kind_of(part: Part) -> str:
 
 def registered_checks(registry: Registry) -> list[Check]:
     """Every registered check with its default fields, by name."""
-    checks = [registry.build("check", name) for name in registry.names("check")]
+    checks = [registry.build(Check, name) for name in registry.names("check")]
     return [check for check in checks if isinstance(check, Check)]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from ambientkit.interfaces import Measured
 from ambientkit.registry import Registry, spec_of
+from ambientkit.tables import number
 from ambientkit.verify.kills import Fate, Kill
 from ambientkit.verify.plan import Pair, Plan
 from ambientkit.verify.runner import Result, Verdict
@@ -22,11 +23,6 @@ FORMAT = 1
 RESULT_HEADINGS = ("kind", "part", "property", "check", "statistic", "p", "n", "control p", "verdict")
 KILL_HEADINGS = ("kind", "mutant", "of", "what is wrong", "fate", "by")
 PLAN_HEADINGS = ("kind", "part", "property", "check", "null law", "smallest detectable difference")
-
-
-def number(value: float, digits: int = 3) -> str:
-    """A number for a table; 0 and 1 are exact, everything else has `digits` digits."""
-    return f"{value:.{digits}g}"
 
 
 def result_row(result: Result) -> tuple[str, ...]:

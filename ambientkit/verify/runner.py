@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ambientkit.builtin.gaussian import Gaussian
+from ambientkit.builtin.corruptions.gaussian import Gaussian
 from ambientkit.interfaces import Case, Check, Measured, Part
 from ambientkit.maths.randomness import isolated_global_generator
 from ambientkit.verify.case import make_case

@@ -24,6 +24,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ambientkit.interfaces import Sampler
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # small networks gain nothing from two
 
 from quality_arms import ARMS, DATA
@@ -90,9 +92,9 @@ def score(home: Path, arm: str, seed: int, size: Size) -> list[Scored]:
 
     from ambientkit.checkpoint.folder import checkpoints, write_file
     from ambientkit.checkpoint.initial import initial_weights
-    from ambientkit.cli.evaluate_checkpoints import with_average
     from ambientkit.data import Observations
     from ambientkit.evaluate import proximal
+    from ambientkit.evaluate.ranking import with_average
     from ambientkit.registry import load
     from ambientkit.sample import draw, load_run, step_grid
 
@@ -102,7 +104,7 @@ def score(home: Path, arm: str, seed: int, size: Size) -> list[Scored]:
     clean, noisy, _ = held_out(json.dumps(DATA["digits"].held_out), SIGMA_N, size.n)
     rows = Observations(trained.config.data.rows(), trained.config.corruption, trained.config.seed)
     own = rows.__getitems__(torch.linspace(0, len(rows) - 1, size.n).long().tolist()).x_n
-    sampler = registry.build("sampler", "heun")
+    sampler = registry.build(Sampler, "heun")
     sigmas = step_grid(size.sampler_steps, trained.config.levels.as_levels())
     found = []
     for step, path in sorted(checkpoints(home / "checkpoints")):

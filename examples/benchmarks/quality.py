@@ -95,7 +95,7 @@ def perform(unit: Unit) -> Path:
     import torch
     from quality_measures import POINTS, QUICK_POINTS, PictureJudge, judge_mixture, maximum_likelihood
 
-    from ambientkit.builtin.mixture import Mixture
+    from ambientkit.builtin.data.mixture import Mixture
     from ambientkit.checkpoint.folder import write_file
     from ambientkit.registry import load
     from ambientkit.sample import load_run

@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ambientkit.builtin.gaussian import Gaussian
-from ambientkit.builtin.mixture import Mixture
+from ambientkit.builtin.corruptions.gaussian import Gaussian
+from ambientkit.builtin.data.mixture import Mixture
 from ambientkit.config import Source, resolve
 from ambientkit.data import Observations
 from ambientkit.evaluate import denoiser_error, extract, fid, high_frequency, kid, label, patch_distance, proximal, residual_noise
 from ambientkit.evaluate import pixel_statistics_distance as pixel_statistics
-from ambientkit.interfaces import Denoiser, Levels, Sampler
+from ambientkit.interfaces import Denoiser, Extractor, Levels, Sampler
 from ambientkit.maths.mixture import GaussianMixture
 from ambientkit.maths.noise import standard_normal
 from ambientkit.maths.randomness import keyed_generator
@@ -88,8 +88,7 @@ def maximum_likelihood(settings: dict[str, Any]) -> GaussianMixture:
 
 def unconditional(denoiser: Denoiser, shape: tuple[int, ...], n: int, stop: float | None, steps: int, seed: int = 0):
     """Samples from pure noise; `stop`: the level at which one last denoising ends it."""
-    sampler = load().build("sampler", "heun")
-    assert isinstance(sampler, Sampler)
+    sampler = load().build(Sampler, "heun")
     sigmas = step_grid(steps, Levels())
     if stop is not None:
         sigmas = torch.cat([sigmas[sigmas > stop], sigmas.new_tensor([stop, 0.0])])
@@ -116,7 +115,7 @@ class PictureJudge:
         self.clean, self.other = clean[0::2], clean[1::2]  # restored rows are judged by the law of others: copying back gains nothing
         self.noisy = type(self.noisy)(*(value[0::2] for value in self.noisy[:3]), {})
         self.sigma_n, self._samples = sigma_n, samples
-        self._extractor = load().build("extractor", extractor)
+        self._extractor = load().build(Extractor, extractor)
         self._reference = extract(self._extractor, self.other)  # type: ignore[arg-type]
 
     def pictures(self, prefix: str, rows: Tensor) -> Figures:
@@ -137,8 +136,7 @@ class PictureJudge:
         levels = [share * self.sigma_n for share in (*BELOW, *FROM)]
         errors = denoiser_error(denoiser, self.clean, levels, keyed_generator(0, "noise"))
         squares = dict(zip(levels, (error.rms**2 for error in errors), strict=True))
-        sampler = load().build("sampler", "stochastic-heun")
-        assert isinstance(sampler, Sampler)
+        sampler = load().build(Sampler, "stochastic-heun")
         draws = 0 if truncated else 1
         restored = restore(
             denoiser, self.noisy, self._corruption, sampler, Levels(), draws=draws, steps=16, schedule="geometric", batch_size=250

@@ -19,6 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ambientkit.interfaces import Data
+
 FORMATS = ("array", "npz", "hdf5", "zarr", "tiff-stack", "image-folder", "fits", "nifti", "webdataset", "hf-dataset", "parquet-streaming")
 WORKERS = (0, 1, 4)
 LIBRARIES = {
@@ -131,7 +133,7 @@ def measure(spec: dict[str, object], workers: int, rows: int) -> dict[str, float
         importlib.import_module(LIBRARIES[str(spec["name"])])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = time.monotonic()
-    data = registry.build("data", {**spec, "clean": True}).rows()  # type: ignore[attr-defined]
+    data = registry.build(Data, {**spec, "clean": True}).rows()  # type: ignore[attr-defined]
     checked = time.monotonic() - began
     blocks = data.source.blocks() if hasattr(getattr(data, "source", None), "blocks") else None
     order = KeyedBatches(len(data), 50, 0, blocks=blocks)

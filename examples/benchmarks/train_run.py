@@ -14,8 +14,8 @@ def train_run(home: Path, tree: dict[str, Any]) -> None:
     tree: the configuration of a run that is begun, which HOME.json keeps; HOME.log keeps what is printed.
     """
     from ambientkit.checkpoint.status import read_status
-    from ambientkit.cli.request import Request
-    from ambientkit.cli.train import run
+    from ambientkit.config.request import Request
+    from ambientkit.run.train import run
 
     status = read_status(home)
     if status is not None and status.state == "finished":

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
-from ambientkit.builtin.fashion_mnist import FashionMNIST
+from ambientkit.builtin.data.fashion_mnist import FashionMNIST
 from ambientkit.evaluate import proximal
 from ambientkit.evaluate.judge import Judge
+from ambientkit.interfaces import Extractor
 from ambientkit.registry import load
 
 
@@ -26,7 +27,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=1000)
     parser.add_argument("--extractor", nargs="*", default=["pixels", "patches", "lenet", "efficientnet-lite0"])
     args = parser.parse_args()
-    judge = Judge(tuple(load().build("extractor", name) for name in args.extractor))  # type: ignore[arg-type]
+    judge = Judge(tuple(load().build(Extractor, name) for name in args.extractor))  # type: ignore[arg-type]
     data = FashionMNIST(split="test")
     rows, labels = data.rows(), data.labels()
     reference, other = (torch.stack([rows[i].x_0 for i in range(first, first + args.n)]) for first in (0, args.n))

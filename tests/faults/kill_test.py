@@ -25,10 +25,10 @@ from pathlib import Path
 
 import torch
 
-import ambientkit.cli.train  # noqa: F401  (imported here, so that no fork has to)
+import ambientkit.run.train  # noqa: F401  (imported here, so that no fork has to)
 from ambientkit.cli import main
-from ambientkit.cli.folder import checkpoint_of
 from ambientkit.registry import load
+from ambientkit.run.folder import checkpoint_of
 
 CHANGING = ("time", "examples_per_s", "eta_s", "memory_mb")
 """What of a log line depends on the clock."""

@@ -17,9 +17,9 @@ from ambientkit.checkpoint import folder as files
 from ambientkit.checkpoint.folder import write_file, write_folder
 from ambientkit.checkpoint.lock import is_held, run_lock
 from ambientkit.checkpoint.status import RunStatus, read_status
-from ambientkit.cli.log import Log
-from ambientkit.cli.signals import TIME_UP, Stop, seconds, stop_on_signals
 from ambientkit.errors import InputError, RunError
+from ambientkit.run.log import Log
+from ambientkit.run.stop import TIME_UP, Stop, seconds, stop_on_signals
 from ambientkit.train import steps
 from ambientkit.train.metrics import Window
 from tests.support.engine import FLAGS, command, contents, finish, log, make
@@ -100,7 +100,7 @@ def test_sigterm_saves_and_a_killed_run_is_told_from_a_stopped_one(ambientkit, t
 def test_a_second_signal_ends_the_process_at_once_even_while_it_waits(first):
     """The process sleeps inside one call, as it would in a collective that never returns."""
     code = (
-        "import time; from ambientkit.cli.signals import stop_on_signals\n"
+        "import time; from ambientkit.run.stop import stop_on_signals\n"
         "with stop_on_signals() as stop:\n"
         "    print('ready', flush=True)\n"
         "    while not stop.signal: time.sleep(0.01)\n"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ambientkit.cli.sample
+import ambientkit.sample.command
 from ambientkit.cli import main
 from tests.support.sampling import registry
 
 if __name__ == "__main__":
-    ambientkit.cli.sample.load = registry
+    ambientkit.sample.command.load = registry
     main()

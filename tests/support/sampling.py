@@ -16,11 +16,11 @@ from ambientkit.maths.randomness import isolated_global_generator
 from ambientkit.registry import Entry, Registry, load
 from ambientkit.sample.load import WEIGHTS
 from ambientkit.sample.own_units import OwnUnits
-from ambientkit.units import ValueRange
+from ambientkit.units.ranges import ValueRange
+from tests.support import ROOT
 from tests.support.engine import command
 
 SHAPE = (1, 4, 6)
-ROOT = Path(__file__).parents[2]
 SHELL = ["-m", "tests.support.sample_shell"]
 
 

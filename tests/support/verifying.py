@@ -14,7 +14,7 @@ from tests.support import toy_parts as toys
 ALPHA = 5e-4
 BIASED = '''
 from ambientkit.batch import Term
-from ambientkit.builtin.tweedie import Tweedie
+from ambientkit.builtin.objectives.tweedie import Tweedie
 from ambientkit.hookspecs import hookimpl
 from ambientkit.interfaces import Objective
 from ambientkit.maths.levels import log_uniform

@@ -13,8 +13,8 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from ambientkit.builtin.data.fashion_mnist import SIDE, FashionMNIST
 from ambientkit.builtin.extractors.networks import by_chunks, load_tensors
-from ambientkit.builtin.fashion_mnist import SIDE, FashionMNIST
 from ambientkit.errors import InputError, RunError
 from ambientkit.interfaces import Extractor
 from ambientkit.maths.randomness import isolated_global_generator, keyed_generator

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Generator, Tensor
 
-from ambientkit.builtin.ancestral import Ancestral
+from ambientkit.builtin.samplers.ancestral import Ancestral
 from ambientkit.interfaces import Denoiser, Mutant, Sampler
 from ambientkit.maths.noise import RandomSource, per_row, standard_normal
 from ambientkit.maths.reverse import reverse_moments

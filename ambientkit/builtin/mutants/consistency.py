@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from ambientkit.batch import Batch, Term, take
-from ambientkit.builtin.consistency import Consistency
-from ambientkit.builtin.denoising import Denoising
-from ambientkit.builtin.heun import Heun
+from ambientkit.builtin.objectives.consistency import Consistency
+from ambientkit.builtin.objectives.denoising import Denoising
+from ambientkit.builtin.samplers.heun import Heun
 from ambientkit.interfaces import Denoiser, Mutant, Objective, Tools
 from ambientkit.maths.noise import Mirrored, per_row, standard_normal, uniform
 from ambientkit.maths.weights import edm_weight

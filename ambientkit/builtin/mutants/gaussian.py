@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ambientkit.batch import Batch, View
-from ambientkit.builtin.gaussian import Gaussian
+from ambientkit.builtin.corruptions.gaussian import Gaussian
 from ambientkit.interfaces import Corruption, Mutant
 from ambientkit.maths.ambient import tweedie_coefficients, tweedie_mix
 from ambientkit.maths.noise import RandomSource, per_row, standard_normal, uniform

@@ -7,8 +7,8 @@ import abc
 import torch
 from torch import Tensor
 
-from ambientkit.builtin.heun import Heun
 from ambientkit.builtin.mutants.ancestral import Cond, SteppingMutant
+from ambientkit.builtin.samplers.heun import Heun
 from ambientkit.interfaces import Denoiser, Mutant, Sampler
 from ambientkit.maths.noise import RandomSource, per_row
 

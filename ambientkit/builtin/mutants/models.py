@@ -7,7 +7,7 @@ import abc
 import torch
 from torch import Tensor, nn
 
-from ambientkit.builtin.mlp import MLP
+from ambientkit.builtin.models.mlp import MLP
 from ambientkit.interfaces import Denoiser, Model, Mutant, Signal
 from ambientkit.maths.noise import per_row
 from ambientkit.maths.precondition import edm_preconditioning

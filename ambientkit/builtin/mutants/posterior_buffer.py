@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ambientkit.batch import Batch, Term, View, take
-from ambientkit.builtin.posterior_buffer import PosteriorBuffer
+from ambientkit.builtin.objectives.posterior_buffer import PosteriorBuffer
 from ambientkit.interfaces import Denoiser, Mutant, Objective, Tools
 from ambientkit.maths.levels import truncated_lognormal
 from ambientkit.maths.noise import per_row, standard_normal, uniform

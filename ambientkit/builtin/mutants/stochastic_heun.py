@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ambientkit.builtin.mutants.ancestral import Cond, SteppingMutant
-from ambientkit.builtin.stochastic_heun import GAIN, StochasticHeun
+from ambientkit.builtin.samplers.stochastic_heun import GAIN, StochasticHeun
 from ambientkit.interfaces import Denoiser, Mutant, Sampler
 from ambientkit.maths.noise import RandomSource, per_row, standard_normal
 from ambientkit.maths.reverse import reverse_moments

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ambientkit.batch import Batch, Term
-from ambientkit.builtin.sure import Sure
+from ambientkit.builtin.objectives.sure import Sure
 from ambientkit.interfaces import Denoiser, Mutant, Objective, Tools
 from ambientkit.maths.noise import per_row, standard_normal
 from ambientkit.maths.weights import edm_weight

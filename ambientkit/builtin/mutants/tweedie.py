@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ambientkit.batch import Batch, Term, View
-from ambientkit.builtin.tweedie import Tweedie
+from ambientkit.builtin.objectives.tweedie import Tweedie
 from ambientkit.interfaces import Denoiser, Mutant, Objective, Tools
 from ambientkit.maths.ambient import inverse_square_of_a, tweedie_coefficients, tweedie_mix
 from ambientkit.maths.levels import truncated_lognormal

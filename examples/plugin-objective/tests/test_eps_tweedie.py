@@ -10,8 +10,8 @@ import torch
 from ambientkit_eps_tweedie import EpsTweedie, register_objectives
 
 from ambientkit.batch import Batch
-from ambientkit.builtin.ancestral import Ancestral
-from ambientkit.builtin.gaussian import Gaussian
+from ambientkit.builtin.corruptions.gaussian import Gaussian
+from ambientkit.builtin.samplers.ancestral import Ancestral
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Levels, Signal, Tools
 from ambientkit.maths.mixture import GaussianMixture

@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import load_file
 
 from ambientkit.checkpoint.weights import save_weights
-from ambientkit.cli.export import ExportRequest, run
 from ambientkit.config import Source, dump, resolve
 from ambientkit.errors import InputError
+from ambientkit.export.write import ExportRequest, run
 from ambientkit.interfaces import Signal
 from ambientkit.maths.noise import per_row
 from ambientkit.maths.randomness import isolated_global_generator, keyed_generator

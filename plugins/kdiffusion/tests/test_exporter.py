@@ -11,9 +11,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from ambientkit.checkpoint.weights import save_weights
-from ambientkit.cli.export import ExportRequest, finished_of, run
 from ambientkit.config import Source, dump, resolve
 from ambientkit.errors import InputError
+from ambientkit.export.write import ExportRequest, finished_of, run
 from ambientkit.interfaces import Signal
 from ambientkit.maths.randomness import isolated_global_generator, keyed_generator
 from ambientkit.registry import load

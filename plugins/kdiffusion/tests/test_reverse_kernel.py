@@ -7,8 +7,8 @@ import torch
 from ambientkit_kdiffusion import samplers
 from ambientkit_kdiffusion.plugin import register_samplers
 
-from ambientkit.builtin.ancestral import Ancestral
-from ambientkit.builtin.mixture import Mixture
+from ambientkit.builtin.data.mixture import Mixture
+from ambientkit.builtin.samplers.ancestral import Ancestral
 from ambientkit.interfaces import Sampler
 from ambientkit.maths.randomness import keyed_generator
 

@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from ambientkit.checkpoint.weights import save_weights
-from ambientkit.cli.sample import run
-from ambientkit.cli.sample_request import SampleRequest
 from ambientkit.config import Source, dump, resolve
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Signal
 from ambientkit.maths.randomness import isolated_global_generator
 from ambientkit.registry import load
+from ambientkit.sample.command import run
 from ambientkit.sample.load import WEIGHTS
+from ambientkit.sample.request import SampleRequest
 
 SAMPLERS = ["heun", "ancestral", *(name for name in load().names("sampler") if name.startswith("sample_"))]
 

@@ -10,9 +10,9 @@ from ambientkit_kdiffusion import samplers
 from ambientkit_kdiffusion.noise import Nested
 from ambientkit_kdiffusion.plugin import register_samplers
 
-from ambientkit.builtin.ancestral import Ancestral
-from ambientkit.builtin.heun import Heun
-from ambientkit.builtin.mixture import Mixture
+from ambientkit.builtin.data.mixture import Mixture
+from ambientkit.builtin.samplers.ancestral import Ancestral
+from ambientkit.builtin.samplers.heun import Heun
 from ambientkit.interfaces import Sampler
 from ambientkit.maths.levels import edm_grid
 from ambientkit.maths.mixture import GaussianMixture

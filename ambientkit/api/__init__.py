@@ -1,0 +1,1 @@
+"""The public functions, and the object that they share."""

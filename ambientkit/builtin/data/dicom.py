@@ -1,0 +1,111 @@
+"""The data set `dicom`: images in DICOM files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from ambientkit.errors import InputError
+from ambientkit.readers import FileRows, Found, StoredFiles, UnusableFile, cause_of, needs
+
+
+class DICOM(StoredFiles):
+    """Frames of DICOM images, grey or RGB, one a row; rescale slope and intercept are applied (CT: Hounsfield units).
+
+    In enhanced images each frame may have a slope and intercept of its own.
+    What part of 16 bits the pictures use differs from machine to machine, so `value_range` must be given. Compressed files need pydicom's
+    decoders; lossy ones are refused, since their noise is no longer white, and so are look-up tables. Patient data are neither read nor kept.
+    """
+
+    name = "dicom"
+    source = "file format: DICOM PS3.5, PS3.10; pydicom"
+    suffixes = files = folders = (".dcm", ".dicom", ".ima")
+    what = "DICOM file"
+
+    max_pixels: int = Field(2**26, ge=1)
+    """Largest frame that is decoded, by its header."""
+
+    def find(self) -> Found:
+        """The frames by their headers. Raises InputError where there are none, they are unusable, or nobody says what their values mean."""
+        if self.value_range is None:
+            raise InputError(
+                f"{self.path}: DICOM does not say what part of their range the values use: give value_range, the two values (after rescaling) "
+                f"that stand for -1 and 1, such as [-1024, 3071] for CT in Hounsfield units"
+            )
+        return super().find()
+
+    def open(self, files: Sequence[Path]) -> FileRows:
+        """The frames by their headers. Raises InputError listing files that cannot be used."""
+        needs("pydicom", "science", "DICOM")
+        return _Frames(self.path, files, self.on_bad_file, self.max_pixels)
+
+
+class _Frames(FileRows):
+    def __init__(self, where: Path, files: Sequence[Path], on_bad_file: Literal["fail", "skip"], max_pixels: int) -> None:
+        self._max_pixels = max_pixels
+        super().__init__(where, files, on_bad_file)
+
+    def look(self, file: Path) -> tuple[int, tuple[int, ...], np.dtype[Any]]:
+        import pydicom
+
+        header = pydicom.dcmread(file, stop_before_pixels=True)
+        absent = [name for name in ("Rows", "Columns", "BitsAllocated", "PhotometricInterpretation") if name not in header]
+        if absent:
+            raise UnusableFile(f"it holds no image ({', '.join(absent)} missing)")
+        height, width, samples = int(header.Rows), int(header.Columns), int(header.get("SamplesPerPixel", 1))
+        if height * width > self._max_pixels:
+            raise UnusableFile(f"{width} x {height} pixels are more than max_pixels = {self._max_pixels}: raise it if the image is honest")
+        meaning = str(header.PhotometricInterpretation)
+        if meaning not in ("MONOCHROME2", "RGB"):
+            why = "0 is white, so it would be read as a negative" if meaning == "MONOCHROME1" else "only MONOCHROME2 and RGB are read"
+            raise UnusableFile(f"its photometric interpretation is {meaning}: {why}")
+        syntax = str(header.file_meta.get("TransferSyntaxUID", ""))
+        if str(header.get("LossyImageCompression", "00")) == "01" or syntax in LOSSY:
+            raise UnusableFile("it was compressed with loss, which changes its noise: use the original")
+        if "ModalityLUTSequence" in header or "DoseGridScaling" in header:
+            raise UnusableFile(
+                "its values go through a look-up table or dose scaling, which is not applied: save them as real values first"
+            )
+        frames = int(header.get("NumberOfFrames", 1) or 1)
+        for frame in range(frames):
+            if _rescale(header, frame)[0] == 0:
+                raise UnusableFile("its rescale slope is 0: all values would be one and the same")
+        return frames, (samples, height, width), np.dtype(np.float64)
+
+    def load(self, file: Path, start: int, stop: int) -> NDArray[Any]:
+        import pydicom
+        from pydicom.pixels import pixel_array
+
+        header = pydicom.dcmread(file, stop_before_pixels=True)
+        several = int(header.get("NumberOfFrames", 1) or 1) > 1
+        rows = []
+        for frame in range(start, stop):
+            try:
+                pixels = np.asarray(pixel_array(file, index=frame if several else 0))
+            except Exception as error:  # its decoders raise anything on damaged files
+                raise UnusableFile(f"its pixels cannot be decoded ({cause_of(error)})") from None
+            slope, intercept = _rescale(header, frame)
+            rows.append((pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)) * slope + intercept)
+        return np.stack(rows)
+
+
+LOSSY = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 81))
+"""Transfer syntaxes that always lose something: JPEG baseline and extended, near-lossless JPEG-LS."""
+
+
+def _rescale(header: Any, frame: int) -> tuple[float, float]:
+    """Slope and intercept of a frame: of the image, or of its own or the shared group of an enhanced image (PS3.3 C.7.6.16.2.9)."""
+    groups = [header]
+    for name, place in (("PerFrameFunctionalGroupsSequence", frame), ("SharedFunctionalGroupsSequence", 0)):
+        sequence = header.get(name)
+        if sequence is not None and len(sequence) > place and (found := sequence[place].get("PixelValueTransformationSequence")):
+            groups.insert(0 if name.startswith("Per") else len(groups) - 1, found[0])
+    for group in groups:
+        if "RescaleSlope" in group or "RescaleIntercept" in group:
+            return float(group.get("RescaleSlope", 1)), float(group.get("RescaleIntercept", 0))
+    return 1.0, 0.0

@@ -1,0 +1,120 @@
+"""The data set `fits`: images and cubes in FITS files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from ambientkit.readers import FileRows, StoredFiles, UnusableFile, needs
+
+
+class FITS(StoredFiles):
+    """Images in FITS files: one image a row, or the planes of a cube.
+
+    Values are physical: BSCALE and BZERO are applied, tiled compression is undone, blanks are NaN and refused. Stored in floating point or
+    scaled, they need `value_range` unless they are already in [-1, 1].
+    """
+
+    name = "fits"
+    source = "file format: FITS 4.0; astropy.io.fits"
+    suffixes = files = folders = (".fits", ".fit", ".fts", ".fits.gz", ".fits.fz")
+    what = "FITS file"
+
+    extension: int | str | None = None
+    """Number or name (EXTNAME) of the image in each file; by default the first that holds an image."""
+    planes: Literal["refuse", "rows", "channels"] = "refuse"
+    """What the first axis of a cube is: rows, each a picture of its own, or the channels of one row."""
+    max_pixels: int = Field(2**28, ge=1)
+    """Largest image or cube that is read, by its header."""
+
+    def open(self, files: Sequence[Path]) -> FileRows:
+        """The images by their headers. Raises InputError listing files that cannot be used."""
+        needs("astropy.io.fits", "science", "FITS")
+        return _Images(self.path, files, self.on_bad_file, self.extension, self.planes, self.max_pixels)
+
+
+class _Images(FileRows):
+    def __init__(
+        self,
+        where: Path,
+        files: Sequence[Path],
+        on_bad_file: Literal["fail", "skip"],
+        extension: int | str | None,
+        planes: str,
+        max_pixels: int,
+    ) -> None:
+        self._extension, self._planes, self._max_pixels = extension, planes, max_pixels
+        super().__init__(where, files, on_bad_file)
+
+    def _image(self, units: Any) -> Any:
+        if self._extension is not None:
+            try:
+                unit = units[self._extension]
+            except (KeyError, IndexError):
+                raise UnusableFile(f"it has no extension {self._extension!r}, only {[u.name or i for i, u in enumerate(units)]}") from None
+            if not (unit.is_image and unit.header.get("NAXIS", 0)):
+                raise UnusableFile(f"extension {self._extension!r} holds no image")
+            return unit
+        for unit in units:
+            if unit.is_image and unit.header.get("NAXIS", 0):
+                return unit
+        raise UnusableFile("it holds no image")
+
+    def look(self, file: Path) -> tuple[int, tuple[int, ...], np.dtype[Any]]:
+        from astropy.io import fits
+
+        with fits.open(file, mode="readonly", memmap=False, lazy_load_hdus=True) as units:
+            unit = self._image(units)
+            shape, dtype = _axes(unit), _physical(unit)
+        if math.prod(shape) > self._max_pixels:
+            raise UnusableFile(f"its shape {shape} has more values than max_pixels = {self._max_pixels}: raise it if the image is honest")
+        if len(shape) < 2:
+            raise UnusableFile(f"its image has one axis, of {shape[0]} values: no picture, save such rows as .npy (layout N...)")
+        if len(shape) == 2:
+            return 1, (1, *shape), dtype
+        if len(shape) != 3:
+            raise UnusableFile(f"its image has shape {shape}: save each cube as a file of its own")
+        if self._planes == "refuse":
+            raise UnusableFile(f"its image has shape {shape}: give planes: rows (each a picture) or channels (of one row)")
+        return (shape[0], (1, *shape[1:]), dtype) if self._planes == "rows" else (1, shape, dtype)
+
+    def load(self, file: Path, start: int, stop: int) -> NDArray[Any]:
+        from astropy.io import fits
+
+        with fits.open(file, mode="readonly", memmap=False, lazy_load_hdus=True) as units:
+            unit = self._image(units)
+            shape, dtype = _axes(unit), _physical(unit)
+            if len(shape) == 3 and self._planes == "rows":
+                where = (0,) * (len(unit.shape) - 3) + (slice(start, stop),)
+                values = np.asarray(unit.section[where])[:, None]
+            else:
+                values = np.asarray(unit.section[...] if hasattr(unit, "section") else unit.data)
+                values = values.reshape(1, *(shape if len(shape) > 2 else (1, *shape)))
+            return values.astype(dtype)  # native byte order, and a copy: the file is closed now
+
+
+def _axes(unit: Any) -> tuple[int, ...]:
+    """The shape of an image, without leading axes of one point."""
+    shape = tuple(unit.shape)
+    while len(shape) > 2 and shape[0] == 1:
+        shape = shape[1:]
+    return shape
+
+
+def _physical(unit: Any) -> np.dtype[Any]:
+    """The type of the values after scaling, in native byte order."""
+    header = unit.header
+    bits, zero, scale = header["BITPIX"], header.get("BZERO", 0), header.get("BSCALE", 1)
+    if bits < 0:
+        return np.dtype(f"f{-bits // 8}")
+    if "BLANK" in header or scale != 1 or zero not in (0, 2 ** (bits - 1), -128):
+        return np.dtype(np.float64 if bits > 16 else np.float32)
+    if bits == 8:
+        return np.dtype(np.int8 if zero == -128 else np.uint8)
+    return np.dtype(f"{'u' if zero else 'i'}{bits // 8}")

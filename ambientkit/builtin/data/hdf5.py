@@ -1,0 +1,132 @@
+"""The data set `hdf5`: rows in one array of an HDF5 file."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, Literal
+
+from ambientkit.errors import InputError
+from ambientkit.readers import Found, OpenedArray, Stored, cause_of, needs
+from ambientkit.readers.layout import find_layout
+from ambientkit.readers.opened import warn_of_attributes
+from ambientkit.text import listed
+
+
+class HDF5(Stored):
+    """Rows in one array of an HDF5 file, read as they are needed; the noise level may be another array of the file.
+
+    Links and arrays that lead to other files are refused.
+    """
+
+    name = "hdf5"
+    files = (".h5", ".hdf5", ".hdf")
+    source = "file format: HDF5; h5py"
+
+    path: Path
+    """The file."""
+    key: str | None = None
+    """The array of the rows, such as /entry/images; needed where several could be meant."""
+    layout: Literal["auto", "NCHW", "NHWC", "NHW", "N..."] = "auto"
+    """What the axes mean. "N...": rows of any shape, as they are. "auto" takes pictures whose shape leaves no doubt."""
+
+    def find(self) -> Found:
+        """The array by its header. Raises InputError where there is no such file or array, or it is no array of numbers."""
+        h5py = needs("h5py", "science", "HDF5")
+        if not self.path.is_file():
+            raise InputError(f"{self.path}: " + ("should be an HDF5 file, but is a folder" if self.path.exists() else "no such file"))
+        try:
+            with h5py.File(self.path, "r") as file:
+                arrays: dict[str, Any] = {}
+                refused = _collect(h5py, file, "", arrays, set())
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be read as HDF5 ({' '.join(str(error).split())[:160]})") from None
+        data = _choose(self, arrays, refused)
+        data.refuse_unwritten()
+        levels = None
+        name = None if self.clean or isinstance(self.sigma_n, float | int) else str(self.sigma_n or "sigma_n").strip("/")
+        if name in arrays:
+            levels = _Array(self.path, name, *arrays[name])
+        return Found(data, find_layout(data, self.layout), levels)
+
+
+def _collect(h5py: Any, group: Any, prefix: str, arrays: dict[str, Any], entered: set[int]) -> list[str]:
+    """Fill in name -> (shape, type) of the arrays in this very file; returns what was refused, and why. Each group is entered once."""
+    refused: list[str] = []
+    if (address := h5py.h5o.get_info(group.id).addr) in entered:  # hard links may form a loop
+        return refused
+    entered.add(address)
+    for name in group:
+        link = group.get(name, getlink=True)
+        if isinstance(link, h5py.ExternalLink | h5py.SoftLink):
+            if isinstance(link, h5py.ExternalLink):
+                refused.append(f"{prefix}{name} (a link to the file {link.filename})")
+            continue
+        item = group[name]
+        if isinstance(item, h5py.Group):
+            refused += _collect(h5py, item, f"{prefix}{name}/", arrays, entered)
+        elif isinstance(item, h5py.Dataset):
+            if item.external or item.is_virtual:
+                refused.append(f"{prefix}{name} (its values are in other files)")
+            elif item.shape is not None:
+                arrays[f"{prefix}{name}"] = (item.shape, item.dtype)
+    return refused
+
+
+def _choose(part: HDF5, arrays: dict[str, tuple[tuple[int, ...], Any]], refused: list[str]) -> _Array:
+    keys = (
+        listed([f"{key} {shape} {dtype}" for key, (shape, dtype) in arrays.items()] + [f"refused: {r}" for r in refused], limit=12)
+        or "none"
+    )
+    if part.key is not None:
+        key = part.key.strip("/")
+        if key not in arrays:
+            raise InputError(f"{part.path}: there is no array {part.key!r} that can be used; arrays: {keys}")
+    else:
+        likely = [key for key, (shape, dtype) in arrays.items() if len(shape) >= 2 and dtype.kind in "uif" and key != str(part.sigma_n)]
+        likely = [key for key in likely if key.rpartition("/")[2] != "sigma_n"]
+        if len(likely) != 1:
+            what = "several arrays could be the rows: say which by key" if likely else "no array that could be the rows"
+            raise InputError(f"{part.path}: {what}; arrays: {keys}")
+        key = likely[0]
+    array = _Array(part.path, key, *arrays[key])
+    array.check()
+    return array
+
+
+def _unwritten(array: Any) -> tuple[int, int]:
+    """Chunks of an array that were never written, and how many there should be; an array in one piece counts as one."""
+    if array.chunks is None:
+        return int(array.id.get_storage_size() == 0), 1
+    total = math.prod(-(-length // chunk) for length, chunk in zip(array.shape, array.chunks))
+    return total - int(array.id.get_num_chunks()), total
+
+
+class _Array(OpenedArray):
+    def refuse_unwritten(self) -> None:
+        """Raises InputError where parts were never written, which would be read as the fill value; warns of what attributes ask for."""
+        try:
+            array = self._open()
+            missing, total = _unwritten(array)
+            warn_of_attributes(str(self), dict(array.attrs))
+            self._close(array)
+        except (OSError, RuntimeError) as error:
+            raise InputError(f"{self}: cannot be read ({cause_of(error)}): damaged, or cut short") from None
+        if missing:
+            raise InputError(
+                f"{self}: {missing} of {total} chunks were never written, and would be read as the fill value. "
+                f"Write them, or save only the rows that there are"
+            )
+
+    def _open(self) -> Any:
+        import h5py
+
+        self._file = h5py.File(self.path, "r")
+        return self._file[self.key]
+
+    def _close(self, handle: Any) -> None:
+        handle.file.close()
+        self._file = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_file": None}

@@ -1,0 +1,73 @@
+"""The data set `image-folder`: one picture a file."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from ambientkit.errors import InputError
+from ambientkit.readers import FileRows, Found, StoredFiles, UnusableFile
+from ambientkit.readers.image import SUFFIXES, UnusableImage, look_at_image, read_image
+
+logger = logging.getLogger("ambientkit")
+
+
+class ImageFolder(StoredFiles):
+    """Pictures of one size in a folder and its sub-folders, in the order of their names: observations with their noise level, or clean.
+
+    x_n = (v - m) / h maps the file's values v to [-1, 1] (m, h: middle and half width of the value range). PNG, JPEG, TIFF, WebP
+    and BMP by content; grey of 1, 8 and 16 bits, 8-bit RGB, 16-bit RGB PNG, palette as RGB, float TIFF. Nothing is resized: that would
+    change the noise. Rounding to whole numbers and lossy compression change it too: noisy data keep best as .npy (data set `array`).
+    The path of one picture is a data set of one row.
+    """
+
+    name = "image-folder"
+    source = "file formats: Pillow; imagecodecs for 16-bit RGB"
+    suffixes = SUFFIXES
+    files = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+    what = "image"
+
+    max_pixels: int = Field(2**26, ge=1)
+    """Largest picture that is decoded, by its header."""
+
+    def open(self, files: Sequence[Path]) -> FileRows:
+        """The pictures by their headers. Raises InputError listing files that cannot be used."""
+        return _Pictures(self.path, files, self.on_bad_file, self.max_pixels)
+
+    def find(self) -> Found:
+        """The pictures of the folder, by their headers. Raises InputError where there are none, or they are unusable."""
+        if self.path.is_file() and not self.path.name.lower().endswith(SUFFIXES):
+            raise InputError(f"{self.path}: should be a folder of images, but is a file")
+        found = super().find()
+        assert isinstance(found.source, FileRows)
+        if not self.clean and any(name.lower().endswith((".jpg", ".jpeg")) for name in found.source.file_names()):
+            logger.warning("%s: JPEG compression changes noise, which is no longer white and Gaussian of the declared level", self.path)
+        return found
+
+
+class _Pictures(FileRows):
+    what = "image"
+
+    def __init__(self, where: Path, files: Sequence[Path], on_bad_file: Literal["fail", "skip"], max_pixels: int) -> None:
+        self._max_pixels = max_pixels
+        super().__init__(where, files, on_bad_file)
+
+    def look(self, file: Path) -> tuple[int, tuple[int, ...], np.dtype[Any]]:
+        try:
+            shape, dtype = look_at_image(file, self._max_pixels)
+        except UnusableImage as error:
+            raise UnusableFile(str(error)) from None
+        return 1, shape, dtype
+
+    def load(self, file: Path, start: int, stop: int) -> NDArray[Any]:
+        try:
+            pixels = read_image(file, self._max_pixels)
+        except UnusableImage as error:
+            raise UnusableFile(str(error)) from None
+        return (pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0))[None]

@@ -1,0 +1,81 @@
+"""The data set `nifti`: volumes, or slices of volumes, in NIfTI files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from ambientkit.readers import FileRows, StoredFiles, UnusableFile, needs
+
+
+class NIfTI(StoredFiles):
+    """Volumes in NIfTI files: one volume a row, or its slices along an axis; the slope and intercept of the header are applied.
+
+    Axes are those of the file. Magnitude images of magnetic resonance have Rician noise, which is Gaussian only where the signal is well
+    above it (`ambientkit inspect` tells).
+    """
+
+    name = "nifti"
+    source = "file format: NIfTI-1 and -2; nibabel"
+    suffixes = files = folders = (".nii", ".nii.gz")
+    what = "NIfTI file"
+
+    slices: Literal["none", "x", "y", "z"] = "none"
+    """Take the slices along this axis as rows, instead of whole volumes."""
+    max_pixels: int = Field(2**28, ge=1)
+    """Largest volume that is read, by its header."""
+
+    def open(self, files: Sequence[Path]) -> FileRows:
+        """The volumes by their headers. Raises InputError listing files that cannot be used."""
+        needs("nibabel", "science", "NIfTI")
+        return _Volumes(self.path, files, self.on_bad_file, self.slices, self.max_pixels)
+
+
+class _Volumes(FileRows):
+    def __init__(self, where: Path, files: Sequence[Path], on_bad_file: Literal["fail", "skip"], slices: str, max_pixels: int) -> None:
+        self._max_pixels = max_pixels
+        self._axis = None if slices == "none" else "xyz".index(slices)
+        super().__init__(where, files, on_bad_file)
+
+    def _image(self, file: Path) -> tuple[Any, tuple[int, ...], np.dtype[Any]]:
+        """The image, its shape without axes of one point after the third, and the type after scaling."""
+        import nibabel
+
+        try:
+            image: Any = nibabel.load(file)
+        except (nibabel.filebasedimages.ImageFileError, OSError, EOFError) as error:
+            raise UnusableFile(" ".join(str(error).split())[:160]) from None
+        shape = tuple(image.shape)
+        while len(shape) > 3 and shape[-1] == 1:
+            shape = shape[:-1]
+        if len(shape) not in (2, 3):
+            raise UnusableFile(f"it has shape {tuple(image.shape)}: save each volume of a series as a file of its own")
+        if math.prod(shape) > self._max_pixels:
+            raise UnusableFile(f"its shape {shape} has more values than max_pixels = {self._max_pixels}: raise it if the volume is honest")
+        stored = np.dtype(image.get_data_dtype())
+        if stored.names or stored.kind == "c":
+            raise UnusableFile(f"its values are of type {stored}: save real numbers, complex ones as two channels in .npy")
+        scaled = (image.dataobj.slope, image.dataobj.inter) != (1, 0)
+        return image, shape, np.dtype(np.float64) if scaled else stored.newbyteorder("=")
+
+    def look(self, file: Path) -> tuple[int, tuple[int, ...], np.dtype[Any]]:
+        _, shape, dtype = self._image(file)
+        if self._axis is None:
+            return 1, (1, *shape), dtype
+        if self._axis >= len(shape):
+            raise UnusableFile(f"it has shape {shape} and no axis {'xyz'[self._axis]}")
+        return shape[self._axis], (1, *(n for i, n in enumerate(shape) if i != self._axis)), dtype
+
+    def load(self, file: Path, start: int, stop: int) -> NDArray[Any]:
+        image, shape, dtype = self._image(file)
+        where: list[Any] = [slice(None)] * len(shape) + [0] * (len(image.shape) - len(shape))
+        if self._axis is None:
+            return np.asarray(image.dataobj[tuple(where)], dtype)[None, None]
+        where[self._axis] = slice(start, stop)
+        return np.moveaxis(np.asarray(image.dataobj[tuple(where)], dtype), self._axis, 0)[:, None]

@@ -1,0 +1,119 @@
+"""The data set `zarr`: rows in one Zarr array."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from ambientkit.errors import InputError
+from ambientkit.readers import Found, OpenedArray, Stored, needs
+from ambientkit.readers.layout import find_layout
+from ambientkit.readers.opened import warn_of_attributes
+from ambientkit.text import listed
+
+
+class Zarr(Stored):
+    """Rows in one array of a Zarr folder (format 2 or 3), read as they are needed; the noise level may be another array of it.
+
+    A chunk that was never written, or is lost, would be read as the fill value: such arrays are refused.
+    """
+
+    name = "zarr"
+    marks = ("zarr.json", ".zarray", ".zgroup")
+    source = "file format: Zarr 2 and 3; zarr"
+
+    path: Path
+    """The folder of the array, or of a group that holds it."""
+    key: str | None = None
+    """The array of a group; needed where several could be meant."""
+    layout: Literal["auto", "NCHW", "NHWC", "NHW", "N..."] = "auto"
+    """What the axes mean. "N...": rows of any shape, as they are. "auto" takes pictures whose shape leaves no doubt."""
+
+    def find(self) -> Found:
+        """The array by its metadata. Raises InputError where there is none, or chunks are missing, or a codec would run code."""
+        zarr = needs("zarr", "science", "Zarr")
+        if not self.path.is_dir():
+            raise InputError(f"{self.path}: " + ("should be a Zarr folder, but is a file" if self.path.exists() else "no such folder"))
+        _refuse_pickle(self.path)
+        try:
+            node = zarr.open(str(self.path), mode="r")
+            inside = {"": node}.items() if isinstance(node, zarr.Array) else node.members(max_depth=None)
+            found = {path: item for path, item in inside if isinstance(item, zarr.Array)}
+            arrays = {key: _Array(self.path, key, array.shape, array.dtype) for key, array in found.items()}
+        except Exception as error:  # a damaged .zarray fails in many ways
+            raise InputError(
+                f"{self.path}: cannot be read as Zarr ({type(error).__name__}: {' '.join(str(error).split())[:160]})"
+            ) from None
+        data = self._choose(arrays)
+        data.check()
+        warn_of_attributes(str(data), dict(found[data.key].attrs))
+        name = None if self.clean or isinstance(self.sigma_n, float | int) else str(self.sigma_n or "sigma_n")
+        levels = arrays.get(name) if name else None
+        for array in [data, *([levels] if levels else [])]:
+            here, chunks = found[array.key].nchunks_initialized, found[array.key].nchunks
+            if here < chunks:
+                raise InputError(
+                    f"{array}: {chunks - here} of {chunks} chunks are missing, and would be read as the fill value. "
+                    f"Copy the folder again, or write the array anew with write_empty_chunks=True"
+                )
+        return Found(data, find_layout(data, self.layout), levels)
+
+    def _choose(self, arrays: dict[str, _Array]) -> _Array:
+        keys = listed([f"{key or '(the array itself)'} {a.shape} {a.dtype}" for key, a in arrays.items()], limit=12) or "none"
+        if self.key is not None:
+            if self.key.strip("/") not in arrays:
+                raise InputError(f"{self.path}: there is no array {self.key!r}; arrays: {keys}")
+            return arrays[self.key.strip("/")]
+        likely = [
+            a
+            for key, a in arrays.items()
+            if len(a.shape) >= 2 and a.dtype.kind in "uif" and key.rpartition("/")[2] != "sigma_n" and key != str(self.sigma_n)
+        ]
+        if len(likely) != 1:
+            what = "several arrays could be the rows: say which by key" if likely else "no array that could be the rows"
+            raise InputError(f"{self.path}: {what}; arrays: {keys}")
+        return likely[0]
+
+
+def _refuse_pickle(folder: Path) -> None:
+    """Zarr decodes whatever codec the metadata name, and numcodecs' pickle runs what it reads."""
+    for here, _, files in os.walk(folder):
+        for name in {".zarray", ".zmetadata", "zarr.json"} & set(files):
+            path = Path(here, name)
+            try:
+                names = _codecs(json.loads(path.read_text(encoding="utf-8")))
+            except (OSError, ValueError, RecursionError) as error:
+                raise InputError(f"{path}: is no readable metadata ({error})") from None
+            if bad := sorted(n for n in names if "pickle" in n.lower()):
+                raise InputError(f"{path}: the codec {bad[0]!r} is refused, because decoding it runs code. Save the array as numbers")
+
+
+def _codecs(tree: Any) -> set[str]:
+    """Every "id" and "name" anywhere in the metadata."""
+    if isinstance(tree, list):
+        return set().union(*map(_codecs, tree)) if tree else set()
+    if not isinstance(tree, dict):
+        return set()
+    own = {value for key in ("id", "name") if isinstance(value := tree.get(key), str)}
+    return own.union(*(_codecs(value) for value in tree.values()))
+
+
+class _Array(OpenedArray):
+    def __init__(self, path: Path, key: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        super().__init__(path, key, shape, dtype)
+
+    def __str__(self) -> str:
+        return f"{self.path}, key {self.key!r}" if self.key else str(self.path)
+
+    def _open(self) -> Any:
+        import zarr
+
+        node = zarr.open(str(self.path), mode="r")
+        return node[self.key] if isinstance(node, zarr.Group) else node
+
+    def _close(self, handle: Any) -> None:
+        """A Zarr array keeps no file open; but its event loop does not outlive a fork, so a new process opens anew."""

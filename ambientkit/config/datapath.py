@@ -1,0 +1,93 @@
+"""Paths of data: which data set one stands for, and that nothing else is written there."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, cast
+
+from ambientkit.config.inline import split_fields
+from ambientkit.errors import InputError, nearest
+from ambientkit.interfaces import Data
+from ambientkit.registry import Registry
+
+KINDS = "a folder of images, FITS, NIfTI or DICOM files, tar shards, a Zarr or Hugging Face dataset folder, or one image, .npy, .npz or .h5 file"
+LOOKED_AT = 10_000
+"""Files of a folder by whose names its kind is told, at most."""
+
+
+def data_spec(text: str, registry: Registry, flag: str = "--data") -> Any:
+    """What the registry builds from a name, 'NAME{field: value}', or a path. Raises InputError where it is none of them.
+
+    Which data set a path stands for is what the data sets themselves say: their `files`, `folders` and `marks`.
+    """
+    if text in registry.names("data"):
+        return text
+    path = Path(text)
+    if not path.exists() and re.fullmatch(r"([a-z0-9][\w.-]*)\{.*\}", text.strip(), re.DOTALL):
+        name, fields = split_fields(text)
+        return {"name": name, **fields}
+    if path.is_dir():
+        return {"name": _folder(path, registry, flag), "path": text}
+    if found := _claimed(path.name, {name: part.files for name, part in _parts(registry).items()}):
+        return {"name": _one(found, f"{flag} {text}", registry), "path": text}
+    known = ", ".join(registry.names("data"))
+    hint = nearest(text, registry.names("data"))
+    what = "is a file of a kind that is not read" if path.exists() else f"is neither a data set nor an existing path{hint}"
+    raise InputError("\n".join([f"{flag} {text}: {what}. Give {KINDS}, or one of: {known}", *registry.failures()]))
+
+
+def _parts(registry: Registry) -> dict[str, type[Data]]:
+    return {name: cast(type[Data], registry.find("data", name).part) for name in registry.names("data")}
+
+
+def _claimed(name: str, ends: Mapping[str, Sequence[str]]) -> list[str]:
+    """The data sets that claim a file name, by the longest of their ends that fits: .nii.gz counts before .gz."""
+    fits = {part: max((len(end) for end in own if name.lower().endswith(end)), default=0) for part, own in ends.items()}
+    most = max(fits.values(), default=0)
+    return sorted(part for part, length in fits.items() if length == most > 0)
+
+
+def _one(found: Sequence[str], where: str, registry: Registry) -> str:
+    """The only data set that claims a path. Raises InputError naming all where there are several."""
+    if len(found) > 1:
+        whose = " and ".join(f"{name!r} of {registry.find('data', name).package}" for name in found)
+        raise InputError(f"{where}: is read by {whose}; say which: '{found[0]}{{path: ...}}'")
+    return found[0]
+
+
+def _folder(folder: Path, registry: Registry, flag: str) -> str:
+    """The data set of a folder: by its marks, then by the names that most of its files have, otherwise pictures."""
+    parts = _parts(registry)
+    marked = [name for name, part in parts.items() if any(all((folder / one).is_file() for one in mark.split("+")) for mark in part.marks)]
+    if marked:
+        return _one(marked, f"{flag} {folder}", registry)
+    ends = {name: part.folders for name, part in parts.items()}
+    counts: Counter[tuple[str, ...]] = Counter()
+    for path in islice(folder.rglob("*"), LOOKED_AT):
+        if not path.name.startswith(".") and (found := _claimed(path.name, ends)):
+            counts[tuple(found)] += 1
+    return _one(counts.most_common(1)[0][0], f"{flag} {folder}", registry) if counts else "image-folder"
+
+
+def with_bad_files(fields: dict[str, Any], on_bad_file: str | None, registry: Registry) -> dict[str, Any]:
+    """The fields of a data set with what --on-bad-file says. Raises InputError where the data set has no files."""
+    if on_bad_file is None:
+        return fields
+    if on_bad_file not in ("fail", "skip"):
+        raise InputError(f"--on-bad-file {on_bad_file}: should be fail or skip")
+    if "on_bad_file" not in registry.find("data", fields["name"]).part.model_fields:
+        raise InputError(f"--on-bad-file {on_bad_file}: the data set {fields['name']!r} has no files of its own that could be bad")
+    return {**fields, "on_bad_file": on_bad_file}
+
+
+def refuse_inside(flag: str, folder: Path, data: Data) -> None:
+    """Raise InputError where the files would lie in a folder of data, and be read as rows of it from then on."""
+    path = getattr(data, "path", None)
+    if path is not None and Path(path).is_dir() and folder.resolve().is_relative_to(Path(path).resolve()):
+        raise InputError(
+            f"{flag} {folder}: lies inside the data {path}, and what is written there would be read as rows of them; give a folder elsewhere"
+        )

@@ -1,0 +1,28 @@
+"""Parts written in one word: NAME, or NAME{field: value}."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from ambientkit.errors import InputError
+
+
+def split_fields(text: str) -> tuple[str, dict[str, Any]]:
+    """ "NAME{field: value}" as the name and the fields; without braces there are none. Raises InputError where it cannot be read."""
+    match = re.fullmatch(r"([^\s{}]+)(\{.*\})?", text.strip(), re.DOTALL)
+    if match is None:
+        raise InputError(f"{text!r} is not a part: give NAME, KIND:NAME or 'KIND:NAME{{field: value}}'")
+    name, fields = match.groups()
+    if fields is None:
+        return name, {}
+    try:
+        tree = YAML(typ="safe", pure=True).load(fields)
+    except YAMLError:
+        tree = None
+    if not isinstance(tree, dict) or not all(isinstance(key, str) and ":" not in key for key in tree):
+        raise InputError(f"{text!r}: the fields should be written {{name: value, name: value}}, with a space after each colon")
+    return name, tree

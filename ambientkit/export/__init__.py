@@ -1,0 +1,1 @@
+"""A trained network for others: files of other libraries, and the model card."""

@@ -1,0 +1,205 @@
+"""A noisy copy of clean data, made once and for all: the very noise that training would simulate, written to disk.
+
+Row i gets the noise of (seed, "observe", i), so the copy has the same bits for any number of processes, after any interruption, and trains
+like the clean source with the same seed. What is done already is known by small files, one a piece; the manifest comes last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ambientkit.batch import Batch, Clean
+from ambientkit.checkpoint.folder import write_file
+from ambientkit.checkpoint.lock import at_work
+from ambientkit.data.observations import Observations
+from ambientkit.errors import InputError
+from ambientkit.interfaces import Corruption
+from ambientkit.units.ranges import to_uint8
+
+MANIFEST, ROWS, LEVELS, PICTURES, PROGRESS = "manifest.json", "rows.npy", "sigma_n.npy", "pictures", "progress"
+LOCK = ".corrupt.lock"
+KIND = "ambientkit-corrupt"
+PIECE = 2**20
+"""Values of a piece, the unit of work and of resumption."""
+
+
+class _AsClean:
+    """Observations taken as if they were clean, to be made noisier."""
+
+    def __init__(self, rows: Any) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> Clean:
+        item = self._rows[index]
+        return item if isinstance(item, Clean) else Clean(item.x_n, item.cond)
+
+
+def own_level(item: Clean | Batch) -> float:
+    """The level a row brings: 0 for a clean one, the largest for one by pixel."""
+    return 0.0 if isinstance(item, Clean) else float(item.sigma_n.max())
+
+
+def corrupt(
+    rows: Any, corruption: Corruption, target: Path, seed: int, about: dict[str, Any], *, workers: int, eight_bit: bool, again: bool
+) -> Iterator[tuple[int, int]]:
+    """Write the noisy copy; yields (pieces done, pieces) as it goes on. about: what the manifest says of the source.
+
+    The folder is held meanwhile. Raises InputError where rows are noisy already and `again` is not set, where the folder holds something else
+    or half of another copy, and where another command is at work in it.
+    """
+    total = len(rows)
+    first = rows[0]
+    x = first.x_0 if isinstance(first, Clean) else first.x_n
+    shape = tuple(x.shape)
+    request = {
+        "kind": KIND,
+        "format": 1,
+        **about,
+        "corruption": {"name": corruption.name, **corruption.model_dump(mode="json")},
+        "seed": seed,
+        "rows": total,
+        "shape": list(shape),
+        "units": "[-1, 1]",
+        "again": again,
+        "stored_as": "8-bit PNG: clipped and rounded, so the noise is no longer Gaussian" if eight_bit else "float32",
+    }
+    with at_work(target, LOCK, "corrupting", "DST"):
+        _begin(target, request, eight_bit, shape, total)
+        step = max(1, PIECE // max(1, x.numel()))
+        pieces = [(start, min(start + step, total)) for start in range(0, total, step)]
+        yield from _write(pieces, (rows, corruption, seed, target, eight_bit, again), workers)
+        _finish(target, request, pieces)
+
+
+def _write(pieces: list[tuple[int, int]], work: tuple[Any, ...], workers: int) -> Iterator[tuple[int, int]]:
+    """Write the pieces that are not there yet; yields (pieces done, pieces)."""
+    target = work[3]
+    waiting = [piece for piece in pieces if not (target / PROGRESS / f"{piece[0]}.json").exists()]
+    done = len(pieces) - len(waiting)
+    yield done, len(pieces)
+    if workers == 0:
+        _initialise(*work)
+        for piece in waiting:
+            _piece(piece)
+            done += 1
+            yield done, len(pieces)
+    else:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, mp_context=context, initializer=_initialise, initargs=work) as pool:
+            for _ in pool.map(_piece, waiting):
+                done += 1
+                yield done, len(pieces)
+
+
+def _begin(target: Path, request: dict[str, Any], eight_bit: bool, shape: tuple[int, ...], total: int) -> None:
+    asked = target / PROGRESS / "request.json"
+    if (target / MANIFEST).exists():  # of a finished copy, or of one killed while its progress was being removed
+        raise InputError(f"{target}: holds a finished copy already. Give another folder")
+    if asked.exists():
+        before = json.loads(asked.read_text())
+        if before != json.loads(json.dumps(request)):
+            other = sorted(key for key in {*before, *request} if before.get(key) != json.loads(json.dumps(request)).get(key))
+            raise InputError(
+                f"{target}: holds the beginning of another copy, with another {', '.join(other)}. Give another folder, or remove it"
+            )
+        return
+    there = {file.name for file in target.iterdir()} - {LOCK}
+    killed_here = (
+        (target / PROGRESS).is_dir() and not any((target / PROGRESS).glob("*.json")) and there <= {PROGRESS, ROWS, LEVELS, PICTURES}
+    )
+    if there and not killed_here:
+        raise InputError(f"{target}: already exists and is not empty. Give another folder")
+    (target / PROGRESS).mkdir(exist_ok=True)
+    if eight_bit:
+        if len(shape) != 3 or shape[0] not in (1, 3):
+            raise InputError(f"rows of shape {shape} cannot be written as 8-bit pictures")
+        (target / PICTURES).mkdir(exist_ok=True)
+    else:
+        np.lib.format.open_memmap(target / ROWS, mode="w+", dtype=np.float32, shape=(total, *shape)).flush()
+    np.lib.format.open_memmap(target / LEVELS, mode="w+", dtype=np.float32, shape=(total,)).flush()
+    write_file(asked, json.dumps(request, indent=1).encode())
+
+
+_work: tuple[Any, ...] = ()
+"""What the pieces of this process belong to; set once a process, so that the rows are not sent again with every piece."""
+
+
+def _initialise(*work: Any) -> None:
+    global _work
+    _work = work
+
+
+def _piece(bounds: tuple[int, int]) -> None:
+    """Write rows start..stop, and then the file that says so."""
+    rows, corruption, seed, target, eight_bit, again = _work
+    torch.set_num_threads(1)
+    start, stop = bounds
+    source, noisy = hashlib.sha256(), hashlib.sha256()
+    before = []
+    for index in range(start, stop):
+        item = rows[index]
+        before.append(own_level(item))
+        if before[-1] > 0 and not again:
+            raise InputError(f"row {index} is noisy already (sigma_n {before[-1]:.4g}). To add noise to noise say --again")
+        source.update((item.x_0 if isinstance(item, Clean) else item.x_n).numpy().tobytes())
+    batch = Observations(_AsClean(rows), corruption, seed).__getitems__(list(range(start, stop)))  # type: ignore[arg-type]
+    x = batch.x_n.numpy()
+    levels = np.lib.format.open_memmap(target / LEVELS, mode="r+")
+    levels[start:stop] = np.sqrt(np.square(batch.sigma_n.numpy().astype(np.float64)) + np.square(before))
+    levels.flush()
+    if eight_bit:
+        from PIL import Image
+
+        for index, row in enumerate(x, start):
+            pixels = to_uint8(row)
+            Image.fromarray(np.moveaxis(pixels, 0, -1) if len(pixels) == 3 else pixels[0]).save(target / PICTURES / f"{index:08}.png")
+    else:
+        array = np.lib.format.open_memmap(target / ROWS, mode="r+")
+        array[start:stop] = x
+        array.flush()
+    noisy.update(x.tobytes())
+    done = {"source": source.hexdigest(), "noisy": noisy.hexdigest(), "stop": stop}
+    write_file(target / PROGRESS / f"{start}.json", json.dumps(done).encode())
+
+
+def _finish(target: Path, request: dict[str, Any], pieces: list[tuple[int, int]]) -> None:
+    done = [json.loads((target / PROGRESS / f"{start}.json").read_text()) for start, _ in pieces]
+    levels = np.load(target / LEVELS)
+    manifest = {
+        **request,
+        "sigma_n": float(levels[0]) if np.ptp(levels) == 0 else LEVELS,
+        "sigma_n_range": [float(levels.min()), float(levels.max())],
+        "source_rows_sha256": _together(piece["source"] for piece in done),
+        "rows_sha256": _together(piece["noisy"] for piece in done),
+        "hash": f"sha256 of the hexadecimal sha256 of pieces of {pieces[0][1]} rows of float32",
+    }
+    write_file(target / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
+    for file in (target / PROGRESS).iterdir():
+        file.unlink()
+    (target / PROGRESS).rmdir()
+
+
+def _together(hashes: Any) -> str:
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def file_hashes(path: Path) -> dict[str, str]:
+    """sha256 of a file, or of every file below a folder, by relative name."""
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    found = {}
+    for file in files:
+        with file.open("rb") as opened:
+            found[file.name if path.is_file() else file.relative_to(path).as_posix()] = hashlib.file_digest(opened, "sha256").hexdigest()
+    return found

@@ -1,0 +1,24 @@
+"""Rows kept in files, whatever the format: one abstract data set, of which each format fills in how its files are opened."""
+
+from ambientkit.readers.files import FileRows, needs
+from ambientkit.readers.kept import Kept
+from ambientkit.readers.levels import Noise
+from ambientkit.readers.opened import OpenedArray
+from ambientkit.readers.part import Counts, Found, Stored
+from ambientkit.readers.part_files import StoredFiles
+from ambientkit.readers.source import Source, UnusableFile, cause_of
+
+__all__ = [
+    "Counts",
+    "FileRows",
+    "Found",
+    "Kept",
+    "Noise",
+    "OpenedArray",
+    "Source",
+    "Stored",
+    "StoredFiles",
+    "UnusableFile",
+    "cause_of",
+    "needs",
+]

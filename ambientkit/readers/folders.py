@@ -1,0 +1,130 @@
+"""Which files of a folder are data, and what is left out and why."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from ambientkit.errors import InputError
+from ambientkit.text import lines, listed
+
+
+def printable(name: str) -> str:
+    """A file name that can be written anywhere: bytes that are no UTF-8 are escaped."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+class LeftOut:
+    """What a folder holds besides data, by reason."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, list[str]] = {}
+
+    def note(self, reason: str, name: str) -> None:
+        """Count one more."""
+        self._names.setdefault(reason, []).append(printable(name))
+
+    def __bool__(self) -> bool:
+        return bool(self._names)
+
+    def __str__(self) -> str:
+        if not self._names:
+            return ""
+        return "; left out: " + "; ".join(f"{len(names)} {reason} ({listed(names, limit=3)})" for reason, names in self._names.items())
+
+
+def find(folder: Path, suffixes: Sequence[str], follow_links: bool, what: str = "image") -> tuple[list[Path], LeftOut]:
+    """Files with one of the suffixes below a folder, in the order of their names. Each folder is entered once, so that a loop of links ends.
+
+    Raises InputError where the folder is missing or cannot be read.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: " + (f"should be a folder of {what}s, but is a file" if folder.exists() else "no such folder"))
+    found: list[Path] = []
+    left_out = LeftOut()
+    entered: set[tuple[int, int]] = set()
+    waiting = [folder]
+    article = "an" if what[0] in "aeiou" else "a"
+    while waiting:
+        here = waiting.pop()
+        try:
+            status = here.stat()
+            entries = sorted(os.scandir(here), key=lambda entry: entry.name)
+        except OSError as error:
+            raise InputError(f"{here}: cannot be read ({error.strerror})") from None
+        if (status.st_dev, status.st_ino) in entered:
+            left_out.note("linked to a folder that is read already", here.name)
+            continue
+        entered.add((status.st_dev, status.st_ino))
+        for entry in entries:
+            path = Path(entry.path)
+            if entry.name.startswith("."):
+                left_out.note("hidden", entry.name)
+            elif entry.is_symlink() and not follow_links:
+                left_out.note("linked, which follow_links: true would follow", entry.name)
+            elif entry.is_dir():
+                waiting.append(path)
+            elif not path.name.lower().endswith(tuple(suffixes)):
+                left_out.note(f"without the suffix of {article} {what}", entry.name)
+            elif entry.is_file() or entry.is_symlink():  # a dangling link is a bad file, and is told with the others
+                found.append(path)
+            else:
+                left_out.note("that is no regular file", entry.name)
+    return sorted(found, key=lambda path: path.relative_to(folder).parts), left_out
+
+
+def find_or_one(path: Path, suffixes: Sequence[str], follow_links: bool, what: str) -> tuple[list[Path], LeftOut]:
+    """As `find`, where the path may also be one file, whatever its name. Raises InputError where there is nothing to read."""
+    if path.is_file():
+        return [path], LeftOut()
+    found, left_out = find(path, suffixes, follow_links, what)
+    if not found:
+        raise InputError(f"{path}: no {what} found{left_out}. Files named {', '.join(suffixes)} (any case) are read, in sub-folders too")
+    return found, left_out
+
+
+def levels_by_file(table: Path, names: Iterable[str], every: Iterable[str] = (), what: str = "file") -> dict[str, float]:
+    """File name -> sigma_n from a .csv file. names: of the files that need a level; every: of all that may have one.
+
+    Raises InputError for a bad line, and where files and lines do not match.
+    """
+    levels: dict[str, float] = {}
+    bad: list[str] = []
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file)
+            header = next(reader, [])
+            if [cell.strip() for cell in header] != ["file", "sigma_n"]:
+                raise InputError(f"{table}: the first line should be 'file,sigma_n', but is {','.join(header)!r}")
+            for cells in reader:
+                if not cells:
+                    continue
+                level = _level(cells[1]) if len(cells) == 2 else None
+                if level is None:
+                    bad.append(f"line {reader.line_num}: {','.join(cells)!r} is no file name and a finite noise level of 0 or more")
+                elif cells[0] in levels:
+                    bad.append(f"line {reader.line_num}: {cells[0]!r} comes a second time")
+                else:
+                    levels[cells[0]] = level
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{table}: cannot be read as a table of noise levels ({error})") from None
+    if not bad:  # a bad line would be told once more as a missing one
+        known = set(names)
+        if missing := sorted(known - levels.keys()):
+            bad.append(f"no level for {len(missing)} of {len(known)} {what}s: {listed(missing)}")
+        if unknown := sorted(levels.keys() - known - set(every)):
+            bad.append(f"{len(unknown)} name no {what} of the folder: {listed(unknown)}")
+    if bad:
+        raise InputError(f"{table}: sigma_n is not known for every {what}:\n{lines(bad)}")
+    return levels
+
+
+def _level(text: str) -> float | None:
+    try:
+        level = float(text)
+    except ValueError:
+        return None
+    return level if math.isfinite(level) and level >= 0 else None

@@ -1,0 +1,39 @@
+"""What the axes of an array mean, and rows with their channels first."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ambientkit.errors import InputError
+from ambientkit.readers.source import Source
+
+Layout = Literal["NCHW", "NHWC", "NHW", "N..."]
+AXES = {"NCHW": 4, "NHWC": 4, "NHW": 3}
+
+
+def find_layout(data: Source, asked: str) -> Layout:
+    """What the axes mean. Raises InputError where "auto" would have to guess, or the number of axes does not fit."""
+    shape = data.shape
+    if len(shape) < 2:
+        raise InputError(f"{data}: rows need an array of at least 2 axes, (N, ...), but the shape is {shape}")
+    if asked != "auto":
+        if len(shape) != AXES.get(asked, len(shape)):
+            raise InputError(f"{data}: layout {asked} needs {AXES[asked]} axes, but the shape is {shape}")
+        return asked  # type: ignore[return-value]
+    few = [1 <= length <= 4 for length in shape]  # so short an axis may be one of channels
+    if len(shape) == 4 and few[1] != few[3]:
+        return "NCHW" if few[1] else "NHWC"
+    if len(shape) == 3 and not (few[0] or few[2]):
+        return "NHW"
+    raise InputError(
+        f"{data}: the shape {shape} does not say which axis is which. Give layout: NCHW (channels first), NHWC (channels last), "
+        f"NHW (grey pictures), or N... (rows of any shape, taken as they are)"
+    )
+
+
+def to_row(values: NDArray[Any], layout: Layout) -> NDArray[Any]:
+    """One row in the layout of the file to (*S), channels first."""
+    return np.moveaxis(values, -1, 0) if layout == "NHWC" else values[None] if layout == "NHW" else values

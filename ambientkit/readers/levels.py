@@ -1,0 +1,120 @@
+"""The noise level of each row, from whatever it was given as."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from copy import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ambientkit.errors import InputError
+from ambientkit.readers.files import needs
+from ambientkit.readers.kept import Kept
+from ambientkit.readers.layout import Layout, to_row
+from ambientkit.readers.source import Source
+
+
+class Noise:
+    """The noise level of each row: one number, one a row (N,), one a value (*S), or both (N, *S). An axis of length 1 counts for all.
+
+    levels: the number, an array of one level a row, or a source. scale: what a level is multiplied with to be in [-1, 1] units.
+    Raises InputError where the shape fits the rows in no way, or in two.
+    """
+
+    def __init__(self, levels: Source | NDArray[np.float64] | float, data: Source, scale: float = 1.0) -> None:
+        self._file: Source | None = None
+        self._kept: Kept | None = None
+        self._scale = scale
+        self._level = np.array(levels if isinstance(levels, float) else 0.0)
+        self._by_row = False
+        if isinstance(levels, float):
+            return
+        if isinstance(levels, np.ndarray):
+            self._level, self._by_row = levels, True
+            return
+        levels.check()
+        n, *values = data.shape
+        shape = list(levels.shape)
+        if shape == [n] == values:
+            raise InputError(
+                f"{levels}: shape {levels.shape} may mean one sigma_n a row or one a value, "
+                f"because a row has as many values as there are rows. Save it as ({n}, 1), one a row, or as (1, {n}), one a value"
+            )
+        whole = len(shape) == len(data.shape) and shape[0] in (1, n)
+        per_value = shape[1:] if whole else shape
+        fits = len(per_value) == len(values) and all(length in (1, of) for length, of in zip(per_value, values))
+        if not fits and shape not in ([], [n]):
+            raise InputError(
+                f"{levels}: sigma_n has shape {levels.shape}, which does not fit {n} rows of shape {tuple(values)}. "
+                f"Give one level a row, ({n},), or one a value, {tuple(values)} or {data.shape}"
+            )
+        self._by_row = shape == [n] and not fits
+        if self._by_row or (whole and shape[0] == n):
+            self._file = levels  # may be as large as the data: it is left on disk
+        else:
+            self._level = levels.all().astype(np.float64).reshape(per_value if fits else shape)
+
+    def only(self, kept: Kept) -> Noise:
+        """The levels of the rows that are kept, by position."""
+        noise = copy(self)
+        noise._kept = kept
+        return noise
+
+    def chunk(self, start: int, stop: int, axes: int) -> NDArray[Any]:
+        """The levels of rows start..stop, broadcastable to them; axes: of the data, with that of the rows. Raises UnusableFile."""
+        if not self._by_row and self._file is None:
+            return self._scaled(self._level)
+        runs = [(start, stop)] if self._kept is None else self._kept.runs(start, stop)
+        level = np.concatenate([self._level[a:b] if self._file is None else self._file.read(a, b) for a, b in runs])
+        return self._scaled(level.reshape(-1, *[1] * (axes - 1)) if self._by_row else level)
+
+    def row(self, index: int, layout: Layout) -> torch.Tensor:
+        """The level of one row, float32: (), or with as many axes as the row."""
+        index = index if self._kept is None else self._kept.number(index)
+        level = self._file.row(index) if self._file is not None else self._level[index] if self._by_row else self._level
+        return torch.tensor(self._scaled(to_row(level, layout) if np.ndim(level) else level), dtype=torch.float32)
+
+    def _scaled(self, level: NDArray[Any]) -> NDArray[Any]:
+        return level if self._scale == 1 else level * self._scale
+
+
+def levels_from_table(table: Path, rows: int) -> NDArray[np.float64]:
+    """(N,): the column `sigma_n` of a .csv or .parquet file, in the order of the rows, or in that of its column `row` where there is one.
+
+    Raises InputError where the table cannot be read, or does not hold one number for each row.
+    """
+    columns = _parquet(table) if table.suffix.lower() == ".parquet" else _csv(table)
+    if "sigma_n" not in columns:
+        raise InputError(f"{table}: there is no column 'sigma_n', only {', '.join(map(repr, columns)) or 'none'}")
+    try:
+        level = np.asarray([float(value) for value in columns["sigma_n"]])
+        row = np.asarray([int(value) for value in columns.get("row", range(len(level)))])
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{table}: every sigma_n should be a number and every row a whole number ({error})") from None
+    if sorted(row.tolist()) != list(range(rows)):
+        raise InputError(f"{table}: should hold one sigma_n for each of the {rows} rows, 0..{rows - 1}, but holds {len(level)}")
+    return level[np.argsort(row)]
+
+
+def _csv(table: Path) -> dict[str, Sequence[Any]]:
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            header, *body = [[cell.strip() for cell in cells] for cells in csv.reader(file) if cells] or [[]]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{table}: cannot be read as a table of noise levels ({error})") from None
+    if ragged := [i for i, cells in enumerate(body, start=2) if len(cells) != len(header)]:
+        raise InputError(f"{table}: line {ragged[0]} has not as many cells as the header")
+    return {name: [cells[i] for cells in body] for i, name in enumerate(header)}
+
+
+def _parquet(table: Path) -> dict[str, Sequence[Any]]:
+    parquet = needs("pyarrow.parquet", "datasets", "a .parquet file")
+    try:
+        return parquet.read_table(table, columns=None).to_pydict()
+    except Exception as error:  # pyarrow's own family of errors
+        raise InputError(f"{table}: cannot be read as a table of noise levels ({' '.join(str(error).split())[:160]})") from None

@@ -1,0 +1,125 @@
+"""One array inside a file that a library keeps open: HDF5, Zarr."""
+
+from __future__ import annotations
+
+import abc
+import logging
+import os
+import weakref
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ambientkit.errors import InputError
+from ambientkit.readers.source import UnusableFile, cause_of, check_numbers, chunks_of
+
+logger = logging.getLogger("ambientkit")
+
+
+class OpenedArray(abc.ABC):
+    """One array of a file, read through a library's handle.
+
+    The handle is opened when first needed and belongs to one process: it is closed before a fork and left out of a pickle, since
+    processes that share a handle read each other's rows.
+    """
+
+    def __init__(self, path: Path, key: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.path, self.key, self.shape, self.dtype = path, key, tuple(shape), np.dtype(dtype)
+        self._handle: Any = None
+        _OPEN.add(self)
+
+    def __str__(self) -> str:
+        return f"{self.path}, key {self.key!r}"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_handle": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        _OPEN.add(self)
+
+    @abc.abstractmethod
+    def _open(self) -> Any:
+        """Something that is sliced like an array."""
+
+    @abc.abstractmethod
+    def _close(self, handle: Any) -> None:
+        """Give back what `_open` returned."""
+
+    def _take(self, handle: Any, where: Any) -> Any:
+        """What is at an index, a slice, or everywhere (()). Raises UnusableFile."""
+        return handle[where]
+
+    def close(self) -> None:
+        """Close the handle; the next read opens it again."""
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            self._close(handle)
+
+    def check(self) -> None:
+        """Raises InputError where these can be no rows of numbers."""
+        check_numbers(str(self), self.shape, self.dtype)
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """Rows start..stop. Raises UnusableFile where they cannot be decoded."""
+        return self._at(slice(start, stop))
+
+    def row(self, index: int) -> NDArray[Any]:
+        """One row. Raises IndexError outside 0..N-1, and InputError where it cannot be decoded."""
+        if not 0 <= index < self.shape[0]:
+            raise IndexError(f"row {index} of {self.shape[0]}")
+        try:
+            return self._at(index)
+        except UnusableFile as error:
+            raise InputError(f"{self}: {self.name(index)}: {error}") from None
+
+    def all(self) -> NDArray[Any]:
+        """The whole array, in memory. Raises InputError where it cannot be decoded."""
+        try:
+            return self._at(())
+        except UnusableFile as error:
+            raise InputError(f"{self}: {error}") from None
+
+    def chunks(self) -> Iterator[tuple[int, int]]:
+        """The bounds of consecutive rows."""
+        return chunks_of(self.shape)
+
+    def name(self, index: int) -> str:
+        """What a row is called."""
+        return f"row {index}"
+
+    def _at(self, where: Any) -> NDArray[Any]:
+        try:
+            if self._handle is None:
+                self._handle = self._open()
+            values = np.asarray(self._take(self._handle, where))
+        except (InputError, UnusableFile):
+            raise
+        except Exception as error:  # the libraries raise anything on damaged files
+            raise UnusableFile(f"cannot be read ({type(error).__name__}: {cause_of(error)}): damaged, or cut short") from None
+        expected = self.shape if where == () else self.shape[1:]
+        if values.dtype != self.dtype or values.shape[values.ndim - len(expected) :] != expected:
+            raise InputError(f"{self}: the file was changed during the run ({self.shape} {self.dtype} before)")
+        return values
+
+
+def warn_of_attributes(where: str, attributes: Mapping[str, Any]) -> None:
+    """Tell of attributes of the CF conventions, which would change the values or leave some out, and are not applied."""
+    found = [f"{name} = {attributes[name]}" for name in ("scale_factor", "add_offset", "_FillValue", "missing_value") if name in attributes]
+    if found:
+        logger.warning("%s: the attributes %s are not applied: value_range and sigma_n mean the values as stored", where, ", ".join(found))
+
+
+_OPEN: weakref.WeakSet[OpenedArray] = weakref.WeakSet()
+
+
+def _close_all() -> None:
+    for array in list(_OPEN):
+        array.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_close_all)

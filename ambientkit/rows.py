@@ -1,0 +1,88 @@
+"""What a data set's rows tell besides their values."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from ambientkit.batch import Batch, Clean
+
+
+class Mapping(Protocol):
+    """How values of the files become units of [-1, 1], and back; `units.ranges.ValueRange` is one. `str` describes it in messages."""
+
+    def to_unit(self, values: NDArray[Any]) -> NDArray[np.float32]:
+        """File values to units of [-1, 1]."""
+
+    def from_unit(self, x: NDArray[Any]) -> NDArray[Any]:
+        """The way back."""
+
+
+class Rows(Dataset[Any], abc.ABC):
+    """A map-style data set of `Clean` rows or of observations (`Batch` without its batch axis), with what else is known of them.
+
+    `Data.rows` may return any map-style data set; one that subclasses this and sets some of these keeps its units, axes and order
+    wherever its rows go: in samples and restored rows, in error messages, in the order of training, and in the run's files.
+    """
+
+    mapping: Mapping | None = None
+    """How file values became units of [-1, 1]; None where the rows are in these units already."""
+    layout: str = "N..."
+    """The axes of the files, such as "NHWC"; "N..." for axes that are kept as they are, the channels first."""
+    left_out: Sequence[str] = ()
+    """Rows and files that are not used, each with its cause."""
+    stored: str = ""
+    """The number type in the files, such as "uint16"; empty where it is not known."""
+    blocks: Sequence[int] | None = None
+    """Rows in each shard, in order, where reading in another order is slow; None where it is not."""
+
+    @abc.abstractmethod
+    def __len__(self) -> int:
+        """How many rows there are."""
+
+    @abc.abstractmethod
+    def __getitem__(self, index: int) -> Clean | Batch:
+        """Row `index`: a `Clean` one, or an observation without a batch axis."""
+
+    def number(self, index: int) -> int:
+        """The row of the files at position `index`, which is the key of its noise: another one only where rows are left out."""
+        return index
+
+    def at_or_above(self, sigma: float) -> Iterator[int]:
+        """The rows (as `number` counts) of noise level sigma or more, where that is known without reading them; otherwise none."""
+        return iter(())
+
+
+class _Plain(Rows):
+    """A map-style data set that is no `Rows`: what it tells under the same names is passed on, the rest has its default."""
+
+    def __init__(self, rows: Any) -> None:
+        self._rows = rows
+        source = getattr(rows, "source", None)
+        self.mapping = getattr(rows, "mapping", None)
+        self.layout = getattr(rows, "layout", "N...")
+        self.left_out = list(getattr(rows, "left_out", ()))
+        self.stored = str(getattr(rows, "stored", "") or getattr(source, "dtype", ""))
+        self.blocks = source.blocks() if hasattr(source, "blocks") else getattr(rows, "blocks", None)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> Clean | Batch:
+        return cast(Clean | Batch, self._rows[index])
+
+    def number(self, index: int) -> int:
+        return int(self._rows.number(index)) if hasattr(self._rows, "number") else index
+
+    def at_or_above(self, sigma: float) -> Iterator[int]:
+        return iter(self._rows.at_or_above(sigma)) if hasattr(self._rows, "at_or_above") else iter(())
+
+
+def as_rows(rows: Any) -> Rows:
+    """A map-style data set as `Rows`: itself where it is one, otherwise wrapped, with the defaults for what it does not tell."""
+    return rows if isinstance(rows, Rows) else _Plain(rows)

@@ -1,0 +1,36 @@
+"""The picture that `ambientkit train` draws on the way and at the end: what was given beside what was learned."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from ambientkit.checkpoint.folder import write_file
+from ambientkit.interfaces import Sampler
+from ambientkit.registry import Registry
+from ambientkit.sample import draw, step_grid
+from ambientkit.sample.picture import grid, panels, png
+from ambientkit.train import Run
+
+DEMO_STEPS = 32
+
+
+def draw_demo(training: Run, path: Path, registry: Registry) -> bool:
+    """Write noisy rows beside samples of the averaged weights, always from the same seed; False for rows without a picture."""
+    config, signal = training.config, training.signal
+    shown = min(config.sample_n if len(signal.shape) > 1 else 2000, len(training.observations))
+    given = training.observations.__getitems__(list(range(shown)))
+    noisy = grid(given.x_n)
+    if noisy is None:
+        return False
+    sampler = registry.build(Sampler, "heun")
+    levels = step_grid(DEMO_STEPS, config.levels.as_levels())
+    device = training.accelerator.device
+    batches = draw(training.teacher, sampler, signal.shape, shown, sigmas=levels, seed=0, device=device, cond=given.cond)
+    samples = grid(torch.cat(list(batches)))
+    assert samples is not None  # the shape is that of the noisy rows
+    page = panels([("what was given: noisy data", noisy), (f"what was learned: samples, step {training.step}", samples)])
+    path.parent.mkdir(exist_ok=True)
+    write_file(path, png(page))
+    return True

@@ -1,0 +1,142 @@
+"""The run folder: finding what is to be resumed, opening it, saving to it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ambientkit.checkpoint import latest, prune, read_folder, save_weights, write_folder
+from ambientkit.checkpoint.evaluations import EVALUATIONS
+from ambientkit.checkpoint.folder import FORMAT_VERSION, check_version, checkpoints, clean, set_aside_newer, write_file
+from ambientkit.checkpoint.lines import cut_after, read_lines
+from ambientkit.checkpoint.lock import LOCK
+from ambientkit.config import RunConfig, dump
+from ambientkit.config.request import Request
+from ambientkit.config.run import to_yaml
+from ambientkit.errors import InputError
+from ambientkit.processes import is_main
+from ambientkit.sample.load import WEIGHTS
+from ambientkit.train import Run
+from ambientkit.train.collapse import Detector
+from ambientkit.train.metrics import Window
+from ambientkit.versions import versions
+
+CONFIG, VERSIONS, METRICS, CHECKPOINTS = "config.yaml", "versions.json", "metrics.jsonl", "checkpoints"
+LINES = (METRICS, EVALUATIONS)
+"""Files that a run adds lines to."""
+COLLAPSE = "collapse.json"
+"""In a checkpoint: what the detector of collapse knows."""
+
+Checkpoint = tuple[Path, dict[str, bytes]]
+
+
+def resumed(request: Request) -> tuple[Path, Path | None] | None:
+    """The run folder to go on in and the checkpoint, where one was named; None for a new run. Raises InputError where there is none."""
+    if request.resume is None:
+        return None
+    if request.resume == "latest":
+        if request.output_dir is None:
+            raise InputError("--resume latest needs --output-dir, the folder of the run")
+        given = request.output_dir
+    else:
+        given = Path(request.resume)
+    named = given.parent.name == CHECKPOINTS
+    folder = given.parent.parent if named else given
+    if not given.is_dir() or not folder.is_dir():
+        raise InputError(f"--resume {given}: there is no such folder; give a run folder or one of its checkpoints, or 'latest'")
+    if not (folder / CONFIG).is_file():
+        raise InputError(f"--resume {given}: no run was begun there ({CONFIG} is missing); start it without --resume")
+    for name in LINES:
+        read_lines(folder / name)  # of another format they are refused now, before anything is written
+    return folder, given if named else None
+
+
+def checkpoint_of(folder: Path, named: Path | None) -> Checkpoint | None:
+    """The checkpoint to resume from: the one named, or the newest whole one; None where the run ended before its first one.
+
+    Raises InputError where the one named, or every one there is, is damaged.
+    """
+    if named is not None:
+        return named, read_folder(named)
+    if not any(checkpoints(folder / CHECKPOINTS)):
+        return None
+    path, files, skipped = latest(folder / CHECKPOINTS)
+    if is_main():
+        for line in skipped:
+            print(f"warning: skipped {line}", file=sys.stderr)
+    return path, files
+
+
+def refuse_used(folder: Path) -> None:
+    """Raise InputError where a new run would write into a folder with something in it. What a killed run left before its first file is nothing."""
+    if not folder.exists():
+        return
+    if not folder.is_dir() or any(path.name != LOCK and not path.match(".*.tmp-*") for path in folder.iterdir()):
+        raise InputError(f"--output-dir {folder}: already exists and is not empty. Go on with --resume latest, or give another folder")
+
+
+def make(folder: Path) -> None:
+    """Make the folder of a new run. Raises InputError where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--output-dir {folder}: cannot be made ({error.strerror})") from None
+
+
+def open_folder(folder: Path, config: RunConfig, step: int, say: Callable[[str], None]) -> None:
+    """Make the run folder ready for steps after `step`: take away what interrupted writes left, and what a resumed run will write again."""
+    clean(folder)
+    write_file(folder / CONFIG, to_yaml({"format_version": FORMAT_VERSION, **dump(config)}).encode())
+    write_file(folder / VERSIONS, json.dumps({"format_version": FORMAT_VERSION, **versions()}, indent=1).encode())
+    for path in set_aside_newer(folder / CHECKPOINTS, step):
+        say(f"a checkpoint after step {step} is set aside as {path}")
+    for name in LINES:
+        cut_after(folder / name, step)
+
+
+def save(
+    training: Run, window: Window, detector: Detector, folder: Path, memory: Mapping[str, Tensor], optimizer: Mapping[str, Any]
+) -> None:
+    """Write a checkpoint and the averaged weights, and remove old checkpoints. Raises RunError where the disk refuses.
+
+    memory, optimizer: of all processes.
+    """
+    told = {"window.json": window.state, COLLAPSE: detector.state}
+    files = {**training.state(memory, optimizer), **{name: json.dumps(state).encode() for name, state in told.items()}}
+    write_folder(folder / CHECKPOINTS / f"checkpoint_{training.step}", files)
+    prune(folder / CHECKPOINTS, training.config.keep_last)
+    save_average(training, folder)
+
+
+def save_average(training: Run, folder: Path) -> None:
+    """Write the averaged weights, which samples are drawn with."""
+    signal = training.signal
+    metadata = {
+        "config": dump(training.config),
+        "signal": {"shape": signal.shape, "sigma_data": signal.sigma_data, "conds": dict(signal.conds)},
+        "step": training.step,
+        "data": dict(training.about_data),
+    }
+    save_weights(folder / WEIGHTS, training.average.module, metadata)
+
+
+def read_versions(folder: Path) -> dict[str, str | None]:
+    """What a run was made with, by name; empty where it does not say. Raises InputError for a file of another format."""
+    try:
+        found = dict(json.loads((folder / VERSIONS).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
+    check_version(found.pop("format_version", FORMAT_VERSION), folder / VERSIONS)
+    return {str(name): None if version is None else str(version) for name, version in found.items()}
+
+
+def resume_command(folder: Path, processes: int) -> str:
+    """The command that goes on with a run."""
+    program = "ambientkit" if processes == 1 else f"torchrun --nproc_per_node {processes} -m ambientkit"
+    return f"{program} train --resume {shlex.quote(str(folder))}"

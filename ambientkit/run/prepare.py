@@ -1,0 +1,93 @@
+"""What comes before the first step of a run: its rows are looked at, its parts built and checked, its weights read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from accelerate import Accelerator
+
+from ambientkit.checkpoint import initial_weights
+from ambientkit.config import RunConfig
+from ambientkit.config.request import Request
+from ambientkit.data import Observations, Observed, Survey, observed, survey
+from ambientkit.errors import InputError
+from ambientkit.inspection import quick, refuse
+from ambientkit.readers.part import ESTIMATES
+from ambientkit.registry import Registry
+from ambientkit.run.folder import COLLAPSE, Checkpoint
+from ambientkit.run.preflight import SKIPPED, run_preflight
+from ambientkit.sample.load import Noise, about_data
+from ambientkit.train import Run, build
+from ambientkit.train.collapse import Detector
+from ambientkit.train.launched import split_asked
+from ambientkit.train.metrics import Window
+
+Say = Callable[[str], None]
+
+
+class Prepared(NamedTuple):
+    """A run that can begin, or go on."""
+
+    training: Run
+    window: Window
+    detector: Detector
+    preflight: dict[str, Any] | None
+    """What is to be kept of the checks before step 1; None for a run that is past it."""
+
+
+def prepare(
+    config: RunConfig, checkpoint: Checkpoint | None, registry: Registry, accelerator: Accelerator, request: Request, say: Say
+) -> Prepared:
+    """A run at its first step, or at the step of a checkpoint, after every check."""
+    rows = config.data.rows()
+    observations = observed(rows, config.corruption, config.seed, config.augment)
+    seen = survey(observations, config.corruption, config.levels.as_levels(), config.sigma_data)
+    _describe(config, seen, observations, say)
+    if checkpoint is None and not observations.simulated and seen.sigma_n[1] > 0:
+        refuse(quick(Observations(rows, config.corruption, config.seed)), request.allow)  # as stored: its noise is judged by place
+    training = build(config, seen.signal, observations, accelerator)
+    if training.split:
+        say(
+            f"{split_asked()}: the optimiser's state is split over {accelerator.num_processes} processes; weights, gradients and the average stay whole in each"
+        )
+    training.about_data = about_data(rows, seen.sigma_n, _noise_known(config, observations.simulated))
+    if checkpoint is not None:
+        path, files = checkpoint
+        training.restore(files, str(path))
+        say(f"resuming {path} at step {training.step} of {config.end_step}")
+        detector = Detector(json.loads(files[COLLAPSE]) if COLLAPSE in files else None)
+        return Prepared(training, Window(json.loads(files["window.json"])), detector, None)
+    if config.init_from is not None:
+        tensors, file = initial_weights(Path(config.init_from))
+        training.begin_with(tensors, file)
+        say(f"weights to begin with: {file}, {len(tensors)} tensors")
+    found = SKIPPED if request.skip_preflight else run_preflight(config, registry, say)
+    return Prepared(training, Window(), Detector(), found)
+
+
+def _noise_known(config: RunConfig, simulated: bool) -> Noise:
+    """How the noise level of the rows is known."""
+    if simulated:
+        return "simulated"
+    return "estimated" if getattr(config.data, "sigma_n", None) in ESTIMATES else "declared"
+
+
+def label(config: RunConfig) -> str:
+    """The objectives of a run, as the name of its folder has them."""
+    return "-".join(entry.objective.name for entry in config.objective)
+
+
+def _describe(config: RunConfig, seen: Survey, observations: Observed, say: Say) -> None:
+    noise = "simulated once for each row" if observations.simulated else "declared with the data"
+    say(f"data: {config.data.name}, {seen.rows:,} rows of shape {seen.signal.shape}; {seen.describe_noise()}, {noise}")
+    for entry in config.objective:
+        if "needs-clean-data" in entry.objective.claims and seen.sigma_n[1] > 0:
+            raise InputError(
+                f"objective {entry.objective.name!r} needs clean data, but these have sigma_n up to {seen.sigma_n[1]:.4g}: "
+                "use tweedie-consistency, or give --sigma-n 0"
+            )
+    known = "given" if config.sigma_data is not None else "estimated"
+    say(f"std of the clean data: {seen.signal.sigma_data:.4g} ({known})")

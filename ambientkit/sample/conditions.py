@@ -1,0 +1,136 @@
+"""What `ambientkit sample` is given beside a run: noisy rows to restore, and conditions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ambientkit.config import RunConfig
+from ambientkit.config.files import KeyPath
+from ambientkit.config.inline import split_fields
+from ambientkit.config.request import Request, configure
+from ambientkit.data import Observations, Survey, survey
+from ambientkit.errors import InputError, nearest
+from ambientkit.registry import Registry, spec_of
+from ambientkit.sample import Trained
+from ambientkit.sample.own_units import OwnUnits
+
+Conds = Callable[[Sequence[int]], dict[str, Tensor]]
+"""Indices to name -> (len(indices), ...)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Noisy:
+    """Noisy rows to restore."""
+
+    config: RunConfig
+    """Of a run on them: their data set, and the corruption that simulates the noise of clean ones."""
+    observations: Observations
+    seen: Survey
+    units: OwnUnits
+
+
+def noisy_rows(text: str, sigma_n: str | None, trained: Trained, registry: Registry) -> Noisy:
+    """The rows that --from names. Raises InputError where they cannot be read, do not fit the run, or nobody says how noisy they are."""
+    own: dict[KeyPath, tuple[str, Any]] = {("corruption",): ("the run", spec_of(trained.config.corruption))}
+    name, settings = text, []
+    if "{" in text:  # NAME{field: value}: the same as --set data.field=value
+        name, fields = split_fields(text)
+        settings = [f"data.{field}={json.dumps(value)}" for field, value in fields.items()]
+    config = configure(Request(own, name, sigma_n, (), tuple(settings), None, None, True, True), registry, None)
+    rows = config.data.rows()
+    observations = Observations(rows, config.corruption, trained.config.seed)
+    seen = survey(observations, config.corruption, trained.config.levels.as_levels(), trained.signal.sigma_data)
+    if seen.signal.shape != trained.signal.shape:
+        raise InputError(f"--from {text}: rows of shape {seen.signal.shape}, but the run was trained on {trained.signal.shape}")
+    return Noisy(config, observations, seen, OwnUnits.of(rows))
+
+
+def conditions(trained: Trained, classes: str | None, conds: tuple[str, ...], carried: Sequence[str] = ()) -> Conds:
+    """The conditions that --class and --cond give. carried: names that the rows bring themselves.
+
+    A single number of a condition of shape () may be a list N,N,...: index i has the i-th, again from the first. A number with a point is
+    floating point, one without is an integer label. Raises InputError for a condition that the model does not take, or lacks.
+    """
+    takes = trained.signal.conds
+    given: dict[str, str] = {}
+    pairs = [item.partition("=")[::2] for item in conds]
+    for name, text in [*pairs, *([] if classes is None else [(_class_name(takes), classes)])]:
+        if name in given:
+            raise InputError(f"{name} is given twice: {given[name]} and {text}; give it once, by --class or by --cond")
+        given[name] = text
+    for name in given:
+        if name not in takes:
+            known = f"; it takes {', '.join(takes)}" if takes else "; it takes none"
+            raise InputError(f"--cond {name}: the model of this run takes no such condition{nearest(name, takes)}{known}")
+    if lacking := [name for name in takes if name not in given and name not in carried]:
+        raise InputError(
+            f"the model of this run takes {', '.join(f'{name} {tuple(takes[name])}' for name in lacking)}: give --class N, or --cond {lacking[0]}=VALUE"
+        )
+    values = {name: _numbers(name, text, tuple(takes[name])) for name, text in given.items()}
+    most = getattr(trained.config.model, "num_classes", None)
+    labels = [
+        name for name in values if (classes is not None and name == _class_name(takes)) or (most is not None and name == "class_cond")
+    ]
+    for name in labels:
+        flag = f"--class {given[name]}" if classes is not None else f"--cond {name}={given[name]}"
+        if values[name].is_floating_point():
+            raise InputError(f"{flag}: a class is a whole number")
+        if most is not None and not bool(((values[name] >= 0) & (values[name] <= most)).all()):
+            raise InputError(f"{flag}: the model of this run knows the classes 0 to {most - 1}, and {most} for none")
+    _try(trained, values, given)
+
+    def at(indices: Sequence[int]) -> dict[str, Tensor]:
+        place = torch.as_tensor(list(indices))
+        return {name: value[place % len(value)] for name, value in values.items()}
+
+    return at
+
+
+def _try(trained: Trained, values: dict[str, Tensor], given: dict[str, str]) -> None:
+    """Ask the model once, so that it refuses what it cannot take before anything is written. Only where nothing else is needed to ask it."""
+    if not values or set(values) != set(trained.signal.conds):
+        return
+    assert trained.network is not None
+    device = next((tensor.device for tensor in trained.network.state_dict().values()), torch.device("cpu"))
+    n = max(map(len, values.values()))
+    x = torch.zeros(n, *trained.signal.shape, device=device)
+    cond = {name: value[torch.arange(n) % len(value)].to(device) for name, value in values.items()}
+    try:
+        with torch.no_grad():
+            trained.denoiser(x, torch.ones(n, device=device), **cond)
+    except (RuntimeError, IndexError, ValueError, TypeError) as error:
+        said = ", ".join(f"{name}={text}" for name, text in given.items())
+        raise InputError(f"--cond {said}: the model of this run does not take this ({' '.join(str(error).split())[:200]})") from None
+
+
+def _class_name(takes: Any) -> str:
+    names = [name for name, shape in takes.items() if tuple(shape) == ()]
+    if "class_cond" in names:
+        return "class_cond"
+    if len(names) != 1:
+        what = f"has several that may be meant: {', '.join(names)}. Name it: --cond {names[0]}=N" if names else "takes no class"
+        raise InputError(f"--class: the model of this run {what}")
+    return names[0]
+
+
+def _numbers(name: str, text: str, shape: tuple[int, ...]) -> Tensor:
+    """(m, *shape): m values in turn for shape (), otherwise one for all."""
+    words = [word.strip() for word in text.split(",")]
+    try:
+        whole = all(word.lstrip("+-").isdigit() for word in words)
+        value = torch.tensor([int(word) for word in words]) if whole else torch.tensor([float(word) for word in words])
+    except ValueError:
+        raise InputError(f"--cond {name}={text}: should be a number, or numbers with commas between them") from None
+    if not bool(value.isfinite().all()):
+        raise InputError(f"--cond {name}={text}: should be finite")
+    if shape == ():
+        return value
+    if value.numel() != torch.Size(shape).numel():
+        raise InputError(f"--cond {name}={text}: should be {torch.Size(shape).numel()} numbers, for shape {shape}")
+    return value.float().reshape(1, *shape)

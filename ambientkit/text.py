@@ -1,0 +1,28 @@
+"""How lists, durations and names are written in messages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+
+def lines(items: Sequence[str], limit: int = 8) -> str:
+    """The first few items, each on an indented line of its own, and how many more there are."""
+    more = [f"  and {len(items) - limit} more"] if len(items) > limit else []
+    return "\n".join([f"  {shown(item)}" for item in items[:limit]] + more)
+
+
+def listed(items: Sequence[str], total: int | None = None, limit: int = 8) -> str:
+    """The first few items in one line, and how many more there are. total: their number, where `items` is only the beginning."""
+    more = (len(items) if total is None else total) - min(len(items), limit)
+    return ", ".join(map(shown, items[:limit])) + (f" and {more} more" if more > 0 else "")
+
+
+def shown(item: str) -> str:
+    """An item that can be printed: file names may hold anything, and what would break or colour the line is escaped."""
+    return item if item.isprintable() else "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in item)
+
+
+def clock(seconds: float) -> str:
+    """A duration as H:MM:SS, with days where there are any."""
+    return str(timedelta(seconds=round(seconds)))

@@ -1,0 +1,1 @@
+"""What the values of a file mean, and the way back."""

@@ -1,0 +1,198 @@
+"""`ambientkit export`: one file to take elsewhere, no paths of this machine, nothing replaced unasked."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+
+from ambientkit.config import Source, dump, resolve
+from ambientkit.config.portable import _without, is_machine_path, last_name, portable
+from ambientkit.errors import InputError, RunError
+from ambientkit.export import write as command
+from ambientkit.export.write import ExportRequest, run
+from ambientkit.interfaces import Exporter
+from ambientkit.registry import Entry, Registry, load
+from ambientkit.sample import load_run
+from ambientkit.sample.load import WEIGHTS
+from tests.support.finished import write_run
+
+
+class Folder(Exporter):
+    """Writes a folder with two files."""
+
+    name = "two-files"
+    suffix = ""
+    broken: bool = False
+
+    def takes(self, model):
+        return True
+
+    def write(self, finished, path):
+        path.mkdir()
+        (path / "shape.json").write_text(json.dumps(finished.signal.shape))
+        (path / "deep").mkdir()
+        (path / "deep" / "levels.json").write_text(json.dumps(finished.levels))
+
+    def snippet(self, finished, path):
+        return f"read({path!r})"
+
+
+class Full(Folder):
+    """Finds the disk full when half of it is written."""
+
+    name = "full"
+
+    def write(self, finished, path):
+        super().write(finished, path)
+        raise OSError(28, "No space left on device")
+
+
+@pytest.fixture(autouse=True)
+def _two_more_forms(monkeypatch):
+    parts = Registry([*load().entries(), *(Entry("exporter", part, "tests", "1") for part in (Folder, Full))])
+    monkeypatch.setattr(command, "load", lambda: parts)
+
+
+def test_our_own_file_gives_the_samples_of_the_run(tmp_path, ambientkit):
+    folder = write_run(tmp_path / "run")
+    status, out, _ = ambientkit("export", folder)
+    assert status == 0
+    file = folder / "export" / "ambientkit.safetensors"
+    assert f"next: ambientkit sample {file}" in out
+    for path, name in ((folder, "a"), (file, "b")):
+        assert ambientkit("sample", path, "-n", 3, "--steps", 2, "--out", tmp_path / name, "--device", "cpu")[0] == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "a" / "samples.npy"), np.load(tmp_path / "b" / "samples.npy"))
+    one, other = (load_run(path, load()) for path in (folder, file))
+    assert (one.config, one.signal, one.step, one.units, one.sigma_n, one.noise) == (
+        other.config,
+        other.signal,
+        other.step,
+        other.units,
+        other.sigma_n,
+        other.noise,
+    )
+
+
+def test_our_own_file_names_no_path_of_the_machine_and_is_read_all_the_same(tmp_path):
+    secret_place = tmp_path / "home" / "somebody"
+    data = {"name": "array", "path": str(secret_place / "scans.npy"), "sigma_n": str(secret_place / "levels.csv"), "layout": "NHW"}
+    folder = write_run(secret_place / "run", data, init_from=str(secret_place / "older"))
+    file = tmp_path / "model.safetensors"
+    run(ExportRequest(folder, out=file))
+    text = json.dumps(safe_open(file, "pt").metadata())
+    assert "scans.npy" in text
+    assert "levels.csv" in text
+    assert "somebody" not in text
+    assert str(tmp_path) not in text
+    trained = load_run(file, load())
+    assert str(trained.config.data.path) == "scans.npy"
+    assert trained.config.init_from == "older"
+
+
+def test_a_path_is_known_by_its_type_or_by_its_look_and_other_texts_stay():
+    for text in ("/data/x", "~/x", "../x", "C:\\x\\y", "\\\\server\\share\\x"):
+        assert is_machine_path(text), text
+    for text in ("owner/name", "mlp", "a\\b", "https", ""):
+        assert not is_machine_path(text), text
+    assert last_name("C:\\x\\y.npy") == "y.npy"
+    assert last_name("/a/b.npy") == "b.npy"
+    config = resolve(Source({"data": {"name": "array", "path": "sub/scans.npy", "layout": "NHW"}}), load())
+    assert portable(config)["data"]["path"] == "scans.npy"  # relative, but declared as a path
+    plain = dump(config)
+    plain["data"]["path"] = "scans.npy"
+    assert portable(config) == plain
+
+
+def test_texts_that_are_named_like_secrets_do_not_travel():
+    plain = {"api_key": "abc", "deep": [{"hub_token": "x", "n": 1, "token_count": 3}], "name": "kept"}
+    assert _without(plain, {}) == {"api_key": "***", "deep": [{"hub_token": "***", "n": 1, "token_count": 3}], "name": "kept"}
+
+
+def test_the_same_run_gives_the_same_bytes(tmp_path):
+    folder = write_run(tmp_path / "run")
+    for name in ("a", "b"):
+        run(ExportRequest(folder, out=tmp_path / f"{name}.safetensors"))
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(("form", "name"), [("ambientkit", "out.safetensors"), ("two-files", "out")])
+def test_what_is_there_is_replaced_only_when_asked(tmp_path, form, name, ambientkit):
+    folder, out = write_run(tmp_path / "run"), tmp_path / name
+    request = ("export", folder, "--format", form, "--out", out)
+    assert ambientkit(*request)[0] == 0
+    content = out if out.is_file() else out / "shape.json"
+    content.write_text("mine")
+    status, _, err = ambientkit(*request)
+    assert status == 2
+    assert f"--out {out}: is there already, and is left as it is" in err
+    assert content.read_text() == "mine"
+    assert ambientkit(*request, "--force")[0] == 0
+    assert b"mine" not in content.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["run", name])
+
+
+def test_force_never_removes_files_that_an_export_does_not_write(tmp_path):
+    folder, out = write_run(tmp_path / "run"), tmp_path / "home"
+    (out / "deep").mkdir(parents=True)
+    (out / "deep" / "thesis.tex").write_text("years of work")
+    with pytest.raises(InputError, match=r"holds files that an export does not write \(deep.thesis\.tex\); nothing is replaced"):
+        run(ExportRequest(folder, "two-files", out, force=True))
+    assert (out / "deep" / "thesis.tex").read_text() == "years of work"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "run"]
+    (tmp_path / "x.safetensors").mkdir()
+    with pytest.raises(InputError, match="but this is a folder"):
+        run(ExportRequest(folder, out=tmp_path / "x.safetensors", force=True))
+    with pytest.raises(InputError, match="this is the run's own file"):
+        run(ExportRequest(folder, out=folder / WEIGHTS, force=True))
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path):
+    folder, out = write_run(tmp_path / "run"), tmp_path / "out"
+    run(ExportRequest(folder, "two-files", out))
+    with pytest.raises(RunError, match=r"out: cannot be written \(No space left on device\)"):
+        run(ExportRequest(folder, "full", out, force=True))
+    assert (out / "shape.json").read_text() == "[1, 8, 8]"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "run"]
+
+
+def test_a_run_without_whole_weights_is_refused(tmp_path):
+    folder = tmp_path / "early"
+    folder.mkdir()
+    (folder / "config.yaml").write_text("data: digits\n")
+    with pytest.raises(
+        InputError, match=r"early: this run has not saved its averaged weights yet .* Go on with: ambientkit train --resume"
+    ):
+        run(ExportRequest(folder))
+    whole = write_run(tmp_path / "run")
+    content = (whole / WEIGHTS).read_bytes()
+    (whole / WEIGHTS).write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match="not a valid safetensors file"):
+        run(ExportRequest(whole))
+    with pytest.raises(InputError, match="there is no such file"):
+        run(ExportRequest(tmp_path / "nothing"))
+    assert not (whole / "export").exists()
+
+
+def test_an_unfinished_run_is_exported_with_a_note(tmp_path, ambientkit):
+    _, _, err = ambientkit("export", write_run(tmp_path / "run", step=70))
+    assert "these are the weights of step 70 of 10000" in err
+
+
+def test_an_unknown_form_names_those_there_are(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "load", lambda: Registry([entry for entry in load().entries() if entry.package == "ambientkit"]))
+    with pytest.raises(InputError, match=r"--format onnx: there is no such form\. Known: ambientkit$"):
+        run(ExportRequest(tmp_path, "onnx"))
+    with pytest.raises(InputError, match="k-diffusion comes with the package ambientkit-kdiffusion, which is not installed"):
+        run(ExportRequest(tmp_path, "k-diffusion"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    folder, closed = write_run(tmp_path / "run"), tmp_path / "closed"
+    closed.mkdir(0o500)
+    with pytest.raises(RunError, match="cannot be written"):
+        run(ExportRequest(folder, out=closed / "m.safetensors"))

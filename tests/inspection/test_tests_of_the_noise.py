@@ -1,0 +1,192 @@
+"""The truth table of the tests of the noise model: what keeps it passes, what breaks it is found and named."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+
+from ambientkit.batch import Batch
+from ambientkit.errors import InputError
+from ambientkit.inspection import Finding, Verdict, model_findings, quick, refuse
+from ambientkit.inspection.details import details, noise_std
+from ambientkit.inspection.estimate import estimate, estimate_rows
+from ambientkit.inspection.noise import _channels
+from ambientkit.inspection.page import page
+from ambientkit.inspection.report import document, inspect_rows
+from tests.support.noisy_sets import clothes, innocent, level, normal, photos, textures, violations
+
+INNOCENT = dict(innocent())
+VIOLATIONS = {name: (test, case) for name, test, case in violations()}
+
+
+def violated(findings: list[Finding]) -> dict[str, float | None]:
+    return {f.name: f.statistic for f in findings if f.verdict is Verdict.VIOLATED}
+
+
+@pytest.mark.parametrize("name", INNOCENT)
+def test_noise_that_keeps_the_model_raises_no_alarm(name: str) -> None:
+    x, sigma_n = INNOCENT[name]
+    assert violated(model_findings(x, sigma_n)) == {}
+
+
+@pytest.mark.parametrize("name", VIOLATIONS)
+def test_noise_that_breaks_the_model_is_found_by_the_test_made_for_it(name: str) -> None:
+    test, (x, sigma_n) = VIOLATIONS[name]
+    found = violated(model_findings(x, sigma_n))
+    assert test in found, found
+
+
+def test_the_truth_table_is_as_large_as_promised() -> None:
+    assert len(INNOCENT) >= 24
+    assert len(VIOLATIONS) >= 24
+    assert {test for test, _ in VIOLATIONS.values()} >= {
+        *("saturation", "quantisation", "correlation", "signal-dependence", "tails", "level", "symmetry", "channels", "units"),
+    }
+
+
+def test_every_violation_says_what_to_do() -> None:
+    for _, (x, sigma_n) in VIOLATIONS.values():
+        for finding in model_findings(x, sigma_n):
+            if finding.verdict is Verdict.VIOLATED:
+                assert len(finding.remedy) > 20
+
+
+def test_magnitude_images_are_told_what_they_are() -> None:
+    clean = (photos() + 1) / 2
+    both = clean + 0.15 * (normal(clean) + 1j * normal(clean, 6))
+    x = 2 * np.abs(both) - 1
+    assert any("Rician" in f.remedy for f in model_findings(x, level(x, 0.3), zero=-1.0) if f.verdict is Verdict.VIOLATED)
+
+
+def test_flat_blocks_are_chosen_without_a_look_at_the_details() -> None:
+    found = details(normal(photos()), level(photos(), 1.0))
+    chosen = found.flat(1.0)
+    for part in (found.horizontal, found.vertical, found.diagonal):
+        assert part[chosen].std() == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("sigma", [0.05, 0.2, 0.5, 2.0])
+def test_the_level_of_a_data_set_is_estimated_better_than_by_the_wavelet_alone(sigma: float) -> None:
+    from skimage.restoration import estimate_sigma
+
+    ours, theirs = [], []
+    for clean in (photos(), clothes()):
+        x = clean + sigma * normal(clean)
+        guess = estimate(x)
+        ours.append(abs(np.log(guess.sigma / sigma)))
+        theirs.append(abs(np.log(np.median([np.mean([estimate_sigma(p) for p in row]) for row in x]) / sigma)))
+        assert guess.sigma == pytest.approx(sigma, rel=0.06)
+        assert 0 < guess.error < 0.1 * sigma
+    assert sum(ours) < sum(theirs)
+
+
+def test_rows_of_different_levels_are_told_apart() -> None:
+    clean = photos()
+    by_row = np.linspace(0.05, 0.5, len(clean))
+    found, error = estimate_rows(clean + by_row[:, None, None, None] * normal(clean), len(clean))
+    assert np.corrcoef(found, by_row)[0, 1] > 0.99
+    assert np.median(np.abs(found / by_row - 1)) < 0.05
+    assert 0 < error < 0.05
+
+
+def test_rows_that_are_no_pictures_have_no_estimate() -> None:
+    with pytest.raises(InputError, match="at least 8 x 8"):
+        estimate([np.zeros(16)])
+
+
+def test_noise_of_texture_without_flat_areas_is_not_judged() -> None:
+    x = textures("grass") + 0.02 * normal(textures("grass"))
+    names = {f.name for f in model_findings(x, level(x, 0.02)) if f.verdict is Verdict.UNTRIED}
+    assert {"tails", "symmetry"} <= names
+
+
+@pytest.mark.parametrize("declared", [False, True])
+def test_smooth_texture_is_no_proof_of_correlated_noise_where_no_level_is_declared(declared: bool) -> None:
+    draw = np.random.default_rng(0)
+    y, x = np.mgrid[:64, :64]
+    angles, periods = draw.uniform(0, np.pi, 24), draw.uniform(5, 20, 24)
+    waves = np.stack([0.7 * np.sin(2 * np.pi * (np.cos(a) * y + np.sin(a) * x) / p) for a, p in zip(angles, periods)])[:, None]
+    if not declared:
+        (finding,) = [f for f in model_findings(waves, None) if f.name == "correlation"]
+        assert finding.verdict is Verdict.DOUBT
+        assert "texture of clean pictures" in finding.reason
+        assert violated(model_findings(waves, None)) == {}
+    else:  # with a level that is known, smooth noise is found on the same pictures
+        noise = gaussian_filter(normal(waves), (0, 0, 0.8, 0.8))
+        found = violated(model_findings(waves + 0.3 * noise / noise.std(), level(waves, 0.3)))
+        assert found.keys() & {"correlation", "level"}
+
+
+def test_a_channel_without_details_shares_no_noise() -> None:
+    x = 0.2 * normal(photos())
+    x[:, 1] = 0.25
+    found = details(x, level(x, 0.2))
+    said = _channels(found, found.usable, few=False)
+    assert said.verdict is Verdict.FINE, said
+    assert said.statistic is not None
+    assert said.statistic < 0.1
+
+
+class Observed(torch.utils.data.Dataset):
+    """Rows with one level."""
+
+    def __init__(self, x: np.ndarray, sigma_n: float) -> None:
+        self.x, self.sigma_n = torch.from_numpy(x).float(), torch.tensor(sigma_n)
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, index: int) -> Batch:
+        return Batch(self.x[index], self.sigma_n, torch.tensor(index), {})
+
+
+def test_the_quick_form_stops_a_run_unless_each_violation_is_allowed_by_name() -> None:
+    clean = clothes()
+    good, bad = Observed(clean + 0.3 * normal(clean), 0.3), Observed(np.clip(clean + 0.3 * normal(clean), -1, 1), 0.3)
+    refuse(quick(good))
+    found = quick(bad)
+    with pytest.raises(InputError, match="--allow saturation") as caught:
+        refuse(found)
+    assert "saturation: violated" in str(caught.value)
+    refuse(found, [f.name for f in found])
+    with pytest.raises(InputError):
+        refuse(found, ["tails"])
+
+
+def test_the_page_stands_alone_and_tells_its_pictures_in_words() -> None:
+    clean = clothes()
+    facts, findings, x = inspect_rows(Observed(clean + 0.3 * normal(clean), 0.3), "<clothes>")
+    text = page(facts, findings, x)
+    assert text.count("<img ") == text.count('<img alt="row ') == 12
+    assert "prefers-color-scheme: dark" in text
+    assert text.count('role="img" aria-label="Histogram of') == 2
+    assert "<script" not in text
+    assert "://" not in text
+    assert "<clothes>" not in text
+    assert "&lt;clothes&gt;" in text
+
+
+def test_the_document_holds_only_what_json_can_hold() -> None:
+    import json
+
+    facts, findings, _ = inspect_rows(Observed(np.zeros((4, 1, 8, 8)), 0.3), "zeros")
+    found = json.loads(json.dumps(document(facts, findings), allow_nan=False))
+    assert found["verdict"] == "violated"
+    assert found["facts"]["constant_rows"] == [0, 1, 2, 3]
+    assert found["facts"]["repeated_rows"] == 3
+
+
+def test_an_estimate_starts_from_all_blocks_and_ends_in_flat_ones() -> None:
+    clean = textures("brick")
+    x = clean + 0.2 * normal(clean)
+    found = details(x, None)
+    assert noise_std(found)[0] == pytest.approx(0.2, rel=0.05)
+
+
+def test_areas_of_one_value_give_no_number_that_is_none() -> None:
+    counts = np.random.default_rng(0).poisson(0.05, (16, 1, 32, 32)) / 127.5 - 1
+    found = model_findings(counts, level(counts, 0.2))
+    assert all(f.statistic is None or np.isfinite(f.statistic) for f in found)
+    assert {f.name: f.verdict for f in found}["symmetry"] is Verdict.UNTRIED

@@ -1,0 +1,185 @@
+"""The documentation is true: its code runs, its commands work, and what it must name it names."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+import os
+import pkgutil
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from types import FunctionType, ModuleType
+from unittest import SkipTest
+
+import pytest
+from sybil import Example, Sybil
+from sybil.evaluators.python import PythonEvaluator
+from sybil.parsers.markdown import CodeBlockParser, SkipParser
+
+import ambientkit
+from ambientkit import hookspecs
+from ambientkit.registry import KINDS, MUTANTS, Entry, load
+from tests.support import ROOT
+
+PAGES = [ROOT / "README.md", *sorted(page for page in (ROOT / "docs").rglob("*.md") if "_build" not in page.parts)]
+OURS = [
+    entry
+    for entry in load().entries()
+    if entry.package == "ambientkit" or (ROOT / "plugins" / entry.package.removeprefix("ambientkit-")).is_dir()
+]
+FUNCTIONS = (FunctionType, property, staticmethod, classmethod)
+SKIP = re.compile(r"<!---* *skip: *(next|start)(.*?)-->", re.DOTALL)
+
+sys.path.insert(0, str(ROOT / "docs" / "_ext"))
+import check_list  # noqa: E402  (writes the list of checks into docs/verify.md)
+import part_list  # noqa: E402  (the extension of the documentation that lists the parts; docs/_ext is no package)
+
+
+def run_console_block(example: Example) -> str | None:
+    """Run the lines that begin with `$ ` one by one; where output is shown below one, it must match (`...` stands for anything)."""
+    for block in re.split(r"^\$ ", example.parsed, flags=re.MULTILINE)[1:]:
+        command, _, shown = block.replace("\\\n", " ").partition("\n")
+        programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        environment = {**os.environ, "PATH": programs, "COLUMNS": "120"}
+        done = subprocess.run(shlex.split(command), capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL, env=environment)
+        if done.returncode != 0:
+            return f"`{command}` ended with status {done.returncode}:\n{done.stdout}{done.stderr}"
+        options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+        if shown.strip() and not doctest.OutputChecker().check_output(shown.strip(), done.stdout.strip(), options):
+            return f"`{command}` shows\n{shown}\nbut printed\n{done.stdout}"
+    return None
+
+
+def write_yaml_block(example: Example) -> None:
+    """Write a block that begins with a line such as `# run.yaml` to that file, for the commands after it."""
+    if name := re.match(r"# (\w+\.yaml)\n", example.parsed):
+        Path(name[1]).write_text(example.parsed)
+
+
+def run_python_block(example: Example) -> None:
+    """Run a block of Python; one that begins with a line such as `# part.py` is written to that file too, for the commands after it."""
+    if name := re.match(r"# (\w+\.py)\n", example.parsed):
+        Path(name[1]).write_text(example.parsed)
+    PythonEvaluator()(example)
+
+
+SYBIL = Sybil(
+    parsers=[
+        CodeBlockParser("python", run_python_block),
+        CodeBlockParser("console", run_console_block),
+        CodeBlockParser("yaml", write_yaml_block),
+        SkipParser(),
+    ]
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_python_console_and_yaml_block_of_a_page_runs_in_the_order_written(page: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for example in SYBIL.parse(page).examples():
+        with suppress(SkipTest):  # a marked block; that each mark has a reason is the next test
+            example.evaluate()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_skipped_block_gives_its_reason(page: Path) -> None:
+    for action, reason in SKIP.findall(page.read_text()):
+        assert re.fullmatch(r'\s+".{20,}"\s*', reason, re.DOTALL), f"{page.name}: skip: {action}{reason}"
+
+
+def test_a_block_that_fails_is_noticed(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    blocks = {"python": ("print(no_such_name)", "no_such_name"), "console": ("$ false", "status 1")}
+    for language, (code, complaint) in [*blocks.items(), ("console", ("$ echo one\ntwo", "but printed"))]:
+        page.write_text(f"```{language}\n{code}\n```\n")
+        (example,) = SYBIL.parse(page).examples()
+        with pytest.raises(Exception, match=complaint):
+            example.evaluate()
+
+
+def test_every_hook_is_explained_on_the_page_of_contracts() -> None:
+    hooks = {name for name, value in vars(hookspecs).items() if hasattr(value, "ambientkit_spec")}
+    assert hooks == {MUTANTS, *(hook for _, hook in KINDS.values())}
+    text = (ROOT / "docs" / "contracts.md").read_text()
+    assert {hook for hook in hooks if f"`{hook}`" not in text} == set()
+
+
+def test_every_contract_and_each_of_its_methods_is_explained_on_the_page_of_contracts() -> None:
+    text = (ROOT / "docs" / "contracts.md").read_text()
+    for contract, _ in KINDS.values():
+        for method in sorted(contract.__abstractmethods__):
+            assert f"`{method}`" in text, f"{contract.__name__}.{method}"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_pages_list_the_parts_of_every_kind(kind: str) -> None:
+    if load().names(kind):
+        assert f"```{{parts}} {kind}\n" in (ROOT / "docs" / "parts.md").read_text()
+
+
+def test_the_page_of_verify_lists_every_check_as_the_code_has_it() -> None:
+    page = check_list.PAGE.read_text()
+    assert all(f"**`{check}`**" in page for check in ("stationarity", "final-law", "noise-law"))
+    assert check_list.put(page, check_list.listing(load())) == page, "run python docs/_ext/check_list.py"
+
+
+def modules() -> Iterator[str]:
+    yield "ambientkit"
+    yield from (module.name for module in pkgutil.walk_packages(ambientkit.__path__, "ambientkit.") if not module.name.endswith("__main__"))
+
+
+def undocumented(module_name: str) -> Iterator[str]:
+    """Public functions, classes and methods written in a module that explain themselves nowhere, inherited docstrings counting."""
+    module = importlib.import_module(module_name)
+    if not module.__doc__:
+        yield module_name
+    for name, value in vars(module).items():
+        own = getattr(value, "__module__", None) == module_name and (inspect.isclass(value) or inspect.isroutine(value))
+        if not own or name.startswith("_") or hasattr(value, "ambientkit_impl"):  # a hook is explained where it is specified
+            continue
+        if not inspect.getdoc(value):
+            yield f"{module_name}.{name}"
+        if inspect.isclass(value):
+            for member, function in vars(value).items():
+                if not member.startswith("_") and isinstance(function, FUNCTIONS) and not inspect.getdoc(getattr(value, member)):
+                    yield f"{module_name}.{name}.{member}"
+
+
+@pytest.mark.parametrize("module_name", list(modules()))
+def test_everything_public_has_a_docstring(module_name: str) -> None:
+    assert list(undocumented(module_name)) == []
+
+
+def test_a_missing_docstring_is_noticed(monkeypatch) -> None:
+    module = ModuleType("silent", "A module.")
+    source = "def f(): ...\nclass C:\n    'A class.'\n    def m(self): ...\n    @property\n    def p(self): ...\ndef _hidden(): ..."
+    exec(source, vars(module))
+    monkeypatch.setitem(sys.modules, "silent", module)
+    assert list(undocumented("silent")) == ["silent.f", "silent.C.m", "silent.C.p"]
+
+
+@pytest.mark.parametrize("entry", OURS, ids=lambda entry: f"{entry.kind}-{entry.part.name}")
+def test_a_part_of_this_repository_says_in_one_short_sentence_what_it_is(entry: Entry) -> None:
+    assert "__doc__" in vars(entry.part), "its docstring must be its own"
+    assert 10 < len(entry.line) <= 150, entry.line
+    assert entry.line.endswith("."), entry.line
+
+
+@pytest.mark.parametrize("entry", OURS, ids=lambda entry: f"{entry.kind}-{entry.part.name}")
+def test_a_part_of_this_repository_names_its_source(entry: Entry) -> None:
+    if entry.kind in ("objective", "sampler", "corruption", "model"):
+        assert entry.part.source.strip()
+
+
+@pytest.mark.parametrize("entry", OURS, ids=lambda entry: f"{entry.kind}-{entry.part.name}")
+def test_every_field_of_a_part_of_this_repository_is_explained_below_it(entry: Entry) -> None:
+    explained = {name for name, text in part_list.field_docs(entry.part).items() if text}
+    if entry.kind == "recipe":
+        explained.add("terms")  # by the contract
+    assert set(entry.part.model_fields) - explained == set()

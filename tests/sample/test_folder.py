@@ -1,0 +1,204 @@
+"""The folder of `ambientkit sample`: the same files after a kill and for any number of processes, and nothing of others is touched."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+import sys
+import time
+
+import pytest
+import torch
+
+from ambientkit.errors import InputError
+from ambientkit.processes import Processes
+from ambientkit.sample.drawn import sampling
+from ambientkit.sample.job import carry_out
+from ambientkit.sample.load import load_run
+from ambientkit.sample.request import SampleRequest
+from ambientkit.sample.store import Store
+from tests.support.engine import finish
+from tests.support.sampling import SHAPE, SHELL, files, ok, registry, start, write_run
+
+
+@pytest.mark.parametrize("options", [["--format", "npy"], ["--format", "tiff"], ["--from", "digits", "--draws", 2]], ids=str)
+def test_a_command_that_was_interrupted_goes_on_to_the_same_files(sample, tmp_path, monkeypatch, options):
+    run = write_run(tmp_path / "run", shape=(1, 8, 8) if "--from" in options else SHAPE)
+    arguments = [run, "--n", 23, "--steps", 3, "--sampler", "ancestral", *options]
+    ok(sample(*arguments, "--batch-size", 4, "--out", tmp_path / "whole"))
+    write, written = Store.write, []
+
+    def until(self, piece, arrays, shown):
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        written.append(piece)
+        write(self, piece, arrays, shown)
+
+    monkeypatch.setattr("ambientkit.sample.store.Store.write", until)
+    assert sample(*arguments, "--batch-size", 4, "--out", tmp_path / "cut")[0] != 0
+    monkeypatch.setattr("ambientkit.sample.store.Store.write", write)
+    assert not (tmp_path / "cut" / "samples.npy").exists()
+    first = len(written[0]) * 2
+    told = ok(sample(*arguments, "--batch-size", 4, "--out", tmp_path / "cut"))
+    assert f"{first} of 23" in told
+    assert files(tmp_path / "cut") == files(tmp_path / "whole")
+    before = files(tmp_path / "cut")
+    assert "nothing to do" in ok(sample(*arguments, "--batch-size", 7, "--out", tmp_path / "cut"))
+    assert files(tmp_path / "cut") == before
+
+
+def test_a_killed_command_goes_on_to_the_same_files(sample, tmp_path):
+    """SIGKILL, in a process of its own."""
+    run = write_run(tmp_path / "run")
+    arguments = ["sample", run, "--n", 600, "--steps", 40, "--batch-size", 25, "--sampler", "ancestral", "--device", "cpu"]
+    ok(sample(*arguments[1:], "--out", tmp_path / "whole"))
+    cut = tmp_path / "cut"
+    process = start(*arguments, "--out", cut)
+    deadline = time.monotonic() + 60
+    while len(list(cut.glob("parts/0*[0-9].npz"))) < 5 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert process.poll() is None, finish(process)
+    process.send_signal(signal.SIGKILL)
+    finish(process)
+    assert not (cut / "samples.npy").exists()
+    assert not json.loads((cut / "samples.json").read_text())["finished"]
+    ok(sample(*arguments[1:], "--out", cut))
+    assert files(cut) == files(tmp_path / "whole")
+
+
+def test_two_processes_share_the_work_and_write_the_same_files(sample, tmp_path):
+    run = write_run(tmp_path / "run", shape=(1, 8, 8))
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", *SHELL)
+    arguments = [run, "-n", 22, "--steps", 3, "--batch-size", 4, "--sampler", "ancestral"]  # torchrun takes --n for an option of its own
+    ok(sample(*arguments, "--out", tmp_path / "one"))
+    status, out, err = finish(start("sample", *arguments, "--device", "cpu", "--out", tmp_path / "two", program=torchrun), timeout=300)
+    assert status == 0, (out, err)
+    assert out.count("22 samples of shape") == 1
+    assert files(tmp_path / "two") == files(tmp_path / "one")
+
+
+def test_each_of_two_processes_draws_every_second_piece(tmp_path):
+    run, out = write_run(tmp_path / "run"), tmp_path / "out"
+    request = SampleRequest(run, n=22, steps=2, batch_size=4, out=out, device="cpu")
+    place = Processes(0, 2, torch.device("cpu"), lambda: None, lambda values: values, lambda: None)
+    trained = load_run(run, registry())
+    first = sampling(request, trained, registry(), place)
+    with first.store.hold():
+        first.store.begin()
+    second = sampling(request, trained, registry(), dataclasses.replace(place, rank=1))
+    assert carry_out(second, dataclasses.replace(place, rank=1), "run") is None
+    assert sorted(path.name for path in (out / "parts").glob("0*[0-9].npz")) == ["00000004.npz", "00000012.npz", "00000020.npz"]
+    assert carry_out(first, dataclasses.replace(place, world=1), "run") == out / "samples.npy"
+
+
+def test_another_request_is_refused_field_by_field_and_foreign_files_are_left_alone(sample, tmp_path):
+    run, out = write_run(tmp_path / "run"), tmp_path / "out"
+    ok(sample(run, "--n", 4, "--out", out))
+    before = files(out)
+    status, _, err = sample(run, "--n", 5, "--steps", 3, "--seed", 1, "--sampler", "ancestral", "--out", out)
+    assert status == 2
+    for line in ("n: 4 there, 5 now", "steps: 32 there, 3 now", "seed: 0 there, 1 now", "sampler.name: 'heun' there, 'ancestral' now"):
+        assert line in err
+    write_run(tmp_path / "run", values=(0.3,))
+    status, _, err = sample(run, "--n", 4, "--out", out)
+    assert status == 2
+    assert "weights_sha256" in err
+    assert files(out) == before
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "samples.npy").write_bytes(b"mine")
+    status, _, err = sample(run, "--n", 4, "--out", tmp_path / "foreign")
+    assert status == 2
+    assert "holds samples.npy of unknown origin" in err
+    assert files(tmp_path / "foreign") == {"samples.npy": b"mine"}
+
+
+def test_a_damaged_manifest_is_named(sample, tmp_path):
+    run = write_run(tmp_path / "run")
+    ok(sample(run, "--n", 2, "--out", tmp_path / "out"))
+    (tmp_path / "out" / "samples.json").write_text("{")
+    status, _, err = sample(run, "--n", 2, "--out", tmp_path / "out")
+    assert status == 2
+    assert "samples.json: cannot be read" in err
+    assert sys.exc_info() == (None, None, None)
+
+
+def test_a_folder_in_which_a_command_is_at_work_is_refused_and_left_alone(sample, tmp_path):
+    """Another process holds the folder; then it is killed, and the same command goes on."""
+    run, out = write_run(tmp_path / "run"), tmp_path / "out"
+    arguments = [run, "--n", 600, "--steps", 40, "--batch-size", 25, "--sampler", "ancestral", "--out", out]
+    process = start("sample", *arguments, "--device", "cpu")
+    deadline = time.monotonic() + 60
+    while not list(out.glob("parts/0*[0-9].npz")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGSTOP)
+    try:
+        before = files(out)
+        for other in (arguments, [run, "--n", 5, "--out", out], [run, "--from", "digits", "--out", out]):
+            status, _, err = sample(*other)
+            if "--from" not in other:  # that one is refused for its rows' shape even before
+                assert f"{out}: process {process.pid} on " in err
+                assert "is sampling here. Wait for it, stop it, or give another --out" in err
+            assert status == 2
+        assert files(out) == before
+    finally:
+        process.kill()
+        finish(process)
+    assert "600 samples of shape" in ok(sample(*arguments))
+    assert sorted(path.name for path in out.iterdir()) == ["samples.json", "samples.npy", "samples.png"]
+
+
+def test_what_the_first_of_two_processes_refuses_both_do_with_one_message(sample, tmp_path):
+    """None is left waiting for the other."""
+    run, out = write_run(tmp_path / "run"), tmp_path / "out"
+    ok(sample(run, "-n", 4, "--out", out))
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", *SHELL)
+    status, _, err = finish(start("sample", run, "-n", 5, "--device", "cpu", "--out", out, program=torchrun), timeout=120)
+    assert status == 1  # torchrun's own
+    assert err.count("holds the files of another request") == 1
+    assert err.count("Traceback") == 1  # torchrun's, about its children; none of theirs
+
+
+def test_a_lock_whose_file_was_removed_by_its_holder_is_taken_anew(tmp_path, monkeypatch):
+    """The second command has opened the file just before the first one removed it: it must not hold a file that nobody else can find."""
+    from ambientkit.checkpoint import lock
+
+    flock, opened = lock.fcntl.flock, []
+
+    def first(descriptor, operation):
+        if not opened:
+            opened.append(descriptor)
+            (tmp_path / ".sample.lock").unlink()
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(lock.fcntl, "flock", first)
+    with lock.folder_lock(tmp_path, ".sample.lock", "sampling", "--out", passing=True):
+        assert opened
+        with (
+            pytest.raises(InputError, match="is sampling here"),
+            lock.folder_lock(tmp_path, ".sample.lock", "sampling", "--out", passing=True),
+        ):
+            pass
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("options", [["--format", "npy"], ["--format", "tiff"]], ids=str)
+def test_files_that_were_removed_after_the_end_are_drawn_again(sample, tmp_path, options):
+    run, out = write_run(tmp_path / "run"), tmp_path / "out"
+    ok(sample(run, "--n", 5, *options, "--out", out))
+    before = files(out)
+    next(iter(out.glob("samples.npy")), out / "samples" / "00000003.tif").unlink()
+    assert "5 samples of shape" in ok(sample(run, "--n", 5, *options, "--out", out))
+    assert files(out) == before
+
+
+def test_a_command_killed_before_its_first_piece_goes_on(sample, tmp_path):
+    run, out = write_run(tmp_path / "run"), tmp_path / "out"
+    ok(sample(run, "--n", 5, "--out", out))
+    before = files(out)
+    manifest = json.loads((out / "samples.json").read_text())
+    for path in out.iterdir():
+        path.unlink()
+    (out / "samples.json").write_text(json.dumps({**manifest, "finished": False}))
+    ok(sample(run, "--n", 5, "--out", out))
+    assert files(out) == before
