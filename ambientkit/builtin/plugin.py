@@ -29,6 +29,7 @@ from ambientkit.builtin.checks.views import ViewsInLaw
 from ambientkit.builtin.corruptions.gaussian import Gaussian
 from ambientkit.builtin.data.array import Array
 from ambientkit.builtin.data.corrupted import Corrupted
+from ambientkit.builtin.data.dataset import Given
 from ambientkit.builtin.data.dicom import DICOM
 from ambientkit.builtin.data.digits import Digits
 from ambientkit.builtin.data.fashion_mnist import FashionMNIST
@@ -36,6 +37,7 @@ from ambientkit.builtin.data.fits import FITS
 from ambientkit.builtin.data.hdf5 import HDF5
 from ambientkit.builtin.data.hf_dataset import HFDataset
 from ambientkit.builtin.data.image_folder import ImageFolder
+from ambientkit.builtin.data.in_memory import InMemory
 from ambientkit.builtin.data.mixture import Mixture
 from ambientkit.builtin.data.nifti import NIfTI
 from ambientkit.builtin.data.photo_patches import PhotoPatches
@@ -93,7 +95,7 @@ def register_models():
 @hookimpl
 def register_datasets():
     files = [Array, ImageFolder, TiffStack, HDF5, Zarr, FITS, NIfTI, DICOM, WebDataset, HFDataset, Corrupted]
-    return [*files, Digits, FashionMNIST, PhotoPatches, Mixture]
+    return [*files, Digits, FashionMNIST, PhotoPatches, Mixture, InMemory, Given]
 
 
 @hookimpl

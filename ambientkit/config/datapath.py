@@ -9,6 +9,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ambientkit.builtin.data.dataset import Given
+from ambientkit.builtin.data.in_memory import InMemory
 from ambientkit.config.inline import split_fields
 from ambientkit.errors import InputError, nearest
 from ambientkit.interfaces import Data
@@ -17,6 +23,45 @@ from ambientkit.registry import Registry
 KINDS = "a folder of images, FITS, NIfTI or DICOM files, tar shards, a Zarr or Hugging Face dataset folder, or one image, .npy, .npz or .h5 file"
 LOOKED_AT = 10_000
 """Files of a folder by whose names its kind is told, at most."""
+
+
+DataLike = Any
+"""What stands for data: a name, 'NAME{field: value}', a path, {"name": ..., **fields}, a `Data` part, an array, a tensor, or a `Dataset`."""
+
+
+def data_argument(
+    data: DataLike, registry: Registry, flag: str = "--data", *, sigma_n: Any = None, clean: bool = False, **fields: Any
+) -> dict[str, Any] | Data:
+    """The spec or part that data given from Python or the command line stand for, with further fields.
+
+    sigma_n: the declared level, for data that carry one; clean: that the rows are clean. Raises InputError where it is no data, or has no
+    such field.
+    """
+    if clean and sigma_n is not None:
+        raise InputError(f"{flag}: clean rows have no sigma_n; leave one of the two out")
+    if isinstance(data, np.ndarray | Tensor | list):
+        return InMemory.of(data, sigma_n, clean=clean, **fields)
+    if isinstance(data, Dataset):
+        if fields:
+            raise InputError(f"{flag}: a torch Dataset has no field {next(iter(fields))!r}")
+        return Given.of(data, sigma_n)
+    if isinstance(data, Data):
+        spec = {field: getattr(data, field) for field in type(data).model_fields}
+        held = isinstance(data, InMemory | Given)
+    else:
+        found = data if isinstance(data, Mapping) else data_spec(str(data), registry, flag)
+        spec, held = dict(found) if isinstance(found, Mapping) else {"name": found}, False
+    changes = {**fields, **({} if sigma_n is None else {"sigma_n": sigma_n}), **({"clean": True} if clean else {})}
+    if isinstance(data, Data):
+        if not changes:
+            return data
+        if held or (unknown := [name for name in changes if name not in type(data).model_fields]):
+            raise InputError(f"{flag}: the data set {data.name!r} takes no {', '.join(changes if held else unknown)} beside what it has")
+        return registry.build(Data, type(data)(**{**spec, **changes}))
+    known = registry.find("data", str(spec.get("name"))).part.model_fields
+    if unknown := [name for name in changes if name not in known]:
+        raise InputError(f"{flag}: the data set {spec['name']!r} takes no {', '.join(unknown)}")
+    return {**spec, **changes}
 
 
 def data_spec(text: str, registry: Registry, flag: str = "--data") -> Any:

@@ -1,0 +1,102 @@
+"""The data set `dataset`: a torch `Dataset` that a Python program holds."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import Any
+
+import torch
+from pydantic import Field, PrivateAttr
+from torch import Tensor
+
+from ambientkit.batch import Batch, Clean
+from ambientkit.errors import InputError
+from ambientkit.interfaces import Data
+from ambientkit.rows import Rows, as_rows
+
+LOOKED_AT = 64
+"""Rows, evenly spaced, whose values a run knows the data set by."""
+
+
+class Given(Data):
+    """A map-style torch `Dataset` held by the program that calls ambientkit, known to a run by some of its rows.
+
+    `Given.of(dataset)` makes one. Items: `Clean` rows, observations (`Batch` without a batch axis), or tensors (*S) in units of [-1, 1],
+    which are observations of level `sigma_n`, and clean where that is 0 or not given.
+    """
+
+    name = "dataset"
+
+    length: int = Field(ge=1)
+    """Number of rows."""
+    sha256: str
+    """Hash of up to 64 rows, evenly spaced."""
+    sigma_n: float | None = Field(None, ge=0)
+    """Noise std of rows that are plain tensors, units of [-1, 1]."""
+
+    _rows: Any = PrivateAttr(None)
+
+    @classmethod
+    def of(cls, rows: Any, sigma_n: float | None = None) -> Given:
+        """The data set of a map-style torch `Dataset`. Raises InputError where its items are none of those above."""
+        length = len(rows)
+        if not length:
+            raise InputError("data: the data set has no rows")
+        digest = hashlib.sha256(str(length).encode())
+        for index in torch.linspace(0, length - 1, min(length, LOOKED_AT)).round().long().unique().tolist():
+            x = _values(rows[index], index)
+            digest.update(x.detach().cpu().contiguous().numpy().tobytes())
+        if sigma_n is not None and not isinstance(rows[0], Tensor):
+            raise InputError("sigma_n: the rows of this data set bring their own noise level; leave it out")
+        part = cls(length=length, sha256=digest.hexdigest(), sigma_n=sigma_n)
+        part._rows = rows
+        return part
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Given) and self.model_dump() == other.model_dump()  # the values are known by their hash
+
+    __hash__ = Data.__hash__
+
+    def rows(self) -> Rows:
+        """The rows. Raises InputError in a program that was not given them."""
+        if self._rows is None:
+            raise InputError(
+                f"data: a torch Dataset of {self.length:,} rows was given in memory, and this program has not been given it "
+                f"(sha256 {self.sha256[:12]}...): give the same data again, ambientkit.train(dataset, output_dir=...)"
+            )
+        known = as_rows(self._rows)
+        return _Observed(known, self.sigma_n or 0.0) if isinstance(self._rows[0], Tensor) else known
+
+
+def _values(item: Any, index: int) -> Tensor:
+    x = item.x_0 if isinstance(item, Clean) else item.x_n if isinstance(item, Batch) else item
+    if not isinstance(x, Tensor):
+        raise InputError(
+            f"data: row {index} is of type {type(item).__name__}; rows should be Clean, Batch (ambientkit.batch) or tensors. "
+            "A data set of (picture, label) needs a small wrapper that returns Clean(picture, {'class_cond': torch.tensor(label)})"
+        )
+    if not math.prod(x.shape):
+        raise InputError(f"data: row {index} is empty (shape {tuple(x.shape)})")
+    return x
+
+
+class _Observed(Rows):
+    """Plain tensors as rows of one level."""
+
+    def __init__(self, rows: Rows, sigma_n: float) -> None:
+        self._rows, self._sigma_n = rows, sigma_n
+        self.mapping, self.layout, self.left_out = rows.mapping, rows.layout, rows.left_out
+        self.stored, self.blocks = rows.stored, rows.blocks
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> Clean | Batch:
+        x = _values(self._rows[index], index).float()
+        if self._sigma_n == 0:
+            return Clean(x, {})
+        return Batch(x, torch.tensor(self._sigma_n), torch.tensor(self.number(index)), {})
+
+    def number(self, index: int) -> int:
+        return self._rows.number(index)
