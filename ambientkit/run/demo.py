@@ -11,12 +11,12 @@ from ambientkit.interfaces import Sampler
 from ambientkit.registry import Registry
 from ambientkit.sample import draw, step_grid
 from ambientkit.sample.picture import grid, panels, png
-from ambientkit.train import Run
+from ambientkit.train import Training
 
 DEMO_STEPS = 32
 
 
-def draw_demo(training: Run, path: Path, registry: Registry) -> bool:
+def draw_demo(training: Training, path: Path, registry: Registry) -> bool:
     """Write noisy rows beside samples of the averaged weights, always from the same seed; False for rows without a picture."""
     config, signal = training.config, training.signal
     shown = min(config.sample_n if len(signal.shape) > 1 else 2000, len(training.observations))

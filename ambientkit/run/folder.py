@@ -22,7 +22,7 @@ from ambientkit.config.run import to_yaml
 from ambientkit.errors import InputError
 from ambientkit.processes import is_main
 from ambientkit.sample.load import WEIGHTS
-from ambientkit.train import Run
+from ambientkit.train import Training
 from ambientkit.train.collapse import Detector
 from ambientkit.train.metrics import Window
 from ambientkit.versions import versions
@@ -101,7 +101,7 @@ def open_folder(folder: Path, config: RunConfig, step: int, say: Callable[[str],
 
 
 def save(
-    training: Run, window: Window, detector: Detector, folder: Path, memory: Mapping[str, Tensor], optimizer: Mapping[str, Any]
+    training: Training, window: Window, detector: Detector, folder: Path, memory: Mapping[str, Tensor], optimizer: Mapping[str, Any]
 ) -> None:
     """Write a checkpoint and the averaged weights, and remove old checkpoints. Raises RunError where the disk refuses.
 
@@ -114,7 +114,7 @@ def save(
     save_average(training, folder)
 
 
-def save_average(training: Run, folder: Path) -> None:
+def save_average(training: Training, folder: Path) -> None:
     """Write the averaged weights, which samples are drawn with."""
     signal = training.signal
     metadata = {

@@ -14,14 +14,14 @@ from typing import Any, TextIO
 from ambientkit.checkpoint.lines import to_line
 from ambientkit.errors import RunError
 from ambientkit.run.trackers import flat, trackable
-from ambientkit.train import Run, Step
+from ambientkit.train import Step, Training
 from ambientkit.train.metrics import Window, memory_mb
 
 
 class Log:
     """The log of the main process; in other processes it writes nothing. A context manager."""
 
-    def __init__(self, path: Path, training: Run) -> None:
+    def __init__(self, path: Path, training: Training) -> None:
         self._path, self._training = path, training
         self._stream: TextIO | None = None
         self._since, self._at = training.step, time.monotonic()

@@ -20,7 +20,7 @@ from ambientkit.registry import Registry
 from ambientkit.run.folder import COLLAPSE, Checkpoint
 from ambientkit.run.preflight import SKIPPED, run_preflight
 from ambientkit.sample.load import Noise, about_data
-from ambientkit.train import Run, build
+from ambientkit.train import Training, build
 from ambientkit.train.collapse import Detector
 from ambientkit.train.launched import split_asked
 from ambientkit.train.metrics import Window
@@ -31,7 +31,7 @@ Say = Callable[[str], None]
 class Prepared(NamedTuple):
     """A run that can begin, or go on."""
 
-    training: Run
+    training: Training
     window: Window
     detector: Detector
     preflight: dict[str, Any] | None

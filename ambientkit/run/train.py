@@ -53,10 +53,10 @@ from ambientkit.run.stop import TIME_UP, Stop, seconds, stop_on_signals
 from ambientkit.run.watch import Evaluation
 from ambientkit.sample import load_run
 from ambientkit.text import clock
-from ambientkit.train import Run, steps
+from ambientkit.train import Training, steps
+from ambientkit.train.accelerator import accelerator_for
 from ambientkit.train.collapse import CAUSES, Detector, given_rows, look
 from ambientkit.train.metrics import Window
-from ambientkit.train.run import accelerator_for
 
 
 def run(request: Request) -> None:
@@ -104,7 +104,7 @@ def run(request: Request) -> None:
 
 
 def _train(
-    training: Run,
+    training: Training,
     window: Window,
     detector: Detector,
     evaluation: Evaluation | None,
@@ -150,7 +150,7 @@ def _train(
 
 
 def _take_steps(
-    training: Run,
+    training: Training,
     window: Window,
     detector: Detector,
     evaluation: Evaluation | None,
@@ -208,7 +208,7 @@ def _evaluate(evaluation: Evaluation, folder: Path, log: Log, say: Say | None) -
         say(f"evaluation at step {line['step']}: {describe(line)}")
 
 
-def _look(training: Run, detector: Detector) -> list[str]:
+def _look(training: Training, detector: Detector) -> list[str]:
     """Look at the averaged denoiser on the first rows; the causes for worry that were not said before."""
     config, signal, observations = training.config, training.signal, training.observations
     if "reverse-kernel" not in config.sampler.claims:
@@ -232,7 +232,7 @@ def _agreed(accelerator: Accelerator, stop: Stop) -> int:
     return int(accelerator.gather(torch.tensor([stop.asked()], device=accelerator.device)).max())
 
 
-def _finish(training: Run, folder: Path, registry: Registry, say: Say) -> None:
+def _finish(training: Training, folder: Path, registry: Registry, say: Say) -> None:
     save_average(training, folder)  # a run that was killed between its last checkpoint and this file lacks it
     picture = folder / "samples" / "before_and_after.png"
     if draw_demo(training, picture, registry):

@@ -23,7 +23,7 @@ from ambientkit.maths.randomness import derive_seed, keyed_generator
 from ambientkit.readers.scan import UnknownNoise
 from ambientkit.registry import Registry
 from ambientkit.sample import draw, step_grid
-from ambientkit.train import Run
+from ambientkit.train import Training
 from ambientkit.verify.trained import tweedie_loss
 
 STEPS = 18
@@ -42,7 +42,7 @@ class Evaluation:
     further rows to them, which a perfect model would have.
     """
 
-    def __init__(self, training: Run, registry: Registry) -> None:
+    def __init__(self, training: Training, registry: Registry) -> None:
         """Raises InputError where `evaluate_data` cannot be read, is what the run trains on, or does not fit it."""
         config = training.config
         self._training, self.held_out = training, config.evaluate_data is not None
@@ -119,7 +119,7 @@ class Evaluation:
         return [found, pixel_statistics_distance(reference, x)]
 
 
-def _held_out(training: Run) -> Observed:
+def _held_out(training: Training) -> Observed:
     config = training.config
     assert config.evaluate_data is not None
     if config.evaluate_data == config.data:

@@ -1,7 +1,7 @@
-"""Training: build a run, then take its steps one at a time."""
+"""Training in memory: build one, then take its steps one at a time."""
 
-from ambientkit.train.average import WarmedUpAverage
+from ambientkit.train.begin import build
 from ambientkit.train.loop import Step, steps
-from ambientkit.train.run import Run, build
+from ambientkit.train.state import Training
 
-__all__ = ["Run", "Step", "WarmedUpAverage", "build", "steps"]
+__all__ = ["Step", "Training", "build", "steps"]

@@ -14,7 +14,7 @@ from ambientkit.interfaces import Tools
 from ambientkit.maths.randomness import isolated_global_generator, keyed_generator
 from ambientkit.train.gradients import average_gradients
 from ambientkit.train.optim import advance
-from ambientkit.train.run import ADVICE, Run
+from ambientkit.train.state import ADVICE, Training
 
 
 class Step(NamedTuple):
@@ -34,108 +34,108 @@ class Step(NamedTuple):
     """Whether the step was left out, because its loss or gradient was not finite: weights, optimiser and average are as before."""
 
 
-def steps(run: Run) -> Iterator[Step]:
-    """Train from `run.step` to `config.end_step`, yielding after every optimiser step.
+def steps(training: Training) -> Iterator[Step]:
+    """Train from `training.step` to `config.end_step`, yielding after every optimiser step.
 
     Everything random is keyed by (seed, purpose, rank, step): whatever is done between two steps changes nothing in training.
     A step whose loss or gradient is not finite is skipped and counted. Raises RunError after `config.max_bad_steps` of them in a row.
     """
-    config, accelerator = run.config, run.accelerator
-    batches = iter(run.loader())
-    run.network.train()
+    config, accelerator = training.config, training.accelerator
+    batches = iter(training.loader())
+    training.network.train()
     # accelerate's own way to the optimiser looks for libraries on the disk in every step, which a small network feels.
-    parameters = list(run.network.parameters())
-    optimizer = run.bare_optimizer if accelerator.scaler is None else run.optimizer
-    while run.step < config.end_step:
+    parameters = list(training.network.parameters())
+    optimizer = training.bare_optimizer if accelerator.scaler is None else training.optimizer
+    while training.step < config.end_step:
         micro_batches = [next(batches).to(accelerator.device) for _ in range(config.grad_accum_steps)]
-        with isolated_global_generator(config.seed, "network", rank=accelerator.process_index, step=run.step):
-            loss, means, values = _accumulate(run, micro_batches)
+        with isolated_global_generator(config.seed, "network", rank=accelerator.process_index, step=training.step):
+            loss, means, values = _accumulate(training, micro_batches)
         average_gradients(accelerator, parameters)
         accelerator.unscale_gradients()
         grad_norm = nn.utils.clip_grad_norm_(parameters, config.optimizer.max_grad_norm)
-        lr = run.bare_optimizer.param_groups[0]["lr"]
+        lr = training.bare_optimizer.param_groups[0]["lr"]
         finite = bool(loss.isfinite() and grad_norm.isfinite())
         if finite:
             optimizer.step()
-            run.average.update()
-            run.skipped_in_a_row = 0
+            training.average.update()
+            training.skipped_in_a_row = 0
         else:
             if accelerator.scaler is not None:
                 accelerator.scaler.update()  # the scale of fp16 was too large: half of it next time
-            run.skipped += 1
-            run.skipped_in_a_row += 1
+            training.skipped += 1
+            training.skipped_in_a_row += 1
         for parameter in parameters:  # not `optimizer.zero_grad`: the optimiser may hold shares of the weights only
             parameter.grad = None
-        advance(run.schedule)
-        run.step += 1
-        yield Step(run.step, loss, means, values, grad_norm, lr, not finite)
-        if run.skipped_in_a_row >= config.max_bad_steps:
+        advance(training.schedule)
+        training.step += 1
+        yield Step(training.step, loss, means, values, grad_norm, lr, not finite)
+        if training.skipped_in_a_row >= config.max_bad_steps:
             raise RunError(
-                f"steps {run.step - run.skipped_in_a_row + 1} to {run.step}: the loss ({float(loss):.4g}) or its gradient "
-                f"({float(grad_norm):.4g}) was not finite, {run.skipped_in_a_row} steps in a row (max_bad_steps). "
-                f"The weights are those of step {run.step - run.skipped_in_a_row}. {ADVICE}"
+                f"steps {training.step - training.skipped_in_a_row + 1} to {training.step}: the loss ({float(loss):.4g}) or its gradient "
+                f"({float(grad_norm):.4g}) was not finite, {training.skipped_in_a_row} steps in a row (max_bad_steps). "
+                f"The weights are those of step {training.step - training.skipped_in_a_row}. {ADVICE}"
             )
 
 
-def _accumulate(run: Run, micro_batches: list[Batch]) -> tuple[Tensor, dict[str, Tensor], dict[str, Term]]:
+def _accumulate(training: Training, micro_batches: list[Batch]) -> tuple[Tensor, dict[str, Tensor], dict[str, Term]]:
     """Backward through every micro-batch; each weighs by its share of the rows."""
     rows = sum(len(batch.x_n) for batch in micro_batches)
-    total = torch.zeros((), device=run.accelerator.device)
+    total = torch.zeros((), device=training.accelerator.device)
     means: dict[str, Tensor] = {}
     values: dict[str, list[Term]] = {}
     for index, batch in enumerate(micro_batches):
         share = len(batch.x_n) / rows
-        loss, terms = _backward(run, batch, run.step * len(micro_batches) + index, share)
-        total = total + share * _mean_over_processes(run, loss)
+        loss, terms = _backward(training, batch, training.step * len(micro_batches) + index, share)
+        total = total + share * _mean_over_processes(training, loss)
         for name, (term, mean) in terms.items():
-            means[name] = means.get(name, torch.zeros_like(total)) + share * _mean_over_processes(run, mean)
+            means[name] = means.get(name, torch.zeros_like(total)) + share * _mean_over_processes(training, mean)
             values.setdefault(name, []).append(term)
     joined = {name: Term(torch.cat([t.value for t in terms]), torch.cat([t.sigma for t in terms])) for name, terms in values.items()}
     return total, means, joined
 
 
-def _backward(run: Run, batch: Batch, micro_step: int, share: float) -> tuple[Tensor, dict[str, tuple[Term, Tensor]]]:
+def _backward(training: Training, batch: Batch, micro_step: int, share: float) -> tuple[Tensor, dict[str, tuple[Term, Tensor]]]:
     """Backward through every objective of one micro-batch in turn, so that the activations of one only are held at a time.
 
     Returns the weighted sum of the terms' means and the terms, detached, scaled so that the average over processes is the joint mean.
     """
-    config, rank = run.config, run.accelerator.process_index
-    loss = torch.zeros((), device=run.accelerator.device)
+    config, rank = training.config, training.accelerator.process_index
+    loss = torch.zeros((), device=training.accelerator.device)
     terms: dict[str, tuple[Term, Tensor]] = {}
     for place, entry in enumerate(config.objective):
-        weight = entry.weight_at(run.step, config.end_step)
+        weight = entry.weight_at(training.step, config.end_step)
         if weight == 0:
             continue
         key = f"objective.{place}.{entry.objective.name}"
         tools = Tools(
             corruption=config.corruption,
             sampler=config.sampler,
-            teacher=run.teacher,
-            signal=run.signal,
-            generator=keyed_generator(config.seed, key, rank=rank, step=micro_step, device=run.accelerator.device),
+            teacher=training.teacher,
+            signal=training.signal,
+            generator=keyed_generator(config.seed, key, rank=rank, step=micro_step, device=training.accelerator.device),
             levels=config.levels.as_levels(),
-            memory=run.memories.setdefault(key, {}),
+            memory=training.memories.setdefault(key, {}),
         )
         own = torch.zeros_like(loss)
-        for name, term in entry.objective.loss(run.denoiser, batch, tools).items():
-            mean = _joint_mean(run, term)
+        for name, term in entry.objective.loss(training.denoiser, batch, tools).items():
+            mean = _joint_mean(training, term)
             own = own + weight * mean
             kept = Term(term.value.detach(), term.sigma.detach())
             terms[name if name not in terms else f"{name}.{place}"] = (kept, mean.detach())
         if own.requires_grad:  # not where no row of the batch suits the objective
-            run.accelerator.backward(own * share)
+            training.accelerator.backward(own * share)
         loss = loss + own.detach()
     return loss, terms
 
 
-def _joint_mean(run: Run, term: Term) -> Tensor:
+def _joint_mean(training: Training, term: Term) -> Tensor:
     """A value whose average over processes is the mean of the term over the rows of all of them, also where their numbers differ."""
-    processes = run.accelerator.num_processes
-    count = torch.tensor(float(len(term.value)), device=run.accelerator.device)
+    processes = training.accelerator.num_processes
+    count = torch.tensor(float(len(term.value)), device=training.accelerator.device)
     if processes > 1:
-        count = run.accelerator.reduce(count, reduction="sum") / processes
+        count = training.accelerator.reduce(count, reduction="sum") / processes
     return term.value.sum() / count.clamp(min=1 / processes)
 
 
-def _mean_over_processes(run: Run, value: Tensor) -> Tensor:
-    return run.accelerator.reduce(value, reduction="mean") if run.accelerator.num_processes > 1 else value
+def _mean_over_processes(training: Training, value: Tensor) -> Tensor:
+    return training.accelerator.reduce(value, reduction="mean") if training.accelerator.num_processes > 1 else value

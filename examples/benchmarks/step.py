@@ -50,8 +50,8 @@ from ambientkit.maths.randomness import isolated_global_generator, keyed_generat
 from ambientkit.maths.reverse import reverse_step
 from ambientkit.maths.weights import edm_weight
 from ambientkit.registry import load
-from ambientkit.train import Run, build, steps
-from ambientkit.train.run import accelerator_for
+from ambientkit.train import Training, build, steps
+from ambientkit.train.accelerator import accelerator_for
 
 SIGMA_N, SEED, END_STEP = 0.2, 0, 1_000_000
 PLAIN, PUBLISHED = "k-diffusion", "published form"
@@ -129,7 +129,7 @@ def period_of(recipe: str, args: argparse.Namespace) -> int:
     return math.lcm(*(entry.every for entry in configuration(recipe, args).objective))
 
 
-def ours(objective: str, args: argparse.Namespace, pictures: torch.Tensor, runs: list[Run]) -> Step:
+def ours(objective: str, args: argparse.Namespace, pictures: torch.Tensor, runs: list[Training]) -> Step:
     """One step of `ambientkit train`, loading included, in the part of the run where every term is on."""
     config = configuration(objective, args)
     observations = Observations(Pictures(pictures), config.corruption, SEED)

@@ -12,7 +12,7 @@ from ambientkit.batch import Batch
 from ambientkit.interfaces import Levels
 from ambientkit.maths.randomness import keyed_generator
 from ambientkit.train import steps
-from ambientkit.train.run import MEMORY
+from ambientkit.train.state import MEMORY
 from tests.objectives.test_posterior_buffer import CASE
 from tests.support.engine import make
 

@@ -13,7 +13,7 @@ from ambientkit.maths.randomness import keyed_generator
 from ambientkit.train import steps
 from ambientkit.train.loop import _accumulate
 from ambientkit.train.metrics import Window
-from ambientkit.train.run import MEMORY
+from ambientkit.train.state import MEMORY
 from tests.support.engine import make, same
 
 BUFFER = {"name": "posterior-buffer", "fraction": 0.5, "refresh": 0.125, "keep": 5, "steps": 3}

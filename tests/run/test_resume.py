@@ -19,9 +19,9 @@ from ambientkit.data import Observations, survey
 from ambientkit.maths.randomness import isolated_global_generator, keyed_generator
 from ambientkit.registry import load
 from ambientkit.sample import draw, step_grid
-from ambientkit.train import WarmedUpAverage, build, steps
-from ambientkit.train.average import ema_decay
-from ambientkit.train.run import accelerator_for
+from ambientkit.train import build, steps
+from ambientkit.train.accelerator import accelerator_for
+from ambientkit.train.average import WarmedUpAverage, ema_decay
 
 SMALL = {
     "data": {"name": "mixture", "n": 40},

@@ -12,11 +12,9 @@ import torch
 
 from ambientkit.batch import Term
 from ambientkit.config import Source, resolve
-from ambientkit.data import Observations, survey
 from ambientkit.interfaces import Objective
 from ambientkit.registry import load
 from ambientkit.train import build
-from ambientkit.train.run import accelerator_for
 
 SMALL = {
     "data": {"name": "mixture", "n": 40},
@@ -42,13 +40,11 @@ class ByRow(Objective):
 
 
 def make(only=None, **changes):
-    """A run at step 0. only: an objective that takes the place of the configured ones."""
+    """A training at step 0. only: an objective that takes the place of the configured ones."""
     config = resolve(Source({**SMALL, **changes}), load())
     if only is not None:
         object.__setattr__(config, "objective", (config.objective[0].model_copy(update={"objective": only}),))
-    observations = Observations(config.data.rows(), config.corruption, config.seed)
-    signal = survey(observations, config.corruption, config.levels.as_levels(), config.sigma_data).signal
-    return build(config, signal, observations, accelerator_for(config))
+    return build(config)
 
 
 def bits(run):

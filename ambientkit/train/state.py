@@ -1,4 +1,4 @@
-"""Building a run: every object that training needs, made from a checked configuration."""
+"""The state of a training: what steps change, and its way into the files of a checkpoint and back."""
 
 from __future__ import annotations
 
@@ -8,12 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-
-# Before any process group is made: its functions have the group as a default argument, so that a later import (which that of torch._dynamo
-# is) keeps the group and gloo's threads beyond `end_training`, and a thread alive when the interpreter ends may abort the process.
-import torch.distributed.nn.functional
 from accelerate import Accelerator
-from accelerate.utils import broadcast
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -24,11 +19,8 @@ from ambientkit.data import KeyedBatches, Observed
 from ambientkit.data.observations import whole
 from ambientkit.errors import InputError, RunError
 from ambientkit.interfaces import Denoiser, Memory, Signal
-from ambientkit.maths.randomness import isolated_global_generator, keyed_generator
+from ambientkit.maths.randomness import keyed_generator
 from ambientkit.train.average import WarmedUpAverage
-from ambientkit.train.launched import by_itself, check_launched, split_asked
-from ambientkit.train.memory import checkpoint_blocks
-from ambientkit.train.optim import optimizer_for, schedule_for
 from ambientkit.train.split import SplitOptimizer
 
 MEMORY = "memory.safetensors"
@@ -36,8 +28,8 @@ ADVICE = "Lower --lr, raise optimizer.warmup_steps, or use --mixed-precision no;
 
 
 @dataclass(slots=True)
-class Run:
-    """A run in memory. `step` counts the optimiser steps done."""
+class Training:
+    """The state of a training in memory (the word "run" means its folder on the disk). `step` counts the optimiser steps done."""
 
     config: RunConfig
     signal: Signal
@@ -178,52 +170,3 @@ class Run:
             pin_memory=self.accelerator.device.type == "cuda",
             generator=keyed_generator(self.config.seed, "loader"),  # or torch draws the workers' base seed globally
         )
-
-
-def accelerator_for(config: RunConfig, **options: Any) -> Accelerator:
-    """The accelerator a configuration asks for; options: as accelerate takes them. Raises InputError where the device is not there."""
-    try:
-        cpu = torch.device("cuda" if config.device == "auto" else config.device).type == "cpu"
-    except RuntimeError:
-        raise InputError(f"device: should be auto, cpu, cuda or a torch device such as cuda:1, but is {config.device!r}") from None
-    if config.device not in ("auto", "cpu") and not torch.cuda.is_available():
-        raise InputError(f"device: {config.device!r} was asked for, but this machine has no usable GPU; use --device cpu or auto")
-    if config.mixed_precision == "fp16" and (cpu or not torch.cuda.is_available()):
-        raise InputError("mixed_precision: fp16 needs a GPU; use bf16, or no")
-    check_launched(config)
-    with by_itself():
-        return Accelerator(cpu=cpu, mixed_precision=config.mixed_precision, **options)
-
-
-def build(config: RunConfig, signal: Signal, observations: Observed, accelerator: Accelerator) -> Run:
-    """A run at step 0, with weights that depend on the seed alone."""
-    with isolated_global_generator(config.seed, "init"):
-        network = config.model.network(signal).to(accelerator.device)
-    if accelerator.num_processes > 1:  # machines of different kinds may initialise differently
-        for value in network.state_dict().values():
-            value.copy_(broadcast(value))
-    average = WarmedUpAverage(network, config.ema.power, config.ema.inv_gamma, config.ema.max_decay)
-    if config.checkpointing:
-        checkpoint_blocks(network)
-    if config.compile:
-        network.compile()
-    # Autocast, but no DistributedDataParallel: it takes one forward call a step and no unused parameters (see train/gradients.py).
-    prepared = accelerator.prepare_model(network, evaluation_mode=True)
-    split = SplitOptimizer(network.parameters(), accelerator) if split_asked() and accelerator.num_processes > 1 else None
-    optimizer = optimizer_for(config.optimizer, split.shares if split else network.parameters())
-    if split:
-        split.attach(optimizer)
-    prepared_optimizer = accelerator.prepare_optimizer(optimizer)
-    return Run(
-        config=config,
-        signal=signal,
-        observations=observations,
-        accelerator=accelerator,
-        network=prepared,
-        average=average,
-        optimizer=prepared_optimizer,
-        split=split,
-        schedule=schedule_for(config.optimizer, optimizer, config.end_step),
-        denoiser=config.model.denoiser(prepared, signal),
-        teacher=config.model.denoiser(average.module, signal),
-    )
