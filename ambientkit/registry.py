@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -91,6 +91,17 @@ class Registry:
                     f"{entry.package} {entry.version}. Names are never replaced in silence: uninstall one of the two, or ask its author to rename it"
                 )
             self._entries[key] = entry
+
+    def including(self, parts: Iterable[type[Part]]) -> Registry:
+        """A registry that knows these classes too, as parts of this session; those that it has already change nothing.
+
+        Raises PluginError where one has the name of another registered part.
+        """
+        known = {entry.part for entry in self._entries.values()}
+        new = [part for part in dict.fromkeys(parts) if part not in known]
+        kinds = [next(kind for kind, (contract, _) in KINDS.items() if issubclass(part, contract)) for part in new]
+        added = [Entry(kind, part, "this session", "") for kind, part in zip(kinds, new, strict=True)]
+        return Registry([*self._entries.values(), *self._mutants, *added], self.problems) if added else self
 
     def entries(self) -> list[Entry]:
         """Every part, by kind and then by name."""

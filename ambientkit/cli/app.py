@@ -11,6 +11,7 @@ import typer
 
 from ambientkit.cli.evaluate import evaluate
 from ambientkit.cli.export import card, export
+from ambientkit.cli.output import print_messages
 from ambientkit.cli.report import report
 from ambientkit.cli.sample import sample
 from ambientkit.cli.train import train
@@ -172,6 +173,7 @@ WHO = "see who may read and write it (ls -ld), or give another path"
 
 def main() -> None:
     """Run the command line; known errors end in one message and their exit status, never in a traceback."""
+    print_messages()
     try:
         app()
     except AmbientError as error:

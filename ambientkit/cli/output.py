@@ -1,11 +1,64 @@
-"""What is printed where: a progress bar for a person, plain lines for a log."""
+"""What a command prints, and where: results and progress to stdout, notes and warnings to stderr, a bar where a person looks."""
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ambientkit.api.training import Stop
+
+NOTE = 25
+"""Level of a note: `ambientkit.messages.NOTE`, which is not imported here so that `--help` stays immediate."""
 
 
 def progress_wanted() -> bool:
     """True where standard error is a terminal that can redraw a line."""
     return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+class _Printer(logging.Handler):
+    """Prints what the library tells."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if record.levelno >= NOTE:
+            kind = "warning" if record.levelno >= logging.WARNING else "note"
+            print(f"{kind}: {text}", file=sys.stderr, flush=True)
+        elif record.name == "ambientkit.progress":
+            say(text)
+
+
+def say(text: str) -> None:
+    """Print a line at once. A reader that has gone away (`| head`) is no reason to stop the work: it goes on in silence."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        silence()
+
+
+def silence() -> None:
+    """Send what is still printed to nowhere, so that the interpreter does not complain of the broken pipe when it ends."""
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (it is open until the process ends)
+
+
+def print_messages() -> None:
+    """Print what the library tells from now on."""
+    logger = logging.getLogger("ambientkit")
+    if not any(isinstance(handler, _Printer) for handler in logger.handlers):
+        logger.addHandler(_Printer())
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+@contextmanager
+def stopping() -> Iterator[Stop]:
+    """Within the block the first signal asks the work to stop in an orderly way; a second one ends the process at once."""
+    from ambientkit.api.training import stop_on_signals
+
+    with stop_on_signals() as stop:
+        yield stop

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -98,7 +100,8 @@ def train(
     ] = False,
 ) -> None:
     """Train on noisy data. Without any flag: digits with simulated noise, tweedie-consistency, a small network."""
-    from ambientkit.run.train import Request, run
+    from ambientkit.api.training import Request, dry_run_text, train_run
+    from ambientkit.cli.output import progress_wanted, stopping
 
     flags = {
         ("objective",): ("--objective", objective),
@@ -128,20 +131,26 @@ def train(
     given: dict[tuple[str | int, ...], tuple[str, object]] = {
         path: (flag, value) for path, (flag, value) in flags.items() if value is not None
     }
-    run(
-        Request(
-            given,
-            data,
-            sigma_n,
-            tuple(config or ()),
-            tuple(set_ or ()),
-            output_dir,
-            resume,
-            dry_run,
-            skip_preflight,
-            tuple(allow or ()),
-            time_limit,
-            evaluate_data,
-            on_bad_file,
-        )
+    request = Request(
+        flags=given,
+        data=data,
+        sigma_n=sigma_n,
+        config=tuple(config or ()),
+        settings=tuple(set_ or ()),
+        output_dir=output_dir,
+        resume=resume,
+        skip_preflight=skip_preflight,
+        allow=tuple(allow or ()),
+        time_limit=time_limit,
+        evaluate_data=evaluate_data,
+        on_bad_file=on_bad_file,
     )
+    if dry_run:
+        print(dry_run_text(request), end="")
+        return
+    with stopping() as stop:
+        run = train_run(request, stop=stop, progress=progress_wanted())
+    if run.ended.signal:
+        sys.exit(128 + run.ended.signal)
+    if run.ended.state == "finished":
+        print(f"run: {run.path}\nnext: ambientkit sample {shlex.quote(str(run.path))}")

@@ -1,20 +1,27 @@
-"""What was asked of `ambientkit train`, brought into one configuration."""
+"""What was asked of training, by flags or from Python, brought into one configuration."""
 
 from __future__ import annotations
 
-import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ambientkit.builtin.data.dataset import Given
+from ambientkit.builtin.data.in_memory import InMemory
 from ambientkit.config import RunConfig, Source, dump, load_file, merge, resolve
-from ambientkit.config.datapath import data_spec
+from ambientkit.config.datapath import DataLike, data_argument
 from ambientkit.config.files import KeyPath, at, from_settings
 from ambientkit.config.run import DEFAULTS, differences
 from ambientkit.errors import InputError
-from ambientkit.processes import is_main
+from ambientkit.interfaces import Data
+from ambientkit.messages import note
 from ambientkit.readers.part import ESTIMATES
-from ambientkit.registry import Registry
+from ambientkit.registry import Registry, spec_of
 
 MAY_CHANGE = frozenset(
     {"end_step", "save_every", "keep_last", "log_every", "demo_every", "sample_n", "num_workers", "device"}
@@ -24,23 +31,30 @@ MAY_CHANGE = frozenset(
 """Fields that a resumed run may change: none of them changes what an earlier step did."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """The flags of `ambientkit train` as given."""
+    """What was asked of training, as given."""
 
-    flags: dict[KeyPath, tuple[str, Any]]
-    data: str | None
-    sigma_n: str | None
-    config: tuple[Path, ...]
-    settings: tuple[str, ...]
-    output_dir: Path | None
-    resume: str | None
-    dry_run: bool
-    skip_preflight: bool
+    flags: Mapping[KeyPath, tuple[str, Any]] = field(default_factory=dict)
+    """Key of the configuration -> (how the user calls it, value)."""
+    data: DataLike = None
+    clean: bool = False
+    """The rows are clean, and noise of level `sigma_n` is simulated on them; only for data that could be either."""
+    sigma_n: Any = None
+    """A level, a range, the name of a file of levels, "estimate", or an array of levels for rows in memory."""
+    config: tuple[Path | Mapping[str, Any], ...] = ()
+    """Files or mappings, of which the later win, key by key."""
+    settings: tuple[str, ...] = ()
+    """"a.b=value" strings."""
+    output_dir: Path | None = None
+    resume: str | None = None
+    """"latest" (in `output_dir`), or a run or checkpoint folder to go on from; None for a new run."""
+    skip_preflight: bool = False
     allow: tuple[str, ...] = ()
     """Findings about the noise of the data that do not stop the run."""
-    time_limit: str | None = None
-    evaluate_data: str | None = None
+    time_limit: str | float | None = None
+    """After this time, in seconds or as "2h30m", the run is saved and left."""
+    evaluate_data: DataLike = None
     on_bad_file: str | None = None
 
 
@@ -50,17 +64,23 @@ def configure(request: Request, registry: Registry, stored: Path | None) -> RunC
     Raises InputError where something is wrong, or where a resumed run would change what earlier steps did.
     """
     base = [load_file(stored)] if stored else []
-    given = [load_file(path) for path in request.config]
+    given = [Source(dict(one)) if isinstance(one, Mapping) else load_file(one) for one in request.config]
     given += [at(path, value, flag) for path, (flag, value) in request.flags.items()]
+    sigma_n = request.sigma_n
     if request.data is not None:
-        given.append(at(("data",), data_spec(request.data, registry), "--data"))
+        data = request.data
+        if isinstance(data, np.ndarray | Tensor | list | Dataset) and not request.clean:  # rows in memory carry their level
+            data, sigma_n = data_argument(data, registry, sigma_n=sigma_n), None
+        elif request.clean:
+            data = data_argument(data, registry, clean=True)
+        given.append(at(("data",), _spec(data, registry, "--data"), "--data"))
     if request.on_bad_file is not None:
         given.append(at(("data", "on_bad_file"), request.on_bad_file, "--on-bad-file"))
     if request.evaluate_data is not None:
-        given.append(at(("evaluate_data",), data_spec(request.evaluate_data, registry, "--evaluate-data"), "--evaluate-data"))
+        given.append(at(("evaluate_data",), _spec(request.evaluate_data, registry, "--evaluate-data"), "--evaluate-data"))
     settings = from_settings(request.settings)
-    if request.sigma_n is not None:
-        given.append(_noise(request.sigma_n, merge([Source(DEFAULTS), *base, *given, *settings]), registry))
+    if sigma_n is not None:
+        given.append(_noise(str(sigma_n), merge([Source(DEFAULTS), *base, *given, *settings]), registry))
     config = resolve(merge([*base, *given, *settings]), registry)
     if stored:
         old = resolve(base[0], registry)
@@ -70,13 +90,19 @@ def configure(request: Request, registry: Registry, stored: Path | None) -> RunC
             raise InputError(
                 "\n".join([f"{stored.parent}: a resumed run cannot change", *lines, "start a new run in another --output-dir instead"])
             )
-        if config.end_step != old.end_step and is_main() and (shares := _shares(config)):
-            print(
-                f"note: end_step was {old.end_step} and is {config.end_step} now; {', '.join(shares)} follow the new length, so this will not "
-                "be the run that was that long from the start",
-                file=sys.stderr,
+        if config.end_step != old.end_step and (shares := _shares(config)):
+            note(
+                f"end_step was {old.end_step} and is {config.end_step} now; {', '.join(shares)} follow the new length, so this will not "
+                "be the run that was that long from the start"
             )
     return config
+
+
+def _spec(data: DataLike, registry: Registry, flag: str) -> Any:
+    """Data as a tree of plain values; a part that only its program knows stays one."""
+    spec = data_argument(data, registry, flag)
+    known = isinstance(spec, Data) and not isinstance(spec, InMemory | Given) and spec.name in registry.names("data")
+    return spec_of(spec) if isinstance(spec, Data) and known else spec
 
 
 def _shares(config: RunConfig) -> list[str]:
@@ -103,6 +129,8 @@ def _noise(text: str, so_far: Source, registry: Registry) -> Source:
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     data = so_far.tree["data"]
+    if isinstance(data, Data):
+        raise InputError(f"--sigma-n {text}: the data set {data.name!r} brings its own noise level; leave one of the two out")
     fields = data if isinstance(data, dict) else {"name": data}
     declared = "sigma_n" in registry.find("data", str(fields.get("name"))).part.model_fields and not fields.get("clean", False)
     if declared and isinstance(value, list):

@@ -211,11 +211,15 @@ def _objectives(spec: Any, registry: Registry, complain: Complaint) -> tuple[Sch
     scheduled = []
     for index, item in enumerate(items):
         try:
-            entry = WeightedObjective.model_validate(item)
+            given = item.get("objective") if isinstance(item, Mapping) else item
+            part = given if isinstance(given, Part) else None  # of an object its name stands here
+            fields = {**(item if isinstance(item, Mapping) else {}), **({} if part is None else {"objective": part.name})}
+            entry = WeightedObjective.model_validate(fields if fields else item)
         except ValidationError as error:
             path, sentence = explain(error, (*at, index), WeightedObjective.model_fields)[0]
             raise complain(path, sentence) from None
-        objective = registry.build("objective", entry.objective, partial(_below, complain, (*at, index, "objective")))
+        spec = entry.objective if part is None else part
+        objective = registry.build("objective", spec, partial(_below, complain, (*at, index, "objective")))
         if not isinstance(objective, Objective):
             raise complain((*at, index, "objective"), f"{objective.name!r} is a recipe; a recipe lists objectives only")
         scheduled.append(ScheduledObjective(objective=objective, **entry.model_dump(exclude={"objective"})))

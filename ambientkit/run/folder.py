@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from ambientkit.config import RunConfig, dump
 from ambientkit.config.request import Request
 from ambientkit.config.run import to_yaml
 from ambientkit.errors import InputError
-from ambientkit.processes import is_main
+from ambientkit.messages import say, warn
 from ambientkit.sample.load import WEIGHTS
 from ambientkit.train import Training
 from ambientkit.train.collapse import Detector
@@ -67,9 +66,8 @@ def checkpoint_of(folder: Path, named: Path | None) -> Checkpoint | None:
     if not any(checkpoints(folder / CHECKPOINTS)):
         return None
     path, files, skipped = latest(folder / CHECKPOINTS)
-    if is_main():
-        for line in skipped:
-            print(f"warning: skipped {line}", file=sys.stderr)
+    for line in skipped:
+        warn(f"skipped {line}")
     return path, files
 
 
@@ -89,7 +87,7 @@ def make(folder: Path) -> None:
         raise InputError(f"--output-dir {folder}: cannot be made ({error.strerror})") from None
 
 
-def open_folder(folder: Path, config: RunConfig, step: int, say: Callable[[str], None]) -> None:
+def open_folder(folder: Path, config: RunConfig, step: int) -> None:
     """Make the run folder ready for steps after `step`: take away what interrupted writes left, and what a resumed run will write again."""
     clean(folder)
     write_file(folder / CONFIG, to_yaml({"format_version": FORMAT_VERSION, **dump(config)}).encode())

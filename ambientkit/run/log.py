@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -13,7 +12,9 @@ from typing import Any, TextIO
 
 from ambientkit.checkpoint.lines import to_line
 from ambientkit.errors import RunError
+from ambientkit.messages import warn
 from ambientkit.run.trackers import flat, trackable
+from ambientkit.text import clock
 from ambientkit.train import Step, Training
 from ambientkit.train.metrics import Window, memory_mb
 
@@ -81,7 +82,14 @@ class Log:
         except Exception as error:
             self._trackers = False
             reason = " ".join(str(error).split())[:200]
-            print(f"warning: a tracker failed and is left out from step {step} on: {type(error).__name__}: {reason}", file=sys.stderr)
+            warn(f"a tracker failed and is left out from step {step} on: {type(error).__name__}: {reason}")
 
     def _refused(self, error: OSError) -> RunError:
         return RunError(f"{self._path}: cannot be written ({error.strerror}); the last checkpoint is intact")
+
+
+def describe_line(line: Mapping[str, Any], end_step: int) -> str:
+    """A line of the log as people read it."""
+    words = [f"step {line['step']}/{end_step}", *(f"{name} {mean:.4g}" for name, mean in line["terms"].items())]
+    words += [f"{line['examples_per_s']:.0f} examples/s", f"{clock(line['eta_s'])} left"]
+    return "  ".join(words + ([f"{line['skipped']} steps skipped (not finite)"] if line["skipped"] else []))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from ambientkit.checkpoint.folder import write_file
 from ambientkit.config import RunConfig
 from ambientkit.errors import CheckFailed, InputError
+from ambientkit.messages import say
 from ambientkit.registry import Registry
 from ambientkit.verify import Result, Verdict, preflight
 from ambientkit.verify.preflight import SEED
@@ -23,7 +23,7 @@ SKIPPED = {"format": FORMAT, "skipped": True}
 HEADINGS = ("part", "check", "p", "verdict")
 
 
-def run_preflight(config: RunConfig, registry: Registry, say: Callable[[str], None]) -> dict[str, Any]:
+def run_preflight(config: RunConfig, registry: Registry) -> dict[str, Any]:
     """Run the quick checks on the parts of the run; the document of `verify --json`. Raises CheckFailed where one is rejected, or cannot be judged."""
     parts = [*(entry.objective for entry in config.objective), config.corruption, config.sampler]
     plan, results = preflight(parts, registry)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ from ambientkit.config.request import Request
 from ambientkit.data import Observations, Observed, Survey, observed, survey
 from ambientkit.errors import InputError
 from ambientkit.inspection import quick, refuse
+from ambientkit.messages import say
 from ambientkit.readers.part import ESTIMATES
 from ambientkit.registry import Registry
 from ambientkit.run.folder import COLLAPSE, Checkpoint
@@ -24,8 +24,6 @@ from ambientkit.train import Training, build
 from ambientkit.train.collapse import Detector
 from ambientkit.train.launched import split_asked
 from ambientkit.train.metrics import Window
-
-Say = Callable[[str], None]
 
 
 class Prepared(NamedTuple):
@@ -38,14 +36,12 @@ class Prepared(NamedTuple):
     """What is to be kept of the checks before step 1; None for a run that is past it."""
 
 
-def prepare(
-    config: RunConfig, checkpoint: Checkpoint | None, registry: Registry, accelerator: Accelerator, request: Request, say: Say
-) -> Prepared:
+def prepare(config: RunConfig, checkpoint: Checkpoint | None, registry: Registry, accelerator: Accelerator, request: Request) -> Prepared:
     """A run at its first step, or at the step of a checkpoint, after every check."""
     rows = config.data.rows()
     observations = observed(rows, config.corruption, config.seed, config.augment)
     seen = survey(observations, config.corruption, config.levels.as_levels(), config.sigma_data)
-    _describe(config, seen, observations, say)
+    _describe(config, seen, observations)
     if checkpoint is None and not observations.simulated and seen.sigma_n[1] > 0:
         refuse(quick(Observations(rows, config.corruption, config.seed)), request.allow)  # as stored: its noise is judged by place
     training = build(config, seen.signal, observations, accelerator)
@@ -64,7 +60,7 @@ def prepare(
         tensors, file = initial_weights(Path(config.init_from))
         training.begin_with(tensors, file)
         say(f"weights to begin with: {file}, {len(tensors)} tensors")
-    found = SKIPPED if request.skip_preflight else run_preflight(config, registry, say)
+    found = SKIPPED if request.skip_preflight else run_preflight(config, registry)
     return Prepared(training, Window(), Detector(), found)
 
 
@@ -80,7 +76,7 @@ def label(config: RunConfig) -> str:
     return "-".join(entry.objective.name for entry in config.objective)
 
 
-def _describe(config: RunConfig, seen: Survey, observations: Observed, say: Say) -> None:
+def _describe(config: RunConfig, seen: Survey, observations: Observed) -> None:
     noise = "simulated once for each row" if observations.simulated else "declared with the data"
     say(f"data: {config.data.name}, {seen.rows:,} rows of shape {seen.signal.shape}; {seen.describe_noise()}, {noise}")
     for entry in config.objective:

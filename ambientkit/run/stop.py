@@ -16,9 +16,11 @@ from dataclasses import dataclass
 from ambientkit.errors import InputError
 
 TIME_UP = 1
-"""What `Stop.asked` says at the time limit: below every signal that is caught, so that a signal counts more."""
-SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
-"""Clusters announce the end of a job with SIGTERM or SIGUSR1."""
+"""What `Stop.asked` returns at the time limit: below every signal, so that a signal counts more."""
+SIGNALLED = 100
+"""What `Stop.asked` adds to the number of a signal, of which one is 1."""
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP") if hasattr(signal, name))
+"""Clusters announce the end of a job with SIGTERM or SIGUSR1; SIGHUP is a lost connection."""
 ECHO = 2.0
 """Seconds in which torchrun may pass on a signal that the terminal has sent to everybody."""
 
@@ -33,8 +35,8 @@ class Stop:
     """When to stop, on the clock of `time.monotonic`."""
 
     def asked(self) -> int:
-        """The signal's number, TIME_UP after the deadline, or 0."""
-        return self.signal or (TIME_UP if time.monotonic() >= self.deadline else 0)
+        """SIGNALLED plus the signal's number, TIME_UP after the deadline, or 0."""
+        return SIGNALLED + self.signal if self.signal else TIME_UP if time.monotonic() >= self.deadline else 0
 
 
 @contextmanager
@@ -58,7 +60,9 @@ def stop_on_signals(deadline: float = math.inf) -> Iterator[Stop]:
             elif "TORCHELASTIC_RUN_ID" not in os.environ or time.monotonic() > first + ECHO:
                 os._exit(128 + number[0])
 
-    before = {number: signal.signal(number, lambda *_: None) for number in SIGNALS}
+    # A signal that is ignored, as SIGHUP under nohup, stays ignored.
+    caught = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda *_: None) for number in caught}
     wakeup = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
@@ -73,8 +77,37 @@ def stop_on_signals(deadline: float = math.inf) -> Iterator[Stop]:
         reader.close()
 
 
-def seconds(text: str) -> float:
+@contextmanager
+def stop_on_interrupt() -> Iterator[Stop]:
+    """Within the block, note the first Ctrl-C (or interrupt of a notebook's kernel); a second one raises KeyboardInterrupt at once.
+
+    In another thread than the main one nothing is caught: Python handles signals in the main thread only.
+    """
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def note_it(number: int, frame: object) -> None:
+        if stop.signal:
+            raise KeyboardInterrupt
+        stop.signal = number
+
+    before = signal.signal(signal.SIGINT, note_it)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def describe_signal(number: int) -> str:
+    """The name of a signal."""
+    return signal.Signals(number).name
+
+
+def seconds(given: str | float) -> float:
     """A duration such as 90, 90s, 30m, 1.5h, 2h30m or 1d, in seconds. Raises InputError for anything else, and for 0."""
+    text = str(given)
     units = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
     if re.fullmatch(r"\d+(\.\d+)?", text):
         total = float(text)

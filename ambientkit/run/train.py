@@ -1,37 +1,29 @@
-"""`ambientkit train`: check everything, then take the steps, logging, saving and drawing on the way."""
+"""Training with a run folder: everything is checked, then the steps are taken, with logs, checkpoints and pictures on the way."""
 
 from __future__ import annotations
 
-import math
-import shlex
-import signal
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from ambientkit.checkpoint.evaluations import EVALUATIONS, describe, numbers
 from ambientkit.checkpoint.lines import append_line
 from ambientkit.checkpoint.lock import run_lock
 from ambientkit.checkpoint.status import RunStatus, State
-from ambientkit.cli.output import progress_wanted
-from ambientkit.config import dump
 from ambientkit.config.datapath import refuse_inside
 from ambientkit.config.files import redacted
 from ambientkit.config.request import Request, configure
-from ambientkit.config.run import to_yaml
 from ambientkit.errors import InputError, RunError, nearest
-from ambientkit.export.card import write_card
 from ambientkit.inspection import NAMES
+from ambientkit.messages import say, warn
 from ambientkit.processes import is_main
-from ambientkit.registry import Registry, load
+from ambientkit.registry import Registry
 from ambientkit.run import trackers
 from ambientkit.run.demo import draw_demo
 from ambientkit.run.folder import (
@@ -46,46 +38,57 @@ from ambientkit.run.folder import (
     save,
     save_average,
 )
-from ambientkit.run.log import Log
+from ambientkit.run.log import Log, describe_line
 from ambientkit.run.preflight import write_preflight
-from ambientkit.run.prepare import Say, label, prepare
-from ambientkit.run.stop import TIME_UP, Stop, seconds, stop_on_signals
+from ambientkit.run.prepare import Prepared, label, prepare
+from ambientkit.run.stop import SIGNALLED, TIME_UP, Stop, describe_signal, seconds
 from ambientkit.run.watch import Evaluation
-from ambientkit.sample import load_run
-from ambientkit.text import clock
 from ambientkit.train import Training, steps
 from ambientkit.train.accelerator import accelerator_for
 from ambientkit.train.collapse import CAUSES, Detector, given_rows, look
 from ambientkit.train.metrics import Window
 
 
-def run(request: Request) -> None:
-    """The whole command. Nothing is written before everything that can be checked has been."""
-    deadline = time.monotonic() + (seconds(request.time_limit) if request.time_limit is not None else math.inf)
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a training ended."""
+
+    folder: Path
+    state: State
+    """"finished"; "unfinished", where the time limit was reached; or "stopped", by a signal. Each may be resumed."""
+    step: int
+    signal: int = 0
+    """Number of the signal that stopped it."""
+
+
+def train(request: Request, registry: Registry, *, stop: Stop | None = None, progress: bool = False) -> Ended:
+    """Train in a run folder, from step 0 or from where it was stopped. Nothing is written before everything that can be checked has been.
+
+    stop: asked after every step; where it says so, the run is saved and left. progress: show a bar; otherwise every log line is reported.
+    The folder is locked from the first read to the end. Raises InputError for what was given, CheckFailed where a quick check rejects a
+    part, and RunError where the run cannot go on; its last checkpoint is then intact.
+    """
+    stop = stop or Stop()
+    if request.time_limit is not None:
+        stop.deadline = min(stop.deadline, time.monotonic() + seconds(request.time_limit))
     for name in request.allow:
         if name not in NAMES:
             raise InputError(f"--allow {name}: no test of the noise has this name{nearest(name, NAMES)}\nKnown: {', '.join(NAMES)}")
-    registry = load()
     with ExitStack() as held:
         found = resumed(request)
-        if found and is_main() and not request.dry_run:  # from here on nobody else may change what is read
+        if found and is_main():  # from here on nobody else may change what is read
             held.enter_context(run_lock(found[0]))
         checkpoint = checkpoint_of(*found) if found else None
         config = configure(request, registry, found[0] / CONFIG if found else None)
-        if request.dry_run:
-            print(to_yaml(dump(config)), end="")
-            return
-        if is_main():
-            for problem in registry.problems:
-                print(f"warning: {problem}", file=sys.stderr)
+        for problem in registry.problems:
+            warn(str(problem))
         folder = found[0] if found else request.output_dir or Path("runs") / f"{config.data.name}-{label(config)}"
         if not found:
             refuse_used(folder)
             refuse_inside("--output-dir", folder, config.data)  # a resume would read the pictures of the run as rows
         accelerator = accelerator_for(config, **trackers.options(config, folder))
-        say: Say = partial(print, flush=True) if accelerator.is_main_process else lambda text: None
-        training, window, detector, checked = prepare(config, checkpoint, registry, accelerator, request, say)
-        evaluation = Evaluation(training, registry) if config.evaluate_every else None
+        prepared = prepare(config, checkpoint, registry, accelerator, request)
+        evaluation = Evaluation(prepared.training, registry) if config.evaluate_every else None
         if found and checkpoint is None:
             say(f"{folder}: the run ended before its first checkpoint; it begins again at step 0")
         accelerator.wait_for_everyone()  # every process has read what it resumes from
@@ -94,135 +97,123 @@ def run(request: Request) -> None:
                 make(folder)
                 held.enter_context(run_lock(folder))
                 refuse_used(folder)
-            open_folder(folder, config, training.step, say)
-            if checked is not None:
-                write_preflight(folder, checked)
-        status = _train(training, window, detector, evaluation, folder, registry, say, deadline)
+            open_folder(folder, config, prepared.training.step)
+            if prepared.preflight is not None:
+                write_preflight(folder, prepared.preflight)
+        ended = _Work(prepared, evaluation, folder, registry, stop, progress).carry_out()
         accelerator.end_training()
-    if status:
-        sys.exit(status)
+    return ended
 
 
-def _train(
-    training: Training,
-    window: Window,
-    detector: Detector,
-    evaluation: Evaluation | None,
-    folder: Path,
-    registry: Registry,
-    say: Say,
-    deadline: float,
-) -> int:
-    """Take the steps and record in the run's status how that went; returns the exit status."""
-    main, processes = training.accelerator.is_main_process, training.accelerator.num_processes
+class _Work:
+    """The steps of a run, and what is done between them."""
 
-    def record(state: State, message: str = "") -> None:
-        if main:
-            status = RunStatus(state, training.step, training.config.end_step, processes, message, warnings=tuple(detector.said))
-            status.write(folder)
+    def __init__(
+        self, prepared: Prepared, evaluation: Evaluation | None, folder: Path, registry: Registry, stop: Stop, progress: bool
+    ) -> None:
+        self.training, self.window, self.detector = prepared.training, prepared.window, prepared.detector
+        self.evaluation, self.folder, self.registry, self.stop = evaluation, folder, registry, stop
+        self.main = self.training.accelerator.is_main_process
+        self.bar = tqdm(total=self.training.config.end_step, initial=self.training.step, unit="step", disable=not (self.main and progress))
 
-    def warn(causes: Sequence[str]) -> None:
-        if main and causes:
+    def carry_out(self) -> Ended:
+        """Take the steps, and record in the run's status how that went."""
+        training, processes = self.training, self.training.accelerator.num_processes
+        self._record("running")
+        try:
+            trackers.start(training.accelerator, training.config, self.folder, training.step)
+            asked = self._take_steps()
+            if self.main and not asked:
+                self._finish()
+        except BaseException as error:
+            with suppress(RunError):  # of a full disk, which is perhaps why
+                self._record("failed", redacted(" ".join(str(error).split()))[:500] or type(error).__name__)
+            if training.config.compile and isinstance(error, torch._dynamo.exc.TorchDynamoException):
+                reason = " ".join(str(error).split())[:300]
+                raise RunError(f"--compile: torch.compile cannot compile this network here ({reason}); leave it out") from error
+            raise
+        finally:
+            self.bar.close()
+        if not asked:
+            self._record("finished")
+            return Ended(self.folder, "finished", training.step)
+        number = 0 if asked == TIME_UP else asked - SIGNALLED
+        why = f"{describe_signal(number)} was received" if number else "the time limit is reached"
+        state: State = "unfinished" if asked == TIME_UP else "stopped"
+        self._record(state, why)
+        say(f"stopped after step {training.step}: {why}; go on with: {resume_command(self.folder, processes)}")
+        return Ended(self.folder, state, training.step, number)
+
+    def _record(self, state: State, message: str = "") -> None:
+        if self.main:
+            training = self.training
+            processes, warnings = training.accelerator.num_processes, tuple(self.detector.said)
+            RunStatus(state, training.step, training.config.end_step, processes, message, warnings=warnings).write(self.folder)
+
+    def _warn(self, causes: Sequence[str]) -> None:
+        if self.main and causes:
             for cause in causes:
-                print(f"warning: step {training.step}: {CAUSES[cause]}", file=sys.stderr, flush=True)
-            record("running")
+                warn(f"step {self.training.step}: {CAUSES[cause]}")
+            self._record("running")
 
-    record("running")
-    try:
-        trackers.start(training.accelerator, training.config, folder, training.step)
-        asked = _take_steps(training, window, detector, evaluation, folder, registry, say, deadline, warn)
-        if main and not asked:
-            _finish(training, folder, registry, say)
-    except BaseException as error:
-        with suppress(RunError):  # of a full disk, which is perhaps why
-            record("failed", redacted(" ".join(str(error).split()))[:500] or type(error).__name__)
-        if training.config.compile and isinstance(error, torch._dynamo.exc.TorchDynamoException):
-            reason = " ".join(str(error).split())[:300]
-            raise RunError(f"--compile: torch.compile cannot compile this network here ({reason}); leave it out") from error
-        raise
-    if not asked:
-        record("finished")
+    def _take_steps(self) -> int:
+        """Train to the end, or until asked to stop; returns 0 or what `Stop.asked` did."""
+        training, config, main = self.training, self.training.config, self.main
+        with Log(self.folder / METRICS, training) as log:
+            for step in steps(training):
+                self.window.add(step)
+                self.bar.update()
+                ended = step.step == config.end_step
+                due = ended or step.step % config.save_every == 0  # not where a run is stopped: its log is that of an unbroken one
+                causes = _look(training, self.detector) if main and due and self.detector.due(step.step) else []
+                if step.step % config.log_every == 0 or ended:
+                    causes += self.detector.line(self.window.line(step)) if main else []
+                    line = log.write(self.window, step, self.detector.note())
+                    self.bar.set_postfix_str("  ".join(f"{name} {mean:.4g}" for name, mean in self.window.means().items()))
+                    if self.bar.disable:
+                        say(describe_line(line, config.end_step))
+                    self.window = Window()
+                self._warn(causes)
+                if self.evaluation and main and (ended or step.step % config.evaluate_every == 0):
+                    self._evaluate(log)  # before the save: a run resumed from it has this line
+                asked = _agreed(training.accelerator, self.stop)
+                if due or asked:
+                    memory, optimizer = training.memory_of_all(), training.optimizer_of_all()
+                    if main:
+                        log.sync()
+                        save(training, self.window, self.detector, self.folder, memory, optimizer)
+                    training.accelerator.wait_for_everyone()
+                if main and config.demo_every and step.step % config.demo_every == 0 and not ended:
+                    draw_demo(training, self.folder / "samples" / f"demo_{step.step:08}.png", self.registry)
+                if asked and not ended:
+                    return asked
         return 0
-    why = "the time limit is reached" if asked == TIME_UP else f"{signal.Signals(asked).name} was received"
-    record("unfinished" if asked == TIME_UP else "stopped", why)
-    say(f"stopped after step {training.step}: {why}; go on with: {resume_command(folder, processes)}")
-    return 0 if asked == TIME_UP else 128 + asked
 
+    def _evaluate(self, log: Log) -> None:
+        assert self.evaluation is not None
+        line = self.evaluation.line()
+        append_line(self.folder / EVALUATIONS, line)
+        log.track({f"evaluation/{name}": value for name, value in numbers(line).items()}, line["step"])
+        if "error" in line:
+            warn(f"step {line['step']}: the evaluation failed: {line['error']}")
+        elif self.bar.disable:
+            say(f"evaluation at step {line['step']}: {describe(line)}")
 
-def _take_steps(
-    training: Training,
-    window: Window,
-    detector: Detector,
-    evaluation: Evaluation | None,
-    folder: Path,
-    registry: Registry,
-    say: Say,
-    deadline: float,
-    warn: Callable[[Sequence[str]], None],
-) -> int:
-    """Train to the end, or until asked to stop; returns 0, TIME_UP or the number of a signal."""
-    config, accelerator = training.config, training.accelerator
-    main = accelerator.is_main_process
-    with (
-        stop_on_signals(deadline) as stop,
-        Log(folder / METRICS, training) as log,
-        tqdm(total=config.end_step, initial=training.step, unit="step", disable=not (main and progress_wanted())) as bar,
-    ):
-        for step in steps(training):
-            window.add(step)
-            bar.update()
-            ended = step.step == config.end_step
-            due = ended or step.step % config.save_every == 0  # not where a run is stopped: its log is that of an unbroken one
-            causes = _look(training, detector) if main and due and detector.due(step.step) else []
-            if step.step % config.log_every == 0 or ended:
-                causes += detector.line(window.line(step)) if main else []
-                line = log.write(window, step, detector.note())
-                bar.set_postfix_str("  ".join(f"{name} {mean:.4g}" for name, mean in window.means().items()))
-                if bar.disable:
-                    say(_describe_line(line, config.end_step))
-                window = Window()
-            warn(causes)
-            if evaluation and main and (ended or step.step % config.evaluate_every == 0):
-                _evaluate(evaluation, folder, log, say if bar.disable else None)  # before the save: a run resumed from it has this line
-            asked = _agreed(accelerator, stop)
-            if due or asked:
-                memory, optimizer = training.memory_of_all(), training.optimizer_of_all()
-                if main:
-                    log.sync()
-                    save(training, window, detector, folder, memory, optimizer)
-                accelerator.wait_for_everyone()
-            if main and config.demo_every and step.step % config.demo_every == 0 and not ended:
-                draw_demo(training, folder / "samples" / f"demo_{step.step:08}.png", registry)
-            if asked and not ended:
-                return asked
-    return 0
-
-
-def _evaluate(evaluation: Evaluation, folder: Path, log: Log, say: Say | None) -> None:
-    line = evaluation.line()
-    append_line(folder / EVALUATIONS, line)
-    log.track({f"evaluation/{name}": value for name, value in numbers(line).items()}, line["step"])
-    if "error" in line:
-        print(f"warning: step {line['step']}: the evaluation failed: {line['error']}", file=sys.stderr, flush=True)
-    elif say:
-        say(f"evaluation at step {line['step']}: {describe(line)}")
+    def _finish(self) -> None:
+        save_average(self.training, self.folder)  # a run that was killed between its last checkpoint and this file lacks it
+        picture = self.folder / "samples" / "before_and_after.png"
+        if draw_demo(self.training, picture, self.registry):
+            say(f"picture: {picture}")
 
 
 def _look(training: Training, detector: Detector) -> list[str]:
-    """Look at the averaged denoiser on the first rows; the causes for worry that were not said before."""
+    """Look at the averaged denoiser on the first rows; the causes for worry that were not reported before."""
     config, signal, observations = training.config, training.signal, training.observations
     if "reverse-kernel" not in config.sampler.claims:
         return []
-    given = observations.__getitems__(given_rows(observations))
-    given = given.to(training.accelerator.device)
+    given = observations.__getitems__(given_rows(observations)).to(training.accelerator.device)
     found = look(training.teacher, given, config.corruption, config.sampler, config.levels.as_levels(), signal.sigma_data, config.seed)
     return detector.seen(found, training.step) if found else []
-
-
-def _describe_line(line: Mapping[str, Any], end_step: int) -> str:
-    words = [f"step {line['step']}/{end_step}", *(f"{name} {mean:.4g}" for name, mean in line["terms"].items())]
-    words += [f"{line['examples_per_s']:.0f} examples/s", f"{clock(line['eta_s'])} left"]
-    return "  ".join(words + ([f"{line['skipped']} steps skipped (not finite)"] if line["skipped"] else []))
 
 
 def _agreed(accelerator: Accelerator, stop: Stop) -> int:
@@ -230,14 +221,3 @@ def _agreed(accelerator: Accelerator, stop: Stop) -> int:
     if accelerator.num_processes == 1:
         return stop.asked()
     return int(accelerator.gather(torch.tensor([stop.asked()], device=accelerator.device)).max())
-
-
-def _finish(training: Training, folder: Path, registry: Registry, say: Say) -> None:
-    save_average(training, folder)  # a run that was killed between its last checkpoint and this file lacks it
-    picture = folder / "samples" / "before_and_after.png"
-    if draw_demo(training, picture, registry):
-        say(f"picture: {picture}")
-    if kept := write_card(folder, load_run(folder, registry), registry):
-        say(f"note: {kept}")
-    say(f"run: {folder}")
-    say(f"next: ambientkit sample {shlex.quote(str(folder))}")

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ambientkit import train
 from ambientkit.evaluate.judge import Judge
 from ambientkit.evaluate.ranking import ranked
 from ambientkit.maths.noise import standard_normal
@@ -156,13 +157,9 @@ def test_one_repeat_has_no_spread(report, sets) -> None:
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory) -> Path:
     """A run of a few steps on noisy digits, with three checkpoints."""
-    from ambientkit.config.request import Request
-    from ambientkit.run.train import run
 
     folder = tmp_path_factory.mktemp("evaluate") / "run"
-    flags = {("end_step",): ("--end-step", 60), ("save_every",): ("--save-every", 20), ("device",): ("--device", "cpu")}
-    run(Request(flags, "digits", "0.3", (), (), folder, None, False, True, ()))
-    return folder
+    return train("digits", sigma_n=0.3, end_step=60, save_every=20, device="cpu", output_dir=folder, skip_preflight=True).path
 
 
 SHORT = ("--n", 60, "--steps", 4, "--extractor", "pixels", "--device", "cpu")
@@ -206,11 +203,7 @@ def test_the_samples_of_a_seed_are_those_that_sample_writes(ambientkit, report, 
 
 
 def test_a_run_whose_own_rows_are_gone_is_still_compared_with_others(ambientkit, report, sets, tmp_path: Path) -> None:
-    from ambientkit.config.request import Request
-    from ambientkit.run.train import run
-
-    flags = {("end_step",): ("--end-step", 4), ("device",): ("--device", "cpu")}
-    run(Request(flags, str(sets["noisy"]), str(SIGMA_N), (), (), tmp_path / "run", None, False, True, ("noise",)))
+    train(sets["noisy"], sigma_n=SIGMA_N, end_step=4, device="cpu", output_dir=tmp_path / "run", skip_preflight=True, allow="noise")
     sets["noisy"].unlink()
     status, out, err = ambientkit("evaluate", tmp_path / "run", "--reference", sets["clean"], "--sigma-n", 0, *SHORT)
     assert status == 0

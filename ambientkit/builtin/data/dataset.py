@@ -13,6 +13,7 @@ from torch import Tensor
 from ambientkit.batch import Batch, Clean
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Data
+from ambientkit.readers.scan import unknown_noise
 from ambientkit.rows import Rows, as_rows
 
 LOOKED_AT = 64
@@ -23,7 +24,7 @@ class Given(Data):
     """A map-style torch `Dataset` held by the program that calls ambientkit, known to a run by some of its rows.
 
     `Given.of(dataset)` makes one. Items: `Clean` rows, observations (`Batch` without a batch axis), or tensors (*S) in units of [-1, 1],
-    which are observations of level `sigma_n`, and clean where that is 0 or not given.
+    which are observations of level `sigma_n`, and clean where that is 0.
     """
 
     name = "dataset"
@@ -66,7 +67,11 @@ class Given(Data):
                 f"(sha256 {self.sha256[:12]}...): give the same data again, ambientkit.train(dataset, output_dir=...)"
             )
         known = as_rows(self._rows)
-        return _Observed(known, self.sigma_n or 0.0) if isinstance(self._rows[0], Tensor) else known
+        if not isinstance(self._rows[0], Tensor):
+            return known
+        if self.sigma_n is None:
+            raise unknown_noise("data", "a number; 0 for clean rows")
+        return _Observed(known, self.sigma_n)
 
 
 def _values(item: Any, index: int) -> Tensor:
