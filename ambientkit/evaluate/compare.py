@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from ambientkit.interfaces import Denoiser, Extractor, Sampler
 from ambientkit.maths.levels import geometric_grid
 from ambientkit.maths.randomness import derive_seed, keyed_generator
 from ambientkit.registry import Registry, load
-from ambientkit.sample import Trained, draw, load_run, step_grid
+from ambientkit.sample import Trained, draw_all, load_run, step_grid
 from ambientkit.sample.load import WEIGHTS, checkpoint_step, is_begun
 
 DRAWN, MOST = 1000, 10_000
@@ -212,11 +211,9 @@ def scores(setup: Setup) -> list[Line]:
 
 def draw_samples(setup: Setup, denoiser: Denoiser, seed: int) -> Tensor:
     """n samples, those of `ambientkit sample --seed SEED`. Raises InputError where they are not finite."""
-    from tqdm import tqdm
-
     assert setup.trained is not None
     request, config = setup.request, setup.trained.config
-    batches: Iterator[Tensor] = draw(
+    return draw_all(
         denoiser,
         setup.sampler,
         setup.trained.signal.shape,
@@ -225,16 +222,9 @@ def draw_samples(setup: Setup, denoiser: Denoiser, seed: int) -> Tensor:
         seed=seed,
         batch_size=request.batch_size,
         device=setup.device,
+        progress=progress_wanted(),
+        what=f"{request.subject}: the samples",
     )
-    parts = []
-    with tqdm(total=setup.n, unit="sample", desc=f"sampling, seed {seed}", leave=False, disable=not progress_wanted()) as bar:
-        for batch in batches:
-            parts.append(batch.cpu())
-            bar.update(len(batch))
-    samples = torch.cat(parts)
-    if not samples.isfinite().all():
-        raise InputError(f"{request.subject}: the samples are not finite; the run has diverged, or --sampler with --steps does not suit it")
-    return samples
 
 
 def _all(judge: Judge, group: Group, judged: Read) -> list[Score]:

@@ -27,7 +27,7 @@ from ambientkit.report.command import ReportRequest
 from ambientkit.report.numbers import denoiser_numbers, evaluations, metrics, preflight_result
 from ambientkit.report.opened import Opened, commands, facts, versions
 from ambientkit.run.folder import CHECKPOINTS, METRICS
-from ambientkit.sample import draw, step_grid
+from ambientkit.sample import draw_all, step_grid
 from ambientkit.sample.picture import grid, png
 
 SAMPLES, POINTS = 64, 2000
@@ -106,7 +106,7 @@ class Brush:
             cond = self.rows.__getitems__(list(range(n))).cond
         levels = trained.config.levels.as_levels()
         sigmas = step_grid(request.steps, levels if lowest is None else Levels(lowest, levels.sigma_max))
-        batches = draw(
+        return draw_all(
             denoiser,
             self.sampler,
             trained.signal.shape,
@@ -116,8 +116,8 @@ class Brush:
             batch_size=request.batch_size,
             device=self.run.device,
             cond=cond,
+            refuse=False,
         )
-        return torch.cat([batch.cpu() for batch in batches])
 
 
 def _log_notes(report: RunReport) -> None:

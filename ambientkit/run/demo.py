@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from ambientkit.checkpoint.folder import write_file
 from ambientkit.interfaces import Sampler
 from ambientkit.registry import Registry
-from ambientkit.sample import draw, step_grid
+from ambientkit.sample import draw_all, step_grid
 from ambientkit.sample.picture import grid, panels, png
 from ambientkit.train import Training
 
@@ -27,8 +25,8 @@ def draw_demo(training: Training, path: Path, registry: Registry) -> bool:
     sampler = registry.build(Sampler, "heun")
     levels = step_grid(DEMO_STEPS, config.levels.as_levels())
     device = training.accelerator.device
-    batches = draw(training.teacher, sampler, signal.shape, shown, sigmas=levels, seed=0, device=device, cond=given.cond)
-    samples = grid(torch.cat(list(batches)))
+    drawn = draw_all(training.teacher, sampler, signal.shape, shown, sigmas=levels, seed=0, device=device, cond=given.cond, refuse=False)
+    samples = grid(drawn)
     assert samples is not None  # the shape is that of the noisy rows
     page = panels([("what was given: noisy data", noisy), (f"what was learned: samples, step {training.step}", samples)])
     path.parent.mkdir(exist_ok=True)

@@ -22,7 +22,7 @@ from ambientkit.interfaces import Sampler
 from ambientkit.maths.randomness import derive_seed, keyed_generator
 from ambientkit.readers.scan import UnknownNoise
 from ambientkit.registry import Registry
-from ambientkit.sample import draw, step_grid
+from ambientkit.sample import draw_all, step_grid
 from ambientkit.train import Training
 from ambientkit.verify.trained import tweedie_loss
 
@@ -92,7 +92,7 @@ class Evaluation:
 
     def _samples(self) -> Tensor:
         training, batch = self._training, self._batch
-        batches = draw(
+        return draw_all(
             training.teacher,
             self._sampler,
             training.signal.shape,
@@ -102,10 +102,6 @@ class Evaluation:
             device=training.accelerator.device,
             cond=batch.cond,
         )
-        samples = torch.cat([one.cpu() for one in batches])
-        if not samples.isfinite().all():
-            raise InputError("the samples are not finite")
-        return samples
 
     def _distances(self, x: Tensor) -> list[Score]:
         """Of rows (n, *S) to those of the evaluation, by measures that take less than a second, see noise and need no further package."""

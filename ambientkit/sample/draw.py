@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
+from tqdm.auto import tqdm
 
+from ambientkit.errors import InputError
 from ambientkit.interfaces import Denoiser, Levels, Sampler
 from ambientkit.maths.noise import standard_normal
 from ambientkit.maths.randomness import keyed_generator
@@ -53,6 +55,39 @@ def draw(
 
     batches = batch_size if isinstance(batch_size, Batches) else Batches(batch_size)
     yield from (batches if separate else Batches(1)).over(n, work)
+
+
+def draw_all(
+    denoiser: Denoiser,
+    sampler: Sampler,
+    shape: tuple[int, ...],
+    n: int,
+    *,
+    sigmas: Tensor,
+    seed: int,
+    batch_size: int | Batches = 64,
+    device: str | torch.device = "cpu",
+    first: int = 0,
+    cond: Mapping[str, Tensor] | None = None,
+    progress: bool = False,
+    refuse: bool = True,
+    what: str = "the samples",
+) -> Tensor:
+    """The samples of `draw`, (n, *shape), on the CPU. progress: show a bar.
+
+    Raises InputError that names `what` where a value is not finite, unless `refuse` is False.
+    """
+    batches = draw(denoiser, sampler, shape, n, sigmas=sigmas, seed=seed, batch_size=batch_size, device=device, first=first, cond=cond)
+    parts = []
+    with tqdm(total=n, unit="sample", desc=f"sampling, seed {seed}", leave=False, disable=not progress) as bar:
+        for batch in batches:
+            parts.append(batch.cpu())
+            bar.update(len(batch))
+    samples = torch.cat(parts) if parts else torch.empty(0, *shape)
+    if refuse and not bool(samples.isfinite().all()):
+        steps = len(sigmas) - 1
+        raise InputError(f"{what} are not finite; the run has diverged, or sampler {sampler.name!r} with {steps} steps does not suit it")
+    return samples
 
 
 def carry(

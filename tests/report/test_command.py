@@ -84,8 +84,8 @@ def test_truncated_samples_stop_at_the_noise_of_the_data_and_full_ones_at_the_lo
         lowest.append((round(float(sigmas[-2]), 6), float(sigmas[-1])))
         return draw(*arguments, sigmas=sigmas, **keywords)
 
-    draw = report_run.draw
-    monkeypatch.setattr(report_run, "draw", recorded)
+    draw = report_run.draw_all
+    monkeypatch.setattr(report_run, "draw_all", recorded)
     report(run)
     assert lowest[:2] == [(0.002, 0.0), (0.2, 0.0)]
     assert set(lowest[2:]) == {(0.002, 0.0)}  # of the checkpoints

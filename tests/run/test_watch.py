@@ -10,6 +10,7 @@ import torch
 from ambientkit.checkpoint.lines import append_line, read_lines
 from ambientkit.config import Source, resolve
 from ambientkit.config.portable import portable
+from ambientkit.errors import InputError
 from ambientkit.registry import load
 from ambientkit.run.watch import Evaluation
 from ambientkit.train import steps
@@ -167,7 +168,10 @@ def test_the_lines_follow_the_network(ambientkit):
 
 
 def test_an_evaluation_that_fails_is_told_and_ends_nothing(ambientkit, tmp_path, monkeypatch):
-    monkeypatch.setattr("ambientkit.run.watch.draw", lambda *_, **__: [torch.full((32, 2), torch.nan)])
+    def diverged(*_, **__):
+        raise InputError("the samples are not finite")
+
+    monkeypatch.setattr("ambientkit.run.watch.draw_all", diverged)
     status, _, err = ambientkit("train", *FLAGS, *EVALUATE, "--end-step", 4, "--output-dir", tmp_path)
     assert status == 0
     assert "warning: step 3: the evaluation failed: the samples are not finite" in err
