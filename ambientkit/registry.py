@@ -1,7 +1,7 @@
 """Finds every part there is: built in, or from installed packages that name a module in the entry-point group `ambientkit`.
 
-Each plug-in is loaded and asked alone, so that a broken one is set aside with its reason and the others go on. Two parts of
-one name are an error whatever the order of installation.
+Each plug-in is loaded and asked alone, so that a broken one is set aside with its reason and the others go on. Of two parts of
+one name neither can be used by it, whatever the order of installation.
 """
 
 from __future__ import annotations
@@ -78,24 +78,27 @@ class Registry:
     """All parts by kind and name. Build one with `load`; `problems` says what is broken and why."""
 
     def __init__(self, entries: Sequence[Entry], problems: Sequence[Problem] = ()) -> None:
-        self.problems = tuple(problems)
+        clashes: dict[tuple[str, str], list[Entry]] = {}
         self._mutants = [entry for entry in entries if issubclass(entry.part, Mutant)]
         entries = [entry for entry in entries if not issubclass(entry.part, Mutant)]
         self._entries: dict[tuple[str, str], Entry] = {}
         for entry in entries:
             key = ("objective" if entry.kind == "recipe" else entry.kind, entry.part.name)  # --objective names either
-            other = self._entries.get(key)
-            if other is not None:
-                raise PluginError(
-                    f"the {entry.kind} name {entry.part.name!r} is registered twice: by {other.package} {other.version} and by "
-                    f"{entry.package} {entry.version}. Names are never replaced in silence: uninstall one of the two, or ask its author to rename it"
-                )
-            self._entries[key] = entry
+            if key in self._entries:
+                clashes.setdefault(key, [self._entries[key]]).append(entry)
+            else:
+                self._entries[key] = entry
+        self._clashes = {key: _describe_clash(found) for key, found in clashes.items()}
+        """What is wrong with a name that several packages claim."""
+        for key in clashes:  # which of them is meant cannot be known, so none can be named
+            del self._entries[key]
+        found = [Problem(e[-1].part.name, e[-1].package, e[-1].version, self._clashes[key], False) for key, e in clashes.items()]
+        self.problems = (*problems, *found)
 
     def including(self, parts: Iterable[type[Part]]) -> Registry:
         """A registry that knows these classes too, as parts of this session; those that it has already change nothing.
 
-        Raises PluginError where one has the name of another registered part.
+        One that has the name of another registered part makes both unusable by that name.
         """
         known = {entry.part for entry in self._entries.values()}
         new = [part for part in dict.fromkeys(parts) if part not in known]
@@ -124,6 +127,8 @@ class Registry:
     def find(self, kind: str, name: str) -> Entry:
         """The entry of a name. Raises InputError listing what exists, and which plug-ins failed to load."""
         entry = self._entries.get((kind, name))
+        if (kind, name) in self._clashes:
+            raise PluginError(self._clashes[kind, name])
         if entry is None:
             known = self.names(kind)
             lines = [f"there is no {kind} {name!r}{nearest(name, known) or '.'} Known: {', '.join(known) or 'none'}"]
@@ -171,6 +176,15 @@ class Registry:
             raise report((), f"{kind} {name!r} cannot be made: {error}") from None
 
 
+def _describe_clash(found: Sequence[Entry]) -> str:
+    first = found[0]
+    others = " and by ".join(f"{entry.package} {entry.version}" for entry in found)
+    return (
+        f"the {first.kind} name {first.part.name!r} is registered {'twice' if len(found) == 2 else f'{len(found)} times'}: by {others}. "
+        "None of them can be used by this name: uninstall one, or ask its author to rename it"
+    )
+
+
 def spec_of(part: Part) -> dict[str, Any]:
     """The plain mapping that `Registry.build` turns back into the part."""
     return {"name": part.name, **part.model_dump(mode="json")}
@@ -178,7 +192,7 @@ def spec_of(part: Part) -> dict[str, Any]:
 
 @cache
 def load() -> Registry:
-    """The registry of this environment. Raises PluginError where two packages claim one name."""
+    """The registry of this environment; its `problems` name plug-ins that failed to load, and names that two packages claim."""
     own = "ambientkit"
     entries = _ask(builtin_plugin, own, metadata.version(own))
     problems: list[Problem] = []

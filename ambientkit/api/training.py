@@ -8,8 +8,9 @@ from typing import Any
 
 from ambientkit.api.run import Run
 from ambientkit.checkpoint.status import read_status
-from ambientkit.config import RunConfig, dump
+from ambientkit.config import RunConfig, dump, load_file, resolve
 from ambientkit.config.datapath import DataLike
+from ambientkit.config.places import anchored
 from ambientkit.config.request import Request, configure
 from ambientkit.config.run import to_yaml
 from ambientkit.export.card import write_card
@@ -197,8 +198,8 @@ def _finished(request: Request, registry: Registry) -> Run | None:
     status = read_status(found[0])
     if status is None or status.state != "finished":
         return None
-    config = configure(request, registry, found[0] / CONFIG)  # what was given must still fit
-    if config.end_step != status.step:
+    config = configure(request, registry, found[0] / CONFIG, quiet=True)  # what was given must still fit
+    if config.end_step != status.step or dump(config) != dump(anchored(resolve(load_file(found[0] / CONFIG), registry, absent=True))):
         return None
     say(f"{found[0]}: the run is finished, at step {status.step} of {status.end_step}; nothing is left to do")
     return Run(found[0], registry=registry, ended=Ended(found[0], "finished", status.step))

@@ -22,6 +22,8 @@ from ambientkit.errors import InputError
 
 KeyPath = tuple[str | int, ...]
 
+LARGEST, DEEPEST = 100_000, 50
+"""Values in a configuration, and levels of nesting, at most."""
 SECRET = re.compile(r"token|secret|passw|credential|api_?key|access_?key", re.IGNORECASE)
 
 
@@ -63,6 +65,9 @@ def load_file(path: Path) -> Source:
         raise InputError(f"{path}: cannot be read as UTF-8 text ({error})") from None
     try:
         tree = YAML(typ="rt", pure=True).load(text)
+        too_large(tree, str(path))
+    except RecursionError:
+        raise InputError(f"{path}: is nested more than {DEEPEST} levels deep, which no configuration is") from None
     except DuplicateKeyError:
         key, first, second = next(_duplicates(YAML(typ="rt", pure=True).compose(text)))
         raise InputError(f"{path}:{second}: has the key {key!r} twice, first at line {first}; keep one") from None
@@ -88,12 +93,32 @@ def from_settings(settings: Iterable[str]) -> list[Source]:
             raise InputError(f"--set {shown}: should be KEY=VALUE with a dotted key, such as optimizer.lr=1e-3")
         try:
             value = YAML(typ="safe", pure=True).load(text)
+            too_large(value, f"--set {key}")
+        except RecursionError:
+            raise InputError(f"--set {key}: is nested more than {DEEPEST} levels deep, which no value is") from None
         except YAMLError:
             shown = "its value" if is_secret([key]) else f"the value {text!r}"
             raise InputError(f"--set {key}: {shown} cannot be read as YAML; quote it if it is a text") from None
         path = tuple(int(word) if word.isdigit() else word for word in key.split("."))
         sources.append(at(path, value, f"--set {key}"))
     return sources
+
+
+def too_large(tree: Any, where: str) -> None:
+    """Raise InputError for a tree with more values, aliases written out, than a configuration has, or one nested more deeply.
+
+    A few hundred bytes of YAML can stand for billions of values: an alias of a list of aliases, and so on.
+    """
+    waiting, seen = [(tree, 0)], 0
+    while waiting:
+        node, depth = waiting.pop()
+        seen += 1
+        if seen > LARGEST:
+            raise InputError(f"{where}: stands for more than {LARGEST:,} values, its aliases written out, which no configuration does")
+        if depth > DEEPEST:
+            raise InputError(f"{where}: is nested more than {DEEPEST} levels deep, which no configuration is")
+        below = node.values() if isinstance(node, Mapping) else node if isinstance(node, list | tuple) else ()
+        waiting += [(item, depth + 1) for item in below]
 
 
 def at(path: KeyPath, value: Any, place: str) -> Source:

@@ -8,6 +8,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from ambientkit.config.files import too_large
 from ambientkit.errors import InputError
 
 
@@ -21,7 +22,8 @@ def split_fields(text: str) -> tuple[str, dict[str, Any]]:
         return name, {}
     try:
         tree = YAML(typ="safe", pure=True).load(fields)
-    except YAMLError:
+        too_large(tree, f"the fields of {name}")
+    except (YAMLError, RecursionError):
         tree = None
     if not isinstance(tree, dict) or not all(isinstance(key, str) and ":" not in key for key in tree):
         raise InputError(f"{text!r}: the fields should be written {{name: value, name: value}}, with a space after each colon")

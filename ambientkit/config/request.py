@@ -16,7 +16,8 @@ from ambientkit.builtin.data.in_memory import InMemory
 from ambientkit.config import RunConfig, Source, dump, load_file, merge, resolve
 from ambientkit.config.datapath import DataLike, data_argument
 from ambientkit.config.files import KeyPath, at, from_settings
-from ambientkit.config.run import DEFAULTS, differences
+from ambientkit.config.places import anchored
+from ambientkit.config.run import DEFAULTS, Absent, differences
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Data
 from ambientkit.messages import note
@@ -29,6 +30,10 @@ MAY_CHANGE = frozenset(
     | {"checkpointing", "compile", "max_bad_steps", "trackers"}
 )
 """Fields that a resumed run may change: none of them changes what an earlier step did."""
+MAY_MOVE = frozenset({"data.path"})
+"""Fields that may change where the run knows its data by their content."""
+IDENTITY = "data.json"
+"""File of a run folder with what its data are known by, and what was estimated from them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +63,10 @@ class Request:
     on_bad_file: str | None = None
 
 
-def configure(request: Request, registry: Registry, stored: Path | None) -> RunConfig:
+def configure(request: Request, registry: Registry, stored: Path | None, *, quiet: bool = False) -> RunConfig:
     """The configuration: defaults, then the stored one of a resumed run, files, flags and settings, the later winning.
 
-    Raises InputError where something is wrong, or where a resumed run would change what earlier steps did.
+    quiet: report no consequence of a change. Raises InputError where something is wrong, or where a resumed run would change what earlier steps did.
     """
     base = [load_file(stored)] if stored else []
     given = [Source(dict(one)) if isinstance(one, Mapping) else load_file(one) for one in request.config]
@@ -80,17 +85,23 @@ def configure(request: Request, registry: Registry, stored: Path | None) -> RunC
         given.append(at(("evaluate_data",), _spec(request.evaluate_data, registry, "--evaluate-data"), "--evaluate-data"))
     settings = from_settings(request.settings)
     if sigma_n is not None:
-        given.append(_noise(str(sigma_n), merge([Source(DEFAULTS), *base, *given, *settings]), registry))
-    config = resolve(merge([*base, *given, *settings]), registry)
+        given.append(_noise(_level_text(sigma_n), merge([Source(DEFAULTS), *base, *given, *settings]), registry))
+    config = anchored(resolve(merge([*base, *given, *settings]), registry, absent=stored is not None))
     if stored:
-        old = resolve(base[0], registry)
-        changed = [d for d in differences(dump(old), dump(config)) if d.path.split(".")[0] not in MAY_CHANGE]
+        if lacking := [entry.objective.name for entry in config.objective if isinstance(entry.objective, Absent)]:
+            raise InputError(
+                f"{stored.parent}: the run cannot go on without its objective {lacking[0]!r}, which no installed package registers: "
+                "install its package, or give it from Python, ambientkit.train(..., objective=...)"
+            )
+        old = anchored(resolve(base[0], registry, absent=True))
+        may_change = MAY_CHANGE | (MAY_MOVE if (stored.parent / IDENTITY).is_file() else set())
+        changed = [d for d in differences(dump(old), dump(config)) if not {d.path, d.path.split(".")[0]} & may_change]
         if changed:
             lines = [f"  {d.path}: {d.old!r} in the run, {d.new!r} now" for d in changed[:10]]
             raise InputError(
                 "\n".join([f"{stored.parent}: a resumed run cannot change", *lines, "start a new run in another --output-dir instead"])
             )
-        if config.end_step != old.end_step and (shares := _shares(config)):
+        if config.end_step != old.end_step and not quiet and (shares := _shares(config)):
             note(
                 f"end_step was {old.end_step} and is {config.end_step} now; {', '.join(shares)} follow the new length, so this will not "
                 "be the run that was that long from the start"
@@ -117,6 +128,11 @@ def _shares(config: RunConfig) -> list[str]:
     return shares
 
 
+def _level_text(sigma_n: Any) -> str:
+    """A level as the command line has it; a pair of numbers is a range."""
+    return ",".join(map(str, sigma_n)) if isinstance(sigma_n, list | tuple) else str(sigma_n)
+
+
 def _noise(text: str, so_far: Source, registry: Registry) -> Source:
     """--sigma-n: declared with data that carry their noise, simulated by the corruption for clean ones."""
     words = text.split(",")
@@ -129,6 +145,8 @@ def _noise(text: str, so_far: Source, registry: Registry) -> Source:
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     data = so_far.tree["data"]
+    if isinstance(data, Data) and "clean" in type(data).model_fields and data.model_dump()["clean"]:
+        return at(("corruption", "sigma_n"), value, "--sigma-n")
     if isinstance(data, Data):
         raise InputError(f"--sigma-n {text}: the data set {data.name!r} brings its own noise level; leave one of the two out")
     fields = data if isinstance(data, dict) else {"name": data}

@@ -11,9 +11,22 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError, model_validator
 from ruamel.yaml import YAML
 
+from ambientkit.batch import Batch, Term
 from ambientkit.config.files import KeyPath, Source, is_secret, merge
 from ambientkit.errors import InputError, explain
-from ambientkit.interfaces import Corruption, Data, Levels, Model, Objective, Part, Recipe, Sampler, WeightedObjective
+from ambientkit.interfaces import (
+    Corruption,
+    Data,
+    Denoiser,
+    Levels,
+    Model,
+    Objective,
+    Part,
+    Recipe,
+    Sampler,
+    Tools,
+    WeightedObjective,
+)
 from ambientkit.registry import Registry, spec_of
 
 Complaint = Callable[[KeyPath, str], InputError]
@@ -127,6 +140,8 @@ class RunConfig(_Section):
     seed: int = 0
     device: str = "auto"
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
+    fingerprint: Literal["sampled", "full"] = "sampled"
+    """What a run knows its data by, to notice a change: a hash of 256 rows, evenly spaced, or of all of them."""
     num_workers: int = Field(0, ge=0)
     checkpointing: bool = False
     """Compute activations again in the backward pass instead of keeping them: less memory, more time."""
@@ -165,8 +180,23 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
-def resolve(source: Source, registry: Registry) -> RunConfig:
-    """A checked `RunConfig` from a merged source. Raises InputError with the place, the key, what was read and what was expected."""
+class Absent(Objective):
+    """Stands for an objective of a stored run that no installed package registers: what it was is kept, and it cannot train."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name = "absent"
+
+    def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
+        """Raises InputError."""
+        raise InputError(f"the objective {self.name!r} is not installed")
+
+
+def resolve(source: Source, registry: Registry, *, absent: bool = False) -> RunConfig:
+    """A checked `RunConfig` from a merged source. Raises InputError with the place, the key, what was read and what was expected.
+
+    absent: allow objectives that no installed package registers, which are not needed to sample; `Absent` stands for each.
+    """
 
     def complain(path: KeyPath, sentence: str) -> InputError:
         place = source.place(path)
@@ -180,7 +210,7 @@ def resolve(source: Source, registry: Registry) -> RunConfig:
     parts: dict[str, Any] = {}
     for kind in ("data", "corruption", "model", "sampler"):
         parts[kind] = registry.build(kind, tree[kind], partial(_below, complain, (kind,)))
-    parts["objective"] = _objectives(tree["objective"], registry, complain)
+    parts["objective"] = _objectives(_with_absent(tree["objective"], registry) if absent else tree["objective"], registry, complain)
     if tree.get("evaluate_data") is not None:
         parts["evaluate_data"] = registry.build(Data, tree["evaluate_data"], partial(_below, complain, ("evaluate_data",)))
     plain = {key: value for key, value in tree.items() if key not in parts}
@@ -224,6 +254,20 @@ def _objectives(spec: Any, registry: Registry, complain: Complaint) -> tuple[Sch
             raise complain((*at, index, "objective"), f"{objective.name!r} is a recipe; a recipe lists objectives only")
         scheduled.append(ScheduledObjective(objective=objective, **entry.model_dump(exclude={"objective"})))
     return tuple(scheduled)
+
+
+def _with_absent(spec: Any, registry: Registry) -> Any:
+    """A stored list of objectives in which an `Absent` stands for each one that is not registered."""
+
+    def known(item: Any) -> Any:
+        fields = item.get("objective") if isinstance(item, Mapping) else None
+        fields = {"name": fields} if isinstance(fields, str) else fields
+        if not isinstance(fields, Mapping) or fields.get("name") in registry.names("objective"):
+            return item
+        kind = type("Absent", (Absent,), {"name": str(fields.get("name")), "__doc__": Absent.__doc__})
+        return {**item, "objective": kind(**{name: value for name, value in fields.items() if name != "name"})}
+
+    return [known(item) for item in spec] if isinstance(spec, list | tuple) else spec
 
 
 def _with_default_terms(spec: Any, registry: Registry) -> Any:

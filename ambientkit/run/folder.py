@@ -16,7 +16,7 @@ from ambientkit.checkpoint.folder import FORMAT_VERSION, check_version, checkpoi
 from ambientkit.checkpoint.lines import cut_after, read_lines
 from ambientkit.checkpoint.lock import LOCK
 from ambientkit.config import RunConfig, dump
-from ambientkit.config.request import Request
+from ambientkit.config.request import IDENTITY, Request
 from ambientkit.config.run import to_yaml
 from ambientkit.errors import InputError
 from ambientkit.messages import say, warn
@@ -87,11 +87,14 @@ def make(folder: Path) -> None:
         raise InputError(f"--output-dir {folder}: cannot be made ({error.strerror})") from None
 
 
-def open_folder(folder: Path, config: RunConfig, step: int) -> None:
-    """Make the run folder ready for steps after `step`: take away what interrupted writes left, and what a resumed run will write again."""
+def open_folder(folder: Path, config: RunConfig, training: Training) -> None:
+    """Make the run folder ready for the next steps: take away what interrupted writes left, and what a resumed run will write again."""
     clean(folder)
     write_file(folder / CONFIG, to_yaml({"format_version": FORMAT_VERSION, **dump(config)}).encode())
     write_file(folder / VERSIONS, json.dumps({"format_version": FORMAT_VERSION, **versions()}, indent=1).encode())
+    identity = {"fingerprint": training.about_data.get("fingerprint"), "sigma_data": training.signal.sigma_data}
+    write_file(folder / IDENTITY, json.dumps({"format_version": FORMAT_VERSION, **identity}, indent=1).encode())
+    step = training.step
     for path in set_aside_newer(folder / CHECKPOINTS, step):
         say(f"a checkpoint after step {step} is set aside as {path}")
     for name in LINES:
@@ -122,6 +125,19 @@ def save_average(training: Training, folder: Path) -> None:
         "data": dict(training.about_data),
     }
     save_weights(folder / WEIGHTS, training.average.module, metadata)
+
+
+def read_identity(folder: Path) -> dict[str, Any]:
+    """What a run knows its data by, and what was estimated from them; empty for a run of an early version. Raises InputError."""
+    path = folder / IDENTITY
+    if not path.is_file():
+        return {}
+    try:
+        found = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: cannot be read ({type(error).__name__})") from None
+    check_version(found.get("format_version"), path)
+    return found
 
 
 def read_versions(folder: Path) -> dict[str, str | None]:

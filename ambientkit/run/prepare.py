@@ -12,12 +12,13 @@ from ambientkit.checkpoint import initial_weights
 from ambientkit.config import RunConfig
 from ambientkit.config.request import Request
 from ambientkit.data import Observations, Observed, Survey, observed, survey
+from ambientkit.data.identity import fingerprint, refuse_other
 from ambientkit.errors import InputError
 from ambientkit.inspection import quick, refuse
 from ambientkit.messages import say
 from ambientkit.readers.part import ESTIMATES
 from ambientkit.registry import Registry
-from ambientkit.run.folder import COLLAPSE, Checkpoint
+from ambientkit.run.folder import COLLAPSE, Checkpoint, read_identity
 from ambientkit.run.preflight import SKIPPED, run_preflight
 from ambientkit.sample.load import Noise, about_data
 from ambientkit.train import Training, build
@@ -36,11 +37,21 @@ class Prepared(NamedTuple):
     """What is to be kept of the checks before step 1; None for a run that is past it."""
 
 
-def prepare(config: RunConfig, checkpoint: Checkpoint | None, registry: Registry, accelerator: Accelerator, request: Request) -> Prepared:
-    """A run at its first step, or at the step of a checkpoint, after every check."""
+def prepare(
+    config: RunConfig,
+    checkpoint: Checkpoint | None,
+    registry: Registry,
+    accelerator: Accelerator,
+    request: Request,
+    folder: Path | None = None,
+) -> Prepared:
+    """A run at its first step, or at the step of a checkpoint, after every check. folder: of a run that was begun before."""
     rows = config.data.rows()
+    known = {} if folder is None else read_identity(folder)
+    refuse_other(config.data, rows, known.get("fingerprint"), str(folder))
     observations = observed(rows, config.corruption, config.seed, config.augment)
-    seen = survey(observations, config.corruption, config.levels.as_levels(), config.sigma_data)
+    # What was estimated once is not estimated again: the network's scales rest on it.
+    seen = survey(observations, config.corruption, config.levels.as_levels(), config.sigma_data or known.get("sigma_data"))
     _describe(config, seen, observations)
     if checkpoint is None and not observations.simulated and seen.sigma_n[1] > 0:
         refuse(quick(Observations(rows, config.corruption, config.seed)), request.allow)  # as stored: its noise is judged by place
@@ -49,7 +60,11 @@ def prepare(config: RunConfig, checkpoint: Checkpoint | None, registry: Registry
         say(
             f"{split_asked()}: the optimiser's state is split over {accelerator.num_processes} processes; weights, gradients and the average stay whole in each"
         )
-    training.about_data = about_data(rows, seen.sigma_n, _noise_known(config, observations.simulated))
+    identity = known.get("fingerprint") or fingerprint(config.data, rows, config.fingerprint)
+    training.about_data = {
+        **about_data(rows, seen.sigma_n, _noise_known(config, observations.simulated)),
+        "fingerprint": identity,
+    }
     if checkpoint is not None:
         path, files = checkpoint
         training.restore(files, str(path))

@@ -87,7 +87,7 @@ def train(request: Request, registry: Registry, *, stop: Stop | None = None, pro
             refuse_used(folder)
             refuse_inside("--output-dir", folder, config.data)  # a resume would read the pictures of the run as rows
         accelerator = accelerator_for(config, **trackers.options(config, folder))
-        prepared = prepare(config, checkpoint, registry, accelerator, request)
+        prepared = prepare(config, checkpoint, registry, accelerator, request, found[0] if found else None)
         evaluation = Evaluation(prepared.training, registry) if config.evaluate_every else None
         if found and checkpoint is None:
             say(f"{folder}: the run ended before its first checkpoint; it begins again at step 0")
@@ -97,7 +97,7 @@ def train(request: Request, registry: Registry, *, stop: Stop | None = None, pro
                 make(folder)
                 held.enter_context(run_lock(folder))
                 refuse_used(folder)
-            open_folder(folder, config, prepared.training.step)
+            open_folder(folder, config, prepared.training)
             if prepared.preflight is not None:
                 write_preflight(folder, prepared.preflight)
         ended = _Work(prepared, evaluation, folder, registry, stop, progress).carry_out()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -45,6 +46,8 @@ class Trained:
     """What the denoiser wraps."""
     noise: Noise = "unknown"
     """How the noise level of the rows is known."""
+    fingerprint: Mapping[str, Any] | None = None
+    """What the data are known by (`data.identity`); None where the run does not say."""
 
 
 def is_begun(path: Path) -> bool:
@@ -90,16 +93,17 @@ def load_run(path: Path, registry: Registry, device: str | torch.device = "cpu")
         signal = Signal(tuple(stored["shape"]), float(stored["sigma_data"]), {k: tuple(v) for k, v in stored["conds"].items()})
         tree, step = dict(metadata["config"]), int(metadata["step"])
         units, sigma_n, noise = _about_data(metadata.get("data"))
+        fingerprint = (metadata.get("data") or {}).get("fingerprint")
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{file}: its metadata are not those of an ambientkit run ({type(error).__name__}: {error})") from None
-    config = resolve(Source(tree, {(key,): str(file) for key in tree}), registry)
+    config = resolve(Source(tree, {(key,): str(file) for key in tree}), registry, absent=True)
     with isolated_global_generator(0, "load"):  # the fresh weights are overwritten
         network = config.model.network(signal).to(device)
     fill(network, tensors, averaged)
     network.eval().requires_grad_(False)
     with Path(averaged).open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return Trained(config, signal, config.model.denoiser(network, signal), step, units, sigma_n, digest, network, noise)
+    return Trained(config, signal, config.model.denoiser(network, signal), step, units, sigma_n, digest, network, noise, fingerprint)
 
 
 def about_data(rows: Any, sigma_n: tuple[float, float], noise: Noise = "unknown") -> dict[str, Any]:

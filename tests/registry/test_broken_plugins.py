@@ -69,10 +69,13 @@ def test_using_a_broken_plug_in_ends_with_its_cause_and_status_2_and_no_tracebac
     assert not (tmp_path / "run").exists()
 
 
-def test_a_name_clash_ends_every_use_with_status_2_and_both_names(tmp_path):
+def test_a_name_clash_leaves_everything_else_and_names_both(tmp_path):
     for package in ("aktest-dup-one", "aktest-dup-two"):
         make_plugin(tmp_path / "site", package, OBJECTIVE.format(name="my-objective"))
     done = ambientkit("plugins", path=tmp_path / "site", cwd=tmp_path)
-    assert done.returncode == 2
-    assert "aktest-dup-one 0.1 and by aktest-dup-two 0.1" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert done.returncode == 0, done.stderr
+    assert "aktest-dup-one 0.1 and by aktest-dup-two 0.1" in done.stdout
+    used = ambientkit("train", "--objective", "my-objective", "--output-dir", "run", path=tmp_path / "site", cwd=tmp_path)
+    assert used.returncode == 2
+    assert "aktest-dup-one 0.1 and by aktest-dup-two 0.1" in used.stderr
+    assert "Traceback" not in used.stderr

@@ -125,25 +125,29 @@ def test_what_an_interrupted_uninstall_leaves_behind_is_reported_and_not_more(in
 @pytest.mark.parametrize(
     "order", [("aktest-dup-one", "aktest-dup-two"), ("aktest-dup-two", "aktest-dup-one")], ids=["one-first", "two-first"]
 )
-def test_two_packages_of_one_name_are_an_error_that_names_both_whatever_the_order(install, order):
+def test_two_packages_of_one_name_are_set_aside_and_both_named_whatever_the_order(install, order):
     for package in order:
         install(package, OBJECTIVE.format(name="my-objective"))
-    with pytest.raises(
-        PluginError, match=r"objective name 'my-objective' is registered twice: by aktest-dup-one 0\.1 and by aktest-dup-two 0\.1"
-    ):
-        load()
+    install("aktest-third", OBJECTIVE.format(name="another"))
+    found = load()
+    said = r"objective name 'my-objective' is registered twice: by aktest-dup-one 0\.1 and by aktest-dup-two 0\.1"
+    with pytest.raises(PluginError, match=said):
+        found.build("objective", "my-objective")
+    assert any(re.search(said, str(problem)) for problem in found.problems)
+    assert "my-objective" not in found.names("objective")
+    assert {"another", "tweedie"} <= set(found.names("objective")), "everything else works"
 
 
 def test_a_built_in_name_cannot_be_replaced(install):
     install("a-usurper", OBJECTIVE.format(name="tweedie"))  # sorts before "ambientkit"
     with pytest.raises(PluginError, match=r"'tweedie' is registered twice: by ambientkit [\d.]+ and by a-usurper 0\.1"):
-        load()
+        load().build("objective", "tweedie")
 
 
 def test_a_recipe_and_an_objective_share_their_names_as_the_flag_takes_either(install):
     install("aktest-clash", OBJECTIVE.format(name="tweedie-consistency"))
     with pytest.raises(PluginError, match="'tweedie-consistency' is registered twice"):
-        load()
+        load().find("objective", "tweedie-consistency")
 
 
 def test_the_same_name_under_two_kinds_is_no_clash(install):

@@ -1,0 +1,34 @@
+"""Paths in a configuration, made to mean the same from every folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ambientkit.config.run import RunConfig
+from ambientkit.interfaces import Part
+
+PARTS = ("data", "corruption", "model", "sampler", "evaluate_data")
+
+
+def anchored(config: RunConfig) -> RunConfig:
+    """The configuration with every path made absolute, seen from the present folder.
+
+    A path is a field of a part that is one by its type, a noise level that names a file, and `init_from`. Links stay links.
+    """
+    changes: dict[str, Any] = {name: _part(part) for name in PARTS if (part := getattr(config, name)) is not None}
+    changes["objective"] = tuple(entry.model_copy(update={"objective": _part(entry.objective)}) for entry in config.objective)
+    if config.init_from is not None:
+        changes["init_from"] = str(Path(config.init_from).absolute())
+    return config.model_copy(update=changes)
+
+
+def _part(part: Part) -> Part:
+    changes = {}
+    for name in type(part).model_fields:
+        value = getattr(part, name)
+        if isinstance(value, Path):
+            changes[name] = value.absolute()
+        elif name == "sigma_n" and isinstance(value, str) and Path(value).exists():
+            changes[name] = str(Path(value).absolute())
+    return part.model_copy(update=changes) if changes else part

@@ -1,0 +1,83 @@
+"""What a run knows its data by, so that it notices where they are other data by now."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from ambientkit.batch import Batch, Clean
+from ambientkit.errors import InputError
+from ambientkit.interfaces import Data
+from ambientkit.rows import Rows, as_rows
+
+SAMPLED = 256
+"""Rows, evenly spaced, whose values are hashed; of a full fingerprint, all."""
+
+How = Literal["sampled", "full"]
+
+
+def fingerprint(data: Data, rows: Any, how: How = "sampled") -> dict[str, Any]:
+    """What identifies data by content: number of rows, a hash of rows evenly spaced (`how="full"`: of all), and size and time of the files.
+
+    A row counts with its values, its noise level and its conditions, as the data set returns them.
+    """
+    known = as_rows(rows)
+    files, size, newest = _files(getattr(data, "path", None))
+    return {"rows": len(known), "how": how, "sha256": _hash(known, how), "files": files, "bytes": size, "newest": newest}
+
+
+def refuse_other(data: Data, rows: Any, stored: Mapping[str, Any] | None, where: str) -> None:
+    """Raise InputError where data are not those of a stored fingerprint; nothing is done for a run of an early version, which has none.
+
+    Files that were copied or touched are the same data where their rows are the same.
+    """
+    if not stored:
+        return
+    known = as_rows(rows)
+    how = stored.get("how", "sampled")
+    path = getattr(data, "path", None)
+    if len(known) != stored["rows"]:
+        raise InputError(
+            f"{where}: its data {_called(data, path)} have {len(known):,} rows now, and had {stored['rows']:,} when it was trained"
+        )
+    if _hash(known, how) != stored["sha256"]:
+        raise InputError(
+            f"{where}: its data {_called(data, path)} were changed since it was trained (other values in the same number of rows). "
+            "Give the data that it was trained on, or begin a new run"
+        )
+
+
+def rows_of_run(data: Data, stored: Mapping[str, Any] | None, where: str) -> Rows:
+    """The rows that a run was trained on. Raises InputError where they cannot be read, or are other ones by now. where: the run, for messages."""
+    rows = as_rows(data.rows())
+    refuse_other(data, rows, stored, where)
+    return rows
+
+
+def _called(data: Data, path: Any) -> str:
+    return f"{data.name} ({path})" if path is not None else data.name
+
+
+def _hash(rows: Rows, how: str) -> str:
+    total, digest = len(rows), hashlib.sha256()
+    chosen = range(total) if how == "full" else np.unique(np.linspace(0, total - 1, min(total, SAMPLED)).round().astype(int)).tolist()
+    for index in chosen:
+        item = rows[index]
+        values = [item.x_0] if isinstance(item, Clean) else [item.x_n, item.sigma_n]
+        assert isinstance(item, Clean | Batch)
+        for value in [*values, *(item.cond[name] for name in sorted(item.cond))]:
+            digest.update(np.ascontiguousarray(value.detach().cpu().numpy()).tobytes())
+    return digest.hexdigest()
+
+
+def _files(path: Any) -> tuple[int, int, int]:
+    """Number, total size and newest change (ns) of the files of a data set; zeros for one without."""
+    if path is None or not Path(path).exists():
+        return 0, 0, 0
+    top = Path(path)
+    stats = [file.stat() for file in ([top] if top.is_file() else top.rglob("*")) if file.is_file()]
+    return len(stats), sum(stat.st_size for stat in stats), max((stat.st_mtime_ns for stat in stats), default=0)

@@ -1,0 +1,48 @@
+"""Configurations that stand for more than they show."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from ambientkit.config import load_file
+from ambientkit.config.files import DEEPEST, LARGEST, from_settings, too_large
+from ambientkit.config.inline import split_fields
+from ambientkit.errors import InputError
+
+
+def bomb(levels: int = 9) -> str:
+    """Lists of nine aliases of lists of nine aliases, and so on: a few hundred bytes that stand for 9^levels values."""
+    text, last = "a: &a [x,x,x,x,x,x,x,x,x]\n", "a"
+    for name in "bcdefghij"[: levels - 1]:
+        text += f"{name}: &{name} [{','.join(['*' + last] * 9)}]\n"
+        last = name
+    return text
+
+
+def test_a_bomb_of_aliases_is_refused_at_once(tmp_path) -> None:
+    (tmp_path / "bomb.yaml").write_text(bomb())
+    began = time.monotonic()
+    with pytest.raises(InputError, match=f"bomb.yaml: stands for more than {LARGEST:,} values"):
+        load_file(tmp_path / "bomb.yaml")
+    assert time.monotonic() - began < 20  # a second on an idle machine; written out it would take hours
+
+
+@pytest.mark.parametrize("depth", [DEEPEST + 2, 600, 5000])
+def test_deep_nesting_is_refused(tmp_path, depth) -> None:
+    (tmp_path / "deep.yaml").write_text("a: " + "[" * depth + "]" * depth)
+    with pytest.raises(InputError, match="nested more than"):
+        load_file(tmp_path / "deep.yaml")
+    with pytest.raises(InputError, match="nested more than"):
+        from_settings(["a=" + "[" * depth + "]" * depth])
+    with pytest.raises(InputError, match=r"nested|should be written"):
+        split_fields("array{path: " + "[" * depth + "]" * depth + "}")
+
+
+def test_what_a_configuration_holds_is_not_too_large() -> None:
+    too_large({"a": [{"b": list(range(1000))}] * 50}, "here")
+    nested: object = 0
+    for _ in range(DEEPEST):
+        nested = [nested]
+    too_large(nested, "here")
