@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ambientkit.api.parts import parts
     from ambientkit.api.run import Run, load
     from ambientkit.api.training import build, train
     from ambientkit.api.training import configure_run as configure
@@ -22,6 +23,7 @@ _HOMES = {
     "configure": "api.training:configure_run",
     "build": "api.training:build",
     "steps": "train:steps",
+    "parts": "api.parts:parts",
     "AmbientError": "errors:AmbientError",
     "InputError": "errors:InputError",
     "RunError": "errors:RunError",
@@ -38,6 +40,7 @@ __all__ = [
     "build",
     "configure",
     "load",
+    "parts",
     "steps",
     "train",
 ]

@@ -10,6 +10,7 @@ from ambientkit.api.run import Run
 from ambientkit.checkpoint.status import read_status
 from ambientkit.config import RunConfig, dump, load_file, resolve
 from ambientkit.config.datapath import DataLike
+from ambientkit.config.files import KeyPath
 from ambientkit.config.places import anchored
 from ambientkit.config.request import Request, configure
 from ambientkit.config.run import to_yaml
@@ -146,9 +147,9 @@ def _request(
             parts += [entry.objective for entry in one.objective]
         else:
             trees.append(dict(one) if isinstance(one, Mapping) else Path(one))
-    flags = {}
+    flags: dict[KeyPath, tuple[str, Any]] = {}
     for name, value in settings.items():
-        path = SHORT.get(name, (name,))
+        path: KeyPath = SHORT.get(name, (name,))
         if name == "optimizer" and isinstance(value, str):
             path = ("optimizer", "name")
         flags[path] = (name, value)

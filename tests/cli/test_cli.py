@@ -210,7 +210,7 @@ def test_a_pickle_in_place_of_weights_is_refused_by_name(ambientkit, tmp_path):
 
 
 def test_a_bug_is_one_line_without_a_traceback(ambientkit, monkeypatch):
-    import ambientkit.cli.plugins as command
+    import ambientkit.api.parts as command
 
     monkeypatch.setattr(command, "load", lambda: 1 / 0)
     monkeypatch.delenv("AMBIENTKIT_DEBUG", raising=False)

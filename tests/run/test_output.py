@@ -243,7 +243,7 @@ def test_a_secret_in_a_setting_is_never_printed(ambientkit, setting):
 
 
 def test_a_secret_of_the_environment_is_taken_out_of_messages(ambientkit, monkeypatch):
-    import ambientkit.cli.plugins as plugins
+    import ambientkit.api.parts as plugins
 
     def leak():
         raise RuntimeError(f"request failed: Bearer {os.environ['HF_TOKEN']}")
