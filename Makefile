@@ -7,7 +7,7 @@ STAMP := .venv/.installed
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types layers docs faults format lock clean
+.PHONY: help setup demo test quick check lint types layers docs faults format lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ demo: $(STAMP) ## Train on noisy data only, sample, and compare with the clean d
 
 test: $(STAMP) ## Run all tests, those of the plug-ins and examples too (ARGS="-k word" for some)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(ARGS)
+
+quick: $(STAMP) ## Run the tests that take no more than a few seconds each: under three minutes on two cores
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow" $(ARGS)
 
 check: lint types layers test docs ## Everything a change must pass
 
