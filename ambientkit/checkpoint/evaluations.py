@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-EVALUATIONS = "evaluations.jsonl"
-"""In a run folder: a line for each evaluation during training."""
+from ambientkit.checkpoint.names import EVALUATIONS as EVALUATIONS
 
 
 def describe(line: Mapping[str, Any]) -> str:

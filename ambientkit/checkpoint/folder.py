@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
+from ambientkit.checkpoint.names import step_of_checkpoint
 from ambientkit.errors import InputError, RunError
 
 MANIFEST = "manifest.json"
@@ -22,43 +23,51 @@ def check_version(version: object, where: object, known: int = FORMAT_VERSION) -
         raise InputError(f"{where}: format {version!r} is not known to this version of ambientkit, which reads {known}")
 
 
+@contextmanager
+def replacing(
+    target: Path, *, suffix: str = "", check: Callable[[Path], None] | None = None, intact: str = "what was there before is untouched"
+) -> Iterator[Path]:
+    """A path beside `target` to write a file or a folder to, which takes the target's place once it is whole and on disk.
+
+    A reader sees the old content or the new, never a part. After an error the target is as before, and nothing is left beside it.
+    suffix: of the path, for writers that look at it. check: is called with the path before it takes the target's place, and may refuse
+    that by an error. intact: what the message promises. Raises RunError where the disk refuses.
+    """
+    aside = target.with_name(f".{target.name}.tmp-{os.getpid()}{suffix}")
+    old = aside.with_name(f"{aside.name}-old")
+    try:
+        yield aside
+        _flush(aside)
+        if check is not None:
+            check(aside)
+        if target.is_dir():  # a folder that is not empty cannot be replaced in one step
+            os.rename(target, old)
+        os.replace(aside, target)
+        _flush_folder(target.parent)
+    except OSError as error:
+        raise RunError(f"{target}: cannot be written ({error.strerror or error}); {intact}") from error
+    finally:
+        if old.exists() and not target.exists():  # stopped between the two renames
+            os.rename(old, target)
+        remove(aside)
+        remove(old)
+
+
 def write_file(path: Path, content: bytes) -> None:
     """Write a file so that a reader sees the old content or the new, never a part. Raises RunError where the disk refuses."""
-    aside = path.with_name(f".{path.name}.tmp-{os.getpid()}")
-    try:
-        with open(aside, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(aside, path)
-        _flush_folder(path.parent)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise RunError(f"{path}: cannot be written ({error.strerror}); what was there before is untouched") from error
+    with replacing(path) as aside:
+        aside.write_bytes(content)
 
 
 def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
     """Write a checkpoint folder of these files. Raises RunError where the disk refuses; `path` is then as before."""
-    aside = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     manifest = json.dumps({"format_version": FORMAT_VERSION, "sha256": hashes}, indent=1).encode()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir()
+    with replacing(path, intact="earlier checkpoints are untouched") as aside:
+        remove(aside)  # of an interrupted write by a process of the same number
+        aside.mkdir(parents=True)
         for name, content in {**files, MANIFEST: manifest}.items():
-            with open(aside / name, "wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-        _flush_folder(aside)
-        if path.exists():  # the same step saved again, after a resume: the content is the same
-            shutil.rmtree(path)
-        os.rename(aside, path)
-        _flush_folder(path.parent)
-    except OSError as error:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise RunError(f"{path}: the checkpoint cannot be written ({error.strerror}); earlier checkpoints are untouched") from error
+            (aside / name).write_bytes(content)
 
 
 def read_folder(path: Path) -> dict[str, bytes]:
@@ -87,8 +96,8 @@ def checkpoints(folder: Path) -> Iterator[tuple[int, Path]]:
     """(step, path) of every checkpoint folder of a run, newest first."""
     found = []
     for path in folder.glob("checkpoint_*"):
-        if match := re.fullmatch(r"checkpoint_(\d+)", path.name):
-            found.append((int(match[1]), path))
+        if (step := step_of_checkpoint(path.name)) is not None:
+            found.append((step, path))
     yield from sorted(found, reverse=True)
 
 
@@ -144,10 +153,26 @@ def prune(folder: Path, keep: int) -> None:
 def clean(folder: Path) -> None:
     """Remove what interrupted writes left aside. Only for who holds the run's lock: others may be writing."""
     for path in folder.glob(".*.tmp-*"):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        remove(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it, where there is one. A folder is removed as far as the system allows."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """Bring a file, or a folder with all that is in it, to the disk."""
+    for part in [path, *path.rglob("*")] if path.is_dir() else [path]:
+        _flush_folder(part) if part.is_dir() else _flush_file(part)
+
+
+def _flush_file(path: Path) -> None:
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
 
 
 def _flush_folder(path: Path) -> None:

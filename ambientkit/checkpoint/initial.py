@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from ambientkit.checkpoint.folder import read_folder
+from ambientkit.checkpoint.names import AVERAGE, CHECKPOINTS, WEIGHTS
 from ambientkit.checkpoint.weights import from_bytes, load_weights
 from ambientkit.errors import InputError
 
-WEIGHTS = "model_ema.safetensors"
 KEYS = ("model_ema", "model")
 """Where k-diffusion's training keeps weights in its .pth files, the average first."""
 
@@ -28,13 +28,12 @@ def initial_weights(path: Path) -> tuple[dict[str, Tensor], str]:
     Raises InputError naming the file.
     """
     if path.is_dir():
-        if path.parent.name == "checkpoints":
-            name = "average.safetensors"
+        if path.parent.name == CHECKPOINTS:
             files = read_folder(path)
-            if name not in files:
-                raise InputError(f"{path / name}: missing from the checkpoint")
-            tensors, _ = from_bytes(files[name], str(path / name))
-            return {key.removeprefix("module."): value for key, value in tensors.items() if key != "n_averaged"}, str(path / name)
+            if AVERAGE not in files:
+                raise InputError(f"{path / AVERAGE}: missing from the checkpoint")
+            tensors, _ = from_bytes(files[AVERAGE], str(path / AVERAGE))
+            return {key.removeprefix("module."): value for key, value in tensors.items() if key != "n_averaged"}, str(path / AVERAGE)
         path = path / WEIGHTS
     if not path.is_file():
         raise InputError(f"--init-from {path}: there is no such file; give a run folder, a checkpoint, a .safetensors or a .pth file")

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ambientkit.checkpoint.names import LOCK
 from ambientkit.errors import InputError
 
 try:
@@ -19,7 +20,6 @@ try:
 except ImportError:  # Windows has no flock: there a second writer is not noticed
     fcntl = None  # type: ignore[assignment]
 
-LOCK = ".lock"
 TRIES = 5
 _held: set[int] = set()
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ambientkit.checkpoint.folder import FORMAT_VERSION
+from ambientkit.checkpoint.names import AVERAGE
 from ambientkit.checkpoint.weights import fill, from_bytes, to_bytes
 from ambientkit.errors import InputError
 
@@ -27,7 +28,7 @@ def save_state(network: nn.Module, average: nn.Module, state: Mapping[str, Any],
     groups = [{key: value for key, value in group.items() if not callable(value)} for group in state["param_groups"]]
     return {
         "model.safetensors": to_bytes(network.state_dict()),
-        "average.safetensors": to_bytes(average.state_dict()),
+        AVERAGE: to_bytes(average.state_dict()),
         "optimizer.safetensors": to_bytes(tensors),
         "state.json": json.dumps(
             {"format_version": FORMAT_VERSION, "counters": dict(counters), "optimizer": {"state": plain, "param_groups": groups}}, indent=1
@@ -47,10 +48,10 @@ def load_state(
 
     own: what of the optimiser's whole state this process keeps.
     """
-    for name in ("model.safetensors", "average.safetensors", "optimizer.safetensors", "state.json"):
+    for name in ("model.safetensors", AVERAGE, "optimizer.safetensors", "state.json"):
         if name not in files:
             raise InputError(f"{where}/{name}: missing from the checkpoint")
-    for name, module in (("model.safetensors", network), ("average.safetensors", average)):
+    for name, module in (("model.safetensors", network), (AVERAGE, average)):
         tensors, _ = from_bytes(files[name], f"{where}/{name}")
         fill(module, tensors, f"{where}/{name}")
     try:

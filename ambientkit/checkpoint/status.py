@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Literal
 
 from ambientkit.checkpoint.folder import FORMAT_VERSION, write_file
+from ambientkit.checkpoint.names import STATUS
 from ambientkit.errors import InputError
 
-STATUS = "status.json"
 State = Literal["running", "finished", "unfinished", "stopped", "failed"]
 
 

@@ -14,19 +14,17 @@ from ambientkit.checkpoint import latest, prune, read_folder, save_weights, writ
 from ambientkit.checkpoint.evaluations import EVALUATIONS
 from ambientkit.checkpoint.folder import FORMAT_VERSION, check_version, checkpoints, clean, set_aside_newer, write_file
 from ambientkit.checkpoint.lines import cut_after, read_lines
-from ambientkit.checkpoint.lock import LOCK
+from ambientkit.checkpoint.names import CHECKPOINTS, CONFIG, LOCK, METRICS, VERSIONS, WEIGHTS, checkpoint_name
 from ambientkit.config import RunConfig, dump
 from ambientkit.config.request import IDENTITY, Request
 from ambientkit.config.run import to_yaml
 from ambientkit.errors import InputError
 from ambientkit.messages import say, warn
-from ambientkit.sample.load import WEIGHTS
 from ambientkit.train import Training
 from ambientkit.train.collapse import Detector
 from ambientkit.train.metrics import Window
 from ambientkit.versions import versions
 
-CONFIG, VERSIONS, METRICS, CHECKPOINTS = "config.yaml", "versions.json", "metrics.jsonl", "checkpoints"
 LINES = (METRICS, EVALUATIONS)
 """Files that a run adds lines to."""
 COLLAPSE = "collapse.json"
@@ -110,7 +108,7 @@ def save(
     """
     told = {"window.json": window.state, COLLAPSE: detector.state}
     files = {**training.state(memory, optimizer), **{name: json.dumps(state).encode() for name, state in told.items()}}
-    write_folder(folder / CHECKPOINTS / f"checkpoint_{training.step}", files)
+    write_folder(folder / CHECKPOINTS / checkpoint_name(training.step), files)
     prune(folder / CHECKPOINTS, training.config.keep_last)
     save_average(training, folder)
 

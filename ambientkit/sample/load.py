@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import torch
 from torch import nn
 
 from ambientkit.checkpoint.initial import initial_weights
+from ambientkit.checkpoint.names import CHECKPOINTS, CONFIG, VERSIONS, WEIGHTS, step_of_checkpoint
 from ambientkit.checkpoint.weights import fill, load_weights
 from ambientkit.config import RunConfig, Source, resolve
 from ambientkit.errors import InputError
@@ -22,8 +22,6 @@ from ambientkit.maths.randomness import isolated_global_generator
 from ambientkit.registry import Registry
 from ambientkit.rows import as_rows
 from ambientkit.sample.own_units import OwnUnits
-
-WEIGHTS = "model_ema.safetensors"
 
 Noise = Literal["simulated", "declared", "estimated", "unknown"]
 
@@ -52,21 +50,20 @@ class Trained:
 
 def is_begun(path: Path) -> bool:
     """Whether this is the folder of a run, with or without weights."""
-    return (path / WEIGHTS).is_file() or all((path / name).is_file() for name in ("config.yaml", "versions.json"))
+    return (path / WEIGHTS).is_file() or all((path / name).is_file() for name in (CONFIG, VERSIONS))
 
 
 def checkpoint_step(path: Path) -> int | None:
     """The step of a checkpoint, by its folder; None for anything else."""
     whole = path.resolve()
-    found = re.fullmatch(r"checkpoint_(\d+)", whole.name) if path.is_dir() and whole.parent.name == "checkpoints" else None
-    return None if found is None else int(found[1])
+    return step_of_checkpoint(whole.name) if path.is_dir() and whole.parent.name == CHECKPOINTS else None
 
 
 def run_of(path: Path) -> Path:
     """The run folder of a run, of its weights file, or of one of its checkpoints."""
     if checkpoint_step(path) is None:
         return path if path.is_dir() else path.parent
-    return path.parents[1] if path.parent.name == "checkpoints" else path.resolve().parents[1]
+    return path.parents[1] if path.parent.name == CHECKPOINTS else path.resolve().parents[1]
 
 
 def load_run(path: Path, registry: Registry, device: str | torch.device = "cpu") -> Trained:
@@ -75,7 +72,7 @@ def load_run(path: Path, registry: Registry, device: str | torch.device = "cpu")
     Raises InputError naming the file at fault.
     """
     file = run_of(path) / WEIGHTS if path.is_dir() else path
-    if not file.is_file() and (path / "config.yaml").is_file():
+    if not file.is_file() and (path / CONFIG).is_file():
         raise InputError(
             f"{path}: this run has not saved its averaged weights yet ({WEIGHTS} is missing): it was stopped before its first checkpoint, or in the "
             "middle of it. "
