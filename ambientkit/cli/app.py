@@ -14,6 +14,7 @@ from ambientkit.cli.export import card, export
 from ambientkit.cli.output import print_messages
 from ambientkit.cli.report import report
 from ambientkit.cli.sample import sample
+from ambientkit.cli.status import status
 from ambientkit.cli.train import train
 from ambientkit.errors import AmbientError, InputError
 
@@ -27,19 +28,7 @@ app = typer.Typer(
 
 
 app.command()(train)
-
-
-@app.command()
-def status(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
-    json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
-) -> None:
-    """Tell what a training run is doing, or how it ended, and the command that goes on with it."""
-    from ambientkit.run.status import run as show
-
-    show(run, json)
-
-
+app.command()(status)
 app.command()(sample)
 app.command()(evaluate)
 app.command()(report)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ambientkit.checkpoint.folder import write_file
+from ambientkit.checkpoint.names import PREFLIGHT
 from ambientkit.config import RunConfig
 from ambientkit.errors import CheckFailed, InputError
 from ambientkit.messages import say
@@ -17,14 +18,16 @@ from ambientkit.verify import Result, Verdict, preflight
 from ambientkit.verify.preflight import SEED
 from ambientkit.verify.report import FORMAT, document, number, passed_line, refusal
 
-PREFLIGHT = "preflight.json"
 SKIPPED = {"format": FORMAT, "skipped": True}
 """What is kept of a preflight that --skip-preflight left out."""
 HEADINGS = ("part", "check", "p", "verdict")
 
 
 def run_preflight(config: RunConfig, registry: Registry) -> dict[str, Any]:
-    """Run the quick checks on the parts of the run; the document of `verify --json`. Raises CheckFailed where one is rejected, or cannot be judged."""
+    """Run the quick checks on the parts of a run, and report each part that passes; the document of `verify --json`.
+
+    Raises CheckFailed where a part is rejected, or cannot be judged.
+    """
     parts = [*(entry.objective for entry in config.objective), config.corruption, config.sampler]
     plan, results = preflight(parts, registry)
     found: list[Result] = []

@@ -1,85 +1,132 @@
-"""`ambientkit status`: what a run is doing, or how it ended."""
+"""What a run is doing, or how it ended."""
 
 from __future__ import annotations
 
-import json
 import time
-from dataclasses import asdict, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ambientkit.checkpoint.evaluations import EVALUATIONS, describe
+from ambientkit.checkpoint.evaluations import describe
 from ambientkit.checkpoint.folder import MANIFEST, checkpoints
 from ambientkit.checkpoint.lines import last_line
 from ambientkit.checkpoint.lock import holder, is_held
-from ambientkit.checkpoint.status import RunStatus, read_status
+from ambientkit.checkpoint.names import CHECKPOINTS, EVALUATIONS, METRICS
+from ambientkit.checkpoint.status import RunStatus, State, read_status
 from ambientkit.errors import InputError
+from ambientkit.run.folder import resume_command
+from ambientkit.tables import Record
 from ambientkit.text import clock
 
 
-def run(folder: Path, as_json: bool) -> None:
-    """Print the status of the run in `folder`. Raises InputError where there is none."""
-    facts = collect(folder)
-    if as_json:
-        print(json.dumps(facts, indent=1))
-        return
-    print(f"{folder}: {facts['state']}{': ' if facts['message'] else ''}{facts['message']}")
-    share = facts["step"] / facts["end_step"]
-    rows = {"step": f"{facts['step']} of {facts['end_step']} ({share:.0%})"}
-    if facts["loss"] is not None:
-        rows["last loss"] = f"{facts['loss']:.4g}"
-    if facts["examples_per_s"] is not None:
-        rows["speed"] = f"{facts['examples_per_s']:.0f} examples/s"
-    if facts["eta_s"] is not None:
-        rows["left"] = clock(facts["eta_s"])
-    if facts["skipped_steps"]:
-        rows["skipped"] = f"{facts['skipped_steps']} steps whose loss or gradient was not finite"
-    for number, warning in enumerate(facts["warnings"]):
-        rows["warning" + f" {number + 1}" * (number > 0)] = warning
-    if facts["evaluation"]:
-        rows["last evaluation"] = f"step {facts['evaluation']['step']}: {describe(facts['evaluation'])}"
-    rows["last sign of life"] = f"{clock(max(time.time() - facts['time'], 0))} ago"
-    rows["last checkpoint"] = facts["last_checkpoint"] or "none"
-    if facts["resume"]:
-        rows["go on with"] = facts["resume"]
-    width = max(map(len, rows)) + 1
-    for name, text in rows.items():
-        print(f"  {name + ':':{width}} {text}")
+@dataclass(frozen=True, slots=True)
+class Status(Record):
+    """The facts about a run in a folder: its state, how far it is, its last figures, and the command that goes on with it."""
+
+    folder: Path
+    state: State
+    """As in `RunStatus`, but true now: a run that was killed has failed."""
+    step: int
+    end_step: int
+    processes: int
+    message: str
+    """Of a run at work the process that holds it; otherwise why it ended, where it says so."""
+    time: float
+    """Of its last sign of life, seconds since 1970."""
+    warnings: tuple[str, ...]
+    loss: float | None
+    """In the last line of the log, as are the next three; None before the first."""
+    examples_per_s: float | None
+    eta_s: float | None
+    """Seconds that a run at work still needs."""
+    skipped_steps: int
+    """Steps whose loss or gradient was not finite."""
+    evaluation: Mapping[str, Any] | None
+    """The last line of `evaluations.jsonl`."""
+    last_checkpoint: Path | None
+    resume: str | None
+    """The command that goes on with the run; None for one that is at work or finished."""
+
+    def blocks(self) -> list[str]:
+        """The state, and below it one line for each fact that is known."""
+        rows = {"step": f"{self.step} of {self.end_step} ({self.step / self.end_step:.0%})"}
+        if self.loss is not None:
+            rows["last loss"] = f"{self.loss:.4g}"
+        if self.examples_per_s is not None:
+            rows["speed"] = f"{self.examples_per_s:.0f} examples/s"
+        if self.eta_s is not None:
+            rows["left"] = clock(self.eta_s)
+        if self.skipped_steps:
+            rows["skipped"] = f"{self.skipped_steps} steps whose loss or gradient was not finite"
+        for number, warning in enumerate(self.warnings):
+            rows["warning" + f" {number + 1}" * (number > 0)] = warning
+        if self.evaluation:
+            rows["last evaluation"] = f"step {self.evaluation['step']}: {describe(self.evaluation)}"
+        rows["last sign of life"] = f"{clock(max(time.time() - self.time, 0))} ago"
+        rows["last checkpoint"] = str(self.last_checkpoint or "none")
+        if self.resume:
+            rows["go on with"] = self.resume
+        width = max(map(len, rows)) + 1
+        head = f"{self.folder}: {self.state}{': ' if self.message else ''}{self.message}"
+        return [head, *(f"  {name + ':':{width}} {text}" for name, text in rows.items())]
+
+    def to_dict(self) -> dict[str, Any]:
+        """All but the folder, as `ambientkit status --json` prints it."""
+        return {
+            "state": self.state,
+            "step": self.step,
+            "end_step": self.end_step,
+            "processes": self.processes,
+            "message": self.message,
+            "time": self.time,
+            "warnings": list(self.warnings),
+            "loss": self.loss,
+            "examples_per_s": self.examples_per_s,
+            "eta_s": self.eta_s,
+            "skipped_steps": self.skipped_steps,
+            "evaluation": None if self.evaluation is None else dict(self.evaluation),
+            "last_checkpoint": None if self.last_checkpoint is None else str(self.last_checkpoint),
+            "resume": self.resume,
+        }
 
 
-def collect(folder: Path) -> dict[str, Any]:
-    """The facts about a run. Raises InputError where `folder` holds none."""
-    from ambientkit.run.folder import CHECKPOINTS, METRICS, resume_command
-
-    status = read_status(folder)
-    if status is None:
+def status(folder: str | Path) -> Status:
+    """The status of the run in `folder`. Raises InputError where there is none, or where one of its files cannot be read."""
+    folder = Path(folder)
+    written = read_status(folder)
+    if written is None:
         raise InputError(f"{folder}: holds no run; give the folder that `ambientkit train` wrote (its --output-dir)")
     line = last_line(folder / METRICS)
-    if status.state == "running":  # it has logged since
-        status = replace(status, step=max(status.step, line.get("step", 0)))
-    status = _alive(status, folder)
-    running = status.state == "running"
-    newest = next((path for _, path in checkpoints(folder / CHECKPOINTS) if (path / MANIFEST).is_file()), None)
-    facts = {
-        **asdict(status),
-        "time": max(status.time, line.get("time", 0)),
-        "loss": line.get("loss"),
-        "examples_per_s": line.get("examples_per_s"),
-        "eta_s": line.get("eta_s") if running else None,
-        "skipped_steps": line.get("skipped_steps", 0),
-        "evaluation": last_line(folder / EVALUATIONS) or None,
-        "last_checkpoint": str(newest) if newest else None,
-        "resume": None if running or status.state == "finished" else resume_command(folder, status.processes),
-    }
-    return facts
+    if written.state == "running":  # it has logged since
+        written = replace(written, step=max(written.step, line.get("step", 0)))
+    now = _alive(written, folder)
+    running = now.state == "running"
+    return Status(
+        folder=folder,
+        state=now.state,
+        step=now.step,
+        end_step=now.end_step,
+        processes=now.processes,
+        message=now.message,
+        time=max(now.time, line.get("time", 0)),
+        warnings=tuple(now.warnings),
+        loss=line.get("loss"),
+        examples_per_s=line.get("examples_per_s"),
+        eta_s=line.get("eta_s") if running else None,
+        skipped_steps=line.get("skipped_steps", 0),
+        evaluation=last_line(folder / EVALUATIONS) or None,
+        last_checkpoint=next((path for _, path in checkpoints(folder / CHECKPOINTS) if (path / MANIFEST).is_file()), None),
+        resume=None if running or now.state == "finished" else resume_command(folder, now.processes),
+    )
 
 
-def _alive(status: RunStatus, folder: Path) -> RunStatus:
+def _alive(written: RunStatus, folder: Path) -> RunStatus:
     """The status as it is now: a run that says it is running, but holds no lock, was killed."""
     held = is_held(folder)
     who = holder(folder)
     if held:
-        return replace(status, state="running", message=who)
-    if status.state == "running" and held is False:
-        return replace(status, state="failed", message=f"{who or 'its process'} ended without a word (killed, or the machine went down)")
-    return status
+        return replace(written, state="running", message=who)
+    if written.state == "running" and held is False:
+        return replace(written, state="failed", message=f"{who or 'its process'} ended without a word (killed, or the machine went down)")
+    return written
