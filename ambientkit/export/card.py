@@ -1,44 +1,109 @@
-"""The model card of a run: README.md in its folder, written when a run finishes, and by `ambientkit card`."""
+"""The model card of a run: README.md in its folder."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ambientkit.checkpoint.folder import write_file
+from ambientkit.checkpoint.names import CARD
 from ambientkit.checkpoint.status import read_status
 from ambientkit.config.portable import last_name
 from ambientkit.errors import InputError
 from ambientkit.evaluate.document import FORMAT
 from ambientkit.export.card_text import card_text
-from ambientkit.export.write import forms, trained_of
+from ambientkit.export.write import forms
+from ambientkit.messages import note
 from ambientkit.registry import Registry, load
 from ambientkit.run.folder import read_versions
 from ambientkit.run.preflight import read_preflight
-from ambientkit.sample import Trained
+from ambientkit.sample import Trained, load_run
+from ambientkit.tables import Record
 
-CARD = "README.md"
 MARK = re.compile(r"<!-- written by ambientkit; sha256 of what stands above: ([0-9a-f]{64}) -->\n?\Z")
 
 
-def run(folder: Path, force: bool) -> None:
-    """The whole command. Raises InputError where the folder holds no run, or a README.md of another hand (unless `force`)."""
-    if folder.is_file():
-        raise InputError(f"{folder}: give the folder of a run; its card is written beside the weights")
-    trained = trained_of(folder)
-    kept = write_card(folder, trained, load(), force)
-    if kept:
+@dataclass(frozen=True, slots=True)
+class Card(Record):
+    """The model card of a run: what was trained, on what, how well it did and what it is not fit for."""
+
+    text: str
+    """Markdown with YAML at its head, as on the Hugging Face hub."""
+    step: int
+    """Of the weights."""
+    evaluations: int
+    """Documents of `evaluate --json` whose scores it shows."""
+
+    def blocks(self) -> list[str]:
+        """The text."""
+        return [self.text]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything."""
+        return {"text": self.text, "step": self.step, "evaluations": self.evaluations}
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenCard(Record):
+    """A card that was written into its run's folder."""
+
+    path: Path
+    card: Card
+
+    def blocks(self) -> list[str]:
+        """Where it is, and what it holds."""
+        found = self.card.evaluations
+        return [f"{self.path}: the card of step {self.card.step}, with the scores of {found} evaluation(s) found there"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The path, and everything of the card."""
+        return {"path": str(self.path), **self.card.to_dict()}
+
+
+def card(run: str | Path, *, registry: Registry | None = None) -> Card:
+    """The model card of the run in a folder, with the scores of all documents of `evaluate --json` there. Nothing is written.
+
+    Raises InputError where the folder holds no run.
+    """
+    registry = load() if registry is None else registry
+    folder = _folder(run)
+    return _card(folder, load_run(folder, registry), registry)
+
+
+def renew_card(run: str | Path, *, force: bool = False, registry: Registry | None = None) -> WrittenCard:
+    """Write the model card of a run anew, into its folder. force: replace even a card that was changed, or that is not ours.
+
+    Raises InputError where the folder holds no run, or, without `force`, a README.md of another hand, and RunError where the disk refuses.
+    """
+    registry = load() if registry is None else registry
+    folder = _folder(run)
+    written = _card(folder, load_run(folder, registry), registry)
+    if kept := _write(folder, written, force):
         raise InputError(kept)
-    print(f"{folder / CARD}: the card of step {trained.step}, with the scores of {len(evaluations(folder))} evaluation(s) found there")
+    return WrittenCard(folder / CARD, written)
 
 
 def write_card(folder: Path, trained: Trained, registry: Registry, force: bool = False) -> str:
-    """Write README.md, and say "" for that, or why it was left as it is: somebody has changed it, or it never was ours."""
+    """Write README.md into the folder of a run. The reason where it was left as it is: it was changed, or never was ours; otherwise "".
+
+    Raises RunError where the disk refuses.
+    """
+    return _write(folder, _card(folder, trained, registry), force)
+
+
+def _folder(run: str | Path) -> Path:
+    folder = Path(run)
+    if folder.is_file():
+        raise InputError(f"{folder}: give the folder of a run; its card is written beside the weights")
+    return folder
+
+
+def _write(folder: Path, card: Card, force: bool) -> str:
     path = folder / CARD
     if not force and (path.exists() or path.is_symlink()):
         try:
@@ -47,21 +112,21 @@ def write_card(folder: Path, trained: Trained, registry: Registry, force: bool =
             old = ""
         if not untouched(old):
             return f"{path}: was written or changed by somebody else, and is left as it is; `ambientkit card --force` replaces it"
-    write_file(path, signed(content(folder, trained, registry)).encode())
+    write_file(path, signed(card.text).encode())
     return ""
 
 
-def content(folder: Path, trained: Trained, registry: Registry) -> str:
-    """The card, without its mark."""
-    status = read_status(folder)
-    return card_text(
+def _card(folder: Path, trained: Trained, registry: Registry) -> Card:
+    status, found = read_status(folder), evaluations(folder)
+    text = card_text(
         trained,
         processes=status.processes if status else 1,
         versions={name: version for name, version in read_versions(folder).items() if name != "platform" and version},
         preflight=_preflight(folder),
-        evaluations=evaluations(folder),
+        evaluations=found,
         forms=forms(trained.config.model, registry),
     )
+    return Card(text, trained.step, len(found))
 
 
 def signed(text: str) -> str:
@@ -86,7 +151,7 @@ def evaluations(folder: Path) -> list[dict[str, Any]]:
             continue
         if isinstance(document, dict) and isinstance(document.get("scores"), list) and "reference_is" in document:
             if document.get("format", FORMAT) != FORMAT:
-                print(f"note: {path}: format {document.get('format')!r} is not known, and is left out of the card", file=sys.stderr)
+                note(f"{path}: format {document.get('format')!r} is not known, and is left out of the card")
                 continue
             found.append({**document, "file": path.name, "reference": _named(document.get("reference"))})
     return found

@@ -1,23 +1,24 @@
-"""`ambientkit export`: a trained network as one file or folder, for ambientkit elsewhere or for another library."""
+"""A trained network as one file or folder, for ambientkit elsewhere or for another library."""
 
 from __future__ import annotations
 
-import os
 import shlex
-import shutil
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ambientkit.checkpoint import save_weights
+from ambientkit.checkpoint.folder import replacing
+from ambientkit.checkpoint.names import EXPORT, WEIGHTS
 from ambientkit.config.portable import portable
 from ambientkit.errors import InputError, RunError, nearest
 from ambientkit.interfaces import Exporter, Finished, Model
+from ambientkit.messages import note
 from ambientkit.registry import Registry, load
 from ambientkit.sample import Trained, load_run
-from ambientkit.sample.load import WEIGHTS, run_of
+from ambientkit.sample.load import run_of
+from ambientkit.tables import Record
 
 OWN = "ambientkit"
 """The form that `ambientkit sample FILE` reads. It takes every model, and is no translation, so it is no part."""
@@ -26,42 +27,74 @@ PACKAGES = {"k-diffusion": "ambientkit-kdiffusion", "diffusers": "ambientkit-dif
 
 
 @dataclass(frozen=True, slots=True)
-class ExportRequest:
-    """The flags as given."""
+class Exported(Record):
+    """What `export` has written."""
 
-    run: Path
-    form: str = OWN
-    out: Path | None = None
-    force: bool = False
+    form: str
+    path: Path
+    """A file, or a folder where the form is one."""
+    step: int
+    """Of the averaged weights."""
+    size: int
+    """Bytes."""
+    snippet: str
+    """How it is used: Python for the library of the form, or the command that samples our own file."""
+
+    def blocks(self) -> list[str]:
+        """What was written, and how it is used."""
+        written = f"{self.form}: {self.path}, step {self.step}, {self.size / 1e6:.3g} MB"
+        if self.form == OWN:
+            return [written, f"next: {self.snippet}"]
+        return [written, f"\nTo sample it with that library alone:\n\n{self.snippet}"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, the path as text."""
+        return {"form": self.form, "path": str(self.path), "step": self.step, "size": self.size, "snippet": self.snippet}
 
 
-def run(request: ExportRequest) -> None:
-    """The whole command. Nothing is written before everything that can be checked has been."""
-    registry = load()
-    exporter = exporter_of(request.form, registry)
-    trained = trained_of(request.run)
+def export(
+    run: str | Path | Trained,
+    form: str = OWN,
+    out: str | Path | None = None,
+    *,
+    force: bool = False,
+    registry: Registry | None = None,
+) -> Exported:
+    """Write the averaged weights of a run for ambientkit elsewhere, or for another library, which then needs nothing of ambientkit.
+
+    run: its folder, its weights file, one of its checkpoints, or the run as `load_run` gives it. form: "ambientkit" (one file that
+    `load_run` reads) or the name of an exporter. out: the file or folder to write, RUN/export/FORM where it is not given; a run that is
+    given as it was loaded has no folder and needs it. force: replace an earlier export. The paths of this machine are not in what is
+    written. Nothing is written before everything that can be checked has been, and what was there stays until the new is whole.
+
+    Raises InputError for a form that is not there or cannot express the model, for a run without whole weights and for a target that
+    is taken or of a wrong name, and RunError where the disk refuses.
+    """
+    registry = load() if registry is None else registry
+    exporter = exporter_of(form, registry)
+    folder = None if isinstance(run, Trained) else run_of(Path(run))
+    trained = run if isinstance(run, Trained) else load_run(Path(run), registry)
+    called = "the run" if isinstance(run, Trained) else str(run)
     if exporter is not None and not exporter.takes(trained.config.model):
         raise InputError(
-            f"{request.run}: its model {trained.config.model.name!r} cannot be written as --format {exporter.name}. "
+            f"{called}: its model {trained.config.model.name!r} cannot be written as --format {exporter.name}. "
             f"Forms that can express it: {', '.join(forms(trained.config.model, registry))}"
         )
-    target = _target(request, exporter)
+    target = _target(folder, None if out is None else Path(out), form, ".safetensors" if exporter is None else exporter.suffix, force)
     if trained.step < trained.config.end_step:
-        print(
-            f"note: {request.run}: these are the weights of step {trained.step} of {trained.config.end_step}; the run is not finished",
-            file=sys.stderr,
-        )
+        note(f"{called}: these are the weights of step {trained.step} of {trained.config.end_step}; the run is not finished")
     finished = finished_of(trained)
-    with _aside(target, request.force) as path:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{target}: cannot be written ({error.strerror})") from error
+    with replacing(target, suffix=target.suffix, check=_only_replaces(target)) as path:
         if exporter is None:
             save_weights(path, finished.network, own_metadata(trained))
         else:
             exporter.write(finished, path)
-    print(f"{request.form}: {target}, step {trained.step}, {_size(target)}")
-    if exporter is None:
-        print(f"next: ambientkit sample {shlex.quote(str(target))}")
-    else:
-        print(f"\nTo sample it with that library alone:\n\n{exporter.snippet(finished, str(target)).rstrip()}")
+    use = f"ambientkit sample {shlex.quote(str(target))}" if exporter is None else exporter.snippet(finished, str(target)).rstrip()
+    return Exported(form, target, trained.step, _size(target), use)
 
 
 def exporter_of(form: str, registry: Registry) -> Exporter | None:
@@ -74,19 +107,13 @@ def exporter_of(form: str, registry: Registry) -> Exporter | None:
         if form in PACKAGES:
             lines.append(f"{form} comes with the package {PACKAGES[form]}, which is not installed or failed to load")
         raise InputError("\n".join([*lines, *(str(problem) for problem in registry.problems if problem.fatal)]))
-    part = registry.build(Exporter, form)
-    return part
+    return registry.build(Exporter, form)
 
 
 def forms(model: Model, registry: Registry) -> list[str]:
     """The forms that can express a model."""
     parts = [registry.build(Exporter, name) for name in registry.names("exporter")]
-    return [OWN, *(part.name for part in parts if isinstance(part, Exporter) and part.takes(model))]
-
-
-def trained_of(path: Path) -> Trained:
-    """The averaged weights of a run. Raises InputError where there are none, or no whole ones."""
-    return load_run(path, load())
+    return [OWN, *(part.name for part in parts if part.takes(model))]
 
 
 def finished_of(trained: Trained) -> Finished:
@@ -109,57 +136,38 @@ def own_metadata(trained: Trained) -> dict[str, object]:
     }
 
 
-def _target(request: ExportRequest, exporter: Exporter | None) -> Path:
+def _target(folder: Path | None, out: Path | None, form: str, suffix: str, force: bool) -> Path:
     """Where to write. Raises InputError for a name that the form cannot have, and for one that is taken."""
-    suffix = ".safetensors" if exporter is None else exporter.suffix
-    beside = run_of(request.run)
-    target = request.out or beside / "export" / f"{request.form}{suffix}"
+    if out is None and folder is None:
+        raise InputError("--out: give the file or folder to write; a run that is given without its folder has none to write into")
+    target = out if out is not None else Path(folder or "") / EXPORT / f"{form}{suffix}"
     if suffix and target.suffix != suffix:
-        raise InputError(f"--out {target}: the form {request.form} is one file whose name ends in {suffix}, by which it is recognised")
-    if request.out is not None and target.resolve() == (beside / WEIGHTS).resolve():
+        raise InputError(f"--out {target}: the form {form} is one file whose name ends in {suffix}, by which it is recognised")
+    if out is not None and folder is not None and target.resolve() == (folder / WEIGHTS).resolve():
         raise InputError(f"--out {target}: this is the run's own file; give another name")
     if not (target.exists() or target.is_symlink()):
         return target
-    if not request.force:
+    if not force:
         raise InputError(f"--out {target}: is there already, and is left as it is; give another name, or --force to replace it")
     if bool(suffix) == target.is_dir():
         raise InputError(f"--out {target}: --force replaces an earlier export, but this is {'a folder' if suffix else 'a file'}")
     return target
 
 
-@contextmanager
-def _aside(target: Path, force: bool) -> Iterator[Path]:
-    """A path beside the target, which takes the target's place once it is written and on disk; after an error the target is as before."""
-    path = target.with_name(f".{target.name.removesuffix(target.suffix)}.tmp-{os.getpid()}{target.suffix}")
-    old = path.with_name(f"{path.name}-old")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        yield path
-        for file in [path] if path.is_file() else [found for found in path.rglob("*") if found.is_file()]:
-            with file.open("rb") as stream:
-                os.fsync(stream.fileno())
-        if target.is_dir():
-            _check_replaceable(target, path)
-            os.rename(target, old)  # a folder that is not empty cannot be replaced in one step
-        os.replace(path, target)
-        shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
-        raise RunError(f"{target}: cannot be written ({error.strerror or error})") from error
-    finally:
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+def _only_replaces(old: Path) -> Callable[[Path], None]:
+    """A check that raises InputError where the folder `old` holds anything that the new one does not write: it may be no export at all."""
+
+    def check(new: Path) -> None:
+        if not old.is_dir():
+            return
+        names = [{str(file.relative_to(folder)) for file in folder.rglob("*") if not file.is_dir()} for folder in (old, new)]
+        if surplus := sorted(names[0] - names[1]):
+            shown = ", ".join(surplus[:5]) + (" and more" if len(surplus) > 5 else "")
+            raise InputError(f"--out {old}: holds files that an export does not write ({shown}); nothing is replaced. Give another name")
+
+    return check
 
 
-def _check_replaceable(old: Path, new: Path) -> None:
-    """Raise InputError where a folder holds anything that the new one does not write: it may be no export at all."""
-    names = [{str(file.relative_to(folder)) for file in folder.rglob("*") if not file.is_dir()} for folder in (old, new)]
-    if surplus := sorted(names[0] - names[1]):
-        shown = ", ".join(surplus[:5]) + (" and more" if len(surplus) > 5 else "")
-        raise InputError(f"--out {old}: holds files that an export does not write ({shown}); nothing is replaced. Give another name")
-
-
-def _size(path: Path) -> str:
+def _size(path: Path) -> int:
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    return f"{sum(file.stat().st_size for file in files) / 1e6:.3g} MB"
+    return sum(file.stat().st_size for file in files)

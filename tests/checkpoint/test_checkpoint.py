@@ -175,3 +175,39 @@ def test_weights_carry_their_configuration(tmp_path):
     tensors, metadata = load_weights(tmp_path / "w.safetensors")
     assert metadata == {"config": {"a": [1, 2]}}
     assert set(tensors) == set(network().state_dict())
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_what_is_being_replaced_comes_back_where_it_cannot_be(tmp_path, kind, monkeypatch):
+    """The last rename fails, when the old content is out of the way already."""
+    target = tmp_path / "out"
+
+    def write(path, text):
+        path.mkdir() if kind == "folder" else None
+        (path / "a" if kind == "folder" else path).write_text(text)
+
+    write(target, "old")
+
+    def refuse(source, place):
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folder.os, "replace", refuse)
+        with (
+            pytest.raises(RunError, match=r"out: cannot be written \(Input/output error\); what was there before is untouched"),
+            folder.replacing(target) as aside,
+        ):
+            write(aside, "new")
+    with pytest.raises(InputError, match="not this one"), folder.replacing(target, check=_refuse) as aside:
+        write(aside, "new")
+    assert (target / "a" if kind == "folder" else target).read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    with folder.replacing(target, suffix=".x") as aside:
+        assert aside.suffix == ".x"
+        write(aside, "new")
+    assert (target / "a" if kind == "folder" else target).read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def _refuse(path):
+    raise InputError("not this one")

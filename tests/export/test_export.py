@@ -9,15 +9,14 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
+from ambientkit.checkpoint.names import WEIGHTS
 from ambientkit.config import Source, dump, resolve
 from ambientkit.config.portable import _without, is_machine_path, last_name, portable
 from ambientkit.errors import InputError, RunError
-from ambientkit.export import write as command
-from ambientkit.export.write import ExportRequest, run
+from ambientkit.export import export
 from ambientkit.interfaces import Exporter
 from ambientkit.registry import Entry, Registry, load
 from ambientkit.sample import load_run
-from ambientkit.sample.load import WEIGHTS
 from tests.support.finished import write_run
 
 
@@ -51,10 +50,9 @@ class Full(Folder):
         raise OSError(28, "No space left on device")
 
 
-@pytest.fixture(autouse=True)
-def _two_more_forms(monkeypatch):
-    parts = Registry([*load().entries(), *(Entry("exporter", part, "tests", "1") for part in (Folder, Full))])
-    monkeypatch.setattr(command, "load", lambda: parts)
+@pytest.fixture
+def two_more_forms():
+    return Registry([*load().entries(), *(Entry("exporter", part, "tests", "1") for part in (Folder, Full))])
 
 
 def test_our_own_file_gives_the_samples_of_the_run(tmp_path, ambientkit):
@@ -82,7 +80,7 @@ def test_our_own_file_names_no_path_of_the_machine_and_is_read_all_the_same(tmp_
     data = {"name": "array", "path": str(secret_place / "scans.npy"), "sigma_n": str(secret_place / "levels.csv"), "layout": "NHW"}
     folder = write_run(secret_place / "run", data, init_from=str(secret_place / "older"))
     file = tmp_path / "model.safetensors"
-    run(ExportRequest(folder, out=file))
+    export(folder, out=file)
     text = json.dumps(safe_open(file, "pt").metadata())
     assert "scans.npy" in text
     assert "levels.csv" in text
@@ -115,46 +113,62 @@ def test_texts_that_are_named_like_secrets_do_not_travel():
 def test_the_same_run_gives_the_same_bytes(tmp_path):
     folder = write_run(tmp_path / "run")
     for name in ("a", "b"):
-        run(ExportRequest(folder, out=tmp_path / f"{name}.safetensors"))
+        export(folder, out=tmp_path / f"{name}.safetensors")
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
 
 
 @pytest.mark.parametrize(("form", "name"), [("ambientkit", "out.safetensors"), ("two-files", "out")])
-def test_what_is_there_is_replaced_only_when_asked(tmp_path, form, name, ambientkit):
+def test_what_is_there_is_replaced_only_when_asked(tmp_path, form, name, two_more_forms):
     folder, out = write_run(tmp_path / "run"), tmp_path / name
-    request = ("export", folder, "--format", form, "--out", out)
-    assert ambientkit(*request)[0] == 0
+    first = export(folder, form, out, registry=two_more_forms)
     content = out if out.is_file() else out / "shape.json"
     content.write_text("mine")
-    status, _, err = ambientkit(*request)
-    assert status == 2
-    assert f"--out {out}: is there already, and is left as it is" in err
+    with pytest.raises(InputError, match=rf"--out {out}: is there already, and is left as it is"):
+        export(folder, form, out, registry=two_more_forms)
     assert content.read_text() == "mine"
-    assert ambientkit(*request, "--force")[0] == 0
+    assert export(folder, form, out, force=True, registry=two_more_forms) == first
     assert b"mine" not in content.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["run", name])
 
 
-def test_force_never_removes_files_that_an_export_does_not_write(tmp_path):
+def test_the_record_says_what_was_written_and_how_it_is_used(tmp_path, two_more_forms):
+    folder, out = write_run(tmp_path / "run", step=9), tmp_path / "out"
+    found = export(folder, "two-files", out, registry=two_more_forms)
+    size = sum(file.stat().st_size for file in out.rglob("*.json"))
+    assert found.to_dict() == {"form": "two-files", "path": str(out), "step": 9, "size": size, "snippet": f"read({str(out)!r})"}
+    assert str(found) == f"two-files: {out}, step 9, {size / 1e6:.3g} MB\n\nTo sample it with that library alone:\n\nread({str(out)!r})"
+
+
+def test_a_run_in_memory_gives_the_same_file_and_needs_to_be_told_where(tmp_path):
+    folder = write_run(tmp_path / "run")
+    trained = load_run(folder, load())
+    with pytest.raises(InputError, match="--out: give the file or folder to write"):
+        export(trained)
+    one, other = export(folder), export(trained, out=tmp_path / "other.safetensors")
+    assert one.path == folder / "export" / "ambientkit.safetensors"
+    assert one.path.read_bytes() == other.path.read_bytes()
+
+
+def test_force_never_removes_files_that_an_export_does_not_write(tmp_path, two_more_forms):
     folder, out = write_run(tmp_path / "run"), tmp_path / "home"
     (out / "deep").mkdir(parents=True)
     (out / "deep" / "thesis.tex").write_text("years of work")
     with pytest.raises(InputError, match=r"holds files that an export does not write \(deep.thesis\.tex\); nothing is replaced"):
-        run(ExportRequest(folder, "two-files", out, force=True))
+        export(folder, "two-files", out, force=True, registry=two_more_forms)
     assert (out / "deep" / "thesis.tex").read_text() == "years of work"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "run"]
     (tmp_path / "x.safetensors").mkdir()
     with pytest.raises(InputError, match="but this is a folder"):
-        run(ExportRequest(folder, out=tmp_path / "x.safetensors", force=True))
+        export(folder, out=tmp_path / "x.safetensors", force=True)
     with pytest.raises(InputError, match="this is the run's own file"):
-        run(ExportRequest(folder, out=folder / WEIGHTS, force=True))
+        export(folder, out=folder / WEIGHTS, force=True)
 
 
-def test_a_full_disk_leaves_what_was_there(tmp_path):
+def test_a_full_disk_leaves_what_was_there(tmp_path, two_more_forms):
     folder, out = write_run(tmp_path / "run"), tmp_path / "out"
-    run(ExportRequest(folder, "two-files", out))
+    export(folder, "two-files", out, registry=two_more_forms)
     with pytest.raises(RunError, match=r"out: cannot be written \(No space left on device\)"):
-        run(ExportRequest(folder, "full", out, force=True))
+        export(folder, "full", out, force=True, registry=two_more_forms)
     assert (out / "shape.json").read_text() == "[1, 8, 8]"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "run"]
 
@@ -166,28 +180,31 @@ def test_a_run_without_whole_weights_is_refused(tmp_path):
     with pytest.raises(
         InputError, match=r"early: this run has not saved its averaged weights yet .* Go on with: ambientkit train --resume"
     ):
-        run(ExportRequest(folder))
+        export(folder)
     whole = write_run(tmp_path / "run")
     content = (whole / WEIGHTS).read_bytes()
     (whole / WEIGHTS).write_bytes(content[: len(content) // 2])
     with pytest.raises(InputError, match="not a valid safetensors file"):
-        run(ExportRequest(whole))
+        export(whole)
     with pytest.raises(InputError, match="there is no such file"):
-        run(ExportRequest(tmp_path / "nothing"))
+        export(tmp_path / "nothing")
     assert not (whole / "export").exists()
 
 
 def test_an_unfinished_run_is_exported_with_a_note(tmp_path, ambientkit):
-    _, _, err = ambientkit("export", write_run(tmp_path / "run", step=70))
-    assert "these are the weights of step 70 of 10000" in err
+    folder = write_run(tmp_path / "run", step=70)
+    status, _, err = ambientkit("export", folder)
+    assert (status, err) == (0, f"note: {folder}: these are the weights of step 70 of 10000; the run is not finished\n")
+    assert "is there already" in ambientkit("export", folder)[2]
+    assert ambientkit("export", folder, "--force")[0] == 0
 
 
-def test_an_unknown_form_names_those_there_are(tmp_path, monkeypatch):
-    monkeypatch.setattr(command, "load", lambda: Registry([entry for entry in load().entries() if entry.package == "ambientkit"]))
+def test_an_unknown_form_names_those_there_are(tmp_path):
+    ours = Registry([entry for entry in load().entries() if entry.package == "ambientkit"])
     with pytest.raises(InputError, match=r"--format onnx: there is no such form\. Known: ambientkit$"):
-        run(ExportRequest(tmp_path, "onnx"))
+        export(tmp_path, "onnx", registry=ours)
     with pytest.raises(InputError, match="k-diffusion comes with the package ambientkit-kdiffusion, which is not installed"):
-        run(ExportRequest(tmp_path, "k-diffusion"))
+        export(tmp_path, "k-diffusion", registry=ours)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
@@ -195,4 +212,4 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     folder, closed = write_run(tmp_path / "run"), tmp_path / "closed"
     closed.mkdir(0o500)
     with pytest.raises(RunError, match="cannot be written"):
-        run(ExportRequest(folder, out=closed / "m.safetensors"))
+        export(folder, out=closed / "m.safetensors")

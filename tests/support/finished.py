@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import torch
 
+from ambientkit.checkpoint.names import WEIGHTS
 from ambientkit.checkpoint.weights import save_weights
 from ambientkit.config import Source, dump, resolve
 from ambientkit.interfaces import Signal
 from ambientkit.maths.randomness import isolated_global_generator
 from ambientkit.registry import load
-from ambientkit.sample.load import WEIGHTS
 
 
 def write_run(folder, data="digits", step=10_000, noise="declared", sigma_n=(0.2, 0.3), **more):

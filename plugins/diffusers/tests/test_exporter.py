@@ -8,16 +8,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from ambientkit.checkpoint.names import WEIGHTS
 from ambientkit.checkpoint.weights import save_weights
 from ambientkit.config import Source, dump, resolve
 from ambientkit.errors import InputError
-from ambientkit.export.write import ExportRequest, run
+from ambientkit.export import export
 from ambientkit.interfaces import Signal
 from ambientkit.maths.noise import per_row
 from ambientkit.maths.randomness import isolated_global_generator, keyed_generator
 from ambientkit.registry import load
 from ambientkit.sample import load_run
-from ambientkit.sample.load import WEIGHTS
 from ambientkit.sample.schedule import levels
 
 SHAPE = (1, 8, 8)
@@ -44,7 +44,7 @@ def exported(write_run, tmp_path_factory):
     """(our denoiser, the folder)."""
     place = tmp_path_factory.mktemp("exported")
     folder = write_run(place / "run")
-    run(ExportRequest(folder, "diffusers", place / "out"))
+    export(folder, "diffusers", place / "out")
     return load_run(folder, load()).denoiser, place / "out"
 
 
@@ -85,10 +85,9 @@ def test_the_pipeline_draws_what_euler_s_rule_draws_with_our_denoiser(exported):
 
 
 @pytest.mark.touches_global_generator  # the lines that are shown run as a user runs them
-def test_the_lines_that_are_shown_give_pictures(write_run, tmp_path, capsys, monkeypatch):
+def test_the_lines_that_are_shown_give_pictures(write_run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    run(ExportRequest(write_run(tmp_path / "run"), "diffusers"))
-    shown = capsys.readouterr().out.partition("with that library alone:")[2]
+    shown = str(export(write_run(tmp_path / "run"), "diffusers")).partition("with that library alone:")[2]
     assert "ambientkit" not in shown
     found: dict = {}
     exec(shown.replace("num_inference_steps=32", "num_inference_steps=2"), found)
@@ -109,9 +108,9 @@ def test_the_folder_holds_safetensors_and_json_without_paths_of_the_machine(expo
 
 def test_what_the_pipeline_cannot_draw_is_refused_and_nothing_is_written(write_run, tmp_path):
     with pytest.raises(InputError, match="draws square pictures only, and these are 8 x 16"):
-        run(ExportRequest(write_run(tmp_path / "wide", (1, 8, 16)), "diffusers", tmp_path / "out"))
+        export(write_run(tmp_path / "wide", (1, 8, 16)), "diffusers", tmp_path / "out")
     with pytest.raises(
         InputError, match=r"its model 'mlp' cannot be written as --format diffusers\. Forms that can express it: ambientkit$"
     ):
-        run(ExportRequest(write_run(tmp_path / "mlp", model="mlp"), "diffusers", tmp_path / "out"))
+        export(write_run(tmp_path / "mlp", model="mlp"), "diffusers", tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mlp", "wide"]

@@ -10,15 +10,15 @@ from ambientkit_kdiffusion.library import k_diffusion
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from ambientkit.checkpoint.names import WEIGHTS
 from ambientkit.checkpoint.weights import save_weights
 from ambientkit.config import Source, dump, resolve
 from ambientkit.errors import InputError
-from ambientkit.export.write import ExportRequest, finished_of, run
+from ambientkit.export.write import export, finished_of
 from ambientkit.interfaces import Signal
 from ambientkit.maths.randomness import isolated_global_generator, keyed_generator
 from ambientkit.registry import load
 from ambientkit.sample import load_run
-from ambientkit.sample.load import WEIGHTS
 
 UNET = {"type": "image_v1", "input_channels": 1, "input_size": [8, 8], "mapping_out": 32, "depths": [1, 1], "channels": [32, 32]}
 UNET |= {"self_attn_depths": [True, True], "loss_config": "karras"}
@@ -56,10 +56,10 @@ def write_run(folder, model, shape):
 
 @pytest.mark.filterwarnings("ignore:of the k-diffusion configuration these are not used")
 @pytest.mark.parametrize(("model", "shape"), MODELS.values(), ids=MODELS)
-def test_k_diffusion_reads_the_same_denoiser_bit_for_bit(tmp_path, capsys, model, shape):
+def test_k_diffusion_reads_the_same_denoiser_bit_for_bit(tmp_path, model, shape):
     folder = write_run(tmp_path / "run", model, shape)
     file = tmp_path / "out.safetensors"
-    run(ExportRequest(folder, "k-diffusion", file))
+    export(folder, "k-diffusion", file)
     K = k_diffusion()  # from here on with nothing of ambientkit
     with isolated_global_generator(0, "test"):
         config = K.config.load_config(file)
@@ -80,11 +80,10 @@ def test_k_diffusion_reads_the_same_denoiser_bit_for_bit(tmp_path, capsys, model
 
 
 @pytest.mark.touches_global_generator  # the lines that are shown draw as a user's would
-def test_the_lines_that_are_shown_draw_samples(tmp_path, capsys):
+def test_the_lines_that_are_shown_draw_samples(tmp_path):
     folder = write_run(tmp_path / "run", *MODELS["transformer-classes"])
     file = tmp_path / "o'ut \"of.safetensors"
-    run(ExportRequest(folder, "k-diffusion", file))
-    shown = capsys.readouterr().out.partition("with that library alone:")[2]
+    shown = str(export(folder, "k-diffusion", file)).partition("with that library alone:")[2]
     assert "ambientkit" not in shown
     found: dict = {}
     exec(shown.replace("karras(32", "karras(2"), found)
@@ -92,10 +91,10 @@ def test_the_lines_that_are_shown_draw_samples(tmp_path, capsys):
     assert found["samples"].isfinite().all()
 
 
-def test_the_same_run_gives_the_same_file(tmp_path, capsys):
+def test_the_same_run_gives_the_same_file(tmp_path):
     folder = write_run(tmp_path / "run", *MODELS["transformer"])
     for name in ("a", "b"):
-        run(ExportRequest(folder, "k-diffusion", tmp_path / f"{name}.safetensors"))
+        export(folder, "k-diffusion", tmp_path / f"{name}.safetensors")
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
 
 
@@ -104,12 +103,12 @@ def test_another_model_is_refused_with_the_forms_that_can_and_nothing_is_written
     with pytest.raises(
         InputError, match=r"its model 'mlp' cannot be written as --format k-diffusion\. Forms that can express it: ambientkit$"
     ):
-        run(ExportRequest(folder, "k-diffusion"))
+        export(folder, "k-diffusion")
     assert [path.name for path in folder.iterdir()] == [WEIGHTS]
 
 
 def test_the_file_must_end_in_safetensors_by_which_k_diffusion_knows_it(tmp_path):
     folder = write_run(tmp_path / "run", *MODELS["transformer"])
     with pytest.raises(InputError, match=r"out\.pth: the form k-diffusion is one file whose name ends in \.safetensors"):
-        run(ExportRequest(folder, "k-diffusion", tmp_path / "out.pth"))
+        export(folder, "k-diffusion", tmp_path / "out.pth")
     assert finished_of(load_run(folder, load())).levels == (0.01, 20.0)
