@@ -22,6 +22,20 @@ def report(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
     """Write one self-contained page on one or several runs: samples, progress, losses, consistency, nearest rows, metrics, configuration."""
-    from ambientkit.report.command import ReportRequest, run
+    from ambientkit.cli.output import progress_wanted
+    from ambientkit.cli.tables import show
+    from ambientkit.report.write import write_report
 
-    run(ReportRequest(tuple(runs), out, pdf, n, steps, rows, seed, batch_size, device))
+    shown = write_report(
+        runs,
+        out,
+        pdf=pdf,
+        n=n,
+        steps=steps,
+        rows=rows,
+        seed=seed,
+        batch_size=batch_size,
+        device=device,
+        progress=progress_wanted(),
+    )
+    show(shown)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ambientkit.checkpoint.evaluations import EVALUATIONS, over_steps
+from ambientkit.checkpoint.evaluations import over_steps
 from ambientkit.checkpoint.lines import read_lines
+from ambientkit.checkpoint.names import EVALUATIONS
 
 POINTS = 60
 """Points of a curve over steps; longer logs are averaged in blocks of equal length."""

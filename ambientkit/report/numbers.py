@@ -11,14 +11,15 @@ import torch
 from torch import Tensor
 
 from ambientkit.batch import take
+from ambientkit.checkpoint.names import EVALUATE, VERIFIED, VERIFY
 from ambientkit.errors import InputError
 from ambientkit.evaluate import Score, patch_distance, pixel_statistics_distance, proximal, residual_noise
 from ambientkit.evaluate.document import FORMAT as EVALUATE_FORMAT
 from ambientkit.evaluate.judge import pictures
 from ambientkit.evaluate.rows import trained_rows
 from ambientkit.maths.randomness import derive_seed, keyed_generator
-from ambientkit.report import Residual, RunReport, Table
-from ambientkit.report.command import ReportRequest
+from ambientkit.report.content import Residual, RunReport, Table
+from ambientkit.report.run import ReportedRun
 from ambientkit.run.preflight import HEADINGS, read_preflight
 from ambientkit.sample import Trained
 from ambientkit.tables import number
@@ -77,7 +78,7 @@ def _line(what: str, columns: list[list[Score] | None], place: int) -> Cells:
 def evaluations(path: Path, step: int, report: RunReport) -> None:
     """What `ambientkit evaluate --json` wrote into the run folder or its folder `evaluate`."""
     found = 0
-    for file in sorted([*path.glob("*.json"), *(path / "evaluate").glob("*.json")]):
+    for file in sorted([*path.glob("*.json"), *(path / EVALUATE).glob("*.json")]):
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
             if isinstance(content, dict) and {"subject", "reference", "scores"} <= content.keys():
@@ -132,36 +133,37 @@ def preflight_result(path: Path, report: RunReport) -> None:
         report.preflight_table = Table("Checks before step 1, on problems whose answer is known", HEADINGS, found.rows)
 
 
-def denoiser_numbers(path: Path, trained: Trained, device: str, request: ReportRequest, readable: bool, report: RunReport) -> None:
-    """The consistency residual, the Tweedie loss and the seed sensitivity: those that `verify --run` stored for this step, otherwise measured on few rows."""
-    stored = _stored(path / "verify" / "report.json", trained.step, report)
+def denoiser_numbers(run: ReportedRun, report: RunReport, *, rows: int, seed: int, readable: bool) -> None:
+    """Add the consistency residual, the Tweedie loss and the seed sensitivity.
+
+    They are those that `verify --run` stored for this step, otherwise measured on `rows` rows, if those of the run are readable.
+    """
+    trained = run.trained
+    stored = _stored(run.path / VERIFY / VERIFIED, trained.step, report)
     if stored is not None:
         residual, losses, spread, said = stored
     elif not readable:
         return
     else:
         try:
-            residual, losses, spread, n = _measure(trained, device, request)
+            residual, losses, spread, n = _measure(run, rows, seed)
         except InputError as error:
             report.note("verify", f"Not measured: {error}")
             report.note("consistency", f"{report.name}: not measured: {error}")
             return
         said = (
             f"Measured for this page on {n} of the rows that the run was trained on: nothing is held out. "
-            f"For more rows, or others: ambientkit verify --run {path} --data OTHER, and write the report again."
+            f"For more rows, or others: ambientkit verify --run {run.path} --data OTHER, and write the report again."
         )
     report.residual = Residual(residual.sigma, residual.mean, residual.error, residual.n)
     report.note("verify", said)
     report.verify += list(_tables(residual, losses, spread, trained.signal.sigma_data))
 
 
-Found = tuple[Curve, dict[str, Curve], SeedSensitivity]
-
-
-def _measure(trained: Trained, device: str, request: ReportRequest) -> tuple[Curve, dict[str, Curve], SeedSensitivity, int]:
-    config, seed = trained.config, request.seed
+def _measure(run: ReportedRun, rows: int, seed: int) -> tuple[Curve, dict[str, Curve], SeedSensitivity, int]:
+    trained, config = run.trained, run.trained.config
     levels, sampler = config.levels.as_levels(), kernel_sampler(config)
-    own = noisy_rows(some_rows(config, config.seed, request.rows, device), config.corruption, levels)
+    own = noisy_rows(some_rows(config, config.seed, rows, run.device), config.corruption, levels)
     residual = consistency_residual(trained.denoiser, own, config.corruption, sampler, levels, seed=seed)
     loss = tweedie_loss(trained.denoiser, own, config.corruption, levels, seed=seed)
     few = take(own, torch.arange(min(RESTORED, len(own.x_n)), device=own.x_n.device))

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from ambientkit.report.command import QUIET
 from ambientkit.report.page import SECTIONS
+from ambientkit.report.pdf import QUIET
 from tests.support.report_run import QUICK, train
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")

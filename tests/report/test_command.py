@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import shlex
 import shutil
@@ -11,11 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from ambientkit.builtin.samplers.heun import Heun
 from ambientkit.checkpoint.lock import run_lock
+from ambientkit.checkpoint.names import PREFLIGHT
 from ambientkit.checkpoint.status import RunStatus
-from ambientkit.report import collect as report_run
+from ambientkit.errors import InputError
+from ambientkit.registry import Entry, Registry, load
+from ambientkit.report import write_report
 from ambientkit.report.page import SECTIONS
-from ambientkit.run.preflight import PREFLIGHT
 from ambientkit.verify import make_plan, run_plan
 from ambientkit.verify.report import document as verify_document
 from tests.support import toy_parts as toys
@@ -77,23 +81,43 @@ def test_the_page_has_every_section_and_every_picture_of_a_run_and_needs_nothing
     assert "tmp-" not in " ".join(path.name for path in run.parent.iterdir())
 
 
-def test_truncated_samples_stop_at_the_noise_of_the_data_and_full_ones_at_the_lowest_level(run: Path, report, monkeypatch) -> None:
+def test_truncated_samples_stop_at_the_noise_of_the_data_and_full_ones_at_the_lowest_level(run: Path, tmp_path: Path) -> None:
     lowest = []
 
-    def recorded(*arguments, sigmas, **keywords):
-        lowest.append((round(float(sigmas[-2]), 6), float(sigmas[-1])))
-        return draw(*arguments, sigmas=sigmas, **keywords)
+    class Recording(Heun):
+        """The sampler of the report; notes the last levels of each drawing."""
 
-    draw = report_run.draw_all
-    monkeypatch.setattr(report_run, "draw_all", recorded)
-    report(run)
+        def sample(self, denoiser, x, sigmas, generator, cond):
+            lowest.append((round(float(sigmas[-2, 0]), 6), float(sigmas[-1, 0])))
+            return super().sample(denoiser, x, sigmas, generator, cond)
+
+    others = [entry for entry in load().entries() if entry.part is not Heun]
+    registry = Registry([*others, Entry("sampler", Recording, "tests", "1")])
+    write_report(run, tmp_path / "report.html", n=8, steps=3, rows=8, device="cpu", registry=registry)
     assert lowest[:2] == [(0.002, 0.0), (0.2, 0.0)]
     assert set(lowest[2:]) == {(0.002, 0.0)}  # of the checkpoints
 
 
+def test_the_function_writes_the_page_of_the_command_and_prints_nothing(run: Path, report, tmp_path: Path, capsys, monkeypatch) -> None:
+    page = report(run)
+    capsys.readouterr()
+    monkeypatch.setattr(logging.getLogger("ambientkit"), "handlers", [])  # which the command has added
+    written = write_report(run, tmp_path / "other.html", n=8, steps=3, rows=8, device="cpu")
+    assert capsys.readouterr() == ("", "")
+    other = (tmp_path / "other.html").read_text()
+    assert undated(other.replace("other.html", "report.html")) == undated(page)
+    assert str(written) == f"report: {tmp_path / 'other.html'}"
+    assert list(written.to_dict()["notes"]) == ["one"]
+    assert any("Sought among all 1,797 rows" in line for line in written.notes["one"]["nearest"])
+
+
+def undated(page: str) -> str:
+    return re.sub(r"Written [0-9: -]+ UTC", "", page)
+
+
 def test_the_same_command_writes_the_same_page_but_for_its_date_over_what_was_there(run: Path, report, tmp_path: Path) -> None:
     (tmp_path / "report.html").write_text("something older")
-    first, second = (re.sub(r"Written [^<]*", "", report(run)) for _ in range(2))
+    first, second = (undated(report(run)) for _ in range(2))
     assert first == second
     assert first.startswith("<!doctype html>")
 
@@ -241,6 +265,11 @@ def test_what_cannot_be_is_refused_before_anything_is_drawn(run: Path, ambientki
     assert "should be a file in a folder that exists" in refused(run, "--out", tmp_path / "missing" / "report.html")
     assert "should be a file in a folder that exists" in refused(run, "--out", tmp_path)
     assert "is the page itself" in refused(run, "--out", tmp_path / "a", "--pdf", tmp_path / "a")
+    assert "--device nonsense: should be auto, cpu, cuda or a torch device" in refused(run, "--device", "nonsense")
+    with pytest.raises(InputError, match="-n 3: should be at least 4"):
+        write_report(run, tmp_path / "report.html", n=3)
+    with pytest.raises(InputError, match="no run to report on"):
+        write_report([], tmp_path / "report.html")
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
     assert "apt-get install chromium" in refused(run, "--pdf", tmp_path / "a.pdf")
     (run / "model_ema.safetensors").unlink()

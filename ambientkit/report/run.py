@@ -1,4 +1,4 @@
-"""A run folder opened for `ambientkit report`: what it is, how it was made, and how to make it again."""
+"""A run that a report is written on: what it is, how it was made, and how to make it again."""
 
 from __future__ import annotations
 
@@ -6,31 +6,36 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
-
+from ambientkit.checkpoint.names import CONFIG, WEIGHTS
 from ambientkit.config.run import ScheduledObjective
 from ambientkit.errors import InputError
 from ambientkit.registry import Registry
-from ambientkit.report.command import ReportRequest
-from ambientkit.run import status
-from ambientkit.run.folder import CONFIG, read_versions
+from ambientkit.run.folder import read_versions
+from ambientkit.run.status import Status, status
 from ambientkit.sample import Trained, load_run
-from ambientkit.sample.load import WEIGHTS
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """A run that a report can be written on."""
+class ReportedRun:
+    """A run in a folder, with its newest averaged weights."""
 
     path: Path
     name: str
-    state: str
-    facts: dict[str, Any]
-    """As `ambientkit status --json` has them."""
+    """As the page calls it."""
+    status: Status
     trained: Trained
     device: str
+    """Where its network is."""
+
+    @property
+    def state(self) -> str:
+        """Such as "unfinished, step 120 of 300 (still training)"."""
+        now = self.status
+        if now.state == "finished":
+            return f"finished, {now.end_step:,} steps"
+        why = {"running": "still training", "unfinished": "time limit reached"}.get(now.state, now.state)
+        return f"unfinished, step {now.step:,} of {now.end_step:,} ({why})"
 
 
 def names(runs: Sequence[Path]) -> list[str]:
@@ -42,49 +47,42 @@ def names(runs: Sequence[Path]) -> list[str]:
     return ["/".join(own[-depth:]) for own in parts]
 
 
-def opened(path: Path, name: str, request: ReportRequest, registry: Registry) -> Opened:
-    """The run in a folder with its newest averaged weights. Raises InputError where there is no run, or none with weights yet."""
+def open_run(path: Path, name: str, device: str, registry: Registry) -> ReportedRun:
+    """The run in a folder. Raises InputError where there is no run, or none with weights yet."""
     if path.is_file():
         raise InputError(f"{path}: is a file; give the folder of the run")
-    facts = status.collect(path)
+    now = status(path)
     if not (path / WEIGHTS).is_file():
         raise InputError(
-            f"{path}: the run has no weights yet ({facts['state']}, step {facts['step']} of {facts['end_step']}): the first checkpoint comes with "
+            f"{path}: the run has no weights yet ({now.state}, step {now.step} of {now.end_step}): the first checkpoint comes with "
             f"step `save_every` of {path / CONFIG}; write the report after it"
         )
-    device = request.device if request.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    trained = load_run(path, registry, device)
-    return Opened(path, name, _state(facts), facts, trained, device)
+    return ReportedRun(path, name, now, load_run(path, registry, device), device)
 
 
-def _state(facts: dict[str, Any]) -> str:
-    if facts["state"] == "finished":
-        return f"finished, {facts['end_step']:,} steps"
-    why = {"running": "still training", "unfinished": "time limit reached"}.get(facts["state"], facts["state"])
-    return f"unfinished, step {facts['step']:,} of {facts['end_step']:,} ({why})"
-
-
-def facts(run: Opened) -> dict[str, str]:
+def facts(run: ReportedRun) -> dict[str, str]:
     """What the page says of the run at its head."""
     config, signal = run.trained.config, run.trained.signal
-    known = run.trained.sigma_n
     return {
         "folder": str(run.path),
         "state": run.state,
         "weights of step": f"{run.trained.step:,}",
         "data": f"{config.data.name}, rows of shape {' x '.join(map(str, signal.shape))}",
-        "noise of the data, sigma_n": "not recorded"
-        if known is None
-        else f"{known[0]:.4g}"
-        if known[0] == known[1]
-        else f"{known[0]:.4g} to {known[1]:.4g}",
+        "noise of the data, sigma_n": _noise(run.trained.sigma_n),
         "std of the clean data, sigma_data": f"{signal.sigma_data:.4g}",
         "corruption": config.corruption.name,
         "objective": ", ".join(map(_weighted, config.objective)),
         "model": config.model.name,
-        "batch size": str(config.batch_size * config.grad_accum_steps * run.facts["processes"]),
+        "batch size": str(config.batch_size * config.grad_accum_steps * run.status.processes),
         "seed": str(config.seed),
     }
+
+
+def _noise(levels: tuple[float, float] | None) -> str:
+    if levels is None:
+        return "not recorded"
+    low, high = levels
+    return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
 
 
 def _weighted(entry: ScheduledObjective) -> str:
@@ -104,13 +102,17 @@ def versions(path: Path) -> dict[str, str]:
     return {name: "not installed" if version is None else version for name, version in read_versions(path).items()}
 
 
-def commands(run: Opened) -> list[tuple[str, str]]:
+def commands(run: ReportedRun) -> list[tuple[str, str]]:
     """Titles and commands to make the run again and to use it."""
     folder, quoted = str(run.path).rstrip("/"), shlex.quote(str(run.path))
     again = f"ambientkit train --config {shlex.quote(str(run.path / CONFIG))} --output-dir {shlex.quote(folder + '-again')}"
-    if run.facts["processes"] > 1:
-        again = again.replace("ambientkit", f"torchrun --nproc_per_node {run.facts['processes']} -m ambientkit", 1)
+    if run.status.processes > 1:
+        again = again.replace("ambientkit", f"torchrun --nproc_per_node {run.status.processes} -m ambientkit", 1)
     found = [("Train it again, from the same seed", again)]
-    if run.facts["resume"]:
-        found.append(("Go on with it", run.facts["resume"]))
-    return [*found, ("Draw samples", f"ambientkit sample {quoted}"), ("Measure it without clean data", f"ambientkit verify --run {quoted}")]
+    if run.status.resume:
+        found.append(("Go on with it", run.status.resume))
+    return [
+        *found,
+        ("Draw samples", f"ambientkit sample {quoted}"),
+        ("Measure it without clean data", f"ambientkit verify --run {quoted}"),
+    ]

@@ -1,0 +1,127 @@
+"""One page on one or several runs, written to a file."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ambientkit.checkpoint.folder import write_file
+from ambientkit.errors import InputError
+from ambientkit.messages import say
+from ambientkit.processes import device_of
+from ambientkit.registry import Registry, load
+from ambientkit.report.collect import collect
+from ambientkit.report.page import page
+from ambientkit.report.pdf import find_browser, print_pdf
+from ambientkit.report.run import names, open_run
+from ambientkit.tables import Record
+
+OUT = Path("report.html")
+"""The page where no other name is given."""
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenReport(Record):
+    """The page that `write_report` has written."""
+
+    path: Path
+    pdf: Path | None
+    notes: Mapping[str, Mapping[str, Sequence[str]]]
+    """Run -> section of the page -> what it says of how it was made, such as what could not be shown, and why."""
+
+    def blocks(self) -> list[str]:
+        """Where the page is, and its print."""
+        return [f"report: {self.path}", *([f"pdf: {self.pdf}"] if self.pdf is not None else [])]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, paths as text."""
+        notes = {run: {section: list(lines) for section, lines in found.items()} for run, found in self.notes.items()}
+        return {"report": str(self.path), "pdf": None if self.pdf is None else str(self.pdf), "notes": notes}
+
+
+def write_report(
+    runs: str | Path | Sequence[str | Path],
+    out: str | Path | None = None,
+    *,
+    pdf: str | Path | None = None,
+    n: int | None = None,
+    steps: int = 32,
+    rows: int = 64,
+    seed: int = 0,
+    batch_size: int = 64,
+    device: str = "auto",
+    progress: bool = False,
+    registry: Registry | None = None,
+) -> WrittenReport:
+    """Write one self-contained page on one or several runs: samples, progress, losses, consistency, nearest rows, metrics, configuration.
+
+    runs: one run folder or several, of runs that are finished or still at work. out: the page, "report.html" in the current folder where
+    it is not given; one that is there is replaced as a whole. pdf: print the page to this file too, which needs Chromium or Chrome.
+    n: samples of each kind, at least 4; 64 where it is not given, or 2000 for points of the plane. steps: of the sampler. rows: the
+    denoiser is measured on so many, at least 2, where `verify --run` has not done it. seed: of everything that is random. batch_size:
+    samples drawn at a time, which changes nothing but the speed. progress: show a bar while samples are drawn.
+
+    Raises InputError, before anything is drawn, for a folder without a run or without weights, for a file that cannot be written to or a
+    browser that is missing, and RunError where the disk or the browser refuses. What else is missing is told on the page.
+    """
+    folders = [Path(runs)] if isinstance(runs, str | Path) else [Path(run) for run in runs]
+    out, pdf = Path(OUT if out is None else out), None if pdf is None else Path(pdf)
+    _check_numbers(n, steps, rows, batch_size)
+    browser = _check_paths(folders, out, pdf)
+    place = str(device_of(device))
+    registry = load() if registry is None else registry
+    opened = [open_run(folder, name, place, registry) for folder, name in zip(folders, names(folders), strict=True)]
+    reports = []
+    for run in opened:
+        say(f"{run.path}: {run.state}; drawing and measuring")
+        reports.append(collect(run, registry, n=n, steps=steps, rows=rows, seed=seed, batch_size=batch_size, progress=progress))
+    command = _command(
+        folders,
+        out,
+        (
+            ("--pdf", pdf, None),
+            ("-n", n, None),
+            ("--steps", steps, 32),
+            ("--rows", rows, 64),
+            ("--seed", seed, 0),
+            ("--device", device, "auto"),
+        ),
+    )
+    written = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    write_file(out, page(reports, command=command, written=written).encode())
+    if pdf is not None and browser is not None:
+        print_pdf(out, pdf, browser)
+    return WrittenReport(out, pdf, {report.name: report.notes for report in reports})
+
+
+def _check_numbers(n: int | None, steps: int, rows: int, batch_size: int) -> None:
+    for flag, value, least in (("-n", n, 4), ("--steps", steps, 1), ("--rows", rows, 2), ("--batch-size", batch_size, 1)):
+        if value is not None and value < least:
+            raise InputError(f"{flag} {value}: should be at least {least}")
+
+
+def _check_paths(runs: Sequence[Path], out: Path, pdf: Path | None) -> str | None:
+    """The browser that is to print the page, if one is. Raises InputError for what cannot be."""
+    if not runs:
+        raise InputError("there is no run to report on: give the folder of one, or of several")
+    for flag, path in (("--out", out), ("--pdf", pdf)):
+        if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
+            raise InputError(f"{flag} {path}: should be a file in a folder that exists")
+    if pdf is not None and pdf.absolute() == out.absolute():
+        raise InputError(f"--pdf {pdf}: is the page itself; give another file")
+    browser = find_browser() if pdf is not None else None
+    if len({run.resolve() for run in runs}) < len(runs):
+        raise InputError("a run is named twice; each needs to be named once")
+    return browser
+
+
+def _command(runs: Sequence[Path], out: Path, flags: Sequence[tuple[str, Any, Any]]) -> str:
+    """The command that writes the page again; flags: (name, value, what it is where it is not given)."""
+    words = ["ambientkit", "report", *map(str, runs), "--out", str(out)]
+    for flag, value, usual in flags:
+        words += [flag, str(value)] if value != usual else []
+    return shlex.join(words)
