@@ -20,25 +20,34 @@ COLOURS = 6
 DASHES = ("", "7 4", "2 3", "9 3 2 3")
 MARKS = 24
 """Marks along a curve at most: more of them hide it."""
+BAR = 42
+"""Height of a bar with the text above it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One curve. look: its colour and its mark, dash: its dashes; two curves of a chart should differ in one of them that is no colour."""
+    """One curve of a chart. Two curves of one chart should differ in their marks or their dashes: colour alone tells nobody anything."""
 
     name: str
     x: Sequence[float]
     y: Sequence[float]
+    """As many as x; values that are not finite are in the table alone."""
     error: Sequence[float] | None = None
-    """Standard errors; bars are drawn two of them to each side."""
+    """Standard errors of y, in its units; a bar reaches two of them to each side."""
     look: int = 0
+    """Number of its colour and its mark, of which there are six."""
     dash: int = 0
+    """Number of its dashes, of which there are four; 0 is a whole line."""
 
 
 def curves(title: str, series: Sequence[Series], x_label: str, y_label: str, *, log_x: bool = False, log_y: bool = False) -> Markup:
-    """A figure: the chart, a legend, and its numbers in a table that can be opened. An axis that is to be logarithmic is so for values above 0.
+    """A figure: the curves over two axes, a legend, and the numbers in a table that can be opened.
 
-    Values that are not finite are left out of the picture, and shown in the table.
+    Each curve is drawn as marks joined by a line, with bars of two standard errors to each side where it has them: for a quantity by
+    noise level, say, `curves("Tweedie loss", [Series("rows of the run", sigma, mean, error)], "noise level sigma", "loss", log_x=True)`.
+    log_x, log_y: a logarithmic axis, which needs values above 0; otherwise that axis is linear. A linear vertical axis whose values have
+    one sign begins at 0. Values that are not finite are left out of the picture, and shown in the table. The chart is told in words for
+    those who do not see it. The figure is HTML with its SVG inside, for `render` or `figures_page`, whose style it needs.
     """
     from markupsafe import Markup
 
@@ -75,8 +84,34 @@ def curves(title: str, series: Sequence[Series], x_label: str, y_label: str, *, 
     )
 
 
+def bars(title: str, values: Sequence[tuple[str, float]]) -> Markup:
+    """A figure: named values >= 0 as horizontal bars from 0, each under its name and its number. The longest bar is as wide as the chart.
+
+    A value that is not finite, or below 0, has its number and no bar.
+    """
+    from markupsafe import Markup
+
+    most = max((value for _, value in values if math.isfinite(value)), default=0.0)
+    drawn = Markup("")
+    for place, (name, value) in enumerate(values):
+        top = TOP + place * BAR
+        share = value / most if most > 0 and math.isfinite(value) else 0.0
+        drawn += Markup('<text x="{}" y="{}">{}: {}</text>').format(RIGHT, top + 12, name, number(value))
+        if share > 0:
+            width = share * (WIDTH - 2 * RIGHT)
+            drawn += Markup('<rect class="bar" x="{}" y="{}" width="{:.1f}" height="12"/>').format(RIGHT, top + 18, width)
+    told = "; ".join(f"{name}: {number(value)}" for name, value in values)
+    return Markup(
+        '<figure><figcaption><strong>{}</strong></figcaption><svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">'
+        "<title>{}</title>{}</svg></figure>"
+    ).format(title, WIDTH, 2 * TOP + BAR * len(values), f"{title}. {told}.", title, drawn)
+
+
 def histogram(values: Any, what: str, bins: int = 60) -> Markup:
-    """A histogram of an array, with a text that tells it."""
+    """A figure: how often the values of an array of any shape occur, in `bins` bins of equal width from the least to the greatest.
+
+    Its caption and its text for those who do not see it name the ends and the quartiles. The values should be finite.
+    """
     import numpy as np
     from markupsafe import Markup
 

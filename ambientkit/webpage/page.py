@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,14 @@ def render(template: Path, **facts: Any) -> str:
         loader=FileSystemLoader([template.parent, HERE]), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     return environment.get_template(template.name).render(style=_style(), **facts)
+
+
+def figures_page(title: str, figures: Sequence[Any], *, said: Sequence[str] = (), footer: str = "") -> str:
+    """A page of figures side by side, for those that need no template of their own.
+
+    figures: `Markup` from `curves`, `bars` or `histogram`; said: paragraphs above them, and footer: a line below, as plain text.
+    """
+    return render(HERE / "figures.html", title=title, figures=figures, said=said, footer=footer)
 
 
 def picture_uri(png: bytes) -> str:

@@ -13,7 +13,7 @@ from ambientkit.errors import InputError
 from ambientkit.maths.noise import standard_normal
 from ambientkit.maths.randomness import keyed_generator
 from ambientkit.report import nearest_rows, read_history
-from ambientkit.webpage import Series, curves, histogram, picture_uri
+from ambientkit.webpage import Series, bars, curves, figures_page, histogram, picture_uri
 from ambientkit.webpage.axis import Axis
 
 
@@ -147,3 +147,23 @@ def test_a_histogram_tells_its_ends_and_quartiles() -> None:
 
 def test_a_picture_is_an_address_that_holds_it() -> None:
     assert picture_uri(b"abc") == "data:image/png;base64,YWJj"
+
+
+def test_bars_are_as_long_as_their_values_and_tell_them() -> None:
+    text = str(bars("<std>", [("a&b", 0.5), ("none", 0.0), ("lost", math.nan), ("most", 2.0)]))
+    assert 'aria-label="&lt;std&gt;. a&amp;b: 0.5; none: 0; lost: nan; most: 2."' in text
+    widths = [float(width) for width in re.findall(r'<rect class="bar"[^>]* width="([0-9.]+)"', text)]
+    assert len(widths) == 2
+    assert widths[1] == pytest.approx(4 * widths[0])
+    assert all(f">{said}</text>" in text for said in ("a&amp;b: 0.5", "none: 0", "lost: nan", "most: 2"))
+    assert "<rect" not in str(bars("t", [("none", 0.0)]))
+
+
+def test_a_page_of_figures_is_whole_and_escapes_what_is_no_figure() -> None:
+    page = figures_page("<t>", [bars("b", [("x", 1.0)])], said=["a < b"], footer="by <hand>")
+    assert page.startswith("<!doctype html>")
+    assert "<h1>&lt;t&gt;</h1>" in page
+    assert "<p>a &lt; b</p>" in page
+    assert "by &lt;hand&gt;" in page
+    assert "<figure><figcaption><strong>b</strong>" in page
+    assert not re.findall(r'(?:src|href)="(?!data:|#)', page)
