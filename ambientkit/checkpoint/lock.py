@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from filelock import FileLock, Timeout, lock_descriptor
+
 from ambientkit.checkpoint.names import LOCK
 from ambientkit.errors import InputError
+from ambientkit.messages import warn
 
-try:
-    import fcntl
-except ImportError:  # Windows has no flock: there a second writer is not noticed
-    fcntl = None  # type: ignore[assignment]
-
-TRIES = 5
-_held: set[int] = set()
-
-
-def _leave_to_parent() -> None:
-    # Workers that read data inherit the descriptor, and would keep the lock for some seconds after the run was killed.
-    for descriptor in _held:
-        with suppress(OSError):
-            os.close(descriptor)
-    _held.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_leave_to_parent)
+PATIENCE, LOOK = 0.4, 0.1
+"""Seconds until a lock is given up, and between two looks at it: `ambientkit status` holds it for an instant."""
+NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
+"""What a file system answers that has no locks."""
 
 
 @contextmanager
@@ -47,24 +35,27 @@ def run_lock(folder: Path) -> Iterator[None]:
 def folder_lock(folder: Path, name: str, doing: str, flag: str, passing: bool = False) -> Iterator[None]:
     """Hold a folder for this process. Raises InputError naming the process that holds it.
 
-    The lock is the kernel's (flock) on the file `name`, not the file: it ends with the process, however that ends, so there are no stale
-    locks. NFS passes it on to its server; on a file system without locks a warning is printed, and nothing guards the folder.
+    The lock is the kernel's on the file `name`, not the file: it ends with the process, however that ends, so there are no stale locks.
+    NFS passes it on to its server; on a file system without locks a warning is given, and nothing guards the folder.
     doing: what the holder does there, in one word; flag: by which another folder is given. passing: remove the file at the end.
     """
-    descriptor = _acquire(folder, name, doing, flag)
-    _held.add(descriptor)
+    lock = FileLock(folder / name, mode=0o644, thread_local=False, preserve_lock_file=True, on_acquired=_sign)
     try:
-        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
-        with suppress(OSError):  # a full disk; the lock holds all the same
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+        lock.acquire(timeout=PATIENCE, poll_interval=LOOK)
+    except Timeout:
+        who = holder(folder, name) or "another process"
+        raise InputError(f"{folder}: {who} is {doing} here. Wait for it, stop it, or give another {flag}") from None
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise InputError(f"{folder}: cannot be written to ({error.strerror})") from None
+        warn(f"{folder}: this file system has no locks ({error.strerror}); start no second command here")
+    try:
         yield
     finally:
         if passing:
-            with suppress(OSError):
+            with suppress(OSError):  # while it is held: another process may hold a new file of this name afterwards
                 (folder / name).unlink()
-        _held.discard(descriptor)
-        os.close(descriptor)
+        lock.release()
 
 
 @contextmanager
@@ -83,34 +74,13 @@ def at_work(folder: Path, name: str, doing: str, flag: str) -> Iterator[None]:
         yield
 
 
-def _acquire(folder: Path, name: str, doing: str, flag: str) -> int:
-    for attempt in range(TRIES):  # `ambientkit status` looks at the lock for an instant
-        time.sleep(0.1 * (attempt > 0))
-        try:
-            descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise InputError(f"{folder}: cannot be written to ({error.strerror})") from None
-        if fcntl is None:
-            return descriptor
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            continue
-        except OSError as error:
-            print(f"warning: {folder}: this file system has no locks ({error.strerror}); start no second command here", file=sys.stderr)
-            return descriptor
-        if _is_there(descriptor, folder / name):
-            return descriptor
-        os.close(descriptor)  # its holder removed the file meanwhile, and another may hold a new one
-    raise InputError(f"{folder}: {holder(folder, name) or 'another process'} is {doing} here. Wait for it, stop it, or give another {flag}")
-
-
-def _is_there(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), os.stat(path))
-    except OSError:
-        return False
+def _sign(descriptor: int) -> None:
+    """Write into the file of a lock who holds it."""
+    facts = {"pid": os.getpid(), "host": socket.gethostname(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
+    with suppress(OSError):  # a full disk; the lock holds all the same
+        os.ftruncate(descriptor, 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        os.write(descriptor, json.dumps(facts).encode())
 
 
 def holder(folder: Path, name: str = LOCK) -> str:
@@ -124,20 +94,25 @@ def holder(folder: Path, name: str = LOCK) -> str:
 
 def is_held(folder: Path) -> bool | None:
     """Whether a process holds the run folder; None where that cannot be found out."""
-    if fcntl is None:
-        return None
     try:
-        descriptor = os.open(folder / LOCK, os.O_RDONLY)
+        descriptor = _open(folder / LOCK)
     except FileNotFoundError:
         return False
     except OSError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        if lock_descriptor(descriptor, blocking=False):
+            return False
+        time.sleep(LOOK)  # perhaps it was another one that looked
+        return not lock_descriptor(descriptor, blocking=False)
     except OSError:
         return None
     finally:
         os.close(descriptor)
-    return False
+
+
+def _open(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR)  # which NFS needs
+    except PermissionError:
+        return os.open(path, os.O_RDONLY)

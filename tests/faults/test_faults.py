@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -15,7 +18,8 @@ import pytest
 
 from ambientkit.checkpoint import folder as files
 from ambientkit.checkpoint.folder import write_file, write_folder
-from ambientkit.checkpoint.lock import is_held, run_lock
+from ambientkit.checkpoint.lock import holder, is_held, run_lock
+from ambientkit.checkpoint.names import LOCK
 from ambientkit.checkpoint.status import RunStatus, read_status
 from ambientkit.errors import InputError, RunError
 from ambientkit.run.log import Log
@@ -194,17 +198,37 @@ def test_a_lock_ends_with_its_process_even_if_a_child_lives_on(tmp_path):
         os.kill(child, signal.SIGKILL)
 
 
-def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch, capsys):
-    from ambientkit.checkpoint import lock
-
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch, caplog, number):
     def refuse(descriptor, operation):
-        raise OSError(37, "No locks available")
+        raise OSError(number, "No locks available")
 
-    monkeypatch.setattr(lock.fcntl, "flock", refuse)
+    monkeypatch.setattr(fcntl, "flock", refuse)
     with run_lock(tmp_path):
         pass
-    assert "has no locks (No locks available)" in capsys.readouterr().err
+    assert caplog.messages == [f"{tmp_path}: this file system has no locks (No locks available); start no second command here"]
+    (tmp_path / LOCK).touch()
     assert is_held(tmp_path) is None
+
+
+def test_a_lock_of_a_process_that_ended_is_free_and_its_name_is_kept(tmp_path):
+    with run_lock(tmp_path):
+        assert holder(tmp_path).startswith(f"process {os.getpid()} on ")
+    assert (tmp_path / LOCK).is_file()  # removing it would let two processes hold two files of one name
+    assert is_held(tmp_path) is False
+    with run_lock(tmp_path), pytest.raises(InputError, match=f"process {os.getpid()} on .* is training here"), run_lock(tmp_path):
+        pass
+
+
+def test_two_looks_at_a_lock_do_not_take_each_other_for_its_holder(tmp_path):
+    """Another look holds the lock for an instant, which is shorter than this one waits."""
+    (tmp_path / LOCK).touch()
+    other = os.open(tmp_path / LOCK, os.O_RDWR)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    timer = threading.Timer(0.02, os.close, [other])
+    timer.start()
+    assert is_held(tmp_path) is False
+    timer.join()
 
 
 # --- no space -------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import json
 import signal
 import sys
@@ -11,6 +12,7 @@ import time
 import pytest
 import torch
 
+from ambientkit.checkpoint.lock import folder_lock
 from ambientkit.errors import InputError
 from ambientkit.processes import Processes
 from ambientkit.sample.drawn import sampling
@@ -161,9 +163,7 @@ def test_what_the_first_of_two_processes_refuses_both_do_with_one_message(sample
 
 def test_a_lock_whose_file_was_removed_by_its_holder_is_taken_anew(tmp_path, monkeypatch):
     """The second command has opened the file just before the first one removed it: it must not hold a file that nobody else can find."""
-    from ambientkit.checkpoint import lock
-
-    flock, opened = lock.fcntl.flock, []
+    flock, opened = fcntl.flock, []
 
     def first(descriptor, operation):
         if not opened:
@@ -171,12 +171,12 @@ def test_a_lock_whose_file_was_removed_by_its_holder_is_taken_anew(tmp_path, mon
             (tmp_path / ".sample.lock").unlink()
         flock(descriptor, operation)
 
-    monkeypatch.setattr(lock.fcntl, "flock", first)
-    with lock.folder_lock(tmp_path, ".sample.lock", "sampling", "--out", passing=True):
+    monkeypatch.setattr(fcntl, "flock", first)
+    with folder_lock(tmp_path, ".sample.lock", "sampling", "--out", passing=True):
         assert opened
         with (
             pytest.raises(InputError, match="is sampling here"),
-            lock.folder_lock(tmp_path, ".sample.lock", "sampling", "--out", passing=True),
+            folder_lock(tmp_path, ".sample.lock", "sampling", "--out", passing=True),
         ):
             pass
     assert not list(tmp_path.iterdir())
