@@ -134,6 +134,10 @@ class Tools:
 class Objective(Part):
     """A loss whose minimum is E[x_0 | x_t]. Stateless (what it must keep lies in `tools.memory`); it owns the calls of the model."""
 
+    below_sigma_n: ClassVar[str] = ""
+    """How it trains the levels below the noise of the data, as a model card says it ("by making ..."); empty where it does not.
+    `sample` warns where no objective of a run does."""
+
     @abc.abstractmethod
     def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
         """Named terms, each with one value per row used. Raises InputError where the batch does not suit the objective."""
@@ -164,7 +168,16 @@ class Recipe(Part):
 
 
 class Model(Part):
-    """A network, and how its output becomes an estimate of x_0."""
+    """A network, and how its output becomes an estimate of x_0.
+
+    A model whose networks take a class has a field `num_classes`, the number of classes: the condition `class_cond` is then a label from
+    0 to num_classes - 1, and num_classes itself stands for "no class". A model without such a field says nothing of its labels.
+    """
+
+    @property
+    def classes(self) -> int | None:
+        """The number of classes (`num_classes`); None where the model has no such field, or it is not given."""
+        return getattr(self, "num_classes", None)
 
     @abc.abstractmethod
     def network(self, signal: Signal) -> nn.Module:

@@ -11,7 +11,7 @@ import typer
 
 from ambientkit.cli.evaluate import evaluate
 from ambientkit.cli.export import card, export
-from ambientkit.cli.output import print_messages
+from ambientkit.cli.output import command
 from ambientkit.cli.report import report
 from ambientkit.cli.sample import sample
 from ambientkit.cli.status import status
@@ -162,7 +162,11 @@ WHO = "see who may read and write it (ls -ld), or give another path"
 
 def main() -> None:
     """Run the command line; known errors end in one message and their exit status, never in a traceback."""
-    print_messages()
+    with command():
+        _main()
+
+
+def _main() -> None:
     try:
         app()
     except AmbientError as error:

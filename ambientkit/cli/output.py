@@ -1,13 +1,17 @@
-"""What a command prints, and where: results and progress to stdout, notes and warnings to stderr, a bar where a person looks."""
+"""What a command prints, and where: results and progress to stdout, notes and warnings to stderr, a bar where a person looks.
+
+Also what a signal, or a reader that has gone, does to a command.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from ambientkit.api.training import Stop
@@ -21,8 +25,18 @@ def progress_wanted() -> bool:
     return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
+@contextmanager
+def command() -> Iterator[None]:
+    """The surroundings of every command: messages are printed, a reader that has gone changes nothing, and signals end it in order."""
+    with ExitStack() as stack:
+        stack.enter_context(_stopped_by_signals())
+        stack.enter_context(_for_any_reader())
+        stack.enter_context(_messages_printed())
+        yield
+
+
 class _Printer(logging.Handler):
-    """Prints what the library tells."""
+    """Prints what the library tells. The streams are those of the moment."""
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
@@ -30,29 +44,89 @@ class _Printer(logging.Handler):
             kind = "warning" if record.levelno >= logging.WARNING else "note"
             print(f"{kind}: {text}", file=sys.stderr, flush=True)
         elif record.name == "ambientkit.progress":
-            say(text)
+            print(text, flush=True)
 
 
-def say(text: str) -> None:
-    """Print a line at once. A reader that has gone away (`| head`) is no reason to stop the work: it goes on in silence."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        silence()
-
-
-def silence() -> None:
-    """Send what is still printed to nowhere, so that the interpreter does not complain of the broken pipe when it ends."""
-    sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (it is open until the process ends)
-
-
-def print_messages() -> None:
-    """Print what the library tells from now on."""
-    logger = logging.getLogger("ambientkit")
-    if not any(isinstance(handler, _Printer) for handler in logger.handlers):
-        logger.addHandler(_Printer())
+@contextmanager
+def _messages_printed() -> Iterator[None]:
+    logger, handler = logging.getLogger("ambientkit"), _Printer()
+    before = logger.level, logger.propagate
+    logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
+
+
+class _Patient:
+    """A stream whose reader may have gone (`| head`): what nobody reads is dropped, and the command goes on to its own end and status."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write, or drop it."""
+        with self._dropped():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, or drop what is there."""
+        with self._dropped():
+            self._stream.flush()
+
+    @contextmanager
+    def _dropped(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())  # what the stream still holds goes there too
+            os.close(nowhere)
+
+
+@contextmanager
+def _for_any_reader() -> Iterator[None]:
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = patient = _Patient(sys.stdout), _Patient(sys.stderr)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        for stream in patient:
+            stream.flush()
+        sys.stdout, sys.stderr = before
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the command as Ctrl-C does, so that it can say what is to be done; the exit status is 128 and the signal."""
+    received: list[int] = []
+
+    def stop(number: int, _: object) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before: dict[int, Any] = {}
+    with suppress(ValueError):  # not in the main thread: signals are somebody else's
+        # One that is ignored, as under nohup, stays so.
+        before = {number: signal.signal(number, stop) for number in numbers if signal.getsignal(number) is signal.SIG_DFL}
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        if received:
+            sys.exit(128 + received[0])
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

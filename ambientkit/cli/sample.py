@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from ambientkit.errors import InputError
+from ambientkit.processes import is_main
 
 
 def sample(
@@ -61,27 +64,27 @@ def sample(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N; several with torchrun.")] = "auto",
 ) -> None:
     """Draw samples of the clean distribution, or restore noisy rows: floating point, unclipped, in the units of the data, and a grid."""
-    from ambientkit.sample.command import run as draw
-    from ambientkit.sample.request import SampleRequest
+    for flag, value in (("--sigma-n", sigma_n), ("--draws", draws)):
+        if from_ is None and value is not None:
+            raise InputError(f"{flag} belongs to --from NOISY: without it samples are drawn from noise")
+    from ambientkit.cli.output import progress_wanted
+    from ambientkit.cli.tables import show
+    from ambientkit.registry import load
+    from ambientkit.sample.files import draw_to_files, restore_to_files
 
-    draw(
-        SampleRequest(
-            run=run,
-            n=n,
-            steps=steps,
-            seed=seed,
-            out=out,
-            sampler=sampler,
-            schedule=schedule,
-            sigma_min=sigma_min,
-            noisy=from_,
-            sigma_n=sigma_n,
-            draws=draws,
-            classes=class_,
-            conds=tuple(cond or ()),
-            format=format_,
-            units=units,
-            batch_size=batch_size,
-            device=device,
-        )
-    )
+    given = {
+        "n": n,
+        "steps": steps,
+        "sampler": sampler,
+        "schedule": schedule,
+        "sigma_min": sigma_min,
+        "sigma_n": sigma_n,
+        "draws": draws,
+        "classes": class_,
+    }
+    wanted: dict[str, Any] = {name: value for name, value in given.items() if value is not None}  # the others have defaults that differ
+    wanted |= {"seed": seed, "conds": tuple(cond or ()), "format": format_, "units": units, "batch_size": batch_size, "device": device}
+    wanted |= {"progress": progress_wanted(), "registry": load()}
+    record = draw_to_files(run, out, **wanted) if from_ is None else restore_to_files(run, from_, out, **wanted)
+    if is_main():
+        show(record)

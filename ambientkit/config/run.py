@@ -107,6 +107,11 @@ class ScheduledObjective(_Section):
     every: int = Field(1, ge=1)
     stop: int | float | None = Field(None, ge=0)
 
+    @property
+    def trains_below(self) -> bool:
+        """Whether it trains levels below the noise of the data, with a weight above 0."""
+        return self.weight > 0 and bool(self.objective.below_sigma_n)
+
     def weight_at(self, step: int, end_step: int) -> float:
         """The weight in optimiser step `step` (from 0) of `end_step`: a linear rise within `ramp` from `start` on; 0 in steps
         left out, and from `stop` on."""

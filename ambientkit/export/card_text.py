@@ -13,11 +13,6 @@ from ambientkit.sample import Trained
 
 DETAIL = 3
 """Noise of more than so many times the spread of a detail hides it."""
-BELOW = {
-    "consistency": "by making the estimates of neighbouring levels agree (consistency)",
-    "posterior-buffer": "from whole rows that the network itself drew for the noisy ones (posterior draws)",
-}
-"""Objectives that train the levels below the noise of the data, and how."""
 
 TEMPLATE = """\
 ---
@@ -202,8 +197,7 @@ def _limits(trained: Trained, noisy: bool) -> list[str]:
     found = []
     if trained.sigma_n is not None and noisy:
         low = trained.sigma_n[0]
-        names = dict.fromkeys(entry.objective.name for entry in trained.config.objective)
-        ways = [BELOW[name] for name in names if name in BELOW]
+        ways = list(dict.fromkeys(entry.objective.below_sigma_n for entry in trained.config.objective if entry.trains_below))
         below = (
             f"No row shows what happens at levels below sigma_n = {low:.3g}. "
             if low

@@ -2,9 +2,29 @@
 
 from ambientkit.sample.batches import Batches
 from ambientkit.sample.draw import draw, draw_all, step_grid
+from ambientkit.sample.drawn import sample_rows
+from ambientkit.sample.files import WrittenRestorations, WrittenSamples, draw_to_files, restore_to_files
 from ambientkit.sample.load import Trained, load_run
 from ambientkit.sample.restore import Restored, restore
+from ambientkit.sample.restored import restore_rows
 from ambientkit.sample.schedule import SCHEDULES
 from ambientkit.sample.store import read_samples
 
-__all__ = ["SCHEDULES", "Batches", "Restored", "Trained", "draw", "draw_all", "load_run", "read_samples", "restore", "step_grid"]
+__all__ = [
+    "SCHEDULES",
+    "Batches",
+    "Restored",
+    "Trained",
+    "WrittenRestorations",
+    "WrittenSamples",
+    "draw",
+    "draw_all",
+    "draw_to_files",
+    "load_run",
+    "read_samples",
+    "restore",
+    "restore_rows",
+    "restore_to_files",
+    "sample_rows",
+    "step_grid",
+]

@@ -1,54 +1,42 @@
-"""What `ambientkit sample` is given beside a run: noisy rows to restore, and conditions."""
+"""The conditions that samples are drawn under."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ambientkit.config import RunConfig
-from ambientkit.config.files import KeyPath
-from ambientkit.config.inline import split_fields
-from ambientkit.config.request import Request, configure
-from ambientkit.data import Observations, Survey, survey
 from ambientkit.errors import InputError, nearest
-from ambientkit.registry import Registry, spec_of
-from ambientkit.sample import Trained
-from ambientkit.sample.own_units import OwnUnits
+from ambientkit.sample.load import Trained
 
 Conds = Callable[[Sequence[int]], dict[str, Tensor]]
 """Indices to name -> (len(indices), ...)."""
+ClassLike = str | int | Sequence[int] | None
+"""One class, or several that samples take in turn."""
+CondsLike = Sequence[str] | Mapping[str, Any] | None
+"""Other conditions: texts "NAME=VALUE", or name -> a number, a list of numbers or a tensor."""
 
 
-@dataclass(frozen=True, slots=True)
-class Noisy:
-    """Noisy rows to restore."""
-
-    config: RunConfig
-    """Of a run on them: their data set, and the corruption that simulates the noise of clean ones."""
-    observations: Observations
-    seen: Survey
-    units: OwnUnits
+def class_text(classes: ClassLike) -> str | None:
+    """Classes as "N,N,...". Raises InputError for an empty text."""
+    text = classes if classes is None or isinstance(classes, str) else _text(classes)
+    if text is not None and not text.strip():  # of a shell variable that is not set
+        raise InputError("--class: is empty; give a value, or leave the flag out")
+    return text
 
 
-def noisy_rows(text: str, sigma_n: str | None, trained: Trained, registry: Registry) -> Noisy:
-    """The rows that --from names. Raises InputError where they cannot be read, do not fit the run, or nobody says how noisy they are."""
-    own: dict[KeyPath, tuple[str, Any]] = {("corruption",): ("the run", spec_of(trained.config.corruption))}
-    name, settings = text, []
-    if "{" in text:  # NAME{field: value}: the same as --set data.field=value
-        name, fields = split_fields(text)
-        settings = [f"data.{field}={json.dumps(value)}" for field, value in fields.items()]
-    config = configure(Request(own, name, sigma_n, (), tuple(settings), None, None, True, True), registry, None)
-    rows = config.data.rows()
-    observations = Observations(rows, config.corruption, trained.config.seed)
-    seen = survey(observations, config.corruption, trained.config.levels.as_levels(), trained.signal.sigma_data)
-    if seen.signal.shape != trained.signal.shape:
-        raise InputError(f"--from {text}: rows of shape {seen.signal.shape}, but the run was trained on {trained.signal.shape}")
-    return Noisy(config, observations, seen, OwnUnits.of(rows))
+def cond_texts(conds: CondsLike) -> tuple[str, ...]:
+    """Conditions as texts "NAME=VALUE"."""
+    if isinstance(conds, Mapping):
+        return tuple(f"{name}={_text(value)}" for name, value in conds.items())
+    return tuple(conds or ())
+
+
+def _text(value: Any) -> str:
+    numbers = torch.as_tensor(value).flatten().tolist()
+    return ",".join(map(repr, numbers))
 
 
 def conditions(trained: Trained, classes: str | None, conds: tuple[str, ...], carried: Sequence[str] = ()) -> Conds:
@@ -73,7 +61,7 @@ def conditions(trained: Trained, classes: str | None, conds: tuple[str, ...], ca
             f"the model of this run takes {', '.join(f'{name} {tuple(takes[name])}' for name in lacking)}: give --class N, or --cond {lacking[0]}=VALUE"
         )
     values = {name: _numbers(name, text, tuple(takes[name])) for name, text in given.items()}
-    most = getattr(trained.config.model, "num_classes", None)
+    most = trained.config.model.classes
     labels = [
         name for name in values if (classes is not None and name == _class_name(takes)) or (most is not None and name == "class_cond")
     ]
@@ -96,8 +84,7 @@ def _try(trained: Trained, values: dict[str, Tensor], given: dict[str, str]) -> 
     """Ask the model once, so that it refuses what it cannot take before anything is written. Only where nothing else is needed to ask it."""
     if not values or set(values) != set(trained.signal.conds):
         return
-    assert trained.network is not None
-    device = next((tensor.device for tensor in trained.network.state_dict().values()), torch.device("cpu"))
+    device = trained.device
     n = max(map(len, values.values()))
     x = torch.zeros(n, *trained.signal.shape, device=device)
     cond = {name: value[torch.arange(n) % len(value)].to(device) for name, value in values.items()}

@@ -84,10 +84,15 @@ def draw_all(
             parts.append(batch.cpu())
             bar.update(len(batch))
     samples = torch.cat(parts) if parts else torch.empty(0, *shape)
-    if refuse and not bool(samples.isfinite().all()):
-        steps = len(sigmas) - 1
-        raise InputError(f"{what} are not finite; the run has diverged, or sampler {sampler.name!r} with {steps} steps does not suit it")
+    if refuse:
+        check_finite(samples, sampler, len(sigmas) - 1, what)
     return samples
+
+
+def check_finite(samples: Tensor, sampler: Sampler, steps: int, what: str) -> None:
+    """Raise InputError that names `what` where a value is not finite."""
+    if not bool(samples.isfinite().all()):
+        raise InputError(f"{what} are not finite; the run has diverged, or sampler {sampler.name!r} with {steps} steps does not suit it")
 
 
 def carry(

@@ -1,58 +1,89 @@
-"""`ambientkit sample RUN`: samples of the clean distribution, drawn from noise."""
+"""Samples of the clean distribution, drawn from noise."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
+from tqdm.auto import tqdm
 
-from ambientkit.config.datapath import refuse_inside
-from ambientkit.interfaces import Levels
-from ambientkit.processes import Processes
-from ambientkit.registry import Registry
-from ambientkit.sample import Batches, Trained, draw, step_grid
-from ambientkit.sample.conditions import conditions
-from ambientkit.sample.job import Job
-from ambientkit.sample.load import run_of
-from ambientkit.sample.picture import grid, png
-from ambientkit.sample.request import SampleRequest, asked_of, lowest, sampler_of
-from ambientkit.sample.store import Store, pieces_of
+from ambientkit.errors import InputError
+from ambientkit.registry import Registry, load
+from ambientkit.sample.batches import Batches
+from ambientkit.sample.conditions import ClassLike, Conds, CondsLike, class_text, cond_texts, conditions
+from ambientkit.sample.draw import draw_all
+from ambientkit.sample.load import Trained
+from ambientkit.sample.settings import Course, LevelLike, SamplerLike, course_of, known_word
+from ambientkit.sample.store import pieces_of
 
 
-def sampling(request: SampleRequest, trained: Trained, registry: Registry, place: Processes) -> Job:
-    """The samples that are asked for, as pieces of work."""
-    sampler, schedule = sampler_of(request.sampler or "heun", registry), request.schedule or "karras"
-    low, steps, n = lowest(request, trained), request.steps or 32, request.n or 64
-    sigmas = step_grid(steps, Levels(low, trained.config.levels.sigma_max), schedule)
-    conds = conditions(trained, request.classes, request.conds)
-    asked = asked_of(request, trained, sampler, schedule, steps, low, trained.units, trained.config.data.name)
-    folder = request.out or run_of(request.run) / "samples" / f"step-{trained.step:08}-seed-{request.seed}"
-    refuse_inside("--out", folder, trained.config.data)
-    store = Store(folder, "samples", ("samples",), n, pieces_of(n, request.batch_size), asked, {"run": str(request.run)})
-    batches = Batches(request.batch_size)
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """Draws pieces of the samples of a run."""
 
-    def work(piece: range) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        drawn = draw(
-            trained.denoiser,
-            sampler,
-            trained.signal.shape,
-            len(piece),
-            sigmas=sigmas,
-            seed=request.seed,
-            batch_size=batches,
-            device=place.device,
-            first=piece.start,
-            cond=conds(piece),
+    trained: Trained
+    course: Course
+    conds: Conds
+    seed: int
+    device: torch.device
+    batches: Batches
+    sigmas: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sigmas", self.course.grid())
+
+    def piece(self, rows: range) -> Tensor:
+        """The samples of these numbers, (len(rows), *S), data units, on the CPU. Raises InputError where they are not finite."""
+        return draw_all(
+            self.trained.denoiser,
+            self.course.sampler,
+            self.trained.signal.shape,
+            len(rows),
+            sigmas=self.sigmas,
+            seed=self.seed,
+            batch_size=self.batches,
+            device=self.device,
+            first=rows.start,
+            cond=self.conds(rows),
+            what=f"{self.trained.called}: the samples",
         )
-        samples = torch.cat([batch.cpu() for batch in drawn])
-        return {"samples": samples}, {"samples": samples}
 
-    def picture(shown: dict[str, NDArray[Any]]) -> bytes | None:
-        names = request.classes.split(",") if request.classes else None
-        labels = [names[i % len(names)] for i in range(len(shown["samples"]))] if names else None
-        page = grid(torch.from_numpy(shown["samples"]), labels=labels)
-        return None if page is None else png(page)
 
-    return Job(store, work, picture, batches, "samples")
+def sample_rows(
+    trained: Trained,
+    n: int = 64,
+    *,
+    seed: int = 0,
+    steps: int = 32,
+    sampler: SamplerLike = "heun",
+    schedule: str = "karras",
+    sigma_min: LevelLike = None,
+    classes: ClassLike = None,
+    conds: CondsLike = None,
+    batch_size: int = 64,
+    units: Literal["unit", "data"] = "unit",
+    progress: bool = False,
+    registry: Registry | None = None,
+) -> Tensor:
+    """Samples of the clean distribution, on the CPU; those that `draw_to_files` writes, to the bit.
+
+    Sample i is a function of (seed, i). units: "unit" gives (n, *S) in [-1, 1], not clipped; "data" the values and axes of the files that the
+    run was trained on. sigma_min: the level to stop at, "sigma-n" for that of the data. classes, conds: of a conditional model; several
+    classes are taken in turn. Raises InputError for settings that do not suit the run, and for samples that are not finite.
+    """
+    registry = registry or load()
+    known_word("units", units, ["unit", "data"])
+    if n < 1 or batch_size < 1:
+        raise InputError(f"n {n}, batch_size {batch_size}: both should be 1 or more")
+    course = course_of(trained, registry, sampler=sampler, schedule=schedule, steps=steps, sigma_min=sigma_min)
+    at = conditions(trained, class_text(classes), cond_texts(conds))
+    drawing = Drawing(trained, course, at, seed, trained.device, Batches(batch_size))
+    size, parts = pieces_of(n, batch_size), []
+    with tqdm(total=n, unit="sample", desc="sampling", leave=False, disable=not progress) as bar:
+        for first in range(0, n, size):
+            parts.append(drawing.piece(range(first, min(first + size, n))))
+            bar.update(len(parts[-1]))
+    samples = torch.cat(parts)
+    return samples if units == "unit" else torch.from_numpy(trained.units.laid_out(trained.units.values(samples)))

@@ -1,56 +1,84 @@
-"""The work of `ambientkit sample` once it is clear what is asked: piece after piece, by all processes, and what is told of it."""
+"""Rows in files: piece after piece, by all processes, so that a killed one goes on where it was."""
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
-from ambientkit.cli.output import progress_wanted
 from ambientkit.errors import InputError
-from ambientkit.processes import Processes, is_main
-from ambientkit.sample import Batches, Trained
+from ambientkit.messages import note, say
+from ambientkit.processes import Processes
+from ambientkit.sample.batches import Batches
 from ambientkit.sample.store import Store
 from ambientkit.text import clock
 
 EVERY = 30.0
-"""Seconds between lines of progress where there is no terminal."""
+"""Seconds between lines of progress where no bar is shown."""
 
 
-@dataclass(slots=True)
-class Job:
-    """What is to be done, piece by piece."""
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What comes of one piece of work."""
 
-    store: Store
-    work: Callable[[range], tuple[dict[str, Tensor], dict[str, Tensor]]]
-    """A piece to its arrays, and to what is shown of it."""
-    picture: Callable[[dict[str, NDArray[Any]]], bytes | None]
-    batches: Batches
-    what: str
-    """"samples" or "rows"."""
-    reach: float = 0.0
-    """Largest value so far."""
+    arrays: dict[str, Tensor]
+    """What is written, by name: (rows, ...), data units."""
+    shown: dict[str, Tensor]
+    """What the picture is made of."""
     topped_up: int = 0
     as_they_are: int = 0
 
 
-def carry_out(job: Job, place: Processes, run: str) -> Path | None:
-    """Do what is not done yet, this process its share; returns the result's file or folder, None where all was there before.
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be done, piece by piece."""
 
-    The folder is held meanwhile, by the first process for all of them: raises InputError where another command is at work in it.
+    store: Store
+    work: Callable[[range], Piece]
+    picture: Callable[[dict[str, NDArray[Any]]], bytes | None]
+    batches: Batches
+    what: str
+    """"samples" or "rows"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What was done, by all processes together."""
+
+    there_before: bool
+    """Whether all was there already."""
+    reach: float = 0.0
+    """Largest value."""
+    topped_up: int = 0
+    """Rows with noise by pixel."""
+    as_they_are: int = 0
+    """Rows without noise above the run's lowest level."""
+
+
+def carry_out(job: Job, place: Processes, progress: bool = False) -> Done:
+    """Do what is not done yet, this process its share. The folder is held meanwhile, by the first process for all of them.
+
+    Raises InputError where another command is at work in it, or it holds something else. What ends it otherwise (Ctrl-C) is not caught, but
+    it is said that the same command goes on.
     """
     with ExitStack() as held:
         if _begin(job.store, place, held):
-            return None
-        return _draw(job, place, run)
+            return Done(True)
+        try:
+            return _draw(job, place, progress)
+        except Exception:
+            raise
+        except BaseException:
+            left = sum(map(len, job.store.missing()))
+            there = f"{job.store.n - left:,} of {job.store.n:,} {job.what} are on disk"
+            note(f"{job.store.folder}: interrupted; {there}, and the same command goes on from there")
+            raise
 
 
 def _begin(store: Store, place: Processes, held: ExitStack) -> bool:
@@ -66,77 +94,38 @@ def _begin(store: Store, place: Processes, held: ExitStack) -> bool:
     all_refuse = any(place.gather([refused is not None]))
     if refused is not None:
         raise refused
-    if all_refuse:  # the first process says why
-        sys.exit(InputError.exit_status)
+    if all_refuse:
+        raise InputError("the first process has refused; its message says why")
     return store.join() if place.rank else done
 
 
-def _draw(job: Job, place: Processes, run: str) -> Path | None:
+def _draw(job: Job, place: Processes, progress: bool) -> Done:
     missing = job.store.missing()
     place.wait()  # every process has made the same list
     mine = missing[place.rank :: place.world]
     total, since = sum(map(len, mine)), time.monotonic()
     before, told = job.store.n - sum(map(len, missing)), since
-    if before and place.rank == 0:
-        print(f"{job.store.folder}: {before:,} of {job.store.n:,} {job.what} are there already")
+    if before:
+        say(f"{job.store.folder}: {before:,} of {job.store.n:,} {job.what} are there already")
     size, count = job.batches.size, 0
-    with tqdm(total=total, unit=job.what[:-1], desc="sampling", disable=place.rank > 0 or not progress_wanted()) as bar:
+    reach, topped_up, as_they_are = 0.0, 0, 0
+    with tqdm(total=total, unit=job.what[:-1], desc="sampling", disable=place.rank > 0 or not progress) as bar:
         for piece in mine:
-            arrays, shown = job.work(piece)
-            _check_finite(arrays, run, job)
-            job.store.write(piece, arrays, shown)
+            found = job.work(piece)
+            job.store.write(piece, found.arrays, found.shown)
+            reach = max([reach, *(float(values.abs().max()) for values in found.arrays.values() if values.numel())])
+            topped_up, as_they_are = topped_up + found.topped_up, as_they_are + found.as_they_are
             bar.update(len(piece))
             count += len(piece)
             if job.batches.size < size:
                 size = job.batches.size
                 note(f"batches are {size} from here on: larger ones do not fit into memory")
             now = time.monotonic()
-            if bar.disable and place.rank == 0 and now - told > EVERY and count < total:
+            if bar.disable and now - told > EVERY and count < total:
                 told = now
-                print(f"{count:,} of {total:,} {job.what}, {clock((now - since) / count * (total - count))} left", flush=True)
-    found = place.gather([(job.reach, job.topped_up, job.as_they_are)])
-    job.reach, job.topped_up, job.as_they_are = max(f[0] for f in found), sum(f[1] for f in found), sum(f[2] for f in found)
-    return job.store.finish(job.picture) if place.rank == 0 else None
-
-
-def _check_finite(arrays: dict[str, Tensor], run: str, job: Job) -> None:
-    for values in arrays.values():
-        if not bool(values.isfinite().all()):
-            sampler = job.store.request["sampler"]["name"]
-            raise InputError(
-                f"{run}: the samples are not finite; the run has diverged, or --sampler {sampler} with --steps {job.store.request['steps']} "
-                "does not suit it"
-            )
-        if values.numel():
-            job.reach = max(job.reach, float(values.abs().max()))
-
-
-def report(job: Job, trained: Trained, finished: Path | None, seconds: float) -> None:
-    """Say what was done, and what is peculiar about it."""
-    if finished is None:
-        print(f"{job.store.folder}: all {job.store.n:,} {job.what} are there already; nothing to do")
-        return
-    if job.reach > 5:
-        note(f"samples reach {job.reach:.3g}, far beyond the data's [-1, 1]: train longer, or take more --steps", "warning")
-    if job.topped_up:
-        note(
-            f"{job.topped_up:,} rows have noise by pixel: it was topped up to its largest level first, so the draws are those of somewhat noisier rows"
-        )
-    if job.as_they_are:
-        note(
-            f"{job.as_they_are:,} rows have no noise above the lowest level of the run ({trained.config.levels.sigma_min:g}) and are returned as they are"
-        )
-    what = "samples" if job.what == "samples" else f"restored rows ({', '.join(job.store.arrays)})"
-    print(f"{job.store.n} {what} of shape {trained.signal.shape} in {seconds:.1f} s: {finished}")
-    mapping = job.store.units.mapping
-    print(
-        f"values: {'[-1, 1]' if mapping is None else f'those of the data, {mapping}'}; {'clipped to 8 bits' if job.store.format.clipped else 'unclipped'}"
-    )
-    picture = job.store.folder / f"{job.store.name}.png"
-    print(f"picture: {picture}" if picture.exists() else "no picture: rows of this shape are neither images nor points of a plane")
-
-
-def note(text: str, kind: str = "note") -> None:
-    """Tell the user something, once."""
-    if is_main():
-        print(f"{kind}: {text}", file=sys.stderr)
+                say(f"{count:,} of {total:,} {job.what}, {clock((now - since) / count * (total - count))} left")
+    all_found = place.gather([(reach, topped_up, as_they_are)])
+    if place.rank == 0:
+        job.store.finish(job.picture)
+    place.wait()  # no process returns before the files are there
+    return Done(False, max(f[0] for f in all_found), sum(f[1] for f in all_found), sum(f[2] for f in all_found))

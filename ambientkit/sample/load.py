@@ -46,6 +46,19 @@ class Trained:
     """How the noise level of the rows is known."""
     fingerprint: Mapping[str, Any] | None = None
     """What the data are known by (`data.identity`); None where the run does not say."""
+    path: Path | None = None
+    """What it was loaded from, as `load_run` was given it."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network lies."""
+        tensors = self.network.state_dict().values() if self.network is not None else ()
+        return next((tensor.device for tensor in tensors), torch.device("cpu"))
+
+    @property
+    def called(self) -> str:
+        """What it is called in messages."""
+        return "the run" if self.path is None else str(self.path)
 
 
 def is_begun(path: Path) -> bool:
@@ -100,7 +113,7 @@ def load_run(path: Path, registry: Registry, device: str | torch.device = "cpu")
     network.eval().requires_grad_(False)
     with Path(averaged).open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return Trained(config, signal, config.model.denoiser(network, signal), step, units, sigma_n, digest, network, noise, fingerprint)
+    return Trained(config, signal, config.model.denoiser(network, signal), step, units, sigma_n, digest, network, noise, fingerprint, path)
 
 
 def about_data(rows: Any, sigma_n: tuple[float, float], noise: Noise = "unknown") -> dict[str, Any]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torchvision.utils import make_grid
@@ -15,6 +17,8 @@ from torchvision.utils import make_grid
 PAPER, INK = (255, 255, 255), (40, 40, 40)
 LABEL = 13
 """Pixels of the strip for a label."""
+RESTORED = 8
+"""Rows in the picture of restored ones."""
 
 
 def grid(rows: Tensor, columns: int | None = None, scale: int | None = None, labels: Sequence[str] | None = None) -> Image.Image | None:
@@ -66,6 +70,23 @@ def panels(pictures: Sequence[tuple[str, Image.Image]]) -> Image.Image:
         page.paste(picture, (left, head))
         left += wide + gap
     return page
+
+
+def restored_picture(shown: Mapping[str, NDArray[Any]], sigma_n: float) -> bytes | None:
+    """Noisy rows, their posterior means, a few draws (n, K, *S) and the spread side by side, as a PNG file; points of the plane all together.
+
+    sigma_n: the noise that a white spread stands for. None for rows without a picture.
+    """
+    rows = {name: torch.from_numpy(value) for name, value in shown.items()}
+    plane = rows["noisy"].ndim == 2
+    few, columns = (None, None) if plane else (RESTORED, 1)
+    pages = [("noisy", rows["noisy"]), ("mean", rows["mean"])]
+    pages += [(f"draw {k + 1}", rows["draws"][:, k]) for k in range(rows["draws"].shape[1])]
+    if "std" in rows and not plane:  # on a fixed scale: white where one knows no more than before
+        pages.append((f"std (white: {sigma_n:.3g})", 2 * rows["std"] / sigma_n - 1))
+    pictures = [(title, grid(page[:few], columns)) for title, page in pages]
+    drawn = [(title, picture) for title, picture in pictures if picture is not None]
+    return png(panels(drawn)) if len(drawn) == len(pages) else None
 
 
 def png(picture: Image.Image) -> bytes:

@@ -1,117 +1,156 @@
-"""`ambientkit sample RUN --from NOISY`: what may lie under the noise of given rows."""
+"""What may lie under the noise of given rows: draws, their spread and the posterior mean."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from ambientkit.batch import Batch
-from ambientkit.config.datapath import refuse_inside
+from ambientkit.config.datapath import DataLike
 from ambientkit.errors import InputError
-from ambientkit.processes import Processes
-from ambientkit.registry import Registry, spec_of
-from ambientkit.sample import Batches, Restored, Trained, restore
-from ambientkit.sample.conditions import Conds, Noisy, conditions, noisy_rows
-from ambientkit.sample.formats import FORMATS
-from ambientkit.sample.job import Job, note
-from ambientkit.sample.load import run_of
-from ambientkit.sample.picture import grid, panels, png
-from ambientkit.sample.request import SampleRequest, asked_of, lowest, sampler_of
-from ambientkit.sample.restore import ROUNDING, need_kernel
-from ambientkit.sample.store import SHOWN, Store, pieces_of
-
-RESTORED = 8
-"""Rows in the picture of restored ones."""
+from ambientkit.messages import note
+from ambientkit.registry import Registry, load
+from ambientkit.sample.batches import Batches
+from ambientkit.sample.conditions import ClassLike, Conds, CondsLike, class_text, cond_texts, conditions
+from ambientkit.sample.draw import check_finite
+from ambientkit.sample.load import Trained
+from ambientkit.sample.noisy import Noisy, noisy_rows
+from ambientkit.sample.restore import ROUNDING, Restored, restore
+from ambientkit.sample.settings import Course, LevelLike, SamplerLike, course_of
+from ambientkit.sample.store import pieces_of
 
 
-def restoring(request: SampleRequest, trained: Trained, registry: Registry, place: Processes) -> Job:
-    """The rows that are to be restored, as pieces of work."""
-    assert request.noisy is not None
-    draws = 8 if request.draws is None else request.draws
-    sampler, schedule = sampler_of(request.sampler or "stochastic-heun", registry), request.schedule or "cosine"
-    need_kernel(sampler, draws)
-    low, steps = lowest(request, trained), request.steps or 32
-    noisy = noisy_rows(request.noisy, request.sigma_n, trained, registry)
-    n = min(request.n or noisy.seen.rows, noisy.seen.rows)
-    if request.n is not None and request.n > n:
-        raise InputError(f"--n {request.n}: {request.noisy} has {n:,} rows")
-    if noisy.seen.sigma_n[1] == 0:
-        raise InputError(
-            f"--from {request.noisy}: these rows carry no noise (sigma_n 0), so there is nothing to restore. Declare it by --sigma-n"
-        )
-    conds = conditions(trained, request.classes, request.conds, tuple(noisy.seen.signal.conds))
-    asked = asked_of(request, trained, sampler, schedule, steps, low, noisy.units, noisy.config.data.name)
-    asked |= {
-        "draws": draws,
-        "data": spec_of(noisy.config.data),
-        "corruption": spec_of(noisy.config.corruption),
-        "noise_seed": trained.config.seed if noisy.observations.simulated else None,
-    }
-    arrays = ("mean", *(("draws",) if draws else ()), *(("std",) if draws > 1 and not FORMATS[asked["format"]].clipped else ()))
-    folder = request.out or run_of(request.run) / "restored" / f"step-{trained.step:08}-seed-{request.seed}"
-    for data in (noisy.config.data, trained.config.data):
-        refuse_inside("--out", folder, data)
-    if draws and low * (1 + ROUNDING) >= noisy.seen.sigma_n[0]:
-        note(
-            f"rows whose noise is at or below --sigma-min {request.sigma_min} are not drawn for: their draws are the posterior mean, their spread is 0"
-        )
-    store = Store(
-        folder, "restored", arrays, n, pieces_of(n, max(1, request.batch_size // max(1, draws))), asked, {"run": str(request.run)}
-    )
-    job = Job(
-        store, lambda piece: ({}, {}), lambda shown: _restored_picture(shown, noisy.seen.sigma_n[1]), Batches(request.batch_size), "rows"
-    )
+@dataclass(frozen=True, slots=True)
+class Restoring:
+    """Restores pieces of noisy rows with a run."""
 
-    def work(piece: range) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        batch = _rows(noisy, piece, conds, trained, place.device, str(request.noisy))
+    trained: Trained
+    noisy: Noisy
+    course: Course
+    conds: Conds
+    n: int
+    draws: int
+    seed: int
+    device: torch.device
+    batches: Batches
+
+    @property
+    def size(self) -> int:
+        """Rows of a piece, so that it is a batch of draws."""
+        return pieces_of(self.n, max(1, self.batches.size // max(1, self.draws)))
+
+    def piece(self, rows: range) -> tuple[Batch, Restored]:
+        """The rows of these numbers, as they are and restored, on the device. Raises InputError where either is not finite."""
+        batch = self._rows(rows)
         found = restore(
-            trained.denoiser,
+            self.trained.denoiser,
             batch,
-            noisy.config.corruption,
-            sampler,
-            trained.config.levels.as_levels(),
-            draws=draws,
-            steps=steps,
-            schedule=schedule,
-            sigma_min=low,
-            seed=request.seed,
-            batch_size=job.batches,
+            self.noisy.corruption,
+            self.course.sampler,
+            self.trained.config.levels.as_levels(),
+            draws=self.draws,
+            steps=self.course.steps,
+            schedule=self.course.schedule,
+            sigma_min=self.course.sigma_min,
+            seed=self.seed,
+            batch_size=self.batches,
         )
-        job.topped_up += int(found.topped_up.sum())
-        job.as_they_are += int(found.as_it_is.sum())
-        return {"mean": found.mean, "draws": found.draws}, _shown(batch, found)
+        for values in (found.mean, found.draws):
+            check_finite(values, self.course.sampler, self.course.steps, f"{self.trained.called}: the samples")
+        return batch, found
 
-    job.work = work
-    return job
-
-
-def _rows(noisy: Noisy, piece: range, conds: Conds, trained: Trained, device: torch.device, name: str) -> Batch:
-    """The rows of a piece on the device, with the conditions that the model takes."""
-    batch = noisy.observations.__getitems__(list(piece))
-    if not bool(batch.x_n.isfinite().all()):
-        bad = batch.row[~batch.x_n.isfinite().flatten(1).all(1)].tolist()
-        raise InputError(f"--from {name}: rows {bad[:5]} hold values that are not finite")
-    cond = {key: value for key, value in batch.cond.items() if key in trained.signal.conds} | conds(piece)
-    return Batch(batch.x_n.to(device), batch.sigma_n.to(device), batch.row, {key: value.to(device) for key, value in cond.items()})
+    def _rows(self, rows: range) -> Batch:
+        """The rows on the device, with the conditions that the model takes."""
+        batch = self.noisy.rows(rows)
+        cond = {key: value for key, value in batch.cond.items() if key in self.trained.signal.conds} | self.conds(rows)
+        return Batch(batch.x_n, batch.sigma_n, batch.row, cond).to(self.device)
 
 
-def _shown(batch: Batch, found: Restored) -> dict[str, Tensor]:
-    few = {"noisy": batch.x_n, "mean": found.mean, "draws": found.draws[:, :4]}
-    return few if found.std is None else {**few, "std": found.std}
+def restoring(
+    trained: Trained,
+    noisy: DataLike,
+    registry: Registry,
+    *,
+    sigma_n: Any,
+    n: int | None,
+    draws: int,
+    course: Course,
+    classes: str | None,
+    conds: tuple[str, ...],
+    seed: int,
+    device: torch.device,
+    batch_size: int,
+) -> Restoring:
+    """The work, after every check. Raises InputError where the rows or the settings do not suit the run."""
+    rows = noisy_rows(noisy, sigma_n, trained, registry)
+    if n is not None and n > rows.seen.rows:
+        raise InputError(f"--n {n}: {rows.what.removeprefix('--from ')} has {rows.seen.rows:,} rows")
+    at = conditions(trained, classes, conds, tuple(rows.seen.signal.conds))
+    if draws and course.sigma_min * (1 + ROUNDING) >= rows.seen.sigma_n[0]:
+        note(
+            f"rows whose noise is at or below --sigma-min {course.sigma_min_text} are not drawn for: their draws are the posterior mean, their "
+            "spread is 0"
+        )
+    return Restoring(trained, rows, course, at, n or rows.seen.rows, draws, seed, device, Batches(batch_size))
 
 
-def _restored_picture(shown: dict[str, NDArray[Any]], sigma_n: float) -> bytes | None:
-    """Noisy rows, their posterior means, a few draws and the spread, side by side; points of the plane all together."""
-    rows = {name: torch.from_numpy(value) for name, value in shown.items()}
-    plane = rows["noisy"].ndim == 2
-    few, columns = (SHOWN, None) if plane else (RESTORED, 1)
-    pages = [("noisy", rows["noisy"]), ("mean", rows["mean"])]
-    pages += [(f"draw {k + 1}", rows["draws"][:, k]) for k in range(rows["draws"].shape[1])]
-    if "std" in rows and not plane:  # on a fixed scale: white where one knows no more than before
-        pages.append((f"std (white: {sigma_n:.3g})", 2 * rows["std"] / sigma_n - 1))
-    pictures = [(title, grid(page[:few], columns)) for title, page in pages]
-    drawn = [(title, picture) for title, picture in pictures if picture is not None]
-    return png(panels(drawn)) if len(drawn) == len(pages) else None
+def restore_rows(
+    trained: Trained,
+    noisy: DataLike,
+    *,
+    sigma_n: Any = None,
+    n: int | None = None,
+    draws: int = 8,
+    steps: int = 32,
+    sampler: SamplerLike = "stochastic-heun",
+    schedule: str = "cosine",
+    sigma_min: LevelLike = None,
+    seed: int = 0,
+    classes: ClassLike = None,
+    conds: CondsLike = None,
+    batch_size: int = 64,
+    progress: bool = False,
+    registry: Registry | None = None,
+) -> Restored:
+    """Restore noisy rows: posterior mean, `draws` draws from p(x_0 | x_n) of each, and their spread; data units, on the CPU.
+
+    noisy: a name, a path, a part, an array, a tensor or a torch `Dataset`; sigma_n: their noise std in units of [-1, 1], where they do not
+    say it themselves. n: the first rows alone. Draw k of row i is a function of (seed, i, k), and the same to the bit as `restore_to_files`
+    writes. Raises InputError where rows or settings do not suit the run.
+    """
+    registry = registry or load()
+    for name, value in (("n", n), ("batch_size", batch_size)):
+        if value is not None and value < 1:
+            raise InputError(f"{name} {value}: should be 1 or more")
+    course = course_of(trained, registry, sampler=sampler, schedule=schedule, steps=steps, sigma_min=sigma_min, restoring=True, draws=draws)
+    work = restoring(
+        trained,
+        noisy,
+        registry,
+        sigma_n=sigma_n,
+        n=n,
+        draws=draws,
+        course=course,
+        classes=class_text(classes),
+        conds=cond_texts(conds),
+        seed=seed,
+        device=trained.device,
+        batch_size=batch_size,
+    )
+    parts: list[Restored] = []
+    size = work.size
+    with tqdm(total=work.n, unit="row", desc="restoring", leave=False, disable=not progress) as bar:
+        for first in range(0, work.n, size):
+            rows = range(first, min(first + size, work.n))
+            parts.append(_on_cpu(work.piece(rows)[1]))
+            bar.update(len(rows))
+    joined = [None if any(value is None for value in values) else torch.cat(values) for values in zip(*parts, strict=True)]
+    return Restored(*joined)  # type: ignore[arg-type]
+
+
+def _on_cpu(found: Restored) -> Restored:
+    return Restored(*(value.cpu() if isinstance(value, Tensor) else value for value in found))  # type: ignore[arg-type]

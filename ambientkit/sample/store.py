@@ -70,6 +70,9 @@ class Store:
 
         Raises InputError where it holds another request (field by field), or files of unknown origin.
         """
+        for path in (self.folder / f"{self.name}.png", *(self._whole() if self.format.encode is None else ())):
+            if path.is_dir():  # found now, and not when all is drawn
+                raise InputError(f"{path}: is a folder, where a file is to be written; give another --out, or remove it")
         if self.manifest.exists():
             before = self._read()
             changed = differences({key: before[key] for key in before if key not in ("finished", "piece", *self._about)}, self.request)
@@ -141,6 +144,11 @@ class Store:
                 raise RunError(f"{self.folder}: cannot be written ({error.strerror}); the pieces are intact in {PARTS}") from None
         self._note(finished=True)
         shutil.rmtree(self.folder / PARTS)
+        return self.result
+
+    @property
+    def result(self) -> Path:
+        """The file or folder of the first array."""
         return self._whole()[0] if self.format.encode is None else self.folder / self.arrays[0]
 
     def _values(self, arrays: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:

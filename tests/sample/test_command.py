@@ -30,7 +30,7 @@ def levels_seen(monkeypatch, sample, *arguments):
         object.__setattr__(trained, "denoiser", spy)
         return trained
 
-    monkeypatch.setattr("ambientkit.sample.command.load_run", spied)
+    monkeypatch.setattr("ambientkit.sample.files.load_run", spied)
     return ok(sample(*arguments)), seen
 
 

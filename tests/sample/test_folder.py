@@ -15,10 +15,7 @@ import torch
 from ambientkit.checkpoint.lock import folder_lock
 from ambientkit.errors import InputError
 from ambientkit.processes import Processes
-from ambientkit.sample.drawn import sampling
-from ambientkit.sample.job import carry_out
-from ambientkit.sample.load import load_run
-from ambientkit.sample.request import SampleRequest
+from ambientkit.sample import draw_to_files
 from ambientkit.sample.store import Store
 from tests.support.engine import finish
 from tests.support.sampling import SHAPE, SHELL, files, ok, registry, start, write_run
@@ -80,18 +77,22 @@ def test_two_processes_share_the_work_and_write_the_same_files(sample, tmp_path)
     assert files(tmp_path / "two") == files(tmp_path / "one")
 
 
-def test_each_of_two_processes_draws_every_second_piece(tmp_path):
+def test_each_of_two_processes_draws_every_second_piece(tmp_path, monkeypatch):
     run, out = write_run(tmp_path / "run"), tmp_path / "out"
-    request = SampleRequest(run, n=22, steps=2, batch_size=4, out=out, device="cpu")
     place = Processes(0, 2, torch.device("cpu"), lambda: None, lambda values: values, lambda: None)
-    trained = load_run(run, registry())
-    first = sampling(request, trained, registry(), place)
-    with first.store.hold():
-        first.store.begin()
-    second = sampling(request, trained, registry(), dataclasses.replace(place, rank=1))
-    assert carry_out(second, dataclasses.replace(place, rank=1), "run") is None
-    assert sorted(path.name for path in (out / "parts").glob("0*[0-9].npz")) == ["00000004.npz", "00000012.npz", "00000020.npz"]
-    assert carry_out(first, dataclasses.replace(place, world=1), "run") == out / "samples.npy"
+    options = {"n": 22, "steps": 2, "batch_size": 4, "device": "cpu", "registry": registry()}
+    monkeypatch.setattr("ambientkit.sample.files.processes", lambda _: place)
+    with pytest.raises(FileNotFoundError):  # the first process alone, which does not wait here, finds the pieces of the second one missing
+        draw_to_files(run, out, **options)
+    first = ["00000000.npz", "00000008.npz", "00000016.npz"]
+    assert sorted(path.name for path in (out / "parts").glob("0*[0-9].npz")) == first
+    monkeypatch.setattr("ambientkit.sample.files.processes", lambda _: dataclasses.replace(place, rank=1))
+    draw_to_files(run, out, **options)
+    left = {path.name for path in (out / "parts").glob("0*[0-9].npz")} - set(first)
+    assert left == {"00000012.npz"}  # of the three pieces 4, 12 and 20 that were missing
+    assert not (out / "samples.npy").exists()
+    monkeypatch.undo()
+    assert draw_to_files(run, out, **options).path == out / "samples.npy"
 
 
 def test_another_request_is_refused_field_by_field_and_foreign_files_are_left_alone(sample, tmp_path):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ambientkit.sample.command
+import ambientkit.registry
 from ambientkit.cli import main
 from tests.support.sampling import registry
 
 if __name__ == "__main__":
-    ambientkit.sample.command.load = registry
+    ambientkit.registry.load = registry
     main()

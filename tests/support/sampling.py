@@ -51,14 +51,21 @@ def registry() -> Registry:
 
 
 def write_run(
-    folder: Path, *, values=(0.2,), shape=SHAPE, units: OwnUnits | None = None, sigma_n=(0.3, 0.3), data="digits", conds=None
+    folder: Path,
+    *,
+    values=(0.2,),
+    shape=SHAPE,
+    units: OwnUnits | None = None,
+    sigma_n=(0.3, 0.3),
+    data="digits",
+    conds=None,
+    objective=None,
 ) -> Path:
     """A run folder of `tinted` whose classes have these grey values; sigma_max 5."""
     model = {"name": "tinted", "num_classes": len(values) - 1}
     levels = {"sigma_min": 0.002, "sigma_max": 5.0}
-    config = resolve(
-        Source({"data": data, "model": model, "levels": levels, "corruption": {"name": "gaussian", "sigma_n": 0.3}}), registry()
-    )
+    tree = {"data": data, "model": model, "levels": levels, "corruption": {"name": "gaussian", "sigma_n": 0.3}}
+    config = resolve(Source(tree if objective is None else {**tree, "objective": objective}), registry())
     signal = Signal(shape, 0.5, conds or {})
     with isolated_global_generator(0, "test"):
         network = config.model.network(signal)

@@ -32,6 +32,7 @@ class Consistency(Objective):
     name = "consistency"
     source = "arXiv 2302.09057, eq. 8; arXiv 2404.10177, section 3.2; pairs, anchors and chains: docs/method.md"
     claims = frozenset({"stationary-at-oracle", "noise-by-pixel", "views-in-law", "value-unbiased", "detached-anchor", "half-backward"})
+    below_sigma_n = "by making the estimates of neighbouring levels agree (consistency)"
 
     fraction: float = Field(3 / 16, gt=0, le=1)
     """Share of the batch's rows used."""

@@ -1,0 +1,304 @@
+"""Samples and restored rows in files that an interrupted call, or a killed process, goes on with."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+
+from ambientkit.config.datapath import DataLike, refuse_inside
+from ambientkit.errors import InputError
+from ambientkit.messages import note, warn
+from ambientkit.processes import Processes, processes
+from ambientkit.registry import Registry, load, spec_of
+from ambientkit.sample.batches import Batches
+from ambientkit.sample.conditions import ClassLike, CondsLike, class_text, cond_texts, conditions
+from ambientkit.sample.drawn import Drawing
+from ambientkit.sample.formats import FORMATS
+from ambientkit.sample.job import Done, Job, Piece, carry_out
+from ambientkit.sample.load import Trained, load_run, run_of
+from ambientkit.sample.own_units import OwnUnits
+from ambientkit.sample.picture import grid, png, restored_picture
+from ambientkit.sample.restored import restoring
+from ambientkit.sample.settings import Course, LevelLike, SamplerLike, course_of, written_as
+from ambientkit.sample.store import Store, pieces_of
+from ambientkit.tables import Record
+
+FAR = 5.0
+"""Values of samples beyond this are told: data lie in [-1, 1]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written(Record):
+    """Rows in a folder."""
+
+    folder: Path
+    path: Path
+    """The file or folder of the first array."""
+    arrays: tuple[str, ...]
+    """What there is of each row: "samples", or "mean", "draws" and "std"."""
+    n: int
+    shape: tuple[int, ...]
+    """Of a row, channels first."""
+    units: OwnUnits
+    """What the values are, and how the axes lie."""
+    clipped: bool
+    """Whether they were clipped and rounded to 8 bits."""
+    picture: Path | None
+    seconds: float
+    there_before: bool
+    """Whether all was there already, so that nothing was done."""
+    notes: tuple[str, ...]
+    """What is peculiar about the result."""
+
+    @property
+    def rows(self) -> str:
+        """What the rows are."""
+        return "samples" if self.arrays == ("samples",) else "rows"
+
+    def blocks(self) -> list[str]:
+        """What was written, and where."""
+        if self.there_before:
+            return [f"{self.folder}: all {self.n:,} {self.rows} are there already; nothing to do"]
+        what = "samples" if self.rows == "samples" else f"restored rows ({', '.join(self.arrays)})"
+        values = "[-1, 1]" if self.units.mapping is None else f"those of the data, {self.units.mapping}"
+        return [
+            f"{self.n} {what} of shape {self.shape} in {self.seconds:.1f} s: {self.path}",
+            f"values: {values}; {'clipped to 8 bits' if self.clipped else 'unclipped'}",
+            f"picture: {self.picture}" if self.picture else "no picture: rows of this shape are neither images nor points of a plane",
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, as JSON can hold it."""
+        return {
+            "folder": str(self.folder),
+            "path": str(self.path),
+            "arrays": list(self.arrays),
+            "n": self.n,
+            "shape": list(self.shape),
+            "units": self.units.plain(),
+            "clipped": self.clipped,
+            "picture": None if self.picture is None else str(self.picture),
+            "seconds": self.seconds,
+            "there_before": self.there_before,
+            "notes": list(self.notes),
+        }
+
+
+class WrittenSamples(Written):
+    """Samples of the clean distribution in a folder; `ambientkit.sample.read_samples` reads them."""
+
+    __slots__ = ()
+
+
+class WrittenRestorations(Written):
+    """Restored rows in a folder: posterior means, draws and their spread."""
+
+    __slots__ = ()
+
+
+def draw_to_files(
+    trained: Trained | str | Path,
+    out: str | Path | None = None,
+    *,
+    n: int = 64,
+    steps: int = 32,
+    seed: int = 0,
+    sampler: SamplerLike = "heun",
+    schedule: str = "karras",
+    sigma_min: LevelLike = None,
+    classes: ClassLike = None,
+    conds: CondsLike = (),
+    format: str = "npy",
+    units: str = "data",
+    batch_size: int = 64,
+    device: str | torch.device = "auto",
+    progress: bool = False,
+    registry: Registry | None = None,
+) -> WrittenSamples:
+    """Draw samples of the clean distribution into a folder; the same call goes on where an interrupted one was, to the same files.
+
+    Sample i is a function of (seed, i). trained: a run that is loaded, or its path. out: the folder, by default RUN/samples/step-N-seed-S. Started
+    by torchrun, the processes share the work. progress: show a bar.
+    Raises InputError, before anything is drawn, where settings do not suit the run, or the folder cannot be written or holds something else.
+    """
+    registry, began = registry or load(), time.monotonic()
+    _check_counts(n=n, batch_size=batch_size)
+    given, texts = class_text(classes), cond_texts(conds)
+    trained, place = _open(trained, device, registry)
+    course = course_of(trained, registry, sampler=sampler, schedule=schedule, steps=steps, sigma_min=sigma_min)
+    at = conditions(trained, given, texts)
+    written, own = written_as(format, units, trained.config.data.name, trained.units, trained.signal.shape)
+    asked = _asked(trained, course, seed, written, own, given, texts)
+    folder = _folder(out, trained, "samples", seed)
+    refuse_inside("--out", folder, trained.config.data)
+    batches = Batches(batch_size)
+    store = Store(folder, "samples", ("samples",), n, pieces_of(n, batch_size), asked, {"run": trained.called})
+    drawing = Drawing(trained, course, at, seed, place.device, batches)
+
+    def work(rows: range) -> Piece:
+        samples = drawing.piece(rows)
+        return Piece({"samples": samples}, {"samples": samples})
+
+    def picture(shown: dict[str, NDArray[Any]]) -> bytes | None:
+        names = given.split(",") if given else None
+        labels = [names[i % len(names)] for i in range(len(shown["samples"]))] if names else None
+        page = grid(torch.from_numpy(shown["samples"]), labels=labels)
+        return None if page is None else png(page)
+
+    done = carry_out(Job(store, work, picture, batches, "samples"), place, progress)
+    facts = _facts(store, done, trained, time.monotonic() - began)
+    place.end()
+    return WrittenSamples(**facts)
+
+
+def restore_to_files(
+    trained: Trained | str | Path,
+    noisy: DataLike,
+    out: str | Path | None = None,
+    *,
+    sigma_n: Any = None,
+    n: int | None = None,
+    draws: int = 8,
+    steps: int = 32,
+    seed: int = 0,
+    sampler: SamplerLike = "stochastic-heun",
+    schedule: str = "cosine",
+    sigma_min: LevelLike = None,
+    classes: ClassLike = None,
+    conds: CondsLike = (),
+    format: str = "npy",
+    units: str = "data",
+    batch_size: int = 64,
+    device: str | torch.device = "auto",
+    progress: bool = False,
+    registry: Registry | None = None,
+) -> WrittenRestorations:
+    """Restore noisy rows into a folder: posterior mean, `draws` draws of each and their spread; goes on as `draw_to_files` does.
+
+    noisy: a name, a path, a part, an array, a tensor or a torch `Dataset`; sigma_n: their noise std where they do not say it. n: the first
+    rows alone. draws: 0 for the mean alone. out: by default RUN/restored/step-N-seed-S.
+    Raises InputError, before anything is drawn, where rows or settings do not suit the run, or the folder cannot be written.
+    """
+    registry, began = registry or load(), time.monotonic()
+    _check_counts(n=n, batch_size=batch_size)
+    given, texts = class_text(classes), cond_texts(conds)
+    trained, place = _open(trained, device, registry)
+    course = course_of(trained, registry, sampler=sampler, schedule=schedule, steps=steps, sigma_min=sigma_min, restoring=True, draws=draws)
+    rows = restoring(
+        trained,
+        noisy,
+        registry,
+        sigma_n=sigma_n,
+        n=n,
+        draws=draws,
+        course=course,
+        classes=given,
+        conds=texts,
+        seed=seed,
+        device=place.device,
+        batch_size=batch_size,
+    )
+    source = rows.noisy
+    written, own = written_as(format, units, source.data.name, source.units, trained.signal.shape)
+    asked = _asked(trained, course, seed, written, own, given, texts) | {
+        "draws": draws,
+        "data": spec_of(source.data),
+        "corruption": spec_of(source.corruption),
+        "noise_seed": trained.config.seed if source.observations.simulated else None,
+    }
+    arrays = ("mean", *(("draws",) if draws else ()), *(("std",) if draws > 1 and not FORMATS[written].clipped else ()))
+    folder = _folder(out, trained, "restored", seed)
+    for data in (source.data, trained.config.data):
+        refuse_inside("--out", folder, data)
+    store = Store(folder, "restored", arrays, rows.n, rows.size, asked, {"run": trained.called})
+
+    def work(places: range) -> Piece:
+        batch, found = rows.piece(places)
+        shown = {"noisy": batch.x_n, "mean": found.mean, "draws": found.draws[:, :4]}
+        if found.std is not None:
+            shown["std"] = found.std
+        return Piece({"mean": found.mean, "draws": found.draws}, shown, int(found.topped_up.sum()), int(found.as_it_is.sum()))
+
+    job = Job(store, work, lambda shown: restored_picture(shown, source.seen.sigma_n[1]), rows.batches, "rows")
+    done = carry_out(job, place, progress)
+    facts = _facts(store, done, trained, time.monotonic() - began)
+    place.end()
+    return WrittenRestorations(**facts)
+
+
+def _check_counts(**counts: int | None) -> None:
+    for name, value in counts.items():
+        if value is not None and value < 1:
+            raise InputError(f"--{name.replace('_', '-')} {value}: should be 1 or more")
+
+
+def _open(trained: Trained | str | Path, device: str | torch.device, registry: Registry) -> tuple[Trained, Processes]:
+    """The run, and this process among its siblings. A run that is loaded already stays where it lies."""
+    if not isinstance(trained, Trained):
+        place = processes(str(device))
+        return load_run(Path(trained), registry, place.device), place
+    if str(device) not in ("auto", str(trained.device), trained.device.type):
+        raise InputError(f"device {device}: the run is loaded on {trained.device}; load it there instead")
+    return trained, processes(str(trained.device))
+
+
+def _folder(out: str | Path | None, trained: Trained, kind: str, seed: int) -> Path:
+    if out is not None:
+        return Path(out)
+    if trained.path is None:
+        raise InputError("--out: give the folder to write; this run was not loaded from one")
+    return run_of(trained.path) / kind / f"step-{trained.step:08}-seed-{seed}"
+
+
+def _asked(
+    trained: Trained, course: Course, seed: int, written: str, units: OwnUnits, classes: str | None, conds: tuple[str, ...]
+) -> dict[str, Any]:
+    """What the files depend on, for the manifest."""
+    return {
+        "format": written,
+        "units": units.plain(),
+        "shape": list(trained.signal.shape),
+        "seed": seed,
+        "step": trained.step,
+        "weights_sha256": trained.sha256,
+        **course.plain(),
+        "class": classes,
+        "cond": list(conds),
+    }
+
+
+def _facts(store: Store, done: Done, trained: Trained, seconds: float) -> dict[str, Any]:
+    """The fields of a record; says what is peculiar about the result."""
+    notes: list[str] = []
+    if done.reach > FAR:
+        notes.append(f"samples reach {done.reach:.3g}, far beyond the data's [-1, 1]: train longer, or take more --steps")
+        warn(notes[-1])
+    if done.topped_up:
+        notes.append(
+            f"{done.topped_up:,} rows have noise by pixel: it was topped up to its largest level first, so the draws are those of somewhat "
+            "noisier rows"
+        )
+        note(notes[-1])
+    if done.as_they_are:
+        lowest = f"{trained.config.levels.sigma_min:g}"
+        notes.append(f"{done.as_they_are:,} rows have no noise above the lowest level of the run ({lowest}) and are returned as they are")
+        note(notes[-1])
+    picture = store.folder / f"{store.name}.png"
+    return {
+        "folder": store.folder,
+        "path": store.result,
+        "arrays": store.arrays,
+        "n": store.n,
+        "shape": trained.signal.shape,
+        "units": store.units,
+        "clipped": store.format.clipped,
+        "picture": picture if picture.exists() else None,
+        "seconds": seconds,
+        "there_before": done.there_before,
+        "notes": tuple(notes),
+    }

@@ -1,0 +1,60 @@
+"""The noisy rows that are to be restored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ambientkit.batch import Batch
+from ambientkit.config.datapath import DataLike
+from ambientkit.config.noise import with_noise
+from ambientkit.data import Observations, Survey, survey
+from ambientkit.errors import InputError
+from ambientkit.interfaces import Corruption, Data
+from ambientkit.registry import Registry
+from ambientkit.sample.load import Trained
+from ambientkit.sample.own_units import OwnUnits
+
+
+@dataclass(frozen=True, slots=True)
+class Noisy:
+    """Noisy rows to restore."""
+
+    what: str
+    """What they are called in messages."""
+    data: Data
+    corruption: Corruption
+    """Of the run; it simulates the noise of clean rows."""
+    observations: Observations
+    seen: Survey
+    units: OwnUnits
+
+    def rows(self, places: Sequence[int]) -> Batch:
+        """Some of the rows. Raises InputError where they hold values that are not finite."""
+        batch = self.observations.__getitems__(list(places))
+        finite = batch.x_n.isfinite().flatten(1).all(1)
+        if not bool(finite.all()):
+            raise InputError(f"{self.what}: rows {batch.row[~finite].tolist()[:5]} hold values that are not finite")
+        return batch
+
+
+def noisy_rows(noisy: DataLike, sigma_n: Any, trained: Trained, registry: Registry) -> Noisy:
+    """The rows that stand for `noisy`: a name, a path, a part, an array, a tensor or a torch `Dataset`.
+
+    sigma_n: their level as `train` takes it, or one per row or per value of an array; None where the data say it, or the run's corruption
+    simulates it. Raises InputError where they cannot be read, do not fit the run, or nobody says how noisy they are.
+    """
+    what = f"--from {noisy if isinstance(noisy, str | Path) else type(noisy).__name__}"
+    if isinstance(noisy, str) and not noisy.strip():  # of a shell variable that is not set
+        raise InputError("--from: is empty; give a value, or leave the flag out")
+    data, corruption = with_noise(noisy, sigma_n, trained.config.corruption, registry, "--from")
+    rows = data.rows()
+    observations = Observations(rows, corruption, trained.config.seed)
+    seen = survey(observations, corruption, trained.config.levels.as_levels(), trained.signal.sigma_data)
+    if seen.signal.shape != trained.signal.shape:
+        raise InputError(f"{what}: rows of shape {seen.signal.shape}, but the run was trained on {trained.signal.shape}")
+    if seen.sigma_n[1] == 0:
+        raise InputError(f"{what}: these rows carry no noise (sigma_n 0), so there is nothing to restore. Declare it by --sigma-n")
+    return Noisy(what, data, corruption, observations, seen, OwnUnits.of(rows))
