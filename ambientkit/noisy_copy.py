@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from ambientkit.checkpoint.lock import at_work
 from ambientkit.data.observations import Observations
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Corruption
+from ambientkit.processes import worker_pool
 from ambientkit.units.ranges import to_uint8
 
 MANIFEST, ROWS, LEVELS, PICTURES, PROGRESS = "manifest.json", "rows.npy", "sigma_n.npy", "pictures", "progress"
@@ -96,9 +95,9 @@ def _write(pieces: list[tuple[int, int]], work: tuple[Any, ...], workers: int) -
             done += 1
             yield done, len(pieces)
     else:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, mp_context=context, initializer=_initialise, initargs=work) as pool:
-            for _ in pool.map(_piece, waiting):
+        with worker_pool(workers, _initialise, work) as pool:
+            for future in [pool.submit(_piece, piece) for piece in waiting]:
+                future.result()
                 done += 1
                 yield done, len(pieces)
 

@@ -1,10 +1,14 @@
-"""The processes that share one piece of work, as torchrun or accelerate has started them, and the device of each."""
+"""The processes that share one piece of work: siblings, as torchrun or accelerate has started them, with their devices; and workers."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
-from collections.abc import Callable
-from contextlib import suppress
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -74,3 +78,62 @@ def processes(device: str) -> Processes:
             state.destroy_process_group()
 
     return Processes(state.process_index, state.num_processes, state.device, state.wait_for_everyone, gather_object, end)
+
+
+@contextmanager
+def worker_pool(
+    count: int, initializer: Callable[..., None] | None = None, arguments: tuple[Any, ...] = ()
+) -> Iterator[ProcessPoolExecutor]:
+    """Fresh interpreters that share some work: a fork of a process in which torch has threads may hang.
+
+    They end with this process, however it ends. Ctrl-C is left to this process: where an exception leaves the block, it stops them at once,
+    and none of them prints anything. So do not cancel futures inside the block; initializer(*arguments) is called once in each worker.
+    """
+    before = multiprocessing.active_children()
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin_work, initargs=(initializer, arguments))
+    try:
+        with _interrupts_held():
+            pool.submit(_nothing)  # starts all of them, and they inherit that Ctrl-C is held back
+        yield pool
+    except BaseException:
+        for child in multiprocessing.active_children():
+            if child not in before:
+                child.terminate()
+        pool.shutdown()
+        raise
+    pool.shutdown()
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back; one that comes meanwhile acts at the end of the block."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # when it is started later, it lets Ctrl-C through again
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+
+def _begin_work(initializer: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+    """Watch the parent from a thread: a pool whose owner was killed would otherwise wait for work for ever."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    if initializer is not None:
+        initializer(*arguments)
+
+
+def _nothing() -> None:
+    """Work that a pool is started with."""

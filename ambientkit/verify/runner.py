@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import enum
-import multiprocessing
-import os
-import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +14,7 @@ import torch
 from ambientkit.builtin.corruptions.gaussian import Gaussian
 from ambientkit.interfaces import Case, Check, Measured, Part
 from ambientkit.maths.randomness import isolated_global_generator
+from ambientkit.processes import worker_pool
 from ambientkit.verify.case import make_case
 from ambientkit.verify.plan import Pair, Plan
 
@@ -154,39 +151,18 @@ def run_plan(plan: Plan, seed: int = 0, *, processes: int = 1, controls: bool = 
         for pair in plan.pairs:
             yield run_pair(pair, seed, plan.level, controls)
         return
-    with process_pool(processes) as pool:
+    with worker_pool(processes) as pool:
         futures = [pool.submit(run_pair, pair, seed, plan.level, controls) for pair in plan.pairs]
-        try:
-            for pair, future in zip(plan.pairs, futures, strict=True):
-                try:
-                    yield future.result()
-                except BrokenProcessPool:  # some part has killed its process, and with it all that were waiting
-                    yield _alone(pair, seed, plan.level, controls)
-        finally:
-            for future in futures:
-                future.cancel()
-
-
-def process_pool(processes: int) -> ProcessPoolExecutor:
-    """Fresh interpreters that end with this one, however it ends: a fork of a process in which torch has threads may hang."""
-    return ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"), initializer=_end_with_parent)
-
-
-def _end_with_parent() -> None:
-    """Watch the parent from a thread: a pool whose owner was killed would otherwise wait for work for ever."""
-    parent = multiprocessing.parent_process()
-
-    def watch() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+        for pair, future in zip(plan.pairs, futures, strict=True):
+            try:
+                yield future.result()
+            except BrokenProcessPool:  # some part has killed its process, and with it all that were waiting
+                yield _alone(pair, seed, plan.level, controls)
 
 
 def _alone(pair: Pair, seed: int, alpha: float, controls: bool) -> Result:
     try:
-        with process_pool(1) as pool:
+        with worker_pool(1) as pool:
             return pool.submit(run_pair, pair, seed, alpha, controls).result()
     except BrokenProcessPool:
         return Result(pair, Verdict.FAILED, alpha, error="the process that measured it died")

@@ -20,11 +20,11 @@ from scipy import stats
 
 from ambientkit.checkpoint.folder import write_file
 from ambientkit.interfaces import Mutant
+from ambientkit.processes import worker_pool
 from ambientkit.registry import Registry, load, spec_of
 from ambientkit.verify import Plan, make_plan, registered_checks, registered_parts, run_plan
 from ambientkit.verify.kills import mutant_plan
 from ambientkit.verify.plan import Pair
-from ambientkit.verify.runner import process_pool
 
 TAILS = (0.1, 0.01, 0.001)
 
@@ -73,7 +73,7 @@ def measure(asked: argparse.Namespace) -> dict[str, Values]:
             here = state[what].setdefault(str(seed), {})
             if wanted - here.keys():
                 jobs.append((what, seed, [pair for pair in here if pair in wanted]))
-    with process_pool(asked.processes) as pool:
+    with worker_pool(asked.processes) as pool:
         futures = {pool.submit(measure_seed, int(what == "kit"), seed, done, asked.all): (what, seed) for what, seed, done in jobs}
         for number, future in enumerate(as_completed(futures), start=1):
             what, seed = futures[future]

@@ -100,11 +100,11 @@ def test_a_part_that_ends_its_process_has_failed_and_the_others_go_on():
 
 WAITS = """
 import os, time
-from ambientkit.verify.runner import process_pool
+from ambientkit.processes import worker_pool
 if __name__ == "__main__":
-    pool = process_pool(1)
-    print(pool.submit(os.getpid).result(), flush=True)
-    time.sleep(60)
+    with worker_pool(1) as pool:
+        print(pool.submit(os.getpid).result(), flush=True)
+        time.sleep(60)
 """
 
 
