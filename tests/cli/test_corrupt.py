@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from ambientkit.builtin.corruptions.gaussian import Gaussian
-from ambientkit.cli.corrupt import run
+from ambientkit.corrupting import corrupt as copy
 from ambientkit.data import Observations
 from ambientkit.errors import InputError
 from ambientkit.noisy_copy import corrupt
@@ -27,7 +27,7 @@ def source(folder: Path, n: int = 30) -> Path:
 
 
 def make(src: Path | str, dst: Path, sigma: str = "0.3", **options: Any) -> Path:
-    run(str(src), dst, sigma, **{"seed": 3, "workers": 0, "again": False, "force_8_bit": False, **options})
+    copy(src, dst, sigma=sigma, **{"seed": 3, **options})
     return dst
 
 
@@ -61,11 +61,10 @@ def test_any_number_of_workers_writes_the_same_bytes(tmp_path: Path, monkeypatch
     assert content(make(src, tmp_path / "a")) == content(make(src, tmp_path / "b", workers=2))
 
 
-def test_an_interrupted_copy_goes_on_and_ends_in_the_same_bytes(tmp_path: Path, monkeypatch) -> None:
+def test_an_interrupted_copy_goes_on_and_ends_in_the_same_bytes(tmp_path: Path, monkeypatch, caplog) -> None:
     monkeypatch.setattr("ambientkit.noisy_copy.PIECE", 500)
     src = source(tmp_path)
     whole = content(make(src, tmp_path / "whole"))
-    from ambientkit.cli import corrupt as command
 
     def cut(*args: Any, **kwargs: Any):
         for done, pieces in corrupt(*args, **kwargs):
@@ -73,16 +72,30 @@ def test_an_interrupted_copy_goes_on_and_ends_in_the_same_bytes(tmp_path: Path, 
             if done == 3:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr(command, "corrupt", cut)
-    with pytest.raises(KeyboardInterrupt):
+    monkeypatch.setattr("ambientkit.corrupting.write_copy", cut)
+    with caplog.at_level("INFO", "ambientkit"), pytest.raises(KeyboardInterrupt):
         make(src, tmp_path / "cut")
+    assert f"{tmp_path / 'cut'}: interrupted; the same command goes on from there" in caplog.text
     with pytest.raises(InputError, match="not finished"):
         open_rows({"name": "corrupted", "path": str(tmp_path / "cut")})
-    seen = []
-    monkeypatch.setattr(command, "corrupt", lambda *a, **k: (seen.append(step) or step for step in corrupt(*a, **k)))
+    seen: list[Any] = []
+    monkeypatch.setattr("ambientkit.corrupting.write_copy", lambda *a, **k: (seen.append(step) or step for step in corrupt(*a, **k)))
     make(src, tmp_path / "cut")
     assert seen[0] == (3, 8)
     assert content(tmp_path / "cut") == whole
+
+
+def test_rows_in_memory_are_copied_like_those_of_a_file_and_nothing_is_printed(tmp_path: Path, capsys) -> None:
+    src = source(tmp_path)
+    found = copy(np.load(src), tmp_path / "a", sigma=(0.1, 0.5), seed=3)
+    make(src, tmp_path / "b", sigma="0.1,0.5")
+    assert np.array_equal(np.load(tmp_path / "a" / "rows.npy"), np.load(tmp_path / "b" / "rows.npy"))
+    assert (found.path, found.rows, found.shape, found.sigma, found.eight_bit) == (tmp_path / "a", 30, (1, 12, 10), (0.1, 0.5), False)
+    assert str(found) == f"{tmp_path / 'a'}: 30 noisy rows with their manifest\nnext: ambientkit train --data {tmp_path / 'a'}"
+    assert json.loads(json.dumps(found.to_dict()))["sigma"] == [0.1, 0.5]
+    assert capsys.readouterr() == ("", "")
+    with pytest.raises(InputError, match="NaN or infinite"):
+        copy(np.full((4, 1, 12, 10), np.nan, np.float32), tmp_path / "c", sigma=0.3)
 
 
 @pytest.mark.parametrize("kept", [[], ["levels"], ["levels", "rows"]])
@@ -163,11 +176,11 @@ def test_one_noisy_row_among_clean_ones_is_refused(tmp_path: Path) -> None:
     assert levels[0] == pytest.approx(0.4)
 
 
-def test_eight_bits_are_written_only_by_force_and_refused_by_training(tmp_path: Path, capsys) -> None:
+def test_eight_bits_are_written_only_by_force_and_refused_by_training(tmp_path: Path, caplog) -> None:
     from PIL import Image
 
     make(source(tmp_path), tmp_path / "d", force_8_bit=True)
-    assert "clip and round" in capsys.readouterr().out
+    assert "8-bit pictures clip and round the noise" in caplog.text
     assert not (tmp_path / "d" / "rows.npy").exists()
     pictures = sorted((tmp_path / "d" / "pictures").iterdir())
     assert len(pictures) == 30

@@ -1,0 +1,159 @@
+"""A noisy copy of clean data from whatever stands for data: the call behind `ambientkit corrupt`."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from ambientkit.config.datapath import DataLike, data_argument, with_bad_files
+from ambientkit.errors import InputError
+from ambientkit.interfaces import Corruption, Data
+from ambientkit.messages import note, warn
+from ambientkit.noisy_copy import KIND, MANIFEST, PROGRESS, file_hashes, own_level
+from ambientkit.noisy_copy import corrupt as write_copy
+from ambientkit.registry import Registry, load, spec_of
+from ambientkit.rows import as_rows
+from ambientkit.tables import Record
+from ambientkit.versions import versions
+
+
+@dataclass(frozen=True, slots=True)
+class NoisyCopy(Record):
+    """A noisy copy of a data set in a folder."""
+
+    path: Path
+    """The folder."""
+    rows: int
+    shape: tuple[int, ...]
+    sigma: float | tuple[float, float]
+    """Std of the noise added, units of [-1, 1]: one for all rows, or the range of one per row."""
+    seed: int
+    eight_bit: bool
+    """Whether it is 8-bit pictures, which clip and round the noise: for the eye, not for training."""
+
+    def blocks(self) -> list[str]:
+        """What was written, and what to do with it."""
+        if self.eight_bit:
+            return [f"{self.path}: {self.rows:,} 8-bit pictures of noisy rows with their manifest"]
+        return [
+            f"{self.path}: {self.rows:,} noisy rows with their manifest",
+            f"next: ambientkit train --data {shlex.quote(str(self.path))}",
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, as JSON can hold it."""
+        return {
+            "path": str(self.path),
+            "rows": self.rows,
+            "shape": list(self.shape),
+            "sigma": list(self.sigma) if isinstance(self.sigma, tuple) else self.sigma,
+            "seed": self.seed,
+            "eight_bit": self.eight_bit,
+        }
+
+
+def corrupt(
+    source: DataLike,
+    out: str | Path,
+    *,
+    sigma: float | tuple[float, float] | str,
+    seed: int = 0,
+    workers: int = 0,
+    again: bool = False,
+    force_8_bit: bool = False,
+    on_bad_file: str | None = None,
+    progress: bool = False,
+    registry: Registry | None = None,
+) -> NoisyCopy:
+    """Write a noisy copy of clean data into a folder: the very noise that training on them with this seed would simulate.
+
+    The same call goes on where an interrupted one was, to the same bytes, with any number of `workers` (processes; 0 for this one alone).
+    source: a name, a path, a part, an array, a tensor or a torch `Dataset`. sigma: std in units of [-1, 1], or (low, high) for one level
+    per row, also as the text "LOW,HIGH". again: add noise even to rows that are noisy. force_8_bit: PNG pictures instead of float32.
+    Raises InputError where the source is noisy already, or the folder holds something else.
+    """
+    registry = registry or load()
+    level, target = _level(sigma), Path(out)
+    part = _source(source, again, on_bad_file, registry)
+    corruption = registry.build(Corruption, {"name": "gaussian", "sigma_n": list(level) if isinstance(level, tuple) else level})
+    rows = part.rows()
+    total = len(rows)  # type: ignore[arg-type]
+    called = source if isinstance(source, str | Path) else type(source).__name__
+    if total == 0:
+        raise InputError(f"{called}: the data set has no rows")
+    first = rows[0]
+    if own_level(first) > 0 and not again:
+        raise InputError(f"{called}: these rows are noisy already (sigma_n {own_level(first):.4g}). To add noise to noise say --again")
+    path = Path(source) if isinstance(source, str | Path) else None
+    about = {
+        "source": spec_of(part),
+        "source_files_sha256": file_hashes(path) if path is not None and path.exists() else {},
+        "source_mapping": str(as_rows(rows).mapping),
+        "source_left_out": list(as_rows(rows).left_out),
+        "made_by": {"ambientkit": versions()["ambientkit"]} if "ambientkit" in versions() else {},
+    }
+    steps = write_copy(rows, corruption, target, seed, about, workers=workers, eight_bit=force_8_bit, again=again)
+    try:
+        with tqdm(desc="corrupting", unit="piece", leave=False, disable=not progress) as bar:
+            for done, pieces in steps:
+                bar.total = pieces
+                bar.update(done - bar.n)
+    except Exception:
+        raise
+    except BaseException:
+        if (target / PROGRESS).is_dir():
+            note(f"{target}: interrupted; the same command goes on from there")
+        raise
+    if force_8_bit:
+        warn(f"{target}: 8-bit pictures clip and round the noise; they are for the eye, and `train` refuses them")
+    shape = tuple((first.x_0 if hasattr(first, "x_0") else first.x_n).shape)
+    return NoisyCopy(target, total, shape, level, seed, force_8_bit)
+
+
+def _source(source: DataLike, again: bool, on_bad_file: str | None, registry: Registry) -> Data:
+    """The data set to copy; one that may be clean or noisy is taken for clean, unless it says its level or `again` is set."""
+    if not again and isinstance(source, str | Path):
+        _refuse_copies(Path(source))
+    in_memory = not isinstance(source, str | Path | dict | Data) and hasattr(source, "__array__")
+    if in_memory:
+        return registry.build(Data, data_argument(source, registry, "SRC", clean=True))
+    found = data_argument(source, registry, "SRC")
+    if on_bad_file is not None and isinstance(found, dict):
+        found = with_bad_files(found, on_bad_file, registry)
+    elif on_bad_file is not None:
+        found = data_argument(found, registry, "SRC", on_bad_file=on_bad_file)
+    part = type(found) if isinstance(found, Data) else registry.find("data", str(found["name"])).part
+    told = found.model_dump(exclude_defaults=True) if isinstance(found, Data) else found
+    if not again and "clean" in part.model_fields and not {"sigma_n", "counts", "clean"} & told.keys():
+        found = data_argument(found, registry, "SRC", clean=True)
+    return registry.build(Data, found)
+
+
+def _level(sigma: float | tuple[float, float] | str) -> float | tuple[float, float]:
+    words = sigma.split(",") if isinstance(sigma, str) else np.atleast_1d(sigma).tolist()
+    try:
+        values = [float(word) for word in words]
+    except (TypeError, ValueError):
+        values = []
+    if len(values) not in (1, 2) or not all(0 < value < 1e6 for value in values) or values != sorted(values):
+        raise InputError(f"--sigma {sigma}: should be a number above 0, or LOW,HIGH, in units of [-1, 1]")
+    return values[0] if len(values) == 1 else (values[0], values[1])
+
+
+def _refuse_copies(path: Path) -> None:
+    """What this call made is not taken for clean, whichever file of it is named."""
+    for folder in (path, path.parent):
+        manifest = folder / MANIFEST
+        if path.exists() and manifest.is_file():
+            try:
+                kind = json.loads(manifest.read_text(encoding="utf-8")).get("kind")
+            except (ValueError, AttributeError):
+                continue
+            if kind == KIND:
+                raise InputError(f"{path}: was made by `ambientkit corrupt` and is noisy already. To add noise to noise say --again")

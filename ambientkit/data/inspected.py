@@ -1,0 +1,156 @@
+"""What a data set holds, how noisy it is, and whether the noise is what the mathematics takes it for: the call behind `ambientkit inspect`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from ambientkit.config.datapath import DataLike, data_argument, with_bad_files
+from ambientkit.errors import InputError
+from ambientkit.inspection import Finding, Verdict
+from ambientkit.inspection.page import page
+from ambientkit.inspection.quick import Array
+from ambientkit.inspection.report import ROWS, document, inspect_rows, verdict
+from ambientkit.interfaces import Data
+from ambientkit.readers.scan import UnknownNoise, facts_only
+from ambientkit.registry import Registry, load
+from ambientkit.tables import Record, Table
+from ambientkit.text import listed
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection(Record):
+    """Facts about a data set, and what each test of the noise model says of its rows."""
+
+    facts: dict[str, Any]
+    findings: Sequence[Finding]
+    rows: Array = field(repr=False, compare=False)
+    """The rows looked at, (n, *S), data units."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of all findings, untried tests aside."""
+        return verdict(list(self.findings))
+
+    def blocks(self) -> list[str | Table]:
+        """The facts, the table of the tests, the remedies, and the verdict."""
+        tests = [(finding.name, str(finding.verdict), finding.reason) for finding in self.findings]
+        remedies = [f"\n{finding.name}: {finding.remedy}" for finding in self.findings if finding.remedy]
+        return [*_told(self.facts), Table("", ("test", "verdict", "why"), tests), *remedies, f"\nverdict: {self.verdict}"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of the JSON file."""
+        return document(self.facts, list(self.findings))
+
+    def page(self) -> str:
+        """One page of HTML with pictures and histograms, that needs nothing else."""
+        return page(self.facts, self.findings, self.rows)
+
+
+def inspect(
+    data: DataLike,
+    *,
+    sigma_n: Any = None,
+    rows: int = ROWS,
+    on_bad_file: str | None = None,
+    registry: Registry | None = None,
+) -> Inspection:
+    """Look at a data set without judging whether `train` would take it.
+
+    data: a name, a path, a part, an array, a tensor or a torch `Dataset`. sigma_n: the noise std that the rows are said to have, units of [-1, 1]: a
+    number, a file of levels by row, one level per row of an array, or "estimate"; None for the level stored with the data, and an estimate
+    where there is none. rows: looked at, evenly spaced. Raises InputError for what cannot be read.
+    """
+    registry = registry or load()
+    if rows < 1:
+        raise InputError(f"--rows {rows}: should be 1 or more")
+    levels = None if sigma_n is None or (isinstance(sigma_n, str) and sigma_n == "estimate") else _levels(sigma_n)
+    dataset, part = _open(data, levels, registry, on_bad_file)
+    name = str(data) if isinstance(data, str | Path) else part.name
+    clean_by_nature = not {"path", "clean"} & type(part).model_fields.keys() and not hasattr(dataset[0], "sigma_n")
+    given = None if isinstance(levels, str) else levels
+    if clean_by_nature and sigma_n is None:
+        facts, _, x = inspect_rows(dataset, name, most=rows)
+        findings = [Finding("noise", Verdict.FINE, "this data set is clean: noise will be simulated on it.")]
+    else:
+        facts, findings, x = inspect_rows(dataset, name, given, most=rows)
+    return Inspection(facts, findings, x)
+
+
+def _open(data: DataLike, levels: Any, registry: Registry, on_bad_file: str | None) -> tuple[Any, Data]:
+    """The rows, without judging their noise. levels: a file of them, or such as are told of rows that are read as if they were clean."""
+    found = data_argument(data, registry, "DATA")
+    if on_bad_file is not None and isinstance(found, dict):
+        found = with_bad_files(found, on_bad_file, registry)
+    elif on_bad_file is not None:
+        found = data_argument(found, registry, "DATA", on_bad_file=on_bad_file)
+    known = (type(found) if isinstance(found, Data) else registry.find("data", str(found["name"])).part).model_fields
+    if isinstance(levels, str):
+        if "sigma_n" not in known:
+            name = found.name if isinstance(found, Data) else found["name"]
+            raise InputError(f"--sigma-n {levels}: the data set {name!r} is clean; give a number")
+        found = data_argument(found, registry, "DATA", sigma_n=levels)
+    told = levels is not None and not isinstance(levels, str)
+    if told and "clean" in known:
+        found = _as_clean(data, found, registry)
+    with facts_only():
+        try:
+            part = registry.build(Data, found)
+            return part.rows(), part
+        except UnknownNoise:
+            part = registry.build(Data, _as_clean(data, found, registry))
+            return part.rows(), part
+
+
+def _as_clean(data: DataLike, found: dict[str, Any] | Data, registry: Registry) -> dict[str, Any] | Data:
+    """The same data, read as if they were clean."""
+    if isinstance(found, dict):
+        return {**{key: value for key, value in found.items() if key != "sigma_n"}, "clean": True}
+    if isinstance(data, Data | Dataset):
+        return found.model_copy(update={"sigma_n": None, "clean": True}) if "clean" in type(found).model_fields else found
+    return data_argument(data, registry, "DATA", clean=True)
+
+
+def _levels(sigma_n: Any) -> Any:
+    """The level as a number or an array, or the name of a file. Raises InputError where it is none of them."""
+    if not isinstance(sigma_n, str | Path | int | float):
+        return np.asarray(sigma_n, np.float64)
+    try:
+        level = float(sigma_n)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        if Path(sigma_n).exists():  # type: ignore[arg-type]
+            return str(sigma_n)
+        raise InputError(f"--sigma-n {sigma_n}: should be a number, 'estimate', or an existing file of levels by row") from None
+    if not (math.isfinite(level) and level > 0):
+        raise InputError(f"--sigma-n {sigma_n}: should be above 0 and finite")
+    return level
+
+
+def _told(facts: dict[str, Any]) -> list[str]:
+    shape = " x ".join(map(str, facts["shape"]))
+    low, high = facts["range"]
+    told = [
+        f"{facts['data']}: {facts['rows']:,} rows of {shape}" + (f", {facts['file_type']} in the file" if facts["file_type"] else ""),
+        f"looked at {facts['rows_looked_at']:,}: values {low:.4g} to {high:.4g}, mean {facts['mean']:.4g}, std {facts['std']:.4g}",
+    ]
+    if facts["left_out"]:
+        told.append(f"left out, because they cannot be used: {len(facts['left_out'])}: {listed(facts['left_out'])}")
+    if facts["mapping"]:
+        told.append(f"mapped to [-1, 1] by {facts['mapping']}")
+    told.append(
+        f"{100 * facts['share_at_the_ends']:.2g} % of the values at an end of the range; "
+        f"{len(facts['constant_rows'])} rows constant, {facts['repeated_rows']} repeated"
+    )
+    if facts["sigma_n_declared"]:
+        low, middle, high = facts["sigma_n_declared"]
+        told.append(f"declared noise: {middle:.4g}" + (f" ({low:.4g} to {high:.4g})" if low < high else ""))
+    if facts["sigma_n_estimated"]:
+        least, q1, middle, q3, most = facts["sigma_n_estimated"]
+        told.append(f"estimated noise by row: median {middle:.4g}, quartiles {q1:.4g} and {q3:.4g}, {least:.4g} to {most:.4g}")
+    return told
