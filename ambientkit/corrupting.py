@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
+from ambientkit.batch import Clean
 from ambientkit.config.datapath import DataLike, data_argument, with_bad_files
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Corruption, Data
@@ -112,7 +113,7 @@ def corrupt(
         raise
     if force_8_bit:
         warn(f"{target}: 8-bit pictures clip and round the noise; they are for the eye, and `train` refuses them")
-    shape = tuple((first.x_0 if hasattr(first, "x_0") else first.x_n).shape)
+    shape = tuple((first.x_0 if isinstance(first, Clean) else first.x_n).shape)
     return NoisyCopy(target, total, shape, level, seed, force_8_bit)
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ambientkit.checkpoint.folder import FORMAT_VERSION, write_file
 from ambientkit.errors import InputError
+from ambientkit.text import listed
 
 
 def to_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any] | None = None) -> bytes:
@@ -74,8 +75,8 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return from_bytes(content, str(path))
 
 
-def fill(network: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Load tensors into a network, strictly. Raises InputError listing every missing, surplus and misshaped tensor; nothing is loaded then."""
+def check_fit(network: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Raise InputError listing every tensor that is missing, surplus or misshaped for a network, which may lie on the device "meta"."""
     own = network.state_dict()
     both = own.keys() & tensors.keys()
     misshaped = {
@@ -84,8 +85,13 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
     problems = []
     for word, names in (("missing", own.keys() - tensors.keys()), ("surplus", tensors.keys() - own.keys()), ("misshaped", misshaped)):
         if names:
-            problems.append(f"{len(names)} {word} ({', '.join(sorted(names))})")
+            problems.append(f"{len(names)} {word} ({listed(sorted(names), limit=20)})")
     if problems:
         raise InputError(f"{where}: the weights do not fit this model: {'; '.join(problems)}")
+
+
+def fill(network: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Load tensors into a network, strictly. Raises InputError as `check_fit` does; nothing is loaded then."""
+    check_fit(network, tensors, where)
     with torch.no_grad():
         network.load_state_dict(dict(tensors))

@@ -72,10 +72,9 @@ def verify(
         return
     if parts or quick or list_ or mutants:
         raise InputError("--run reports on one trained run: leave out parts, --quick, --list and --mutants")
-    from ambientkit.verify.run import RunRequest
-    from ambientkit.verify.run import run as measure
+    from ambientkit.cli.measured import run as measure
 
-    measure(RunRequest(run, data, sigma_n, rows or 256, seed, json, device or "auto"))
+    measure(run, data, sigma_n, rows or 256, seed, json, device or "auto")
 
 
 @app.command()

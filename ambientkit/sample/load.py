@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from ambientkit.interfaces import Denoiser, Signal
 from ambientkit.maths.randomness import isolated_global_generator
 from ambientkit.registry import Registry
 from ambientkit.rows import as_rows
+from ambientkit.sample.described import check_described, stored_signal
 from ambientkit.sample.own_units import OwnUnits
 
 Noise = Literal["simulated", "declared", "estimated", "unknown"]
@@ -99,16 +101,22 @@ def load_run(path: Path, registry: Registry, device: str | torch.device = "cpu")
         tensors, averaged = initial_weights(path.resolve())
         metadata["step"] = step
     try:
-        stored = metadata["signal"]
-        signal = Signal(tuple(stored["shape"]), float(stored["sigma_data"]), {k: tuple(v) for k, v in stored["conds"].items()})
+        signal = stored_signal(metadata["signal"])
         tree, step = dict(metadata["config"]), int(metadata["step"])
         units, sigma_n, noise = _about_data(metadata.get("data"))
         fingerprint = (metadata.get("data") or {}).get("fingerprint")
-    except (KeyError, TypeError, ValueError) as error:
+        if step < 0:
+            raise ValueError(f"step {step}")
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(f"{file}: its metadata are not those of an ambientkit run ({type(error).__name__}: {error})") from None
     config = resolve(Source(tree, {(key,): str(file) for key in tree}), registry, absent=True)
-    with isolated_global_generator(0, "load"):  # the fresh weights are overwritten
-        network = config.model.network(signal).to(device)
+    check_described(config.model, signal, tensors, averaged)
+    try:
+        with isolated_global_generator(0, "load"):  # the fresh weights are overwritten
+            network = config.model.network(signal).to(device)
+    except (RuntimeError, ValueError, TypeError, OverflowError, MemoryError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{file}: the network that its metadata describe cannot be built ({type(error).__name__}: {reason})") from None
     fill(network, tensors, averaged)
     network.eval().requires_grad_(False)
     with Path(averaged).open("rb") as stream:
@@ -128,5 +136,7 @@ def _about_data(stored: Any) -> tuple[OwnUnits, tuple[float, float] | None, Nois
     if not stored:  # a run of an early version
         return OwnUnits(), None, "unknown"
     low, high = map(float, stored["sigma_n"])
+    if not 0 <= low <= high < math.inf:
+        raise ValueError(f"sigma_n {low}, {high}")
     noise = stored.get("noise", "unknown")
     return OwnUnits.from_plain(stored["units"]), (low, high), noise if noise in get_args(Noise) else "unknown"

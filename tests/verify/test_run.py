@@ -10,16 +10,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 
 from ambientkit.builtin.corruptions.gaussian import Gaussian
+from ambientkit.builtin.data.in_memory import InMemory
 from ambientkit.builtin.data.mixture import Mixture
 from ambientkit.builtin.samplers.ancestral import Ancestral
 from ambientkit.builtin.samplers.heun import Heun
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Levels
 from ambientkit.maths.randomness import keyed_generator
-from ambientkit.verify.run import RunRequest, run
+from ambientkit.registry import load
+from ambientkit.sample import load_run
+from ambientkit.verify.run import measure_run
 from ambientkit.verify.trained import consistency_residual, noisy_rows, seed_sensitivity, tweedie_loss
 
 LAW = Mixture().law()
@@ -101,25 +103,72 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_report_says_that_nothing_is_held_out_and_writes_numbers_and_a_picture(trained, capsys):
-    run(RunRequest(trained, rows=64, device="cpu"))
-    text = capsys.readouterr().out
-    assert "64 noisy rows of mixture, all of which the run trained on: nothing is held out" in text
+def test_the_report_says_that_nothing_is_held_out_and_a_call_prints_and_writes_nothing(trained, capsys):
+    before = sorted(trained.rglob("*"))
+    found = measure_run(trained, rows=64, device="cpu")
+    assert capsys.readouterr() == ("", "")
+    assert sorted(trained.rglob("*")) == before
+    text = str(found)
+    assert text.startswith(
+        f"run: {trained}, step 5; measured on 64 noisy rows of mixture, all of which the run trained on: nothing is held out"
+    )
     assert "across seeds" in text
-    content = json.loads((trained / "verify" / "report.json").read_text())
+    content = json.loads(json.dumps(found.to_dict()))
     assert set(content["tweedie_loss"]) == {"rows of the run"}
     assert len(content["consistency_residual"]["mean"]) == len(content["consistency_residual"]["error"]) == 8
-    picture = Image.open(trained / "verify" / "report.png")
-    assert picture.width > 1000
-    assert len(picture.getcolors(1 << 20) or []) > 5
+    loaded = load_run(trained, load())
+    assert measure_run(loaded, rows=64).to_dict() == found.to_dict()
 
 
-def test_other_rows_are_set_beside_those_of_the_run_and_the_same_seed_gives_the_same_numbers(trained, tmp_path, capsys):
-    for file in ("a.json", "b.json"):
-        run(RunRequest(trained, data="mixture{seed: 5, n: 100}", rows=64, device="cpu", json=tmp_path / file))
-    assert "64 rows of mixture that the run has not seen, beside 64 of its own" in capsys.readouterr().out
-    assert (tmp_path / "a.json").read_text() == (tmp_path / "b.json").read_text()
-    assert set(json.loads((tmp_path / "a.json").read_text())["tweedie_loss"]) == {"rows of the run", "held-out rows"}
+def test_the_command_writes_the_numbers_and_a_page_with_charts_into_the_run(trained, ambientkit):
+    status, out, err = ambientkit("verify", "--run", trained, "--rows", 64, "--device", "cpu")
+    assert (status, err) == (0, "")
+    assert out.endswith(f"report: {trained / 'verify' / 'report.json'}\npage: {trained / 'verify' / 'report.html'}\n")
+    assert json.loads((trained / "verify" / "report.json").read_text())["step"] == 5
+    page = (trained / "verify" / "report.html").read_text()
+    assert page.startswith("<!doctype html>")
+    assert page.count('<svg class="chart"') == 2
+    assert "Consistency residual over sigma^2, +- 2 standard errors" in page
+    assert "<script" not in page
+
+
+@pytest.mark.parametrize(("device", "message"), [("nonsense", "should be auto, cpu, cuda"), ("cuda:99", "usable GPUs")])
+def test_a_device_that_is_not_there_is_refused(trained, ambientkit, device, message):
+    status, _, err = ambientkit("verify", "--run", trained, "--device", device)
+    assert status == 2
+    assert f"ambientkit: error: --device {device}: " in err
+    assert message in err
+
+
+def test_a_target_that_cannot_be_written_is_found_before_anything_is_measured(trained, ambientkit, tmp_path, monkeypatch):
+    monkeypatch.setattr("ambientkit.cli.measured.measure_run", lambda *_, **__: pytest.fail("the run was measured"))
+    status, _, err = ambientkit("verify", "--run", trained, "--json", tmp_path / "none" / "f.json", "--device", "cpu")
+    assert status == 2
+    assert "--json" in err
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    (copy / "model_ema.safetensors").write_bytes((trained / "model_ema.safetensors").read_bytes())
+    (copy / "verify").write_text("mine")
+    status, _, err = ambientkit("verify", "--run", copy, "--device", "cpu")
+    assert status == 2
+    assert f"{copy / 'verify'}: cannot be made" in err
+
+
+def test_other_rows_are_set_beside_those_of_the_run_and_the_same_seed_gives_the_same_numbers(trained):
+    first, second = (measure_run(trained, data="mixture{seed: 5, n: 100}", rows=64, device="cpu") for _ in range(2))
+    assert "64 rows of mixture that the run has not seen, beside 64 of its own" in str(first)
+    assert first == second
+    assert set(first.to_dict()["tweedie_loss"]) == {"rows of the run", "held-out rows"}
+    assert "gap" in str(first)
+
+
+def test_rows_in_memory_may_be_held_out(trained):
+    x = (
+        LAW.sample(100, keyed_generator(3, "rows")) + 0.3 * torch.randn(100, 2, generator=keyed_generator(4, "noise"), dtype=torch.float64)
+    ).float()
+    found = measure_run(trained, data=InMemory.of(x, 0.3, layout="N..."), rows=64, device="cpu")
+    assert "64 rows of in-memory that the run has not seen" in found.rows
+    assert found.residual.sigma[0] == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize(
@@ -128,8 +177,9 @@ def test_other_rows_are_set_beside_those_of_the_run_and_the_same_seed_gives_the_
         ({"data": "mixture{n: 200}"}, "the run was trained on these rows"),
         ({"data": "digits"}, r"rows of shape \(1, 8, 8\), but the run has \(2,\)"),
         ({"sigma_n": "0.2"}, "give that too"),
+        ({"rows": 1}, "--rows 1"),
     ],
 )
 def test_what_is_not_held_out_or_does_not_fit_is_refused(trained, more, complaint):
     with pytest.raises(InputError, match=complaint):
-        run(RunRequest(trained, rows=16, device="cpu", **more))
+        measure_run(trained, **{"rows": 16, "device": "cpu", **more})
