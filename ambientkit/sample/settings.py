@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from ambientkit.config.inline import split_fields
+from ambientkit.config.run import Absent
 from ambientkit.errors import InputError, nearest
 from ambientkit.interfaces import Levels, Sampler
 from ambientkit.messages import note
@@ -130,9 +131,11 @@ def _lowest(sigma_min: LevelLike, trained: Trained, restoring: bool) -> float:
 
 def _note_unlearned(trained: Trained, low: float) -> None:
     """Below the noise of the data only some objectives train a network, and what others leave there is not learned at all."""
-    if trained.sigma_n is None or low >= trained.sigma_n[0] or any(entry.trains_below for entry in trained.config.objective):
+    entries = trained.config.objective
+    unknown = any(isinstance(entry.objective, Absent) for entry in entries)
+    if trained.sigma_n is None or low >= trained.sigma_n[0] or unknown or any(entry.trains_below for entry in entries):
         return
-    names = dict.fromkeys(entry.objective.name for entry in trained.config.objective if entry.weight > 0)
+    names = dict.fromkeys(entry.objective.name for entry in entries if entry.weight > 0)
     note(
         f"no objective of the run ({', '.join(names) or 'all have weight 0'}) trains levels below the noise of its data: from sigma_n = "
         f"{trained.sigma_n[0]:.4g} down to {low:.4g} the network answers without having been trained. --sigma-min sigma-n stops there"

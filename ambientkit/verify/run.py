@@ -24,7 +24,7 @@ from ambientkit.registry import Registry, load, spec_of
 from ambientkit.sample import Trained, load_run
 from ambientkit.tables import Record, Table, number
 from ambientkit.verify.trained import HOP, Curve, SeedSensitivity, consistency_residual, noisy_rows, seed_sensitivity, tweedie_loss
-from ambientkit.webpage import Series, curves, render
+from ambientkit.webpage import Series, bars, curves, figures_page
 
 FORMAT = 1
 """Of the JSON file."""
@@ -110,23 +110,29 @@ class RunMeasurements(Record):
             [error / square for error, square in zip(self.residual.error, squares, strict=True)],
         )
         losses = [Series(name, c.sigma, c.mean, c.error, look, look) for look, (name, c) in enumerate(self.losses.items())]
-        return render(
-            Path(__file__).with_name("run.html"),
-            run=self.run,
-            step=self.step,
-            rows=self.rows,
-            seed=self.seed,
-            sampler=self.sampler["name"],
-            n=self.residual.n,
-            residual=curves("Consistency residual over sigma^2, +- 2 standard errors", [relative], "sigma", "residual", log_x=True),
-            losses=curves("Tweedie loss, +- 2 standard errors", losses, "sigma", "loss", log_x=True, log_y=True),
-            spread=self.spread,
-            stds=[
-                ("across seeds", number(self.spread.within)),
-                ("across observations", number(self.spread.across)),
-                ("together", number(self.spread.total)),
-                ("of the clean data (sigma_data)", number(self.sigma_data)),
+        restored = [
+            ("across seeds", self.spread.within),
+            ("across observations", self.spread.across),
+            ("together", self.spread.total),
+            ("of the clean data (sigma_data)", self.sigma_data),
+        ]
+        return figures_page(
+            f"{self.run}, step {self.step}: measured without clean data",
+            [
+                curves("Consistency residual over sigma^2, +- 2 standard errors", [relative], "sigma", "residual", log_x=True),
+                curves("Tweedie loss, +- 2 standard errors", losses, "sigma", "loss", log_x=True, log_y=True),
+                bars("Std of restored rows, per pixel", restored),
             ],
+            said=[
+                f"{self.rows[0].upper()}{self.rows[1:]}.",
+                f"Consistency residual, by sampler {self.sampler['name']!r}: by how much the denoiser contradicts itself from one level to a "
+                f"lower one, on {self.residual.n} rows; 0 for an exact denoiser, and beyond 3 standard errors more than chance.",
+                "Tweedie loss: its least value is not 0, and is not known. It is for comparing two denoisers, or rows that the run has seen "
+                "with others.",
+                f"Restored rows: {self.spread.observations} observations, {self.spread.seeds} seeds each. The two kinds of spread together should "
+                "be that of the clean data; no spread across seeds says that the samples have collapsed.",
+            ],
+            footer=f"Seed {self.seed}.",
         )
 
 

@@ -127,7 +127,7 @@ def test_the_command_writes_the_numbers_and_a_page_with_charts_into_the_run(trai
     assert json.loads((trained / "verify" / "report.json").read_text())["step"] == 5
     page = (trained / "verify" / "report.html").read_text()
     assert page.startswith("<!doctype html>")
-    assert page.count('<svg class="chart"') == 2
+    assert page.count('<svg class="chart"') == 3
     assert "Consistency residual over sigma^2, +- 2 standard errors" in page
     assert "<script" not in page
 
