@@ -22,7 +22,7 @@ def noise_level(text: str) -> float | list[float] | str:
     try:
         numbers = [float(word) for word in words]
     except ValueError:
-        if Path(text).exists() or text in ESTIMATES:
+        if text.strip() and (Path(text).exists() or text in ESTIMATES):
             return text
         numbers = []
     if len(numbers) not in (1, 2):
@@ -71,3 +71,14 @@ def with_noise(data: DataLike, sigma_n: Any, corruption: Corruption, registry: R
     if place == "corruption":
         return registry.build(Data, found), registry.build(Corruption, {**spec_of(corruption), "sigma_n": level})
     return registry.build(Data, data_argument(found, registry, flag, sigma_n=level)), corruption
+
+
+def says_the_same(part: Data, own: Data) -> bool:
+    """Whether every field that is given for a data set on disk has the value that it has in `own`, wherever their paths are seen from."""
+
+    def same(value: Any, other: Any) -> bool:
+        if isinstance(value, Path) and isinstance(other, Path):
+            return value.resolve() == other.resolve()
+        return bool(value == other)
+
+    return type(part) is type(own) and all(same(getattr(part, name), getattr(own, name)) for name in part.model_fields_set)

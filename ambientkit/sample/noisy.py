@@ -9,10 +9,11 @@ from typing import Any
 
 from ambientkit.batch import Batch
 from ambientkit.config.datapath import DataLike
-from ambientkit.config.noise import with_noise
+from ambientkit.config.noise import says_the_same, with_noise
 from ambientkit.data import Observations, Survey, survey
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Corruption, Data
+from ambientkit.messages import note
 from ambientkit.registry import Registry
 from ambientkit.sample.load import Trained
 from ambientkit.sample.own_units import OwnUnits
@@ -43,13 +44,17 @@ class Noisy:
 def noisy_rows(noisy: DataLike, sigma_n: Any, trained: Trained, registry: Registry) -> Noisy:
     """The rows that stand for `noisy`: a name, a path, a part, an array, a tensor or a torch `Dataset`.
 
-    sigma_n: their level as `train` takes it, or one per row or per value of an array; None where the data say it, or the run's corruption
-    simulates it. Raises InputError where they cannot be read, do not fit the run, or nobody says how noisy they are.
+    sigma_n: their level as `train` takes it, or one per row or per value of an array; None where the data say it, where they are those of
+    the run, or the run's corruption simulates it. Raises InputError where they cannot be read, do not fit the run, or nobody says how noisy they are.
     """
     what = f"--from {noisy if isinstance(noisy, str | Path) else type(noisy).__name__}"
     if isinstance(noisy, str) and not noisy.strip():  # of a shell variable that is not set
         raise InputError("--from: is empty; give a value, or leave the flag out")
     data, corruption = with_noise(noisy, sigma_n, trained.config.corruption, registry, "--from")
+    own = trained.config.data
+    if sigma_n is None and data != own and "path" in type(own).model_fields and says_the_same(data, own):
+        note(f"{what}: the run was trained on these rows; they are read, and their noise is taken, as it was there")
+        data = own
     rows = data.rows()
     observations = Observations(rows, corruption, trained.config.seed)
     seen = survey(observations, corruption, trained.config.levels.as_levels(), trained.signal.sigma_data)

@@ -14,7 +14,7 @@ from ambientkit.batch import Batch, take
 from ambientkit.builtin.samplers.ancestral import Ancestral
 from ambientkit.config import RunConfig
 from ambientkit.config.datapath import DataLike
-from ambientkit.config.noise import with_noise
+from ambientkit.config.noise import says_the_same, with_noise
 from ambientkit.data import observed
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Sampler
@@ -167,7 +167,7 @@ def measure_run(
     if data is not None:
         what = f"--data {data if isinstance(data, str | Path) else type(data).__name__}"
         part, corruption = with_noise(data, sigma_n, config.corruption, registry)
-        if part == config.data:
+        if part == config.data or (says_the_same(part, config.data) and says_the_same(config.data, part)):
             raise InputError(f"{what}: the run was trained on these rows, so that nothing would be held out; give others")
         fresh = derive_seed(config.seed, "verify.held-out")  # not the noise that the run's rows of these numbers have
         other = config.model_copy(update={"data": part, "corruption": corruption, "augment": ()})

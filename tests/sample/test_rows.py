@@ -179,3 +179,20 @@ def test_an_interrupted_call_says_that_the_same_one_goes_on(trained, tmp_path, m
     monkeypatch.undo()
     record = draw_to_files(trained, tmp_path / "out", **options)
     assert np.array_equal(np.load(record.path), sample_rows(trained, units="data", **options).numpy())
+
+
+def test_rows_that_the_run_was_trained_on_are_read_as_it_read_them_and_it_is_said(tmp_path, monkeypatch, caplog):
+    """Without their level, and from another folder."""
+    x = noisy_values()
+    np.save(tmp_path / "noisy.npy", 2000 + 2000 * x)
+    data = {"name": "array", "path": str(tmp_path / "noisy.npy"), "value_range": [0, 4000], "sigma_n": 0.3}
+    run = load_run(write_run(tmp_path / "run", data=data), PARTS)
+    monkeypatch.chdir(tmp_path)
+    options = {"draws": 0, "registry": PARTS}
+    with caplog.at_level(logging.INFO, "ambientkit"):
+        found = restore_rows(run, "noisy.npy", **options)
+    assert "--from noisy.npy: the run was trained on these rows; they are read, and their noise is taken, as it was there" in caplog.text
+    assert torch.allclose(found.mean, restore_rows(run, x, sigma_n=0.3, **options).mean, atol=1e-5)
+    np.save(tmp_path / "other.npy", 2000 + 2000 * x)
+    with pytest.raises(InputError, match="nothing says how noisy the rows are"):
+        restore_rows(run, "other.npy", **options)
