@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Generator, Tensor, nn
 from torch.utils.data import Dataset
@@ -90,11 +91,24 @@ class Corruption(Part):
 
     @abc.abstractmethod
     def expect(self, x_0_hat: Tensor, view: View, batch: Batch) -> Tensor:
-        """E[x_n | view] from E[x_0 | view]; (B, *S)."""
+        """E[x_n | view] from E[x_0 | view]; (B, *S).
+
+        Value by value it is affine in x_0_hat and in view.x, a x_0_hat + b x_t + c: see `slope`.
+        """
 
     @abc.abstractmethod
     def floor(self, batch: Batch) -> Tensor:
         """(B,), the lowest level at which `degrade` can place each row. Noise by pixel reduces to its maximum."""
+
+    def slope(self, view: View, batch: Batch) -> Tensor:
+        """a = d E[x_n | view] / d E[x_0 | view], value by value, (B, *S): how much of x_0 each value of x_n still tells at this level.
+
+        An error of x_0_hat counts a^2 times in |expect(x_0_hat) - x_n|^2, so an objective that wants it in full weighs by 1/a^2.
+        1 for clean values, 0 for values that tell nothing (at sigma = sigma_n, or under a mask). Read off `expect`, which is affine: for
+        a x_0_hat + b x_t it is a to the last bit, as x_t is put to 0. No corruption needs to override it.
+        """
+        at_0 = view._replace(x=torch.zeros_like(view.x))
+        return self.expect(torch.ones_like(view.x), at_0, batch) - self.expect(at_0.x, at_0, batch)
 
 
 class Sampler(Part):
