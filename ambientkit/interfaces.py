@@ -178,7 +178,13 @@ class Recipe(Part):
 
 
 class Model(Part):
-    """A network, and how its output becomes an estimate of x_0."""
+    """A network, and how its output becomes an estimate of x_0.
+
+    A network may hold frozen parameters (`requires_grad` False), such as a base under adapters. Only what is trained is averaged, optimised and kept in
+    files; the average uses the base of the network itself, and modules whose parameters are all frozen run in evaluation mode, so that their buffers
+    stay too. What reads a run's files asks `network` for the base again. So `network` must give the same one each time: from files that fields of the
+    model name, or drawn from torch's global generator, which a run sets by its seed. A digest in the files says whether it did.
+    """
 
     @abc.abstractmethod
     def network(self, signal: Signal) -> nn.Module:

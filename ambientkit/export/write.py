@@ -54,7 +54,7 @@ def run(request: ExportRequest) -> None:
     finished = finished_of(trained)
     with _aside(target, request.force) as path:
         if exporter is None:
-            save_weights(path, finished.network, own_metadata(trained))
+            save_weights(path, finished.network, own_metadata(trained), trained.base)
         else:
             exporter.write(finished, path)
     print(f"{request.form}: {target}, step {trained.step}, {_size(target)}")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from accelerate import Accelerator
 from accelerate.utils import broadcast
 
+from ambientkit.checkpoint.base import base_of, network_of
 from ambientkit.config import RunConfig
 from ambientkit.data import Observed, observed, survey
+from ambientkit.errors import InputError
 from ambientkit.interfaces import Signal
-from ambientkit.maths.randomness import isolated_global_generator
 from ambientkit.train.accelerator import accelerator_for
 from ambientkit.train.average import WarmedUpAverage
 from ambientkit.train.launched import split_asked
@@ -32,20 +33,23 @@ def build(
         signal = survey(observations, config.corruption, config.levels.as_levels(), config.sigma_data).signal
     if accelerator is None:
         accelerator = accelerator_for(config)
-    with isolated_global_generator(config.seed, "init"):
-        network = config.model.network(signal).to(accelerator.device)
+    network = network_of(config, signal).to(accelerator.device)
     if accelerator.num_processes > 1:  # machines of different kinds may initialise differently
         for value in network.state_dict().values():
             value.copy_(broadcast(value))
-    average = WarmedUpAverage(network, config.ema.power, config.ema.inv_gamma, config.ema.max_decay)
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    if not trained:
+        raise InputError(f"model {config.model.name!r}: its network has no trainable parameter: all are frozen, or there are none")
+    base = base_of(network)
+    average = WarmedUpAverage(network, config.ema.power, config.ema.inv_gamma, config.ema.max_decay, base)
     if config.checkpointing:
         checkpoint_blocks(network)
     if config.compile:
         network.compile()
     # Autocast, but no DistributedDataParallel: it takes one forward call a step and no unused parameters (see train/gradients.py).
     prepared = accelerator.prepare_model(network, evaluation_mode=True)
-    split = SplitOptimizer(network.parameters(), accelerator) if split_asked() and accelerator.num_processes > 1 else None
-    optimizer = optimizer_for(config.optimizer, split.shares if split else network.parameters())
+    split = SplitOptimizer(trained, accelerator) if split_asked() and accelerator.num_processes > 1 else None
+    optimizer = optimizer_for(config.optimizer, split.shares if split else trained)
     if split:
         split.attach(optimizer)
     prepared_optimizer = accelerator.prepare_optimizer(optimizer)
@@ -55,6 +59,7 @@ def build(
         observations=observations,
         accelerator=accelerator,
         network=prepared,
+        base=base,
         average=average,
         optimizer=prepared_optimizer,
         split=split,

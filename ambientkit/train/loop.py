@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ambientkit.batch import Batch, Term
+from ambientkit.checkpoint.base import train_mode
 from ambientkit.errors import RunError
 from ambientkit.interfaces import Tools
 from ambientkit.maths.randomness import isolated_global_generator, keyed_generator
@@ -42,9 +43,9 @@ def steps(training: Training) -> Iterator[Step]:
     """
     config, accelerator = training.config, training.accelerator
     batches = iter(training.loader())
-    training.network.train()
+    train_mode(training.network)
     # accelerate's own way to the optimiser looks for libraries on the disk in every step, which a small network feels.
-    parameters = list(training.network.parameters())
+    parameters = training.trained
     optimizer = training.bare_optimizer if accelerator.scaler is None else training.optimizer
     while training.step < config.end_step:
         micro_batches = [next(batches).to(accelerator.device) for _ in range(config.grad_accum_steps)]

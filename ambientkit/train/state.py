@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ambientkit.checkpoint import fill, load_state, save_state
+from ambientkit.checkpoint.base import Base, kept
 from ambientkit.checkpoint.weights import from_bytes, to_bytes
 from ambientkit.config import RunConfig
 from ambientkit.data import KeyedBatches, Observed
@@ -37,6 +38,8 @@ class Training:
     accelerator: Accelerator
     network: nn.Module
     """Prepared by accelerate."""
+    base: Base
+    """What is frozen in the network: shared with its average, and in no file."""
     average: WarmedUpAverage
     optimizer: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LambdaLR
@@ -72,7 +75,7 @@ class Training:
 
         Raises RunError where a weight is not finite: such a state is not worth keeping.
         """
-        for name, value in self.average.state_dict().items() | self.bare_network.state_dict().items():
+        for name, value in kept(self.average, self.base.under("module.")).items() | kept(self.bare_network, self.base).items():
             if value.is_floating_point() and not value.isfinite().all():
                 raise RunError(
                     f"step {self.step}: weight {name!r} is not finite; nothing is saved, the last checkpoint is intact. {ADVICE}"
@@ -88,14 +91,14 @@ class Training:
             "left_out": self._left_out(),
         }
         optimizer = self.optimizer_of_all() if optimizer is None else optimizer
-        files = save_state(self.bare_network, self.average, optimizer, counters)
+        files = save_state(self.bare_network, self.average, optimizer, counters, self.base)
         memory = self.memory_of_all() if memory is None else memory
         return {**files, MEMORY: to_bytes(memory)} if memory else files
 
     def restore(self, files: dict[str, bytes], where: str) -> None:
         """Go back to the moment of a checkpoint. Raises InputError where it does not fit this run."""
         own = self.split.own_state if self.split else dict
-        counters = load_state(files, where, self.bare_network, self.average, self.bare_optimizer, own)
+        counters = load_state(files, where, self.bare_network, self.average, self.bare_optimizer, own, self.base)
         processes = counters.get("processes", self.accelerator.num_processes)
         if processes != self.accelerator.num_processes:
             raise InputError(
@@ -135,8 +138,13 @@ class Training:
 
     def begin_with(self, tensors: Mapping[str, Tensor], where: str) -> None:
         """Start from given weights, in the network and in the average. Raises InputError listing every tensor that does not fit."""
-        fill(self.bare_network, tensors, where)
-        fill(self.average.module, tensors, where)
+        fill(self.bare_network, tensors, where, self.base)
+        fill(self.average.module, tensors, where, self.base)
+
+    @property
+    def trained(self) -> list[nn.Parameter]:
+        """The parameters that steps change."""
+        return [parameter for parameter in self.network.parameters() if parameter.requires_grad]
 
     @property
     def bare_network(self) -> nn.Module:
