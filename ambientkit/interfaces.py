@@ -1,7 +1,7 @@
 """The contracts: what a part of each kind takes, returns and promises.
 
 Third parties subclass the abstract classes here and register them through the hooks in `ambientkit.hookspecs`. A class is
-abstract or final, and a concrete method is never overridden. A part's fields are its whole configuration.
+abstract or final, and a concrete method is never overridden but for `Model.null_cond`. A part's fields are its whole configuration.
 """
 
 from __future__ import annotations
@@ -193,6 +193,14 @@ class Model(Part):
     @abc.abstractmethod
     def denoiser(self, network: nn.Module, signal: Signal) -> Denoiser:
         """Wrap a (possibly prepared) network. The only home of preconditioning and of VP, eps, v and flow forms."""
+
+    def null_cond(self, name: str) -> float | Tensor | None:
+        """What a row without the condition `name` carries in its place, for `cond_dropout` and guidance: a number, or a tensor of the condition's shape.
+
+        None, as here, is 0 for floating-point conditions, and means that there is nothing for whole numbers: a model that takes class labels
+        overrides this and gives the label that stands for none.
+        """
+        return None
 
 
 class Data(Part):

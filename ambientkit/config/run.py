@@ -128,6 +128,8 @@ class RunConfig(_Section):
     """Lent to the objectives; `ambientkit sample` has its own."""
     augment: tuple[str, ...] = ()
     """Poses in which rows are seen: flip-horizontal, flip-vertical, quarter-turns, crop=HxW. Others would change the law of the noise."""
+    cond_dropout: float = Field(0.0, ge=0, lt=1)
+    """Probability with which a row is seen without its conditions in a step, for classifier-free guidance (0.1 is usual)."""
     levels: LevelsConfig = LevelsConfig()
     sigma_data: float | None = Field(None, gt=0)
     """Std of the clean data; estimated from the observations where it is not given."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from accelerate import Accelerator
 from accelerate.utils import broadcast
+from torch import Tensor
 
 from ambientkit.checkpoint.base import base_of, network_of
 from ambientkit.config import RunConfig
-from ambientkit.data import Observed, observed, survey
+from ambientkit.data import Observed, null_values, observed, survey
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Signal
 from ambientkit.train.accelerator import accelerator_for
@@ -33,6 +34,7 @@ def build(
         signal = survey(observations, config.corruption, config.levels.as_levels(), config.sigma_data).signal
     if accelerator is None:
         accelerator = accelerator_for(config)
+    null = _null(config, signal, observations)
     network = network_of(config, signal).to(accelerator.device)
     if accelerator.num_processes > 1:  # machines of different kinds may initialise differently
         for value in network.state_dict().values():
@@ -60,6 +62,7 @@ def build(
         accelerator=accelerator,
         network=prepared,
         base=base,
+        null=null,
         average=average,
         optimizer=prepared_optimizer,
         split=split,
@@ -67,3 +70,12 @@ def build(
         denoiser=config.model.denoiser(prepared, signal),
         teacher=config.model.denoiser(average.module, signal),
     )
+
+
+def _null(config: RunConfig, signal: Signal, observations: Observed) -> dict[str, Tensor]:
+    """What stands for no condition, where conditions are to be dropped. Raises InputError where there are none, or the model has nothing for it."""
+    if config.cond_dropout == 0:
+        return {}
+    if not signal.conds:
+        raise InputError(f"cond_dropout: {config.cond_dropout:g} was asked for, but the data carry no conditions; leave it at 0")
+    return null_values(config.model, observations.__getitems__([0]).cond)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ambientkit.batch import Batch, Term
 from ambientkit.checkpoint.base import train_mode
+from ambientkit.data import drop_conditions
 from ambientkit.errors import RunError
 from ambientkit.interfaces import Tools
 from ambientkit.maths.randomness import isolated_global_generator, keyed_generator
@@ -86,7 +87,11 @@ def _accumulate(training: Training, micro_batches: list[Batch]) -> tuple[Tensor,
     values: dict[str, list[Term]] = {}
     for index, batch in enumerate(micro_batches):
         share = len(batch.x_n) / rows
-        loss, terms = _backward(training, batch, training.step * len(micro_batches) + index, share)
+        micro_step = training.step * len(micro_batches) + index
+        if training.null:
+            null = {name: value.to(training.accelerator.device) for name, value in training.null.items()}
+            batch = drop_conditions(batch, null, training.config.cond_dropout, training.config.seed, micro_step)
+        loss, terms = _backward(training, batch, micro_step, share)
         total = total + share * _mean_over_processes(training, loss)
         for name, (term, mean) in terms.items():
             means[name] = means.get(name, torch.zeros_like(total)) + share * _mean_over_processes(training, mean)

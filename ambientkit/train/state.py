@@ -40,6 +40,8 @@ class Training:
     """Prepared by accelerate."""
     base: Base
     """What is frozen in the network: shared with its average, and in no file."""
+    null: Mapping[str, Tensor]
+    """What a row carries in place of a condition that is dropped; empty where none are."""
     average: WarmedUpAverage
     optimizer: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LambdaLR

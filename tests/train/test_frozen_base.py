@@ -156,7 +156,7 @@ def test_another_base_is_refused_wherever_files_are_read(tmp_path):
     header["__metadata__"]["config"] = header["__metadata__"]["config"].replace('"other": false', '"other": true')
     text = json.dumps(header).encode()
     (folder / "model_ema.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + content[start:])
-    with pytest.raises(InputError, match="model_ema.safetensors: these weights belong to a frozen base"):
+    with pytest.raises(InputError, match=r"model_ema\.safetensors: these weights belong to a frozen base"):
         load_run(folder, registry())
 
 
