@@ -99,6 +99,8 @@ class MLP(Model):
         def denoise(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
             c = edm_preconditioning(sigma.to(x.dtype), signal.sigma_data)
             y, c_noise = (per_row(c.c_in, x) * x, c.c_noise) if self.sees == "ve" else _seen(x, sigma, signal.sigma_data, self.sees)
+            if self.num_classes is not None and "class_cond" not in cond:
+                raise InputError(f"model 'mlp' with num_classes {self.num_classes} needs class_cond, one label per row")
             label = () if self.num_classes is None else (cond["class_cond"],)
             output = network(y.flatten(1), c_noise, *label).to(x.dtype).reshape(x.shape)
             if self.predicts == "edm":
