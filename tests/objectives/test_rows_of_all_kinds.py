@@ -79,7 +79,7 @@ def test_every_objective_takes_rows_of_all_kinds(objective, batch_size, fields):
 @pytest.mark.parametrize("batch_size", [1, 5], ids=lambda n: f"{n} rows")
 @pytest.mark.parametrize("fields", [{}, {"conditions": True}], ids=["plain", "conditions"])
 def test_denoising_takes_clean_rows_of_all_kinds_and_names_a_noisy_one(batch_size, fields):
-    training, done = run("denoising", batch_size, levels=(0.0,), **fields)
+    _, done = run("denoising", batch_size, levels=(0.0,), **fields)
     assert all(step.loss.isfinite() for step in done)
     with pytest.raises(InputError, match=r"row \d+ has sigma_n > 0"):
         run("denoising", batch_size, **fields)
@@ -87,5 +87,5 @@ def test_denoising_takes_clean_rows_of_all_kinds_and_names_a_noisy_one(batch_siz
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_a_set_of_clean_rows_alone_ends_in_finite_steps(objective):
-    training, done = run(objective, 5, levels=(0.0,))
+    _, done = run(objective, 5, levels=(0.0,))
     assert all(step.loss.isfinite() for step in done)

@@ -57,7 +57,9 @@ def test_what_does_not_fit_is_refused(model, signal, message):
 
 def test_a_label_is_a_condition_and_one_stands_for_no_class(drawn):
     signal = Signal((1, 8, 8), 0.5, {"class_cond": ()})
-    model = UNet2D(channels=(32, 32), layers_per_block=1, num_classes=10)
+    model = UNet2D(
+        channels=(64, 64), layers_per_block=1, num_classes=10
+    )  # of 32 channels each is a group of its own, and its shift is normalised away
     denoiser = model.denoiser(drawn(model, signal), signal)
     x, sigma = torch.ones(3, 1, 8, 8), torch.full((3,), 0.5)
     with torch.no_grad():
