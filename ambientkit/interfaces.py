@@ -7,13 +7,13 @@ abstract or final, and a concrete method is never overridden but for `Model.null
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, get_args
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from torch import Generator, Tensor, nn
 from torch.utils.data import Dataset
 
@@ -47,10 +47,32 @@ class Denoiser(Protocol):
     def __call__(self, x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor: ...
 
 
-class Part(BaseModel, abc.ABC):
-    """Anything that can be named in a run's configuration. Frozen; an unknown field is an error."""
+class Fields(BaseModel):
+    """What a configuration is made of. Frozen; an unknown field is an error, and so is true or false where a number is meant."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _numbers_are_no_booleans(cls, value: Any, info: ValidationInfo) -> Any:
+        # pydantic reads True as 1: `lr: true` would be a learning rate of 1.
+        several = value if isinstance(value, list | tuple) else [value]
+        if any(isinstance(one, bool) for one in several) and info.field_name is not None:
+            kinds = set(_kinds(cls.model_fields[info.field_name].annotation))
+            if kinds & {int, float} and not kinds & {bool, Any}:
+                raise ValueError("should be a number, not true or false")
+        return value
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    """The types that an annotation is made of."""
+    yield annotation
+    for below in get_args(annotation):
+        yield from _kinds(below)
+
+
+class Part(Fields, abc.ABC):
+    """Anything that can be named in a run's configuration."""
 
     name: ClassVar[str]
     """Lower case, unique within its kind: what the command line calls it."""
@@ -153,15 +175,13 @@ class Objective(Part):
         """Named terms, each with one value per row used. Raises InputError where the batch does not suit the objective."""
 
 
-class WeightedObjective(BaseModel):
+class WeightedObjective(Fields):
     """One entry of a recipe: an objective by name (with its fields), its weight, and when it comes in.
 
     The weight is 0 before `start`, rises linearly to `weight` within `ramp`, and is 0 again from `stop` on. An integer counts steps, a number with a
     decimal point is a fraction of the run (1 is one step, 1.0 the whole run). It is evaluated in every `every`-th step only: a
     large share of the batch now and then costs fewer calls of the network than a small share always.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     objective: str | dict[str, Any]
     weight: float = Field(1.0, ge=0)

@@ -13,6 +13,7 @@ from ambientkit.errors import InputError
 from ambientkit.interfaces import Signal
 from ambientkit.train.accelerator import accelerator_for
 from ambientkit.train.average import WarmedUpAverage
+from ambientkit.train.blame import blaming
 from ambientkit.train.launched import split_asked
 from ambientkit.train.memory import checkpoint_blocks
 from ambientkit.train.optim import optimizer_for, schedule_for
@@ -26,14 +27,17 @@ def build(
     """A training at step 0, with weights that depend on the seed alone: `for step in steps(build(config))` trains.
 
     What is not given follows from the configuration: observations, the rows of its data, corrupted where they are clean; signal, a survey of them;
-    accelerator, its device and precision. Raises InputError for data or a device that cannot be used.
+    accelerator, its device and precision. Raises InputError for data or a device that cannot be used, RunError naming a part of another package that fails.
     """
-    if observations is None:
-        observations = observed(config.data.rows(), config.corruption, config.seed, config.augment)
-    if signal is None:
-        signal = survey(observations, config.corruption, config.levels.as_levels(), config.sigma_data).signal
-    if accelerator is None:
-        accelerator = accelerator_for(config)
+    with blaming(config, "before step 1"):
+        if observations is None:
+            observations = observed(config.data.rows(), config.corruption, config.seed, config.augment)
+        if signal is None:
+            signal = survey(observations, config.corruption, config.levels.as_levels(), config.sigma_data).signal
+        return _build(config, signal, observations, accelerator or accelerator_for(config))
+
+
+def _build(config: RunConfig, signal: Signal, observations: Observed, accelerator: Accelerator) -> Training:
     null = _null(config, signal, observations)
     network = network_of(config, signal).to(accelerator.device)
     if accelerator.num_processes > 1:  # machines of different kinds may initialise differently

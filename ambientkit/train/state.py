@@ -53,6 +53,8 @@ class Training:
     skipped_in_a_row: int = 0
     memories: dict[str, Memory] = field(default_factory=dict)
     """What each entry of the objective keeps between steps on this process, by the key of its generator."""
+    checked: set[str] = field(default_factory=set)
+    """Entries of the objective whose first answer was looked at in full, by the key of their generator."""
     split: SplitOptimizer | None = None
     """Where the optimiser's state is split over the processes."""
     about_data: Mapping[str, Any] = field(default_factory=dict)
@@ -117,6 +119,7 @@ class Training:
             raise InputError(
                 f"{where}: the data {what}, which would change the order in which all rows are seen. Give the same data, or begin a new run with --init-from"
             )
+        check_end(self.config, int(counters["step"]), where)
         self.step = int(counters["step"])
         self.skipped, self.skipped_in_a_row = int(counters.get("skipped", 0)), int(counters.get("skipped_in_a_row", 0))
         if counters.get("scaler") and self.accelerator.scaler is not None:
@@ -179,4 +182,13 @@ class Training:
             persistent_workers=False,
             pin_memory=self.accelerator.device.type == "cuda",
             generator=keyed_generator(self.config.seed, "loader"),  # or torch draws the workers' base seed globally
+        )
+
+
+def check_end(config: RunConfig, step: int, where: object) -> None:
+    """Raise InputError where a training would have to end before the step that it has reached."""
+    if config.end_step < step:
+        raise InputError(
+            f"end_step {config.end_step}: {where} has taken {step} steps already, which cannot be undone. Give --end-step {step} or more, or resume an "
+            "earlier checkpoint"
         )
