@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError, model_validator
+from pydantic import BaseModel, Field, InstanceOf, ValidationError, model_validator
 from ruamel.yaml import YAML
 
 from ambientkit.batch import Batch, Term
@@ -18,6 +18,7 @@ from ambientkit.interfaces import (
     Corruption,
     Data,
     Denoiser,
+    Fields,
     Levels,
     Model,
     Objective,
@@ -34,11 +35,7 @@ Complaint = Callable[[KeyPath, str], InputError]
 Steps = Annotated[int, Field(ge=1)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class LevelsConfig(_Section):
+class LevelsConfig(Fields):
     """The range of noise levels trained and sampled, data units."""
 
     sigma_min: float = Field(0.002, gt=0)
@@ -55,7 +52,7 @@ class LevelsConfig(_Section):
         return Levels(self.sigma_min, self.sigma_max)
 
 
-class OptimizerConfig(_Section):
+class OptimizerConfig(Fields):
     """The optimiser, by name, and its learning rate: a linear warm-up, then a schedule by name."""
 
     name: Literal["adamw", "sgd"] = "adamw"
@@ -89,7 +86,7 @@ class OptimizerConfig(_Section):
         return self
 
 
-class EMAConfig(_Section):
+class EMAConfig(Fields):
     """Average of the weights with k-diffusion's warm-up: decay = min(max_decay, 1 - (1 + updates / inv_gamma)^-power)."""
 
     power: float = Field(2 / 3, gt=0)
@@ -97,7 +94,7 @@ class EMAConfig(_Section):
     max_decay: float = Field(0.9999, ge=0, lt=1)
 
 
-class ScheduledObjective(_Section):
+class ScheduledObjective(Fields):
     """An objective of a run with its weight over time; see `interfaces.WeightedObjective`."""
 
     objective: InstanceOf[Objective]
@@ -117,7 +114,7 @@ class ScheduledObjective(_Section):
         return self.weight * min(1.0, (step - start + 1) / (ramp + 1))
 
 
-class RunConfig(_Section):
+class RunConfig(Fields):
     """Everything that fixes a run. Units of the data are [-1, 1]."""
 
     data: InstanceOf[Data]
@@ -128,6 +125,8 @@ class RunConfig(_Section):
     """Lent to the objectives; `ambientkit sample` has its own."""
     augment: tuple[str, ...] = ()
     """Poses in which rows are seen: flip-horizontal, flip-vertical, quarter-turns, crop=HxW. Others would change the law of the noise."""
+    cond_dropout: float = Field(0.0, ge=0, lt=1)
+    """Probability with which a row is seen without its conditions in a step, for classifier-free guidance (0.1 is usual)."""
     levels: LevelsConfig = LevelsConfig()
     sigma_data: float | None = Field(None, gt=0)
     """Std of the clean data; estimated from the observations where it is not given."""

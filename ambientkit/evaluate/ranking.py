@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ambientkit.checkpoint.base import network_of
 from ambientkit.checkpoint.folder import whole_checkpoints
 from ambientkit.checkpoint.initial import initial_weights
 from ambientkit.checkpoint.weights import fill
@@ -16,7 +17,6 @@ from ambientkit.evaluate.compare import Group, Setup, draw_samples
 from ambientkit.evaluate.document import FORMAT, MEANS, facts, print_head
 from ambientkit.evaluate.score import label
 from ambientkit.interfaces import Denoiser
-from ambientkit.maths.randomness import isolated_global_generator
 from ambientkit.sample import Trained
 from ambientkit.tables import number
 
@@ -83,8 +83,7 @@ def _score(setup: Setup, group: Group, denoiser: Denoiser, seed: int) -> float:
 
 def with_average(trained: Trained, where: str, tensors: dict[str, Any], device: str) -> Denoiser:
     """The denoiser of a run with the averaged weights of a checkpoint. Raises InputError where they do not fit."""
-    with isolated_global_generator(0, "load"):  # the fresh weights are overwritten
-        network = trained.config.model.network(trained.signal).to(device)
-    fill(network, tensors, where)
+    network = network_of(trained.config, trained.signal).to(device)
+    fill(network, tensors, where, trained.base)
     network.eval().requires_grad_(False)
     return trained.config.model.denoiser(network, trained.signal)

@@ -90,7 +90,7 @@ def export(
         raise RunError(f"{target}: cannot be written ({error.strerror})") from error
     with replacing(target, suffix=target.suffix, check=_only_replaces(target)) as path:
         if exporter is None:
-            save_weights(path, finished.network, own_metadata(trained))
+            save_weights(path, finished.network, own_metadata(trained), trained.base)
         else:
             exporter.write(finished, path)
     use = f"ambientkit sample {shlex.quote(str(target))}" if exporter is None else exporter.snippet(finished, str(target)).rstrip()

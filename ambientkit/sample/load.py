@@ -12,13 +12,13 @@ from typing import Any, Literal, get_args
 import torch
 from torch import nn
 
+from ambientkit.checkpoint.base import NONE, Base, base_of, check_base, network_of
 from ambientkit.checkpoint.initial import initial_weights
 from ambientkit.checkpoint.names import CHECKPOINTS, CONFIG, VERSIONS, WEIGHTS, step_of_checkpoint
 from ambientkit.checkpoint.weights import fill, load_weights
 from ambientkit.config import RunConfig, Source, resolve
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Denoiser, Signal
-from ambientkit.maths.randomness import isolated_global_generator
 from ambientkit.registry import Registry
 from ambientkit.rows import as_rows
 from ambientkit.sample.own_units import OwnUnits
@@ -46,6 +46,8 @@ class Trained:
     """How the noise level of the rows is known."""
     fingerprint: Mapping[str, Any] | None = None
     """What the data are known by (`data.identity`); None where the run does not say."""
+    base: Base = NONE
+    """What of the network is frozen."""
 
 
 def is_begun(path: Path) -> bool:
@@ -94,13 +96,14 @@ def load_run(path: Path, registry: Registry, device: str | torch.device = "cpu")
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{file}: its metadata are not those of an ambientkit run ({type(error).__name__}: {error})") from None
     config = resolve(Source(tree, {(key,): str(file) for key in tree}), registry, absent=True)
-    with isolated_global_generator(0, "load"):  # the fresh weights are overwritten
-        network = config.model.network(signal).to(device)
-    fill(network, tensors, averaged)
+    network = network_of(config, signal).to(device)  # what is trained is overwritten, and a frozen base given again
+    base = base_of(network)
+    check_base(base, metadata.get("base"), file)
+    fill(network, tensors, averaged, base)
     network.eval().requires_grad_(False)
     with Path(averaged).open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return Trained(config, signal, config.model.denoiser(network, signal), step, units, sigma_n, digest, network, noise, fingerprint)
+    return Trained(config, signal, config.model.denoiser(network, signal), step, units, sigma_n, digest, network, noise, fingerprint, base)
 
 
 def about_data(rows: Any, sigma_n: tuple[float, float], noise: Noise = "unknown") -> dict[str, Any]:
