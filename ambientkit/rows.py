@@ -68,7 +68,7 @@ class _Plain(Rows):
         self.layout = getattr(rows, "layout", "N...")
         self.left_out = list(getattr(rows, "left_out", ()))
         self.stored = str(getattr(rows, "stored", "") or getattr(source, "dtype", ""))
-        self.blocks = source.blocks() if hasattr(source, "blocks") else getattr(rows, "blocks", None)
+        self.blocks = getattr(rows, "blocks", None) if source is None or not hasattr(source, "blocks") else source.blocks()
 
     def __len__(self) -> int:
         return len(self._rows)

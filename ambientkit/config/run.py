@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, InstanceOf, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError, model_validator
 from ruamel.yaml import YAML
 
 from ambientkit.batch import Batch, Term
@@ -241,13 +241,13 @@ def _objectives(spec: Any, registry: Registry, complain: Complaint) -> tuple[Sch
     for index, item in enumerate(items):
         try:
             given = item.get("objective") if isinstance(item, Mapping) else item
-            part = given if isinstance(given, Part) else None  # of an object its name stands here
-            fields = {**(item if isinstance(item, Mapping) else {}), **({} if part is None else {"objective": part.name})}
+            given_part = given if isinstance(given, Part) else None  # of an object its name stands here
+            fields = {**(item if isinstance(item, Mapping) else {}), **({} if given_part is None else {"objective": given_part.name})}
             entry = WeightedObjective.model_validate(fields if fields else item)
         except ValidationError as error:
             path, sentence = explain(error, (*at, index), WeightedObjective.model_fields)[0]
             raise complain(path, sentence) from None
-        spec = entry.objective if part is None else part
+        spec = entry.objective if given_part is None else given_part
         objective = registry.build("objective", spec, partial(_below, complain, (*at, index, "objective")))
         if not isinstance(objective, Objective):
             raise complain((*at, index, "objective"), f"{objective.name!r} is a recipe; a recipe lists objectives only")
