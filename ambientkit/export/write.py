@@ -127,7 +127,12 @@ def own_metadata(trained: Trained) -> dict[str, object]:
     signal = trained.signal
     data = None
     if trained.sigma_n is not None:
-        data = {"units": trained.units.plain(), "sigma_n": list(trained.sigma_n), "noise": trained.noise}
+        data = {
+            "units": trained.units.plain(),
+            "sigma_n": list(trained.sigma_n),
+            "noise": trained.noise,
+            **({"latents": True} if trained.latents else {}),
+        }
     return {
         "config": portable(trained.config),
         "signal": {"shape": signal.shape, "sigma_data": signal.sigma_data, "conds": dict(signal.conds)},

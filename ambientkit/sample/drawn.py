@@ -31,7 +31,7 @@ def sampling(request: SampleRequest, trained: Trained, registry: Registry, place
     folder = request.out or run_of(request.run) / "samples" / f"step-{trained.step:08}-seed-{request.seed}"
     refuse_inside("--out", folder, trained.config.data)
     store = Store(folder, "samples", ("samples",), n, pieces_of(n, request.batch_size), asked, {"run": str(request.run)})
-    batches = Batches(request.batch_size)
+    batches, decode = Batches(request.batch_size), trained.decoder()
 
     def work(piece: range) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         drawn = draw(
@@ -52,7 +52,7 @@ def sampling(request: SampleRequest, trained: Trained, registry: Registry, place
     def picture(shown: dict[str, NDArray[Any]]) -> bytes | None:
         names = request.classes.split(",") if request.classes else None
         labels = [names[i % len(names)] for i in range(len(shown["samples"]))] if names else None
-        page = grid(torch.from_numpy(shown["samples"]), labels=labels)
+        page = grid(torch.from_numpy(shown["samples"]), labels=labels, decode=decode)
         return None if page is None else png(page)
 
     return Job(store, work, picture, batches, "samples")

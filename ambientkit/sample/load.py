@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ambientkit.checkpoint.base import NONE, Base, base_of, check_base, network_of
 from ambientkit.checkpoint.initial import initial_weights
@@ -19,8 +19,9 @@ from ambientkit.checkpoint.weights import fill, load_weights
 from ambientkit.config import RunConfig, Source, resolve
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Denoiser, Signal
+from ambientkit.messages import note
 from ambientkit.registry import Registry
-from ambientkit.rows import as_rows
+from ambientkit.rows import as_rows, decodes
 from ambientkit.sample.own_units import OwnUnits
 
 Noise = Literal["simulated", "declared", "estimated", "unknown"]
@@ -48,6 +49,21 @@ class Trained:
     """What the data are known by (`data.identity`); None where the run does not say."""
     base: Base = NONE
     """What of the network is frozen."""
+    latents: bool = False
+    """Whether its rows are latents, which only their data set makes pictures of."""
+
+    def decoder(self) -> Callable[[Tensor], Tensor | None] | None:
+        """How its rows become pictures (`Rows.decode`); None where they are pictures, or points, themselves.
+
+        Where they are latents and the data set that decodes them cannot be opened, a note says so, and there are no pictures.
+        """
+        if not self.latents:
+            return None
+        try:
+            return as_rows(self.config.data.rows()).decode
+        except InputError as error:
+            note(f"no pictures: the rows of this run are latents, and the data set that decodes them cannot be opened: {error}")
+            return lambda rows: None
 
 
 def is_begun(path: Path) -> bool:
@@ -93,6 +109,7 @@ def load_run(path: Path, registry: Registry, device: str | torch.device = "cpu")
         tree, step = dict(metadata["config"]), int(metadata["step"])
         units, sigma_n, noise = _about_data(metadata.get("data"))
         fingerprint = (metadata.get("data") or {}).get("fingerprint")
+        latents = bool((metadata.get("data") or {}).get("latents", False))
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{file}: its metadata are not those of an ambientkit run ({type(error).__name__}: {error})") from None
     config = resolve(Source(tree, {(key,): str(file) for key in tree}), registry, absent=True)
@@ -103,14 +120,18 @@ def load_run(path: Path, registry: Registry, device: str | torch.device = "cpu")
     network.eval().requires_grad_(False)
     with Path(averaged).open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return Trained(config, signal, config.model.denoiser(network, signal), step, units, sigma_n, digest, network, noise, fingerprint, base)
+    return Trained(
+        config, signal, config.model.denoiser(network, signal), step, units, sigma_n, digest, network, noise, fingerprint, base, latents
+    )
 
 
 def about_data(rows: Any, sigma_n: tuple[float, float], noise: Noise = "unknown") -> dict[str, Any]:
     """What a weights file says of the data, under "data": the meaning of file values, the lowest and highest noise level, how that is known,
     and the rows and files that were left out, each with its cause."""
     left_out = list(as_rows(rows).left_out)
-    told = {"left_out": left_out} if left_out else {}
+    told: dict[str, Any] = {"left_out": left_out} if left_out else {}
+    if decodes(rows):
+        told["latents"] = True
     return {"units": OwnUnits.of(rows).plain(), "sigma_n": list(sigma_n), "noise": noise, **told}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -17,13 +17,26 @@ LABEL = 13
 """Pixels of the strip for a label."""
 
 
-def grid(rows: Tensor, columns: int | None = None, scale: int | None = None, labels: Sequence[str] | None = None) -> Image.Image | None:
+def grid(
+    rows: Tensor,
+    columns: int | None = None,
+    scale: int | None = None,
+    labels: Sequence[str] | None = None,
+    decode: Callable[[Tensor], Tensor | None] | None = None,
+) -> Image.Image | None:
     """Images (n, C, H, W) in [-1, 1] as one picture; points (n, 2) as a density map. None for other shapes: they have no picture.
 
     -1, 0, 1 are drawn as 0, 128, 255 in every picture (values beyond are cut for display only). 1 channel is grey and 3 are colours; of any
     other number each channel is a grey image of its own, side by side. labels: a short text below each image.
     scale: pixels a pixel; by default small images are enlarged to about 48 x 48 pixels, long ones to at most 144.
+    decode: how rows become pictures, where they are none themselves (`Rows.decode`).
     """
+    if decode is not None:
+        with torch.no_grad():
+            decoded = decode(rows)
+        if decoded is None:
+            return None
+        rows = decoded
     if rows.ndim == 2 and rows.shape[1] == 2:
         return _density(rows)
     if rows.ndim != 4 or 0 in rows.shape:

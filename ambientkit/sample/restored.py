@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -61,8 +62,13 @@ def restoring(request: SampleRequest, trained: Trained, registry: Registry, plac
     store = Store(
         folder, "restored", arrays, n, pieces_of(n, max(1, request.batch_size // max(1, draws))), asked, {"run": str(request.run)}
     )
+    decode = trained.decoder()
     job = Job(
-        store, lambda piece: ({}, {}), lambda shown: _restored_picture(shown, noisy.seen.sigma_n[1]), Batches(request.batch_size), "rows"
+        store,
+        lambda piece: ({}, {}),
+        lambda shown: _restored_picture(shown, noisy.seen.sigma_n[1], decode),
+        Batches(request.batch_size),
+        "rows",
     )
 
     def work(piece: range) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -103,15 +109,20 @@ def _shown(batch: Batch, found: Restored) -> dict[str, Tensor]:
     return few if found.std is None else {**few, "std": found.std}
 
 
-def _restored_picture(shown: dict[str, NDArray[Any]], sigma_n: float) -> bytes | None:
-    """Noisy rows, their posterior means, a few draws and the spread, side by side; points of the plane all together."""
+def _restored_picture(
+    shown: dict[str, NDArray[Any]], sigma_n: float, decode: Callable[[Tensor], Tensor | None] | None = None
+) -> bytes | None:
+    """Noisy rows, their posterior means, a few draws and the spread, side by side; points of the plane all together.
+
+    decode: as `grid` takes it; latents are shown without their spread, of which it makes no picture.
+    """
     rows = {name: torch.from_numpy(value) for name, value in shown.items()}
-    plane = rows["noisy"].ndim == 2
+    plane = rows["noisy"].ndim == 2 and decode is None
     few, columns = (SHOWN, None) if plane else (RESTORED, 1)
     pages = [("noisy", rows["noisy"]), ("mean", rows["mean"])]
     pages += [(f"draw {k + 1}", rows["draws"][:, k]) for k in range(rows["draws"].shape[1])]
-    if "std" in rows and not plane:  # on a fixed scale: white where one knows no more than before
+    if "std" in rows and not plane and decode is None:  # on a fixed scale: white where one knows no more than before
         pages.append((f"std (white: {sigma_n:.3g})", 2 * rows["std"] / sigma_n - 1))
-    pictures = [(title, grid(page[:few], columns)) for title, page in pages]
+    pictures = [(title, grid(page[:few], columns, decode=decode)) for title, page in pages]
     drawn = [(title, picture) for title, picture in pictures if picture is not None]
     return png(panels(drawn)) if len(drawn) == len(pages) else None
