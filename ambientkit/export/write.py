@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ambientkit.checkpoint import save_weights
-from ambientkit.checkpoint.folder import replacing
 from ambientkit.checkpoint.names import EXPORT, WEIGHTS
+from ambientkit.checkpoint.replace import replacing
 from ambientkit.config.portable import portable
 from ambientkit.errors import InputError, RunError, nearest
 from ambientkit.interfaces import Exporter, Finished, Model
