@@ -147,9 +147,7 @@ class Comparison(Record):
 
     def to_dict(self) -> dict[str, Any]:
         """The document that `evaluate --json` writes."""
-        restoration = [
-            {"name": a.name, "n": a.n[1], "x_n": finite(a.value), "restored": finite(b.value)} for a, b in self.restoration
-        ]
+        restoration = [{"name": a.name, "n": a.n[1], "x_n": finite(a.value), "restored": finite(b.value)} for a, b in self.restoration]
         return {
             "format": FORMAT,
             **self.facts,
@@ -168,7 +166,9 @@ class Comparison(Record):
                 else f"{facts['repeats']} random halves of the samples, so about sqrt(2) too large"
             )
             found += ["", f"spread: std over {over}; the choice of reference rows (seed {facts['seeds'][0]}) is not in it"]
-        found.append("the reference itself: its rows against other rows of it, the floor of a distance at that n; for a measure of one set, its value")
+        found.append(
+            "the reference itself: its rows against other rows of it, the floor of a distance at that n; for a measure of one set, its value"
+        )
         notes: dict[str, str] = {}
         for line in self.lines:
             if line.score.note:

@@ -106,7 +106,9 @@ def compare_restored(
         if not mean.isfinite().all() or not (draws is None or draws.isfinite().all()):
             raise InputError("the restored rows hold values that are not finite")
         if draws is not None and (draws.shape[0], *draws.shape[2:]) != mean.shape:
-            raise InputError(f"draws of shape {tuple(draws.shape)} do not belong to means of shape {tuple(mean.shape)}: (n, K, *S) and (n, *S)")
+            raise InputError(
+                f"draws of shape {tuple(draws.shape)} do not belong to means of shape {tuple(mean.shape)}: (n, K, *S) and (n, *S)"
+            )
     else:
         mean, draws, facts = _stored(Path(restored))
     name = _name(restored)

@@ -148,7 +148,9 @@ class Setup:
             )
         kinds = [rows.stored for rows in (drawn, reference) if rows is not None and rows.stored]
         if len(kinds) == 2 and kinds[0].startswith("float") != kinds[1].startswith("float"):
-            found.append(f"warning: one side is stored as {kinds[0]}, the other as {kinds[1]}: rounding and cutting off alone move these numbers")
+            found.append(
+                f"warning: one side is stored as {kinds[0]}, the other as {kinds[1]}: rounding and cutting off alone move these numbers"
+            )
         if not pictures(reference.x):
             found.append("rows of this shape are no pictures of 8 x 8 or more: no measures of noise, patches and spectra")
         return tuple(found)
