@@ -13,9 +13,13 @@ from ambientkit.errors import InputError, RunError
 
 def check_target(path: Path, flag: str) -> None:
     """Raise InputError naming the flag where `write_file` could not write to this path. Nothing is written."""
-    if path.is_dir() or not _followed(path).parent.is_dir():
-        raise InputError(f"{flag} {path}: should be a file in a folder that exists")
-    if reason := _refused(path):
+    try:
+        if path.is_dir() or not _followed(path).parent.is_dir():
+            raise InputError(f"{flag} {path}: should be a file in a folder that exists")
+        reason = _refused(path)
+    except OSError as error:  # a folder that cannot be searched, a name that is too long, a link to itself
+        raise InputError(f"{flag} {path}: cannot be written ({error.strerror}); give another path") from None
+    if reason:
         raise InputError(f"{flag} {path}: {reason}; give another path, or see who may write there (ls -ld)")
 
 

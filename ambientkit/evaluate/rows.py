@@ -148,7 +148,9 @@ def _declared(data: DataLike, sigma_n: Level, registry: Registry) -> tuple[float
 def _argument(data: DataLike, registry: Registry, flag: str, **more: Any) -> dict[str, Any] | Data:
     """The data set that data stand for. An array (N, F) is N rows of F values: no picture has but one axis."""
     flat = isinstance(data, np.ndarray | Tensor) and data.ndim == 2
-    return data_argument(data, registry, flag, **more, **({"layout": "N..."} if flat else {}))
+    if flat:
+        more["layout"] = "N..."
+    return data_argument(data, registry, flag, **more)
 
 
 def _fields(found: dict[str, Any] | Data, registry: Registry) -> Any:
