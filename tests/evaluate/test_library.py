@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -97,7 +99,7 @@ def test_noise_of_a_reference_in_memory_is_a_number_or_an_array_of_levels() -> N
     assert next(float(line) for line in even if line.name == "residual-noise") == pytest.approx(0.3, rel=0.15)
 
 
-def test_a_comparison_is_a_record_that_prints_as_the_command_does(ambientkit, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_comparison_is_a_record_that_prints_as_the_command_does(ambientkit, tmp_path: Path) -> None:
     for name in ("samples", "clean"):
         np.save(tmp_path / f"{name}.npy", waves(60, name).numpy())
     arguments = [tmp_path / "samples.npy", "--reference", tmp_path / "clean.npy", "--sigma-n", "0", "--extractor", "pixels", "--device", "cpu"]
@@ -105,7 +107,8 @@ def test_a_comparison_is_a_record_that_prints_as_the_command_does(ambientkit, tm
     assert (status, err) == (0, "")
     found = evaluate(str(tmp_path / "samples.npy"), reference=str(tmp_path / "clean.npy"), sigma_n="0", extractors=["pixels"], device="cpu")
     assert isinstance(found, Record)
-    assert out == f"{found}\n\nwritten: {tmp_path / 'r.json'}\n"
+    printed = [line.rstrip() for line in out.splitlines()]
+    assert printed == [*str(found).splitlines(), "", f"written: {tmp_path / 'r.json'}"]
     assert json.loads((tmp_path / "r.json").read_text()) == json.loads(json.dumps(found.to_dict()))
     (table,) = (block for block in found.blocks() if isinstance(block, Table))
     assert len(table.rows) == len(found) == len(list(found))
@@ -144,8 +147,6 @@ def test_a_trained_denoiser_in_memory_and_its_path_give_the_same_numbers(tmp_pat
 
 def test_the_restoration_of_a_run_is_the_posterior_mean(tmp_path: Path) -> None:
     """An exact answer: a denoiser that returns 0 restores rows to 0, whatever they are."""
-    from dataclasses import replace
-
     trained = load_run(write_run(tmp_path / "run", corruption={"name": "gaussian", "sigma_n": 0.3}), load())
     found = evaluate(replace(trained, denoiser=lambda x, sigma, **_: torch.zeros_like(x)), reference="digits", **SHORT)
     rows = load().build("data", "digits").rows()  # type: ignore[attr-defined]
@@ -156,10 +157,7 @@ def test_the_restoration_of_a_run_is_the_posterior_mean(tmp_path: Path) -> None:
     assert found.denoiser_error[0].rms == pytest.approx(float(squares.mean().sqrt()), rel=1e-6)
 
 
-def test_what_may_mislead_of_a_run_is_told_by_messages(tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch) -> None:
-    import logging
-
-    monkeypatch.setattr(logging.getLogger("ambientkit"), "propagate", True)
+def test_what_may_mislead_of_a_run_is_told_by_messages(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "ambientkit")
     path = write_run(tmp_path / "run", data={"name": "array", "path": str(tmp_path / "gone.npy"), "sigma_n": 0.3})
     found = evaluate(path, reference="digits", **SHORT)
@@ -185,7 +183,7 @@ def test_what_may_mislead_of_a_run_is_told_by_messages(tmp_path: Path, caplog: p
         ({"reference": None, "sigma_n": 0.2}, "--sigma-n declares the noise of --reference"),
         ({"reference": torch.zeros(20, 1, 8, 8)}, "nothing says how noisy these rows are"),
         ({"reference": waves(20, "side", 12), "sigma_n": 0}, r"rows in memory: rows of shape \(1, 12, 12\), but .* has \(1, 8, 8\)"),
-        ({"reference": ["a", "b"], "sigma_n": 0}, "holds .*, not numbers|should be|no numbers|cannot be read"),
+        ({"reference": ["a", "b"], "sigma_n": 0}, "values of type <U1 are no data"),
         ({"reference": "digits", "sigma_n": math.nan}, "should be finite and 0 or more"),
         ({"reference": "digits", "sigma_n": torch.ones(1797)}, "its noise is simulated; give a number"),
     ],
@@ -198,8 +196,6 @@ def test_arguments_that_do_not_fit_are_refused_before_anything_is_drawn(tmp_path
 
 
 def test_samples_that_are_not_finite_are_refused(tmp_path: Path) -> None:
-    from dataclasses import replace
-
     trained = load_run(write_run(tmp_path / "run"), load())
     with pytest.raises(InputError, match="a run in memory: the samples are not finite; the run has diverged"):
         evaluate(replace(trained, denoiser=lambda x, sigma, **_: x * math.nan), reference="digits", **SHORT)
