@@ -1,18 +1,19 @@
 """The contracts: what a part of each kind takes, returns and promises.
 
 Third parties subclass the abstract classes here and register them through the hooks in `ambientkit.hookspecs`. A class is
-abstract or final, and a concrete method is never overridden. A part's fields are its whole configuration.
+abstract or final, and a concrete method is never overridden but for `Model.null_cond`. A part's fields are its whole configuration.
 """
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from torch import Generator, Tensor, nn
 from torch.utils.data import Dataset
 
@@ -46,10 +47,32 @@ class Denoiser(Protocol):
     def __call__(self, x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor: ...
 
 
-class Part(BaseModel, abc.ABC):
-    """Anything that can be named in a run's configuration. Frozen; an unknown field is an error."""
+class Fields(BaseModel):
+    """What a configuration is made of. Frozen; an unknown field is an error, and so is true or false where a number is meant."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _numbers_are_no_booleans(cls, value: Any, info: ValidationInfo) -> Any:
+        # pydantic reads True as 1: `lr: true` would be a learning rate of 1.
+        several = value if isinstance(value, list | tuple) else [value]
+        if any(isinstance(one, bool) for one in several) and info.field_name is not None:
+            kinds = set(_kinds(cls.model_fields[info.field_name].annotation))
+            if kinds & {int, float} and not kinds & {bool, Any}:
+                raise ValueError("should be a number, not true or false")
+        return value
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    """The types that an annotation is made of."""
+    yield annotation
+    for below in get_args(annotation):
+        yield from _kinds(below)
+
+
+class Part(Fields, abc.ABC):
+    """Anything that can be named in a run's configuration."""
 
     name: ClassVar[str]
     """Lower case, unique within its kind: what the command line calls it."""
@@ -90,11 +113,24 @@ class Corruption(Part):
 
     @abc.abstractmethod
     def expect(self, x_0_hat: Tensor, view: View, batch: Batch) -> Tensor:
-        """E[x_n | view] from E[x_0 | view]; (B, *S)."""
+        """E[x_n | view] from E[x_0 | view]; (B, *S).
+
+        Value by value it is affine in x_0_hat and in view.x, a x_0_hat + b x_t + c: see `slope`.
+        """
 
     @abc.abstractmethod
     def floor(self, batch: Batch) -> Tensor:
         """(B,), the lowest level at which `degrade` can place each row. Noise by pixel reduces to its maximum."""
+
+    def slope(self, view: View, batch: Batch) -> Tensor:
+        """a = d E[x_n | view] / d E[x_0 | view], value by value, (B, *S): how much of x_0 each value of x_n still tells at this level.
+
+        An error of x_0_hat counts a^2 times in |expect(x_0_hat) - x_n|^2, so an objective that wants it in full weighs by 1/a^2.
+        1 for clean values, 0 for values that tell nothing (at sigma = sigma_n, or under a mask). Read off `expect`, which is affine: for
+        a x_0_hat + b x_t it is a to the last bit, as x_t is put to 0. No corruption needs to override it.
+        """
+        at_0 = view._replace(x=torch.zeros_like(view.x))
+        return self.expect(torch.ones_like(view.x), at_0, batch) - self.expect(at_0.x, at_0, batch)
 
 
 class Sampler(Part):
@@ -143,15 +179,13 @@ class Objective(Part):
         """Named terms, each with one value per row used. Raises InputError where the batch does not suit the objective."""
 
 
-class WeightedObjective(BaseModel):
+class WeightedObjective(Fields):
     """One entry of a recipe: an objective by name (with its fields), its weight, and when it comes in.
 
     The weight is 0 before `start`, rises linearly to `weight` within `ramp`, and is 0 again from `stop` on. An integer counts steps, a number with a
     decimal point is a fraction of the run (1 is one step, 1.0 the whole run). It is evaluated in every `every`-th step only: a
     large share of the batch now and then costs fewer calls of the network than a small share always.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     objective: str | dict[str, Any]
     weight: float = Field(1.0, ge=0)
@@ -172,6 +206,11 @@ class Model(Part):
 
     A model whose networks take a class has a field `num_classes`, the number of classes: the condition `class_cond` is then a label from
     0 to num_classes - 1, and num_classes itself stands for "no class". A model without such a field says nothing of its labels.
+
+    A network may hold frozen parameters (`requires_grad` False), such as a base under adapters. Only what is trained is averaged, optimised and kept in
+    files; the average uses the base of the network itself, and modules whose parameters are all frozen run in evaluation mode, so that their buffers
+    stay too. What reads a run's files asks `network` for the base again. So `network` must give the same one each time: from files that fields of the
+    model name, or drawn from torch's global generator, which a run sets by its seed. A digest in the files says whether it did.
     """
 
     @property
@@ -186,6 +225,14 @@ class Model(Part):
     @abc.abstractmethod
     def denoiser(self, network: nn.Module, signal: Signal) -> Denoiser:
         """Wrap a (possibly prepared) network. The only home of preconditioning and of VP, eps, v and flow forms."""
+
+    def null_cond(self, name: str) -> float | Tensor | None:
+        """What a row without the condition `name` carries in its place, for `cond_dropout` and guidance: a number, or a tensor of the condition's shape.
+
+        None, as here, is 0 for floating-point conditions, and means that there is nothing for whole numbers: a model that takes class labels
+        overrides this and gives the label that stands for none.
+        """
+        return None
 
 
 class Data(Part):

@@ -8,6 +8,7 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from ambientkit.batch import Batch, Clean
@@ -57,6 +58,20 @@ class Rows(Dataset[Any], abc.ABC):
         """The rows (as `number` counts) of noise level sigma or more, where that is known without reading them; otherwise none."""
         return iter(())
 
+    def decode(self, rows: Tensor) -> Tensor | None:
+        """Rows (n, *S) in data units, which samples are too, as pictures (n, C, H, W) in [-1, 1]; None where they have none.
+
+        As they are by default. A data set of latents gives its decoder here; n is small, and the answer is for the eye alone: for the pictures
+        of `train`, `sample` and `report`. What is trained, saved and measured stays in the space of the rows.
+        """
+        return rows
+
+
+def decodes(rows: Any) -> bool:
+    """Whether a data set's rows must be decoded to be seen."""
+    known = as_rows(rows)
+    return hasattr(known._rows, "decode") if isinstance(known, _Plain) else type(known).decode is not Rows.decode
+
 
 class _Plain(Rows):
     """A map-style data set that is no `Rows`: what it tells under the same names is passed on, the rest has its default."""
@@ -68,7 +83,7 @@ class _Plain(Rows):
         self.layout = getattr(rows, "layout", "N...")
         self.left_out = list(getattr(rows, "left_out", ()))
         self.stored = str(getattr(rows, "stored", "") or getattr(source, "dtype", ""))
-        self.blocks = source.blocks() if hasattr(source, "blocks") else getattr(rows, "blocks", None)
+        self.blocks = getattr(rows, "blocks", None) if source is None or not hasattr(source, "blocks") else source.blocks()
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -81,6 +96,9 @@ class _Plain(Rows):
 
     def at_or_above(self, sigma: float) -> Iterator[int]:
         return iter(self._rows.at_or_above(sigma)) if hasattr(self._rows, "at_or_above") else iter(())
+
+    def decode(self, rows: Tensor) -> Tensor | None:
+        return cast(Tensor | None, self._rows.decode(rows)) if hasattr(self._rows, "decode") else rows
 
 
 def as_rows(rows: Any) -> Rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -31,6 +32,15 @@ def _global_generator_untouched(request: pytest.FixtureRequest) -> Iterator[None
             "this test changed the state of torch's global generator: draw with a torch.Generator, build networks inside "
             "ambientkit.maths.randomness.isolated_global_generator, or mark the test touches_global_generator"
         )
+
+
+@pytest.fixture(autouse=True)
+def _messages_as_before() -> Iterator[None]:
+    """A command prints what the library logs from then on: in a test only until its end."""
+    logger = logging.getLogger("ambientkit")
+    before = logger.handlers[:], logger.level, logger.propagate
+    yield
+    logger.handlers[:], logger.level, logger.propagate = before
 
 
 @pytest.fixture

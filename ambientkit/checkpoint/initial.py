@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import warnings
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ambientkit.checkpoint.base import Base, check_base
 from ambientkit.checkpoint.folder import read_folder
 from ambientkit.checkpoint.names import AVERAGE, CHECKPOINTS, WEIGHTS
 from ambientkit.checkpoint.weights import from_bytes, load_weights
@@ -20,12 +22,12 @@ KEYS = ("model_ema", "model")
 """Where k-diffusion's training keeps weights in its .pth files, the average first."""
 
 
-def initial_weights(path: Path) -> tuple[dict[str, Tensor], str]:
+def initial_weights(path: Path, base: Base | None = None) -> tuple[dict[str, Tensor], str]:
     """The tensors of a network, by the names of its `state_dict`, and the file they are from.
 
     path: a run folder or one of its checkpoints (the averaged weights), a .safetensors file such as k-diffusion's for inference, or a .pth
     file of k-diffusion's training. A .pth is a pickle: it is read with `weights_only`, and refused where that does not suffice.
-    Raises InputError naming the file.
+    base: of the network they are for; the weights must not belong to another one. Raises InputError naming the file.
     """
     if path.is_dir():
         if path.parent.name == CHECKPOINTS:
@@ -33,13 +35,18 @@ def initial_weights(path: Path) -> tuple[dict[str, Tensor], str]:
             if AVERAGE not in files:
                 raise InputError(f"{path / AVERAGE}: missing from the checkpoint")
             tensors, _ = from_bytes(files[AVERAGE], str(path / AVERAGE))
+            if base is not None:
+                check_base(base, json.loads(files.get("state.json", b"{}")).get("counters", {}).get("base"), path)
             return {key.removeprefix("module."): value for key, value in tensors.items() if key != "n_averaged"}, str(path / AVERAGE)
         path = path / WEIGHTS
     if not path.is_file():
         raise InputError(f"--init-from {path}: there is no such file; give a run folder, a checkpoint, a .safetensors or a .pth file")
     if path.suffix in (".pth", ".pt", ".ckpt"):
         return _from_pth(path), str(path)
-    return load_weights(path)[0], str(path)
+    tensors, told = load_weights(path)
+    if base is not None:
+        check_base(base, told.get("base") if isinstance(told.get("base"), dict) else None, path)
+    return tensors, str(path)
 
 
 def _from_pth(path: Path) -> dict[str, Tensor]:

@@ -12,14 +12,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ambientkit.checkpoint.base import NONE, Base, check_base, kept
 from ambientkit.checkpoint.folder import FORMAT_VERSION
 from ambientkit.checkpoint.names import AVERAGE
 from ambientkit.checkpoint.weights import fill, from_bytes, to_bytes
 from ambientkit.errors import InputError
 
 
-def save_state(network: nn.Module, average: nn.Module, state: Mapping[str, Any], counters: Mapping[str, Any]) -> dict[str, bytes]:
-    """The files of a checkpoint. state: the optimiser's `state_dict`; counters: JSON values, kept as they are."""
+def save_state(
+    network: nn.Module, average: nn.Module, state: Mapping[str, Any], counters: Mapping[str, Any], base: Base = NONE
+) -> dict[str, bytes]:
+    """The files of a checkpoint. state: the optimiser's `state_dict`; counters: JSON values, kept as they are; base: what of the network is frozen,
+    which the files do not repeat. average: holds a network of the same names as its `module`."""
     tensors: dict[str, Tensor] = {}
     plain: dict[str, Any] = {}
     for index, entries in state["state"].items():
@@ -27,11 +31,16 @@ def save_state(network: nn.Module, average: nn.Module, state: Mapping[str, Any],
             (tensors if isinstance(value, Tensor) else plain)[f"{index}.{name}"] = value
     groups = [{key: value for key, value in group.items() if not callable(value)} for group in state["param_groups"]]
     return {
-        "model.safetensors": to_bytes(network.state_dict()),
-        AVERAGE: to_bytes(average.state_dict()),
+        "model.safetensors": to_bytes(kept(network, base)),
+        AVERAGE: to_bytes(kept(average, base.under("module."))),
         "optimizer.safetensors": to_bytes(tensors),
         "state.json": json.dumps(
-            {"format_version": FORMAT_VERSION, "counters": dict(counters), "optimizer": {"state": plain, "param_groups": groups}}, indent=1
+            {
+                "format_version": FORMAT_VERSION,
+                "counters": {**counters, **base.facts()},
+                "optimizer": {"state": plain, "param_groups": groups},
+            },
+            indent=1,
         ).encode(),
     }
 
@@ -43,19 +52,21 @@ def load_state(
     average: nn.Module,
     optimizer: torch.optim.Optimizer,
     own: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+    base: Base = NONE,
 ) -> dict[str, Any]:
     """Put the files of a checkpoint back, strictly; returns the counters. Raises InputError naming the file that does not fit.
 
-    own: what of the optimiser's whole state this process keeps.
+    own: what of the optimiser's whole state this process keeps; base: what of the network is frozen, and must be what it was.
     """
     for name in ("model.safetensors", AVERAGE, "optimizer.safetensors", "state.json"):
         if name not in files:
             raise InputError(f"{where}/{name}: missing from the checkpoint")
-    for name, module in (("model.safetensors", network), (AVERAGE, average)):
+    for name, module, frozen in (("model.safetensors", network, base), (AVERAGE, average, base.under("module."))):
         tensors, _ = from_bytes(files[name], f"{where}/{name}")
-        fill(module, tensors, f"{where}/{name}")
+        fill(module, tensors, f"{where}/{name}", frozen)
     try:
         plain = json.loads(files["state.json"])
+        check_base(base, plain["counters"].get("base"), where)
         if plain.get("format_version", FORMAT_VERSION) != FORMAT_VERSION:
             raise InputError(f"{where}/state.json: format {plain['format_version']!r} is not known; this version reads {FORMAT_VERSION}")
         counters, saved = dict(plain["counters"]), plain["optimizer"]

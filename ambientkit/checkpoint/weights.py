@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from ambientkit.checkpoint.base import NONE, Base, kept
 from ambientkit.checkpoint.folder import FORMAT_VERSION, write_file
 from ambientkit.errors import InputError
 from ambientkit.text import listed
@@ -61,9 +62,9 @@ def from_bytes(content: bytes, where: str) -> tuple[dict[str, Tensor], dict[str,
     return tensors, metadata
 
 
-def save_weights(path: Path, network: nn.Module, metadata: Mapping[str, Any]) -> None:
-    """Write a network's weights to `path`, whole or not at all."""
-    write_file(path, to_bytes(network.state_dict(), metadata))
+def save_weights(path: Path, network: nn.Module, metadata: Mapping[str, Any], base: Base = NONE) -> None:
+    """Write a network's weights to `path`, whole or not at all. Of a frozen base the metadata hold the digest, and the file no tensor."""
+    write_file(path, to_bytes(kept(network, base), {**metadata, **base.facts()}))
 
 
 def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -75,9 +76,8 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return from_bytes(content, str(path))
 
 
-def check_fit(network: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Raise InputError listing every tensor that is missing, surplus or misshaped for a network, which may lie on the device "meta"."""
-    own = network.state_dict()
+def check_fit(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], where: str) -> None:
+    """Raise InputError listing every tensor that is missing, surplus or misshaped for a network. own: its tensors, also on the device "meta"."""
     both = own.keys() & tensors.keys()
     misshaped = {
         f"{name} {tuple(tensors[name].shape)} for {tuple(own[name].shape)}" for name in both if own[name].shape != tensors[name].shape
@@ -90,8 +90,16 @@ def check_fit(network: nn.Module, tensors: Mapping[str, Tensor], where: str) -> 
         raise InputError(f"{where}: the weights do not fit this model: {'; '.join(problems)}")
 
 
-def fill(network: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Load tensors into a network, strictly. Raises InputError as `check_fit` does; nothing is loaded then."""
-    check_fit(network, tensors, where)
+def fill(network: nn.Module, tensors: Mapping[str, Tensor], where: str, base: Base = NONE) -> None:
+    """Load tensors into a network, strictly. Raises InputError listing every missing, surplus and misshaped tensor; nothing is loaded then.
+
+    base: what is frozen in the network, and need not be given; where it is, as in a file of another program, it must be the same.
+    """
+    whole = network.state_dict()
+    for name in sorted(base.names & tensors.keys()):
+        if not torch.equal(tensors[name].to(whole[name]), whole[name]):
+            raise InputError(f"{where}: tensor {name!r} is frozen in this model, but has other values in this file")
+    tensors = {name: value for name, value in tensors.items() if name not in base.names}
+    check_fit(kept(network, base), tensors, where)
     with torch.no_grad():
-        network.load_state_dict(dict(tensors))
+        network.load_state_dict(tensors, strict=not base)

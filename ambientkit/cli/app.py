@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -171,6 +172,8 @@ def _main() -> None:
     except AmbientError as error:
         from ambientkit.config.files import redacted
 
+        if os.environ.get("AMBIENTKIT_DEBUG") and error.__cause__ is not None:  # such as what a plug-in raised
+            traceback.print_exception(error.__cause__)
         print(redacted(f"ambientkit: error: {error}"), file=sys.stderr)
         sys.exit(error.exit_status)
     except Exception as error:

@@ -51,22 +51,32 @@ def evaluate(
     ] = False,
 ) -> None:
     """Measure samples against data, clean or noisy: FID, KID, precision, recall, patches, spectra, noise left, each with its spread and its floor."""
-    from ambientkit.evaluate.compare import EvaluateRequest, run
+    from ambientkit.cli.output import json_file, progress_wanted, write_json
+    from ambientkit.cli.tables import show
+    from ambientkit.evaluate import compare_restored, rank_checkpoints
+    from ambientkit.evaluate import evaluate as compare
+    from ambientkit.evaluate.restored import is_restored
+    from ambientkit.tables import Record
 
-    run(
-        EvaluateRequest(
+    json_file(json)
+    if is_restored(Path(subject)):
+        found: Record = compare_restored(subject, reference, sigma_n=sigma_n)
+    else:
+        found = (rank_checkpoints if all_checkpoints else compare)(
             subject,
-            reference,
-            sigma_n,
-            n,
-            tuple(extractor or ()),
-            repeats,
-            seed,
-            steps,
-            sampler,
-            batch_size,
-            device,
-            json,
-            all_checkpoints,
+            reference=reference,
+            sigma_n=sigma_n,
+            n=n,
+            extractors=extractor or (),
+            repeats=repeats,
+            seed=seed,
+            steps=steps,
+            sampler=sampler,
+            batch_size=batch_size,
+            device=device,
+            progress=progress_wanted(),
         )
-    )
+    show(found)
+    if json is not None:
+        write_json(json, found)
+        print(f"\nwritten: {json}")

@@ -1,20 +1,23 @@
-"""What a command prints, and where: results and progress to stdout, notes and warnings to stderr, a bar where a person looks.
+"""What a command prints, and where: results and progress to stdout, notes and warnings to stderr, a bar where a person looks; and --json.
 
 Also what a signal, or a reader that has gone, does to a command.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from ambientkit.api.training import Stop
+    from ambientkit.tables import Record
 
 NOTE = 25
 """Level of a note: `ambientkit.messages.NOTE`, which is not imported here so that `--help` stays immediate."""
@@ -127,6 +130,23 @@ def _stopped_by_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def json_file(path: Path | None, flag: str = "--json") -> None:
+    """Raise InputError where the file that a flag names cannot be written. Called before the work whose result it is to hold."""
+    from ambientkit.checkpoint.target import check_target
+
+    if path is not None:
+        check_target(path, flag)
+
+
+def write_json(path: Path, content: Record | dict[str, Any]) -> None:
+    """Write a result as a JSON file, whole or not at all. Raises RunError where the disk refuses."""
+    from ambientkit.checkpoint.target import write_file
+
+    document = content if isinstance(content, dict) else content.to_dict()
+    sys.stdout.flush()  # the path may be that of standard output
+    write_file(path, (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
 
 
 @contextmanager

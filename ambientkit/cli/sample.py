@@ -54,6 +54,9 @@ def sample(
         typer.Option("--class", metavar="N[,N...]", help="Class of the samples; of several, sample i has the i-th, again from the first."),
     ] = None,
     cond: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Another condition of the model; may be repeated.")] = None,
+    guidance: Annotated[
+        float, typer.Option(help="Weight of the conditions (classifier-free guidance): 1 is none, more exaggerates them. Twice the time.")
+    ] = 1.0,
     format_: Annotated[
         str, typer.Option("--format", help="npy, npz, hdf5, tiff, fits, nifti, png (clipped to 8 bits), or data: that of the run's data.")
     ] = "npy",
@@ -83,7 +86,15 @@ def sample(
         "classes": class_,
     }
     wanted: dict[str, Any] = {name: value for name, value in given.items() if value is not None}  # the others have defaults that differ
-    wanted |= {"seed": seed, "conds": tuple(cond or ()), "format": format_, "units": units, "batch_size": batch_size, "device": device}
+    wanted |= {
+        "seed": seed,
+        "guidance": guidance,
+        "conds": tuple(cond or ()),
+        "format": format_,
+        "units": units,
+        "batch_size": batch_size,
+        "device": device,
+    }
     wanted |= {"progress": progress_wanted(), "registry": load()}
     record = draw_to_files(run, out, **wanted) if from_ is None else restore_to_files(run, from_, out, **wanted)
     if is_main():

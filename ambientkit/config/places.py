@@ -24,7 +24,7 @@ def anchored(config: RunConfig) -> RunConfig:
 
 
 def _part(part: Part) -> Part:
-    changes = {}
+    changes: dict[str, Any] = {}
     for name in type(part).model_fields:
         value = getattr(part, name)
         if isinstance(value, Path):

@@ -18,6 +18,7 @@ from ambientkit.interfaces import (
     Corruption,
     Data,
     Denoiser,
+    Fields,
     Levels,
     Model,
     Objective,
@@ -34,11 +35,7 @@ Complaint = Callable[[KeyPath, str], InputError]
 Steps = Annotated[int, Field(ge=1)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class LevelsConfig(_Section):
+class LevelsConfig(Fields):
     """The range of noise levels trained and sampled, data units."""
 
     sigma_min: float = Field(0.002, gt=0)
@@ -55,7 +52,7 @@ class LevelsConfig(_Section):
         return Levels(self.sigma_min, self.sigma_max)
 
 
-class OptimizerConfig(_Section):
+class OptimizerConfig(Fields):
     """The optimiser, by name, and its learning rate: a linear warm-up, then a schedule by name."""
 
     name: Literal["adamw", "sgd"] = "adamw"
@@ -89,7 +86,7 @@ class OptimizerConfig(_Section):
         return self
 
 
-class EMAConfig(_Section):
+class EMAConfig(Fields):
     """Average of the weights with k-diffusion's warm-up: decay = min(max_decay, 1 - (1 + updates / inv_gamma)^-power)."""
 
     power: float = Field(2 / 3, gt=0)
@@ -97,7 +94,7 @@ class EMAConfig(_Section):
     max_decay: float = Field(0.9999, ge=0, lt=1)
 
 
-class ScheduledObjective(_Section):
+class ScheduledObjective(Fields):
     """An objective of a run with its weight over time; see `interfaces.WeightedObjective`."""
 
     objective: InstanceOf[Objective]
@@ -122,7 +119,7 @@ class ScheduledObjective(_Section):
         return self.weight * min(1.0, (step - start + 1) / (ramp + 1))
 
 
-class RunConfig(_Section):
+class RunConfig(Fields):
     """Everything that fixes a run. Units of the data are [-1, 1]."""
 
     data: InstanceOf[Data]
@@ -133,6 +130,8 @@ class RunConfig(_Section):
     """Lent to the objectives; `ambientkit sample` has its own."""
     augment: tuple[str, ...] = ()
     """Poses in which rows are seen: flip-horizontal, flip-vertical, quarter-turns, crop=HxW. Others would change the law of the noise."""
+    cond_dropout: float = Field(0.0, ge=0, lt=1)
+    """Probability with which a row is seen without its conditions in a step, for classifier-free guidance (0.1 is usual)."""
     levels: LevelsConfig = LevelsConfig()
     sigma_data: float | None = Field(None, gt=0)
     """Std of the clean data; estimated from the observations where it is not given."""
@@ -247,13 +246,13 @@ def _objectives(spec: Any, registry: Registry, complain: Complaint) -> tuple[Sch
     for index, item in enumerate(items):
         try:
             given = item.get("objective") if isinstance(item, Mapping) else item
-            part = given if isinstance(given, Part) else None  # of an object its name stands here
-            fields = {**(item if isinstance(item, Mapping) else {}), **({} if part is None else {"objective": part.name})}
+            given_part = given if isinstance(given, Part) else None  # of an object its name stands here
+            fields = {**(item if isinstance(item, Mapping) else {}), **({} if given_part is None else {"objective": given_part.name})}
             entry = WeightedObjective.model_validate(fields if fields else item)
         except ValidationError as error:
             path, sentence = explain(error, (*at, index), WeightedObjective.model_fields)[0]
             raise complain(path, sentence) from None
-        spec = entry.objective if part is None else part
+        spec = entry.objective if given_part is None else given_part
         objective = registry.build("objective", spec, partial(_below, complain, (*at, index, "objective")))
         if not isinstance(objective, Objective):
             raise complain((*at, index, "objective"), f"{objective.name!r} is a recipe; a recipe lists objectives only")

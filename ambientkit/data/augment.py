@@ -82,6 +82,10 @@ class Augmented(Dataset[Batch]):
         """As of the observations."""
         yield from self._observations.at_or_above(sigma)
 
+    def decode(self, rows: Tensor) -> Tensor | None:
+        """As of the observations."""
+        return self._observations.decode(rows)
+
     def __len__(self) -> int:
         return len(self._observations)
 

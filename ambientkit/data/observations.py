@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from ambientkit.batch import Batch, Clean
@@ -46,6 +47,10 @@ class Observations(Dataset[Batch]):
     def at_or_above(self, sigma: float) -> Iterator[int]:
         """Rows whose declared level is at least sigma, where the data set can tell without reading all rows."""
         yield from self._rows.at_or_above(sigma)
+
+    def decode(self, rows: Tensor) -> Tensor | None:
+        """Rows of this kind as pictures; see `Rows.decode`."""
+        return self._rows.decode(rows)
 
     def __len__(self) -> int:
         return len(self._rows)

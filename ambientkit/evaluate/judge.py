@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -27,17 +25,17 @@ MOST_PARTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class RowFeatures:
     """Rows and what each extractor sees in them."""
 
     rows: Tensor
     features: tuple[Tensor, ...]
 
-    def take(self, index: Tensor) -> Read:
+    def take(self, index: Tensor) -> RowFeatures:
         """The rows `index` (N,)."""
         n = len(self.rows)
         parts = (one.reshape(n, len(one) // n, -1)[index].flatten(0, 1) for one in self.features)
-        return Read(self.rows[index], tuple(parts))
+        return RowFeatures(self.rows[index], tuple(parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +44,15 @@ class Judge:
 
     extractors: tuple[Extractor, ...]
     seed: int = 0
-    device: str = "cpu"
+    device: str | torch.device = "cpu"
     """Where the extractors work."""
 
-    def read(self, rows: Tensor) -> Read:
+    def read(self, rows: Tensor) -> RowFeatures:
         """What the extractors see. Raises InputError where one cannot read such rows."""
         there = rows.to(self.device)
-        return Read(rows.cpu(), tuple(extract(extractor, there) for extractor in self.extractors))
+        return RowFeatures(rows.cpu(), tuple(extract(extractor, there) for extractor in self.extractors))
 
-    def distances(self, reference: Read, judged: Read) -> list[Score]:
+    def distances(self, reference: RowFeatures, judged: RowFeatures) -> list[Score]:
         """Every distance that rows of this shape have; both sets of one shape, with 4 rows or more."""
         found: list[Score] = []
         for number, extractor in enumerate(self.extractors):
@@ -72,7 +70,7 @@ class Judge:
             found.append(power_spectrum_distance(reference.rows, judged.rows))
         return found
 
-    def alone(self, judged: Read) -> list[Score]:
+    def alone(self, judged: RowFeatures) -> list[Score]:
         """What can be said of one set by itself; nothing for rows that are no pictures."""
         return [residual_noise(judged.rows), high_frequency(judged.rows)] if pictures(judged.rows) else []
 
@@ -83,42 +81,3 @@ class Judge:
 def pictures(rows: Tensor) -> bool:
     """Whether rows are pictures large enough for the measures of pictures."""
     return rows.ndim == 4 and min(rows.shape[2:]) >= SMALLEST
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One measure over the repeats, beside what the reference scores."""
-
-    group: str
-    """What was compared: "clean" or "proximal"."""
-    score: Score
-    """Of the first repeat; its value is that of all rows where the repeats are halves."""
-    values: tuple[float, ...]
-    """Of each repeat."""
-    floor: Score | None
-    """The same measure of reference rows against other reference rows; of a measure of one set, that of the reference."""
-    halves: bool = False
-    """Whether the repeats are random halves of the rows, rather than fresh samples."""
-
-    @property
-    def value(self) -> float:
-        """The mean over fresh samples; of halves, the value of all rows."""
-        return self.score.value if self.halves else sum(self.values) / len(self.values)
-
-    @property
-    def spread(self) -> float | None:
-        """Std over the repeats (of halves about sqrt(2) too large, as they have half the rows); None for one repeat."""
-        if len(self.values) < 2:
-            return None
-        mean = sum(self.values) / len(self.values)
-        return math.sqrt(sum((value - mean) ** 2 for value in self.values) / (len(self.values) - 1))
-
-
-def lines(group: str, repeats: Sequence[Sequence[Score]], floor: Sequence[Score], whole: Sequence[Score] | None = None) -> list[Line]:
-    """One line a measure. repeats: the scores of each repeat, all in one order; whole: those of all rows, where the repeats are halves."""
-    floors = {score.title: score for score in floor}
-    first = whole if whole is not None else repeats[0]
-    return [
-        Line(group, score, tuple(scores[place].value for scores in repeats), floors.get(score.title), whole is not None)
-        for place, score in enumerate(first)
-    ]

@@ -1,24 +1,29 @@
-"""`ambientkit evaluate --all-checkpoints`: which checkpoint of a run is best, and how sure that is."""
+"""Which checkpoint of a run is best, and how sure that is."""
 
 from __future__ import annotations
 
+import os
 import statistics
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ambientkit.checkpoint.folder import whole_checkpoints
-from ambientkit.checkpoint.initial import initial_weights
-from ambientkit.checkpoint.weights import fill
-from ambientkit.cli.tables import print_table
-from ambientkit.evaluate import fid
-from ambientkit.evaluate.compare import Group, Setup, draw_samples
-from ambientkit.evaluate.document import FORMAT, MEANS, facts, print_head
+from ambientkit.config.datapath import DataLike
+from ambientkit.errors import InputError
+from ambientkit.evaluate.document import FORMAT, MEANS
+from ambientkit.evaluate.features import fid
+from ambientkit.evaluate.rows import Level
 from ambientkit.evaluate.score import label
-from ambientkit.interfaces import Denoiser
-from ambientkit.maths.randomness import isolated_global_generator
-from ambientkit.sample import Trained
-from ambientkit.tables import number
+from ambientkit.evaluate.setup import Named, set_up
+from ambientkit.messages import warn
+from ambientkit.registry import Registry, load
+from ambientkit.sample import load_run
+from ambientkit.sample.load import WEIGHTS
+from ambientkit.tables import Record, Table, number
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,40 +40,110 @@ class Ranked:
         return statistics.fmean(self.values)
 
 
-def rank(setup: Setup) -> dict[str, Any]:
-    """Print the checkpoints in order, and return the JSON document. Every checkpoint is sampled from the same seeds, so that they can be paired.
+@dataclass(frozen=True, slots=True)
+class Ranking(Record):
+    """The checkpoints of a run, the best first: iterate it for them."""
 
-    Needs two checkpoints and two repeats or more, which `prepare` has checked. Damaged checkpoints are left out, as it has said.
+    facts: Mapping[str, Any]
+    """What fixes the numbers, as JSON holds it."""
+    head: tuple[str, ...]
+    """What was compared with what, in sentences."""
+    ranked_by: str
+    """The group, the measure and its extractor."""
+    group: str
+    """"clean" or "proximal"."""
+    reference: str
+    """The reference of that group, in words."""
+    order: tuple[Ranked, ...]
+    """By mean score, the lowest first."""
+
+    def __iter__(self) -> Iterator[Ranked]:
+        return iter(self.order)
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    @property
+    def best(self) -> Ranked:
+        """The checkpoint that is first on average; the best of several is better than it would be again."""
+        return self.order[0]
+
+    def blocks(self) -> list[str | Table]:
+        """The head, the checkpoints in order, and how sure the order is."""
+        best, repeats = self.best, len(self.best.values)
+        rows = []
+        for one in self.order:
+            gap = [a - b for a, b in zip(one.values, best.values, strict=True)]
+            behind = "-" if one is best else f"{statistics.fmean(gap):+.3g} +- {statistics.stdev(gap) / len(gap) ** 0.5:.2g}"
+            spread = statistics.stdev(one.values)
+            rows.append((str(one.step), number(one.mean, 4), number(spread, 2), " ".join(map(str, one.ranks)), behind))
+        caption = f"{len(self.order)} checkpoints by {self.ranked_by}: {MEANS[self.group]} ({self.reference})"
+        firsts = sum(one == 1 for one in best.ranks)
+        return [
+            *self.head,
+            "",
+            Table(caption, ("step", "mean", "spread", "ranks by seed", "behind the first, +- standard error"), rows),
+            "",
+            f"step {best.step} is first on average, and under {firsts} of {repeats} seeds",
+            f"spread: std over {repeats} sample seeds, the same for every checkpoint; the choice of reference rows is not in it",
+            "the best of several is better than it would be again: score it afresh with another --seed",
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document that `evaluate --all-checkpoints --json` writes."""
+        table = [{"step": one.step, "values": list(one.values), "ranks": list(one.ranks)} for one in self.order]
+        return {"format": FORMAT, **self.facts, "ranked_by": self.ranked_by, "group": self.group, "checkpoints": table}
+
+
+def rank_checkpoints(
+    run: str | os.PathLike[str],
+    *,
+    reference: DataLike | None = None,
+    sigma_n: Level = None,
+    n: int | None = None,
+    extractors: Sequence[Named] = (),
+    repeats: int = 3,
+    seed: int = 0,
+    steps: int = 32,
+    sampler: Named = "heun",
+    batch_size: int = 64,
+    device: str | torch.device = "auto",
+    progress: bool = False,
+    registry: Registry | None = None,
+) -> Ranking:
+    """Rank the checkpoints of a run folder by the `fid` of the first extractor, against noisy rows where there are any (`proximal`).
+
+    Every checkpoint is sampled from the same seeds, so that they can be paired. The arguments are those of `evaluate`. Damaged
+    checkpoints are left out, with a warning. Raises InputError where fewer than two are left, and for fewer than two repeats.
     """
-    request, trained = setup.request, setup.trained
-    assert trained is not None
-    found, _ = whole_checkpoints(Path(request.subject) / "checkpoints")
+    registry = registry or load()
+    found = _checkpoints(Path(run), repeats)
+    setup = set_up(
+        run,
+        reference=reference,
+        sigma_n=sigma_n,
+        n=n,
+        extractors=extractors,
+        repeats=repeats,
+        seed=seed,
+        steps=steps,
+        sampler=sampler,
+        batch_size=batch_size,
+        device=device,
+        progress=progress,
+        registry=registry,
+    )
     group = setup.groups[-1]  # the noisy rows where there are any
-    name = f"{group.name} fid[{label(setup.judge.extractors[0])}]"
     values: dict[int, list[float]] = {}
     for step, path in found:
-        denoiser = with_average(trained, str(path), initial_weights(path)[0], setup.device)
-        values[step] = [_score(setup, group, denoiser, request.seed + repeat) for repeat in range(request.repeats)]
-    order = ranked(values)
-    print_head(setup)
-    print(f"\n{len(order)} checkpoints by {name}: {MEANS[group.name]} ({group.rows.what})")
-    best = order[0]
-    rows = []
-    for one in order:
-        gap = [a - b for a, b in zip(one.values, best.values, strict=True)]
-        said = "-" if one is best else f"{statistics.fmean(gap):+.3g} +- {statistics.stdev(gap) / len(gap) ** 0.5:.2g}"
-        spread = statistics.stdev(one.values)
-        rows.append((str(one.step), number(one.mean, 4), number(spread, 2), " ".join(map(str, one.ranks)), said))
-    print_table(("step", "mean", "spread", "ranks by seed", "behind the first, +- standard error"), rows)
-    firsts = sum(one == 1 for one in best.ranks)
-    print(f"\nstep {best.step} is first on average, and under {firsts} of {request.repeats} seeds")
-    print(f"spread: std over {request.repeats} sample seeds, the same for every checkpoint; the choice of reference rows is not in it")
-    print("the best of several is better than it would be again: score it afresh with another --seed")
-    table = [{"step": one.step, "values": list(one.values), "ranks": list(one.ranks)} for one in order]
-    return {"format": FORMAT, **facts(setup), "ranked_by": name, "group": group.name, "checkpoints": table}
+        denoiser = load_run(path, registry, setup.options.device).denoiser
+        samples = (setup.draw(denoiser, seed + repeat) for repeat in range(repeats))
+        values[step] = [float(fid(group.reference.features[0], setup.judged(group, one).features[0])) for one in samples]
+    name = f"{group.name} fid[{label(setup.judge.extractors[0])}]"
+    return Ranking(setup.facts(), setup.head(), name, group.name, group.rows.what, tuple(ranked(values)))
 
 
-def ranked(values: dict[int, list[float]]) -> list[Ranked]:
+def ranked(values: Mapping[int, Sequence[float]]) -> list[Ranked]:
     """Checkpoints by mean score, the lowest first, with their ranks under each seed; values: step -> score by seed."""
     repeats = len(next(iter(values.values())))
     by_seed = [sorted(values, key=lambda step: values[step][repeat]) for repeat in range(repeats)]
@@ -76,15 +151,18 @@ def ranked(values: dict[int, list[float]]) -> list[Ranked]:
     return sorted(found, key=lambda one: one.mean)
 
 
-def _score(setup: Setup, group: Group, denoiser: Denoiser, seed: int) -> float:
-    judged = setup.judge.read(setup.judged(group, draw_samples(setup, denoiser, seed)))
-    return float(fid(group.read.features[0], judged.features[0]))
-
-
-def with_average(trained: Trained, where: str, tensors: dict[str, Any], device: str) -> Denoiser:
-    """The denoiser of a run with the averaged weights of a checkpoint. Raises InputError where they do not fit."""
-    with isolated_global_generator(0, "load"):  # the fresh weights are overwritten
-        network = trained.config.model.network(trained.signal).to(device)
-    fill(network, tensors, where)
-    network.eval().requires_grad_(False)
-    return trained.config.model.denoiser(network, trained.signal)
+def _checkpoints(run: Path, repeats: int) -> list[tuple[int, Path]]:
+    """(step, path) of those that can be ranked. Raises InputError where there is nothing to rank."""
+    if not (run / WEIGHTS).is_file():
+        raise InputError(f"--all-checkpoints: {run} should be the folder of a run")
+    whole, damaged = whole_checkpoints(run / "checkpoints")
+    if len(whole) < 2:
+        number_of = f"{len(whole)} checkpoint" + "s" * (len(whole) != 1)
+        unread = " that can be read" if damaged else ""
+        lines = [f"{run}: has {number_of}{unread}; two or more can be ranked (train keeps --keep-last of them)"]
+        raise InputError("\n".join([*lines, *damaged]))
+    if repeats < 2:
+        raise InputError("--all-checkpoints needs --repeats 2 or more: without, nothing says how sure a rank is")
+    for line in damaged:
+        warn(f"left out: {line}")
+    return whole

@@ -1,68 +1,149 @@
-"""`ambientkit evaluate RESTORED --reference CLEAN`: restored rows beside the clean rows that lie under them, row by row."""
+"""Restored rows beside the clean rows that lie under them, row by row."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from ambientkit.cli.tables import print_table
+from ambientkit.config.datapath import DataLike
 from ambientkit.errors import InputError
-from ambientkit.evaluate import Score, psnr, ssim
-from ambientkit.evaluate.denoising import SSIM_WINDOW
+from ambientkit.evaluate.denoising import SSIM_WINDOW, psnr, ssim
 from ambientkit.evaluate.document import FORMAT, finite
-from ambientkit.evaluate.rows import first_rows, manifest, to_unit
+from ambientkit.evaluate.rows import Level, first_rows, manifest, to_unit
+from ambientkit.evaluate.score import Score
 from ambientkit.readers.npy import find_arrays
-from ambientkit.registry import Registry, spec_of
-from ambientkit.tables import number
+from ambientkit.registry import Registry, load
+from ambientkit.sample import Restored
+from ambientkit.tables import Record, Table, number
 
 MANIFEST = "restored.json"
 
 
-def compare(folder: Path, reference: str | None, sigma_n: str | None, registry: Registry) -> dict[str, Any]:
-    """Print PSNR and SSIM of the posterior means and of a draw, and whether the draws spread as far as the means err; the JSON document.
+@dataclass(frozen=True, slots=True)
+class RestoredComparison(Record):
+    """PSNR and SSIM of restored rows, and whether draws spread as far as their means err: iterate it for (score, of what)."""
 
-    Row i of the reference must be the clean row of restored row i. Raises InputError where one side is noisy, short or of another shape.
+    subject: str
+    """The folder, or that the rows were given in memory."""
+    restored: Mapping[str, Any]
+    """The manifest of the folder."""
+    reference: Mapping[str, Any]
+    """The clean data set, as the registry builds it."""
+    reference_name: str
+    """The same in words."""
+    n: int
+    """Rows compared."""
+    scores: tuple[tuple[Score, str], ...]
+    """Each with what it is of: "posterior mean" or "one draw". `spread`: std over rows."""
+    error_of_mean: float | None = None
+    """Root mean square of mean - x_0, data units; None without two draws or more."""
+    std_of_draws: float | None = None
+    """Root mean square, over rows and values, of the std over the draws of a row; equal to `error_of_mean` for draws of the posterior."""
+
+    def __iter__(self) -> Iterator[tuple[Score, str]]:
+        return iter(self.scores)
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def blocks(self) -> list[str | Table]:
+        """What was compared, the scores, and the calibration of the draws."""
+        rows = [(s.name, of, number(s.value, 4), number(s.spread or 0, 2)) for s, of in self.scores]
+        found: list[str | Table] = [
+            f"restored: {self.subject}, {self.n} rows; reference: the first {self.n} rows of {self.reference_name}, row by row",
+            Table("", ("measure", "of", "value", "spread"), rows),
+        ]
+        if self.std_of_draws is not None and self.error_of_mean is not None:
+            error, std = number(self.error_of_mean, 4), number(self.std_of_draws, 4)
+            said = (
+                f"the means err by {error} (root mean square), the draws spread by {std}: equal for draws of the true posterior"
+                if self.std_of_draws
+                else "the draws are all the posterior mean: --sigma-min was at or above the noise of the rows"
+            )
+            found += ["", said]
+        return [*found, "spread: std over rows; psnr and ssim are for values of [-1, 1], nothing is cut off"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document that `evaluate RESTORED --json` writes."""
+        calibration = None if self.std_of_draws is None else {"error_of_mean": self.error_of_mean, "std_of_draws": self.std_of_draws}
+        return {
+            "format": FORMAT,
+            "subject": self.subject,
+            "restored": dict(self.restored),
+            "reference": dict(self.reference),
+            "scores": [{"name": s.name, "of": of, "value": finite(s.value), "spread": s.spread, "n": s.n[1]} for s, of in self.scores],
+            "calibration": calibration,
+        }
+
+
+def compare_restored(
+    restored: str | os.PathLike[str] | Restored | Tensor,
+    reference: DataLike | None,
+    *,
+    draws: Tensor | None = None,
+    sigma_n: Level = None,
+    registry: Registry | None = None,
+) -> RestoredComparison:
+    """PSNR and SSIM of posterior means and of one draw, and whether the draws spread as far as the means err.
+
+    restored: a folder that `ambientkit sample --from` wrote, a `Restored`, or the posterior means (n, *S) in units of [-1, 1], with
+    `draws` (n, K, *S) beside them. reference: data; its row i must be the clean row under restored row i; sigma_n 0 says of files that
+    they are clean. Raises InputError where one side is noisy, short, not finite, or of another shape.
     """
+    facts: Mapping[str, Any] = {}
     if reference is None:
-        raise InputError(f"{folder}: holds restored rows: give --reference, the clean rows that lie under them, in the same order")
-    facts = manifest(folder / MANIFEST)
-    if facts.get("finished") is False:
-        raise InputError(f"{folder}: its rows are not finished: run the same `ambientkit sample` again")
-    mean = _read(folder / "mean.npy", facts, draws=False)
-    draws = _read(folder / "draws.npy", facts, draws=True) if (folder / "draws.npy").is_file() else None
-    clean, part = first_rows(reference, sigma_n, len(mean), registry)
+        raise InputError(f"{_name(restored)}: holds restored rows: give --reference, the clean rows that lie under them, in the same order")
+    if isinstance(restored, Restored | Tensor):
+        mean, draws = (restored.mean, restored.draws) if isinstance(restored, Restored) else (restored, draws)
+        mean = mean.detach().float().cpu()
+        draws = None if draws is None or not draws.shape[1] else draws.detach().float().cpu()
+        if not mean.isfinite().all() or not (draws is None or draws.isfinite().all()):
+            raise InputError("the restored rows hold values that are not finite")
+        if draws is not None and (draws.shape[0], *draws.shape[2:]) != mean.shape:
+            raise InputError(
+                f"draws of shape {tuple(draws.shape)} do not belong to means of shape {tuple(mean.shape)}: (n, K, *S) and (n, *S)"
+            )
+    else:
+        mean, draws, facts = _stored(Path(restored))
+    name = _name(restored)
+    rows = first_rows(reference, sigma_n, len(mean), registry or load())
+    clean = rows.x
     if clean.shape != mean.shape:
         raise InputError(
-            f"--reference {reference}: its first rows have shape {tuple(clean.shape)}, but {folder} holds {tuple(mean.shape)}: they are compared row by row"
+            f"--reference {rows.what}: its first rows have shape {tuple(clean.shape)}, but {name} holds {tuple(mean.shape)}: they are compared "
+            "row by row"
         )
     columns = [("posterior mean", mean), *([("one draw", draws[:, 0])] if draws is not None else [])]
-    found = [(score, name) for name, rows in columns for score in _pair(rows, clean)]
-    print(f"restored: {folder}, {len(mean)} rows; reference: the first {len(clean)} rows of {reference}, row by row")
-    print_table(("measure", "of", "value", "spread"), [(s.name, name, number(s.value, 4), number(s.spread or 0, 2)) for s, name in found])
-    calibration = None
+    scores = tuple((score, of) for of, one in columns for score in _pair(one, clean))
+    error = std = None
     if draws is not None and draws.shape[1] > 1:
         error = float((mean - clean).double().square().mean().sqrt())
         std = float(draws.double().var(1).mean().sqrt())
-        calibration = {"error_of_mean": error, "std_of_draws": std}
-        if std == 0:
-            print("\nthe draws are all the posterior mean: --sigma-min was at or above the noise of the rows")
-        else:
-            print(
-                f"\nthe means err by {number(error, 4)} (root mean square), the draws spread by {number(std, 4)}: equal for draws of the true posterior"
-            )
-    print("spread: std over rows; psnr and ssim are for values of [-1, 1], nothing is cut off")
-    scores = [{"name": s.name, "of": name, "value": finite(s.value), "spread": s.spread, "n": s.n[1]} for s, name in found]
-    return {
-        "format": FORMAT,
-        "subject": str(folder),
-        "restored": facts,
-        "reference": spec_of(part),
-        "scores": scores,
-        "calibration": calibration,
-    }
+    return RestoredComparison(name, facts, rows.spec, rows.what, len(mean), scores, error, std)
+
+
+def _name(restored: str | os.PathLike[str] | Restored | Tensor) -> str:
+    return "rows in memory" if isinstance(restored, Restored | Tensor) else os.fspath(restored)
+
+
+def is_restored(folder: Path) -> bool:
+    """Whether `ambientkit sample --from` wrote this folder."""
+    return (folder / MANIFEST).is_file()
+
+
+def _stored(folder: Path) -> tuple[Tensor, Tensor | None, dict[str, Any]]:
+    """Means, draws and manifest of a folder. Raises InputError where it is unfinished or damaged."""
+    facts = manifest(folder / MANIFEST)
+    if facts.get("finished") is False:
+        raise InputError(f"{folder}: its rows are not finished: run the same `ambientkit sample` again")
+    draws = _read(folder / "draws.npy", facts, draws=True) if (folder / "draws.npy").is_file() else None
+    return _read(folder / "mean.npy", facts, draws=False), draws, facts
 
 
 def _read(path: Path, facts: dict[str, Any], draws: bool) -> Tensor:

@@ -1,9 +1,10 @@
-"""The rows that `ambientkit evaluate` compares: a reference data set, samples already drawn, and what a run trained on."""
+"""The rows that an evaluation compares: a reference data set, samples already drawn, and what a run trained on."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +15,33 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from ambientkit.batch import Batch, Clean
+from ambientkit.builtin.data.dataset import Given
+from ambientkit.builtin.data.in_memory import InMemory
 from ambientkit.checkpoint.folder import check_version
 from ambientkit.config import RunConfig
-from ambientkit.config.datapath import data_spec
+from ambientkit.config.datapath import DataLike, data_argument
 from ambientkit.data import observed
 from ambientkit.errors import InputError
-from ambientkit.evaluate import proximal
+from ambientkit.evaluate.denoising import proximal
 from ambientkit.interfaces import Data
 from ambientkit.maths.randomness import derive_seed, keyed_generator
 from ambientkit.readers.npy import find_arrays
 from ambientkit.readers.scan import UnknownNoise, facts_only
 from ambientkit.registry import Registry, spec_of
 from ambientkit.rows import as_rows
+from ambientkit.sample.own_units import OwnUnits
 from ambientkit.sample.store import FORMAT_VERSION
 
 SAMPLES, MANIFEST = "samples.npy", "samples.json"
+REFERENCE, SUBJECT = "--reference", "SUBJECT"
+"""What the two sides are called in messages."""
+
+Level = Any
+"""Noise std of a reference, units of [-1, 1]: a number or its text, "estimate", a file of levels, or an array of them. 0: clean rows."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class RowSet:
     """Rows in memory, chosen at random, and what is known of them."""
 
     what: str
@@ -53,10 +62,10 @@ class Rows:
         """Of one row."""
         return tuple(self.x.shape[1:])
 
-    def part(self, first: int, last: int) -> Rows:
+    def part(self, first: int, last: int) -> RowSet:
         """Rows first..last - 1."""
         sigma_n = self.sigma_n if self.sigma_n is None else self.sigma_n[first:last]
-        return Rows(self.what, self.x[first:last], sigma_n, self.total, self.stored, self.spec)
+        return replace(self, x=self.x[first:last], sigma_n=sigma_n)
 
     def levels(self, n: int) -> Tensor:
         """The noise levels of n rows, from the first on, again from the first where there are fewer. Only for noisy rows."""
@@ -64,69 +73,104 @@ class Rows:
         return self.sigma_n[torch.arange(n) % len(self.x)]
 
 
-def reference_rows(text: str, sigma_n: str | None, most: int, seed: int, registry: Registry) -> Rows:
-    """Up to `most` rows of what --reference names. sigma_n: as given; "0" says that they are clean.
+def reference_rows(data: DataLike, sigma_n: Level, most: int, seed: int, registry: Registry) -> RowSet:
+    """Up to `most` rows of a reference. sigma_n: its declared noise; 0 says that its rows are clean.
 
     On a clean data set a level above 0 is simulated, as if it had been noisy. Raises InputError where the noise is not known.
     """
-    if (Path(text) / MANIFEST).is_file():  # samples of another run, say
+    path = path_of(data)
+    if path is not None and (path / MANIFEST).is_file():  # samples of another run, say
         if sigma_n is not None and _level(sigma_n) != 0:
-            raise InputError(f"--sigma-n {sigma_n}: {text} holds samples, which are clean; leave it out")
-        return _sampled(Path(text), most, seed)
-    level, simulated, part = _declared(text, sigma_n, registry)
-    rows = _rows_of(part, "--reference", text)
-    found = _choose(rows, text, most, seed, spec_of(part))
+            raise InputError(f"--sigma-n {sigma_n}: {path} holds samples, which are clean; leave it out")
+        return _sampled(path, most, seed)
+    level, simulated, part = _declared(data, sigma_n, registry)
+    what = _words(data, part)
+    found = _choose(_rows_of(part, REFERENCE, what), what, most, seed, spec_of(part))
     if simulated and level:
         noisy = proximal(found.x, level, derive_seed(seed, "evaluate.reference"))
-        return Rows(f"{text} with simulated noise", noisy, torch.full((len(noisy),), level), found.total, found.stored, found.spec)
+        return replace(found, what=f"{what} with simulated noise", x=noisy, sigma_n=torch.full((len(noisy),), level))
     return found
 
 
-def first_rows(text: str, sigma_n: str | None, n: int, registry: Registry) -> tuple[Tensor, Data]:
+def first_rows(data: DataLike, sigma_n: Level, n: int, registry: Registry) -> RowSet:
     """The first n rows of a clean data set, fewer where it has fewer. Raises InputError where they are noisy."""
-    _, _, part = _declared(text, sigma_n, registry)
-    rows = _rows_of(part, "--reference", text)
-    found = _stack([rows[index] for index in range(min(n, len(rows)))], text, len(rows), "", spec_of(part))
-    if found.sigma_n is not None or (sigma_n is not None and _level(sigma_n) != 0):
+    level, _, part = _declared(data, sigma_n, registry)
+    what = _words(data, part)
+    rows = _rows_of(part, REFERENCE, what)
+    found = _stack([rows[index] for index in range(min(n, len(rows)))], what, len(rows), "", spec_of(part))
+    if found.sigma_n is not None or (sigma_n is not None and level != 0):
         raise InputError(
-            f"--reference {text}: these rows are noisy; restored rows are compared with clean ones (--sigma-n 0 says so of files)"
+            f"{REFERENCE} {what}: these rows are noisy; restored rows are compared with clean ones (--sigma-n 0 says so of files)"
         )
-    return found.x, part
-
-
-def _declared(text: str, sigma_n: str | None, registry: Registry) -> tuple[float | None, bool, Data]:
-    """--sigma-n as a number, whether it would be simulated, and the data set with its noise as declared."""
-    level = _level(sigma_n)
-    spec = data_spec(text, registry, "--reference")
-    fields = dict(spec) if isinstance(spec, dict) else {"name": spec}
-    known = registry.find("data", fields["name"]).part.model_fields
-    if "clean" in known and level == 0:
-        fields["clean"] = True
-    elif "sigma_n" in known and sigma_n is not None:
-        fields["sigma_n"] = level if level is not None else sigma_n
-    elif level is None and sigma_n is not None:
-        raise InputError(f"--sigma-n {sigma_n}: the data set {fields['name']!r} is clean and its noise is simulated; give a number")
-    return level, "sigma_n" not in known, _build(fields, registry)
-
-
-def drawn_rows(text: str, most: int, seed: int, registry: Registry) -> Rows:
-    """Up to `most` samples already drawn: a folder that `ambientkit sample` wrote, or any data, read as clean. Raises InputError."""
-    path = Path(text)
-    if (path / SAMPLES).is_file() or (path / MANIFEST).is_file():
-        return _sampled(path, most, seed)
-    spec = data_spec(text, registry, "SUBJECT")
-    fields = dict(spec) if isinstance(spec, dict) else {"name": spec}
-    if "clean" in registry.find("data", fields["name"]).part.model_fields:
-        fields["clean"] = True
-    with facts_only():  # a constant or a repeated sample is a finding about the model, not a damaged file
-        part = _build(fields, registry)
-        found = _choose(_rows_of(part, "SUBJECT", text), text, most, seed, spec_of(part))
-    if found.sigma_n is not None:
-        raise InputError(f"{text}: these rows are noisy observations, not samples of clean ones")
     return found
 
 
-def _sampled(folder: Path, most: int, seed: int) -> Rows:
+def drawn_rows(data: DataLike, most: int, seed: int, registry: Registry) -> RowSet:
+    """Up to `most` samples already drawn: a folder that `ambientkit sample` wrote, or anything that stands for data, read as clean rows.
+
+    Raises InputError where the rows are noisy, or are not there.
+    """
+    path = path_of(data)
+    if path is not None and ((path / SAMPLES).is_file() or (path / MANIFEST).is_file()):
+        return _sampled(path, most, seed)
+    found = _argument(data, registry, SUBJECT)
+    if "clean" in _fields(found, registry) and not (isinstance(found, Data) and _declares(found)):
+        found = _argument(data, registry, SUBJECT, clean=True)
+    with facts_only():  # a constant or a repeated sample is a finding about the model, not a damaged file
+        part = registry.build(Data, found)
+        what = _words(data, part)
+        rows = _choose(_rows_of(part, SUBJECT, what), what, most, seed, spec_of(part))
+    if rows.sigma_n is not None:
+        raise InputError(f"{what}: these rows are noisy observations, not samples of clean ones")
+    return rows
+
+
+def path_of(data: DataLike) -> Path | None:
+    """The path that data may be; None for data in memory."""
+    return Path(data) if isinstance(data, str | os.PathLike) else None
+
+
+def _declared(data: DataLike, sigma_n: Level, registry: Registry) -> tuple[float | None, bool, Data]:
+    """The declared level as a number, whether it would be simulated, and the data set with its noise as declared."""
+    level = _level(sigma_n)
+    found = _argument(data, registry, REFERENCE)
+    known = _fields(found, registry)
+    if "clean" in known and level == 0:
+        found = _argument(data, registry, REFERENCE, clean=True)
+    elif "sigma_n" in known and sigma_n is not None:
+        found = _argument(data, registry, REFERENCE, sigma_n=sigma_n if level is None else level)
+    elif level is None and sigma_n is not None:
+        name = found.name if isinstance(found, Data) else found["name"]
+        raise InputError(f"--sigma-n {sigma_n}: the data set {name!r} is clean and its noise is simulated; give a number")
+    return level, "sigma_n" not in known, registry.build(Data, found)
+
+
+def _argument(data: DataLike, registry: Registry, flag: str, **more: Any) -> dict[str, Any] | Data:
+    """The data set that data stand for. An array (N, F) is N rows of F values: no picture has but one axis."""
+    flat = isinstance(data, np.ndarray | Tensor) and data.ndim == 2
+    if flat:
+        more["layout"] = "N..."
+    return data_argument(data, registry, flag, **more)
+
+
+def _fields(found: dict[str, Any] | Data, registry: Registry) -> Any:
+    """The fields that a data set has."""
+    return type(found).model_fields if isinstance(found, Data) else registry.find("data", str(found["name"])).part.model_fields
+
+
+def _declares(part: Data) -> bool:
+    """Whether a part says itself how noisy its rows are."""
+    return bool(getattr(part, "clean", False)) or getattr(part, "sigma_n", None) is not None
+
+
+def _words(data: DataLike, part: Data) -> str:
+    """Data in words, for messages: what was written, or that it is in memory."""
+    if path_of(data) is not None:
+        return str(data)
+    return "rows in memory" if isinstance(part, InMemory | Given) else part.name
+
+
+def _sampled(folder: Path, most: int, seed: int) -> RowSet:
     """What `ambientkit sample` wrote, in units of [-1, 1]. Raises InputError where it is unfinished, or in a format with no way back."""
     facts = manifest(folder / MANIFEST)
     if facts.get("finished") is False:
@@ -139,15 +183,13 @@ def _sampled(folder: Path, most: int, seed: int) -> Rows:
     array.check()
     values = np.concatenate([array.read(index, index + 1) for index in _chosen(array.shape[0], most, seed)])
     x = to_unit(values, facts, folder / SAMPLES)
-    return Rows(str(folder), x, None, array.shape[0], "float", {"path": str(folder / SAMPLES), "drawn": facts})
+    return RowSet(str(folder), x, None, array.shape[0], "float", {"path": str(folder / SAMPLES), "drawn": facts})
 
 
 def to_unit(values: NDArray[Any], facts: dict[str, Any], file: Path) -> Tensor:
     """Rows as `ambientkit sample` wrote them, in units of [-1, 1]. Raises InputError where its units cannot be read, or values are not finite."""
     x = torch.from_numpy(values).float()
     if isinstance(units := facts.get("units"), dict):  # those of the user's files
-        from ambientkit.sample.own_units import OwnUnits
-
         try:
             x = OwnUnits.from_plain(units).to_unit(values).float()
         except (KeyError, TypeError, ValueError) as error:
@@ -169,30 +211,27 @@ def manifest(file: Path) -> dict[str, Any]:
     return facts
 
 
-def trained_rows(config: RunConfig, most: int, seed: int) -> Rows:
+def trained_rows(config: RunConfig, most: int, seed: int) -> RowSet:
     """Up to `most` of the observations that a run trained on, with the very noise that it saw."""
     observations = observed(config.data.rows(), config.corruption, config.seed, config.augment)
     chosen = _chosen(len(observations), most, seed)
     batch = observations.__getitems__(chosen)
     sigma_n = _noise(batch)
     noise = "noisy" if sigma_n is not None else "clean"
-    return Rows(f"the run's own {noise} rows ({config.data.name})", batch.x_n, sigma_n, len(observations), "", spec_of(config.data))
+    return RowSet(f"the run's own {noise} rows ({config.data.name})", batch.x_n, sigma_n, len(observations), "", spec_of(config.data))
 
 
-def _level(sigma_n: str | None) -> float | None:
-    """--sigma-n as a number; None where it is none."""
-    try:
-        level = None if sigma_n is None else float(sigma_n)
-    except ValueError:
+def _level(sigma_n: Level) -> float | None:
+    """A declared level as a number; None where it is none."""
+    if sigma_n is None or np.ndim(sigma_n):
         return None
-    if level is not None and not 0 <= level < float("inf"):
+    try:
+        level = float(sigma_n)
+    except (TypeError, ValueError):
+        return None
+    if not 0 <= level < float("inf"):
         raise InputError(f"--sigma-n {sigma_n}: should be finite and 0 or more")
     return level
-
-
-def _build(fields: dict[str, Any], registry: Registry) -> Data:
-    part = registry.build(Data, fields)
-    return part
 
 
 def _rows_of(part: Data, flag: str, text: str) -> Any:
@@ -200,7 +239,8 @@ def _rows_of(part: Data, flag: str, text: str) -> Any:
         rows = part.rows()
     except UnknownNoise:
         raise InputError(
-            f"{flag} {text}: nothing says how noisy these rows are. Give --sigma-n LEVEL (a number or a file of levels), or --sigma-n 0 for clean rows"
+            f"{flag} {text}: nothing says how noisy these rows are. Give --sigma-n LEVEL (a number or a file of levels), or "
+            "--sigma-n 0 for clean rows"
         ) from None
     if len(rows) == 0:  # type: ignore[arg-type]
         raise InputError(f"{flag} {text}: the data set has no rows")
@@ -212,19 +252,19 @@ def _chosen(total: int, most: int, seed: int) -> list[int]:
     return torch.randperm(total, generator=keyed_generator(seed, "evaluate.rows"))[:most].tolist()
 
 
-def _choose(rows: Any, what: str, most: int, seed: int, spec: dict[str, Any]) -> Rows:
+def _choose(rows: Any, what: str, most: int, seed: int, spec: dict[str, Any]) -> RowSet:
     return _stack([rows[index] for index in _chosen(len(rows), most, seed)], what, len(rows), as_rows(rows).stored, spec)
 
 
-def _stack(items: list[Any], what: str, total: int, stored: str, spec: dict[str, Any]) -> Rows:
+def _stack(items: list[Any], what: str, total: int, stored: str, spec: dict[str, Any]) -> RowSet:
     clean = [item for item in items if isinstance(item, Clean)]
     if len(clean) == len(items):
-        return Rows(what, torch.stack([item.x_0 for item in clean]), None, total, stored, spec)
+        return RowSet(what, torch.stack([item.x_0 for item in clean]), None, total, stored, spec)
     if clean:
         raise InputError(f"{what}: holds clean rows beside noisy ones; give the noisy rows alone, or declare the clean ones with sigma_n 0")
     batch = default_collate(items)
     sigma_n = _noise(batch)
-    return Rows(what, batch.x_n, sigma_n, total, stored, spec)
+    return RowSet(what, batch.x_n, sigma_n, total, stored, spec)
 
 
 def _noise(batch: Batch) -> Tensor | None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ambientkit.checkpoint import save_weights
-from ambientkit.checkpoint.folder import replacing
 from ambientkit.checkpoint.names import EXPORT, WEIGHTS
+from ambientkit.checkpoint.replace import replacing
 from ambientkit.config.portable import portable
 from ambientkit.errors import InputError, RunError, nearest
 from ambientkit.interfaces import Exporter, Finished, Model
@@ -90,7 +90,7 @@ def export(
         raise RunError(f"{target}: cannot be written ({error.strerror})") from error
     with replacing(target, suffix=target.suffix, check=_only_replaces(target)) as path:
         if exporter is None:
-            save_weights(path, finished.network, own_metadata(trained))
+            save_weights(path, finished.network, own_metadata(trained), trained.base)
         else:
             exporter.write(finished, path)
     use = f"ambientkit sample {shlex.quote(str(target))}" if exporter is None else exporter.snippet(finished, str(target)).rstrip()
@@ -127,7 +127,12 @@ def own_metadata(trained: Trained) -> dict[str, object]:
     signal = trained.signal
     data = None
     if trained.sigma_n is not None:
-        data = {"units": trained.units.plain(), "sigma_n": list(trained.sigma_n), "noise": trained.noise}
+        data = {
+            "units": trained.units.plain(),
+            "sigma_n": list(trained.sigma_n),
+            "noise": trained.noise,
+            **({"latents": True} if trained.latents else {}),
+        }
     return {
         "config": portable(trained.config),
         "signal": {"shape": signal.shape, "sigma_data": signal.sigma_data, "conds": dict(signal.conds)},

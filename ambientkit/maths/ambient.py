@@ -45,14 +45,21 @@ def tweedie_mix(x_0_hat: Tensor, x_t: Tensor, sigma: Tensor | float, sigma_n: Te
     return a * x_0_hat + b * x_t
 
 
-def inverse_square_of_a(sigma: Tensor, sigma_n: Tensor, cap: float | Tensor) -> Tensor:
+def capped_inverse_square(a: Tensor, cap: float | Tensor) -> Tensor:
     """min(1/a^2, cap), without dividing by a: where a^2 <= 1/cap the answer is the cap.
 
-    The factor turns the residual a h + b x_t - x_n back into the scale of x_0; uncapped it is unbounded at sigma = sigma_n.
-    sigma > 0, sigma_n and cap >= 1 must broadcast against each other. Source: arXiv 2506.10038, loss weight sigma^4 / (sigma^2 - sigma_n^2)^2.
+    The factor turns the residual a h + b x_t - x_n back into the scale of x_0; uncapped it is unbounded at a = 0.
+    a and cap >= 1 must broadcast against each other. Source: arXiv 2506.10038, loss weight sigma^4 / (sigma^2 - sigma_n^2)^2, which is 1/a^2.
     """
-    a, _ = tweedie_coefficients(sigma, sigma_n)
     return 1 / torch.maximum(a**2, torch.as_tensor(1 / cap, dtype=a.dtype, device=a.device))
+
+
+def inverse_square_of_a(sigma: Tensor, sigma_n: Tensor, cap: float | Tensor) -> Tensor:
+    """`capped_inverse_square` of a = 1 - sigma_n^2 / sigma^2, unbounded at sigma = sigma_n but for the cap.
+
+    sigma > 0, sigma_n and cap >= 1 must broadcast against each other.
+    """
+    return capped_inverse_square(tweedie_coefficients(sigma, sigma_n)[0], cap)
 
 
 def clean_std(x_n: Tensor, sigma_n: Tensor) -> float:

@@ -1,4 +1,4 @@
-"""The report on training runs: what it says of each, and the page that says it."""
+"""The report on training runs: the content for each run, and the page."""
 
 from ambientkit.report.content import Picture, Residual, RunReport, Table
 from ambientkit.report.history import History, read_history

@@ -61,7 +61,7 @@ def collect(
     add_checkpoints(drawer, registry, report)
     if full is not None and trained_on is not None:
         for section, work in (
-            ("nearest", lambda: _nearest(full[:NEIGHBOURS], trained_on, report)),
+            ("nearest", lambda: _nearest(full[:NEIGHBOURS], trained_on, run.trained.latents, report)),
             ("metrics", lambda: metrics(trained, full, truncated, seed, report)),
         ):
             try:
@@ -107,7 +107,7 @@ def _rows(run: ReportedRun, report: RunReport) -> Observations | None:
     return None
 
 
-def _nearest(samples: Tensor, rows: Observations, report: RunReport) -> None:
+def _nearest(samples: Tensor, rows: Observations, latents: bool, report: RunReport) -> None:
     """Add the nearest rows of samples (B, *S), as a picture where they are images, and as a table."""
     every = math.ceil(len(rows) / LOOKED_AT)
     looked_at = range(0, len(rows), every)
@@ -119,10 +119,13 @@ def _nearest(samples: Tensor, rows: Observations, report: RunReport) -> None:
 
     found = nearest_rows(samples, blocks())
     nearest = rows.__getitems__(found.row.tolist())
-    if samples.ndim == 4:
+    decode = rows.decode if latents else None
+    if samples.ndim == 4 or latents:
         labels = [*map(str, range(len(samples))), *(f"{distance:.3g}" for distance in found.distance.tolist())]
         pairs = torch.cat([samples, nearest.x_n.to(samples)])
-        report.nearest = picture_of("Samples, and below them their nearest rows", pairs, report.name, columns=len(samples), labels=labels)
+        report.nearest = picture_of(
+            "Samples, and below them their nearest rows", pairs, report.name, columns=len(samples), labels=labels, decode=decode
+        )
     lines = [
         (str(i), f"{row:,}", f"{distance:.4g}")
         for i, (row, distance) in enumerate(zip(nearest.row.tolist(), found.distance.tolist(), strict=True))

@@ -68,7 +68,7 @@ def _loss(runs: Sequence[RunReport], name: str) -> Markup:
 
 
 def _levels(runs: Sequence[RunReport], name: str) -> Markup:
-    """The look tells the run, the dashes the part of the run."""
+    """The marks show the run, the dashes the part of the run."""
     series = [
         Series(
             f"{run.name}, {part}" if len(runs) > 1 else part, *run.history.levels[name][part], look=_look(place, number, runs), dash=dash

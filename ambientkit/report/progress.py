@@ -64,7 +64,7 @@ def add_checkpoints(drawer: SampleDrawer, registry: Registry, report: RunReport)
         values = drawer.draw(denoiser, n)
         if values is None or not bool(values.isfinite().all()):
             report.note("progress", f"The checkpoint of step {step:,} gives no finite samples.")
-        elif (picture := picture_of(f"Step {step:,}", values, report.name)) is not None:
+        elif (picture := picture_of(f"Step {step:,}", values, report.name, decode=drawer.decode)) is not None:
             report.checkpoints.append(picture)
     if len(chosen) < len(found):
         report.note("progress", f"{len(chosen)} of {len(found)} checkpoints, evenly spaced.")

@@ -33,13 +33,14 @@ class ReportedRun:
         """Such as "unfinished, step 120 of 300 (still training)"."""
         now = self.status
         if now.state == "finished":
-            return f"finished, {now.end_step:,} steps"
+            early = now.step < now.end_step
+            return f"finished early, step {now.step:,} of {now.end_step:,}" if early else f"finished, {now.end_step:,} steps"
         why = {"running": "still training", "unfinished": "time limit reached"}.get(now.state, now.state)
         return f"unfinished, step {now.step:,} of {now.end_step:,} ({why})"
 
 
 def names(runs: Sequence[Path]) -> list[str]:
-    """A name for each run: that of its folder, with as many folders above it as it takes to tell them apart."""
+    """A name for each run: that of its folder, with as many folders above it as distinguish them."""
     parts = [path.resolve().parts for path in runs]
     depth = 1
     while len({own[-depth:] for own in parts}) < len(parts):

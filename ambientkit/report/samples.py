@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -37,7 +37,14 @@ class SampleDrawer:
     @property
     def number(self) -> int:
         """Samples of each kind."""
-        return self.n or (POINTS if len(self.run.trained.signal.shape) == 1 else SAMPLES)
+        return self.n or (POINTS if len(self.run.trained.signal.shape) == 1 and not self.run.trained.latents else SAMPLES)
+
+    @property
+    def decode(self) -> Callable[[Tensor], Tensor | None] | None:
+        """How rows become pictures, where they are latents; no picture where their data set cannot be opened."""
+        if not self.run.trained.latents:
+            return None
+        return (lambda rows: None) if self.rows is None else self.rows.decode
 
     def draw(self, denoiser: Denoiser, n: int, lowest: float | None = None) -> Tensor | None:
         """n samples (n, *S), by steps down to `lowest` (the run's sigma_min) and a last denoising; values may be not finite.
@@ -70,6 +77,7 @@ class SampleDrawer:
 def draw_samples(drawer: SampleDrawer, report: RunReport) -> tuple[Tensor | None, Tensor | None]:
     """Add pictures of what was given and of both kinds of samples; (full, truncated), None where one cannot be drawn."""
     run, trained = drawer.run, drawer.run.trained
+    points = len(trained.signal.shape) == 1 and not trained.latents
     full = drawer.draw(trained.denoiser, drawer.number)
     truncated = None
     if full is None:
@@ -83,14 +91,14 @@ def draw_samples(drawer: SampleDrawer, report: RunReport) -> tuple[Tensor | None
     kinds.append(("Full samples", full, f"{drawer.steps} steps of {drawer.sampler.name}, seed {drawer.seed}"))
     if drawer.rows is not None:
         given = drawer.rows.__getitems__(list(range(min(len(drawer.rows), drawer.number)))).x_n
-        shown = min(len(given), SHOWN if given.ndim > 2 else len(given))
+        shown = len(given) if points else min(len(given), SHOWN)
         kinds.insert(0, ("Noisy rows", given, f"the first {shown} that the run was given"))
     for title, values, note in kinds:
         if values is None:
             continue
         if not bool(values.isfinite().all()):
             report.note("samples", f"{title} are not finite: the run has diverged, or {drawer.steps} steps are too few.")
-        elif (picture := picture_of(title, values[:SHOWN] if values.ndim > 2 else values, run.name, note)) is not None:
+        elif (picture := picture_of(title, values if points else values[:SHOWN], run.name, note, decode=drawer.decode)) is not None:
             report.pictures.append(picture)
     if not report.pictures:
         report.note("samples", "Rows of this shape have no picture: they are neither images nor points of a plane.")
@@ -99,13 +107,19 @@ def draw_samples(drawer: SampleDrawer, report: RunReport) -> tuple[Tensor | None
 
 
 def picture_of(
-    title: str, values: Tensor, name: str, note: str = "", columns: int | None = None, labels: Sequence[str] | None = None
+    title: str,
+    values: Tensor,
+    name: str,
+    note: str = "",
+    columns: int | None = None,
+    labels: Sequence[str] | None = None,
+    decode: Callable[[Tensor], Tensor | None] | None = None,
 ) -> Picture | None:
     """Rows (n, *S) as one picture with its text; None for rows without a picture. name: of the run; labels: n, one below each row."""
-    image = grid(values, columns, labels=labels)
+    image = grid(values, columns, labels=labels, decode=decode)
     if image is None:
         return None
-    what = "points of the plane as a map of their density" if values.ndim == 2 else "images"
+    what = "points of the plane as a map of their density" if values.ndim == 2 and decode is None else "images"
     alt = (
         f"{title} of {name}: {len(values)} {what}; values {float(values.min()):.3g} to {float(values.max()):.3g}, "
         f"mean {float(values.mean()):.3g}, std {float(values.std()):.3g}"

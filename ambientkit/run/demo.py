@@ -17,16 +17,17 @@ DEMO_STEPS = 32
 def draw_demo(training: Training, path: Path, registry: Registry) -> bool:
     """Write noisy rows beside samples of the averaged weights, always from the same seed; False for rows without a picture."""
     config, signal = training.config, training.signal
-    shown = min(config.sample_n if len(signal.shape) > 1 else 2000, len(training.observations))
+    points = len(signal.shape) == 1 and not training.about_data.get("latents")
+    shown = min(2000 if points else config.sample_n, len(training.observations))
     given = training.observations.__getitems__(list(range(shown)))
-    noisy = grid(given.x_n)
+    noisy = grid(given.x_n, decode=training.observations.decode)
     if noisy is None:
         return False
     sampler = registry.build(Sampler, "heun")
     levels = step_grid(DEMO_STEPS, config.levels.as_levels())
     device = training.accelerator.device
     drawn = draw_all(training.teacher, sampler, signal.shape, shown, sigmas=levels, seed=0, device=device, cond=given.cond, refuse=False)
-    samples = grid(drawn)
+    samples = grid(drawn, decode=training.observations.decode)
     assert samples is not None  # the shape is that of the noisy rows
     page = panels([("what was given: noisy data", noisy), (f"what was learned: samples, step {training.step}", samples)])
     path.parent.mkdir(exist_ok=True)

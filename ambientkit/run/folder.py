@@ -122,7 +122,7 @@ def save_average(training: Training, folder: Path) -> None:
         "step": training.step,
         "data": dict(training.about_data),
     }
-    save_weights(folder / WEIGHTS, training.average.module, metadata)
+    save_weights(folder / WEIGHTS, training.average.module, metadata, training.base)
 
 
 def read_identity(folder: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from ambientkit.verify.preflight import SEED
 from ambientkit.verify.report import FORMAT, document, number, passed_line, refusal
 
 SKIPPED = {"format": FORMAT, "skipped": True}
-"""What is kept of a preflight that --skip-preflight left out."""
+"""The record of a preflight that --skip-preflight left out."""
 HEADINGS = ("part", "check", "p", "verdict")
 
 
@@ -61,7 +61,7 @@ class Preflight:
 
 
 def read_preflight(folder: Path) -> Preflight:
-    """What is kept in the run folder. Raises InputError for a file that is damaged or of another format."""
+    """The record in the run folder. Raises InputError for a file that is damaged or of another format."""
     path = folder / PREFLIGHT
     if not path.is_file():
         return Preflight("Not kept: an early version began this run.")

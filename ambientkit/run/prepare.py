@@ -72,7 +72,7 @@ def prepare(
         detector = Detector(json.loads(files[COLLAPSE]) if COLLAPSE in files else None)
         return Prepared(training, Window(json.loads(files["window.json"])), detector, None)
     if config.init_from is not None:
-        tensors, file = initial_weights(Path(config.init_from))
+        tensors, file = initial_weights(Path(config.init_from), training.base)
         training.begin_with(tensors, file)
         say(f"weights to begin with: {file}, {len(tensors)} tensors")
     found = SKIPPED if request.skip_preflight else run_preflight(config, registry)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -11,10 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
+from ambientkit.checkpoint.base import Base, frozen_names, kept, network_of
 from ambientkit.checkpoint.weights import check_fit
+from ambientkit.config import RunConfig
 from ambientkit.errors import InputError
-from ambientkit.interfaces import Model, Signal
-from ambientkit.maths.randomness import isolated_global_generator
+from ambientkit.interfaces import Signal
 
 LARGEST = 2**34
 """Values of a row at most."""
@@ -39,15 +41,17 @@ def _sizes(what: str, stored: Any) -> tuple[int, ...]:
     return tuple(stored)
 
 
-def check_described(model: Model, signal: Signal, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Raise InputError where the network of a model has other tensors than a file. Built on the device "meta", it takes no memory.
+def check_described(config: RunConfig, signal: Signal, tensors: Mapping[str, Tensor], frozen: int, where: str) -> None:
+    """Raise InputError where the network of a run has other tensors than a file. Built on the device "meta", it takes no memory.
 
-    One that has more parameters than the file is given up while it is built. A network that can only be built in memory is not checked here.
+    One that has more parameters than the file is given up while it is built. frozen: the number of tensors in its frozen base, which the file does
+    not hold. A network that can only be built in memory is not checked here.
     """
-    most = SPARE * len(tensors) + 100
+    most = SPARE * (len(tensors) + frozen) + 100
     try:
-        with torch.device("meta"), isolated_global_generator(0, "load"), _at_most(most):
-            network = model.network(signal)
+        with torch.device("meta"), _at_most(most), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of weights that a model loads into it, which do nothing there
+            network = network_of(config, signal)
     except _TooMany:
         raise InputError(
             f"{where}: the weights do not fit this model: its configuration describes a network of more than {most:,} tensors, but the file has "
@@ -55,7 +59,8 @@ def check_described(model: Model, signal: Signal, tensors: Mapping[str, Tensor],
         ) from None
     except (RuntimeError, NotImplementedError, ValueError, TypeError, OverflowError):
         return
-    check_fit(network, tensors, where)
+    base = Base(frozen_names(network))
+    check_fit(kept(network, base), {name: value for name, value in tensors.items() if name not in base.names}, where)
 
 
 class _TooMany(Exception):

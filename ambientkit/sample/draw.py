@@ -13,6 +13,7 @@ from ambientkit.interfaces import Denoiser, Levels, Sampler
 from ambientkit.maths.noise import standard_normal
 from ambientkit.maths.randomness import keyed_generator
 from ambientkit.sample.batches import Batches
+from ambientkit.sample.guidance import guided
 from ambientkit.sample.schedule import levels as scheduled
 
 
@@ -36,14 +37,18 @@ def draw(
     device: str | torch.device = "cpu",
     first: int = 0,
     cond: Mapping[str, Tensor] | None = None,
+    guidance: float = 1.0,
+    null: Mapping[str, Tensor] | None = None,
 ) -> Iterator[Tensor]:
     """Samples first..first + n - 1 in batches of (b, *shape), in order. sigmas: (T,), decreasing; sample i starts at sigmas[0] z and is keyed by (seed, i).
 
-    cond: name -> (n, ...), one value a sample. A batch that does not fit into memory is halved. A sampler that does not claim
+    cond: name -> (n, ...), one value per sample. guidance: the weight w of `guidance.Guided`, and null what stands for no condition there; 1 is none,
+    and asks the denoiser as often as ever. A batch that does not fit into memory is halved. A sampler that does not claim
     "row-generators" is run one sample at a time, so that its samples keep to that rule too.
     """
     separate = "row-generators" in sampler.claims
     cond = {name: value.to(device) for name, value in (cond or {}).items()}
+    asked = guided(denoiser, guidance, cond, null)
 
     def work(part: range) -> Tensor:
         generators = [keyed_generator(seed, "sample", row=first + index) for index in part]
@@ -51,7 +56,7 @@ def draw(
             x = standard_normal(torch.empty(len(part), *shape, device=device), generators) * float(sigmas[0])
             grid = sigmas.to(x).unsqueeze(1).expand(-1, len(part))
             chosen = {name: value[part.start : part.stop] for name, value in cond.items()}
-            return carry(denoiser, sampler, x, grid, generators, chosen)
+            return carry(asked, sampler, x, grid, generators, chosen)
 
     batches = batch_size if isinstance(batch_size, Batches) else Batches(batch_size)
     yield from (batches if separate else Batches(1)).over(n, work)
@@ -69,6 +74,8 @@ def draw_all(
     device: str | torch.device = "cpu",
     first: int = 0,
     cond: Mapping[str, Tensor] | None = None,
+    guidance: float = 1.0,
+    null: Mapping[str, Tensor] | None = None,
     progress: bool = False,
     refuse: bool = True,
     what: str = "the samples",
@@ -77,7 +84,20 @@ def draw_all(
 
     Raises InputError that names `what` where a value is not finite, unless `refuse` is False.
     """
-    batches = draw(denoiser, sampler, shape, n, sigmas=sigmas, seed=seed, batch_size=batch_size, device=device, first=first, cond=cond)
+    batches = draw(
+        denoiser,
+        sampler,
+        shape,
+        n,
+        sigmas=sigmas,
+        seed=seed,
+        batch_size=batch_size,
+        device=device,
+        first=first,
+        cond=cond,
+        guidance=guidance,
+        null=null,
+    )
     parts = []
     with tqdm(total=n, unit="sample", desc=f"sampling, seed {seed}", leave=False, disable=not progress) as bar:
         for batch in batches:

@@ -36,6 +36,7 @@ class Drawing:
 
     def piece(self, rows: range) -> Tensor:
         """The samples of these numbers, (len(rows), *S), data units, on the CPU. Raises InputError where they are not finite."""
+        cond = self.conds(rows)
         return draw_all(
             self.trained.denoiser,
             self.course.sampler,
@@ -46,7 +47,9 @@ class Drawing:
             batch_size=self.batches,
             device=self.device,
             first=rows.start,
-            cond=self.conds(rows),
+            cond=cond,
+            guidance=self.course.guidance,
+            null=self.course.null(self.trained, cond),
             what=f"{self.trained.called}: the samples",
         )
 
@@ -62,6 +65,7 @@ def sample_rows(
     sigma_min: LevelLike = None,
     classes: ClassLike = None,
     conds: CondsLike = None,
+    guidance: float = 1.0,
     batch_size: int = 64,
     units: Literal["unit", "data"] = "unit",
     progress: bool = False,
@@ -71,13 +75,14 @@ def sample_rows(
 
     Sample i is a function of (seed, i). units: "unit" gives (n, *S) in [-1, 1], not clipped; "data" the values and axes of the files that the
     run was trained on. sigma_min: the level to stop at, "sigma-n" for that of the data. classes, conds: of a conditional model; several
-    classes are taken in turn. Raises InputError for settings that do not suit the run, and for samples that are not finite.
+    classes are taken in turn. guidance: the weight of the conditions, 1 for none (`ambientkit.sample.guidance`).
+    Raises InputError for settings that do not suit the run, and for samples that are not finite.
     """
     registry = registry or load()
     known_word("units", units, ["unit", "data"])
     if n < 1 or batch_size < 1:
         raise InputError(f"n {n}, batch_size {batch_size}: both should be 1 or more")
-    course = course_of(trained, registry, sampler=sampler, schedule=schedule, steps=steps, sigma_min=sigma_min)
+    course = course_of(trained, registry, sampler=sampler, schedule=schedule, steps=steps, sigma_min=sigma_min, guidance=guidance)
     at = conditions(trained, class_text(classes), cond_texts(conds))
     drawing = Drawing(trained, course, at, seed, trained.device, Batches(batch_size))
     size, parts = pieces_of(n, batch_size), []

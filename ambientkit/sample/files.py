@@ -113,6 +113,7 @@ def draw_to_files(
     sigma_min: LevelLike = None,
     classes: ClassLike = None,
     conds: CondsLike = (),
+    guidance: float = 1.0,
     format: str = "npy",
     units: str = "data",
     batch_size: int = 64,
@@ -123,20 +124,21 @@ def draw_to_files(
     """Draw samples of the clean distribution into a folder; the same call goes on where an interrupted one was, to the same files.
 
     Sample i is a function of (seed, i). trained: a run that is loaded, or its path. out: the folder, by default RUN/samples/step-N-seed-S. Started
-    by torchrun, the processes share the work. progress: show a bar.
+    by torchrun, the processes share the work. progress: show a bar. guidance: the weight of the conditions, 1 for none.
     Raises InputError, before anything is drawn, where settings do not suit the run, or the folder cannot be written or holds something else.
     """
     registry, began = registry or load(), time.monotonic()
     _check_counts(n=n, batch_size=batch_size)
     given, texts = class_text(classes), cond_texts(conds)
     trained, place = _open(trained, device, registry)
-    course = course_of(trained, registry, sampler=sampler, schedule=schedule, steps=steps, sigma_min=sigma_min)
+    course = course_of(trained, registry, sampler=sampler, schedule=schedule, steps=steps, sigma_min=sigma_min, guidance=guidance)
     at = conditions(trained, given, texts)
+    course.null(trained, at(range(1)))  # what it cannot do, it says now
     written, own = written_as(format, units, trained.config.data.name, trained.units, trained.signal.shape)
     asked = _asked(trained, course, seed, written, own, given, texts)
     folder = _folder(out, trained, "samples", seed)
     refuse_inside("--out", folder, trained.config.data)
-    batches = Batches(batch_size)
+    batches, decode = Batches(batch_size), trained.decoder()
     store = Store(folder, "samples", ("samples",), n, pieces_of(n, batch_size), asked, {"run": trained.called})
     drawing = Drawing(trained, course, at, seed, place.device, batches)
 
@@ -147,7 +149,7 @@ def draw_to_files(
     def picture(shown: dict[str, NDArray[Any]]) -> bytes | None:
         names = given.split(",") if given else None
         labels = [names[i % len(names)] for i in range(len(shown["samples"]))] if names else None
-        page = grid(torch.from_numpy(shown["samples"]), labels=labels)
+        page = grid(torch.from_numpy(shown["samples"]), labels=labels, decode=decode)
         return None if page is None else png(page)
 
     done = carry_out(Job(store, work, picture, batches, "samples"), place, progress)
@@ -171,6 +173,7 @@ def restore_to_files(
     sigma_min: LevelLike = None,
     classes: ClassLike = None,
     conds: CondsLike = (),
+    guidance: float = 1.0,
     format: str = "npy",
     units: str = "data",
     batch_size: int = 64,
@@ -188,7 +191,17 @@ def restore_to_files(
     _check_counts(n=n, batch_size=batch_size)
     given, texts = class_text(classes), cond_texts(conds)
     trained, place = _open(trained, device, registry)
-    course = course_of(trained, registry, sampler=sampler, schedule=schedule, steps=steps, sigma_min=sigma_min, restoring=True, draws=draws)
+    course = course_of(
+        trained,
+        registry,
+        sampler=sampler,
+        schedule=schedule,
+        steps=steps,
+        sigma_min=sigma_min,
+        guidance=guidance,
+        restoring=True,
+        draws=draws,
+    )
     rows = restoring(
         trained,
         noisy,
@@ -224,7 +237,8 @@ def restore_to_files(
             shown["std"] = found.std
         return Piece({"mean": found.mean, "draws": found.draws}, shown, int(found.topped_up.sum()), int(found.as_it_is.sum()))
 
-    job = Job(store, work, lambda shown: restored_picture(shown, source.seen.sigma_n[1]), rows.batches, "rows")
+    decode = trained.decoder()
+    job = Job(store, work, lambda shown: restored_picture(shown, source.seen.sigma_n[1], decode), rows.batches, "rows")
     done = carry_out(job, place, progress)
     facts = _facts(store, done, trained, time.monotonic() - began)
     place.end()

@@ -5,26 +5,29 @@ from __future__ import annotations
 import hashlib
 import math
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from ambientkit.checkpoint.base import NONE, Base, base_of, check_base, network_of
 from ambientkit.checkpoint.initial import initial_weights
 from ambientkit.checkpoint.names import CHECKPOINTS, CONFIG, VERSIONS, WEIGHTS, step_of_checkpoint
 from ambientkit.checkpoint.weights import fill, load_weights
 from ambientkit.config import RunConfig, Source, resolve
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Denoiser, Signal
-from ambientkit.maths.randomness import isolated_global_generator
+from ambientkit.messages import note
 from ambientkit.registry import Registry
-from ambientkit.rows import as_rows
+from ambientkit.rows import as_rows, decodes
 from ambientkit.sample.described import check_described, stored_signal
 from ambientkit.sample.own_units import OwnUnits
 
+MANY = 10**6
+"""Tensors of a network at most."""
 Noise = Literal["simulated", "declared", "estimated", "unknown"]
 
 
@@ -48,6 +51,10 @@ class Trained:
     """How the noise level of the rows is known."""
     fingerprint: Mapping[str, Any] | None = None
     """What the data are known by (`data.identity`); None where the run does not say."""
+    base: Base = NONE
+    """What of the network is frozen."""
+    latents: bool = False
+    """Whether its rows are latents, which only their data set makes pictures of."""
     path: Path | None = None
     """What it was loaded from, as `load_run` was given it."""
 
@@ -61,6 +68,19 @@ class Trained:
     def called(self) -> str:
         """What it is called in messages."""
         return "the run" if self.path is None else str(self.path)
+
+    def decoder(self) -> Callable[[Tensor], Tensor | None] | None:
+        """How its rows become pictures (`Rows.decode`); None where they are pictures, or points, themselves.
+
+        Where they are latents and the data set that decodes them cannot be opened, a note says so, and there are no pictures.
+        """
+        if not self.latents:
+            return None
+        try:
+            return as_rows(self.config.data.rows()).decode
+        except InputError as error:
+            note(f"no pictures: the rows of this run are latents, and the data set that decodes them cannot be opened: {error}")
+            return lambda rows: None
 
 
 def is_begun(path: Path) -> bool:
@@ -105,30 +125,49 @@ def load_run(path: Path, registry: Registry, device: str | torch.device = "cpu")
         tree, step = dict(metadata["config"]), int(metadata["step"])
         units, sigma_n, noise = _about_data(metadata.get("data"))
         fingerprint = (metadata.get("data") or {}).get("fingerprint")
-        if step < 0:
-            raise ValueError(f"step {step}")
+        latents = bool((metadata.get("data") or {}).get("latents", False))
+        frozen = int((metadata.get("base") or {}).get("tensors", 0))
+        if step < 0 or not 0 <= frozen < MANY:
+            raise ValueError(f"step {step}, {frozen} frozen tensors")
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(f"{file}: its metadata are not those of an ambientkit run ({type(error).__name__}: {error})") from None
     config = resolve(Source(tree, {(key,): str(file) for key in tree}), registry, absent=True)
-    check_described(config.model, signal, tensors, averaged)
+    check_described(config, signal, tensors, frozen, averaged)
     try:
-        with isolated_global_generator(0, "load"):  # the fresh weights are overwritten
-            network = config.model.network(signal).to(device)
+        network = network_of(config, signal).to(device)  # what is trained is overwritten, and a frozen base given again
     except (RuntimeError, ValueError, TypeError, OverflowError, MemoryError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{file}: the network that its metadata describe cannot be built ({type(error).__name__}: {reason})") from None
-    fill(network, tensors, averaged)
+    base = base_of(network)
+    check_base(base, metadata.get("base"), file)
+    fill(network, tensors, averaged, base)
     network.eval().requires_grad_(False)
     with Path(averaged).open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return Trained(config, signal, config.model.denoiser(network, signal), step, units, sigma_n, digest, network, noise, fingerprint, path)
+    return Trained(
+        config,
+        signal,
+        config.model.denoiser(network, signal),
+        step,
+        units,
+        sigma_n,
+        digest,
+        network,
+        noise,
+        fingerprint,
+        base,
+        latents,
+        path,
+    )
 
 
 def about_data(rows: Any, sigma_n: tuple[float, float], noise: Noise = "unknown") -> dict[str, Any]:
     """What a weights file says of the data, under "data": the meaning of file values, the lowest and highest noise level, how that is known,
     and the rows and files that were left out, each with its cause."""
     left_out = list(as_rows(rows).left_out)
-    told = {"left_out": left_out} if left_out else {}
+    told: dict[str, Any] = {"left_out": left_out} if left_out else {}
+    if decodes(rows):
+        told["latents"] = True
     return {"units": OwnUnits.of(rows).plain(), "sigma_n": list(sigma_n), "noise": noise, **told}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,13 +21,26 @@ RESTORED = 8
 """Rows in the picture of restored ones."""
 
 
-def grid(rows: Tensor, columns: int | None = None, scale: int | None = None, labels: Sequence[str] | None = None) -> Image.Image | None:
+def grid(
+    rows: Tensor,
+    columns: int | None = None,
+    scale: int | None = None,
+    labels: Sequence[str] | None = None,
+    decode: Callable[[Tensor], Tensor | None] | None = None,
+) -> Image.Image | None:
     """Images (n, C, H, W) in [-1, 1] as one picture; points (n, 2) as a density map. None for other shapes: they have no picture.
 
     -1, 0, 1 are drawn as 0, 128, 255 in every picture (values beyond are cut for display only). 1 channel is grey and 3 are colours; of any
     other number each channel is a grey image of its own, side by side. labels: a short text below each image.
     scale: pixels a pixel; by default small images are enlarged to about 48 x 48 pixels, long ones to at most 144.
+    decode: how rows become pictures, where they are none themselves (`Rows.decode`).
     """
+    if decode is not None:
+        with torch.no_grad():
+            decoded = decode(rows)
+        if decoded is None:
+            return None
+        rows = decoded
     if rows.ndim == 2 and rows.shape[1] == 2:
         return _density(rows)
     if rows.ndim != 4 or 0 in rows.shape:
@@ -72,19 +85,22 @@ def panels(pictures: Sequence[tuple[str, Image.Image]]) -> Image.Image:
     return page
 
 
-def restored_picture(shown: Mapping[str, NDArray[Any]], sigma_n: float) -> bytes | None:
+def restored_picture(
+    shown: Mapping[str, NDArray[Any]], sigma_n: float, decode: Callable[[Tensor], Tensor | None] | None = None
+) -> bytes | None:
     """Noisy rows, their posterior means, a few draws (n, K, *S) and the spread side by side, as a PNG file; points of the plane all together.
 
-    sigma_n: the noise that a white spread stands for. None for rows without a picture.
+    sigma_n: the noise that a white spread stands for. decode: as `grid` takes it; latents are shown without their spread, of which it makes no
+    picture. None for rows without a picture.
     """
     rows = {name: torch.from_numpy(value) for name, value in shown.items()}
-    plane = rows["noisy"].ndim == 2
+    plane = rows["noisy"].ndim == 2 and decode is None
     few, columns = (None, None) if plane else (RESTORED, 1)
     pages = [("noisy", rows["noisy"]), ("mean", rows["mean"])]
     pages += [(f"draw {k + 1}", rows["draws"][:, k]) for k in range(rows["draws"].shape[1])]
-    if "std" in rows and not plane:  # on a fixed scale: white where one knows no more than before
+    if "std" in rows and not plane and decode is None:  # on a fixed scale: white where one knows no more than before
         pages.append((f"std (white: {sigma_n:.3g})", 2 * rows["std"] / sigma_n - 1))
-    pictures = [(title, grid(page[:few], columns)) for title, page in pages]
+    pictures = [(title, grid(page[:few], columns, decode=decode)) for title, page in pages]
     drawn = [(title, picture) for title, picture in pictures if picture is not None]
     return png(panels(drawn)) if len(drawn) == len(pages) else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -14,6 +15,7 @@ from ambientkit.maths.noise import per_row
 from ambientkit.maths.randomness import keyed_generator
 from ambientkit.sample.batches import Batches
 from ambientkit.sample.draw import carry
+from ambientkit.sample.guidance import guided
 from ambientkit.sample.schedule import levels as scheduled
 
 ROUNDING = 1e-6
@@ -52,6 +54,8 @@ def restore(
     sigma_min: float | None = None,
     seed: int = 0,
     batch_size: int | Batches = 64,
+    guidance: float = 1.0,
+    null: Mapping[str, Tensor] | None = None,
 ) -> Restored:
     """Restore rows: carry each from (x_n, its sigma_n) down the reverse process of the denoiser, `draws` times.
 
@@ -61,11 +65,13 @@ def restore(
 
     Noise by pixel is topped up to its largest level first, once a row: the draws are then those of p(x_0 | the topped-up row), honest but
     knowing less than x_n tells. batch: (B, *S) on the denoiser's device. Draw k of a row is keyed by (seed, batch.row, k) whatever the batch.
-    batch_size: draws at a time; a batch that does not fit into memory is halved.
+    batch_size: draws at a time; a batch that does not fit into memory is halved. guidance, null: as `draw` takes them, in every call; with another
+    weight than 1 neither the mean nor the draws are those of p(x_0 | x_n).
     Raises InputError for a sampler that does not draw from the reverse kernel: a deterministic one carries the law of all rows, but not
     the posterior of one. Sources: arXiv 2302.09057, eq. 8 (consistency: the mean of the draws is D(x_n, sigma_n)); arXiv 2404.10177, section 3.
     """
     need_kernel(sampler, draws)
+    denoiser = guided(denoiser, guidance, batch.cond, null)
     rows = batch.row.tolist()
     view = _seen(batch, corruption, seed)
     floor = corruption.floor(batch).to(view.x.device)

@@ -45,7 +45,7 @@ class Restoring:
 
     def piece(self, rows: range) -> tuple[Batch, Restored]:
         """The rows of these numbers, as they are and restored, on the device. Raises InputError where either is not finite."""
-        batch = self._rows(rows)
+        batch = self.batch(rows)
         found = restore(
             self.trained.denoiser,
             batch,
@@ -58,12 +58,14 @@ class Restoring:
             sigma_min=self.course.sigma_min,
             seed=self.seed,
             batch_size=self.batches,
+            guidance=self.course.guidance,
+            null=self.course.null(self.trained, batch.cond),
         )
         for values in (found.mean, found.draws):
             check_finite(values, self.course.sampler, self.course.steps, f"{self.trained.called}: the samples")
         return batch, found
 
-    def _rows(self, rows: range) -> Batch:
+    def batch(self, rows: range) -> Batch:
         """The rows on the device, with the conditions that the model takes."""
         batch = self.noisy.rows(rows)
         cond = {key: value for key, value in batch.cond.items() if key in self.trained.signal.conds} | self.conds(rows)
@@ -95,7 +97,10 @@ def restoring(
             f"rows whose noise is at or below --sigma-min {course.sigma_min_text} are not drawn for: their draws are the posterior mean, their "
             "spread is 0"
         )
-    return Restoring(trained, rows, course, at, n or rows.seen.rows, draws, seed, device, Batches(batch_size))
+    work = Restoring(trained, rows, course, at, n or rows.seen.rows, draws, seed, device, Batches(batch_size))
+    if course.guidance != 1:
+        course.null(trained, work.batch(range(1)).cond)  # what it cannot do, it says now
+    return work
 
 
 def restore_rows(
@@ -112,6 +117,7 @@ def restore_rows(
     seed: int = 0,
     classes: ClassLike = None,
     conds: CondsLike = None,
+    guidance: float = 1.0,
     batch_size: int = 64,
     progress: bool = False,
     registry: Registry | None = None,
@@ -126,7 +132,17 @@ def restore_rows(
     for name, value in (("n", n), ("batch_size", batch_size)):
         if value is not None and value < 1:
             raise InputError(f"{name} {value}: should be 1 or more")
-    course = course_of(trained, registry, sampler=sampler, schedule=schedule, steps=steps, sigma_min=sigma_min, restoring=True, draws=draws)
+    course = course_of(
+        trained,
+        registry,
+        sampler=sampler,
+        schedule=schedule,
+        steps=steps,
+        sigma_min=sigma_min,
+        guidance=guidance,
+        restoring=True,
+        draws=draws,
+    )
     work = restoring(
         trained,
         noisy,

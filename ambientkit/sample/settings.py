@@ -11,12 +11,14 @@ from torch import Tensor
 
 from ambientkit.config.inline import split_fields
 from ambientkit.config.run import Absent
+from ambientkit.data.conditions import null_values
 from ambientkit.errors import InputError, nearest
 from ambientkit.interfaces import Levels, Sampler
 from ambientkit.messages import note
 from ambientkit.registry import Registry, spec_of
 from ambientkit.sample.draw import step_grid
 from ambientkit.sample.formats import FORMATS, OWN, check_format
+from ambientkit.sample.guidance import guided
 from ambientkit.sample.load import Trained
 from ambientkit.sample.own_units import OwnUnits
 from ambientkit.sample.restore import need_kernel
@@ -40,6 +42,16 @@ class Course:
     """The last level asked; infinity where a restored row stops at its own noise."""
     sigma_min_text: str = ""
     """As it was asked for."""
+    guidance: float = 1.0
+    """Weight of the conditions (`guidance.Guided`); 1 is none."""
+
+    def null(self, trained: Trained, cond: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
+        """What stands for no condition under guidance; None without. Raises InputError where nothing does, or there is no condition."""
+        if self.guidance == 1:
+            return None
+        found = null_values(trained.config.model, cond)
+        guided(trained.denoiser, self.guidance, cond, found)
+        return found
 
     def grid(self) -> Tensor:
         """(steps + 1,), from sigma_max to sigma_min, then 0."""
@@ -53,6 +65,7 @@ class Course:
             "steps": self.steps,
             "sigma_max": self.sigma_max,
             "sigma_min": self.sigma_min if math.isfinite(self.sigma_min) else "sigma-n",
+            **({} if self.guidance == 1 else {"guidance": self.guidance}),
         }
 
 
@@ -64,6 +77,7 @@ def course_of(
     schedule: str,
     steps: int,
     sigma_min: LevelLike,
+    guidance: float = 1.0,
     restoring: bool = False,
     draws: int = 1,
 ) -> Course:
@@ -83,7 +97,9 @@ def course_of(
     low = _lowest(sigma_min, trained, restoring)
     if draws:
         _note_unlearned(trained, low)
-    return Course(part, schedule, steps, trained.config.levels.sigma_max, low, f"{low:g}" if sigma_min is None else str(sigma_min))
+    return Course(
+        part, schedule, steps, trained.config.levels.sigma_max, low, f"{low:g}" if sigma_min is None else str(sigma_min), guidance
+    )
 
 
 def known_word(flag: str, word: str, known: list[str]) -> None:

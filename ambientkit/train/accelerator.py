@@ -4,27 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
 # Before any process group is made: its functions have the group as a default argument, so that a later import (which that of torch._dynamo
 # is) keeps the group and gloo's threads beyond `end_training`, and a thread alive when the interpreter ends may abort the process.
-import torch.distributed.nn.functional
 from accelerate import Accelerator
 
 from ambientkit.config import RunConfig
 from ambientkit.errors import InputError
+from ambientkit.processes import device_of
 from ambientkit.train.launched import by_itself, check_launched
 
 
 def accelerator_for(config: RunConfig, **options: Any) -> Accelerator:
     """The accelerator a configuration asks for; options: as accelerate takes them. Raises InputError where the device is not there."""
-    try:
-        cpu = torch.device("cuda" if config.device == "auto" else config.device).type == "cpu"
-    except RuntimeError:
-        raise InputError(f"device: should be auto, cpu, cuda or a torch device such as cuda:1, but is {config.device!r}") from None
-    if config.device not in ("auto", "cpu") and not torch.cuda.is_available():
-        raise InputError(f"device: {config.device!r} was asked for, but this machine has no usable GPU; use --device cpu or auto")
-    if config.mixed_precision == "fp16" and (cpu or not torch.cuda.is_available()):
+    cpu = device_of(config.device).type == "cpu"
+    if config.mixed_precision == "fp16" and cpu:
         raise InputError("mixed_precision: fp16 needs a GPU; use bf16, or no")
     check_launched(config)
     with by_itself():

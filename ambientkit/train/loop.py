@@ -9,9 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from ambientkit.batch import Batch, Term
+from ambientkit.checkpoint.base import train_mode
+from ambientkit.data import drop_conditions
 from ambientkit.errors import RunError
 from ambientkit.interfaces import Tools
 from ambientkit.maths.randomness import isolated_global_generator, keyed_generator
+from ambientkit.train.blame import blaming, checked_loss
 from ambientkit.train.gradients import average_gradients
 from ambientkit.train.optim import advance
 from ambientkit.train.state import ADVICE, Training
@@ -38,18 +41,20 @@ def steps(training: Training) -> Iterator[Step]:
     """Train from `training.step` to `config.end_step`, yielding after every optimiser step.
 
     Everything random is keyed by (seed, purpose, rank, step): whatever is done between two steps changes nothing in training.
-    A step whose loss or gradient is not finite is skipped and counted. Raises RunError after `config.max_bad_steps` of them in a row.
+    A step whose loss or gradient is not finite is skipped and counted. Raises RunError after `config.max_bad_steps` of them in a row, at the end
+    where all were skipped, and where a part of another package breaks its contract or raises (`train.blame`).
     """
     config, accelerator = training.config, training.accelerator
     batches = iter(training.loader())
-    training.network.train()
+    train_mode(training.network)
     # accelerate's own way to the optimiser looks for libraries on the disk in every step, which a small network feels.
-    parameters = list(training.network.parameters())
+    parameters = training.trained
     optimizer = training.bare_optimizer if accelerator.scaler is None else training.optimizer
     while training.step < config.end_step:
-        micro_batches = [next(batches).to(accelerator.device) for _ in range(config.grad_accum_steps)]
-        with isolated_global_generator(config.seed, "network", rank=accelerator.process_index, step=training.step):
-            loss, means, values = _accumulate(training, micro_batches)
+        with blaming(config, f"step {training.step + 1}"):
+            micro_batches = [next(batches).to(accelerator.device) for _ in range(config.grad_accum_steps)]
+            with isolated_global_generator(config.seed, "network", rank=accelerator.process_index, step=training.step):
+                loss, means, values = _accumulate(training, micro_batches)
         average_gradients(accelerator, parameters)
         accelerator.unscale_gradients()
         grad_norm = nn.utils.clip_grad_norm_(parameters, config.optimizer.max_grad_norm)
@@ -75,6 +80,10 @@ def steps(training: Training) -> Iterator[Step]:
                 f"({float(grad_norm):.4g}) was not finite, {training.skipped_in_a_row} steps in a row (max_bad_steps). "
                 f"The weights are those of step {training.step - training.skipped_in_a_row}. {ADVICE}"
             )
+    if training.skipped >= training.step > 0:
+        raise RunError(
+            f"all {training.step} steps were skipped, because their loss or gradient was not finite: the weights are those of the beginning. {ADVICE}"
+        )
 
 
 def _accumulate(training: Training, micro_batches: list[Batch]) -> tuple[Tensor, dict[str, Tensor], dict[str, Term]]:
@@ -85,7 +94,11 @@ def _accumulate(training: Training, micro_batches: list[Batch]) -> tuple[Tensor,
     values: dict[str, list[Term]] = {}
     for index, batch in enumerate(micro_batches):
         share = len(batch.x_n) / rows
-        loss, terms = _backward(training, batch, training.step * len(micro_batches) + index, share)
+        micro_step = training.step * len(micro_batches) + index
+        if training.null:
+            null = {name: value.to(training.accelerator.device) for name, value in training.null.items()}
+            batch = drop_conditions(batch, null, training.config.cond_dropout, training.config.seed, micro_step)
+        loss, terms = _backward(training, batch, micro_step, share)
         total = total + share * _mean_over_processes(training, loss)
         for name, (term, mean) in terms.items():
             means[name] = means.get(name, torch.zeros_like(total)) + share * _mean_over_processes(training, mean)
@@ -117,7 +130,9 @@ def _backward(training: Training, batch: Batch, micro_step: int, share: float) -
             memory=training.memories.setdefault(key, {}),
         )
         own = torch.zeros_like(loss)
-        for name, term in entry.objective.loss(training.denoiser, batch, tools).items():
+        found = checked_loss(entry.objective, training.denoiser, batch, tools, first=key not in training.checked)
+        training.checked.add(key)
+        for name, term in found.items():
             mean = _joint_mean(training, term)
             own = own + weight * mean
             kept = Term(term.value.detach(), term.sigma.detach())

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ambientkit.checkpoint import fill, load_state, save_state
+from ambientkit.checkpoint.base import Base, kept
 from ambientkit.checkpoint.weights import from_bytes, to_bytes
 from ambientkit.config import RunConfig
 from ambientkit.data import KeyedBatches, Observed
@@ -37,6 +38,10 @@ class Training:
     accelerator: Accelerator
     network: nn.Module
     """Prepared by accelerate."""
+    base: Base
+    """What is frozen in the network: shared with its average, and in no file."""
+    null: Mapping[str, Tensor]
+    """What a row carries in place of a condition that is dropped; empty where none are."""
     average: WarmedUpAverage
     optimizer: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LambdaLR
@@ -48,6 +53,8 @@ class Training:
     skipped_in_a_row: int = 0
     memories: dict[str, Memory] = field(default_factory=dict)
     """What each entry of the objective keeps between steps on this process, by the key of its generator."""
+    checked: set[str] = field(default_factory=set)
+    """Entries of the objective whose first answer was looked at in full, by the key of their generator."""
     split: SplitOptimizer | None = None
     """Where the optimiser's state is split over the processes."""
     about_data: Mapping[str, Any] = field(default_factory=dict)
@@ -72,7 +79,7 @@ class Training:
 
         Raises RunError where a weight is not finite: such a state is not worth keeping.
         """
-        for name, value in self.average.state_dict().items() | self.bare_network.state_dict().items():
+        for name, value in kept(self.average, self.base.under("module.")).items() | kept(self.bare_network, self.base).items():
             if value.is_floating_point() and not value.isfinite().all():
                 raise RunError(
                     f"step {self.step}: weight {name!r} is not finite; nothing is saved, the last checkpoint is intact. {ADVICE}"
@@ -88,14 +95,14 @@ class Training:
             "left_out": self._left_out(),
         }
         optimizer = self.optimizer_of_all() if optimizer is None else optimizer
-        files = save_state(self.bare_network, self.average, optimizer, counters)
+        files = save_state(self.bare_network, self.average, optimizer, counters, self.base)
         memory = self.memory_of_all() if memory is None else memory
         return {**files, MEMORY: to_bytes(memory)} if memory else files
 
     def restore(self, files: dict[str, bytes], where: str) -> None:
         """Go back to the moment of a checkpoint. Raises InputError where it does not fit this run."""
         own = self.split.own_state if self.split else dict
-        counters = load_state(files, where, self.bare_network, self.average, self.bare_optimizer, own)
+        counters = load_state(files, where, self.bare_network, self.average, self.bare_optimizer, own, self.base)
         processes = counters.get("processes", self.accelerator.num_processes)
         if processes != self.accelerator.num_processes:
             raise InputError(
@@ -112,6 +119,7 @@ class Training:
             raise InputError(
                 f"{where}: the data {what}, which would change the order in which all rows are seen. Give the same data, or begin a new run with --init-from"
             )
+        check_end(self.config, int(counters["step"]), where)
         self.step = int(counters["step"])
         self.skipped, self.skipped_in_a_row = int(counters.get("skipped", 0)), int(counters.get("skipped_in_a_row", 0))
         if counters.get("scaler") and self.accelerator.scaler is not None:
@@ -135,8 +143,13 @@ class Training:
 
     def begin_with(self, tensors: Mapping[str, Tensor], where: str) -> None:
         """Start from given weights, in the network and in the average. Raises InputError listing every tensor that does not fit."""
-        fill(self.bare_network, tensors, where)
-        fill(self.average.module, tensors, where)
+        fill(self.bare_network, tensors, where, self.base)
+        fill(self.average.module, tensors, where, self.base)
+
+    @property
+    def trained(self) -> list[nn.Parameter]:
+        """The parameters that steps change."""
+        return [parameter for parameter in self.network.parameters() if parameter.requires_grad]
 
     @property
     def bare_network(self) -> nn.Module:
@@ -169,4 +182,13 @@ class Training:
             persistent_workers=False,
             pin_memory=self.accelerator.device.type == "cuda",
             generator=keyed_generator(self.config.seed, "loader"),  # or torch draws the workers' base seed globally
+        )
+
+
+def check_end(config: RunConfig, step: int, where: object) -> None:
+    """Raise InputError where a training would have to end before the step that it has reached."""
+    if config.end_step < step:
+        raise InputError(
+            f"end_step {config.end_step}: {where} has taken {step} steps already, which cannot be undone. Give --end-step {step} or more, or resume an "
+            "earlier checkpoint"
         )

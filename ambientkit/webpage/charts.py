@@ -1,4 +1,4 @@
-"""Charts as inline SVG: told in words, their numbers in a table, and no colour that alone carries anything."""
+"""Charts as inline SVG: described in words, their numbers in a table, and no colour that alone carries anything."""
 
 from __future__ import annotations
 

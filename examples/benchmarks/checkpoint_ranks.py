@@ -91,12 +91,10 @@ def score(home: Path, arm: str, seed: int, size: Size) -> list[Scored]:
     from quality_measures import held_out
 
     from ambientkit.checkpoint.folder import checkpoints, write_file
-    from ambientkit.checkpoint.initial import initial_weights
     from ambientkit.data import Observations
     from ambientkit.evaluate import proximal
-    from ambientkit.evaluate.ranking import with_average
     from ambientkit.registry import load
-    from ambientkit.sample import draw, load_run, step_grid
+    from ambientkit.sample import draw_all, load_run, step_grid
 
     torch.set_num_threads(1)
     registry = load()
@@ -110,10 +108,9 @@ def score(home: Path, arm: str, seed: int, size: Size) -> list[Scored]:
     for step, path in sorted(checkpoints(home / "checkpoints")):
         file = home.parent / f"{home.name}-step{step}-n{size.n}.json"
         if not file.exists():
-            denoiser = with_average(trained, str(path), initial_weights(path)[0], "cpu")
+            denoiser = load_run(path, registry).denoiser
             first, second = (
-                torch.cat(list(draw(denoiser, sampler, trained.signal.shape, size.n, sigmas=sigmas, seed=draws, batch_size=size.n)))  # type: ignore[arg-type]
-                for draws in (0, 1)
+                draw_all(denoiser, sampler, trained.signal.shape, size.n, sigmas=sigmas, seed=draws, batch_size=size.n) for draws in (0, 1)
             )
             near = proximal(first, SIGMA_N, 0)
             scores = {"proximal": measure(own, near), "held out": measure(noisy.x_n, near), "true": measure(clean, second)}

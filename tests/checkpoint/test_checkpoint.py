@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ambientkit.checkpoint import folder, latest, load_state, prune, read_folder, save_state, write_folder
+from ambientkit.checkpoint.replace import replacing
 from ambientkit.checkpoint.weights import fill, from_bytes, load_weights, save_weights, to_bytes
 from ambientkit.errors import InputError, RunError
 from ambientkit.maths.randomness import isolated_global_generator
@@ -59,7 +60,7 @@ def test_a_full_disk_leaves_the_earlier_checkpoint_whole(tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(folder.os, "fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(RunError, match="No space left"):
         write_folder(tmp_path / "checkpoint_2", {"a": b"bad"})
     with pytest.raises(RunError, match="untouched"):
@@ -192,17 +193,17 @@ def test_what_is_being_replaced_comes_back_where_it_cannot_be(tmp_path, kind, mo
         raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as patch:
-        patch.setattr(folder.os, "replace", refuse)
+        patch.setattr("os.replace", refuse)
         with (
             pytest.raises(RunError, match=r"out: cannot be written \(Input/output error\); what was there before is untouched"),
-            folder.replacing(target) as aside,
+            replacing(target) as aside,
         ):
             write(aside, "new")
-    with pytest.raises(InputError, match="not this one"), folder.replacing(target, check=_refuse) as aside:
+    with pytest.raises(InputError, match="not this one"), replacing(target, check=_refuse) as aside:
         write(aside, "new")
     assert (target / "a" if kind == "folder" else target).read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
-    with folder.replacing(target, suffix=".x") as aside:
+    with replacing(target, suffix=".x") as aside:
         assert aside.suffix == ".x"
         write(aside, "new")
     assert (target / "a" if kind == "folder" else target).read_text() == "new"
@@ -211,3 +212,8 @@ def test_what_is_being_replaced_comes_back_where_it_cannot_be(tmp_path, kind, mo
 
 def _refuse(path):
     raise InputError("not this one")
+
+
+def test_a_name_that_is_too_long_is_told(tmp_path):
+    with pytest.raises(RunError, match=r"cannot be written \(File name too long\); what was there before is untouched"):
+        folder.write_file(tmp_path / ("x" * 250), b"content")

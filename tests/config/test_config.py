@@ -121,3 +121,27 @@ def test_a_file_that_is_not_there_or_not_text_is_named(tmp_path):
     (tmp_path / "latin.yaml").write_bytes("name: caf\xe9".encode("latin-1"))
     with pytest.raises(InputError, match=r"latin\.yaml: cannot be read as UTF-8"):
         load_file(tmp_path / "latin.yaml")
+
+
+@pytest.mark.parametrize(
+    ("tree", "place"),
+    [
+        ({"optimizer": {"lr": True}}, "optimizer.lr"),
+        ({"optimizer": {"betas": [0.9, False]}}, "optimizer.betas"),
+        ({"end_step": True}, "end_step"),
+        ({"sigma_data": True}, "sigma_data"),
+        ({"optimizer": {"decay_start": True, "schedule": "inverse-sqrt"}}, "optimizer.decay_start"),
+        ({"corruption": {"name": "gaussian", "sigma_n": True}}, "corruption.sigma_n"),
+        ({"corruption": {"name": "gaussian", "sigma_n": [0, True]}}, "corruption.sigma_n"),
+        ({"model": {"name": "mlp", "width": True}}, "model.width"),
+        ({"objective": [{"objective": "tweedie", "weight": True}]}, "objective.0.weight"),
+        ({"objective": [{"objective": "tweedie", "stop": False}]}, "objective.0.stop"),
+    ],
+)
+def test_true_and_false_are_no_numbers(tree, place):
+    with pytest.raises(InputError, match=rf"{place}: should be a number, not true or false"):
+        resolve(Source(tree), load())
+
+
+def test_true_and_false_are_what_switches_take():
+    assert resolve(Source({"checkpointing": True, "compile": False}), load()).checkpointing is True

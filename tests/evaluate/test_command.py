@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from ambientkit import train
+from ambientkit.builtin.samplers.heun import Heun
 from ambientkit.evaluate.judge import Judge
 from ambientkit.evaluate.ranking import ranked
 from ambientkit.maths.noise import standard_normal
@@ -298,7 +299,7 @@ def test_what_does_not_fit_is_refused_with_status_2_before_anything_is_drawn(
 ) -> None:
     import re
 
-    monkeypatch.setattr("ambientkit.evaluate.compare.draw_all", lambda *_, **__: pytest.fail("samples were drawn"))
+    monkeypatch.setattr(Heun, "sample", lambda *_, **__: pytest.fail("samples were drawn"))
     (tmp_path / "empty").mkdir()
     places = {**sets, "run": run_folder, "few": save(tmp_path / "few.npy", waves(5, "few")), "empty": tmp_path / "empty"}
     np.save(tmp_path / "levels.npy", np.ones(3))

@@ -216,7 +216,7 @@ class _Unscaled(Tweedie):
 
     def loss(self, denoiser, batch, tools):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("ambientkit.builtin.objectives.tweedie.inverse_square_of_a", lambda sigma, sigma_n, cap: torch.ones_like(sigma))
+            patch.setattr("ambientkit.builtin.objectives.tweedie.capped_inverse_square", lambda a, cap: torch.ones_like(a))
             return super().loss(denoiser, batch, tools)
 
 

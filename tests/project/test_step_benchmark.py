@@ -58,7 +58,7 @@ def test_a_tiny_run_writes_every_measure_of_every_arm(tmp_path):
         (["--recipe", "nothing"], "there is no objective 'nothing'"),
         (["--rounds", "1"], "--rounds must be at least 2, but is 1"),
         (["--json", "no-such-folder/step.json"], "there is no folder no-such-folder"),
-        (["--device", "abacus"], "device: should be auto, cpu, cuda"),
+        (["--device", "abacus"], "--device abacus: should be auto, cpu, cuda"),
     ],
 )
 def test_bad_flags_are_refused_before_anything_is_measured(benchmark, monkeypatch, capsys, flags, message):

@@ -5,16 +5,25 @@ from __future__ import annotations
 import json
 import math
 import re
+from contextlib import nullcontext
 
 import pytest
 import torch
 
+from ambientkit.checkpoint.lock import run_lock
+from ambientkit.checkpoint.names import LOCK
+from ambientkit.checkpoint.status import RunStatus
 from ambientkit.errors import InputError
 from ambientkit.maths.noise import standard_normal
 from ambientkit.maths.randomness import keyed_generator
+from ambientkit.registry import load
 from ambientkit.report import nearest_rows, read_history
+from ambientkit.report.run import ReportedRun
+from ambientkit.run.status import status
+from ambientkit.sample import load_run
 from ambientkit.webpage import Series, bars, curves, figures_page, histogram, picture_uri
 from ambientkit.webpage.axis import Axis
+from tests.support.finished import write_run
 
 
 def normal(*shape: int, key: str = "x") -> torch.Tensor:
@@ -167,3 +176,22 @@ def test_a_page_of_figures_is_whole_and_escapes_what_is_no_figure() -> None:
     assert "by &lt;hand&gt;" in page
     assert "<figure><figcaption><strong>b</strong>" in page
     assert not re.findall(r'(?:src|href)="(?!data:|#)', page)
+
+
+@pytest.mark.parametrize(
+    ("state", "step", "said"),
+    [
+        ("finished", 6000, "finished, 6,000 steps"),
+        ("finished", 4000, "finished early, step 4,000 of 6,000"),
+        ("running", 4000, "unfinished, step 4,000 of 6,000 (still training)"),
+        ("unfinished", 4000, "unfinished, step 4,000 of 6,000 (time limit reached)"),
+        ("failed", 4000, "unfinished, step 4,000 of 6,000 (failed)"),
+    ],
+)
+def test_the_state_of_a_run_is_told_in_words(tmp_path, state, step, said) -> None:
+    RunStatus(state, step, 6000).write(tmp_path)
+    (tmp_path / LOCK).touch()
+    with run_lock(tmp_path) if state == "running" else nullcontext():
+        now = status(tmp_path)
+    trained = load_run(write_run(tmp_path / "run"), load())
+    assert ReportedRun(tmp_path, "run", now, trained, "cpu").state == said

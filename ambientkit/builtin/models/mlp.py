@@ -76,12 +76,22 @@ class MLP(Model):
     """What the network answers with, in units of its std: EDM's mixture of x_0 and z, x_0, z, alpha z - s x_0, or z - x_0."""
     sees: Literal["ve", "vp", "flow"] = "ve"
     """The schedule of its input and of the time it is told: log sigma, VP's angle, or t of the flow."""
+    num_classes: int | None = Field(None, ge=1)
+    """Classes of the condition `class_cond`, labels 0 to num_classes - 1; num_classes stands for none."""
+
+    def null_cond(self, name: str) -> float | None:
+        """The label num_classes."""
+        return self.num_classes if name == "class_cond" else None
 
     def network(self, signal: Signal) -> nn.Module:
-        """A fresh network F for rows of `signal.shape`. Raises InputError where the data carry conditions."""
-        if signal.conds:
-            raise InputError(f"model 'mlp' takes no conditions, but the data carry {sorted(signal.conds)}: choose another model")
-        return _Perceptron(math.prod(signal.shape), self.width, self.depth, self.features, self.feature_scale)
+        """A fresh network F for rows of `signal.shape`. Raises InputError for conditions that it does not take, or that it lacks."""
+        wanted = {} if self.num_classes is None else {"class_cond": ()}
+        if dict(signal.conds) != wanted:
+            takes = f"one label per row, class_cond (), as num_classes is {self.num_classes}" if wanted else "no conditions"
+            carried = ", ".join(f"{name} {tuple(shape)}" for name, shape in sorted(signal.conds.items())) or "none"
+            hint = "" if wanted else ": give num_classes for labels named class_cond, or choose another model"
+            raise InputError(f"model 'mlp' takes {takes}, but the data carry {carried}{hint}")
+        return _Perceptron(math.prod(signal.shape), self.width, self.depth, self.features, self.feature_scale, self.num_classes)
 
     def denoiser(self, network: nn.Module, signal: Signal) -> Denoiser:
         """D(x, sigma) for x (B, *S), sigma (B,)."""
@@ -89,7 +99,10 @@ class MLP(Model):
         def denoise(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
             c = edm_preconditioning(sigma.to(x.dtype), signal.sigma_data)
             y, c_noise = (per_row(c.c_in, x) * x, c.c_noise) if self.sees == "ve" else _seen(x, sigma, signal.sigma_data, self.sees)
-            output = network(y.flatten(1), c_noise).to(x.dtype).reshape(x.shape)
+            if self.num_classes is not None and "class_cond" not in cond:
+                raise InputError(f"model 'mlp' with num_classes {self.num_classes} needs class_cond, one label per row")
+            label = () if self.num_classes is None else (cond["class_cond"],)
+            output = network(y.flatten(1), c_noise, *label).to(x.dtype).reshape(x.shape)
             if self.predicts == "edm":
                 return per_row(c.c_skip, x) * x + per_row(c.c_out, x) * output
             level = _wide(sigma, x)
@@ -126,9 +139,9 @@ def _wide(sigma: Tensor, x: Tensor) -> Tensor:
 
 
 class _Perceptron(nn.Module):
-    """F(y, c_noise): y (B, d), c_noise (B,) to (B, d)."""
+    """F(y, c_noise, label): y (B, d), c_noise (B,), label (B,) where there are classes, to (B, d)."""
 
-    def __init__(self, size: int, width: int, depth: int, features: int, feature_scale: float) -> None:
+    def __init__(self, size: int, width: int, depth: int, features: int, feature_scale: float, classes: int | None = None) -> None:
         super().__init__()
         self.frequencies: Tensor
         self.noise_frequencies: Tensor
@@ -142,12 +155,16 @@ class _Perceptron(nn.Module):
         self.decode = nn.Linear(width, size)
         nn.init.zeros_(self.decode.weight)
         nn.init.zeros_(self.decode.bias)
+        if classes is not None:
+            self.encode_class = nn.Embedding(classes + 1, width)
 
-    def forward(self, y: Tensor, c_noise: Tensor) -> Tensor:
+    def forward(self, y: Tensor, c_noise: Tensor, label: Tensor | None = None) -> Tensor:
         phase = y @ self.frequencies
         hidden = self.encode(torch.cat([y, phase.cos(), phase.sin()], dim=1))
         phase = c_noise.unsqueeze(1) * self.noise_frequencies
         noise = self.encode_noise(torch.cat([phase.cos(), phase.sin()], dim=1))
+        if label is not None:
+            noise = noise + self.encode_class(label)
         for block in self.blocks:
             hidden = hidden + block(hidden + noise)
         return self.decode(nn.functional.silu(hidden))

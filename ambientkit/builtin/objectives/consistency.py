@@ -39,7 +39,7 @@ class Consistency(Objective):
     from_observation: float = Field(0.3, ge=0, le=1)
     """Share of the anchors at (x_n, sigma_n); the others lie below it."""
     max_hop: float = Field(0.5, gt=0)
-    """The hop log(sigma_t / sigma_s) is uniform on [0, max_hop]. .5 is for a sampler of second order; with `ancestral` take .3."""
+    """The hop log(sigma_t / sigma_s) is uniform on [0, max_hop]. 0.5 is for a sampler of second order; with `ancestral` take 0.3."""
     chain_steps: int = Field(2, ge=1)
     """Steps of the teacher's chain from sigma_n to an anchor below it. 2 is for a sampler of second order; with `ancestral` take 4."""
 
@@ -50,7 +50,8 @@ class Consistency(Objective):
         """
         if "reverse-kernel" not in tools.sampler.claims:
             raise InputError(
-                f"consistency needs a sampler that draws from the reverse kernel; {tools.sampler.name!r} does not claim it. Use 'ancestral'"
+                f"consistency needs a sampler that draws from the reverse kernel; {tools.sampler.name!r} does not claim it. "
+                "Use 'stochastic-heun'"
             )
         sigma_min = tools.levels.sigma_min
         usable = (tools.corruption.floor(batch) > sigma_min).nonzero().squeeze(1)[: math.ceil(self.fraction * len(batch.x_n))]

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from ambientkit.batch import Batch, Term, take
+from ambientkit.batch import Batch, Term, View, take
 from ambientkit.errors import InputError
 from ambientkit.interfaces import ClaimsWhen, Denoiser, Objective, Tools
-from ambientkit.maths.ambient import inverse_square_of_a, tweedie_coefficients
+from ambientkit.maths.ambient import capped_inverse_square
 from ambientkit.maths.levels import log_uniform, truncated_lognormal
 from ambientkit.maths.noise import per_row, uniform
 from ambientkit.maths.weights import edm_weight
 
 CAP_OF_X_0_SCALE = 25.0
-"""With this cap or a higher one the factor is 1/a^2 wherever a >= .2, which the claim "x_0-scale" says."""
+"""With this cap or a higher one the factor is 1/a^2 wherever a >= 0.2, which the claim "x_0-scale" says."""
 CAP_OF_PAIRS = 1e4
-"""Bound of the factor for pairs. Their mean gradient is bounded without one, so this only keeps a >= .01, where float32 still has five digits of rho / a."""
+"""Bound of the factor for pairs. Their mean gradient is bounded without one, so this only keeps a >= 0.01, where float32 still has five digits of rho / a."""
 
 
 class Tweedie(Objective):
@@ -57,42 +58,67 @@ class Tweedie(Objective):
 
     def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
         """One term, `tweedie`, with a value for every row used. Raises InputError for rows as noisy as sigma_max."""
-        sigma_max = tools.levels.sigma_max
-        n = math.ceil(self.fraction * len(batch.x_n))
-        here = torch.arange(n, device=batch.x_n.device)
-        couple = here - here % 2  # the rows are taken two by two; a couple is either two rows, or one row as a pair
-        draws = uniform(torch.empty(n, 2, device=here.device), tools.generator)
-        paired = draws[couple, 0] < self.near
+        draws = self._drawn(batch, tools)
+        batch = take(batch, draws.row)
+        sigma = self._levels(batch, draws, tools)
+        view, cap = self._views(batch, sigma, draws, tools)
+        return {"tweedie": Term(self._value(denoiser, batch, view, cap, tools), sigma)}
 
-        batch = take(batch, torch.where(paired, couple, here))
-        floor = tools.corruption.floor(batch)
+    def _drawn(self, batch: Batch, tools: Tools) -> _Draws:
+        """What is drawn for the first `fraction` of the rows: which of them come in pairs, and where their levels lie."""
+        here = torch.arange(math.ceil(self.fraction * len(batch.x_n)), device=batch.x_n.device)
+        couple = here - here % 2
+        u = uniform(torch.empty(len(here), 2, device=here.device), tools.generator)
+        paired = u[couple, 0] < self.near
+        return _Draws(here, couple, paired, torch.where(paired, couple, here), torch.where(paired, u[couple, 1], u[:, 1]))
+
+    def _levels(self, batch: Batch, draws: _Draws, tools: Tools) -> Tensor:
+        """(N,), a level for each row, not below its own; those of pairs next to it."""
+        floor, sigma_max = tools.corruption.floor(batch), tools.levels.sigma_max
         if (floor >= sigma_max).any():
             row = int(batch.row[int((floor >= sigma_max).nonzero()[0])])
             raise InputError(
                 f"row {row} of the data is as noisy as sigma_max = {sigma_max:g} or noisier: raise levels.sigma_max or leave it out"
             )
-        u = torch.where(paired, draws[couple, 1], draws[:, 1])
-        sigma = truncated_lognormal(u, floor.clamp(min=tools.levels.sigma_min), sigma_max, self.p_mean, self.p_std).to(floor.dtype)
-        if self.near > 0:
-            low = floor.clamp(min=torch.finfo(floor.dtype).tiny)
-            close = log_uniform(u.to(floor.dtype), low, (low * self.near_ratio).clamp(max=sigma_max))
-            sigma = torch.where(paired & (floor > 0), torch.maximum(close, floor), sigma)
+        sigma = truncated_lognormal(draws.u, floor.clamp(min=tools.levels.sigma_min), sigma_max, self.p_mean, self.p_std).to(floor.dtype)
+        if self.near == 0:
+            return sigma
+        low = floor.clamp(min=torch.finfo(floor.dtype).tiny)
+        close = log_uniform(draws.u.to(floor.dtype), low, (low * self.near_ratio).clamp(max=sigma_max))
+        return torch.where(draws.paired & (floor > 0), torch.maximum(close, floor), sigma)
 
+    def _views(self, batch: Batch, sigma: Tensor, draws: _Draws, tools: Tools) -> tuple[View, Tensor]:
+        """x_t at these levels, the second of a pair mirrored about x_n; and (N,), the bound of 1/a^2 for each."""
         view = tools.corruption.degrade(batch, sigma, tools.generator)
-        cap = torch.full_like(floor, self.cap)
-        if "symmetric-degrade" in tools.corruption.claims:
-            cap = torch.where(paired & (couple + 1 < n), max(self.cap, CAP_OF_PAIRS), cap)  # the last of an odd number has no partner
-            mirrored = per_row((paired & (here % 2 == 1)).to(batch.x_n.dtype), batch.x_n) > 0
-            view = view._replace(x=torch.where(mirrored, 2 * batch.x_n - view.x[couple], view.x))
+        cap = torch.full_like(sigma, self.cap)
+        if "symmetric-degrade" not in tools.corruption.claims:
+            return view, cap
+        has_partner = draws.couple + 1 < len(draws.couple)  # the last of an odd number has none
+        cap = torch.where(draws.paired & has_partner, max(self.cap, CAP_OF_PAIRS), cap)
+        second = per_row((draws.paired & (draws.here % 2 == 1)).to(batch.x_n.dtype), batch.x_n) > 0
+        return view._replace(x=torch.where(second, 2 * batch.x_n - view.x[draws.couple], view.x)), cap
+
+    def _value(self, denoiser: Denoiser, batch: Batch, view: View, cap: Tensor, tools: Tools) -> Tensor:
+        """(N,), lambda(sigma) mean(min(1/a^2, cap) (rho^2 - what no network changes))."""
         x_0_hat = denoiser(view.x, view.sigma, **view.cond).to(batch.x_n.dtype)
-        residual = tools.corruption.expect(x_0_hat, view, batch) - batch.x_n
-        factor = inverse_square_of_a(per_row(sigma, batch.x_n), per_row(batch.sigma_n, batch.x_n), per_row(cap, batch.x_n))
+        rho = tools.corruption.expect(x_0_hat, view, batch) - batch.x_n
+        a = tools.corruption.slope(view, batch)
         # Of this part no network changes anything: b (x_t - x_n) is the residual of D = x_n, and a sigma_n the noise that x_n holds.
-        a, _ = tweedie_coefficients(per_row(sigma, batch.x_n), per_row(batch.sigma_n, batch.x_n))
         in_vain = (tools.corruption.expect(batch.x_n, view, batch) - batch.x_n) ** 2 + (a * per_row(batch.sigma_n, batch.x_n)) ** 2
-        value = edm_weight(sigma, tools.signal.sigma_data) * _row_mean(factor * (residual**2 - in_vain))
-        return {"tweedie": Term(value, sigma)}
+        factor = capped_inverse_square(a, per_row(cap, batch.x_n))
+        return edm_weight(view.sigma, tools.signal.sigma_data) * (factor * (rho**2 - in_vain)).flatten(1).mean(1)
 
 
-def _row_mean(x: Tensor) -> Tensor:
-    return x.flatten(1).mean(1)
+class _Draws(NamedTuple):
+    """Rows are taken two by two; a couple is either two rows, or one row as a pair. All (N,)."""
+
+    here: Tensor
+    """0, 1, 2, ..."""
+    couple: Tensor
+    """0, 0, 2, 2, ..."""
+    paired: Tensor
+    """Whether both of the couple are its first row."""
+    row: Tensor
+    """The row of the batch that is taken."""
+    u: Tensor
+    """Uniform draws for the level, one for a pair."""

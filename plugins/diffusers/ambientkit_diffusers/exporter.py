@@ -15,7 +15,7 @@ import torch
 from diffusers import DiffusionPipeline
 
 pipeline = DiffusionPipeline.from_pretrained({path})
-pictures = pipeline(batch_size=4, num_inference_steps=32, generator=torch.Generator().manual_seed(0)).images
+pictures = pipeline(batch_size=4, num_inference_steps=32{cond}, generator=torch.Generator().manual_seed(0)).images
 pictures[0].save("picture.png")
 """
 
@@ -51,4 +51,4 @@ class DiffusersFolder(Exporter):
 
     def snippet(self, finished: Finished, path: str) -> str:
         """The pipeline, by its general name."""
-        return SNIPPET.format(path=json.dumps(path))
+        return SNIPPET.format(path=json.dumps(path), cond=", class_labels=[0] * 4" if "class_cond" in finished.signal.conds else "")

@@ -26,10 +26,11 @@ Channels = Annotated[int, Field(ge=GROUPS, multiple_of=GROUPS)]
 
 
 class UNet2D(Model):
-    """diffusers' U-Net `UNet2DModel`, told c_noise = log(sigma) / 4, so that its EDM schedulers sample it. Takes no conditions.
+    """diffusers' U-Net `UNet2DModel`, told c_noise = log(sigma) / 4, so that its EDM schedulers sample it.
 
     D(x, sigma) = c_skip x + c_out F(c_in x, c_noise). Parameters for rows of 1 x 28 x 28: tiny 1.2 million, small 6.8 million, base 35.8
     million. Each stage after the first halves the picture, so height and width must be multiples of 2^(stages - 1).
+    Takes the condition `class_cond` (an integer label, 0 to num_classes - 1) where `num_classes` is given; the label num_classes stands for "no class".
     """
 
     name = "unet2d"
@@ -44,6 +45,12 @@ class UNet2D(Model):
     """Residual blocks in each stage."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Share of features dropped while training."""
+    num_classes: int | None = Field(None, ge=1)
+    """Classes of the condition `class_cond`."""
+
+    def null_cond(self, name: str) -> float | None:
+        """The label num_classes."""
+        return self.num_classes if name == "class_cond" else None
 
     def network(self, signal: Signal) -> nn.Module:
         """A fresh `UNet2DModel` for rows (channels, height, width). Raises InputError where shape or conditions do not fit."""
@@ -52,13 +59,23 @@ class UNet2D(Model):
     def denoiser(self, network: nn.Module, signal: Signal) -> Denoiser:
         """D(x, sigma) for x (B, C, H, W), sigma (B,)."""
 
-        def denoise(x: Tensor, sigma: Tensor, /) -> Tensor:
+        def denoise(x: Tensor, sigma: Tensor, /, class_cond: Tensor | None = None) -> Tensor:
             c = edm_preconditioning(sigma.to(x.dtype), signal.sigma_data)
-            answer = network(per_row(c.c_in, x) * x, c.c_noise, return_dict=False)
+            answer = network(per_row(c.c_in, x) * x, c.c_noise, class_labels=class_cond, return_dict=False)
             output = answer if isinstance(answer, Tensor) else answer[0]  # diffusers' networks answer with a tuple
             return per_row(c.c_skip, x) * x + per_row(c.c_out, x) * output.to(x.dtype)
 
         return denoise
+
+    def _check_conditions(self, signal: Signal) -> None:
+        wanted = {} if self.num_classes is None else {"class_cond": ()}
+        if surplus := sorted(set(signal.conds) - set(wanted)):
+            hint = "leave it out" if wanted else "leave it out, or give num_classes where it is a 'class_cond'"
+            raise InputError(f"model {self.name!r} takes no {', '.join(surplus)}, but the data carry it: {hint}")
+        if wanted and signal.conds.get("class_cond") != ():
+            raise InputError(
+                f"model {self.name!r} is given num_classes {self.num_classes}, so it needs one integer label per row as condition 'class_cond'"
+            )
 
     def _arguments(self, signal: Signal) -> dict[str, Any]:
         if len(signal.shape) != 3 or 0 in signal.shape:
@@ -66,8 +83,7 @@ class UNet2D(Model):
                 f"model {self.name!r} takes pictures of shape (channels, height, width), but the rows have shape {tuple(signal.shape)}: "
                 "choose a model for plain rows, such as 'mlp'"
             )
-        if signal.conds:
-            raise InputError(f"model {self.name!r} takes no {', '.join(sorted(signal.conds))}, but the data carry it: leave it out")
+        self._check_conditions(signal)
         colours, height, width = signal.shape
         channels, layers = PRESETS[self.preset]
         channels = self.channels or channels
@@ -89,4 +105,5 @@ class UNet2D(Model):
             "attention_head_dim": GROUPS,
             "norm_num_groups": GROUPS,
             "dropout": self.dropout,
+            "num_class_embeds": None if self.num_classes is None else self.num_classes + 1,
         }

@@ -26,12 +26,16 @@ SIGMA_DATA, SIGMA_MIN, SIGMA_MAX = 0.37, 0.01, 20.0
 
 @pytest.fixture(scope="module")
 def write_run(drawn):
-    def write_run(folder, shape=SHAPE, model="unet2d"):
+    def write_run(folder, shape=SHAPE, model="unet2d", **more):
         tree = {"data": "digits", "levels": {"sigma_min": SIGMA_MIN, "sigma_max": SIGMA_MAX}}
-        fields = {"channels": [32, 32], "layers_per_block": 1, "dropout": 0.2} if model == "unet2d" else {"width": 8, "depth": 1}
+        fields = {"channels": [32, 32], "layers_per_block": 1, "dropout": 0.2, **more} if model == "unet2d" else {"width": 8, "depth": 1}
         config = resolve(Source({**tree, "model": {"name": model, **fields}}), load())
-        signal = Signal(shape, SIGMA_DATA)
-        metadata = {"config": dump(config), "signal": {"shape": shape, "sigma_data": SIGMA_DATA, "conds": {}}, "step": 10_000}
+        signal = Signal(shape, SIGMA_DATA, {"class_cond": ()} if more else {})
+        metadata = {
+            "config": dump(config),
+            "signal": {"shape": shape, "sigma_data": SIGMA_DATA, "conds": dict(signal.conds)},
+            "step": 10_000,
+        }
         folder.mkdir()
         save_weights(folder / WEIGHTS, drawn(config.model, signal), metadata)
         return folder
@@ -85,9 +89,10 @@ def test_the_pipeline_draws_what_euler_s_rule_draws_with_our_denoiser(exported):
 
 
 @pytest.mark.touches_global_generator  # the lines that are shown run as a user runs them
-def test_the_lines_that_are_shown_give_pictures(write_run, tmp_path, monkeypatch):
+@pytest.mark.parametrize("more", [{}, {"num_classes": 3}], ids=["plain", "classes"])
+def test_the_lines_that_are_shown_give_pictures(write_run, tmp_path, monkeypatch, more):
     monkeypatch.chdir(tmp_path)
-    shown = str(export(write_run(tmp_path / "run"), "diffusers")).partition("with that library alone:")[2]
+    shown = str(export(write_run(tmp_path / "run", **more), "diffusers")).partition("with that library alone:")[2]
     assert "ambientkit" not in shown
     found: dict = {}
     exec(shown.replace("num_inference_steps=32", "num_inference_steps=2"), found)

@@ -45,12 +45,28 @@ def test_the_parameter_counts_in_the_docstring_are_right():
     [
         (UNet2D(), Signal((2,), 0.5), r"takes pictures of shape \(channels, height, width\)"),
         (UNet2D(), Signal((1, 8, 10), 0.5), "multiples of 4, but the rows are 8 x 10"),
-        (UNet2D(), Signal((1, 8, 8), 0.5, {"class_cond": ()}), "takes no class_cond"),
+        (UNet2D(), Signal((1, 8, 8), 0.5, {"class_cond": ()}), "takes no class_cond, .*or give num_classes"),
+        (UNet2D(num_classes=3), Signal((1, 8, 8), 0.5), "needs one integer label per row"),
+        (UNet2D(num_classes=3), Signal((1, 8, 8), 0.5, {"class_cond": (), "angle": ()}), "takes no angle"),
     ],
 )
 def test_what_does_not_fit_is_refused(model, signal, message):
     with pytest.raises(InputError, match=message):
         model.network(signal)
+
+
+def test_a_label_is_a_condition_and_one_stands_for_no_class(drawn):
+    signal = Signal((1, 8, 8), 0.5, {"class_cond": ()})
+    model = UNet2D(
+        channels=(64, 64), layers_per_block=1, num_classes=10
+    )  # of 32 channels each is a group of its own, and its shift is normalised away
+    denoiser = model.denoiser(drawn(model, signal), signal)
+    x, sigma = torch.ones(3, 1, 8, 8), torch.full((3,), 0.5)
+    with torch.no_grad():
+        first, second = (denoiser(x, sigma, class_cond=torch.tensor(labels)) for labels in ([0, 1, 10], [0, 2, 10]))
+    torch.testing.assert_close(first[[0, 2]], second[[0, 2]])
+    assert not torch.allclose(first[1], second[1])
+    assert (model.null_cond("class_cond"), UNet2D().null_cond("class_cond")) == (10, None)
 
 
 def test_channels_that_the_normalisation_cannot_take_are_refused():

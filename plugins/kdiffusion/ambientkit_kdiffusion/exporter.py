@@ -9,6 +9,7 @@ from typing import Any
 from safetensors.torch import save
 
 from ambientkit.interfaces import Exporter, Finished, Model
+from ambientkit_kdiffusion.image_v1 import ImageV1
 from ambientkit_kdiffusion.json_config import READ
 from ambientkit_kdiffusion.model import KDiffusionModel
 
@@ -56,7 +57,15 @@ class KDiffusionFile(Exporter):
 
     def snippet(self, finished: Finished, path: str) -> str:
         """k-diffusion's own functions, one after another."""
-        cond = ', extra_args={"class_cond": torch.zeros(4, dtype=torch.long)}' if "class_cond" in finished.signal.conds else ""
+        cond = ""
+        if "class_cond" in finished.signal.conds:
+            unet = isinstance(finished.model, ImageV1)  # which is told of a class by a vector that is 1 at its place
+            given = (
+                f'"mapping_cond": torch.eye({finished.model.num_classes})[[0] * 4]'
+                if unet
+                else '"class_cond": torch.zeros(4, dtype=torch.long)'
+            )
+            cond = f", extra_args={{{given}}}"
         return SNIPPET.format(path=json.dumps(path), shape=", ".join(map(str, finished.signal.shape)), cond=cond)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import Field
+from torch import Tensor
 
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Signal
-from ambientkit_kdiffusion.model import KDiffusionModel, refuse_conditions
+from ambientkit_kdiffusion.json_config import sections
+from ambientkit_kdiffusion.model import KDiffusionModel, check_classes
 from ambientkit_kdiffusion.sizes import check_multiple, patch_for
 
 HEAD = 64  # features of a head: a constant of the network
@@ -53,17 +56,18 @@ class ImageTransformerV1(KDiffusionModel):
         }
         return {"model": model, "dataset": {"num_classes": self.num_classes or 0}}
 
+    def null_cond(self, name: str) -> float | None:
+        """The label num_classes, which k-diffusion keeps for it."""
+        classes = self.num_classes if self.config is None else sections(self.config)["dataset"]["num_classes"]
+        return (classes or None) if name == "class_cond" else None
+
+    def _inputs(self, x: Tensor, cond: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return dict(cond)
+
     def _check(self, resolved: dict[str, Any], shape: tuple[int, int, int], signal: Signal) -> None:
         model, classes = resolved["model"], resolved["dataset"]["num_classes"]
         if model["width"] % HEAD:
             raise InputError(f"model {self.name!r} needs a width that is a multiple of {HEAD}, not {model['width']}")
         height, width = model["patch_size"]
         check_multiple(self.name, shape[1:], (height, width), least=1)
-        if classes and signal.conds.get("class_cond") != ():
-            given = f"carry it with shape {tuple(signal.conds['class_cond'])}" if "class_cond" in signal.conds else "do not carry it"
-            raise InputError(
-                f"model {self.name!r} is given num_classes {classes}, so it needs one integer label a row as condition "
-                f"'class_cond', but the data {given}"
-            )
-        hint = "leave it out" if classes else "leave it out, or give num_classes where it is a 'class_cond'"
-        refuse_conditions(self.name, set(signal.conds) - ({"class_cond"} if classes else set()), hint)
+        check_classes(self.name, classes, signal)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar, Literal
 
@@ -80,13 +80,17 @@ class KDiffusionModel(Model):
         preconditioned = k_diffusion().Denoiser(network, sigma_data=self.sigma_data(signal))
 
         def denoise(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
-            return preconditioned(x, sigma.to(x.dtype), **cond).to(x.dtype)  # levels of a grid may be float64
+            return preconditioned(x, sigma.to(x.dtype), **self._inputs(x, cond)).to(x.dtype)  # levels of a grid may be float64
 
         return denoise
 
     @abc.abstractmethod
     def _from_preset(self, shape: tuple[int, int, int]) -> dict[str, Any]:
         """The sections of a k-diffusion configuration for rows of this shape."""
+
+    @abc.abstractmethod
+    def _inputs(self, x: Tensor, cond: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What k-diffusion's network takes for these conditions, by the names of its arguments."""
 
     @abc.abstractmethod
     def _check(self, resolved: dict[str, Any], shape: tuple[int, int, int], signal: Signal) -> None:
@@ -113,10 +117,17 @@ def _k_diffusion_s_complaints(name: str) -> Iterator[None]:
         raise InputError(f"k-diffusion cannot build {name!r} as configured: {type(error).__name__} {error}".rstrip()) from error
 
 
-def refuse_conditions(name: str, conds: Iterable[str], hint: str) -> None:
-    """Raise InputError where there are any."""
-    if conds := sorted(conds):
-        raise InputError(f"model {name!r} takes no {', '.join(conds)}, but the data carry it: {hint}")
+def check_classes(name: str, classes: int | None, signal: Signal) -> None:
+    """Raise InputError where the data lack the label of a model with classes, or carry any other condition."""
+    conds = signal.conds
+    if classes and conds.get("class_cond") != ():
+        given = f"carry it with shape {tuple(conds['class_cond'])}" if "class_cond" in conds else "do not carry it"
+        raise InputError(
+            f"model {name!r} is given num_classes {classes}, so it needs one integer label per row as condition 'class_cond', but the data {given}"
+        )
+    if surplus := sorted(set(conds) - ({"class_cond"} if classes else set())):
+        hint = "leave it out" if classes else "leave it out, or give num_classes where it is a 'class_cond'"
+        raise InputError(f"model {name!r} takes no {', '.join(surplus)}, but the data carry it: {hint}")
 
 
 def _contradictions(name: str, model: dict[str, Any], shape: tuple[int, int, int]) -> None:

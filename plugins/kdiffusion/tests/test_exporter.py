@@ -26,6 +26,7 @@ MODELS = {
     "transformer": ({"name": "image_transformer_v1", "depth": 1}, (1, 8, 8)),
     "transformer-classes": ({"name": "image_transformer_v1", "depth": 1, "num_classes": 3, "patch_size": 2}, (1, 8, 8)),
     "transformer-wide-rows": ({"name": "image_transformer_v1", "depth": 1, "patch_size": [2, 4]}, (3, 8, 16)),
+    "unet-classes": ({"name": "image_v1", "depths": [1, 1], "channels": [32, 32], "num_classes": 3}, (1, 8, 8)),
     "unet-with-dropout": ({"name": "image_v1", "depths": [1, 1], "channels": [32, 32], "dropout_rate": 0.3}, (1, 8, 8)),
     "unet-of-a-configuration": (
         {
@@ -69,19 +70,23 @@ def test_k_diffusion_reads_the_same_denoiser_bit_for_bit(tmp_path, model, shape)
     ours = load_run(folder, load()).denoiser
     x = torch.randn(4, *shape, generator=keyed_generator(0, "x"))
     cond = {"class_cond": torch.tensor([0, 1, 2, 3])} if "num_classes" in model else {}
+    given = {"mapping_cond": torch.eye(4)[:, :3]} if cond and model["name"] == "image_v1" else cond
     for sigma in (torch.logspace(-2, 1, 4), torch.full((4,), 0.5)):
         expected = ours(x, sigma, **cond)
         assert expected.std() > 0.01
-        assert torch.equal(theirs(x, sigma, **cond), expected)
-        assert torch.equal(K.Denoiser(network, sigma_data=config["model"]["sigma_data"])(x, sigma, **cond), expected)  # as in its sample.py
+        assert torch.equal(theirs(x, sigma, **given), expected)
+        assert torch.equal(
+            K.Denoiser(network, sigma_data=config["model"]["sigma_data"])(x, sigma, **given), expected
+        )  # as in its sample.py
     assert (config["model"]["sigma_min"], config["model"]["sigma_max"]) == (0.01, 20.0)
     assert config["model"]["input_size"] == list(shape[1:])
     assert "somebody" not in json.dumps(safe_open(file, "pt").metadata())
 
 
 @pytest.mark.touches_global_generator  # the lines that are shown draw as a user's would
-def test_the_lines_that_are_shown_draw_samples(tmp_path):
-    folder = write_run(tmp_path / "run", *MODELS["transformer-classes"])
+@pytest.mark.parametrize("model", ["transformer-classes", "unet-classes"])
+def test_the_lines_that_are_shown_draw_samples(tmp_path, model):
+    folder = write_run(tmp_path / "run", *MODELS[model])
     file = tmp_path / "o'ut \"of.safetensors"
     shown = str(export(folder, "k-diffusion", file)).partition("with that library alone:")[2]
     assert "ambientkit" not in shown

@@ -181,14 +181,32 @@ def test_rows_that_are_no_pictures_are_refused(kind, shape):
 # ---- conditions
 
 
-def test_a_label_is_a_condition_of_the_transformer(built, rows):
+@both
+def test_a_label_is_a_condition(kind, built, rows):
     signal = Signal((1, 8, 8), 0.5, {"class_cond": ()})
-    model = ImageTransformerV1(num_classes=10)
+    model = kind(num_classes=10)
     denoiser = model.denoiser(built(model, signal), signal)
     x, sigma = rows(signal.shape, 3)
     first, second = (denoiser(x, sigma, class_cond=torch.tensor(labels)) for labels in ([0, 1, 10], [0, 2, 10]))
     assert torch.equal(first[[0, 2]], second[[0, 2]])
     assert not torch.allclose(first[1], second[1])
+
+
+@both
+def test_the_label_that_stands_for_no_class(kind):
+    assert kind(num_classes=10).null_cond("class_cond") == 10
+    assert kind(num_classes=10).null_cond("angle") is None
+    assert kind().null_cond("class_cond") is None
+
+
+def test_the_unet_is_told_nothing_by_the_label_that_stands_for_no_class(built, rows):
+    signal = Signal((1, 8, 8), 0.5, {"class_cond": ()})
+    model = ImageV1(num_classes=4)
+    network = built(model, signal)
+    x, sigma = rows(signal.shape, 2)
+    found = model.denoiser(network, signal)(x, sigma, class_cond=torch.tensor([4, 4]))
+    expected = ImageV1().denoiser(network, Signal((1, 8, 8), 0.5))(x, sigma)  # k-diffusion's network without its mapping_cond
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -199,6 +217,7 @@ def test_a_label_is_a_condition_of_the_transformer(built, rows):
         (ImageTransformerV1(num_classes=10), {"class_cond": (3,)}, r"carry it with shape \(3,\)"),
         (ImageTransformerV1(num_classes=10), {"class_cond": (), "angle": ()}, "takes no angle"),
         (ImageV1(), {"class_cond": ()}, "takes no class_cond"),
+        (ImageV1(num_classes=10), {}, "the data do not carry it"),
     ],
 )
 def test_other_conditions_are_refused(model, conds, match):

@@ -1,0 +1,170 @@
+"""What a result is written to: files are replaced as a whole, links stay links, and devices, pipes and sockets are never replaced."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from ambientkit.checkpoint.target import check_target, write_file
+from ambientkit.errors import InputError, RunError
+from tests.support import ROOT
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_a_file_is_replaced_as_a_whole_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    file.write_bytes(b"old")
+    with file.open("rb") as before:
+        write_file(file, b"new")
+        assert before.read() == b"old", "who has the old file open goes on reading it"
+    assert file.read_bytes() == b"new"
+    assert names(tmp_path) == {"a.json"}
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("relative", [True, False])
+def test_a_link_is_followed_and_stays(tmp_path: Path, there: bool, relative: bool) -> None:
+    (tmp_path / "results").mkdir()
+    target, link, second = tmp_path / "results" / "target.json", tmp_path / "link.json", tmp_path / "second.json"
+    if there:
+        target.write_bytes(b"old")
+    link.symlink_to(Path("results/target.json") if relative else target)
+    second.symlink_to(link)
+    check_target(second, "--json")
+    write_file(second, b"new")
+    assert target.read_bytes() == b"new"
+    assert not target.is_symlink()
+    assert link.is_symlink()
+    assert second.is_symlink()
+    assert names(tmp_path / "results") == {"target.json"}
+    assert names(tmp_path) == {"results", "link.json", "second.json"}
+
+
+def test_a_pipe_is_written_to_and_stays(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    content, read = os.urandom(300_000), []  # more than a pipe holds
+    check_target(pipe, "--json")
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()), daemon=True)
+    reader.start()
+    write_file(pipe, content)
+    reader.join(30)
+    assert read == [content]
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert names(tmp_path) == {"pipe"}
+
+
+def test_a_device_is_written_to_and_stays(tmp_path: Path) -> None:
+    node, link = tmp_path / "null", tmp_path / "link"
+    try:
+        os.mknod(node, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+        node.open("wb").close()
+    except OSError as error:
+        pytest.skip(f"no device can be made or opened here: {error.strerror}")
+    link.symlink_to(node)
+    for path in (node, link):
+        check_target(path, "--json")
+        write_file(path, b"content")
+    assert stat.S_ISCHR(node.stat().st_mode)
+    assert link.is_symlink()
+    assert names(tmp_path) == {"null", "link"}
+
+
+def test_a_socket_is_written_to_and_stays() -> None:
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as server:  # its path may have some 100 characters at most
+        path = Path(folder) / "socket"
+        server.bind(str(path))
+        server.listen()
+        write_file(path, b"content")
+        connection, _ = server.accept()
+        with connection:
+            assert connection.recv(100) == b"content"
+        assert stat.S_ISSOCK(path.stat().st_mode)
+        assert names(path.parent) == {"socket"}
+
+
+@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="this system has no /dev/stdout")
+@pytest.mark.parametrize("kind", ["pipe", "socket", "file"])
+def test_standard_output_is_written_to_whatever_it_is(tmp_path: Path, kind: str) -> None:
+    code = (
+        "import sys; from pathlib import Path; from ambientkit.checkpoint.target import check_target, write_file; p = Path('/dev/stdout'); "
+        "print('before', flush=True); check_target(p, '--json'); write_file(p, b'content\\n'); print('after')"
+    )
+    command = [sys.executable, "-c", code]
+    if kind == "pipe":
+        got = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, timeout=120).stdout
+    elif kind == "file":
+        with (tmp_path / "out").open("wb") as out:
+            subprocess.run(command, cwd=ROOT, stdout=out, timeout=120)
+        got = (tmp_path / "out").read_bytes()
+    else:
+        one, other = socket.socketpair()
+        with one, other:
+            subprocess.run(command, cwd=ROOT, stdout=one, timeout=120)
+            one.close()
+            got = b"".join(iter(lambda: other.recv(100), b""))
+    assert got == b"before\ncontent\nafter\n"
+
+
+@contextmanager
+def ordinary_user() -> Iterator[Path]:
+    """A folder of a user whom permissions bind, who one is inside the block: root may do everything."""
+    folder = Path(tempfile.mkdtemp())
+    root = os.geteuid() == 0
+    try:
+        if root:
+            os.chown(folder, 65534, -1)
+            os.seteuid(65534)
+        yield folder
+    finally:
+        if root:
+            os.seteuid(0)
+        folder.chmod(0o700)
+        shutil.rmtree(folder)
+
+
+def test_a_read_only_target_is_found_before_the_work_and_not_replaced() -> None:
+    with ordinary_user() as folder:
+        file, link = folder / "kept.json", folder / "link.json"
+        file.write_bytes(b"kept")
+        file.chmod(0o444)
+        link.symlink_to(file)
+        for path in (file, link):
+            with pytest.raises(InputError, match=r"--json .*: is read-only; give another path"):
+                check_target(path, "--json")
+            with pytest.raises(RunError, match="is read-only; what was there before is untouched"):
+                write_file(path, b"new")
+        folder.chmod(0o555)
+        with pytest.raises(InputError, match="its folder is read-only"):
+            check_target(folder / "new.json", "--json")
+        with pytest.raises(RunError, match="its folder is read-only"):
+            write_file(folder / "new.json", b"new")
+        folder.chmod(0o700)
+        assert file.read_bytes() == b"kept"
+        assert names(folder) == {"kept.json", "link.json"}
+
+
+@pytest.mark.parametrize("where", ["", "no-folder/x.json", "dangling", "loop", "x" * 300])
+def test_what_can_be_no_file_is_refused_before_the_work(tmp_path: Path, where: str) -> None:
+    (tmp_path / "dangling").symlink_to(tmp_path / "no-folder" / "x.json")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    before = names(tmp_path)
+    with pytest.raises(InputError, match=r"--json .*: (should be a file in a folder that exists|cannot be written .Too many levels of symbolic links|cannot be written .File name too long)"):
+        check_target(tmp_path / where, "--json")
+    with pytest.raises(RunError):
+        write_file(tmp_path / where, b"content")
+    assert names(tmp_path) == before
