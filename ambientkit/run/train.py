@@ -80,8 +80,6 @@ def train(request: Request, registry: Registry, *, stop: Stop | None = None, pro
             held.enter_context(run_lock(found[0]))
         checkpoint = checkpoint_of(*found) if found else None
         config = configure(request, registry, found[0] / CONFIG if found else None)
-        for problem in registry.problems:
-            warn(str(problem))
         folder = found[0] if found else request.output_dir or Path("runs") / f"{config.data.name}-{label(config)}"
         if not found:
             refuse_used(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
@@ -107,3 +108,14 @@ def test_a_run_of_two_processes_has_one_writer_stops_and_resumes_to_the_same_bit
         assert status == 0, (out, err)
     assert contents(tmp_path / "whole", 40) == contents(tmp_path / "broken", 40)
     assert [line["step"] for line in log(tmp_path / "broken")] == list(range(2, 41, 2))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="auto is the GPU here")
+def test_the_documented_command_joins_its_processes_on_a_machine_without_a_gpu(tmp_path):
+    """Case C-16: with the default --device auto."""
+    flags = FLAGS[: FLAGS.index("--device")] + FLAGS[FLAGS.index("--device") + 2 :]
+    assert "--device" not in flags
+    arguments = ("-m", "ambientkit", "train", *flags, "--end-step", 2, "--batch-size", 8, "--output-dir", tmp_path / "run")
+    status, out, err = finish(command(*arguments, program=TORCHRUN))
+    assert status == 0, (out, err)
+    assert json.loads((tmp_path / "run" / "status.json").read_text())["processes"] == 2
