@@ -74,6 +74,8 @@ def draw_all(
     device: str | torch.device = "cpu",
     first: int = 0,
     cond: Mapping[str, Tensor] | None = None,
+    guidance: float = 1.0,
+    null: Mapping[str, Tensor] | None = None,
     progress: bool = False,
     refuse: bool = True,
     what: str = "the samples",
@@ -82,7 +84,20 @@ def draw_all(
 
     Raises InputError that names `what` where a value is not finite, unless `refuse` is False.
     """
-    batches = draw(denoiser, sampler, shape, n, sigmas=sigmas, seed=seed, batch_size=batch_size, device=device, first=first, cond=cond)
+    batches = draw(
+        denoiser,
+        sampler,
+        shape,
+        n,
+        sigmas=sigmas,
+        seed=seed,
+        batch_size=batch_size,
+        device=device,
+        first=first,
+        cond=cond,
+        guidance=guidance,
+        null=null,
+    )
     parts = []
     with tqdm(total=n, unit="sample", desc=f"sampling, seed {seed}", leave=False, disable=not progress) as bar:
         for batch in batches:
