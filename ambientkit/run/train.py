@@ -45,6 +45,7 @@ from ambientkit.run.stop import SIGNALLED, TIME_UP, Stop, describe_signal, secon
 from ambientkit.run.watch import Evaluation
 from ambientkit.train import Training, steps
 from ambientkit.train.accelerator import accelerator_for
+from ambientkit.train.blame import blaming
 from ambientkit.train.collapse import CAUSES, Detector, given_rows, look
 from ambientkit.train.metrics import Window
 
@@ -85,7 +86,8 @@ def train(request: Request, registry: Registry, *, stop: Stop | None = None, pro
             refuse_used(folder)
             refuse_inside("--output-dir", folder, config.data)  # a resume would read the pictures of the run as rows
         accelerator = accelerator_for(config, **trackers.options(config, folder))
-        prepared = prepare(config, checkpoint, registry, accelerator, request, found[0] if found else None)
+        with blaming(config, "before step 1"):
+            prepared = prepare(config, checkpoint, registry, accelerator, request, found[0] if found else None)
         evaluation = Evaluation(prepared.training, registry) if config.evaluate_every else None
         if found and checkpoint is None:
             say(f"{folder}: the run ended before its first checkpoint; it begins again at step 0")
