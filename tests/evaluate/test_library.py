@@ -102,7 +102,17 @@ def test_noise_of_a_reference_in_memory_is_a_number_or_an_array_of_levels() -> N
 def test_a_comparison_is_a_record_that_prints_as_the_command_does(ambientkit, tmp_path: Path) -> None:
     for name in ("samples", "clean"):
         np.save(tmp_path / f"{name}.npy", waves(60, name).numpy())
-    arguments = [tmp_path / "samples.npy", "--reference", tmp_path / "clean.npy", "--sigma-n", "0", "--extractor", "pixels", "--device", "cpu"]
+    arguments = [
+        tmp_path / "samples.npy",
+        "--reference",
+        tmp_path / "clean.npy",
+        "--sigma-n",
+        "0",
+        "--extractor",
+        "pixels",
+        "--device",
+        "cpu",
+    ]
     status, out, err = ambientkit("evaluate", *arguments, "--json", tmp_path / "r.json")
     assert (status, err) == (0, "")
     found = evaluate(str(tmp_path / "samples.npy"), reference=str(tmp_path / "clean.npy"), sigma_n="0", extractors=["pixels"], device="cpu")
@@ -217,7 +227,9 @@ def test_noisy_rows_in_memory_are_no_samples() -> None:
 def test_a_ranking_is_a_record_of_checkpoints(tmp_path: Path) -> None:
     from ambientkit import train
 
-    run = train("digits", sigma_n=0.3, end_step=4, save_every=2, device="cpu", output_dir=tmp_path / "run", skip_preflight=True, model="mlp")
+    run = train(
+        "digits", sigma_n=0.3, end_step=4, save_every=2, device="cpu", output_dir=tmp_path / "run", skip_preflight=True, model="mlp"
+    )
     found = rank_checkpoints(run.path, **SHORT)
     assert sorted(one.step for one in found) == [2, 4]
     assert len(found) == 2
