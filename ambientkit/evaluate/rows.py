@@ -125,6 +125,13 @@ def drawn_rows(data: DataLike, most: int, seed: int, registry: Registry) -> RowS
     return rows
 
 
+def declared_level(sigma_n: Level, clean: bool) -> Level:
+    """The level of a reference that may be said to be clean. Raises InputError for clean rows of another level than 0."""
+    if clean and sigma_n is not None and _level(sigma_n) != 0:
+        raise InputError(f"{REFERENCE}: clean rows have no sigma_n ({sigma_n}); leave one of the two out")
+    return 0.0 if clean else sigma_n
+
+
 def path_of(data: DataLike) -> Path | None:
     """The path that data may be; None for data in memory."""
     return Path(data) if isinstance(data, str | os.PathLike) else None
