@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from ambientkit.batch import Batch
@@ -78,6 +79,10 @@ class WithoutHeldOut(Dataset[Batch]):
     def at_or_above(self, sigma: float) -> Iterator[int]:
         """As of all rows."""
         yield from self._observations.at_or_above(sigma)
+
+    def decode(self, rows: Tensor) -> Tensor | None:
+        """As of all rows."""
+        return self._observations.decode(rows)
 
     def __len__(self) -> int:
         return len(self._observations) - len(self._positions)
