@@ -27,7 +27,7 @@ from ambientkit.registry import Registry, spec_of
 MAY_CHANGE = frozenset(
     {"end_step", "save_every", "keep_last", "log_every", "demo_every", "sample_n", "num_workers", "device"}
     | {"evaluate_every", "evaluate_n", "evaluate_data"}
-    | {"checkpointing", "compile", "max_bad_steps", "trackers"}
+    | {"checkpointing", "compile", "max_bad_steps", "trackers", "stop_early"}
 )
 """Fields that a resumed run may change: none of them changes what an earlier step did."""
 MAY_MOVE = frozenset({"data.path"})

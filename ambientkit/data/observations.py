@@ -44,6 +44,10 @@ class Observations(Dataset[Batch]):
         """The rows and files that are not used, each with its cause."""
         return list(self._rows.left_out)
 
+    def number(self, index: int) -> int:
+        """The row of the files at position `index`, which is the key of its noise."""
+        return self._rows.number(index)
+
     def at_or_above(self, sigma: float) -> Iterator[int]:
         """Rows whose declared level is at least sigma, where the data set can tell without reading all rows."""
         yield from self._rows.at_or_above(sigma)

@@ -8,7 +8,7 @@ from itertools import islice
 import torch
 
 from ambientkit.batch import Batch
-from ambientkit.data.augment import Observed
+from ambientkit.data.held_out import Observed
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Corruption, Levels, Signal
 from ambientkit.maths.ambient import clean_std
