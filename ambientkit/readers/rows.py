@@ -24,6 +24,9 @@ Mapping = ValueRange | CountRange
 class _Rows(Rows):
     """What clean and noisy rows share. left_out: the names of rows and files that are not used, each with its cause."""
 
+    mapping: Mapping
+    layout: Layout
+
     def __init__(self, source: Source, mapping: Mapping, layout: Layout, left_out: Sequence[str] = ()) -> None:
         self.source, self.mapping, self.layout, self.left_out = source, mapping, layout, list(left_out)
         self.stored = str(source.dtype)
