@@ -80,6 +80,7 @@ def refusal(result: Result) -> str:
     pair, found = result.pair, result.measured
     what = f"{pair.kind} {pair.part.name!r} " + ("failed" if result.verdict is Verdict.FAILED else "could not be judged by")
     figures = result.error if found is None else f"statistic {found.statistic:.3g}, p = {found.p_value:.2g}, level {result.alpha:.2g}"
+    figures += f": {found.why}" if found is not None and found.why else ""
     return (
         f"{what} the check {pair.check.name!r} of its claim {pair.check.claim!r} ({figures}). {pair.check.meaning} "
         f"See `ambientkit verify {pair.kind}:{pair.part.name} --quick`; mend the {pair.kind}, or go on knowingly with --skip-preflight"
@@ -93,7 +94,7 @@ def document(plan: Plan, results: Sequence[Result], registry: Registry, *, seed:
         "versions": {"ambientkit": metadata.version("ambientkit"), "torch": metadata.version("torch"), "python": platform.python_version()},
         "seed": seed,
         "quick": quick,
-        "level": {"run": plan.run_level, "method": "bonferroni", "pairs": len(plan.pairs), "pair": plan.level},
+        "level": {"run": plan.run_level, "method": "by check", "pairs": len(plan.pairs), "pair": plan.level},
         "summary": {str(verdict): sum(r.verdict is verdict for r in results) for verdict in Verdict if verdict is not Verdict.UNCHECKED}
         | {"unchecked": len(plan.unchecked)},
         "exit_status": exit_status(results),
@@ -175,7 +176,9 @@ def measured_document(measured: Measured | None) -> dict[str, Any] | None:
     """A measurement as JSON values."""
     if measured is None:
         return None
-    return {"statistic": finite(measured.statistic), "p_value": finite(measured.p_value), "n": measured.n}
+    return {"statistic": finite(measured.statistic), "p_value": finite(measured.p_value), "n": measured.n} | (
+        {"why": measured.why} if measured.why else {}
+    )
 
 
 def finite(value: float) -> float | str:

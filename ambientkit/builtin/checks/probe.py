@@ -50,6 +50,11 @@ def observations(case: Case, n: int, index: int) -> Batch:
     return case.observe(n, keyed_generator(case.seed, "verify.observe", step=index))
 
 
+def on_clean_rows(case: Case) -> bool:
+    """Whether the case is that of an objective that needs clean data; its control, which claims nothing, is measured on the same."""
+    return not bool(observations(case, 2, 0).sigma_n.any())
+
+
 def fixed_level(case: Case, n: int, sigma_n: Tensor | float, index: int) -> Batch:
     """Fresh observations of the case's law at a given noise level: a number, (n,) or by pixel (n, d)."""
     generator = keyed_generator(case.seed, "verify.fixed-level", step=index)

@@ -19,7 +19,8 @@ class Stationarity(Check):
 
     With h* exact, the denoiser is h* + sum_k theta_k phi_k with smooth probe directions phi_k of position and level. Each batch of fresh
     observations gives one independent gradient in theta at 0; Hotelling's T^2 tests that their mean is 0. Null law: F(p, n - p).
-    In every other batch a few very noisy rows stand among quiet ones, so that a level for the whole batch is not right on average.
+    In every third batch a few very noisy rows stand among quiet ones, so that a level for the whole batch is not right on average; in every other
+    third clean rows, rows close to sigma_min and rows of level 1 to 3 are mixed.
     The control sees the denoiser shifted by a multiple of log sigma, which no sound objective can be content with.
     """
 
@@ -53,8 +54,13 @@ class Stationarity(Check):
 
     def _batch(self, case: Case, index: int) -> Batch:
         batch = observations(case, self.batch_size, index)
-        if index % 2 == 0 or case.tools.corruption.name != "gaussian" or not batch.sigma_n.any():
+        if index % 3 == 0 or case.tools.corruption.name != "gaussian" or not batch.sigma_n.any():
             return batch
+        if index % 3 == 1:
+            u = torch.rand(self.batch_size, 2, generator=keyed_generator(case.seed, "verify.extremes", step=index), dtype=torch.float64)
+            level = torch.where(u[:, 0] < 0.7, 0.1 + 0.3 * u[:, 1], 1 + 2 * u[:, 1])
+            level = torch.where(u[:, 0] < 0.4, case.tools.levels.sigma_min * (1.05 + u[:, 1]), level)
+            return fixed_level(case, self.batch_size, torch.where(u[:, 0] < 0.2, 0.0, level), index)
         noisy = torch.rand(self.batch_size, generator=keyed_generator(case.seed, "verify.unlike-rows", step=index)) < 0.15
         return fixed_level(case, self.batch_size, torch.where(noisy, 0.6, 0.05).double(), index)
 

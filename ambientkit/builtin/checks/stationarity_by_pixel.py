@@ -14,8 +14,9 @@ from ambientkit.maths.randomness import keyed_generator
 
 
 class StationarityByPixel(Check):
-    """`stationarity` on observations with a noise level for each pixel of each row, uniform in [.05, .4].
+    """`stationarity` on observations with a noise level for each pixel, uniform in [.05, .4] by row, or a pattern that all rows share.
 
+    Levels drawn for each pixel of each row cancel errors that a pattern, such as a camera's, shows, so every other batch has one.
     The Tweedie mix is elementwise: what is right for one level a row may use the mean or the largest level of a row by mistake.
     """
 
@@ -49,4 +50,6 @@ class StationarityByPixel(Check):
     def _levels(self, case: Case, index: int) -> Tensor:
         generator = keyed_generator(case.seed, "verify.levels-by-pixel", step=index)
         shape = (self.batch_size, case.law.dimension)
+        if index % 2:
+            return torch.linspace(0.05, 0.4, shape[1], dtype=torch.float64).expand(shape)
         return 0.05 + 0.35 * torch.rand(shape, generator=generator, dtype=torch.float64)
