@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ambientkit.builtin.checks.denoiser_contract import fresh
 from ambientkit.interfaces import Case, Denoiser, Model, Signal
+from ambientkit.maths.randomness import isolated_global_generator
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +24,15 @@ class Asked:
 class Answering:
     """A denoiser of a fresh network, whose output is replaced: `answer`, of the shape of the rows, in the shape and form of its own output."""
 
-    def __init__(self, part: Model, case: Case, sigma_data: float) -> None:
-        found, self.network = fresh(part, case)
-        self.signal = Signal(found.shape, sigma_data)
+    def __init__(self, part: Model, case: Case, sigma_data: float, shape: tuple[int, ...] | None = None) -> None:
+        """shape: of the rows; left out, the first that the model takes. Raises InputError for one that it does not."""
+        if shape is None:
+            found, self.network = fresh(part, case)
+            shape = found.shape
+        else:
+            with isolated_global_generator(case.seed, "verify.model"):
+                self.network = part.network(Signal(shape, sigma_data))
+        self.signal = Signal(shape, sigma_data)
         self.network.eval()
         self.denoiser: Denoiser = part.denoiser(self.network, self.signal)
 

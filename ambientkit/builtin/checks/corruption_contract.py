@@ -9,7 +9,7 @@ from pydantic import InstanceOf
 from torch import Generator, Tensor
 
 from ambientkit.batch import Batch, View
-from ambientkit.builtin.checks.labelled import SHAPE, Broken, conditions, copied, global_state, labelled, require, same
+from ambientkit.builtin.checks.labelled import SHAPE, Broken, NoHalf, conditions, copied, global_state, labelled, require, same
 from ambientkit.builtin.checks.outcome import exact
 from ambientkit.interfaces import CONTRACT, Case, Check, Corruption, Measured, Part
 from ambientkit.maths.noise import RandomSource, per_row
@@ -58,7 +58,9 @@ class CorruptionContract(Check):
         row = 700 - 3 * torch.arange(rows)
         x_0 = 20 * torch.rand(rows, *shape, generator=self._key(case, "x_0", index)).to(dtype)
         kept, numbers, world = x_0.clone(), row.clone(), global_state()
-        batch = part.observe(x_0, row, self._key(case, "observe", index))
+        with NoHalf() as precision:
+            batch = part.observe(x_0, row, self._key(case, "observe", index))
+        require(not precision.found, "rows are computed with in half precision")
         require(global_state() == world, "observe draws from a global generator, or seeds it")
         require(torch.equal(x_0, kept) and torch.equal(row, numbers), "observe changes the clean rows or their numbers")
         require(batch.x_n.shape == x_0.shape and batch.x_n.dtype == dtype, "observations have another shape or dtype than the clean rows")
@@ -88,7 +90,10 @@ class CorruptionContract(Check):
         for factor, least in ((1.0, 0.01), (1.7, 0.02), (1.0, 20.0)):
             sigma = (factor * floor).clamp(min=least)
             asked = sigma.clone()
-            view = part.degrade(batch, sigma, self._key(case, "degrade", index))
+            with NoHalf() as precision:
+                view = part.degrade(batch, sigma, self._key(case, "degrade", index))
+                part.expect(batch.x_n.clone(), view, batch)
+            require(not precision.found, "rows in float32 are computed with in half precision")
             require(same(batch, kept) and torch.equal(sigma, asked), "degrade changes the batch or the levels")
             require(isinstance(view, View) and view.x.shape == batch.x_n.shape, "views have another shape than the batch")
             require(view.x.dtype == batch.x_n.dtype, f"views are {view.x.dtype} for rows in {batch.x_n.dtype}")

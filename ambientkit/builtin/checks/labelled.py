@@ -12,14 +12,15 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from ambientkit.batch import Batch
 from ambientkit.interfaces import Sampler, Signal
 from ambientkit.maths.noise import RandomSource, per_row, standard_normal
 from ambientkit.maths.reverse import reverse_step
 
-SHAPE = (2, 4, 3)
-"""Height and width differ, so that exchanging them shows."""
+SHAPE = (3, 5, 7)
+"""Height and width differ, so that exchanging them shows, and all are odd, so that nothing can be halved."""
 SPACING = 200.0
 """Far more than the noise of a mean over a picture at any level lent."""
 SIGNAL = Signal(SHAPE, 0.4, {"label": (), "style": (2,)})
@@ -92,6 +93,19 @@ def copied(batch: Batch) -> Batch:
     """A batch of its own."""
     cond = {name: value.clone() for name, value in batch.cond.items()}
     return Batch(batch.x_n.clone(), batch.sigma_n.clone(), batch.row.clone(), cond)
+
+
+class NoHalf(TorchFunctionMode):
+    """While active, `found` says whether any operation gave numbers in half precision: the algebra of noise loses its digits there."""
+
+    found = False
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        """The operation's own answer."""
+        answer = func(*args, **(kwargs or {}))
+        if isinstance(answer, Tensor) and answer.dtype in (torch.float16, torch.bfloat16):
+            self.found = True
+        return answer
 
 
 class OneStep(Sampler):

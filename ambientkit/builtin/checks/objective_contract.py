@@ -14,6 +14,7 @@ from ambientkit.builtin.checks.labelled import (
     SIGNAL,
     SPACING,
     Broken,
+    NoHalf,
     OneStep,
     asked_of,
     copied,
@@ -84,10 +85,12 @@ class ObjectiveContract(Check):
         for index in range(3):
             probe = _Probe(case)
             try:
-                found = part.loss(probe, batch, self._tools(case, probe, index, memory))
+                with NoHalf() as precision:
+                    found = part.loss(probe, batch, self._tools(case, probe, index, memory))
             except InputError:
                 require(name in ("mixed", "single"), "rows that suit it are refused")
                 return
+            require(not precision.found, "rows in float32 are computed with in half precision")
             require(torch.is_grad_enabled(), "gradients are left switched off")
             require(same(batch, kept), "the batch is changed")
             require(global_state() == world, "numbers are drawn from a global generator, or it is seeded")

@@ -9,7 +9,7 @@ import torch
 from pydantic import InstanceOf
 from torch import Tensor
 
-from ambientkit.builtin.checks.labelled import SHAPE, SPACING, Broken, asked_of, conditions, global_state, require
+from ambientkit.builtin.checks.labelled import SHAPE, SPACING, Broken, NoHalf, asked_of, conditions, global_state, require
 from ambientkit.builtin.checks.outcome import exact
 from ambientkit.interfaces import CONTRACT, Case, Check, Denoiser, Measured, Part, Sampler
 from ambientkit.maths.noise import RandomSource, per_row, standard_normal
@@ -67,7 +67,9 @@ class SamplerContract(Check):
         cond, world = conditions(number), global_state()
         given = [x.clone(), sigmas.clone(), *(value.clone() for value in cond.values())]
         push = torch.zeros((), requires_grad=True)
-        found = part.sample(_asked(number, sigmas, push), x, sigmas, self._source(case, index), cond)
+        with NoHalf() as precision:
+            found = part.sample(_asked(number, sigmas, push), x, sigmas, self._source(case, index), cond)
+        require(not precision.found, "points in float32 are computed with in half precision")
         require(torch.is_grad_enabled(), "gradients are left switched off")
         kept = [x, sigmas, *cond.values()]
         require(

@@ -8,10 +8,9 @@ from torch import Tensor
 
 from ambientkit.batch import Batch, Term
 from ambientkit.builtin.checks.outcome import mean_zero
-from ambientkit.builtin.checks.probe import fixed_level, gradient, mean_value, moved, observations, terms
+from ambientkit.builtin.checks.probe import gradient, mean_value, moved, terms, unlike_rows
 from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Part, Tools
 from ambientkit.maths.noise import per_row
-from ambientkit.maths.randomness import keyed_generator
 
 
 class Stationarity(Check):
@@ -44,25 +43,13 @@ class Stationarity(Check):
     def measure(self, part: Part, case: Case) -> Measured:
         """F statistic and p-value of the mean gradient of an `Objective`. Deterministic in `case.seed`."""
         assert isinstance(part, Objective)
-        found = [gradient_at_oracle(part, self._batch(case, index), case, index) for index in range(self.batches)]
+        found = [gradient_at_oracle(part, unlike_rows(case, self.batch_size, index), case, index) for index in range(self.batches)]
         return mean_zero(torch.stack(found))
 
     def control(self, part: Part) -> Part:
         """The same objective, shown a denoiser that is wrong by .5 log sigma."""
         assert isinstance(part, Objective)
         return Shifted(inner=part)
-
-    def _batch(self, case: Case, index: int) -> Batch:
-        batch = observations(case, self.batch_size, index)
-        if index % 3 == 0 or case.tools.corruption.name != "gaussian" or not batch.sigma_n.any():
-            return batch
-        if index % 3 == 1:
-            u = torch.rand(self.batch_size, 2, generator=keyed_generator(case.seed, "verify.extremes", step=index), dtype=torch.float64)
-            level = torch.where(u[:, 0] < 0.7, 0.1 + 0.3 * u[:, 1], 1 + 2 * u[:, 1])
-            level = torch.where(u[:, 0] < 0.4, case.tools.levels.sigma_min * (1.05 + u[:, 1]), level)
-            return fixed_level(case, self.batch_size, torch.where(u[:, 0] < 0.2, 0.0, level), index)
-        noisy = torch.rand(self.batch_size, generator=keyed_generator(case.seed, "verify.unlike-rows", step=index)) < 0.15
-        return fixed_level(case, self.batch_size, torch.where(noisy, 0.6, 0.05).double(), index)
 
 
 def gradient_at_oracle(objective: Objective, batch: Batch, case: Case, index: int) -> Tensor:

@@ -291,3 +291,5 @@ class LevelOfData(Corruption):
 
 
 RIGHT = [Gauss, LevelOfData]
+
+NOT_WRONG: dict[str, str] = {}

@@ -281,7 +281,7 @@ class Eps(Model):
     """VP eps: D = x - sigma F(x / sqrt(1 + sigma^2), t), t = atan(sigma)."""
 
     name = "kit2-eps"
-    claims = frozenset({"denoiser-contract"})
+    claims = frozenset({"denoiser-contract", "eps-form"})
     fault: ClassVar[str] = ""
 
     def network(self, signal):
@@ -338,7 +338,7 @@ class V(Model):
     """VP v: D = x / (1 + sigma^2) - sigma / sqrt(1 + sigma^2) F(alpha x, 1000 t)."""
 
     name = "kit2-v"
-    claims = frozenset({"denoiser-contract"})
+    claims = frozenset({"denoiser-contract", "v-form"})
     fault: ClassVar[str] = ""
 
     def network(self, signal):
@@ -386,7 +386,7 @@ class Flow(Model):
     """Flow: D = x_f - t F(x_f, t), x_f = x / (1 + sigma), t = sigma / (1 + sigma)."""
 
     name = "kit2-flow"
-    claims = frozenset({"denoiser-contract"})
+    claims = frozenset({"denoiser-contract", "flow-form"})
     fault: ClassVar[str] = ""
 
     def network(self, signal):
@@ -470,3 +470,10 @@ class Zero(Model):
 
 
 RIGHT = [Edm, Eps, V, Flow, PointsOnly, Zero]
+
+NOT_WRONG = {
+    "kit2-edm-autocast": "the output of a network in half precision, widened before it is used: what mixed precision does",
+    "kit2-edm-transposed": "a dense network whose pixels come in another order is a dense network",
+    "kit2-eps-unscaled": "raw input is hard to learn from, but an exact network exists, and older ones are fed so",
+    "kit2-flow-told-thousand": "a discrete time",
+}
