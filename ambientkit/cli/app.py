@@ -60,6 +60,9 @@ def verify(
     json: Annotated[Path | None, typer.Option(help="Write everything to this file as well.")] = None,
     list_: Annotated[bool, typer.Option("--list", help="Show what would be checked, and how; run nothing.")] = False,
     mutants: Annotated[bool, typer.Option("--mutants", help="Test the checks themselves on parts that are wrong on purpose.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit status 1 also where a part is unchecked, or does not claim what it would pass.")
+    ] = False,
     run: Annotated[
         Path | None,
         typer.Option(help="Report on a trained run instead, without clean data. Run folder, or its model_ema.safetensors."),
@@ -79,10 +82,10 @@ def verify(
         from ambientkit.cli.verify import Request
         from ambientkit.cli.verify import run as check
 
-        check(Request(tuple(parts or ()), quick, seed, json, list_, mutants))
+        check(Request(tuple(parts or ()), quick, seed, json, list_, mutants, strict))
         return
-    if parts or quick or list_ or mutants:
-        raise InputError("--run reports on one trained run: leave out parts, --quick, --list and --mutants")
+    if parts or quick or list_ or mutants or strict:
+        raise InputError("--run reports on one trained run: leave out parts, --quick, --list, --mutants and --strict")
     from ambientkit.verify.run import RunRequest
     from ambientkit.verify.run import run as measure
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ambientkit.batch import Batch, Term
 from ambientkit.builtin.checks.labelled import SHAPE, SIGNAL, SPACING, Broken, OneStep, asked_of, labelled
-from ambientkit.builtin.checks.outcome import mean_zero
+from ambientkit.builtin.checks.outcome import mean_zero_by_kind
 from ambientkit.builtin.checks.probe import on_clean_rows
 from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Part, Tools
 from ambientkit.maths.noise import per_row
@@ -33,12 +33,12 @@ class PictureViews(Check):
     source = "moments of white noise; D = m for a known point"
     kind = "objective"
     claim = "views-in-law"
-    null_law = "F(9, n - 9) of Hotelling's T^2"
+    null_law = "F(9, n - 9) of Hotelling's T^2, of all batches and of each kind (Bonferroni)"
     detects = "noise that is shared by pixels, channels or rows; a level that is wrong by 5 %"
     meaning = "The network is trained on pictures whose noise is not the white noise that a sampler will show it."
     quick = True
 
-    batches: int = Field(60, ge=30)
+    batches: int = Field(90, ge=45)
     """Independent losses."""
     batch_size: int = Field(48, ge=8)
     """Rows in each."""
@@ -59,7 +59,7 @@ class PictureViews(Check):
                 samples.append(_moments(clean, *(torch.cat(each) for each in zip(*asked, strict=True))))
         if len(samples) < self.batches / 2:
             return Measured(math.inf, 0.0, len(samples), "the denoiser is not asked")
-        return mean_zero(torch.stack(samples))
+        return mean_zero_by_kind(torch.stack(samples), 3)
 
     def control(self, part: Part) -> Part:
         """The same objective, whose questions are asked at 1.5 times their level."""

@@ -7,7 +7,7 @@ from pydantic import Field, InstanceOf
 from torch import Tensor
 
 from ambientkit.batch import Batch, Term
-from ambientkit.builtin.checks.outcome import mean_zero
+from ambientkit.builtin.checks.outcome import mean_zero_by_kind
 from ambientkit.builtin.checks.probe import gradient, mean_value, moved, terms, unlike_rows
 from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Part, Tools
 from ambientkit.maths.noise import per_row
@@ -27,7 +27,7 @@ class Stationarity(Check):
     source = "first-order condition; test: Anderson, An Introduction to Multivariate Statistical Analysis, theorem 5.2.2"
     kind = "objective"
     claim = "stationary-at-oracle"
-    null_law = "F(p, n - p) of Hotelling's T^2, p = 12 probe directions in the plane"
+    null_law = "F(p, n - p) of Hotelling's T^2, of all batches and of each kind (Bonferroni), p = 12 probe directions in the plane"
     detects = "a mean gradient of .7 standard deviations of one batch's; a noise level that is wrong by 15 %"
     meaning = (
         "The expected gradient is not zero at the exact denoiser: training would end somewhere else than at E[x_0 | x_t], "
@@ -44,7 +44,7 @@ class Stationarity(Check):
         """F statistic and p-value of the mean gradient of an `Objective`. Deterministic in `case.seed`."""
         assert isinstance(part, Objective)
         found = [gradient_at_oracle(part, unlike_rows(case, self.batch_size, index), case, index) for index in range(self.batches)]
-        return mean_zero(torch.stack(found))
+        return mean_zero_by_kind(torch.stack(found), 3)
 
     def control(self, part: Part) -> Part:
         """The same objective, shown a denoiser that is wrong by .5 log sigma."""

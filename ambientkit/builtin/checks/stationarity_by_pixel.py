@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ambientkit.builtin.checks.outcome import mean_zero
+from ambientkit.builtin.checks.outcome import mean_zero_by_kind
 from ambientkit.builtin.checks.probe import fixed_level
 from ambientkit.builtin.checks.stationarity import Shifted, gradient_at_oracle
 from ambientkit.interfaces import Case, Check, Measured, Objective, Part
@@ -24,7 +24,7 @@ class StationarityByPixel(Check):
     source = "as `stationarity`"
     kind = "objective"
     claim = "noise-by-pixel"
-    null_law = "F(p, n - p) of Hotelling's T^2"
+    null_law = "F(p, n - p) of Hotelling's T^2, of all batches and of each kind (Bonferroni)"
     detects = "a mean gradient of .9 standard deviations of one batch's"
     meaning = "On data with a noise level by pixel, training would not end at E[x_0 | x_t]: the levels are not used pixel by pixel."
 
@@ -40,7 +40,7 @@ class StationarityByPixel(Check):
         for index in range(self.batches):
             batch = fixed_level(case, self.batch_size, self._levels(case, index), index)
             found.append(gradient_at_oracle(part, batch, case, index))
-        return mean_zero(torch.stack(found))
+        return mean_zero_by_kind(torch.stack(found), 2)
 
     def control(self, part: Part) -> Part:
         """The same objective, shown a denoiser that is wrong by .5 log sigma."""

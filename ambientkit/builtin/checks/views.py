@@ -9,7 +9,7 @@ from pydantic import Field, InstanceOf
 from torch import Tensor
 
 from ambientkit.batch import Batch, Term
-from ambientkit.builtin.checks.outcome import mean_zero
+from ambientkit.builtin.checks.outcome import mean_zero_by_kind
 from ambientkit.builtin.checks.probe import terms, unlike_rows
 from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Part, Tools
 
@@ -26,7 +26,7 @@ class ViewsInLaw(Check):
     source = "Stein's identity, e.g. Hyvarinen, J. Machine Learning Research 6 (2005), theorem 1"
     kind = "objective"
     claim = "views-in-law"
-    null_law = "F(p, n - p) of Hotelling's T^2, p = 6 in the plane"
+    null_law = "F(p, n - p) of Hotelling's T^2, of all batches and of each kind (Bonferroni), p = 6 in the plane"
     detects = "points taken for others at a level that is wrong by 10 %"
     meaning = "The network is trained at points that do not stand at the level it is told, so not where a sampler will ask it."
 
@@ -46,7 +46,7 @@ class ViewsInLaw(Check):
             if not found:
                 return Measured(math.inf, 0.0, 0)
             samples.append(torch.cat(found).mean(0))
-        return mean_zero(torch.stack(samples))
+        return mean_zero_by_kind(torch.stack(samples), 3)
 
     def control(self, part: Part) -> Part:
         """The same objective, whose questions are asked at 1.5 times their level."""
