@@ -35,7 +35,7 @@ def run(request: Request) -> None:
         raise InputError(f"--json {request.json}: should be a file in a folder that exists")
     if request.list:
         show(planned(request.parts, quick=request.quick, mutants=request.mutants, registry=load()))
-        return
+        sys.exit(0)
     found = verify(
         request.parts,
         quick=request.quick,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ambientkit.errors import InputError, nearest
 from ambientkit.interfaces import CONTRACT, Check, Part
+from ambientkit.messages import warn
 from ambientkit.verify.plan import kind_of
 
 ALSO: dict[str, tuple[str, str]] = {
@@ -40,8 +41,11 @@ def known_claims(checks: Sequence[Check]) -> list[Claim]:
     return sorted(claims, key=lambda claim: (claim.kind, claim.name))
 
 
-def refuse_unknown(parts: Iterable[Part], checks: Sequence[Check]) -> None:
-    """Raise InputError for a part that claims what nothing tests: a misspelt claim would be dropped, and the part pass without it."""
+def refuse_misspelt(parts: Iterable[Part], checks: Sequence[Check]) -> None:
+    """Raise InputError for a part whose claim is nearly one of its kind: it would be dropped, and the part pass without it.
+
+    Warns of any other claim that nothing tests: a plug-in's parts may tell each other something by it, but nobody has tested it.
+    """
     known = known_claims(checks)
     for part in parts:
         kind = kind_of(part)
@@ -50,8 +54,9 @@ def refuse_unknown(parts: Iterable[Part], checks: Sequence[Check]) -> None:
             continue  # no check of this kind is there, so nothing is known of its claims
         for name in sorted(part.claims):
             if name not in names:
-                hint = nearest(name, names) or f". Known for a part of this kind: {', '.join(names)}"
-                raise InputError(f"{kind} {part.name!r} claims {name!r}, which no check tests{hint}")
+                if hint := nearest(name, names):
+                    raise InputError(f"{kind} {part.name!r} claims {name!r}, which no check tests{hint}")
+                warn(f"{kind} {part.name!r} claims {name!r}, which no check tests; known for this kind: {', '.join(names)}")
 
 
 def _sentence(check: Check) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from ambientkit.interfaces import Part
 from ambientkit.registry import Registry
-from ambientkit.verify.claims import refuse_unknown
+from ambientkit.verify.claims import refuse_misspelt
 from ambientkit.verify.plan import Plan, make_plan, registered_checks
 from ambientkit.verify.runner import Result, run_plan
 
@@ -20,6 +20,6 @@ def preflight(parts: Sequence[Part], registry: Registry) -> tuple[Plan, Iterator
     A result is measured when it is asked for. The level is that of `ambientkit verify`. Raises InputError for a claim that nothing tests.
     """
     checks = registered_checks(registry)
-    refuse_unknown(parts, checks)
+    refuse_misspelt(parts, checks)
     plan = make_plan(parts, checks, quick=True)
     return plan, run_plan(plan, SEED)

@@ -18,7 +18,7 @@ from ambientkit.messages import warn
 from ambientkit.registry import Registry, load
 from ambientkit.tables import Record, Table
 from ambientkit.verify import report
-from ambientkit.verify.claims import refuse_unknown
+from ambientkit.verify.claims import refuse_misspelt
 from ambientkit.verify.kills import Kill, kills, mutant_plan
 from ambientkit.verify.plan import Plan, make_plan, registered_checks, registered_parts
 from ambientkit.verify.runner import Result, Verdict, run_plan
@@ -219,7 +219,7 @@ def _plan(parts: Sequence[Asked] | Asked, quick: bool, registry: Registry) -> Pl
     if isinstance(parts, str | Path | Part | type):
         parts = (parts,)
     made, unmade = (select(parts, registry), []) if parts else registered_parts(registry, checks)
-    refuse_unknown(made, checks)
+    refuse_misspelt(made, checks)
     plan = make_plan(made, checks, quick=quick)
     return replace(plan, unchecked=(*plan.unchecked, *unmade))
 

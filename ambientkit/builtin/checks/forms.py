@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import math
+from collections.abc import Callable
 
 import torch
 from pydantic import InstanceOf
@@ -51,7 +52,7 @@ class FormCheck(Check):
             std = per_row(self._std(sigma, sigma_data), x)
             for scaled in errors:
                 target = answer / std if scaled else answer
-                found, asked = model(x, sigma, lambda y, target=target: target.reshape(y.shape))
+                found, asked = model(x, sigma, _saying(target))
                 off = found - right if asked is not None else torch.full_like(x, math.inf)
                 errors[scaled] = max(errors[scaled], largest([off / (sigma_data * per_row(1 + 1e-3 * sigma, x))]))
         return exact(min(errors.values()), 1e-3, 2 * len(sigma))
@@ -67,6 +68,10 @@ class FormCheck(Check):
             alpha, s = vp_coefficients(sigma)
             return torch.hypot(alpha, s * sigma_data)
         return torch.full_like(sigma, {"x_0": sigma_data, "eps": 1.0, "flow": math.hypot(1.0, sigma_data)}[self.form])
+
+
+def _saying(target: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda y: target.reshape(y.shape)
 
 
 class EpsForm(FormCheck):

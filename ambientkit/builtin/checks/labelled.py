@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -72,10 +73,11 @@ def asked_of(x: Tensor, sigma: Tensor, cond: Mapping[str, Tensor], *, shape: tup
 
 def global_state() -> list[bytes]:
     """The states of the global generators that a part must leave alone: torch's, numpy's and Python's."""
-    numbers = np.random.get_state()
+    numpy: Any = np.random.get_state(legacy=False)
+    numbers = numpy["state"]
     return [
         torch.get_rng_state().numpy().tobytes(),
-        np.asarray(numbers[1]).tobytes() + bytes(str(numbers[2]), "ascii"),
+        numbers["key"].tobytes() + bytes([numbers["pos"] % 256]),
         repr(random.getstate()).encode(),
     ]
 

@@ -93,7 +93,7 @@ def stirred(network: nn.Module, case: Case) -> nn.Module:
     """The network with its parameters moved at random, so that none is 0, in evaluation mode."""
     with isolated_global_generator(case.seed, "verify.model-contract.stir"), torch.no_grad():
         for parameter in network.parameters():
-            parameter += 0.1 * torch.randn(parameter.shape, generator=torch.default_generator).to(parameter)
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.default_generator).to(parameter))
     return network.eval()
 
 
