@@ -97,6 +97,7 @@ def register_checks():
     from ambientkit.builtin.checks.noise_law import NoiseLaw
     from ambientkit.builtin.checks.objective_contract import ObjectiveContract
     from ambientkit.builtin.checks.order import FirstOrder, SecondOrder
+    from ambientkit.builtin.checks.other_fields import CorruptionFields, ModelFields, ObjectiveFields, SamplerFields
     from ambientkit.builtin.checks.picture_views import PictureViews
     from ambientkit.builtin.checks.point_kernel import PointKernel
     from ambientkit.builtin.checks.power import Power
@@ -128,16 +129,17 @@ def register_checks():
     samplers = [SamplerContract, SamplerNoise, FinalLaw, FirstOrder, SecondOrder, ReverseKernel, PointKernel, SamplerRows, Grid]
     corruptions = [CorruptionContract, NoiseLaw, DegradeLaw, Expect, Floor, Keyed, SymmetricDegrade, CorruptionRows]
     models = [ModelContract, ModelScaling, DenoiserContract, EDMPreconditioning, EpsForm, VForm, FlowForm, CleanForm]
-    return [*objectives, *samplers, *corruptions, *models]
+    fields = [ObjectiveFields, SamplerFields, CorruptionFields, ModelFields]
+    return [*objectives, *samplers, *corruptions, *models, *fields]
 
 
 @hookimpl
 def register_mutants():
-    from ambientkit.builtin.mutants import ancestral, consistency, gaussian, gaussian_noise, heun, models, sure, tweedie
+    from ambientkit.builtin.mutants import ancestral, consistency, contracts, gaussian, gaussian_noise, heun, models, sure, tweedie
     from ambientkit.builtin.mutants import posterior_buffer as posterior_buffers
     from ambientkit.builtin.mutants import stochastic_heun as stochastic_heuns
 
     objectives = [*tweedie.MUTANTS, *consistency.MUTANTS, *posterior_buffers.MUTANTS, *sure.MUTANTS]
     corruptions = [*gaussian.MUTANTS, *gaussian_noise.MUTANTS]
     samplers = [*ancestral.MUTANTS, *stochastic_heuns.MUTANTS, *heun.MUTANTS]
-    return [*objectives, *corruptions, *samplers, *models.MUTANTS]
+    return [*objectives, *corruptions, *samplers, *models.MUTANTS, *contracts.MUTANTS]
