@@ -84,7 +84,7 @@ class PictureViews(Check):
 
     def _watched(self, asked: list[Question]) -> Denoiser:
         def watched(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
-            number = asked_of(x, sigma, cond)
+            number = asked_of(x, sigma, cond, conditioned=False)  # that is for the contract
             centre = per_row(SPACING * number.double(), x)
             level = sigma.detach().double()
             asked.append((number, level, (x.detach().double() - centre) / per_row(level, x)))
