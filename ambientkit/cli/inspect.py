@@ -17,7 +17,7 @@ from ambientkit.inspection import Finding, Verdict
 from ambientkit.inspection.page import page
 from ambientkit.inspection.report import document, inspect_rows, verdict
 from ambientkit.interfaces import Data
-from ambientkit.readers.scan import UnknownNoise, facts_only
+from ambientkit.readers import open_rows
 from ambientkit.registry import Registry, load
 from ambientkit.text import listed
 
@@ -29,7 +29,7 @@ def run(data: str, sigma_n: str | None, json_file: Path | None, html_file: Path 
             raise InputError(f"{flag} {path}: should be a file in a folder that exists")
     registry = load()
     level = None if sigma_n in (None, "estimate") else _number(str(sigma_n))
-    dataset, part = open_rows(data, sigma_n if level is None and sigma_n != "estimate" else None, level is not None, registry, on_bad_file)
+    dataset, part = opened(data, level if level is not None or sigma_n == "estimate" else sigma_n, registry, on_bad_file)
     named = "path" not in type(part).model_fields and level is None and sigma_n is None
     if named and not hasattr(dataset[0], "sigma_n"):
         facts, findings, x = inspect_rows(dataset, data, most=rows)
@@ -50,25 +50,17 @@ def run(data: str, sigma_n: str | None, json_file: Path | None, html_file: Path 
     sys.exit(1 if worst is Verdict.VIOLATED else 0)
 
 
-def open_rows(text: str, levels: str | None, number: bool, registry: Registry, on_bad_file: str | None = None) -> tuple[Any, Data]:
-    """The rows of what `data_spec` reads, without judging their noise; levels: a file of them; number: one is given for all."""
+def opened(text: str, level: float | str | None, registry: Registry, on_bad_file: str | None = None) -> tuple[Any, Data]:
+    """The rows of what `data_spec` reads, without judging their noise; level: a number for all of them, or a file of levels."""
     spec = data_spec(text, registry, "DATA")
     fields = with_bad_files(dict(spec) if isinstance(spec, dict) else {"name": spec}, on_bad_file, registry)
     known = registry.find("data", fields["name"]).part.model_fields
-    if levels is not None:
-        if "sigma_n" not in known:
-            raise InputError(f"--sigma-n {levels}: the data set {fields['name']!r} is clean; give a number")
-        fields["sigma_n"] = levels
-    if number and "clean" in known:
-        fields.pop("sigma_n", None)
-        fields["clean"] = True
-    with facts_only():
-        try:
-            part = registry.build(Data, fields)
-            return part.rows(), part
-        except UnknownNoise:
-            part = registry.build(Data, {**fields, "clean": True})
-            return part.rows(), part
+    if isinstance(level, str) and "sigma_n" not in known:
+        raise InputError(f"--sigma-n {level}: the data set {fields['name']!r} is clean; give a number")
+    if level is not None and "sigma_n" in known:
+        fields["sigma_n"] = level
+    part = registry.build(Data, fields)
+    return open_rows(part, judge=False), part
 
 
 def _number(text: str) -> float | None:

@@ -13,7 +13,7 @@ from ambientkit.config.files import KeyPath, at, from_settings
 from ambientkit.config.run import DEFAULTS, differences
 from ambientkit.errors import InputError
 from ambientkit.processes import is_main
-from ambientkit.readers.part import ESTIMATES
+from ambientkit.readers import ESTIMATES
 from ambientkit.registry import Registry
 
 MAY_CHANGE = frozenset(

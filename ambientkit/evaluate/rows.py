@@ -22,8 +22,9 @@ from ambientkit.errors import InputError
 from ambientkit.evaluate import proximal
 from ambientkit.interfaces import Data
 from ambientkit.maths.randomness import derive_seed, keyed_generator
+from ambientkit.readers import open_rows
 from ambientkit.readers.npy import find_arrays
-from ambientkit.readers.scan import UnknownNoise, facts_only
+from ambientkit.readers.scan import UnknownNoise
 from ambientkit.registry import Registry, spec_of
 from ambientkit.rows import as_rows
 from ambientkit.sample.store import FORMAT_VERSION
@@ -118,9 +119,8 @@ def drawn_rows(text: str, most: int, seed: int, registry: Registry) -> Rows:
     fields = dict(spec) if isinstance(spec, dict) else {"name": spec}
     if "clean" in registry.find("data", fields["name"]).part.model_fields:
         fields["clean"] = True
-    with facts_only():  # a constant or a repeated sample is a finding about the model, not a damaged file
-        part = _build(fields, registry)
-        found = _choose(_rows_of(part, "SUBJECT", text), text, most, seed, spec_of(part))
+    part = _build(fields, registry)  # a constant or a repeated sample is a finding about the model, not a damaged file
+    found = _choose(_rows_of(part, "SUBJECT", text, judge=False), text, most, seed, spec_of(part))
     if found.sigma_n is not None:
         raise InputError(f"{text}: these rows are noisy observations, not samples of clean ones")
     return found
@@ -195,9 +195,9 @@ def _build(fields: dict[str, Any], registry: Registry) -> Data:
     return part
 
 
-def _rows_of(part: Data, flag: str, text: str) -> Any:
+def _rows_of(part: Data, flag: str, text: str, judge: bool = True) -> Any:
     try:
-        rows = part.rows()
+        rows = open_rows(part, judge=judge)
     except UnknownNoise:
         raise InputError(
             f"{flag} {text}: nothing says how noisy these rows are. Give --sigma-n LEVEL (a number or a file of levels), or --sigma-n 0 for clean rows"

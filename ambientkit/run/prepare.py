@@ -15,7 +15,7 @@ from ambientkit.config.request import Request
 from ambientkit.data import Observations, Observed, Survey, observed, survey
 from ambientkit.errors import InputError
 from ambientkit.inspection import quick, refuse
-from ambientkit.readers.part import ESTIMATES
+from ambientkit.readers import ESTIMATES
 from ambientkit.registry import Registry
 from ambientkit.run.folder import COLLAPSE, Checkpoint
 from ambientkit.run.preflight import SKIPPED, run_preflight
