@@ -13,7 +13,7 @@ from ambientkit.config.files import KeyPath, at, from_settings
 from ambientkit.config.run import DEFAULTS, differences
 from ambientkit.errors import InputError
 from ambientkit.processes import is_main
-from ambientkit.readers import ESTIMATES
+from ambientkit.readers import ESTIMATES, Stored
 from ambientkit.registry import Registry
 
 MAY_CHANGE = frozenset(
@@ -61,7 +61,7 @@ def configure(request: Request, registry: Registry, stored: Path | None) -> RunC
     settings = from_settings(request.settings)
     if request.sigma_n is not None:
         given.append(_noise(request.sigma_n, merge([Source(DEFAULTS), *base, *given, *settings]), registry))
-    config = resolve(merge([*base, *given, *settings]), registry)
+    config = _settled(resolve(merge([*base, *given, *settings]), registry))
     if stored:
         old = resolve(base[0], registry)
         changed = [d for d in differences(dump(old), dump(config)) if d.path.split(".")[0] not in MAY_CHANGE]
@@ -77,6 +77,12 @@ def configure(request: Request, registry: Registry, stored: Path | None) -> RunC
                 file=sys.stderr,
             )
     return config
+
+
+def _settled(config: RunConfig) -> RunConfig:
+    """With what is measured on the data written as numbers, so that the run means the same wherever and whenever it is read."""
+    found = {name: part.settled() for name in ("data", "evaluate_data") if isinstance(part := getattr(config, name), Stored)}
+    return config.model_copy(update=found) if any(found[name] is not getattr(config, name) for name in found) else config
 
 
 def _shares(config: RunConfig) -> list[str]:

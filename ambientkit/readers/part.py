@@ -129,22 +129,26 @@ class Stored(Data):
             return self
         found = self.find()
         found.source.check()
-        return self.model_copy(update={"value_range": measured_range(found.source)})
+        return self.model_copy(update={"value_range": _measured(found.source)})
 
     def _mapping(self, source: Source) -> Mapping:
         if self.counts is not None:
             assert isinstance(self.value_range, tuple)  # the validator saw to it
             return CountRange(*self.value_range, **self.counts.model_dump())
         if self.value_range == "data":
-            low, high = measured_range(source)
-            logger.warning("%s: value_range = [%.7g, %.7g], measured on the rows", source, low, high)
-            return ValueRange(low, high)
+            return ValueRange(*_measured(source))
         if self.value_range is not None:
             return ValueRange(*self.value_range)
         try:
             return ValueRange.of(source.dtype)
         except ValueError as error:
             raise InputError(f"{source}: {error}, or have it measured once: value_range: data") from None
+
+
+def _measured(source: Source) -> tuple[float, float]:
+    low, high = measured_range(source)
+    logger.warning("%s: value_range: [%.7g, %.7g], measured on the rows", source, low, high)
+    return low, high
 
 
 def open_rows(data: Data, *, judge: bool = True) -> Dataset[Clean] | Dataset[Batch]:

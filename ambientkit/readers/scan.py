@@ -139,7 +139,8 @@ class RowScan:
                 beyond += f" In these files missing values are marked by {told(self._missing)}, and read as NaN."
             raise InputError(
                 f"{self._where}: {self._not_finite.total} of {self._seen} rows hold NaN or infinite values: {self._not_finite}.{beyond}\n"
-                f"Nothing is filled in: repair these rows where they were made, crop or remove them, or leave them out with on_bad_file: skip"
+                f"Nothing is filled in: repair these rows where they were made, or crop them"
+                + (", remove them, or leave them out with on_bad_file: skip" if self._not_finite.total < self._seen else "")
             )
 
     def _check_levels(self) -> None:
