@@ -137,10 +137,12 @@ class Store:
         if self.format.encode is None:
             try:
                 self._put_together()
-            except (OSError, RunError) as error:
+            except OSError as error:
                 clean(self.folder)
-                cause = error.strerror if isinstance(error, OSError) else error
-                raise RunError(f"{self.folder}: cannot be written ({cause}); the pieces are intact in {PARTS}") from None
+                raise RunError(f"{self.folder}: cannot be written ({error.strerror}); the pieces are intact in {PARTS}") from None
+            except RunError:
+                clean(self.folder)
+                raise
         self._note(finished=True)
         shutil.rmtree(self.folder / PARTS)
         return self._whole()[0] if self.format.encode is None else self.folder / self.arrays[0]

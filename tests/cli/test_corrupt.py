@@ -147,7 +147,7 @@ def test_what_is_noisy_already_is_refused_unless_told_so(tmp_path: Path, name: s
 def test_rows_with_a_stored_level_are_refused(tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(0, 0.5, (6, 1, 12, 10)).astype(np.float32)
     np.savez(tmp_path / "x.npz", rows=x, sigma_n=0.2)
-    with pytest.raises(InputError, match="holds a noise level"):
+    with pytest.raises(InputError, match="a noise level is stored"):
         make(tmp_path / "x.npz", tmp_path / "d")
 
 
