@@ -37,11 +37,14 @@ class Survey:
         return f"sigma_n {low:.4g} to {high:.4g} in [-1, 1] ({low * 127.5:.4g} to {high * 127.5:.4g} in 0..255)"
 
 
-def survey(observations: Observed, corruption: Corruption, levels: Levels, sigma_data: float | None) -> Survey:
+def survey(
+    observations: Observed, corruption: Corruption, levels: Levels, sigma_data: float | None, noise_estimated: bool = False
+) -> Survey:
     """Look at the data. sigma_data: std of the clean data if it is known, otherwise it is estimated.
 
     Raises InputError for an empty set, rows of different shapes, values that are not finite, noise at or above sigma_max or all of it
-    below sigma_min, and noise that exceeds the spread of the data. Warns where the noise of some rows is below sigma_min.
+    below sigma_min, and noise that exceeds the spread of the data. Where the noise of some rows is below sigma_min it warns, or with
+    `noise_estimated` raises InputError too: an estimate is no reason to take rows for nearly clean ones.
     """
     total = len(observations)
     if total == 0:
@@ -65,7 +68,7 @@ def survey(observations: Observed, corruption: Corruption, levels: Levels, sigma
         raise InputError(
             f"rows have sigma_n at or above sigma_max = {levels.sigma_max:g}: rows {first}. Leave them out, or raise levels.sigma_max"
         )
-    _refuse_below(batch, levels.sigma_min)
+    _refuse_below(batch, levels.sigma_min, noise_estimated)
     if sigma_data is None:
         sigma_data = clean_std(batch.x_n, batch.sigma_n)
         spread = float(batch.x_n.double().std(unbiased=False))
@@ -79,18 +82,20 @@ def survey(observations: Observed, corruption: Corruption, levels: Levels, sigma
     return Survey(total, Signal(tuple(batch.x_n.shape[1:]), sigma_data, conds), (float(batch.sigma_n.min()), float(batch.sigma_n.max())))
 
 
-def _refuse_below(batch: Batch, sigma_min: float) -> None:
-    """Raises InputError where there is noise, but none at or above the lowest level of the run: it would be learned as if it were picture."""
+def _refuse_below(batch: Batch, sigma_min: float, estimated: bool) -> None:
+    """Raises InputError where there is noise, but none at or above the lowest level of the run: it would be learned as part of the picture."""
     noisy = batch.sigma_n.flatten(1).amax(1) if batch.sigma_n.ndim > 1 else batch.sigma_n
     below = (noisy > 0) & (noisy < sigma_min)
     if not below.any():
         return
     told = f"the lowest level of the run, sigma_min = {sigma_min:g}"
-    if float(noisy.max()) >= sigma_min:
-        warn(f"{int(below.sum())} of {len(noisy)} rows looked at have a noise level below {told}: their noise is learned as part of the picture")
+    if float(noisy.max()) >= sigma_min and not estimated:
+        warn(
+            f"{int(below.sum())} of {len(noisy)} rows looked at have a noise level below {told}: their noise is learned as part of the picture"
+        )
         return
     raise InputError(
-        f"the noise of all rows (sigma_n at most {float(noisy.max()):.3g}) is below {told}: it would be learned as part of the picture.\n"
+        f"the noise of {int(below.sum())} of {len(noisy)} rows looked at (sigma_n at most {float(noisy[below].max()):.3g}) is below {told}: it would be learned as part of the picture.\n"
         "Do the values fill [-1, 1]? Give value_range, the two file values that stand for -1 and 1, or have it measured: value_range: data. "
         "Otherwise lower levels.sigma_min, or say that the rows are clean"
     )

@@ -27,6 +27,8 @@ VARIES = 1.3
 """Largest over smallest level among areas of different brightness."""
 STRIPED = -0.45
 """Correlation of the bends of consecutive lines, below which lines have independent offsets; -2/3 for these, near 1 for smooth pictures."""
+COVERED = 0.25
+"""Least share of the range of brightness that flat areas must cover before noise is said not to depend on it."""
 FLAT_SHARE = 0.02
 """Least share of flat blocks: below it, what is high may be texture."""
 
@@ -139,7 +141,9 @@ def stripes(pictures: Array, least: float) -> Finding | None:
     if worst is None:
         return None
     reason = f"each {worst[1]} of pixels has an offset of its own (std {worst[0]:.3g}), or the pictures are ruled so finely: no pixel noise was found."
-    told = "Pixels of one line that share their noise cannot be declared to ambientkit: subtract the offsets (row noise of the sensor) first."
+    told = (
+        "Pixels of one line that share their noise cannot be declared to ambientkit: subtract the offsets (row noise of the sensor) first."
+    )
     return Finding("correlation", Verdict.DOUBT, reason, told, worst[0])
 
 
@@ -166,6 +170,7 @@ def _channels(found: Details, chosen: NDArray[np.bool_], few: bool) -> Finding:
 def _brightness(found: Details, magnitude: bool) -> Finding:
     usable = found.usable
     around = found.around[usable]
+    least, most = np.quantile(around, [0.005, 0.995])
     edges = np.quantile(around, np.linspace(0, 1, 7))
     levels, means, counts = [], [], []
     for low, high in zip(edges[:-1], edges[1:]):
@@ -183,6 +188,11 @@ def _brightness(found: Details, magnitude: bool) -> Finding:
         return Finding("signal-dependence", Verdict.UNTRIED, "there are no flat areas of different brightness.")
     ratio = max(levels) / min(levels)
     if ratio <= VARIES + 4 * 1.17 / math.sqrt(min(counts)):
+        if max(means) - min(means) < COVERED * (most - least):
+            reason = (
+                f"the flat areas are of nearly one brightness ({100 * (max(means) - min(means)) / (most - least):.2g} % of what there is)."
+            )
+            return Finding("signal-dependence", Verdict.UNTRIED, reason, "", ratio)
         return Finding("signal-dependence", Verdict.FINE, f"levels at different brightness differ by a factor of {ratio:.3g}.", "", ratio)
     rising = means[levels.index(max(levels))] > means[levels.index(min(levels))]
     remedy = "The model needs noise that does not depend on the picture."

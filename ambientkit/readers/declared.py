@@ -32,6 +32,8 @@ logger = logging.getLogger("ambientkit")
 
 ROUNDING = 1e-3
 """Relative difference up to which two levels are one and the same, written with more digits and with fewer."""
+NONE = 1e-6
+"""An estimated level below this is the rounding of float32, not noise."""
 
 
 def declared(part: Stored, found: Found, mapping: Mapping, needed: bool = True) -> Noise | None:
@@ -45,11 +47,15 @@ def declared(part: Stored, found: Found, mapping: Mapping, needed: bool = True) 
     stored = None if found.levels is None else Noise(found.levels, source, scale)
     if isinstance(mapping, CountRange):
         if stored is not None:
-            raise InputError(f"{source}: counts is set, but with the rows a noise level is stored, {_extent(stored, found)}. {_way_out('counts')}")
+            raise InputError(
+                f"{source}: counts is set, but with the rows a noise level is stored, {_extent(stored, found)}. {_way_out('counts')}"
+            )
         return Noise(mapping.sigma_n, source)
     if part.clean:
         if stored is not None and any((level != 0).any() for (level,) in _chunks(found, stored)):
-            raise InputError(f"{source}: clean is set, but with the rows a noise level is stored, {_extent(stored, found)}. {_way_out('clean')}")
+            raise InputError(
+                f"{source}: clean is set, but with the rows a noise level is stored, {_extent(stored, found)}. {_way_out('clean')}"
+            )
         return None
     given = _given(part, found, scale)
     if given is None and stored is None and needed:
@@ -78,14 +84,14 @@ def estimated(part: Stored, found: Found, mapping: Mapping) -> Noise:
         seen = evenly(source.shape[0], 256)
         guess = estimate(unit(index) for index in seen)
         told = f"sigma_n = {guess}, estimated from {len(seen)} of {source.shape[0]} rows"
-        noise, without = Noise(guess.sigma, source), seen if guess.sigma <= 0 else []
+        noise, without = Noise(guess.sigma, source), seen if guess.sigma < NONE else []
     else:
         by_row, error = estimate_rows((unit(index) for index in range(source.shape[0])), source.shape[0])
         told = (
             f"sigma_n is estimated row by row, {by_row.min():.4g} to {by_row.max():.4g}, each +- about {error:.2g} "
             f"(from the pixels of one row alone)"
         )
-        noise, without = Noise(by_row, source), np.flatnonzero(by_row <= 0).tolist()
+        noise, without = Noise(by_row, source), np.flatnonzero(by_row < NONE).tolist()
     if without:
         raise InputError(
             f"{source}: no noise is found in {len(without)} of {source.shape[0] if part.sigma_n != 'estimate' else len(without)} rows "

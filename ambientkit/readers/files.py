@@ -22,7 +22,6 @@ from ambientkit.readers.scan import logger
 from ambientkit.readers.source import UnusableFile, cause_of, check_numbers, chunks_of
 from ambientkit.text import lines, listed
 
-
 Kind = tuple[tuple[int, ...], np.dtype[Any]]
 """Shape of a row and number type."""
 Part = TypeVar("Part", bound="Asked")
@@ -151,7 +150,7 @@ class FileRows(abc.ABC, Generic[Part]):
     def __str__(self) -> str:
         return str(self._where)
 
-    def check(self) -> None:  # noqa: B027  (the constructor has checked what there is)
+    def check(self) -> None:
         """Raises nothing: the constructor has looked at every header."""
 
     def read(self, start: int, stop: int) -> NDArray[Any]:

@@ -116,7 +116,9 @@ def missing_by_attributes(where: str, attributes: Mapping[str, Any], fill: Any =
     """
     scaling = [f"{name} = {attributes[name]}" for name in ("scale_factor", "add_offset") if name in attributes]
     if scaling:
-        logger.warning("%s: the attributes %s are not applied: value_range and sigma_n mean the values as stored", where, ", ".join(scaling))
+        logger.warning(
+            "%s: the attributes %s are not applied: value_range and sigma_n mean the values as stored", where, ", ".join(scaling)
+        )
     found: dict[str, float] = {}
     for name in ("_FillValue", "missing_value"):
         try:

@@ -101,14 +101,15 @@ class Stored(Data):
     def rows(self, *, judge: bool = True) -> Dataset[Clean] | Dataset[Batch]:
         """Rows (*S), float32, channels first; sigma_n () or (*S). All rows are checked once, in memory that does not grow with them.
 
-        judge: hold the rows against their declared noise; without it only what cannot be read, or not in these units, is refused, and rows of
-        which nobody says how noisy they are come as clean ones, for callers who judge the noise themselves. Raises InputError where files are missing, cut, or hold anything but numbers; where
-        shape or noise level are unclear; for rows that are not finite; and (judge) constant, clipped, or without the declared noise.
+        judge: hold the rows against their declared noise. Without it only what cannot be read, or not in these units, is refused, and
+        rows of which nobody says how noisy they are come as clean ones: for callers who judge the noise themselves.
+        Raises InputError where files are missing, cut, or hold anything but numbers; where shape or noise level are unclear; for rows
+        that are not finite; and (judge) constant, clipped, or without the declared noise.
         """
         found = self.find()
         found.source.check()
         mapping = self._mapping(found.source)
-        reading = Reading(mapping, self.value_range is None or self.value_range == "data", self.check, self.on_bad_file)
+        reading = Reading(mapping, self.value_range is None, self.check, self.on_bad_file)
         if isinstance(mapping, CountRange):
             enough_counts(found.source, mapping)
         if str(self.sigma_n) in ESTIMATES:  # from the rows that can be used
@@ -129,26 +130,20 @@ class Stored(Data):
             return self
         found = self.find()
         found.source.check()
-        return self.model_copy(update={"value_range": _measured(found.source)})
+        return self.model_copy(update={"value_range": measured_range(found.source)})
 
     def _mapping(self, source: Source) -> Mapping:
         if self.counts is not None:
             assert isinstance(self.value_range, tuple)  # the validator saw to it
             return CountRange(*self.value_range, **self.counts.model_dump())
         if self.value_range == "data":
-            return ValueRange(*_measured(source))
+            return ValueRange(*measured_range(source))
         if self.value_range is not None:
             return ValueRange(*self.value_range)
         try:
             return ValueRange.of(source.dtype)
         except ValueError as error:
             raise InputError(f"{source}: {error}, or have it measured once: value_range: data") from None
-
-
-def _measured(source: Source) -> tuple[float, float]:
-    low, high = measured_range(source)
-    logger.warning("%s: value_range: [%.7g, %.7g], measured on the rows", source, low, high)
-    return low, high
 
 
 def open_rows(data: Data, *, judge: bool = True) -> Dataset[Clean] | Dataset[Batch]:

@@ -25,9 +25,10 @@ Mapping = ValueRange | CountRange
 class _Rows(Rows):
     """What clean and noisy rows share. left_out: the names of rows and files that are not used, each with its cause."""
 
-    def __init__(
-        self, source: Source, mapping: Mapping, layout: Layout, left_out: Sequence[str] = (), assumed: bool = False
-    ) -> None:
+    mapping: Mapping
+    layout: Layout  # type: ignore[assignment]
+
+    def __init__(self, source: Source, mapping: Mapping, layout: Layout, left_out: Sequence[str] = (), assumed: bool = False) -> None:
         self.source, self.mapping, self.layout, self.left_out, self.assumed = source, mapping, layout, list(left_out), assumed
         self.stored = str(source.dtype)
         self._missing = list(missing_of(source).values())

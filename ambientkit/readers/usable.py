@@ -81,7 +81,9 @@ def read_all(source: Source, reading: Reading, noise: Noise | None, judge: bool)
             fine = finite.all(1)
             for i in np.flatnonzero(~fine):
                 count = int((~finite[i]).sum())
-                bad[start + int(i)] = f"{count} of its values {'is' if count == 1 else 'are'} not finite" + (" or missing" if missing else "")
+                bad[start + int(i)] = f"{count} of its values {'is' if count == 1 else 'are'} not finite" + (
+                    " or missing" if missing else ""
+                )
         if fine.all():
             scan.add(rows, level, first=start)
             return

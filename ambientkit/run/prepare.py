@@ -44,7 +44,8 @@ def prepare(
     """A run at its first step, or at the step of a checkpoint, after every check."""
     rows = config.data.rows()
     observations = observed(rows, config.corruption, config.seed, config.augment)
-    seen = survey(observations, config.corruption, config.levels.as_levels(), config.sigma_data)
+    estimated = getattr(config.data, "sigma_n", None) in ESTIMATES
+    seen = survey(observations, config.corruption, config.levels.as_levels(), config.sigma_data, estimated)
     _describe(config, seen, observations, say)
     if checkpoint is None and not observations.simulated and seen.sigma_n[1] > 0:
         refuse(quick(Observations(rows, config.corruption, config.seed)), request.allow)  # as stored: its noise is judged by place

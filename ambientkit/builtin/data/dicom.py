@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +56,9 @@ class _Frames(FileRows[DICOM]):
             raise UnusableFile(f"it holds no image ({', '.join(absent)} missing)")
         height, width, samples = int(header.Rows), int(header.Columns), int(header.get("SamplesPerPixel", 1))
         if height * width > self.part.max_pixels:
-            raise UnusableFile(f"{width} x {height} pixels are more than max_pixels = {self.part.max_pixels}: raise it if the image is honest")
+            raise UnusableFile(
+                f"{width} x {height} pixels are more than max_pixels = {self.part.max_pixels}: raise it if the image is honest"
+            )
         meaning = str(header.PhotometricInterpretation)
         if meaning not in ("MONOCHROME2", "RGB"):
             why = "0 is white, so it would be read as a negative" if meaning == "MONOCHROME1" else "only MONOCHROME2 and RGB are read"

@@ -45,7 +45,9 @@ class _Images(FileRows[FITS]):
             try:
                 unit = units[self.part.extension]
             except (KeyError, IndexError):
-                raise UnusableFile(f"it has no extension {self.part.extension!r}, only {[u.name or i for i, u in enumerate(units)]}") from None
+                raise UnusableFile(
+                    f"it has no extension {self.part.extension!r}, only {[u.name or i for i, u in enumerate(units)]}"
+                ) from None
             if not (unit.is_image and unit.header.get("NAXIS", 0)):
                 raise UnusableFile(f"extension {self.part.extension!r} holds no image")
             return unit
@@ -63,7 +65,9 @@ class _Images(FileRows[FITS]):
             if _blank(unit) is not None:
                 self.missing["BLANK"] = math.nan
         if math.prod(shape) > self.part.max_pixels:
-            raise UnusableFile(f"its shape {shape} has more values than max_pixels = {self.part.max_pixels}: raise it if the image is honest")
+            raise UnusableFile(
+                f"its shape {shape} has more values than max_pixels = {self.part.max_pixels}: raise it if the image is honest"
+            )
         if len(shape) < 2:
             raise UnusableFile(f"its image has one axis, of {shape[0]} values: no picture, save such rows as .npy (layout N...)")
         if len(shape) == 2:
@@ -83,9 +87,7 @@ class _Images(FileRows[FITS]):
             if blank is None:
                 return self._values(unit, start, stop).astype(dtype)  # native byte order, and a copy: the file is closed now
         # astropy scales whole numbers before it looks for BLANK, and an unsigned one it does not look for: here it is told by the raw value
-        with fits.open(
-            file, mode="readonly", memmap=False, lazy_load_hdus=True, do_not_scale_image_data=True, ignore_blank=True
-        ) as units:
+        with fits.open(file, mode="readonly", memmap=False, lazy_load_hdus=True, do_not_scale_image_data=True, ignore_blank=True) as units:
             raw = self._values(self._image(units), start, stop)
             return np.where(raw == blank, np.nan, raw.astype(np.float64) * scale[0] + scale[1]).astype(dtype)
 

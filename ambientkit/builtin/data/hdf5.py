@@ -150,7 +150,7 @@ class _Array(OpenedArray):
             raise InputError(f"{self}: cannot be read ({cause_of(error)}): damaged, or cut short") from None
         if absent:
             raise InputError(
-                f"{self}: its values are compressed by {' and '.join(absent)}, which is not installed here. "
+                f"{self}: its values cannot be decoded here:\nthey are compressed by {' and '.join(absent)}, which is not installed. "
                 f"Most such filters come with the package hdf5plugin, which is used where it is there: pip install hdf5plugin"
             )
         if missing:

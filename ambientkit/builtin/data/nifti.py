@@ -61,7 +61,9 @@ class _Volumes(FileRows[NIfTI]):
         if len(shape) not in (2, 3):
             raise UnusableFile(f"it has shape {tuple(image.shape)}: save each volume of a series as a file of its own")
         if math.prod(shape) > self.part.max_pixels:
-            raise UnusableFile(f"its shape {shape} has more values than max_pixels = {self.part.max_pixels}: raise it if the volume is honest")
+            raise UnusableFile(
+                f"its shape {shape} has more values than max_pixels = {self.part.max_pixels}: raise it if the volume is honest"
+            )
         stored = np.dtype(image.get_data_dtype())
         if stored.names or stored.kind == "c":
             raise UnusableFile(f"its values are of type {stored}: save real numbers, complex ones as two channels in .npy")

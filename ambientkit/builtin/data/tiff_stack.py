@@ -94,7 +94,7 @@ class _Pages(FileRows[TiffStack]):
         with _complaints(), tifffile.TiffFile(file, _multifile=False) as tiff:
             if not len(tiff.pages):
                 raise UnusableFile("it has no pages: damaged, or cut short")
-            count, first = len(tiff.pages), tiff.pages[0].aspage()
+            first = tiff.pages[0].aspage()
             shape = self._page_shape(first)
             if first.photometric == tifffile.PHOTOMETRIC.MINISWHITE and first.bitspersample > 1:
                 raise UnusableFile("in this TIFF 0 is white, so it would be read as a negative: save it with 0 as black")
@@ -112,7 +112,9 @@ class _Pages(FileRows[TiffStack]):
                         f"its pages differ: {first.shape} {first.dtype} and {other.shape} {other.dtype}; remove thumbnails and masks"
                     )
             grey = first.photometric == tifffile.PHOTOMETRIC.MINISBLACK
-            if any(extra != tifffile.EXTRASAMPLE.UNSPECIFIED or not grey for extra in first.extrasamples):  # those of a grey page are channels
+            if any(
+                extra != tifffile.EXTRASAMPLE.UNSPECIFIED or not grey for extra in first.extrasamples
+            ):  # those of a grey page are channels
                 raise UnusableFile("it has transparency or extra samples: save its colours alone")
             if first.dtype is None:
                 raise UnusableFile(f"its pixels ({first.bitspersample} bits, format {first.sampleformat}) are of no known type")
@@ -148,7 +150,9 @@ class _Pages(FileRows[TiffStack]):
     def _page_shape(self, page: Any) -> tuple[int, ...]:
         height, width, samples = page.imagelength, page.imagewidth, page.samplesperpixel
         if height * width > self.part.max_pixels:
-            raise UnusableFile(f"{width} x {height} pixels are more than max_pixels = {self.part.max_pixels}: raise it if the image is honest")
+            raise UnusableFile(
+                f"{width} x {height} pixels are more than max_pixels = {self.part.max_pixels}: raise it if the image is honest"
+            )
         if page.imagedepth > 1:
             raise UnusableFile("a page holds a volume (SGI depth): save its slices as pages")
         return (samples, height, width)
