@@ -13,6 +13,7 @@ from ambientkit.errors import InputError
 from ambientkit.interfaces import Corruption, Levels, Signal
 from ambientkit.maths.ambient import clean_std
 from ambientkit.messages import warn
+from ambientkit.units.scale import judge_scale
 
 LOOK_AT = 4096
 """Rows looked at, evenly spaced."""
@@ -43,7 +44,7 @@ def survey(
     """Look at the data. sigma_data: std of the clean data if it is known, otherwise it is estimated.
 
     Raises InputError for an empty set, rows of different shapes, values that are not finite, noise at or above sigma_max or all of it
-    below sigma_min, and noise that exceeds the spread of the data. Where the noise of some rows is below sigma_min it warns, or with
+    below sigma_min, and noise that exceeds the spread of the data. Warns of values whose scale is doubtful. Where the noise of some rows is below sigma_min it warns, or with
     `noise_estimated` raises InputError too: an estimate is no reason to take rows for nearly clean ones.
     """
     total = len(observations)
@@ -68,6 +69,12 @@ def survey(
         raise InputError(
             f"rows have sigma_n at or above sigma_max = {levels.sigma_max:g}: rows {first}. Leave them out, or raise levels.sigma_max"
         )
+    if observations.rows.mapping is None:  # rows that tell of no mapping: no reader has judged their scale
+        found = judge_scale(
+            float(batch.x_n.min()), float(batch.x_n.max()), float(floor.max()), assumed=True, stored=observations.rows.stored
+        )
+        if found is not None:
+            warn(str(found))
     _refuse_below(batch, levels.sigma_min, noise_estimated)
     if sigma_data is None:
         sigma_data = clean_std(batch.x_n, batch.sigma_n)

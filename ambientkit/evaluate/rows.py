@@ -24,7 +24,7 @@ from ambientkit.interfaces import Data
 from ambientkit.maths.randomness import derive_seed, keyed_generator
 from ambientkit.readers import open_rows
 from ambientkit.readers.npy import find_arrays
-from ambientkit.readers.scan import UnknownNoise
+from ambientkit.readers.scan import UnknownNoise, check_scale
 from ambientkit.registry import Registry, spec_of
 from ambientkit.rows import as_rows
 from ambientkit.sample.store import FORMAT_VERSION
@@ -213,7 +213,12 @@ def _chosen(total: int, most: int, seed: int) -> list[int]:
 
 
 def _choose(rows: Any, what: str, most: int, seed: int, spec: dict[str, Any]) -> Rows:
-    return _stack([rows[index] for index in _chosen(len(rows), most, seed)], what, len(rows), as_rows(rows).stored, spec)
+    known = as_rows(rows)
+    found = _stack([rows[index] for index in _chosen(len(rows), most, seed)], what, len(rows), known.stored, spec)
+    if known.mapping is None:  # rows of no reader, which would have judged their scale
+        sigma_n = 0.0 if found.sigma_n is None else float(found.sigma_n.max())
+        check_scale(what, float(found.x.min()), float(found.x.max()), sigma_n, assumed=True, stored=known.stored)
+    return found
 
 
 def _stack(items: list[Any], what: str, total: int, stored: str, spec: dict[str, Any]) -> Rows:

@@ -12,8 +12,9 @@ from torch.utils.data import Dataset
 
 from ambientkit.batch import Batch, Clean
 from ambientkit.builtin.corruptions.gaussian import Gaussian
-from ambientkit.data import Observations
+from ambientkit.data import Observations, survey
 from ambientkit.inspection.report import inspect_rows
+from ambientkit.interfaces import Levels
 from ambientkit.noisy_copy import corrupt
 from ambientkit.rows import Rows
 from ambientkit.sample.load import about_data
@@ -133,3 +134,15 @@ def test_a_silent_data_set_is_in_data_units_and_in_order() -> None:
     seen = Observations(Silent(), Gaussian(sigma_n=0.2), 3)
     assert seen.__getitems__([2, 1]).row.tolist() == [2, 1]
     assert (seen.left_out, seen.blocks, OwnUnits.of(Silent())) == ([], None, OwnUnits())
+
+
+def test_the_scale_of_rows_that_no_reader_has_judged_is_told(caplog: Any) -> None:
+    class Bright(Silent):
+        def __getitem__(self, index: int) -> Clean:
+            return Clean(127.5 * (picture(index) + 1), {})
+
+    survey(Observations(Bright(), Gaussian(sigma_n=0.2), 0), Gaussian(sigma_n=0.2), Levels(), None)
+    assert "far beyond [-1, 1]" in caplog.text
+    caplog.clear()
+    survey(Observations(Silent(), Gaussian(sigma_n=0.2), 0), Gaussian(sigma_n=0.2), Levels(), None)
+    assert not caplog.text
