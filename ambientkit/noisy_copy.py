@@ -7,6 +7,7 @@ like the clean source with the same seed. What is done already is known by small
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import multiprocessing
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from ambientkit.checkpoint.folder import write_file
 from ambientkit.checkpoint.lock import at_work
 from ambientkit.checkpoint.space import NpyOnDisk
 from ambientkit.data.observations import Observations
-from ambientkit.errors import InputError
+from ambientkit.errors import InputError, RunError
 from ambientkit.interfaces import Corruption
 from ambientkit.readers.copied import FORMAT, KIND, LEVELS, MANIFEST, ROWS
 from ambientkit.rows import as_rows
@@ -175,13 +176,22 @@ def _piece(bounds: tuple[int, int]) -> None:
         from PIL import Image
 
         for index, row in enumerate(x, start):
-            pixels = to_uint8(row)
-            Image.fromarray(np.moveaxis(pixels, 0, -1) if len(pixels) == 3 else pixels[0]).save(target / PICTURES / f"{index:08}.png")
+            pixels, stream = to_uint8(row), io.BytesIO()
+            Image.fromarray(np.moveaxis(pixels, 0, -1) if len(pixels) == 3 else pixels[0]).save(stream, "PNG")
+            _write_picture(target / PICTURES / f"{index:08}.png", stream.getvalue())
     else:
         NpyOnDisk(target / ROWS).write(start, x)
     noisy.update(x.tobytes())
     done = {"source": source.hexdigest(), "noisy": noisy.hexdigest(), "stop": stop}
     write_file(target / PROGRESS / f"{start}.json", json.dumps(done).encode())
+
+
+def _write_picture(path: Path, content: bytes) -> None:
+    """Without waiting for the disk, which costs far more than the picture: the piece is written again unless its own file is there."""
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written ({error.strerror}); make room and give the same command again, which goes on") from error
 
 
 def _as_rows_of(levels: list[NDArray[np.float64]], shape: tuple[int, ...], start: int) -> NDArray[np.float64]:

@@ -44,8 +44,8 @@ def survey(
     """Look at the data. sigma_data: std of the clean data if it is known, otherwise it is estimated.
 
     Raises InputError for an empty set, rows of different shapes, values that are not finite, noise at or above sigma_max or all of it
-    below sigma_min, and noise that exceeds the spread of the data. Warns of values whose scale is doubtful. Where the noise of some rows is below sigma_min it warns, or with
-    `noise_estimated` raises InputError too: an estimate is no reason to take rows for nearly clean ones.
+    below sigma_min, and noise that exceeds the spread of the data. Warns of values whose scale is doubtful, and where the noise of some
+    rows is below sigma_min; with `noise_estimated` that is an InputError too: an estimate is no reason to take rows for nearly clean ones.
     """
     total = len(observations)
     if total == 0:
@@ -102,7 +102,8 @@ def _refuse_below(batch: Batch, sigma_min: float, estimated: bool) -> None:
         )
         return
     raise InputError(
-        f"the noise of {int(below.sum())} of {len(noisy)} rows looked at (sigma_n at most {float(noisy[below].max()):.3g}) is below {told}: it would be learned as part of the picture.\n"
+        f"the noise of {int(below.sum())} of {len(noisy)} rows looked at (sigma_n at most {float(noisy[below].max()):.3g}) is below {told}: "
+        "it would be learned as part of the picture.\n"
         "Do the values fill [-1, 1]? Give value_range, the two file values that stand for -1 and 1, or have it measured: value_range: data. "
         "Otherwise lower levels.sigma_min, or say that the rows are clean"
     )

@@ -59,7 +59,7 @@ def test_axes_that_do_not_fit_the_pages_are_refused(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.ome.tif", hyperstack("TC"), metadata={"axes": "TCYX"})
     whole = (tmp_path / "a.ome.tif").read_bytes()
     (tmp_path / "a.ome.tif").write_bytes(whole.replace(b'SizeT="3"', b'SizeT="9"'))
-    with pytest.raises(InputError, match="do not fit|cut short"):
+    with pytest.raises(InputError, match=r"do not fit|cut short"):
         open_rows({"name": "tiff-stack", "path": str(tmp_path)}, clean=True)
 
 

@@ -62,7 +62,7 @@ def test_another_level_is_refused_with_both_and_the_way_out(make: Any, tmp_path:
     assert str(tmp_path / "d") in str(caught.value)
     assert "Leave sigma_n out" in str(caught.value)
     np.save(tmp_path / "level.npy", np.full(5, 0.2))
-    with pytest.raises(InputError, match="two noise levels: sigma_n = 0.2 is given"):
+    with pytest.raises(InputError, match=r"two noise levels: sigma_n = 0\.2 is given"):
         open_rows(spec, sigma_n=str(tmp_path / "level.npy"))
     with pytest.raises(InputError, match="clean"):
         open_rows(spec, clean=True)

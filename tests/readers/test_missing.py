@@ -178,3 +178,9 @@ def test_a_filter_that_is_not_installed_is_named_with_its_package(tmp_path: Path
             made.write_direct_chunk((i, 0, 0), bytes(1000))
     with pytest.raises(InputError, match=r"32008 \(Bitshuffle\).*\n?.*pip install hdf5plugin"):
         open_rows({"name": "hdf5", "path": str(tmp_path / "x.h5")}, clean=True)
+
+
+def test_a_picture_that_marks_missing_pixels_is_sent_to_the_reader_that_knows_them(tmp_path: Path) -> None:
+    spec = tiff(tmp_path / "d")
+    with pytest.raises(InputError, match="GDAL_NODATA 77.*tiff-stack"):
+        open_rows({**spec, "name": "image-folder"}, clean=True)
