@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ambientkit.checkpoint.folder import write_file
-from ambientkit.cli.output import print_messages, progress_wanted
+from ambientkit.cli.output import progress_wanted
 from ambientkit.cli.tables import show
 from ambientkit.errors import InputError
 from ambientkit.registry import load
@@ -30,7 +30,6 @@ class Request:
 
 def run(request: Request) -> None:
     """The whole command; ends with exit status 0 or 1, or raises InputError (2)."""
-    print_messages()
     if request.json is not None and (request.json.is_dir() or not request.json.absolute().parent.is_dir()):
         raise InputError(f"--json {request.json}: should be a file in a folder that exists")
     if request.list:

@@ -21,6 +21,7 @@ from ambientkit.data.order import Visit
 from ambientkit.errors import InputError, nearest
 from ambientkit.interfaces import Corruption
 from ambientkit.maths.randomness import keyed_generator
+from ambientkit.rows import Rows
 
 KNOWN = ("flip-horizontal", "flip-vertical", "quarter-turns", "crop=HxW")
 REFUSED = {
@@ -77,6 +78,11 @@ class Augmented(Dataset[Batch]):
     def left_out(self) -> list[str]:
         """As in the observations."""
         return self._observations.left_out
+
+    @property
+    def rows(self) -> Rows:
+        """As of the observations."""
+        return self._observations.rows
 
     def number(self, index: int) -> int:
         """As in the observations."""

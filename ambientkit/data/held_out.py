@@ -14,6 +14,7 @@ from ambientkit.data.augment import Augmented
 from ambientkit.data.observations import Observations
 from ambientkit.data.order import Visit
 from ambientkit.maths.randomness import derive_seeds
+from ambientkit.rows import Rows
 
 SHARE = 0.1
 """Of the rows, held out by default."""
@@ -61,6 +62,11 @@ class WithoutHeldOut(Dataset[Batch]):
     def left_out(self) -> list[str]:
         """As of all rows: what is held out is not left out, but used in another way."""
         return self._observations.left_out
+
+    @property
+    def rows(self) -> Rows:
+        """As of all rows."""
+        return self._observations.rows
 
     def number(self, index: int) -> int:
         """The row of the files at position `index` of those kept."""

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset, default_collate
 from ambientkit.batch import Batch, Clean
 from ambientkit.interfaces import Corruption
 from ambientkit.maths.randomness import keyed_generator
-from ambientkit.rows import as_rows
+from ambientkit.rows import Rows, as_rows
 
 
 class Observations(Dataset[Batch]):
@@ -33,6 +33,11 @@ class Observations(Dataset[Batch]):
     def simulated(self) -> bool:
         """Whether the noise of the first row, and so as a rule of all, is simulated."""
         return isinstance(self._rows[0], Clean)
+
+    @property
+    def rows(self) -> Rows:
+        """The rows as the data set gives them, with what else it tells of them."""
+        return self._rows
 
     @property
     def blocks(self) -> list[int] | None:

@@ -16,7 +16,7 @@ from ambientkit.data.identity import fingerprint, refuse_other
 from ambientkit.errors import InputError
 from ambientkit.inspection import quick, refuse
 from ambientkit.messages import say
-from ambientkit.readers.part import ESTIMATES
+from ambientkit.readers import ESTIMATES
 from ambientkit.registry import Registry
 from ambientkit.run.folder import COLLAPSE, Checkpoint, read_identity
 from ambientkit.run.keep import HOLD_OUT, Keeper, split
@@ -54,7 +54,9 @@ def prepare(
     refuse_other(config.data, rows, known.get("fingerprint"), str(folder))
     observations = observed(rows, config.corruption, config.seed, config.augment)
     # What was estimated once is not estimated again: the network's scales rest on it.
-    seen = survey(observations, config.corruption, config.levels.as_levels(), config.sigma_data or known.get("sigma_data"))
+    known_std = config.sigma_data or known.get("sigma_data")
+    estimated = getattr(config.data, "sigma_n", None) in ESTIMATES
+    seen = survey(observations, config.corruption, config.levels.as_levels(), known_std, estimated)
     _describe(config, seen, observations)
     if checkpoint is None and not observations.simulated and seen.sigma_n[1] > 0:
         refuse(quick(Observations(rows, config.corruption, config.seed)), request.allow)  # as stored: its noise is judged by place
