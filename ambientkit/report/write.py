@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ambientkit.checkpoint.folder import write_file
+from ambientkit.checkpoint.target import check_target
 from ambientkit.errors import InputError
 from ambientkit.messages import say
 from ambientkit.processes import device_of
@@ -109,8 +110,8 @@ def _check_paths(runs: Sequence[Path], out: Path, pdf: Path | None) -> str | Non
     if not runs:
         raise InputError("there is no run to report on: give the folder of one, or of several")
     for flag, path in (("--out", out), ("--pdf", pdf)):
-        if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
-            raise InputError(f"{flag} {path}: should be a file in a folder that exists")
+        if path is not None:
+            check_target(path, flag)
     if pdf is not None and pdf.absolute() == out.absolute():
         raise InputError(f"--pdf {pdf}: is the page itself; give another file")
     browser = find_browser() if pdf is not None else None
