@@ -327,6 +327,12 @@ class Measured(NamedTuple):
     statistic: float
     p_value: float
     n: int
+    why: str = ""
+    """What was found, in words, where a number does not say it: "the batch was changed"."""
+
+
+CONTRACT = "contract"
+"""The claim that every part makes by being of its kind: a check of it measures each part of the kind, whatever its `claims` are."""
 
 
 class Check(Part):
@@ -335,13 +341,15 @@ class Check(Part):
     kind: ClassVar[str]
     """The kind of part it applies to: "objective", "sampler", ..."""
     claim: ClassVar[str]
-    """The claim it tests: a part is measured if its `claims` name this."""
+    """The claim it tests: a part is measured if its `claims` name this. `CONTRACT`: every part of the kind is measured."""
     null_law: ClassVar[str] = ""
     """Law of the statistic for a right part, such as "F(p, n - p)", or "exact: tolerance 1e-9"."""
     detects: ClassVar[str] = ""
     """The smallest difference it finds."""
     meaning: ClassVar[str] = ""
     """What a failure means for who uses the part, in one or two sentences."""
+    implied_by: ClassVar[frozenset[str]] = frozenset()
+    """Claims that say more: a part that makes one of them need not make this check's."""
     quick: ClassVar[bool] = False
     """Whether it belongs to `verify --quick`, and for objectives to the check before a run."""
 

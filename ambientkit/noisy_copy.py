@@ -7,6 +7,7 @@ like the clean source with the same seed. What is done already is known by small
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,28 +15,32 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ambientkit.batch import Batch, Clean
 from ambientkit.checkpoint.folder import write_file
 from ambientkit.checkpoint.lock import at_work
+from ambientkit.checkpoint.space import NpyOnDisk
 from ambientkit.data.observations import Observations
-from ambientkit.errors import InputError
+from ambientkit.errors import InputError, RunError
 from ambientkit.interfaces import Corruption
 from ambientkit.processes import worker_pool
+from ambientkit.readers.copied import FORMAT, KIND, LEVELS, MANIFEST, ROWS
+from ambientkit.rows import as_rows
 from ambientkit.units.ranges import to_uint8
 
-MANIFEST, ROWS, LEVELS, PICTURES, PROGRESS = "manifest.json", "rows.npy", "sigma_n.npy", "pictures", "progress"
+PICTURES, PROGRESS = "pictures", "progress"
 LOCK = ".corrupt.lock"
-KIND = "ambientkit-corrupt"
 PIECE = 2**20
 """Values of a piece, the unit of work and of resumption."""
 
 
 class _AsClean:
-    """Observations taken as if they were clean, to be made noisier."""
+    """Observations taken as if they were clean, to be made noisier; the keys of their noise stay."""
 
     def __init__(self, rows: Any) -> None:
         self._rows = rows
+        self.number = as_rows(rows).number
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -46,8 +51,13 @@ class _AsClean:
 
 
 def own_level(item: Clean | Batch) -> float:
-    """The level a row brings: 0 for a clean one, the largest for one by pixel."""
-    return 0.0 if isinstance(item, Clean) else float(item.sigma_n.max())
+    """The level that a row brings: 0 for a clean one, the largest for one with a level per value."""
+    return float(_levels(item).max())
+
+
+def _levels(item: Clean | Batch) -> NDArray[np.float64]:
+    """The level that a row brings, () or broadcastable to its values."""
+    return np.zeros(()) if isinstance(item, Clean) else item.sigma_n.numpy().astype(np.float64)
 
 
 def corrupt(
@@ -64,7 +74,7 @@ def corrupt(
     shape = tuple(x.shape)
     request = {
         "kind": KIND,
-        "format": 1,
+        "format": FORMAT,
         **about,
         "corruption": {"name": corruption.name, **corruption.model_dump(mode="json")},
         "seed": seed,
@@ -75,7 +85,7 @@ def corrupt(
         "stored_as": "8-bit PNG: clipped and rounded, so the noise is no longer Gaussian" if eight_bit else "float32",
     }
     with at_work(target, LOCK, "corrupting", "DST"):
-        _begin(target, request, eight_bit, shape, total)
+        _begin(target, request, eight_bit, shape, total, by_value=_levels(first).ndim > 0)
         step = max(1, PIECE // max(1, x.numel()))
         pieces = [(start, min(start + step, total)) for start in range(0, total, step)]
         yield from _write(pieces, (rows, corruption, seed, target, eight_bit, again), workers)
@@ -102,7 +112,7 @@ def _write(pieces: list[tuple[int, int]], work: tuple[Any, ...], workers: int) -
                 yield done, len(pieces)
 
 
-def _begin(target: Path, request: dict[str, Any], eight_bit: bool, shape: tuple[int, ...], total: int) -> None:
+def _begin(target: Path, request: dict[str, Any], eight_bit: bool, shape: tuple[int, ...], total: int, by_value: bool) -> None:
     asked = target / PROGRESS / "request.json"
     if (target / MANIFEST).exists():  # of a finished copy, or of one killed while its progress was being removed
         raise InputError(f"{target}: holds a finished copy already. Give another folder")
@@ -126,8 +136,10 @@ def _begin(target: Path, request: dict[str, Any], eight_bit: bool, shape: tuple[
             raise InputError(f"rows of shape {shape} cannot be written as 8-bit pictures")
         (target / PICTURES).mkdir(exist_ok=True)
     else:
-        np.lib.format.open_memmap(target / ROWS, mode="w+", dtype=np.float32, shape=(total, *shape)).flush()
-    np.lib.format.open_memmap(target / LEVELS, mode="w+", dtype=np.float32, shape=(total,)).flush()
+        NpyOnDisk.create(target / ROWS, np.float32, (total, *shape))
+    # (N, 1) where a row has N values: there a plain (N,) could mean one level per value.
+    one = (total, 1) if shape == (total,) else (total,)
+    NpyOnDisk.create(target / LEVELS, np.float32, (total, *shape) if by_value else one)
     write_file(asked, json.dumps(request, indent=1).encode())
 
 
@@ -146,36 +158,59 @@ def _piece(bounds: tuple[int, int]) -> None:
     torch.set_num_threads(1)
     start, stop = bounds
     source, noisy = hashlib.sha256(), hashlib.sha256()
+    levels = NpyOnDisk(target / LEVELS)
     before = []
     for index in range(start, stop):
         item = rows[index]
-        before.append(own_level(item))
-        if before[-1] > 0 and not again:
-            raise InputError(f"row {index} is noisy already (sigma_n {before[-1]:.4g}). To add noise to noise say --again")
+        level = _levels(item)
+        if level.max() > 0 and not again:
+            raise InputError(f"row {index} is noisy already (sigma_n {level.max():.4g}). To add noise to noise say --again")
+        before.append(level)
         source.update((item.x_0 if isinstance(item, Clean) else item.x_n).numpy().tobytes())
     batch = Observations(_AsClean(rows), corruption, seed).__getitems__(list(range(start, stop)))  # type: ignore[arg-type]
     x = batch.x_n.numpy()
-    levels = np.lib.format.open_memmap(target / LEVELS, mode="r+")
-    levels[start:stop] = np.sqrt(np.square(batch.sigma_n.numpy().astype(np.float64)) + np.square(before))
-    levels.flush()
+    together = [np.sqrt(np.square(a) + np.square(b)) for a, b in zip(batch.sigma_n.numpy().astype(np.float64), before)]
+    levels.write(start, _as_rows_of(together, levels.shape, start))  # variances of independent noise add, value by value
     if eight_bit:
         from PIL import Image
 
         for index, row in enumerate(x, start):
-            pixels = to_uint8(row)
-            Image.fromarray(np.moveaxis(pixels, 0, -1) if len(pixels) == 3 else pixels[0]).save(target / PICTURES / f"{index:08}.png")
+            pixels, stream = to_uint8(row), io.BytesIO()
+            Image.fromarray(np.moveaxis(pixels, 0, -1) if len(pixels) == 3 else pixels[0]).save(stream, "PNG")
+            _write_picture(target / PICTURES / f"{index:08}.png", stream.getvalue())
     else:
-        array = np.lib.format.open_memmap(target / ROWS, mode="r+")
-        array[start:stop] = x
-        array.flush()
+        NpyOnDisk(target / ROWS).write(start, x)
     noisy.update(x.tobytes())
     done = {"source": source.hexdigest(), "noisy": noisy.hexdigest(), "stop": stop}
     write_file(target / PROGRESS / f"{start}.json", json.dumps(done).encode())
 
 
+def _write_picture(path: Path, content: bytes) -> None:
+    """Without waiting for the disk, which costs far more than the picture: the piece is written again unless its own file is there."""
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written ({error.strerror}); make room and give the same command again, which goes on") from error
+
+
+def _as_rows_of(levels: list[NDArray[np.float64]], shape: tuple[int, ...], start: int) -> NDArray[np.float64]:
+    """The levels of some rows, the first of which is row `start`, as rows of an array of that shape, of one or of several levels per row.
+
+    Raises InputError for a row with several in an array of one.
+    """
+    several = [start + i for i, level in enumerate(levels) if np.ptp(level) > 0]
+    if several and shape[1:] in ((), (1,)) and levels[several[0] - start].size > 1:
+        raise InputError(f"row {several[0]} has a noise level per value, and row 0 one for all of them: give all rows the same kind")
+    if len(shape) > 1 and shape[1:] != (1,):
+        return np.stack([np.broadcast_to(level, shape[1:]) for level in levels])
+    return np.asarray([level.max() for level in levels]).reshape(-1, *shape[1:])
+
+
 def _finish(target: Path, request: dict[str, Any], pieces: list[tuple[int, int]]) -> None:
     done = [json.loads((target / PROGRESS / f"{start}.json").read_text()) for start, _ in pieces]
-    levels = np.load(target / LEVELS)
+    for name in {ROWS, LEVELS} & {file.name for file in target.iterdir()}:
+        NpyOnDisk(target / name).flush()
+    levels = np.load(target / LEVELS, mmap_mode="r")  # one per value is as large as the rows
     manifest = {
         **request,
         "sigma_n": float(levels[0]) if np.ptp(levels) == 0 else LEVELS,

@@ -36,9 +36,12 @@ KINDS: dict[str, tuple[type[Part], str]] = {
     "check": (Check, "register_checks"),
 }
 """kind -> (contract, hook)."""
+LATE = ("check",)
+"""Kinds that nothing but verification needs: their hooks, and that of mutants, are asked when one of them is asked for."""
 MUTANTS = "register_mutants"
 """The hook for parts of any kind that are wrong on purpose; they are kept apart, so that nobody can name one by accident."""
 
+Late = Callable[[], "tuple[list[Entry], list[Problem]]"]
 P = TypeVar("P", bound=Part)
 Report = Callable[[tuple[str | int, ...], str], InputError]
 """Makes the error for a path below a part's own place and a sentence."""
@@ -75,25 +78,41 @@ class Problem:
 
 
 class Registry:
-    """All parts by kind and name. Build one with `load`; `problems` says what is broken and why."""
+    """All parts by kind and name. Build one with `load`; `problems` says what is broken and why.
 
-    def __init__(self, entries: Sequence[Entry], problems: Sequence[Problem] = ()) -> None:
-        clashes: dict[tuple[str, str], list[Entry]] = {}
-        self._mutants = [entry for entry in entries if issubclass(entry.part, Mutant)]
-        entries = [entry for entry in entries if not issubclass(entry.part, Mutant)]
+    late: gives the entries of checks and mutants, and the problems of their hooks; asked once, when one of them is wanted.
+    """
+
+    def __init__(self, entries: Sequence[Entry], problems: Sequence[Problem] = (), late: Late | None = None) -> None:
+        self.problems = tuple(problems)
+        self._late = late
+        self._mutants: list[Entry] = []
         self._entries: dict[tuple[str, str], Entry] = {}
-        for entry in entries:
+        self._clashes: dict[tuple[str, str], str] = {}
+        """What is wrong with a name that several packages claim."""
+        self._add(entries)
+
+    def _add(self, entries: Sequence[Entry]) -> None:
+        clashes: dict[tuple[str, str], list[Entry]] = {}
+        self._mutants += [entry for entry in entries if issubclass(entry.part, Mutant)]
+        for entry in (entry for entry in entries if not issubclass(entry.part, Mutant)):
             key = ("objective" if entry.kind == "recipe" else entry.kind, entry.part.name)  # --objective names either
             if key in self._entries:
                 clashes.setdefault(key, [self._entries[key]]).append(entry)
             else:
                 self._entries[key] = entry
-        self._clashes = {key: _describe_clash(found) for key, found in clashes.items()}
-        """What is wrong with a name that several packages claim."""
+        self._clashes |= {key: _describe_clash(found) for key, found in clashes.items()}
         for key in clashes:  # which of them is meant cannot be known, so none can be named
             del self._entries[key]
         found = [Problem(e[-1].part.name, e[-1].package, e[-1].version, self._clashes[key], False) for key, e in clashes.items()]
-        self.problems = (*problems, *found)
+        self.problems = (*self.problems, *found)
+
+    def _ask_the_rest(self) -> None:
+        if self._late is not None:
+            late, self._late = self._late, None
+            entries, problems = late()
+            self.problems += tuple(problems)
+            self._add(entries)
 
     def including(self, parts: Iterable[type[Part]]) -> Registry:
         """A registry that knows these classes too, as parts of this session; those that it has already change nothing.
@@ -104,20 +123,24 @@ class Registry:
         new = [part for part in dict.fromkeys(parts) if part not in known]
         kinds = [next(kind for kind, (contract, _) in KINDS.items() if issubclass(part, contract)) for part in new]
         added = [Entry(kind, part, "this session", "") for kind, part in zip(kinds, new, strict=True)]
-        return Registry([*self._entries.values(), *self._mutants, *added], self.problems) if added else self
+        return Registry([*self._entries.values(), *self._mutants, *added], self.problems, self._late) if added else self
 
     def entries(self) -> list[Entry]:
         """Every part, by kind and then by name."""
+        self._ask_the_rest()
         kinds = list(KINDS)
         return sorted(self._entries.values(), key=lambda entry: (kinds.index(entry.kind), entry.part.name))
 
     def mutants(self) -> list[Entry]:
         """Every mutant, by kind, by the part it is a wrong variant of, and by name; none of them is in `entries`."""
+        self._ask_the_rest()
         kinds = list(KINDS)
         return sorted(self._mutants, key=lambda entry: (kinds.index(entry.kind), cast(type[Mutant], entry.part).mutant_of, entry.part.name))
 
     def names(self, kind: str) -> list[str]:
         """The names of one kind; for "objective" recipes too."""
+        if kind in LATE:
+            self._ask_the_rest()
         return sorted(name for slot, name in self._entries if slot == kind)
 
     def failures(self) -> list[str]:
@@ -126,6 +149,8 @@ class Registry:
 
     def find(self, kind: str, name: str) -> Entry:
         """The entry of a name. Raises InputError listing what exists, and which plug-ins failed to load."""
+        if kind in LATE:
+            self._ask_the_rest()
         entry = self._entries.get((kind, name))
         if (kind, name) in self._clashes:
             raise PluginError(self._clashes[kind, name])
@@ -194,7 +219,8 @@ def spec_of(part: Part) -> dict[str, Any]:
 def load() -> Registry:
     """The registry of this environment; its `problems` name plug-ins that failed to load, and names that two packages claim."""
     own = "ambientkit"
-    entries = _ask(builtin_plugin, own, metadata.version(own))
+    asked = [_Asked(builtin_plugin, own, own, metadata.version(own))]
+    entries = asked[0].parts()
     problems: list[Problem] = []
     points = sorted(metadata.entry_points(group=GROUP), key=lambda point: (_package(point), point.name))
     for point in points:
@@ -206,16 +232,72 @@ def load() -> Registry:
         for conflict in _conflicts(point.dist):
             problem(conflict, fatal=False)
         try:
-            entries += _ask(point.load(), package, version)
+            plugin = _Asked(point.load(), point.name, package, version)
+            entries += plugin.parts()
+            asked.append(plugin)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # SystemExit included: a plug-in must not be able to end the program
-            problem(f"{type(error).__name__}: {' '.join(str(error).split())}", fatal=True)
-    return Registry(entries, problems)
+            problem(_cause(error), fatal=True)
+
+    def late() -> tuple[list[Entry], list[Problem]]:
+        found: list[Entry] = []
+        broken: list[Problem] = []
+        for plugin in asked:
+            try:
+                found += plugin.checks_and_mutants()
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                broken.append(
+                    Problem(plugin.name, plugin.package, plugin.version, f"without its checks and mutants: {_cause(error)}", False)
+                )
+        return found, broken
+
+    return Registry(entries, problems, late)
+
+
+def _cause(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _ask(plugin: object, package: str, version: str) -> list[Entry]:
-    """What one plug-in registers. Raises for a hook that is unknown, takes an argument, or returns anything but classes of its kind."""
+    """All that one plug-in registers. Raises PluginError for a hook that is unknown, takes an argument, or returns anything but classes of its kind."""
+    asked = _Asked(plugin, package, package, version)
+    return [*asked.parts(), *asked.checks_and_mutants()]
+
+
+class _Asked:
+    """One plug-in, whose hooks are asked when what they register is wanted."""
+
+    def __init__(self, plugin: object, name: str, package: str, version: str) -> None:
+        """Raises PluginError for a hook that is unknown or takes an argument."""
+        self.name, self.package, self.version = name, package, version
+        self._manager = _manager(plugin)
+
+    def parts(self) -> list[Entry]:
+        """Entries of all kinds but the late ones. Raises PluginError for a hook that returns anything but classes of its kind."""
+        return [entry for kind in KINDS if kind not in LATE for entry in self._of(kind)]
+
+    def checks_and_mutants(self) -> list[Entry]:
+        """The others. Raises PluginError likewise."""
+        entries = [entry for kind in LATE for entry in self._of(kind)]
+        for part in _classes(self._manager, MUTANTS):
+            mutant = _accept(part, Mutant, MUTANTS)
+            if absent := [field for field in ("mutant_of", "wrong") if not isinstance(getattr(mutant, field, None), str)]:
+                raise PluginError(f"{mutant.__name__} does not say {' and '.join(absent)}")
+            kinds = [kind for kind, (contract, _) in KINDS.items() if issubclass(mutant, contract)]
+            if len(kinds) != 1:
+                raise PluginError(f"{mutant.__name__} must subclass Mutant and the contract of one kind, not of {kinds or 'none'}")
+            entries.append(Entry(kinds[0], mutant, self.package, self.version))
+        return entries
+
+    def _of(self, kind: str) -> list[Entry]:
+        contract, hook = KINDS[kind]
+        return [Entry(kind, _accept(part, contract, hook), self.package, self.version) for part in _classes(self._manager, hook)]
+
+
+def _manager(plugin: object) -> pluggy.PluginManager:
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
     names = [*(hook for _, hook in KINDS.values()), MUTANTS]
@@ -228,18 +310,7 @@ def _ask(plugin: object, package: str, version: str) -> list[Entry]:
         manager.check_pending()
     except pluggy.PluginValidationError as error:
         raise PluginError(f"{error}. The hooks of ambientkit {metadata.version('ambientkit')} are {hooks}; none takes arguments") from None
-    entries = []
-    for kind, (contract, hook) in KINDS.items():
-        entries += [Entry(kind, _accept(part, contract, hook), package, version) for part in _classes(manager, hook)]
-    for part in _classes(manager, MUTANTS):
-        mutant = _accept(part, Mutant, MUTANTS)
-        if absent := [field for field in ("mutant_of", "wrong") if not isinstance(getattr(mutant, field, None), str)]:
-            raise PluginError(f"{mutant.__name__} does not say {' and '.join(absent)}")
-        kinds = [kind for kind, (contract, _) in KINDS.items() if issubclass(mutant, contract)]
-        if len(kinds) != 1:
-            raise PluginError(f"{mutant.__name__} must subclass Mutant and the contract of one kind, not of {kinds or 'none'}")
-        entries.append(Entry(kinds[0], mutant, package, version))
-    return entries
+    return manager
 
 
 def _classes(manager: pluggy.PluginManager, hook: str) -> list[object]:

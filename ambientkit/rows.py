@@ -35,6 +35,8 @@ class Rows(Dataset[Any], abc.ABC):
     """How file values became units of [-1, 1]; None where the rows are in these units already."""
     layout: str = "N..."
     """The axes of the files, such as "NHWC"; "N..." for axes that are kept as they are, the channels first."""
+    assumed: bool = False
+    """Whether nobody gave `mapping`, but it follows from the number type of the files."""
     left_out: Sequence[str] = ()
     """Rows and files that are not used, each with its cause."""
     stored: str = ""
@@ -81,9 +83,10 @@ class _Plain(Rows):
         source = getattr(rows, "source", None)
         self.mapping = getattr(rows, "mapping", None)
         self.layout = getattr(rows, "layout", "N...")
+        self.assumed = bool(getattr(rows, "assumed", self.mapping is None))
         self.left_out = list(getattr(rows, "left_out", ()))
         self.stored = str(getattr(rows, "stored", "") or getattr(source, "dtype", ""))
-        self.blocks = getattr(rows, "blocks", None) if source is None or not hasattr(source, "blocks") else source.blocks()
+        self.blocks = source.blocks() if source is not None and hasattr(source, "blocks") else getattr(rows, "blocks", None)
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -200,7 +200,7 @@ def _finished(request: Request, registry: Registry) -> Run | None:
     if status is None or status.state != "finished":
         return None
     config = configure(request, registry, found[0] / CONFIG, quiet=True)  # what was given must still fit
-    if config.end_step != status.step or dump(config) != dump(anchored(resolve(load_file(found[0] / CONFIG), registry, absent=True))):
+    if config.end_step != status.end_step or dump(config) != dump(anchored(resolve(load_file(found[0] / CONFIG), registry, absent=True))):
         return None
     say(f"{found[0]}: the run is finished, at step {status.step} of {status.end_step}; nothing is left to do")
     return Run(found[0], registry=registry, ended=Ended(found[0], "finished", status.step))

@@ -2,30 +2,6 @@
 
 from __future__ import annotations
 
-from ambientkit.builtin.checks.corruption_rows import CorruptionRows
-from ambientkit.builtin.checks.degrade_law import DegradeLaw
-from ambientkit.builtin.checks.denoiser_contract import DenoiserContract
-from ambientkit.builtin.checks.detached_anchor import DetachedAnchor
-from ambientkit.builtin.checks.expect import Expect
-from ambientkit.builtin.checks.final_law import FinalLaw
-from ambientkit.builtin.checks.floor import Floor
-from ambientkit.builtin.checks.grid import Grid
-from ambientkit.builtin.checks.half_backward import HalfBackward
-from ambientkit.builtin.checks.keyed import Keyed
-from ambientkit.builtin.checks.levels import LevelsAboveFloor
-from ambientkit.builtin.checks.noise_law import NoiseLaw
-from ambientkit.builtin.checks.order import FirstOrder, SecondOrder
-from ambientkit.builtin.checks.point_kernel import PointKernel
-from ambientkit.builtin.checks.power import Power
-from ambientkit.builtin.checks.preconditioning import EDMPreconditioning
-from ambientkit.builtin.checks.reverse_kernel import ReverseKernel
-from ambientkit.builtin.checks.sampler_rows import SamplerRows
-from ambientkit.builtin.checks.scale import Scale
-from ambientkit.builtin.checks.stationarity import Stationarity
-from ambientkit.builtin.checks.stationarity_by_pixel import StationarityByPixel
-from ambientkit.builtin.checks.symmetric import SymmetricDegrade
-from ambientkit.builtin.checks.value_unbiased import ValueUnbiased
-from ambientkit.builtin.checks.views import ViewsInLaw
 from ambientkit.builtin.corruptions.gaussian import Gaussian
 from ambientkit.builtin.data.array import Array
 from ambientkit.builtin.data.corrupted import Corrupted
@@ -51,9 +27,6 @@ from ambientkit.builtin.extractors.lenet import LeNet
 from ambientkit.builtin.extractors.patches import Patches
 from ambientkit.builtin.extractors.pixels import Pixels
 from ambientkit.builtin.models.mlp import MLP
-from ambientkit.builtin.mutants import ancestral, consistency, gaussian, gaussian_noise, heun, models, sure, tweedie
-from ambientkit.builtin.mutants import posterior_buffer as posterior_buffers
-from ambientkit.builtin.mutants import stochastic_heun as stochastic_heuns
 from ambientkit.builtin.objectives.consistency import Consistency
 from ambientkit.builtin.objectives.denoising import Denoising
 from ambientkit.builtin.objectives.naive import Naive
@@ -105,7 +78,44 @@ def register_extractors():
 
 @hookimpl
 def register_checks():
+    # Some thousand lines that only `verify` needs: loaded when they are asked for.
+    from ambientkit.builtin.checks.corruption_contract import CorruptionContract
+    from ambientkit.builtin.checks.corruption_rows import CorruptionRows
+    from ambientkit.builtin.checks.degrade_law import DegradeLaw
+    from ambientkit.builtin.checks.denoiser_contract import DenoiserContract
+    from ambientkit.builtin.checks.detached_anchor import DetachedAnchor
+    from ambientkit.builtin.checks.expect import Expect
+    from ambientkit.builtin.checks.final_law import FinalLaw
+    from ambientkit.builtin.checks.floor import Floor
+    from ambientkit.builtin.checks.forms import CleanForm, EpsForm, FlowForm, VForm
+    from ambientkit.builtin.checks.grid import Grid
+    from ambientkit.builtin.checks.half_backward import HalfBackward
+    from ambientkit.builtin.checks.keyed import Keyed
+    from ambientkit.builtin.checks.levels import LevelsAboveFloor
+    from ambientkit.builtin.checks.model_contract import ModelContract
+    from ambientkit.builtin.checks.model_scaling import ModelScaling
+    from ambientkit.builtin.checks.noise_law import NoiseLaw
+    from ambientkit.builtin.checks.objective_contract import ObjectiveContract
+    from ambientkit.builtin.checks.order import FirstOrder, SecondOrder
+    from ambientkit.builtin.checks.other_fields import CorruptionFields, ModelFields, ObjectiveFields, SamplerFields
+    from ambientkit.builtin.checks.picture_views import PictureViews
+    from ambientkit.builtin.checks.point_kernel import PointKernel
+    from ambientkit.builtin.checks.power import Power
+    from ambientkit.builtin.checks.preconditioning import EDMPreconditioning
+    from ambientkit.builtin.checks.reverse_kernel import ReverseKernel
+    from ambientkit.builtin.checks.sampler_contract import SamplerContract
+    from ambientkit.builtin.checks.sampler_noise import SamplerNoise
+    from ambientkit.builtin.checks.sampler_rows import SamplerRows
+    from ambientkit.builtin.checks.scale import Scale
+    from ambientkit.builtin.checks.stationarity import Stationarity
+    from ambientkit.builtin.checks.stationarity_by_pixel import StationarityByPixel
+    from ambientkit.builtin.checks.symmetric import SymmetricDegrade
+    from ambientkit.builtin.checks.value_unbiased import ValueUnbiased
+    from ambientkit.builtin.checks.views import ViewsInLaw
+
     objectives = [
+        ObjectiveContract,
+        PictureViews,
         Stationarity,
         StationarityByPixel,
         Power,
@@ -116,14 +126,20 @@ def register_checks():
         DetachedAnchor,
         HalfBackward,
     ]
-    samplers = [FinalLaw, FirstOrder, SecondOrder, ReverseKernel, PointKernel, SamplerRows, Grid]
-    corruptions = [NoiseLaw, DegradeLaw, Expect, Floor, Keyed, SymmetricDegrade, CorruptionRows]
-    return [*objectives, *samplers, *corruptions, DenoiserContract, EDMPreconditioning]
+    samplers = [SamplerContract, SamplerNoise, FinalLaw, FirstOrder, SecondOrder, ReverseKernel, PointKernel, SamplerRows, Grid]
+    corruptions = [CorruptionContract, NoiseLaw, DegradeLaw, Expect, Floor, Keyed, SymmetricDegrade, CorruptionRows]
+    models = [ModelContract, ModelScaling, DenoiserContract, EDMPreconditioning, EpsForm, VForm, FlowForm, CleanForm]
+    fields = [ObjectiveFields, SamplerFields, CorruptionFields, ModelFields]
+    return [*objectives, *samplers, *corruptions, *models, *fields]
 
 
 @hookimpl
 def register_mutants():
+    from ambientkit.builtin.mutants import ancestral, consistency, contracts, gaussian, gaussian_noise, heun, models, sure, tweedie
+    from ambientkit.builtin.mutants import posterior_buffer as posterior_buffers
+    from ambientkit.builtin.mutants import stochastic_heun as stochastic_heuns
+
     objectives = [*tweedie.MUTANTS, *consistency.MUTANTS, *posterior_buffers.MUTANTS, *sure.MUTANTS]
     corruptions = [*gaussian.MUTANTS, *gaussian_noise.MUTANTS]
     samplers = [*ancestral.MUTANTS, *stochastic_heuns.MUTANTS, *heun.MUTANTS]
-    return [*objectives, *corruptions, *samplers, *models.MUTANTS]
+    return [*objectives, *corruptions, *samplers, *models.MUTANTS, *contracts.MUTANTS]

@@ -24,7 +24,7 @@ def check_version(version: object, where: object, known: int = FORMAT_VERSION) -
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees the old content or the new, never a part. Raises RunError where the disk refuses."""
+    """Write a file so that a reader sees the old content or the new, never a part; a stream is written to. Raises RunError as `replacing`."""
     with replacing(path) as aside:
         aside.write_bytes(content)
 

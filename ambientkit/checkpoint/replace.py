@@ -7,7 +7,9 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from ambientkit.checkpoint.target import followed, is_stream, refusal, write_through
 from ambientkit.errors import RunError
 
 
@@ -19,8 +21,23 @@ def replacing(
 
     A reader sees the old content or the new, never a part. After an error the target is as before, and nothing is left beside it.
     suffix: of the path, for writers that look at it. check: is called with the path before it takes the target's place, and may refuse
-    that by an error. intact: what the message promises. Raises RunError where the disk refuses.
+    that by an error. intact: what the message promises. Raises RunError where the target is read-only, or the disk refuses.
+
+    A link is followed, and stays a link. A device, a pipe or a socket is never replaced: the content of the path is written to it.
     """
+    try:
+        if is_stream(target):
+            with TemporaryDirectory() as folder:
+                yield (content := Path(folder) / f"content{suffix}")
+                if check is not None:
+                    check(content)
+                write_through(target, content.read_bytes())
+            return
+        if reason := refusal(target):
+            raise RunError(f"{target}: {reason}; {intact}")
+    except OSError as error:
+        raise RunError(f"{target}: cannot be written ({error.strerror or error}); {intact}") from error
+    target = followed(target)
     aside = target.with_name(f".{target.name}.tmp-{os.getpid()}{suffix}")
     old = aside.with_name(f"{aside.name}-old")
     try:
@@ -28,6 +45,8 @@ def replacing(
         _flush(aside)
         if check is not None:
             check(aside)
+        if target.is_dir() and not aside.is_dir():
+            raise RunError(f"{target}: is a folder, where a file is to be written; {intact}")
         if target.is_dir():  # a folder that is not empty cannot be replaced in one step
             os.rename(target, old)
         os.replace(aside, target)

@@ -50,6 +50,9 @@ def verify(
     json: Annotated[Path | None, typer.Option(help="Write everything to this file as well.")] = None,
     list_: Annotated[bool, typer.Option("--list", help="Show what would be checked, and how; run nothing.")] = False,
     mutants: Annotated[bool, typer.Option("--mutants", help="Test the checks themselves on parts that are wrong on purpose.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit status 1 also where a part is unchecked, or does not claim what it would pass.")
+    ] = False,
     run: Annotated[
         Path | None,
         typer.Option(help="Report on a trained run instead, without clean data. Run folder, or its model_ema.safetensors."),
@@ -69,10 +72,10 @@ def verify(
         from ambientkit.cli.verify import Request
         from ambientkit.cli.verify import run as check
 
-        check(Request(tuple(parts or ()), quick, seed, json, list_, mutants))
+        check(Request(tuple(parts or ()), quick, seed, json, list_, mutants, strict))
         return
-    if parts or quick or list_ or mutants:
-        raise InputError("--run reports on one trained run: leave out parts, --quick, --list and --mutants")
+    if parts or quick or list_ or mutants or strict:
+        raise InputError("--run reports on one trained run: leave out parts, --quick, --list, --mutants and --strict")
     from ambientkit.cli.measured import run as measure
 
     measure(run, data, sigma_n, rows or 256, seed, json, device or "auto")

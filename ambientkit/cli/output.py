@@ -142,7 +142,7 @@ def json_file(path: Path | None, flag: str = "--json") -> None:
 
 def write_json(path: Path, content: Record | dict[str, Any]) -> None:
     """Write a result as a JSON file, whole or not at all. Raises RunError where the disk refuses."""
-    from ambientkit.checkpoint.target import write_file
+    from ambientkit.checkpoint.folder import write_file
 
     document = content if isinstance(content, dict) else content.to_dict()
     sys.stdout.flush()  # the path may be that of standard output

@@ -81,6 +81,17 @@ def train(
         str | None,
         typer.Option(metavar="DATA", help="Rows to evaluate on that are not trained on, as for --data. [default: the run's own rows]"),
     ] = None,
+    hold_out: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Share of the rows that are not trained on, by which the best weights are kept; 0: none. [default: 0.1, of 512 rows at most]",
+        ),
+    ] = None,
+    stop_early: Annotated[
+        bool | None,
+        typer.Option("--stop-early/--no-stop-early", help="Stop where the loss on the rows held out has risen for good. [default: stop]"),
+    ] = None,
     time_limit: Annotated[
         str | None, typer.Option(metavar="TIME", help="Save and leave with exit status 0 after this time, such as 90s, 30m or 2h30m.")
     ] = None,
@@ -127,6 +138,8 @@ def train(
         ("keep_last",): ("--keep-last", keep_last),
         ("demo_every",): ("--demo-every", demo_every),
         ("evaluate_every",): ("--evaluate-every", evaluate_every),
+        ("hold_out",): ("--hold-out", hold_out),
+        ("stop_early",): ("--stop-early", stop_early),
     }
     given: dict[tuple[str | int, ...], tuple[str, object]] = {
         path: (flag, value) for path, (flag, value) in flags.items() if value is not None

@@ -21,13 +21,13 @@ from ambientkit.config.run import DEFAULTS, Absent, differences
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Data
 from ambientkit.messages import note
-from ambientkit.readers.part import ESTIMATES
+from ambientkit.readers import ESTIMATES, Stored
 from ambientkit.registry import Registry, spec_of
 
 MAY_CHANGE = frozenset(
     {"end_step", "save_every", "keep_last", "log_every", "demo_every", "sample_n", "num_workers", "device"}
     | {"evaluate_every", "evaluate_n", "evaluate_data"}
-    | {"checkpointing", "compile", "max_bad_steps", "trackers"}
+    | {"checkpointing", "compile", "max_bad_steps", "trackers", "stop_early"}
 )
 """Fields that a resumed run may change: none of them changes what an earlier step did."""
 MAY_MOVE = frozenset({"data.path"})
@@ -86,7 +86,7 @@ def configure(request: Request, registry: Registry, stored: Path | None, *, quie
     settings = from_settings(request.settings)
     if sigma_n is not None:
         given.append(_noise(_level_text(sigma_n), merge([Source(DEFAULTS), *base, *given, *settings]), registry))
-    config = anchored(resolve(merge([*base, *given, *settings]), registry, absent=stored is not None))
+    config = _settled(anchored(resolve(merge([*base, *given, *settings]), registry, absent=stored is not None)))
     if stored:
         if lacking := [entry.objective.name for entry in config.objective if isinstance(entry.objective, Absent)]:
             raise InputError(
@@ -114,6 +114,12 @@ def _spec(data: DataLike, registry: Registry, flag: str) -> Any:
     spec = data_argument(data, registry, flag)
     known = isinstance(spec, Data) and not isinstance(spec, InMemory | Given) and spec.name in registry.names("data")
     return spec_of(spec) if isinstance(spec, Data) and known else spec
+
+
+def _settled(config: RunConfig) -> RunConfig:
+    """With what is measured on the data written as numbers, so that the run means the same wherever and whenever it is read."""
+    found = {name: part.settled() for name in ("data", "evaluate_data") if isinstance(part := getattr(config, name), Stored)}
+    return config.model_copy(update=found) if any(found[name] is not getattr(config, name) for name in found) else config
 
 
 def _shares(config: RunConfig) -> list[str]:

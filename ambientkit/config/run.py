@@ -151,6 +151,11 @@ class RunConfig(Fields):
     """Compute activations again in the backward pass instead of keeping them: less memory, more time."""
     compile: bool = False
     """Compile the network with torch.compile."""
+    hold_out: float | None = Field(None, ge=0, lt=1)
+    """Share of the rows that are not trained on: their Tweedie loss says which averaged weights to keep. By number
+    of rows where it is not given; 0 for none."""
+    stop_early: bool = True
+    """Stop where the loss on the rows held out has risen for good."""
     max_bad_steps: Steps = 20
     """Steps in a row with a loss or gradient that is not finite, after which the run stops. Each of them is skipped."""
     init_from: str | None = None

@@ -21,6 +21,7 @@ from ambientkit.data.order import Visit
 from ambientkit.errors import InputError, nearest
 from ambientkit.interfaces import Corruption
 from ambientkit.maths.randomness import keyed_generator
+from ambientkit.rows import Rows
 
 KNOWN = ("flip-horizontal", "flip-vertical", "quarter-turns", "crop=HxW")
 REFUSED = {
@@ -78,6 +79,15 @@ class Augmented(Dataset[Batch]):
         """As in the observations."""
         return self._observations.left_out
 
+    @property
+    def rows(self) -> Rows:
+        """As of the observations."""
+        return self._observations.rows
+
+    def number(self, index: int) -> int:
+        """As in the observations."""
+        return int(self._observations.number(index))
+
     def at_or_above(self, sigma: float) -> Iterator[int]:
         """As of the observations."""
         yield from self._observations.at_or_above(sigma)
@@ -127,11 +137,7 @@ class Augmented(Dataset[Batch]):
         return both[0].contiguous(), both[1].contiguous() if level is not None else None
 
 
-Observed = Observations | Augmented
-"""The rows of a run."""
-
-
-def observed(rows: Any, corruption: Corruption, seed: int, names: Sequence[str] = ()) -> Observed:
+def observed(rows: Any, corruption: Corruption, seed: int, names: Sequence[str] = ()) -> Observations | Augmented:
     """The rows of a run as it sees them: corrupted once, and in the poses of `names`. Raises InputError as `Augmented`."""
     observations = Observations(rows, corruption, seed)
     return Augmented(observations, names, seed) if names else observations

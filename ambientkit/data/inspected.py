@@ -18,7 +18,8 @@ from ambientkit.inspection.page import page
 from ambientkit.inspection.quick import Array
 from ambientkit.inspection.report import ROWS, document, inspect_rows, verdict
 from ambientkit.interfaces import Data
-from ambientkit.readers.scan import UnknownNoise, facts_only
+from ambientkit.readers import open_rows
+from ambientkit.readers.scan import UnknownNoise
 from ambientkit.registry import Registry, load
 from ambientkit.tables import Record, Table
 from ambientkit.text import listed
@@ -99,13 +100,12 @@ def _open(data: DataLike, levels: Any, registry: Registry, on_bad_file: str | No
     told = levels is not None and not isinstance(levels, str)
     if told and "clean" in known:
         found = _as_clean(data, found, registry)
-    with facts_only():
-        try:
-            part = registry.build(Data, found)
-            return part.rows(), part
-        except UnknownNoise:
-            part = registry.build(Data, _as_clean(data, found, registry))
-            return part.rows(), part
+    try:
+        part = registry.build(Data, found)
+        return open_rows(part, judge=False), part
+    except UnknownNoise:
+        part = registry.build(Data, _as_clean(data, found, registry))
+        return open_rows(part, judge=False), part
 
 
 def _as_clean(data: DataLike, found: dict[str, Any] | Data, registry: Registry) -> dict[str, Any] | Data:

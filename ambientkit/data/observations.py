@@ -12,7 +12,7 @@ from torch.utils.data import Dataset, default_collate
 from ambientkit.batch import Batch, Clean
 from ambientkit.interfaces import Corruption
 from ambientkit.maths.randomness import keyed_generator
-from ambientkit.rows import as_rows
+from ambientkit.rows import Rows, as_rows
 
 
 class Observations(Dataset[Batch]):
@@ -35,6 +35,11 @@ class Observations(Dataset[Batch]):
         return isinstance(self._rows[0], Clean)
 
     @property
+    def rows(self) -> Rows:
+        """The rows as the data set gives them, with what else it tells of them."""
+        return self._rows
+
+    @property
     def blocks(self) -> list[int] | None:
         """Rows of each shard, where the data lie in shards; for the order of `KeyedBatches`."""
         return None if self._rows.blocks is None else list(self._rows.blocks)
@@ -43,6 +48,10 @@ class Observations(Dataset[Batch]):
     def left_out(self) -> list[str]:
         """The rows and files that are not used, each with its cause."""
         return list(self._rows.left_out)
+
+    def number(self, index: int) -> int:
+        """The row of the files at position `index`, which is the key of its noise."""
+        return self._rows.number(index)
 
     def at_or_above(self, sigma: float) -> Iterator[int]:
         """Rows whose declared level is at least sigma, where the data set can tell without reading all rows."""

@@ -8,10 +8,12 @@ from itertools import islice
 import torch
 
 from ambientkit.batch import Batch
-from ambientkit.data.augment import Observed
+from ambientkit.data.held_out import Observed
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Corruption, Levels, Signal
 from ambientkit.maths.ambient import clean_std
+from ambientkit.messages import warn
+from ambientkit.units.scale import judge_scale
 
 LOOK_AT = 4096
 """Rows looked at, evenly spaced."""
@@ -36,11 +38,14 @@ class Survey:
         return f"sigma_n {low:.4g} to {high:.4g} in [-1, 1] ({low * 127.5:.4g} to {high * 127.5:.4g} in 0..255)"
 
 
-def survey(observations: Observed, corruption: Corruption, levels: Levels, sigma_data: float | None) -> Survey:
+def survey(
+    observations: Observed, corruption: Corruption, levels: Levels, sigma_data: float | None, noise_estimated: bool = False
+) -> Survey:
     """Look at the data. sigma_data: std of the clean data if it is known, otherwise it is estimated.
 
-    Raises InputError for an empty set, rows of different shapes, values that are not finite, noise at or above sigma_max,
-    and noise that exceeds the spread of the data.
+    Raises InputError for an empty set, rows of different shapes, values that are not finite, noise at or above sigma_max or all of it
+    below sigma_min, and noise that exceeds the spread of the data. Warns of values whose scale is doubtful, and where the noise of some
+    rows is below sigma_min; with `noise_estimated` that is an InputError too: an estimate is no reason to take rows for nearly clean ones.
     """
     total = len(observations)
     if total == 0:
@@ -64,6 +69,13 @@ def survey(observations: Observed, corruption: Corruption, levels: Levels, sigma
         raise InputError(
             f"rows have sigma_n at or above sigma_max = {levels.sigma_max:g}: rows {first}. Leave them out, or raise levels.sigma_max"
         )
+    if observations.rows.mapping is None:  # rows that tell of no mapping: no reader has judged their scale
+        found = judge_scale(
+            float(batch.x_n.min()), float(batch.x_n.max()), float(floor.max()), assumed=True, stored=observations.rows.stored
+        )
+        if found is not None:
+            warn(str(found))
+    _refuse_below(batch, levels.sigma_min, noise_estimated)
     if sigma_data is None:
         sigma_data = clean_std(batch.x_n, batch.sigma_n)
         spread = float(batch.x_n.double().std(unbiased=False))
@@ -75,6 +87,26 @@ def survey(observations: Observed, corruption: Corruption, levels: Levels, sigma
             )
     conds = {name: tuple(value.shape[1:]) for name, value in batch.cond.items()}
     return Survey(total, Signal(tuple(batch.x_n.shape[1:]), sigma_data, conds), (float(batch.sigma_n.min()), float(batch.sigma_n.max())))
+
+
+def _refuse_below(batch: Batch, sigma_min: float, estimated: bool) -> None:
+    """Raises InputError where there is noise, but none at or above the lowest level of the run: it would be learned as part of the picture."""
+    noisy = batch.sigma_n.flatten(1).amax(1) if batch.sigma_n.ndim > 1 else batch.sigma_n
+    below = (noisy > 0) & (noisy < sigma_min)
+    if not below.any():
+        return
+    told = f"the lowest level of the run, sigma_min = {sigma_min:g}"
+    if float(noisy.max()) >= sigma_min and not estimated:
+        warn(
+            f"{int(below.sum())} of {len(noisy)} rows looked at have a noise level below {told}: their noise is learned as part of the picture"
+        )
+        return
+    raise InputError(
+        f"the noise of {int(below.sum())} of {len(noisy)} rows looked at (sigma_n at most {float(noisy[below].max()):.3g}) is below {told}: "
+        "it would be learned as part of the picture.\n"
+        "Do the values fill [-1, 1]? Give value_range, the two file values that stand for -1 and 1, or have it measured: value_range: data. "
+        "Otherwise lower levels.sigma_min, or say that the rows are clean"
+    )
 
 
 def _look(observations: Observed, indices: list[int]) -> Batch:

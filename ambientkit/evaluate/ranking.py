@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from ambientkit.checkpoint.folder import whole_checkpoints
+from ambientkit.checkpoint.names import CHECKPOINTS, WEIGHTS
 from ambientkit.config.datapath import DataLike
 from ambientkit.errors import InputError
 from ambientkit.evaluate.document import FORMAT, MEANS
@@ -22,7 +23,6 @@ from ambientkit.evaluate.setup import Named, set_up
 from ambientkit.messages import warn
 from ambientkit.registry import Registry, load
 from ambientkit.sample import load_run
-from ambientkit.sample.load import WEIGHTS
 from ambientkit.tables import Record, Table, number
 
 
@@ -100,6 +100,7 @@ def rank_checkpoints(
     *,
     reference: DataLike | None = None,
     sigma_n: Level = None,
+    clean: bool = False,
     n: int | None = None,
     extractors: Sequence[Named] = (),
     repeats: int = 3,
@@ -122,6 +123,7 @@ def rank_checkpoints(
         run,
         reference=reference,
         sigma_n=sigma_n,
+        clean=clean,
         n=n,
         extractors=extractors,
         repeats=repeats,
@@ -155,7 +157,7 @@ def _checkpoints(run: Path, repeats: int) -> list[tuple[int, Path]]:
     """(step, path) of those that can be ranked. Raises InputError where there is nothing to rank."""
     if not (run / WEIGHTS).is_file():
         raise InputError(f"--all-checkpoints: {run} should be the folder of a run")
-    whole, damaged = whole_checkpoints(run / "checkpoints")
+    whole, damaged = whole_checkpoints(run / CHECKPOINTS)
     if len(whole) < 2:
         number_of = f"{len(whole)} checkpoint" + "s" * (len(whole) != 1)
         unread = " that can be read" if damaged else ""

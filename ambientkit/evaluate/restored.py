@@ -15,7 +15,7 @@ from ambientkit.config.datapath import DataLike
 from ambientkit.errors import InputError
 from ambientkit.evaluate.denoising import SSIM_WINDOW, psnr, ssim
 from ambientkit.evaluate.document import FORMAT, finite
-from ambientkit.evaluate.rows import Level, first_rows, manifest, to_unit
+from ambientkit.evaluate.rows import Level, declared_level, first_rows, manifest, to_unit
 from ambientkit.evaluate.score import Score
 from ambientkit.readers.npy import find_arrays
 from ambientkit.registry import Registry, load
@@ -88,13 +88,14 @@ def compare_restored(
     *,
     draws: Tensor | None = None,
     sigma_n: Level = None,
+    clean: bool = False,
     registry: Registry | None = None,
 ) -> RestoredComparison:
     """PSNR and SSIM of posterior means and of one draw, and whether the draws spread as far as the means err.
 
     restored: a folder that `ambientkit sample --from` wrote, a `Restored`, or the posterior means (n, *S) in units of [-1, 1], with
-    `draws` (n, K, *S) beside them. reference: data; its row i must be the clean row under restored row i; sigma_n 0 says of files that
-    they are clean. Raises InputError where one side is noisy, short, not finite, or of another shape.
+    `draws` (n, K, *S) beside them. reference: data; its row i must be the clean row under restored row i; clean (or sigma_n 0)
+    says of files and arrays that they are clean. Raises InputError where one side is noisy, short, not finite, or of another shape.
     """
     facts: Mapping[str, Any] = {}
     if reference is None:
@@ -112,18 +113,18 @@ def compare_restored(
     else:
         mean, draws, facts = _stored(Path(restored))
     name = _name(restored)
-    rows = first_rows(reference, sigma_n, len(mean), registry or load())
-    clean = rows.x
-    if clean.shape != mean.shape:
+    rows = first_rows(reference, declared_level(sigma_n, clean), len(mean), registry or load())
+    true = rows.x
+    if true.shape != mean.shape:
         raise InputError(
-            f"--reference {rows.what}: its first rows have shape {tuple(clean.shape)}, but {name} holds {tuple(mean.shape)}: they are compared "
+            f"--reference {rows.what}: its first rows have shape {tuple(true.shape)}, but {name} holds {tuple(mean.shape)}: they are compared "
             "row by row"
         )
     columns = [("posterior mean", mean), *([("one draw", draws[:, 0])] if draws is not None else [])]
-    scores = tuple((score, of) for of, one in columns for score in _pair(one, clean))
+    scores = tuple((score, of) for of, one in columns for score in _pair(one, true))
     error = std = None
     if draws is not None and draws.shape[1] > 1:
-        error = float((mean - clean).double().square().mean().sqrt())
+        error = float((mean - true).double().square().mean().sqrt())
         std = float(draws.double().var(1).mean().sqrt())
     return RestoredComparison(name, facts, rows.spec, rows.what, len(mean), scores, error, std)
 

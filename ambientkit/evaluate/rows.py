@@ -25,8 +25,9 @@ from ambientkit.errors import InputError
 from ambientkit.evaluate.denoising import proximal
 from ambientkit.interfaces import Data
 from ambientkit.maths.randomness import derive_seed, keyed_generator
+from ambientkit.readers import open_rows
 from ambientkit.readers.npy import find_arrays
-from ambientkit.readers.scan import UnknownNoise, facts_only
+from ambientkit.readers.scan import UnknownNoise, check_scale
 from ambientkit.registry import Registry, spec_of
 from ambientkit.rows import as_rows
 from ambientkit.sample.own_units import OwnUnits
@@ -116,13 +117,20 @@ def drawn_rows(data: DataLike, most: int, seed: int, registry: Registry) -> RowS
     found = _argument(data, registry, SUBJECT)
     if "clean" in _fields(found, registry) and not (isinstance(found, Data) and _declares(found)):
         found = _argument(data, registry, SUBJECT, clean=True)
-    with facts_only():  # a constant or a repeated sample is a finding about the model, not a damaged file
-        part = registry.build(Data, found)
-        what = _words(data, part)
-        rows = _choose(_rows_of(part, SUBJECT, what), what, most, seed, spec_of(part))
+    part = registry.build(Data, found)
+    what = _words(data, part)
+    # Unjudged: a constant or a repeated sample is a finding about the model, not a damaged file.
+    rows = _choose(_rows_of(part, SUBJECT, what, judge=False), what, most, seed, spec_of(part))
     if rows.sigma_n is not None:
         raise InputError(f"{what}: these rows are noisy observations, not samples of clean ones")
     return rows
+
+
+def declared_level(sigma_n: Level, clean: bool) -> Level:
+    """The level of a reference that may be said to be clean. Raises InputError for clean rows of another level than 0."""
+    if clean and sigma_n is not None and _level(sigma_n) != 0:
+        raise InputError(f"{REFERENCE}: clean rows have no sigma_n ({sigma_n}); leave one of the two out")
+    return 0.0 if clean else sigma_n
 
 
 def path_of(data: DataLike) -> Path | None:
@@ -234,9 +242,9 @@ def _level(sigma_n: Level) -> float | None:
     return level
 
 
-def _rows_of(part: Data, flag: str, text: str) -> Any:
+def _rows_of(part: Data, flag: str, text: str, judge: bool = True) -> Any:
     try:
-        rows = part.rows()
+        rows = open_rows(part, judge=judge)
     except UnknownNoise:
         raise InputError(
             f"{flag} {text}: nothing says how noisy these rows are. Give --sigma-n LEVEL (a number or a file of levels), or "
@@ -253,7 +261,12 @@ def _chosen(total: int, most: int, seed: int) -> list[int]:
 
 
 def _choose(rows: Any, what: str, most: int, seed: int, spec: dict[str, Any]) -> RowSet:
-    return _stack([rows[index] for index in _chosen(len(rows), most, seed)], what, len(rows), as_rows(rows).stored, spec)
+    known = as_rows(rows)
+    found = _stack([rows[index] for index in _chosen(len(rows), most, seed)], what, len(rows), known.stored, spec)
+    if known.mapping is None:  # rows of no reader, which would have judged their scale
+        sigma_n = 0.0 if found.sigma_n is None else float(found.sigma_n.max())
+        check_scale(what, float(found.x.min()), float(found.x.max()), sigma_n, assumed=True, stored=known.stored)
+    return found
 
 
 def _stack(items: list[Any], what: str, total: int, stored: str, spec: dict[str, Any]) -> RowSet:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -16,7 +15,7 @@ from ambientkit.config.inline import split_fields
 from ambientkit.errors import InputError
 from ambientkit.evaluate.denoising import proximal
 from ambientkit.evaluate.judge import Judge, RowFeatures, pictures
-from ambientkit.evaluate.rows import Level, RowSet, drawn_rows, path_of, reference_rows, trained_rows
+from ambientkit.evaluate.rows import Level, RowSet, declared_level, drawn_rows, path_of, reference_rows, trained_rows
 from ambientkit.evaluate.score import Score
 from ambientkit.interfaces import Denoiser, Extractor, Part, Sampler
 from ambientkit.messages import note
@@ -161,6 +160,7 @@ def set_up(
     *,
     reference: DataLike | None,
     sigma_n: Level,
+    clean: bool,
     n: int | None,
     extractors: Sequence[Named],
     repeats: int,
@@ -176,6 +176,7 @@ def set_up(
     for name, value, least in (("n", n, FEWEST), ("repeats", repeats, 1), ("steps", steps, 1), ("batch size", batch_size, 1)):
         if value is not None and value < least:
             raise InputError(f"evaluate: {name} = {value}; should be {least} or more")
+    sigma_n = declared_level(sigma_n, clean)
     trained, name, place = _trained(subject, registry, device)
     options = Options(repeats, seed, steps, _named(Sampler, sampler, registry), batch_size, place, progress)
     named = [_named(Extractor, one, registry) for one in ([extractors] if isinstance(extractors, str | Mapping | Part) else extractors)]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from ambientkit.inspection.details import Details, noise_std, robust_std
+from ambientkit.inspection.details import Array, Details, noise_std, robust_std
 from ambientkit.inspection.finding import Finding, Verdict
 
 ENOUGH = 200
@@ -25,6 +25,10 @@ SKEWED, HEAVY, LIGHT = 0.25, 0.8, -0.35
 """Skewness and excess kurtosis of the pixels in flat areas; 0 and 0 for normal ones."""
 VARIES = 1.3
 """Largest over smallest level among areas of different brightness."""
+STRIPED = -0.45
+"""Correlation of the bends of consecutive lines, below which lines have independent offsets; -2/3 for these, near 1 for smooth pictures."""
+COVERED = 0.25
+"""Least share of the range of brightness that flat areas must cover before noise is said not to depend on it."""
 FLAT_SHARE = 0.02
 """Least share of flat blocks: below it, what is high may be texture."""
 
@@ -117,6 +121,32 @@ def _colour(found: Details, chosen: NDArray[np.bool_], few: bool, declared: bool
     return Finding("correlation", Verdict.VIOLATED, reason, told, worst)
 
 
+def stripes(pictures: Array, least: float) -> Finding | None:
+    """A finding where each line of pixels, or each column, has an offset of its own; None where there is none.
+
+    pictures: (n, C, H, W). Offsets show in the bends m_i, the median along line i of x_(i+1) - 2 x_i + x_(i-1), in which smooth pictures
+    have little. White offsets of std s give bends of std sqrt(6) s that correlate by -4/6 from line to line; those of smooth pictures
+    correlate positively. Diagonal details, from which levels are estimated, hold nothing of it. least: std below which it is nothing.
+    """
+    worst: tuple[float, str] | None = None
+    for name, axis in (("line", -2), ("column", -1)):
+        bend = np.median(np.diff(pictures, 2, axis=axis), axis=-1 if axis == -2 else -2).reshape(-1, pictures.shape[axis] - 2)
+        if bend.shape[1] < 4 or bend.size < ENOUGH:
+            continue
+        offset = robust_std(bend) / math.sqrt(6)
+        power = float(np.square(bend).mean())
+        shared = float((bend[:, 1:] * bend[:, :-1]).mean()) / power if power > 0 else 0.0
+        if offset > least and shared < STRIPED and (worst is None or offset > worst[0]):
+            worst = offset, name
+    if worst is None:
+        return None
+    reason = f"each {worst[1]} of pixels has an offset of its own (std {worst[0]:.3g}), or the pictures are ruled so finely: no pixel noise was found."
+    told = (
+        "Pixels of one line that share their noise cannot be declared to ambientkit: subtract the offsets (row noise of the sensor) first."
+    )
+    return Finding("correlation", Verdict.DOUBT, reason, told, worst[0])
+
+
 def _channels(found: Details, chosen: NDArray[np.bool_], few: bool) -> Finding:
     """Whether channels share their noise, by the details where all channels are flat."""
     both = chosen.all(1)
@@ -140,6 +170,7 @@ def _channels(found: Details, chosen: NDArray[np.bool_], few: bool) -> Finding:
 def _brightness(found: Details, magnitude: bool) -> Finding:
     usable = found.usable
     around = found.around[usable]
+    least, most = np.quantile(around, [0.005, 0.995])
     edges = np.quantile(around, np.linspace(0, 1, 7))
     levels, means, counts = [], [], []
     for low, high in zip(edges[:-1], edges[1:]):
@@ -157,6 +188,11 @@ def _brightness(found: Details, magnitude: bool) -> Finding:
         return Finding("signal-dependence", Verdict.UNTRIED, "there are no flat areas of different brightness.")
     ratio = max(levels) / min(levels)
     if ratio <= VARIES + 4 * 1.17 / math.sqrt(min(counts)):
+        if max(means) - min(means) < COVERED * (most - least):
+            reason = (
+                f"the flat areas are of nearly one brightness ({100 * (max(means) - min(means)) / (most - least):.2g} % of what there is)."
+            )
+            return Finding("signal-dependence", Verdict.UNTRIED, reason, "", ratio)
         return Finding("signal-dependence", Verdict.FINE, f"levels at different brightness differ by a factor of {ratio:.3g}.", "", ratio)
     rising = means[levels.index(max(levels))] > means[levels.index(min(levels))]
     remedy = "The model needs noise that does not depend on the picture."

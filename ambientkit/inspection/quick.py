@@ -13,6 +13,8 @@ from ambientkit.errors import InputError
 from ambientkit.inspection import noise, values
 from ambientkit.inspection.details import details, noise_std
 from ambientkit.inspection.finding import Finding, Verdict
+from ambientkit.rows import Rows, as_rows
+from ambientkit.units.scale import judge_scale
 
 Array = NDArray[np.float64]
 QUICK_ROWS = 128
@@ -39,11 +41,23 @@ def look(rows: Any, most: int = QUICK_ROWS) -> tuple[Array, Array | None, list[i
     )
 
 
+def scale_findings(x: Array, sigma_n: Array | None, rows: Rows) -> list[Finding]:
+    """A finding "units" where the values x (n, *S) speak against the range that was assumed for them; none where nothing does.
+
+    rows: what else is known of them. Rows without a mapping are in units of [-1, 1] by their own account.
+    """
+    level = 0.0 if sigma_n is None else float(sigma_n.max())
+    found = judge_scale(float(x.min()), float(x.max()), level, assumed=rows.assumed or rows.mapping is None, stored=rows.stored)
+    if found is None:
+        return []
+    return [Finding("units", Verdict.VIOLATED if found.refused else Verdict.DOUBT, found.reason, found.remedy, float(np.abs(x).max()))]
+
+
 def model_findings(x: Array, sigma_n: Array | None, zero: float | None = None) -> list[Finding]:
     """Every test of the noise model on rows x (n, *S) with levels sigma_n (n, ...), or None where they are unknown.
 
     zero: the file's value 0 in data units, by which magnitude images are recognised. A set in which no noise is found has the one
-    finding "noise".
+    finding "noise", or "correlation" where its lines are noisy. Their scale is judged by `scale_findings`.
     """
     declared = sigma_n is not None
     pictures = _pictures(x)
@@ -56,11 +70,14 @@ def model_findings(x: Array, sigma_n: Array | None, zero: float | None = None) -
             return [events]
         step, reach = values.gap(x.ravel()), float(np.ptp(x))
         typical = float(np.median(estimated))
-        if typical <= max((1.5 if step < 0.01 * reach else 0.3) * step, 2e-3 * reach):
+        least = max((1.5 if step < 0.01 * reach else 0.3) * step, 2e-3 * reach)
+        if typical <= least:
+            if striped := noise.stripes(pictures, least):
+                return [striped]
             return [Finding("noise", Verdict.FINE, f"no noise to speak of was found (about {typical:.2g}): these rows look clean.")]
-        level = estimated.reshape(-1, *[1] * (pictures.ndim - 1))
+        level = estimated.reshape(-1, *[1] * (x.ndim - 1))
         if not seen:
-            noise_alone = details(pictures, level)
+            noise_alone = details(pictures, estimated.reshape(-1, 1, 1, 1))
             return [f for f in noise.judge(noise_alone, declared, False) if f.verdict is not Verdict.UNTRIED] or [
                 Finding("noise", Verdict.UNTRIED, "there are too few flat areas to tell noise from texture: give the level with --sigma-n.")
             ]
@@ -85,7 +102,7 @@ def quick(observations: Any, *, rows: int = QUICK_ROWS, zero: float | None = Non
     x, sigma_n, _ = look(observations, rows)
     if sigma_n is None:
         return []
-    return model_findings(x, sigma_n, zero)
+    return [*scale_findings(x, sigma_n, as_rows(observations)), *model_findings(x, sigma_n, zero)]
 
 
 def refuse(findings: Iterable[Finding], allow: Collection[str] = ()) -> None:
@@ -120,7 +137,7 @@ def _levels(pictures: Array) -> tuple[Array, bool]:
 
 
 def _facts(x: Array, noisy: NDArray[np.bool_], level: Array) -> list[Finding]:
-    """What no noisy data set can be: constant rows, twice the same row, less spread than the noise, values far outside."""
+    """What no noisy data set can be: constant rows, twice the same row, less spread than the noise, far more than it."""
     flat = x.reshape(len(x), -1)
     some = noisy.reshape(len(x), -1).sum(1) >= 16
     constant = int((np.ptp(flat, axis=1) == 0)[some].sum())
@@ -142,12 +159,7 @@ def _facts(x: Array, noisy: NDArray[np.bool_], level: Array) -> list[Finding]:
         found.append(
             Finding("units", Verdict.VIOLATED, reason, "Is it a mistake of units? Check sigma_n and value_range.", rms / max(std, 1e-12))
         )
-    reach = float(np.abs(x[noisy]).max())
-    if reach > 10 + 8 * rms:
-        reason = f"values reach {reach:.4g}, far beyond [-1, 1], the units in which they are taken."
-        remedy = "Give value_range, the two file values that stand for -1 and 1; sigma_n is then still given in units of [-1, 1]."
-        found.append(Finding("units", Verdict.VIOLATED, reason, remedy, reach))
-    elif rms < float(np.ptp(x[noisy])) / 1000:
+    if rms < float(np.ptp(x[noisy])) / 1000:
         reason = f"the declared noise, {rms:.3g}, is below 1/1000 of the range of the data, {np.ptp(x[noisy]):.3g}."
         found.append(
             Finding("units", Verdict.VIOLATED, reason, "Is it a mistake of units? If the rows are practically clean, say so.", rms)

@@ -12,7 +12,7 @@ import numpy as np
 from ambientkit.errors import InputError
 from ambientkit.inspection.estimate import of_row
 from ambientkit.inspection.finding import Finding, Verdict
-from ambientkit.inspection.quick import Array, look, model_findings
+from ambientkit.inspection.quick import Array, look, model_findings, scale_findings
 from ambientkit.rows import as_rows
 
 ROWS = 512
@@ -38,6 +38,7 @@ def inspect_rows(
     findings = [Finding("noise", Verdict.FINE, "the rows are declared clean: noise will be simulated on them.")]
     if levels is not None or sigma_n is None:
         findings = model_findings(x, levels, zero)
+    findings = [*scale_findings(x, levels, rows), *findings]
     flat = x.reshape(len(x), -1)
     low, high = float(x.min()), float(x.max())
     repeated = sum(count - 1 for count in Counter(row.tobytes() for row in flat).values())

@@ -93,7 +93,7 @@ class GaussianMixture:
 
     def _project(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Tensor]:
         """Points in each component's eigenbasis, U_k^T (x - m_k), and the variances L_k + sigma^2 there; both (B, K, d)."""
-        flat = x.reshape(len(x), -1).double()
+        flat = (x.flatten(1) if x.ndim > 1 else x.unsqueeze(1)).double()
         if flat.shape[1] != self.dimension:
             raise ValueError(f"points of shape {tuple(x.shape)} do not have the {self.dimension} elements a row of this mixture")
         levels = as_row_levels(sigma, flat)

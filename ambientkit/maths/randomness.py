@@ -10,11 +10,13 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from typing import TypeVar
 
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 
 _MASK = 0xFFFFFFFF
+Mixed = TypeVar("Mixed", int, Tensor)
 
 
 @lru_cache(maxsize=16)  # a batch asks for the same key once for every row
@@ -31,10 +33,19 @@ def derive_seed(seed: int, purpose: str, *, rank: int = 0, step: int = 0, row: i
 
     Source: the mixing step is the 32-bit finaliser of MurmurHash3 (public domain, A. Appleby).
     """
-    mixed = (_hashed(seed, purpose, rank, step) + row) & _MASK
-    mixed = ((mixed ^ (mixed >> 16)) * 0x85EBCA6B) & _MASK
-    mixed = ((mixed ^ (mixed >> 13)) * 0xC2B2AE35) & _MASK
-    return mixed ^ (mixed >> 16)
+    return _mixed((_hashed(seed, purpose, rank, step) + row) & _MASK)
+
+
+def derive_seeds(seed: int, purpose: str, rows: Tensor, *, rank: int = 0, step: int = 0) -> Tensor:
+    """`derive_seed` of many rows (n,) at once; int64 (n,)."""
+    return _mixed((_hashed(seed, purpose, rank, step) + rows.long()) & _MASK)
+
+
+def _mixed(value: Mixed) -> Mixed:
+    # A product of two numbers of 32 bits may leave the 63 bits of a tensor's integers; its low 32 bits, which are all that is used, are right still.
+    value = ((value ^ (value >> 16)) * 0x85EBCA6B) & _MASK
+    value = ((value ^ (value >> 13)) * 0xC2B2AE35) & _MASK
+    return value ^ (value >> 16)
 
 
 def keyed_generator(

@@ -2,13 +2,14 @@
 
 from ambientkit.readers.files import FileRows, needs
 from ambientkit.readers.kept import Kept
-from ambientkit.readers.levels import Noise
+from ambientkit.readers.levels import ESTIMATES, Noise
 from ambientkit.readers.opened import OpenedArray
-from ambientkit.readers.part import Counts, Found, Stored
+from ambientkit.readers.part import Counts, Found, Stored, open_rows
 from ambientkit.readers.part_files import StoredFiles
 from ambientkit.readers.source import Source, UnusableFile, cause_of
 
 __all__ = [
+    "ESTIMATES",
     "Counts",
     "FileRows",
     "Found",
@@ -21,4 +22,5 @@ __all__ = [
     "UnusableFile",
     "cause_of",
     "needs",
+    "open_rows",
 ]

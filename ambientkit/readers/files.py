@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,10 @@ from ambientkit.readers.folders import printable
 from ambientkit.readers.scan import logger
 from ambientkit.readers.source import UnusableFile, cause_of, check_numbers, chunks_of
 from ambientkit.text import lines, listed
+
+Kind = tuple[tuple[int, ...], np.dtype[Any]]
+"""Shape of a row and number type."""
+Part = TypeVar("Part", bound="Asked")
 
 
 def needs(module: str, extra: str, what: str) -> ModuleType:
@@ -34,26 +38,38 @@ def needs(module: str, extra: str, what: str) -> ModuleType:
         ) from None
 
 
-class FileRows(abc.ABC):
+class Asked(Protocol):
+    """What `FileRows` reads of a data set; `StoredFiles` is one."""
+
+    @property
+    def path(self) -> Path:
+        """The folder, or one file."""
+
+    @property
+    def on_bad_file(self) -> Literal["fail", "skip"]:
+        """Refuse to start because of unusable files, or leave them out."""
+
+
+class FileRows(abc.ABC, Generic[Part]):
     """The rows of many files, in the order of the files. Files are opened when asked for, one at a time, and never stay open.
 
-    where: the folder or file, for messages and names. Raises InputError where a header is unusable (or leaves that file out, with
-    on_bad_file "skip"), and where rows differ in shape or number type.
+    part: the data set, whose own fields `look` and `load` find in `self.part`. Raises InputError where a header is unusable, and where
+    rows differ in shape or number type; with on_bad_file "skip" such files are left out, the less common kinds of rows among them.
     """
 
     what: ClassVar[str] = "file"
     """What one file is called in messages."""
 
-    def __init__(self, where: Path, files: Sequence[Path], on_bad_file: Literal["fail", "skip"]) -> None:
-        self._where, self._on_bad_file = where, on_bad_file
+    def __init__(self, part: Part, files: Sequence[Path]) -> None:
+        self.part = part
+        self.missing: dict[str, float] = {}
+        """Name -> file value of what stands for a missing pixel, NaN where `load` returns NaN for it; `look` fills it in."""
+        self._where, self._on_bad_file = part.path, part.on_bad_file
         self._total = len(files)
         self._bad: list[str] = []
         self._every = [self._name(file) for file in files]
-        kinds: Counter[tuple[tuple[int, ...], np.dtype[Any]]] = Counter()
-        example: dict[Any, str] = {}
-        self._files: list[str] = []
-        counts: list[int] = []
-        shapes: list[tuple[int, ...]] = []
+        kinds: Counter[Kind] = Counter()
+        found: list[tuple[Path, int, Kind]] = []
         for file in files:
             try:
                 rows, shape, dtype = self._looked_at(file)
@@ -61,34 +77,36 @@ class FileRows(abc.ABC):
                 self._bad.append(f"{self._name(file)}: {error}")
                 continue
             kinds[shape, dtype] += 1
-            example.setdefault((shape, dtype), self._name(file))
-            self._files.append(str(file))
-            counts.append(rows)
-            shapes.append(shape)
-        if self._bad and on_bad_file == "fail":  # it ends here: what else is wrong is told at once
-            self._bad += self._undecodable(counts, shapes)
-        self._refuse_bad(good=len(self._files))
-        if len(kinds) > 1:
-            found = [f"{' x '.join(map(str, s))} {d}: {count} (such as {example[s, d]})" for (s, d), count in kinds.most_common()]
+            found.append((file, rows, (shape, dtype)))
+        if self._bad and self._on_bad_file == "fail":  # it ends here: what else is wrong is told at once
+            self._bad += self._undecodable(found)
+        first = {kind: self._name(file) for file, _, kind in reversed(found)}
+        (common, most), *others = kinds.most_common() or [(((), np.dtype(float)), 0)]
+        if others and (self._on_bad_file == "fail" or others[0][1] == most):
+            told = [f"{_kind(kind)}: {count} (such as {first[kind]})" for kind, count in kinds.most_common()]
             raise InputError(
-                f"{where}: all {self.what}s must have one size, one number of channels and one number type, but there are\n{lines(found)}\n"
+                f"{self._where}: all {self.what}s must have one size, one number of channels and one number type, but there are\n{lines(told)}\n"
                 f"Crop or sort them; resizing is not done for you, because it would change the noise"
+                + (". With on_bad_file: skip all but the most common kind are left out" if others[0][1] < most else "")
             )
-        ((self._row_shape, self.dtype),) = kinds
-        self._set(self._files, counts)
+        self._bad += [f"{self._name(file)}: it is {_kind(kind)}, and most are {_kind(common)}" for file, _, kind in found if kind != common]
+        kept = [(str(file), rows) for file, rows, kind in found if kind == common]
+        self._refuse_bad(good=len(kept))
+        self._row_shape, self.dtype = common
+        self._set([file for file, _ in kept], [rows for _, rows in kept])
 
     def _set(self, files: list[str], counts: list[int]) -> None:
         self._files, self._ends = files, list(accumulate(counts))
         self.shape = (self._ends[-1] if self._ends else 0, *self._row_shape)
 
-    def _undecodable(self, counts: list[int], shapes: list[tuple[int, ...]]) -> Iterator[str]:
+    def _undecodable(self, found: Sequence[tuple[Path, int, Kind]]) -> Iterator[str]:
         """The files whose rows cannot be decoded, with the cause."""
-        for file, rows, shape in zip(self._files, counts, shapes):
+        for file, rows, (shape, _) in found:
             try:
                 for start, stop in chunks_of((rows, *shape)):
-                    self.load(Path(file), start, stop)
+                    self.load(file, start, stop)
             except Exception as error:  # decoders raise anything on damaged files
-                yield f"{self._name(Path(file))}: {cause_of(error)}"
+                yield f"{self._name(file)}: {cause_of(error)}"
 
     def _refuse_bad(self, good: int) -> None:
         if self._bad and (self._on_bad_file == "fail" or not good):
@@ -132,7 +150,7 @@ class FileRows(abc.ABC):
     def __str__(self) -> str:
         return str(self._where)
 
-    def check(self) -> None:  # noqa: B027  (the constructor has checked what there is)
+    def check(self) -> None:
         """Raises nothing: the constructor has looked at every header."""
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
@@ -207,3 +225,7 @@ class FileRows(abc.ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_every": []}  # a worker needs the files that are read
+
+
+def _kind(kind: Kind) -> str:
+    return f"{' x '.join(map(str, kind[0]))} {kind[1]}"

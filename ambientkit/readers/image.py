@@ -15,7 +15,7 @@ FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 """Pillow's names of the formats that are read; the content of a file decides, not its suffix."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
 """What a file is called that is taken for an image, in any case."""
-_TIFF_BITS, _TIFF_PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
+_TIFF_BITS, _TIFF_PHOTOMETRIC, _WHITE_IS_ZERO, _GDAL_NODATA = 258, 262, 0, 42113
 _ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)
 
 
@@ -133,6 +133,9 @@ def _refuse(image: Image.Image, max_pixels: int) -> None:
         raise UnusableImage(
             f"it holds {pages} pages or frames, of which one would be read: read them with the data set tiff-stack, or save each as a file of its own"
         )
+    nodata = str(image.tag_v2.get(_GDAL_NODATA, "nan")).strip("\0 ") if image.format == "TIFF" else "nan"  # type: ignore[attr-defined]
+    if nodata.lower() != "nan":
+        raise UnusableImage(f"it marks missing pixels (GDAL_NODATA {nodata}), which are told from others by the data set tiff-stack")
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
         raise UnusableImage("it has transparency, and hidden pixels hold anything: composite it over a colour of your choice first")
 

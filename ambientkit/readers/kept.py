@@ -24,6 +24,7 @@ class Kept:
         self._before = self._out - np.arange(len(self._out))  # rows that are kept before each one that is not
         self.shape = (source.shape[0] - len(self._out), *source.shape[1:])
         self.dtype = source.dtype
+        self.missing: dict[str, float] = dict(getattr(source, "missing", {}))
 
     def __str__(self) -> str:
         return str(self.source)

@@ -18,6 +18,9 @@ from ambientkit.readers.kept import Kept
 from ambientkit.readers.layout import Layout, to_row
 from ambientkit.readers.source import Source
 
+ESTIMATES = ("estimate", "estimate-by-row")
+"""Values of the field sigma_n that ask for a level estimated from the rows."""
+
 
 class Noise:
     """The noise level of each row: one number, one a row (N,), one a value (*S), or both (N, *S). An axis of length 1 counts for all.

@@ -28,6 +28,8 @@ class OpenedArray(abc.ABC):
 
     def __init__(self, path: Path, key: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self.path, self.key, self.shape, self.dtype = path, key, tuple(shape), np.dtype(dtype)
+        self.missing: dict[str, float] = {}
+        """Name -> value of what stands for a missing pixel."""
         self._handle: Any = None
         _OPEN.add(self)
 
@@ -106,11 +108,27 @@ class OpenedArray(abc.ABC):
         return values
 
 
-def warn_of_attributes(where: str, attributes: Mapping[str, Any]) -> None:
-    """Tell of attributes of the CF conventions, which would change the values or leave some out, and are not applied."""
-    found = [f"{name} = {attributes[name]}" for name in ("scale_factor", "add_offset", "_FillValue", "missing_value") if name in attributes]
-    if found:
-        logger.warning("%s: the attributes %s are not applied: value_range and sigma_n mean the values as stored", where, ", ".join(found))
+def missing_by_attributes(where: str, attributes: Mapping[str, Any], fill: Any = None) -> dict[str, float]:
+    """Name -> value of what stands for a missing pixel, by the attributes of the CF conventions (`_FillValue`, `missing_value`).
+
+    fill: the fill value of the array, where its writer chose one; 0, which most libraries choose, is a value like any other.
+    Warns of attributes that would change the values: they are not applied.
+    """
+    scaling = [f"{name} = {attributes[name]}" for name in ("scale_factor", "add_offset") if name in attributes]
+    if scaling:
+        logger.warning(
+            "%s: the attributes %s are not applied: value_range and sigma_n mean the values as stored", where, ", ".join(scaling)
+        )
+    found: dict[str, float] = {}
+    for name in ("_FillValue", "missing_value"):
+        try:
+            values = [float(value) for value in np.ravel(attributes[name])] if name in attributes else []
+        except (TypeError, ValueError):
+            raise InputError(f"{where}: its attribute {name} is {attributes[name]!r}, which is no number") from None
+        found.update({name if len(values) == 1 else f"{name}[{i}]": value for i, value in enumerate(values)})
+    if fill is not None and np.ndim(fill) == 0 and float(fill) != 0 and float(fill) not in found.values():
+        found["the fill value"] = float(fill)
+    return {name: value for name, value in found.items() if not np.isnan(value)}
 
 
 _OPEN: weakref.WeakSet[OpenedArray] = weakref.WeakSet()

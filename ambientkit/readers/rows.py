@@ -13,6 +13,7 @@ from ambientkit.batch import Batch, Clean
 from ambientkit.readers.kept import Kept
 from ambientkit.readers.layout import Layout, to_row
 from ambientkit.readers.levels import Noise
+from ambientkit.readers.missing import in_unit, missing_of
 from ambientkit.readers.source import Source
 from ambientkit.rows import Rows
 from ambientkit.units.counts import CountRange
@@ -24,9 +25,13 @@ Mapping = ValueRange | CountRange
 class _Rows(Rows):
     """What clean and noisy rows share. left_out: the names of rows and files that are not used, each with its cause."""
 
-    def __init__(self, source: Source, mapping: Mapping, layout: Layout, left_out: Sequence[str] = ()) -> None:
-        self.source, self.mapping, self.layout, self.left_out = source, mapping, layout, list(left_out)
+    mapping: Mapping
+    layout: Layout
+
+    def __init__(self, source: Source, mapping: Mapping, layout: Layout, left_out: Sequence[str] = (), assumed: bool = False) -> None:
+        self.source, self.mapping, self.layout, self.left_out, self.assumed = source, mapping, layout, list(left_out), assumed
         self.stored = str(source.dtype)
+        self._missing = list(missing_of(source).values())
 
     @property
     def blocks(self) -> list[int] | None:  # type: ignore[override]
@@ -41,7 +46,7 @@ class _Rows(Rows):
         return self.source.number(index) if isinstance(self.source, Kept) else index
 
     def _pixels(self, index: int) -> torch.Tensor:
-        return pixels(self.source.row(index), self.mapping, self.layout)
+        return pixels(self.source.row(index), self.mapping, self.layout, self._missing)
 
 
 class CleanRows(_Rows):
@@ -54,8 +59,10 @@ class CleanRows(_Rows):
 class NoisyRows(_Rows):
     """Observations with their noise level. `Batch.row` is the row of the files."""
 
-    def __init__(self, source: Source, mapping: Mapping, layout: Layout, noise: Noise, left_out: Sequence[str] = ()) -> None:
-        super().__init__(source, mapping, layout, left_out)
+    def __init__(
+        self, source: Source, mapping: Mapping, layout: Layout, noise: Noise, left_out: Sequence[str] = (), assumed: bool = False
+    ) -> None:
+        super().__init__(source, mapping, layout, left_out, assumed)
         self.noise = noise
 
     def __getitem__(self, index: int) -> Batch:
@@ -70,6 +77,6 @@ class NoisyRows(_Rows):
             yield from map(self.number, (start + np.flatnonzero(np.broadcast_to(most, (stop - start,)) >= sigma)).tolist())
 
 
-def pixels(row: NDArray[Any], mapping: Mapping, layout: Layout) -> torch.Tensor:
-    """One row as the network sees it: float32, channels first, in data units."""
-    return torch.from_numpy(np.ascontiguousarray(to_row(mapping.to_unit(row), layout)))
+def pixels(row: NDArray[Any], mapping: Mapping, layout: Layout, missing: Sequence[float] = ()) -> torch.Tensor:
+    """One row as the network sees it: float32, channels first, in data units; NaN for the file values `missing`."""
+    return torch.from_numpy(np.ascontiguousarray(to_row(in_unit(row, mapping, missing), layout)))

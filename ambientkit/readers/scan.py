@@ -4,44 +4,29 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ambientkit.errors import InputError
+from ambientkit.readers.missing import in_unit, told
 from ambientkit.text import listed
 from ambientkit.units.counts import CountRange
 from ambientkit.units.ranges import ValueRange
+from ambientkit.units.scale import judge_scale
 
 logger = logging.getLogger("ambientkit")
 
-FAR = 10.0
-"""Float values taken as they are may leave [-1, 1] by this factor (and 8 sigma_n) before a forgotten mapping is suspected."""
 CLIPPED = 1e-3
 """Largest share of values at the very ends of the range in data that are declared noisy."""
 FEWEST = 16
 """Values a row must have for "it is constant" to be no accident."""
 
 
-_FACTS_ONLY: ContextVar[bool] = ContextVar("facts_only", default=False)
-
-
 class UnknownNoise(InputError):
     """Data that are declared neither clean nor noisy."""
-
-
-@contextmanager
-def facts_only() -> Iterator[None]:
-    """Scan rows for what cannot be read at all, not for whether they can hold the declared noise: `inspect` judges that itself."""
-    token = _FACTS_ONLY.set(True)
-    try:
-        yield
-    finally:
-        _FACTS_ONLY.reset(token)
 
 
 def unknown_noise(where: str, ways: str) -> InputError:
@@ -53,11 +38,24 @@ def unknown_noise(where: str, ways: str) -> InputError:
     )
 
 
+def check_scale(where: str, low: float, high: float, sigma_n: float, *, assumed: bool, stored: str) -> None:
+    """Raises InputError where values low..high, in units of [-1, 1], cannot be in the units that were assumed; logs a doubt.
+
+    sigma_n, assumed, stored: as of `units.scale.judge_scale`.
+    """
+    found = judge_scale(low, high, sigma_n, assumed=assumed, stored=stored)
+    if found is None:
+        return
+    if found.refused:
+        raise InputError(f"{where}: {found}")
+    logger.warning("%s: %s %s", where, found.reason, found.remedy)
+
+
 class RowScan:
     """Sees every row once, chunk by chunk, and keeps a few sums, so that its memory does not grow with the data.
 
     where: the file or folder, for messages. values: the mapping of file values to [-1, 1]; assumed: it was not given by the
-    user but follows from the number type. name: what row i is called.
+    user but follows from the number type. missing: what stands for a missing value, by name. name: what row i is called.
     """
 
     def __init__(
@@ -67,9 +65,11 @@ class RowScan:
         values: ValueRange | CountRange,
         *,
         assumed: bool,
+        missing: Mapping[str, float] | None = None,
         name: Callable[[int], str] = "row {}".format,
     ) -> None:
         self._where, self._dtype, self._values, self._assumed, self._name = where, dtype, values, assumed, name
+        self._missing = dict(missing or {})
         ends = {values.low, values.high}
         if dtype.kind in "ui":
             ends |= {float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)}
@@ -90,11 +90,11 @@ class RowScan:
         first: number of the first of them, where not every row is looked at.
         """
         first = self._seen if first is None else first
-        x = self._values.to_unit(rows).reshape(len(rows), -1)
+        x = in_unit(rows, self._values, list(self._missing.values())).reshape(len(rows), -1)
         level = np.broadcast_to(np.asarray(sigma_n, np.float64), rows.shape).reshape(len(rows), -1)
         raw = rows.reshape(len(rows), -1)
         finite = np.isfinite(x)
-        self._too_large = self._too_large or bool((np.isfinite(raw) & ~finite).any())
+        self._too_large = self._too_large or bool(np.isinf(x[np.isfinite(raw)]).any())
         for i in np.flatnonzero(~finite.all(1)):
             count = int(x.shape[1] - finite[i].sum())
             self._not_finite.note(f"{self._name(first + i)} ({count} value{'s' * (count > 1)})")
@@ -122,27 +122,25 @@ class RowScan:
         """Raises InputError for the first thing that is wrong; logs a doubt that is no error. judge: hold the rows against their noise."""
         self._check_finite()
         self._check_levels()
-        if _FACTS_ONLY.get() or not judge:
-            return
-        self._check_range()
-        self._check_constant()
-        self._check_unit()
-        self._check_clipping()
-        if self._assumed and self._dtype.kind == "f" and self._low >= 0 and self._high <= 1 and self._high > self._low:
-            logger.warning(
-                "%s: all values lie in [%.3g, %.3g] and are taken as they are, in [-1, 1] units. If 0 is black and 1 is white, "
-                "set value_range: [0, 1]; a sigma_n measured on that scale doubles with it.",
-                self._where,
-                self._low,
-                self._high,
-            )
+        self.check_scale()
+        if judge:
+            self._check_constant()
+            self._check_unit()
+            self._check_clipping()
+
+    def check_scale(self) -> None:
+        """Raises InputError where the values cannot be in the units that are assumed; logs a doubt."""
+        check_scale(self._where, self._low, self._high, self._sigma_max, assumed=self._assumed, stored=self._dtype.name)
 
     def _check_finite(self) -> None:
         if self._not_finite.total:
             beyond = " Some are finite in the file but too large for float32 in [-1, 1]: give value_range." if self._too_large else ""
+            if self._missing:
+                beyond += f" In these files missing values are marked by {told(self._missing)}, and read as NaN."
             raise InputError(
                 f"{self._where}: {self._not_finite.total} of {self._seen} rows hold NaN or infinite values: {self._not_finite}.{beyond}\n"
-                f"Nothing is filled in: repair these rows where they were made, remove them, or leave them out with on_bad_file: skip"
+                f"Nothing is filled in: repair these rows where they were made, or crop them"
+                + (", remove them, or leave them out with on_bad_file: skip" if self._not_finite.total < self._seen else "")
             )
 
     def _check_levels(self) -> None:
@@ -150,15 +148,6 @@ class RowScan:
             raise InputError(
                 f"{self._where}: sigma_n must be finite and not negative, but is not in {self._bad_level.total} of {self._seen} rows: "
                 f"{self._bad_level}"
-            )
-
-    def _check_range(self) -> None:
-        reach = max(abs(self._low), abs(self._high))
-        if self._assumed and reach > FAR + 8 * self._sigma_max:
-            raise InputError(
-                f"{self._where}: the values ({self._dtype.name}) go from {self._low:g} to {self._high:g}, far beyond [-1, 1], "
-                f"the units in which they are taken.\nGive value_range, the two file values that stand for -1 and 1 (say [0, 255]); "
-                f"sigma_n is then still given in [-1, 1] units.\nIf the values are meant as they are, say so: value_range: [-1, 1]"
             )
 
     def _check_constant(self) -> None:

@@ -24,7 +24,11 @@ def cause_of(error: Exception) -> str:
 
 
 class Source(Protocol):
-    """Rows on disk. It holds names and sizes, never the data, and can be pickled; whatever is open belongs to one process."""
+    """Rows on disk. It holds names and sizes, never the data, and can be pickled; whatever is open belongs to one process.
+
+    A source may also have `missing`: name -> file value of what stands for a missing pixel (NaN where it is returned as NaN already), and
+    `blocks()`: the rows of each shard, in order, where reading in another order is slow.
+    """
 
     shape: tuple[int, ...]
     """(N, *S)."""
@@ -80,3 +84,8 @@ def first_usable(rows: int, decode: Callable[[int], NDArray[Any]]) -> NDArray[An
         except UnusableFile as error:
             cause = cause or error
     raise cause or UnusableFile("there are no rows")
+
+
+def evenly(total: int, most: int) -> list[int]:
+    """Up to `most` row numbers, evenly spaced over `total` rows, without repeats."""
+    return np.unique(np.linspace(0, total - 1, min(total, most)).round().astype(int)).tolist()

@@ -136,6 +136,13 @@ class SampleLevels:
     def check(self) -> None:
         """Raises nothing: each sample is looked at when it is read."""
 
+    def told(self, index: int) -> bool:
+        """Whether a sample has a level."""
+        try:
+            return bool(np.isfinite(self._level(index)).all())
+        except UnusableFile:
+            return False
+
     def row(self, index: int) -> NDArray[np.float64]:
         """The level of one sample. Raises InputError naming it where it has none."""
         try:

@@ -14,8 +14,11 @@ from ambientkit.train import Training
 DEMO_STEPS = 32
 
 
-def draw_demo(training: Training, path: Path, registry: Registry) -> bool:
-    """Write noisy rows beside samples of the averaged weights, always from the same seed; False for rows without a picture."""
+def draw_demo(training: Training, path: Path, registry: Registry, step: int | None = None) -> bool:
+    """Write noisy rows beside samples of the averaged weights, always from the same seed; False for rows without a picture.
+
+    step: of the averaged weights, where it is not that of the training.
+    """
     config, signal = training.config, training.signal
     points = len(signal.shape) == 1 and not training.about_data.get("latents")
     shown = min(2000 if points else config.sample_n, len(training.observations))
@@ -29,7 +32,9 @@ def draw_demo(training: Training, path: Path, registry: Registry) -> bool:
     drawn = draw_all(training.teacher, sampler, signal.shape, shown, sigmas=levels, seed=0, device=device, cond=given.cond, refuse=False)
     samples = grid(drawn, decode=training.observations.decode)
     assert samples is not None  # the shape is that of the noisy rows
-    page = panels([("what was given: noisy data", noisy), (f"what was learned: samples, step {training.step}", samples)])
+    page = panels(
+        [("what was given: noisy data", noisy), (f"what was learned: samples, step {training.step if step is None else step}", samples)]
+    )
     path.parent.mkdir(exist_ok=True)
     write_file(path, png(page))
     return True

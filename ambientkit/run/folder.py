@@ -100,29 +100,39 @@ def open_folder(folder: Path, config: RunConfig, training: Training) -> None:
 
 
 def save(
-    training: Training, window: Window, detector: Detector, folder: Path, memory: Mapping[str, Tensor], optimizer: Mapping[str, Any]
+    training: Training,
+    window: Window,
+    detector: Detector,
+    folder: Path,
+    memory: Mapping[str, Tensor],
+    optimizer: Mapping[str, Any],
+    more: Mapping[str, bytes],
 ) -> None:
     """Write a checkpoint and the averaged weights, and remove old checkpoints. Raises RunError where the disk refuses.
 
-    memory, optimizer: of all processes.
+    memory, optimizer: of all processes. more: further files of the checkpoint.
     """
     told = {"window.json": window.state, COLLAPSE: detector.state}
-    files = {**training.state(memory, optimizer), **{name: json.dumps(state).encode() for name, state in told.items()}}
+    files = {**training.state(memory, optimizer), **{name: json.dumps(state).encode() for name, state in told.items()}, **more}
     write_folder(folder / CHECKPOINTS / checkpoint_name(training.step), files)
     prune(folder / CHECKPOINTS, training.config.keep_last)
     save_average(training, folder)
 
 
 def save_average(training: Training, folder: Path) -> None:
-    """Write the averaged weights, which samples are drawn with."""
+    """Write the averaged weights of this moment, which samples are drawn with where no earlier ones are kept."""
+    save_weights(folder / WEIGHTS, training.average.module, average_metadata(training), training.base)
+
+
+def average_metadata(training: Training) -> dict[str, Any]:
+    """What a file of averaged weights says of its run."""
     signal = training.signal
-    metadata = {
+    return {
         "config": dump(training.config),
         "signal": {"shape": signal.shape, "sigma_data": signal.sigma_data, "conds": dict(signal.conds)},
         "step": training.step,
         "data": dict(training.about_data),
     }
-    save_weights(folder / WEIGHTS, training.average.module, metadata, training.base)
 
 
 def read_identity(folder: Path) -> dict[str, Any]:

@@ -16,9 +16,10 @@ from ambientkit.data.identity import fingerprint, refuse_other
 from ambientkit.errors import InputError
 from ambientkit.inspection import quick, refuse
 from ambientkit.messages import say
-from ambientkit.readers.part import ESTIMATES
+from ambientkit.readers import ESTIMATES
 from ambientkit.registry import Registry
 from ambientkit.run.folder import COLLAPSE, Checkpoint, read_identity
+from ambientkit.run.keep import HOLD_OUT, Keeper, split
 from ambientkit.run.preflight import SKIPPED, run_preflight
 from ambientkit.sample.load import Noise, about_data
 from ambientkit.train import Training, build
@@ -33,6 +34,8 @@ class Prepared(NamedTuple):
     training: Training
     window: Window
     detector: Detector
+    keeper: Keeper | None
+    """Of the rows held out; None where there are none."""
     preflight: dict[str, Any] | None
     """What is to be kept of the checks before step 1; None for a run that is past it."""
 
@@ -51,11 +54,20 @@ def prepare(
     refuse_other(config.data, rows, known.get("fingerprint"), str(folder))
     observations = observed(rows, config.corruption, config.seed, config.augment)
     # What was estimated once is not estimated again: the network's scales rest on it.
-    seen = survey(observations, config.corruption, config.levels.as_levels(), config.sigma_data or known.get("sigma_data"))
+    known_std = config.sigma_data or known.get("sigma_data")
+    estimated = getattr(config.data, "sigma_n", None) in ESTIMATES
+    seen = survey(observations, config.corruption, config.levels.as_levels(), known_std, estimated)
     _describe(config, seen, observations)
     if checkpoint is None and not observations.simulated and seen.sigma_n[1] > 0:
         refuse(quick(Observations(rows, config.corruption, config.seed)), request.allow)  # as stored: its noise is judged by place
-    training = build(config, seen.signal, observations, accelerator)
+    of_old = checkpoint is not None and HOLD_OUT not in checkpoint[1]  # a run of a version that held none out
+    trained_on, held_out = (observations, []) if of_old else split(observations, config)
+    training = build(config, seen.signal, trained_on, accelerator)
+    keeper = Keeper(training, observations, held_out) if held_out else None
+    if keeper:
+        say(
+            f"held out: {len(held_out):,} rows, which are not trained on; by their Tweedie loss the best averaged weights are kept (--hold-out 0: none)"
+        )
     if training.split:
         say(
             f"{split_asked()}: the optimiser's state is split over {accelerator.num_processes} processes; weights, gradients and the average stay whole in each"
@@ -70,13 +82,15 @@ def prepare(
         training.restore(files, str(path))
         say(f"resuming {path} at step {training.step} of {config.end_step}")
         detector = Detector(json.loads(files[COLLAPSE]) if COLLAPSE in files else None)
-        return Prepared(training, Window(json.loads(files["window.json"])), detector, None)
+        if keeper:
+            keeper.restore(files, str(path))
+        return Prepared(training, Window(json.loads(files["window.json"])), detector, keeper, None)
     if config.init_from is not None:
         tensors, file = initial_weights(Path(config.init_from), training.base)
         training.begin_with(tensors, file)
         say(f"weights to begin with: {file}, {len(tensors)} tensors")
     found = SKIPPED if request.skip_preflight else run_preflight(config, registry)
-    return Prepared(training, Window(), Detector(), found)
+    return Prepared(training, Window(), Detector(), keeper, found)
 
 
 def _noise_known(config: RunConfig, simulated: bool) -> Noise:

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 
 from ambientkit.errors import InputError
 
-TIME_UP = 1
+WORSE = 1
+"""In the place of what `Stop.asked` returns: the loss on rows held out has risen for good. Below all others, which can be resumed from."""
+TIME_UP = 2
 """What `Stop.asked` returns at the time limit: below every signal, so that a signal counts more."""
 SIGNALLED = 100
 """What `Stop.asked` adds to the number of a signal, of which one is 1."""

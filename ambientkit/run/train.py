@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 from ambientkit.checkpoint.evaluations import EVALUATIONS, describe, numbers
 from ambientkit.checkpoint.lines import append_line
 from ambientkit.checkpoint.lock import run_lock
+from ambientkit.checkpoint.names import BEST
 from ambientkit.checkpoint.status import RunStatus, State
 from ambientkit.config.datapath import refuse_inside
 from ambientkit.config.files import redacted
@@ -38,14 +39,17 @@ from ambientkit.run.folder import (
     save,
     save_average,
 )
+from ambientkit.run.keep import Keeper
 from ambientkit.run.log import Log, describe_line
 from ambientkit.run.preflight import write_preflight
 from ambientkit.run.prepare import Prepared, label, prepare
-from ambientkit.run.stop import SIGNALLED, TIME_UP, Stop, describe_signal, seconds
+from ambientkit.run.stop import SIGNALLED, TIME_UP, WORSE, Stop, describe_signal, seconds
 from ambientkit.run.watch import Evaluation
 from ambientkit.train import Training, steps
 from ambientkit.train.accelerator import accelerator_for
+from ambientkit.train.blame import blaming
 from ambientkit.train.collapse import CAUSES, Detector, given_rows, look
+from ambientkit.train.holdout import BY_HEART
 from ambientkit.train.metrics import Window
 
 
@@ -85,7 +89,8 @@ def train(request: Request, registry: Registry, *, stop: Stop | None = None, pro
             refuse_used(folder)
             refuse_inside("--output-dir", folder, config.data)  # a resume would read the pictures of the run as rows
         accelerator = accelerator_for(config, **trackers.options(config, folder))
-        prepared = prepare(config, checkpoint, registry, accelerator, request, found[0] if found else None)
+        with blaming(config, "before step 1"):
+            prepared = prepare(config, checkpoint, registry, accelerator, request, found[0] if found else None)
         evaluation = Evaluation(prepared.training, registry) if config.evaluate_every else None
         if found and checkpoint is None:
             say(f"{folder}: the run ended before its first checkpoint; it begins again at step 0")
@@ -110,6 +115,9 @@ class _Work:
         self, prepared: Prepared, evaluation: Evaluation | None, folder: Path, registry: Registry, stop: Stop, progress: bool
     ) -> None:
         self.training, self.window, self.detector = prepared.training, prepared.window, prepared.detector
+        self.keeper = prepared.keeper
+        self.worse = ""
+        """Why the run is stopped early; empty where it is not."""
         self.evaluation, self.folder, self.registry, self.stop = evaluation, folder, registry, stop
         self.main = self.training.accelerator.is_main_process
         self.bar = tqdm(total=self.training.config.end_step, initial=self.training.step, unit="step", disable=not (self.main and progress))
@@ -121,7 +129,7 @@ class _Work:
         try:
             trackers.start(training.accelerator, training.config, self.folder, training.step)
             asked = self._take_steps()
-            if self.main and not asked:
+            if self.main and asked in (0, WORSE):
                 self._finish()
         except BaseException as error:
             with suppress(RunError):  # of a full disk, which is perhaps why
@@ -132,8 +140,8 @@ class _Work:
             raise
         finally:
             self.bar.close()
-        if not asked:
-            self._record("finished")
+        if asked in (0, WORSE):
+            self._record("finished", f"stopped early: {self.worse}" if self.worse else "")
             return Ended(self.folder, "finished", training.step)
         number = 0 if asked == TIME_UP else asked - SIGNALLED
         why = f"{describe_signal(number)} was received" if number else "the time limit is reached"
@@ -145,7 +153,10 @@ class _Work:
     def _record(self, state: State, message: str = "") -> None:
         if self.main:
             training = self.training
-            processes, warnings = training.accelerator.num_processes, tuple(self.detector.said)
+            processes, warnings = (
+                training.accelerator.num_processes,
+                (*self.detector.said, *(self.keeper.watch.said if self.keeper else ())),
+            )
             RunStatus(state, training.step, training.config.end_step, processes, message, warnings=warnings).write(self.folder)
 
     def _warn(self, causes: Sequence[str]) -> None:
@@ -164,9 +175,11 @@ class _Work:
                 ended = step.step == config.end_step
                 due = ended or step.step % config.save_every == 0  # not where a run is stopped: its log is that of an unbroken one
                 causes = _look(training, self.detector) if main and due and self.detector.due(step.step) else []
+                if self.keeper and main and self.keeper.due(step.step):
+                    self._measure(self.keeper)
                 if step.step % config.log_every == 0 or ended:
                     causes += self.detector.line(self.window.line(step)) if main else []
-                    line = log.write(self.window, step, self.detector.note())
+                    line = log.write(self.window, step, {**self.detector.note(), **(self.keeper.watch.note() if self.keeper else {})})
                     self.bar.set_postfix_str("  ".join(f"{name} {mean:.4g}" for name, mean in self.window.means().items()))
                     if self.bar.disable:
                         say(describe_line(line, config.end_step))
@@ -174,18 +187,30 @@ class _Work:
                 self._warn(causes)
                 if self.evaluation and main and (ended or step.step % config.evaluate_every == 0):
                     self._evaluate(log)  # before the save: a run resumed from it has this line
-                asked = _agreed(training.accelerator, self.stop)
+                asked = _agreed(training.accelerator, self.stop.asked() or (WORSE if self.worse else 0))
                 if due or asked:
                     memory, optimizer = training.memory_of_all(), training.optimizer_of_all()
                     if main:
                         log.sync()
-                        save(training, self.window, self.detector, self.folder, memory, optimizer)
+                        more = self.keeper.files() if self.keeper else {}
+                        save(training, self.window, self.detector, self.folder, memory, optimizer, more)
+                        if self.keeper:
+                            self.keeper.save(self.folder)
                     training.accelerator.wait_for_everyone()
                 if main and config.demo_every and step.step % config.demo_every == 0 and not ended:
                     draw_demo(training, self.folder / "samples" / f"demo_{step.step:08}.png", self.registry)
                 if asked and not ended:
                     return asked
         return 0
+
+    def _measure(self, keeper: Keeper) -> None:
+        """Measure the rows held out; warn where the run learns its rows by heart, and stop where it has got worse for good."""
+        seen, config = keeper.look(), self.training.config
+        if seen.by_heart:
+            warn(f"step {self.training.step}: {BY_HEART}: {seen.by_heart}")
+            self._record("running")
+        if seen.stop and config.stop_early and self.training.step < config.end_step:
+            self.worse = seen.stop
 
     def _evaluate(self, log: Log) -> None:
         assert self.evaluation is not None
@@ -199,8 +224,17 @@ class _Work:
 
     def _finish(self) -> None:
         save_average(self.training, self.folder)  # a run that was killed between its last checkpoint and this file lacks it
+        if self.worse:
+            say(
+                f"stopped early, after step {self.training.step} of {self.training.config.end_step}: {self.worse} (--no-stop-early goes on)"
+            )
+        if self.keeper:
+            self.keeper.save(self.folder)
+            say(f"weights kept: those of step {self.keeper.watch.kept}, in {self.folder / BEST}")
         picture = self.folder / "samples" / "before_and_after.png"
-        if draw_demo(self.training, picture, self.registry):
+        with self.keeper.shown() if self.keeper else nullcontext():
+            drawn = draw_demo(self.training, picture, self.registry, self.keeper.watch.kept if self.keeper else self.training.step)
+        if drawn:
             say(f"picture: {picture}")
 
 
@@ -214,8 +248,8 @@ def _look(training: Training, detector: Detector) -> list[str]:
     return detector.seen(found, training.step) if found else []
 
 
-def _agreed(accelerator: Accelerator, stop: Stop) -> int:
+def _agreed(accelerator: Accelerator, asked: int) -> int:
     """What any process was asked: all must leave at the same step. The highest number counts."""
     if accelerator.num_processes == 1:
-        return stop.asked()
-    return int(accelerator.gather(torch.tensor([stop.asked()], device=accelerator.device)).max())
+        return asked
+    return int(accelerator.gather(torch.tensor([asked], device=accelerator.device)).max())

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ambientkit.checkpoint.base import NONE, Base, base_of, check_base, network_of
 from ambientkit.checkpoint.initial import initial_weights
-from ambientkit.checkpoint.names import CHECKPOINTS, CONFIG, VERSIONS, WEIGHTS, step_of_checkpoint
+from ambientkit.checkpoint.names import BEST, CHECKPOINTS, CONFIG, VERSIONS, WEIGHTS, step_of_checkpoint
 from ambientkit.checkpoint.weights import fill, load_weights
 from ambientkit.config import RunConfig, Source, resolve
 from ambientkit.errors import InputError
@@ -102,11 +102,15 @@ def run_of(path: Path) -> Path:
 
 
 def load_run(path: Path, registry: Registry, device: str | torch.device = "cpu") -> Trained:
-    """The averaged weights of a run. path: the run folder, its model_ema.safetensors, or one of its checkpoints.
+    """The averaged weights of a run. path: the run folder, a file of weights in it, or one of its checkpoints.
 
-    Raises InputError naming the file at fault.
+    Of a folder they are those kept by rows held out, where it has any (best.safetensors), otherwise the newest; a
+    note says where the two differ. Raises InputError naming the file at fault.
     """
-    file = run_of(path) / WEIGHTS if path.is_dir() else path
+    file = path
+    if path.is_dir():
+        kept = run_of(path) / BEST
+        file = kept if kept.is_file() and checkpoint_step(path) is None else run_of(path) / WEIGHTS
     if not file.is_file() and (path / CONFIG).is_file():
         raise InputError(
             f"{path}: this run has not saved its averaged weights yet ({WEIGHTS} is missing): it was stopped before its first checkpoint, or in the "
@@ -131,6 +135,10 @@ def load_run(path: Path, registry: Registry, device: str | torch.device = "cpu")
             raise ValueError(f"step {step}, {frozen} frozen tensors")
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(f"{file}: its metadata are not those of an ambientkit run ({type(error).__name__}: {error})") from None
+    if step < (newest := metadata.get("newest", step)):
+        note(
+            f"{file}: the weights of step {step}, kept by the Tweedie loss on rows held out; those of step {newest} are in {WEIGHTS}, and can be named instead"
+        )
     config = resolve(Source(tree, {(key,): str(file) for key in tree}), registry, absent=True)
     check_described(config, signal, tensors, frozen, averaged)
     try:

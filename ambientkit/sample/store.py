@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ambientkit.checkpoint.folder import clean, write_file
 from ambientkit.checkpoint.lock import at_work
+from ambientkit.checkpoint.space import NpyOnDisk
 from ambientkit.config.run import differences
 from ambientkit.errors import InputError, RunError
 from ambientkit.readers.files import needs
@@ -142,6 +143,9 @@ class Store:
             except OSError as error:
                 clean(self.folder)
                 raise RunError(f"{self.folder}: cannot be written ({error.strerror}); the pieces are intact in {PARTS}") from None
+            except RunError:
+                clean(self.folder)
+                raise
         self._note(finished=True)
         shutil.rmtree(self.folder / PARTS)
         return self.result
@@ -197,15 +201,15 @@ class Store:
     def _put_together(self) -> None:
         """Join the parts, of which one at a time is in memory."""
         asides = {name: self.folder / f".{name}.tmp-{os.getpid()}" for name in self.arrays}
-        joined: dict[str, Any] = {}
+        joined: dict[str, NpyOnDisk] = {}
         for piece in self._pieces():
             with np.load(self._part(piece), allow_pickle=False) as part:
                 for name in self.arrays:
                     rows = part[name]
                     if name not in joined:
                         shape = (self.n, *rows.shape[1:])
-                        joined[name] = np.lib.format.open_memmap(asides[name], mode="w+", dtype=rows.dtype, shape=shape)
-                    joined[name][piece.start : piece.stop] = rows
+                        joined[name] = NpyOnDisk.create(asides[name], rows.dtype, shape)
+                    joined[name].write(piece.start, rows)
         for array in joined.values():
             array.flush()
         if self.request["format"] == "npy":
@@ -216,11 +220,11 @@ class Store:
         aside = path.with_name(f".{path.name}.tmp-{os.getpid()}")
         if self.request["format"] == "npz":
             with open(aside, "wb") as stream:
-                np.savez(stream, **joined)
+                np.savez(stream, **{name: array.read() for name, array in joined.items()})  # type: ignore[arg-type]
         else:
             with needs("h5py", "science", "HDF5").File(aside, "w") as file:
                 for name, array in joined.items():
-                    file.create_dataset(name, data=array)
+                    file.create_dataset(name, data=array.read())
         os.replace(aside, path)
         for unused in asides.values():
             unused.unlink()

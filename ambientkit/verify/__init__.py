@@ -4,6 +4,7 @@ from ambientkit.verify.case import ExactReverse, make_case
 from ambientkit.verify.plan import Pair, Plan, Unchecked, make_plan, registered_checks, registered_parts
 from ambientkit.verify.preflight import preflight
 from ambientkit.verify.runner import Result, Verdict, case_for, reproducible, run_check, run_pair, run_plan
+from ambientkit.verify.verifying import Verification, planned, verify
 
 __all__ = [
     "ExactReverse",
@@ -12,9 +13,11 @@ __all__ = [
     "Result",
     "Unchecked",
     "Verdict",
+    "Verification",
     "case_for",
     "make_case",
     "make_plan",
+    "planned",
     "preflight",
     "registered_checks",
     "registered_parts",
@@ -22,4 +25,5 @@ __all__ = [
     "run_check",
     "run_pair",
     "run_plan",
+    "verify",
 ]

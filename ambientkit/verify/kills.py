@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ambientkit.interfaces import Check, Mutant
 from ambientkit.registry import Registry
-from ambientkit.verify.plan import Plan, make_plan, registered_parts
+from ambientkit.verify.plan import Plan, make_plan
 from ambientkit.verify.runner import Result, Verdict
 
 
@@ -50,15 +50,10 @@ class Kill:
 
 
 def mutant_plan(registry: Registry, checks: Sequence[Check], *, quick: bool = False) -> tuple[list[tuple[str, Mutant]], Plan]:
-    """The registered mutants with their kinds, and the plan of their checks, each at the level it has in a run of all registered parts.
-
-    So each mutant is tried exactly as if it stood in the place of the part it is a mutant of.
-    """
+    """The registered mutants with their kinds, and the plan of their checks: each is tried as if it were the part it is a mutant of."""
     mutants = [(entry.kind, entry.part()) for entry in registry.mutants()]
-    parts, _ = registered_parts(registry, checks)
-    level = make_plan(parts, checks, quick=quick).level
     planned = make_plan([mutant for _, mutant in mutants], checks, quick=quick)
-    return [(kind, m) for kind, m in mutants if isinstance(m, Mutant)], replace(planned, run_level=level * max(len(planned.pairs), 1))
+    return [(kind, m) for kind, m in mutants if isinstance(m, Mutant)], planned
 
 
 def kills(mutants: Sequence[tuple[str, Mutant]], results: Sequence[Result]) -> list[Kill]:

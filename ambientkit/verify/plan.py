@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from ambientkit.errors import InputError, explain
-from ambientkit.interfaces import Check, Objective, Part, Recipe
+from ambientkit.interfaces import CONTRACT, Check, Objective, Part, Recipe
 from ambientkit.registry import KINDS, Registry
 
-RUN_LEVEL = 1e-3
-"""The most false alarms of a whole run, whatever the number of its checks: the chance that any right part is rejected."""
+LEVEL = 1e-5
+"""The level of every measurement: a part fails, and a control is rejected, where p is below it. It depends on nothing else in the run, so that a
+verdict on a part is the same whatever it is measured with; a right part with ten checks is rejected with a chance of at most 1e-4."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,24 +44,31 @@ class Unchecked:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Pairs of a part and a check, in the order of the parts. The run's level is shared equally by the pairs (Bonferroni)."""
+    """Pairs of a part and a check, in the order of the parts. Each is measured at `level`, whatever else is in the plan."""
 
     pairs: tuple[Pair, ...]
     unchecked: tuple[Unchecked, ...] = ()
-    run_level: float = RUN_LEVEL
+    unclaimed: tuple[Pair, ...] = ()
+    """What the parts do not claim, though a check of their kind tests it."""
+    level: float = LEVEL
 
     @property
-    def level(self) -> float:
-        """The level of each pair, run_level / number of pairs: a part fails, and a control is rejected, where p is below it."""
-        return self.run_level / max(len(self.pairs), 1)
+    def run_level(self) -> float:
+        """The most false alarms of the whole plan: the chance that any right part is rejected, by Bonferroni's inequality."""
+        return min(1.0, self.level * len(self.pairs))
 
     def describe_level(self) -> str:
         """The budget of false alarms in one sentence."""
         n = len(self.pairs)
         return (
-            f"at most {self.run_level:g} false alarms in a whole run, shared equally by its {n} check{'s' * (n != 1)} "
-            f"(Bonferroni): p < {self.level:.2g} rejects"
+            f"p < {self.level:g} rejects, whatever else is measured; at most {self.run_level:.2g} false alarms are to be expected of "
+            f"{n} check{'s' * (n != 1)}"
         )
+
+
+def claimed(check: Check, part: Part) -> bool:
+    """Whether a part of the check's kind claims what the check tests. The contract of its kind is claimed by every part."""
+    return check.claim == CONTRACT or check.claim in part.claims
 
 
 def kind_of(part: Part) -> str:
@@ -83,15 +91,18 @@ def make_plan(parts: Iterable[Part], checks: Sequence[Check], *, quick: bool = F
     A recipe stands for nothing of its own, so that its objectives have to be given instead: see `expand`.
     """
     pairs: list[Pair] = []
+    unclaimed: list[Pair] = []
     unchecked: list[Unchecked] = []
     for part in parts:
         kind = kind_of(part)
-        fitting = [check for check in checks if check.kind == kind and check.claim in part.claims]
+        fitting = [check for check in checks if check.kind == kind and claimed(check, part)]
         used = [check for check in fitting if check.quick] if quick else fitting
         pairs += [Pair(kind, part, check) for check in used]
+        other = [check for check in checks if check.kind == kind and not claimed(check, part) and not check.implied_by & part.claims]
+        unclaimed += [Pair(kind, part, check) for check in other if check.quick or not quick]
         if not used:
             unchecked.append(Unchecked(kind, part.name, _why(part, kind, checks, bool(fitting))))
-    return Plan(tuple(pairs), tuple(unchecked))
+    return Plan(tuple(pairs), tuple(unchecked), tuple(unclaimed))
 
 
 def _why(part: Part, kind: str, checks: Sequence[Check], slow: bool) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from ambientkit.interfaces import Part
 from ambientkit.registry import Registry
+from ambientkit.verify.claims import refuse_misspelt
 from ambientkit.verify.plan import Plan, make_plan, registered_checks
 from ambientkit.verify.runner import Result, run_plan
 
@@ -16,7 +17,9 @@ SEED = 0
 def preflight(parts: Sequence[Part], registry: Registry) -> tuple[Plan, Iterator[Result]]:
     """Every quick check on each of these parts that claims what it tests: the plan, with the parts that no check measures, and its results.
 
-    A result is measured when it is asked for. The false-alarm budget is that of a whole `ambientkit verify`.
+    A result is measured when it is asked for. The level is that of `ambientkit verify`. Raises InputError for a claim that nothing tests.
     """
-    plan = make_plan(parts, registered_checks(registry), quick=True)
+    checks = registered_checks(registry)
+    refuse_misspelt(parts, checks)
+    plan = make_plan(parts, checks, quick=True)
     return plan, run_plan(plan, SEED)

@@ -46,6 +46,29 @@ def plan_row(pair: Pair) -> tuple[str, ...]:
     return pair.kind, pair.part.name, pair.check.claim, pair.check.name, pair.check.null_law, pair.check.detects
 
 
+def unchecked_lines(plan: Plan) -> list[str]:
+    """A line for each reason why parts are unchecked."""
+    by_reason: dict[str, list[str]] = {}
+    for item in plan.unchecked:
+        by_reason.setdefault(item.why, []).append(f"{item.part} ({item.kind})")
+    return [f"unchecked, {why}: {', '.join(names)}" for why, names in by_reason.items()]
+
+
+def unclaimed_lines(results: Sequence[Result]) -> list[str]:
+    """A line for each part that does not claim all that the checks of its kind test: which it would pass, and which fail."""
+    lines = []
+    by_part: dict[tuple[str, str], list[Result]] = {}
+    for result in results:
+        by_part.setdefault((result.pair.kind, str(spec_of(result.pair.part))), []).append(result)
+    for found in by_part.values():
+        said = []
+        for verdict, words in ((Verdict.PASSED, "would pass"), (Verdict.FAILED, "would fail"), (Verdict.INCONCLUSIVE, "no verdict on")):
+            claims = dict.fromkeys(result.pair.check.claim for result in found if result.verdict is verdict)
+            said += [f"{words} {', '.join(claims)}"] if claims else []
+        lines.append(f"{found[0].part}: not claimed: {'; '.join(said)}")
+    return lines
+
+
 def summary(plan: Plan, results: Sequence[Result]) -> str:
     """One line: how many passed, failed, were inconclusive or unchecked."""
     count = Counter(result.verdict for result in results)
@@ -80,6 +103,7 @@ def refusal(result: Result) -> str:
     pair, found = result.pair, result.measured
     what = f"{pair.kind} {pair.part.name!r} " + ("failed" if result.verdict is Verdict.FAILED else "could not be judged by")
     figures = result.error if found is None else f"statistic {found.statistic:.3g}, p = {found.p_value:.2g}, level {result.alpha:.2g}"
+    figures += f": {found.why}" if found is not None and found.why else ""
     return (
         f"{what} the check {pair.check.name!r} of its claim {pair.check.claim!r} ({figures}). {pair.check.meaning} "
         f"See `ambientkit verify {pair.kind}:{pair.part.name} --quick`; mend the {pair.kind}, or go on knowingly with --skip-preflight"
@@ -93,17 +117,18 @@ def document(plan: Plan, results: Sequence[Result], registry: Registry, *, seed:
         "versions": {"ambientkit": metadata.version("ambientkit"), "torch": metadata.version("torch"), "python": platform.python_version()},
         "seed": seed,
         "quick": quick,
-        "level": {"run": plan.run_level, "method": "bonferroni", "pairs": len(plan.pairs), "pair": plan.level},
+        "level": {"run": plan.run_level, "method": "by check", "pairs": len(plan.pairs), "pair": plan.level},
         "summary": {str(verdict): sum(r.verdict is verdict for r in results) for verdict in Verdict if verdict is not Verdict.UNCHECKED}
         | {"unchecked": len(plan.unchecked)},
         "exit_status": exit_status(results),
-        "results": [_entry(result, seed, registry) for result in results],
+        "results": [entry(result, seed, registry) for result in results],
         "unchecked": [{"kind": item.kind, "part": item.part, "why": item.why} for item in plan.unchecked],
         "problems": [str(problem) for problem in registry.problems],
     }
 
 
-def _entry(result: Result, seed: int, registry: Registry) -> dict[str, Any]:
+def entry(result: Result, seed: int, registry: Registry) -> dict[str, Any]:
+    """One measurement as JSON values."""
     pair = result.pair
     return {
         "kind": pair.kind,
@@ -175,7 +200,9 @@ def measured_document(measured: Measured | None) -> dict[str, Any] | None:
     """A measurement as JSON values."""
     if measured is None:
         return None
-    return {"statistic": finite(measured.statistic), "p_value": finite(measured.p_value), "n": measured.n}
+    return {"statistic": finite(measured.statistic), "p_value": finite(measured.p_value), "n": measured.n} | (
+        {"why": measured.why} if measured.why else {}
+    )
 
 
 def finite(value: float) -> float | str:

@@ -59,6 +59,7 @@ class Result:
             found.append(
                 f"statistic {self.measured.statistic:.3g}, p {self.measured.p_value:.2g}, n {self.measured.n}, level {self.alpha:.2g}"
             )
+            found += [self.measured.why] if self.measured.why else []
         if self.control:
             found.append(f"control p {self.control.p_value:.2g}")
         if self.error:
@@ -68,18 +69,19 @@ class Result:
 
 @contextmanager
 def reproducible(seed: int) -> Iterator[None]:
-    """Within the block, one thread, and torch's global generator keyed by the seed; both are as before afterwards.
+    """Within the block, one thread, gradients on, and torch's global generator keyed by the seed; all are as before afterwards.
 
     Sums over threads depend on their number in the last digits. A part must not draw from the global generator; one that
-    does gets the same numbers each time all the same.
+    does gets the same numbers each time all the same. A part that leaves gradients switched off spoils no other part's measurement.
     """
-    threads = torch.get_num_threads()
+    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
     torch.set_num_threads(1)
     try:
-        with isolated_global_generator(seed, "verify.global"):
+        with isolated_global_generator(seed, "verify.global"), torch.enable_grad():
             yield
     finally:
         torch.set_num_threads(threads)
+        torch.set_default_dtype(dtype)
 
 
 def case_for(part: Part, seed: int = 0) -> Case:

@@ -1,4 +1,4 @@
-"""Keeps the list of checks in docs/verify.md true: `python docs/_ext/check_list.py` writes it from the code."""
+"""Keeps the lists of checks (docs/verify.md) and of claims (docs/contracts.md) true: `python docs/_ext/check_list.py` writes them from the code."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import inspect
 import re
 from pathlib import Path
 
-from ambientkit.interfaces import Check
+from ambientkit.interfaces import CONTRACT, Check
 from ambientkit.registry import Registry, load
 from ambientkit.verify import registered_checks
+from ambientkit.verify.claims import known_claims
 
 PAGE = Path(__file__).parents[1] / "verify.md"
+CLAIMS_PAGE = Path(__file__).parents[1] / "contracts.md"
+BEGIN_CLAIMS, END_CLAIMS = "<!-- claims: written by docs/_ext/check_list.py -->\n", "<!-- end of claims -->\n"
 BEGIN, END = "<!-- checks: written by docs/_ext/check_list.py -->\n", "<!-- end of checks -->\n"
 TITLES = {"objective": "Objectives", "sampler": "Samplers", "corruption": "Corruptions", "model": "Models"}
 
@@ -21,10 +24,15 @@ def paragraph(text: str) -> str:
     return "`".join(piece if place % 2 else re.sub(r"([|*_<\[\]])", r"\\\1", piece) for place, piece in enumerate(pieces))
 
 
+def claim_of(check: Check) -> str:
+    """What a part must claim to be measured."""
+    return "every part" if check.claim == CONTRACT else f"claim `{check.claim}`"
+
+
 def entry(check: Check) -> str:
     """One check: what is claimed, the hypothesis, its null law, what it finds, and its control."""
     lines = [
-        f"- **`{check.name}`** ({'quick; ' if check.quick else ''}claim `{check.claim}`). {paragraph(inspect.getdoc(type(check)) or '')}",
+        f"- **`{check.name}`** ({'quick; ' if check.quick else ''}{claim_of(check)}). {paragraph(inspect.getdoc(type(check)) or '')}",
         f"  Null law: {paragraph(check.null_law)}. Finds: {paragraph(check.detects)}.",
         f"  Control: {paragraph(inspect.getdoc(type(check).control) or '')}",
     ]
@@ -41,12 +49,24 @@ def listing(registry: Registry) -> str:
     return "\n" + "\n".join(parts) + "\n"
 
 
-def put(page: str, text: str) -> str:
+def claims_listing(registry: Registry) -> str:
+    """All claims that built-in checks test or heed, by kind, as a table."""
+    built_in = {entry.part.name for entry in registry.entries() if entry.kind == "check" and entry.package == "ambientkit"}
+    checks = [check for check in registered_checks(registry) if check.name in built_in]
+    rows = ["| kind | claim | what is claimed | checks |", "|---|---|---|---|"]
+    for claim in known_claims(checks):
+        tests = ", ".join(f"`{name}`" for name in claim.checks) or "changes how it is measured"
+        rows.append(f"| {claim.kind} | `{claim.name}` | {paragraph(claim.meaning)} | {tests} |")
+    return "\n" + "\n".join(rows) + "\n\n"
+
+
+def put(page: str, text: str, begin: str = BEGIN, end: str = END) -> str:
     """The page with the list between its two marks replaced."""
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return before + BEGIN + text + END + after
+    before, _, rest = page.partition(begin)
+    _, _, after = rest.partition(end)
+    return before + begin + text + end + after
 
 
 if __name__ == "__main__":
     PAGE.write_text(put(PAGE.read_text(), listing(load())))
+    CLAIMS_PAGE.write_text(put(CLAIMS_PAGE.read_text(), claims_listing(load()), BEGIN_CLAIMS, END_CLAIMS))

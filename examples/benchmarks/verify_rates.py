@@ -1,9 +1,11 @@
 """How often `ambientkit verify` is wrong: false alarms on right parts, and mutants that live, over many seeds.
 
-    python examples/benchmarks/verify_rates.py --seeds 300 --kill-seeds 20 --out rates.json
+    python examples/benchmarks/verify_rates.py --seeds 300 --kill-seeds 20 --second-seeds 5 --out rates.json
 
-The p-value of every pair of a part and a check is kept for every seed, and judged at the level that the pair has in a whole run (1e-3 shared by
-its checks). The file is written after every seed; a second call with the same file measures only what is missing: seeds, or pairs that are new.
+Two kits are measured: the mutants that were written together with the checks, and the second kit
+(tests/verify/second_kit), wrong and right parts written before their author had read a check. The p-value of every pair
+of a part and a check is kept for every seed, and judged at the level of every check. The file is written after every
+seed; a second call with the same file measures only what is missing: seeds, or pairs that are new.
 After the code of a check has changed, `--redo CHECK` measures its pairs again. Controls are left out: they cannot cause a false alarm.
 """
 
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections import defaultdict
 from concurrent.futures import as_completed
 from dataclasses import replace
@@ -26,7 +29,12 @@ from ambientkit.verify import Plan, make_plan, registered_checks, registered_par
 from ambientkit.verify.kills import mutant_plan
 from ambientkit.verify.plan import Pair
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from tests.verify import second_kit
+
 TAILS = (0.1, 0.01, 0.001)
+WHAT = ("right", "kit", "second", "second right")
+"""Built-in parts; their mutants; the second kit's wrong parts, and its right ones."""
 
 Values = dict[str, dict[str, float]]
 """seed -> pair -> p-value; -1 where measuring raised, which rejects."""
@@ -44,12 +52,14 @@ def bounds(count: int, n: int, level: float = 0.95) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def plans(everything: bool) -> tuple[Plan, Plan]:
-    """The plan of all built-in parts (of all installed ones), and that of their mutants, each pair at its level in the first."""
+def plans(everything: bool) -> tuple[Plan, ...]:
+    """The plans of `WHAT`; everything: of all installed parts, not the built-in ones alone."""
     found = load()
     known = Registry([e for e in [*found.entries(), *found.mutants()] if everything or e.package == "ambientkit"])
     checks = registered_checks(known)
-    return make_plan(registered_parts(known, checks)[0], checks), mutant_plan(known, checks)[1]
+    second = make_plan([part for _, part, _ in second_kit.wrong_parts()], checks)
+    second_right = make_plan([part for _, part in second_kit.right_parts()], checks)
+    return make_plan(registered_parts(known, checks)[0], checks), mutant_plan(known, checks)[1], second, second_right
 
 
 def measure_seed(what: int, seed: int, done: list[str], everything: bool) -> dict[str, float]:
@@ -62,19 +72,22 @@ def measure_seed(what: int, seed: int, done: list[str], everything: bool) -> dic
 
 def measure(asked: argparse.Namespace) -> dict[str, Values]:
     """Fill the file up to the seeds that were asked for."""
-    state: dict[str, Values] = json.loads(asked.out.read_text()) if asked.out.exists() else {"right": {}, "kit": {}}
+    state: dict[str, Values] = json.loads(asked.out.read_text()) if asked.out.exists() else {}
+    state = {what: state.get(what, {}) for what in WHAT}
     for values in (one for what in state.values() for one in what.values()):
         for pair in [pair for pair in values if json.loads(pair)[2]["name"] in asked.redo]:
             del values[pair]
     jobs = []
-    for what, plan, seeds in zip(("right", "kit"), plans(asked.all), (asked.seeds, asked.kill_seeds), strict=True):
+    for what, plan, seeds in zip(
+        WHAT, plans(asked.all), (asked.seeds, asked.kill_seeds, asked.second_seeds, asked.second_seeds), strict=True
+    ):
         wanted = {key(pair) for pair in plan.pairs}
         for seed in range(seeds):
             here = state[what].setdefault(str(seed), {})
             if wanted - here.keys():
                 jobs.append((what, seed, [pair for pair in here if pair in wanted]))
     with worker_pool(asked.processes) as pool:
-        futures = {pool.submit(measure_seed, int(what == "kit"), seed, done, asked.all): (what, seed) for what, seed, done in jobs}
+        futures = {pool.submit(measure_seed, WHAT.index(what), seed, done, asked.all): (what, seed) for what, seed, done in jobs}
         for number, future in enumerate(as_completed(futures), start=1):
             what, seed = futures[future]
             state[what][str(seed)] |= future.result()
@@ -85,10 +98,14 @@ def measure(asked: argparse.Namespace) -> dict[str, Values]:
 
 def report(state: dict[str, Values], everything: bool) -> None:
     """Print the rates with their bounds (Clopper and Pearson, 95 %), over the seeds at which all pairs of today's plan were measured."""
-    plan, kit = plans(everything)
-    report_right(_whole(state["right"], plan), plan)
-    if kit.pairs:
-        report_kit(_whole(state["kit"], kit), kit)
+    plan, kit, second, second_right = plans(everything)
+    for title, what, one in (("built-in parts", "right", plan), ("right parts of the second kit", "second right", second_right)):
+        print(f"\n== {title}")
+        report_right(_whole(state[what], one), one)
+    for title, what, one in (("mutants", "kit", kit), ("the second kit", "second", second)):
+        if one.pairs:
+            print(f"\n== {title}")
+            report_kit(_whole(state[what], one), one)
 
 
 def report_right(seeds: Values, plan: Plan) -> None:
@@ -146,7 +163,7 @@ def report_kit(seeds: Values, plan: Plan) -> None:
 
 def section(state: dict[str, Values], everything: bool) -> str:
     """The measured rates as a section of docs/verify.md."""
-    plan, kit = plans(everything)
+    plan, kit, _, _ = plans(everything)
     right, mutants = _whole(state["right"], plan), _whole(state["kit"], kit)
     wrong = sum(any(p < plan.level for p in one.values()) for one in right.values())
     lines = [
@@ -234,6 +251,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=300, help="whole runs on right parts")
     parser.add_argument("--kill-seeds", type=int, default=20, help="runs of the kit of mutants")
+    parser.add_argument("--second-seeds", type=int, default=0, help="runs of the second kit, its wrong and its right parts")
     parser.add_argument("--out", type=Path, default=Path("verify_rates.json"))
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--all", action="store_true", help="parts of installed plug-ins too, not the built-in ones alone")
@@ -241,7 +259,7 @@ def main() -> None:
     parser.add_argument("--report", action="store_true", help="only print what the file holds")
     parser.add_argument("--page", type=Path, help="write the rates into this page too, between its two marks (docs/verify.md)")
     asked = parser.parse_args()
-    state = json.loads(asked.out.read_text()) if asked.report else measure(asked)
+    state = {what: {} for what in WHAT} | json.loads(asked.out.read_text()) if asked.report else measure(asked)
     report(state, asked.all)
     if asked.page is not None:
         write_section(asked.page, section(state, asked.all))

@@ -24,7 +24,7 @@ class EpsTweedie(Objective):
 
     name = "eps-tweedie"
     source = "arXiv 2404.10177, section 3, in epsilon form; weight and levels arXiv 2206.00364, table 1"
-    claims = frozenset({"stationary-at-oracle"})
+    claims = frozenset({"stationary-at-oracle", "noise-by-pixel", "views-in-law", "levels-above-floor", "detached-anchor"})
 
     def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
         """One term, `eps-tweedie`, with a value for every row. Raises InputError for other noise than Gaussian, or too much of it."""

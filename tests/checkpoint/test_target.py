@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from ambientkit.checkpoint.target import check_target, write_file
+from ambientkit.checkpoint.folder import replacing, write_file
+from ambientkit.checkpoint.target import check_target
 from ambientkit.errors import InputError, RunError
 from tests.support import ROOT
 
@@ -68,6 +69,33 @@ def test_a_pipe_is_written_to_and_stays(tmp_path: Path) -> None:
     assert names(tmp_path) == {"pipe"}
 
 
+def test_what_a_library_writes_to_a_path_of_its_own_goes_through_a_pipe_too(tmp_path: Path) -> None:
+    pipe, read, looked = tmp_path / "pipe.png", [], []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()), daemon=True)
+    reader.start()
+    with replacing(pipe, suffix=".png", check=lambda path: looked.append(path.read_bytes())) as aside:
+        assert aside.suffix == ".png"
+        aside.write_bytes(b"content")
+    reader.join(30)
+    assert read == looked == [b"content"]
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert names(tmp_path) == {"pipe.png"}
+
+
+def test_a_link_to_a_folder_stays_and_the_folder_is_replaced(tmp_path: Path) -> None:
+    folder, link = tmp_path / "folder", tmp_path / "link"
+    folder.mkdir()
+    (folder / "old").touch()
+    link.symlink_to(folder)
+    with replacing(link) as aside:
+        aside.mkdir()
+        (aside / "new").touch()
+    assert link.is_symlink()
+    assert names(folder) == {"new"}
+    assert names(tmp_path) == {"folder", "link"}
+
+
 def test_a_device_is_written_to_and_stays(tmp_path: Path) -> None:
     node, link = tmp_path / "null", tmp_path / "link"
     try:
@@ -101,8 +129,8 @@ def test_a_socket_is_written_to_and_stays() -> None:
 @pytest.mark.parametrize("kind", ["pipe", "socket", "file"])
 def test_standard_output_is_written_to_whatever_it_is(tmp_path: Path, kind: str) -> None:
     code = (
-        "import sys; from pathlib import Path; from ambientkit.checkpoint.target import check_target, write_file; p = Path('/dev/stdout'); "
-        "print('before', flush=True); check_target(p, '--json'); write_file(p, b'content\\n'); print('after')"
+        "from pathlib import Path; from ambientkit.checkpoint.folder import write_file; from ambientkit.checkpoint.target import check_target; "
+        "p = Path('/dev/stdout'); print('before', flush=True); check_target(p, '--json'); write_file(p, b'content\\n'); print('after')"
     )
     command = [sys.executable, "-c", code]
     if kind == "pipe":
@@ -163,7 +191,8 @@ def test_what_can_be_no_file_is_refused_before_the_work(tmp_path: Path, where: s
     (tmp_path / "dangling").symlink_to(tmp_path / "no-folder" / "x.json")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     before = names(tmp_path)
-    with pytest.raises(InputError, match=r"--json .*: (should be a file in a folder that exists|cannot be written .Too many levels of symbolic links|cannot be written .File name too long)"):
+    reason = "should be a file in a folder that exists|cannot be written .(Too many levels of symbolic links|File name too long)"
+    with pytest.raises(InputError, match=f"--json .*: ({reason})"):
         check_target(tmp_path / where, "--json")
     with pytest.raises(RunError):
         write_file(tmp_path / where, b"content")

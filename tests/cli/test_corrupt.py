@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,10 @@ import torch
 from ambientkit.builtin.corruptions.gaussian import Gaussian
 from ambientkit.corrupting import corrupt as copy
 from ambientkit.data import Observations
-from ambientkit.errors import InputError
+from ambientkit.errors import InputError, RunError
 from ambientkit.noisy_copy import corrupt
 from ambientkit.registry import load
-from tests.support.formats import open_rows
+from tests.support.formats import array, open_rows
 
 
 def source(folder: Path, n: int = 30) -> Path:
@@ -160,7 +162,7 @@ def test_what_is_noisy_already_is_refused_unless_told_so(tmp_path: Path, name: s
 def test_rows_with_a_stored_level_are_refused(tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(0, 0.5, (6, 1, 12, 10)).astype(np.float32)
     np.savez(tmp_path / "x.npz", rows=x, sigma_n=0.2)
-    with pytest.raises(InputError, match="holds a noise level"):
+    with pytest.raises(InputError, match="a noise level is stored"):
         make(tmp_path / "x.npz", tmp_path / "d")
 
 
@@ -220,3 +222,59 @@ def test_a_manifest_that_does_not_fit_its_rows_is_refused(tmp_path: Path) -> Non
     shutil.rmtree(tmp_path / "d")
     with pytest.raises(InputError, match=r"no manifest\.json"):
         load().build("data", {"name": "corrupted", "path": str(tmp_path)}).rows()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["one map", "a map per row"])
+def test_noise_is_added_to_noise_value_by_value(whole: bool, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).uniform(-0.9, 0.9, (6, 12, 10, 1)).astype(np.float32)
+    before = np.random.default_rng(1).uniform(0.05, 0.4, x.shape if whole else x.shape[1:]).astype(np.float32)
+    np.save(tmp_path / "level.npy", before)
+    spec = {**array(tmp_path / "x", x), "layout": "NHWC", "sigma_n": str(tmp_path / "level.npy")}
+    text = f"array{{path: {spec['path']}, layout: NHWC, sigma_n: {spec['sigma_n']}}}"
+    dst = make(text, tmp_path / "twice", sigma="0.1", again=True)
+    stored = open_rows({"name": "corrupted", "path": str(dst)})
+    for i in range(6):
+        mine = np.moveaxis(before[i] if whole else before, -1, 0)
+        assert np.allclose(stored[i].sigma_n, np.sqrt(np.square(mine) + 0.1**2), rtol=1e-6)
+    manifest = json.loads((dst / "manifest.json").read_text())
+    assert manifest["sigma_n"] == "sigma_n.npy"
+    assert manifest["sigma_n_range"] == pytest.approx([np.hypot(before.min(), 0.1), np.hypot(before.max(), 0.1)])
+
+
+def test_levels_of_as_many_rows_as_a_row_has_values_are_read_back_by_row(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).uniform(-0.9, 0.9, (20, 20)).astype(np.float32))
+    dst = make(f"array{{path: {tmp_path / 'x.npy'}, layout: N...}}", tmp_path / "d", sigma="0.1,0.5")
+    stored = open_rows({"name": "corrupted", "path": str(dst)})
+    levels = np.load(dst / "sigma_n.npy").ravel()
+    assert len(set(levels.tolist())) == 20
+    assert [float(stored[i].sigma_n) for i in range(20)] == levels.tolist()
+
+
+def test_rows_that_are_left_out_take_their_noise_with_them(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).uniform(-0.9, 0.9, (6, 1, 12, 10)).astype(np.float32)
+    whole = make(array(tmp_path / "whole", x)["path"], tmp_path / "a")
+    x[2, 0, 1, 1] = np.nan
+    some = make(array(tmp_path / "some", x)["path"], tmp_path / "b", on_bad_file="skip")
+    assert np.array_equal(np.load(some / "rows.npy"), np.load(whole / "rows.npy")[[0, 1, 3, 4, 5]])
+
+
+def test_a_full_disk_is_told_and_the_copy_goes_on_later(tmp_path: Path, monkeypatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    src, whole = source(tmp_path), make(source(tmp_path), tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "posix_fallocate", full, raising=False)
+        with pytest.raises(RunError, match=r"rows\.npy: cannot be written \(No space left on device\)"):
+            make(src, tmp_path / "d")
+    make(src, tmp_path / "d")
+    assert content(tmp_path / "d") == content(whole)
+
+
+def test_the_rows_of_a_copy_bring_their_level_by_their_own_name_too(tmp_path: Path) -> None:
+    dst = make(source(tmp_path), tmp_path / "d")
+    assert open_rows({"name": "array", "path": str(dst / "rows.npy")})[0].sigma_n == torch.tensor(0.3)
+    with pytest.raises(InputError, match=r"two noise levels: sigma_n = 0.4 is given, and 0.3 is stored"):
+        open_rows({"name": "corrupted", "path": str(dst)}, sigma_n=0.4)
+    with pytest.raises(InputError, match="leave value_range out"):
+        open_rows({"name": "corrupted", "path": str(dst)}, value_range=[0, 1])

@@ -123,3 +123,40 @@ def test_a_path_of_every_format_finds_its_data_set(name: str, tmp_path: Path) ->
         assert found["name"] == spec["name"]
     assert data_spec("digits", load()) == "digits"
     assert data_spec("array{path: x.npy, clean: true}", load()) == {"name": "array", "path": "x.npy", "clean": True}
+
+
+def test_floats_of_0_to_255_are_refused_as_train_refuses_them_and_0_to_1_is_a_doubt(tmp_path: Path, capsys) -> None:
+    x = np.random.default_rng(0).uniform(0, 255, (8, 3, 16, 16)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    with pytest.raises(InputError, match="value_range"):
+        status(tmp_path / "x.npy")
+    np.save(tmp_path / "y.npy", (clothes() + 1) / 2)
+    assert status(tmp_path / "y.npy") == 0
+    out = capsys.readouterr().out
+    assert "verdict: doubt" in out
+    assert "value_range: [0, 1]" in out
+
+
+def test_pictures_that_use_little_of_their_type_are_a_doubt_with_the_remedy(tmp_path: Path, capsys) -> None:
+    x = np.round(600 + 200 * (clothes() + 0.3 * normal(clothes()))).astype(np.uint16)
+    np.save(tmp_path / "x.npy", x)
+    assert status(tmp_path / "x.npy") == 0
+    out = capsys.readouterr().out
+    assert "verdict: doubt" in out
+    assert "value_range: data" in out
+
+
+def test_rows_with_four_axes_are_looked_at_slice_by_slice(tmp_path: Path, capsys) -> None:
+    x = (clothes() + 0.3 * normal(clothes()))[:, None].astype(np.float32)
+    for planes in (x, np.concatenate([x, x[::-1]], 2)):
+        np.save(tmp_path / "x.npy", planes)
+        spec = f"array{{path: {tmp_path / 'x.npy'}, layout: N...}}"
+        assert status(spec) == 0
+        assert status(spec, "0.3") == 0
+
+
+def test_a_stored_level_and_another_one_given_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", rows=(clothes() + 0.3 * normal(clothes())).astype(np.float32), sigma_n=0.3)
+    assert status(tmp_path / "x.npz") == 0
+    with pytest.raises(InputError, match="two noise levels"):
+        status(tmp_path / "x.npz", "0.5")

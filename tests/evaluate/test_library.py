@@ -78,6 +78,7 @@ def test_whatever_stands_for_the_same_rows_gives_the_same_numbers(tmp_path: Path
     for name, (one, other) in sides.items():
         level = None if name == "data sets" else 0
         found[name] = evaluate(one, reference=other, sigma_n=level, extractors="pixels", device="cpu")
+    found["said to be clean"] = evaluate(samples, reference=clean, clean=True, extractors="pixels", device="cpu")
     first = values(found["paths"])
     assert {group for group, *_ in first} == {"clean"}
     assert all(values(other) == first for other in found.values())
@@ -102,7 +103,17 @@ def test_noise_of_a_reference_in_memory_is_a_number_or_an_array_of_levels() -> N
 def test_a_comparison_is_a_record_that_prints_as_the_command_does(ambientkit, tmp_path: Path) -> None:
     for name in ("samples", "clean"):
         np.save(tmp_path / f"{name}.npy", waves(60, name).numpy())
-    arguments = [tmp_path / "samples.npy", "--reference", tmp_path / "clean.npy", "--sigma-n", "0", "--extractor", "pixels", "--device", "cpu"]
+    arguments = [
+        tmp_path / "samples.npy",
+        "--reference",
+        tmp_path / "clean.npy",
+        "--sigma-n",
+        "0",
+        "--extractor",
+        "pixels",
+        "--device",
+        "cpu",
+    ]
     status, out, err = ambientkit("evaluate", *arguments, "--json", tmp_path / "r.json")
     assert (status, err) == (0, "")
     found = evaluate(str(tmp_path / "samples.npy"), reference=str(tmp_path / "clean.npy"), sigma_n="0", extractors=["pixels"], device="cpu")
@@ -165,7 +176,7 @@ def test_what_may_mislead_of_a_run_is_told_by_messages(tmp_path: Path, caplog: p
     (record,) = caplog.records
     assert record.levelname == "NOTE"
     assert record.getMessage().startswith("what the run trained on cannot be read, so that nothing is compared with it")
-    with pytest.raises(InputError, match="gone.npy"):
+    with pytest.raises(InputError, match=r"gone\.npy"):
         evaluate(path, **SHORT)
 
 
@@ -180,6 +191,7 @@ def test_what_may_mislead_of_a_run_is_told_by_messages(tmp_path: Path, caplog: p
         ({"batch_size": 0}, "batch size = 0; should be 1 or more"),
         ({"sampler": "hein"}, "did you mean 'heun'"),
         ({"extractors": ["lnet"]}, "did you mean 'lenet'"),
+        ({"clean": True, "sigma_n": 0.2}, r"--reference: clean rows have no sigma_n \(0\.2\)"),
         ({"reference": None, "sigma_n": 0.2}, "--sigma-n declares the noise of --reference"),
         ({"reference": torch.zeros(20, 1, 8, 8)}, "nothing says how noisy these rows are"),
         ({"reference": waves(20, "side", 12), "sigma_n": 0}, r"rows in memory: rows of shape \(1, 12, 12\), but .* has \(1, 8, 8\)"),
@@ -217,7 +229,9 @@ def test_noisy_rows_in_memory_are_no_samples() -> None:
 def test_a_ranking_is_a_record_of_checkpoints(tmp_path: Path) -> None:
     from ambientkit import train
 
-    run = train("digits", sigma_n=0.3, end_step=4, save_every=2, device="cpu", output_dir=tmp_path / "run", skip_preflight=True, model="mlp")
+    run = train(
+        "digits", sigma_n=0.3, end_step=4, save_every=2, device="cpu", output_dir=tmp_path / "run", skip_preflight=True, model="mlp"
+    )
     found = rank_checkpoints(run.path, **SHORT)
     assert sorted(one.step for one in found) == [2, 4]
     assert len(found) == 2
@@ -246,7 +260,7 @@ def test_restored_rows_in_memory_are_compared_row_by_row() -> None:
     assert list(compare_restored(mean, clean, draws=draws, sigma_n=0)) == list(record)
     assert "restored: rows in memory, 40 rows; reference: the first 40 rows of rows in memory, row by row" in str(record)
     assert record.to_dict()["calibration"]["std_of_draws"] == record.std_of_draws
-    alone = compare_restored(mean, clean, sigma_n=0)
+    alone = compare_restored(mean, clean, clean=True)
     assert len(alone) == 2
     assert alone.to_dict()["calibration"] is None
     for one, more, message in (

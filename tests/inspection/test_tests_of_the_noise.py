@@ -190,3 +190,38 @@ def test_areas_of_one_value_give_no_number_that_is_none() -> None:
     found = model_findings(counts, level(counts, 0.2))
     assert all(f.statistic is None or np.isfinite(f.statistic) for f in found)
     assert {f.name: f.verdict for f in found}["symmetry"] is Verdict.UNTRIED
+
+
+def smooth(n: int = 40) -> np.ndarray:
+    """(n, 1, 32, 32): pictures without noise or edges."""
+    y, x = np.mgrid[:32, :32] / 32
+    return np.stack([0.5 * np.sin(3 * y + 2 * x + i) for i in range(n)])[:, None]
+
+
+@pytest.mark.parametrize("shape", [(40, 1, 32, 1), (40, 1, 1, 32)], ids=["lines", "columns"])
+@pytest.mark.parametrize("rounded", [False, True])
+def test_lines_with_offsets_of_their_own_do_not_look_clean(shape: tuple[int, ...], rounded: bool) -> None:
+    x = smooth() + 0.05 * np.random.default_rng(0).standard_normal(shape)
+    (found,) = model_findings(np.round(x * 127.5) / 127.5 if rounded else x, None)
+    assert (found.name, found.verdict) == ("correlation", Verdict.DOUBT)
+    assert found.statistic == pytest.approx(0.05, rel=0.1)
+
+
+def test_smooth_and_ruled_pictures_look_clean() -> None:
+    ruled = np.sign(np.sin(np.pi * np.mgrid[:32, :32][0] / 4 + 0.1)) * np.ones((40, 1, 1, 1)) * 0.5  # lines four pixels wide
+    for x in (smooth(), np.round(smooth() * 127.5) / 127.5, ruled):
+        (found,) = model_findings(x, None)
+        assert (found.name, found.verdict) == ("noise", Verdict.FINE)
+
+
+def test_noise_is_not_said_to_be_even_where_flat_areas_are_of_one_brightness() -> None:
+    """A dark ground, and small bright cells full of detail: nobody can see the noise of what is bright."""
+    rng = np.random.default_rng(0)
+    x = np.full((60, 1, 64, 64), -0.9)
+    x[..., 20:44, 20:44] += 1.2 + 0.3 * rng.standard_normal((60, 1, 12, 12)).repeat(2, -1).repeat(2, -2)
+    x += 0.02 * rng.standard_normal(x.shape)
+    found = {f.name: f.verdict for f in model_findings(x, np.full((60, 1, 1, 1), 0.02))}
+    assert found["signal-dependence"] is Verdict.UNTRIED
+    even = smooth() + 0.1 * rng.standard_normal((40, 1, 32, 32))
+    found = {f.name: f.verdict for f in model_findings(even, np.full((40, 1, 1, 1), 0.1))}
+    assert found["signal-dependence"] is Verdict.FINE

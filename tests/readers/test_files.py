@@ -90,12 +90,12 @@ def test_a_tiff_larger_than_allowed_is_refused_by_its_header(tmp_path: Path) -> 
 def test_several_arrays_need_a_key_and_a_level_may_be_one_of_them(tmp_path: Path) -> None:
     h5py = pytest.importorskip("h5py")
     with h5py.File(tmp_path / "x.h5", "w") as file:
-        file["a"], file["b"], file["sigma_n"], file["levels"] = rows(), rows() + 1, np.full(5, 0.3), np.full(5, 0.25)
+        file["a"], file["b"], file["sigma_n"], file["levels"] = rows(), rows() + 1, np.full(5, 0.3), np.full(5, 0.30001)
     spec = {"name": "hdf5", "path": str(tmp_path / "x.h5")}
     assert "several arrays" in refused(spec)
     assert "no array 'c'" in refused(spec, key="c")
     assert open_rows(spec, key="/b")[1].sigma_n == torch.tensor(0.3)
-    assert open_rows(spec, key="b", sigma_n="levels")[1].sigma_n == 0.25
+    assert open_rows(spec, key="b", sigma_n="levels")[1].sigma_n == torch.tensor(0.30001)
 
 
 def test_links_to_other_hdf5_files_are_refused(tmp_path: Path) -> None:

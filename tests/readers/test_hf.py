@@ -55,14 +55,16 @@ def png(pixels: np.ndarray) -> bytes:
 @pytest.mark.parametrize("dtype", ["float32", "float64", "uint8", "uint16"])
 def test_arrays_keep_their_values_and_type(tmp_path: Path, streaming: bool, dtype: str) -> None:
     x = (rows(7) if dtype.startswith("float") else np.random.default_rng(0).integers(1, 250, (7, 1, 12, 10))).astype(dtype)
-    arrays(tmp_path / "d" / "a.parquet", x[:4], sigma_n=[0.3, 0.31, 0.32, 0.33])
-    arrays(tmp_path / "d" / "b.parquet", x[4:], sigma_n=[0.34, 0.35, 0.36])
+    arrays(tmp_path / "d" / "a.parquet", x[:4])
+    arrays(tmp_path / "d" / "b.parquet", x[4:])
     clean = open_rows(spec(tmp_path / "d", streaming=streaming), clean=True)
     assert clean.source.dtype == dtype
     for i in range(7):
         assert np.allclose(clean.mapping.from_unit(clean[i].x_0.numpy()), x[i], rtol=1e-6, atol=0 if dtype.startswith("float") else 0.01)
     if dtype == "float32":
-        noisy = open_rows(spec(tmp_path / "d", streaming=streaming))
+        arrays(tmp_path / "n" / "a.parquet", x[:4], sigma_n=[0.3, 0.31, 0.32, 0.33])
+        arrays(tmp_path / "n" / "b.parquet", x[4:], sigma_n=[0.34, 0.35, 0.36])
+        noisy = open_rows(spec(tmp_path / "n", streaming=streaming))
         assert [round(float(noisy[i].sigma_n), 6) for i in range(7)] == [0.3, 0.31, 0.32, 0.33, 0.34, 0.35, 0.36]
         assert torch.equal(noisy[6].x_n, torch.from_numpy(x[6]))
 

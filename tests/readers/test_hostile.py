@@ -168,7 +168,9 @@ def test_tiffs_of_every_make_have_their_values(tmp_path: Path, options: dict[str
     pages = RNG.integers(0, 65535, (5, 32, 34)).astype(np.uint16)
     extra = {} if "imagej" in options or "ome" in options else {"photometric": "minisblack"}
     tifffile.imwrite(tmp_path / "a.tif", pages, **extra, **options)
-    data = open_rows({"name": "tiff-stack", "path": str(tmp_path)}, clean=True)
+    # where nobody names the axes, tifffile calls the first one of an OME or ImageJ file C: `pages` contradicts it
+    spec = {"name": "tiff-stack", "path": str(tmp_path), **({} if extra else {"pages": "rows"})}
+    data = open_rows(spec, clean=True)
     assert np.array_equal(np.stack([back(data, i)[0] for i in range(5)]), pages)
 
 
@@ -253,7 +255,7 @@ def test_chunks_of_hdf5_that_were_never_written_are_no_rows_of_zeros(tmp_path: P
     assert torch.equal(open_rows(spec, clean=True)[4].x_0, torch.from_numpy(rows()[4]))
 
 
-def test_scales_and_fill_values_in_attributes_are_told_not_applied(tmp_path: Path, caplog) -> None:
+def test_scales_in_attributes_are_told_not_applied(tmp_path: Path, caplog) -> None:
     h5py, zarr = pytest.importorskip("h5py"), pytest.importorskip("zarr")
     counts = RNG.integers(0, 1000, (5, 1, 12, 10)).astype(np.int16)
     with h5py.File(tmp_path / "x.h5", "w") as file:
@@ -261,8 +263,8 @@ def test_scales_and_fill_values_in_attributes_are_told_not_applied(tmp_path: Pat
         file["x"].attrs["scale_factor"] = 0.01
     made = zarr.create_array(str(tmp_path / "z"), shape=counts.shape, chunks=(5, 1, 12, 10), dtype="i2")
     made[:] = counts
-    made.attrs["_FillValue"] = -999
-    for name, path, word in [("hdf5", "x.h5", "scale_factor = 0.01"), ("zarr", "z", "_FillValue = -999")]:
+    made.attrs["add_offset"] = -999
+    for name, path, word in [("hdf5", "x.h5", "scale_factor = 0.01"), ("zarr", "z", "add_offset = -999")]:
         data = open_rows({"name": name, "path": str(tmp_path / path)}, clean=True, value_range=[0, 1000])
         assert np.array_equal(back(data, 2), counts[2])
         assert f"{word} are not applied" in caplog.text

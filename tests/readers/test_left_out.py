@@ -244,3 +244,27 @@ def test_one_picture_is_a_data_set_of_one_row(ambientkit: Any, tmp_path: Path) -
     status, out, err = ambientkit("inspect", tmp_path / "a.png")
     assert status in (0, 1), err
     assert "1 rows of 1 x 16 x 16, uint8" in out
+
+
+@pytest.mark.parametrize("other", [np.zeros((12, 9), np.float32), np.zeros((12, 10), np.int16)], ids=["size", "type"])
+def test_files_of_another_size_or_type_are_left_out_and_listed(other: np.ndarray, tmp_path: Path, caplog) -> None:
+    spec = fits(tmp_path / "d", rows(5))
+    astropy = pytest.importorskip("astropy.io.fits")
+    other = other + np.random.default_rng(0).integers(0, 9, other.shape).astype(other.dtype)
+    astropy.PrimaryHDU(other).writeto(tmp_path / "d" / "002x.fits")
+    with pytest.raises(InputError, match="With on_bad_file: skip all but the most common kind are left out"):
+        open_rows(spec, clean=True)
+    data = open_rows(spec, clean=True, on_bad_file="skip")
+    assert [torch.equal(data[i].x_0, torch.from_numpy(row)) for i, row in enumerate(rows(5))] == [True] * 5
+    (told,) = data.left_out
+    assert told.startswith("002x.fits: it is 1 x 12 x")
+    assert "most are 1 x 12 x 10 float32" in told
+    assert "1 of 6 FITS files are left out" in caplog.text or "1 of 6 files are left out" in caplog.text
+
+
+def test_of_two_kinds_equally_common_none_is_chosen(tmp_path: Path) -> None:
+    spec = fits(tmp_path / "d", rows(1))
+    astropy = pytest.importorskip("astropy.io.fits")
+    astropy.PrimaryHDU(np.zeros((12, 9), np.float32)).writeto(tmp_path / "d" / "9.fits")
+    with pytest.raises(InputError, match="must have one size"):
+        open_rows(spec, clean=True, on_bad_file="skip")

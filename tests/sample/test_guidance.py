@@ -14,7 +14,7 @@ from ambientkit.errors import InputError
 from ambientkit.interfaces import Levels
 from ambientkit.maths.mixture import GaussianMixture
 from ambientkit.maths.randomness import keyed_generator
-from ambientkit.sample import draw, restore, step_grid
+from ambientkit.sample import draw, draw_all, restore, step_grid
 from ambientkit.sample.guidance import Guided
 
 LEVELS = Levels(0.01, 10.0)
@@ -43,7 +43,9 @@ def without(x, sigma, /):
 
 def points(denoiser, sampler, n=6, **more):
     sigmas = step_grid(8, LEVELS)
-    return torch.cat(list(draw(denoiser, sampler, (2,), n, sigmas=sigmas, seed=3, **more)))
+    found = torch.cat(list(draw(denoiser, sampler, (2,), n, sigmas=sigmas, seed=3, **more)))
+    assert torch.equal(draw_all(denoiser, sampler, (2,), n, sigmas=sigmas, seed=3, **more), found)
+    return found
 
 
 LABELS = {"label": torch.arange(6) % 2}

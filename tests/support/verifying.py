@@ -28,7 +28,7 @@ class Forgetful(Objective):
     claims = frozenset({"stationary-at-oracle"})
 
     def loss(self, denoiser, batch, tools):
-        floor = tools.corruption.floor(batch)
+        floor = tools.corruption.floor(batch).clamp(min=tools.levels.sigma_min)
         sigma = log_uniform(uniform(floor, tools.generator), floor, tools.levels.sigma_max)
         view = tools.corruption.degrade(batch, sigma, tools.generator)
         error = denoiser(view.x, view.sigma, **view.cond) - batch.x_n

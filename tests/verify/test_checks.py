@@ -109,7 +109,7 @@ class PlainTweedie(Objective):
         sigma = tools.corruption.floor(batch).clamp(min=0.01)
         sigma = truncated_lognormal(uniform(sigma, tools.generator), sigma, 20.0, -1.2, 1.2)
         view = tools.corruption.degrade(batch, sigma, tools.generator)
-        residual = tools.corruption.expect(denoiser(view.x, sigma), view, batch) - batch.x_n
+        residual = tools.corruption.expect(denoiser(view.x, sigma, **view.cond), view, batch) - batch.x_n
         return {"plain": Term(residual.square().flatten(1).mean(1), sigma)}
 
 

@@ -12,7 +12,7 @@ import pytest
 from ambientkit.cli import verify
 from ambientkit.cli.verify import Request
 from ambientkit.errors import InputError
-from ambientkit.verify import run_pair
+from ambientkit.verify import run_pair, verifying
 from ambientkit.verify.kills import Fate
 from ambientkit.verify.plan import Pair
 from tests.support import ROOT
@@ -76,7 +76,8 @@ def test_the_json_file_holds_everything_and_is_valid(monkeypatch, tmp_path):
     content = json.loads((tmp_path / "out.json").read_text(), parse_constant=lambda word: pytest.fail(word))
     assert status == content["exit_status"] == 0
     assert content["seed"] == 3
-    assert content["level"] == {"run": 1e-3, "method": "bonferroni", "pairs": 1, "pair": 1e-3}
+    assert content["level"] == {"run": 1e-5, "method": "by check", "pairs": 1, "pair": 1e-5}
+    assert (content["strict"], content["unclaimed"]) == (False, None)
     assert content["summary"] == {"passed": 1, "failed": 0, "inconclusive": 0, "unchecked": 1}
     (result,) = content["results"]
     assert result["part"] == {"name": "toy", "bias": 0.0}
@@ -88,14 +89,14 @@ def test_the_json_file_holds_everything_and_is_valid(monkeypatch, tmp_path):
 
 
 def test_a_json_file_that_cannot_be_written_is_refused_before_anything_is_run(monkeypatch, tmp_path):
-    monkeypatch.setattr(verify, "run_plan", lambda *a, **k: pytest.fail("was run"))
+    monkeypatch.setattr(verifying, "run_plan", lambda *a, **k: pytest.fail("was run"))
     for place in (tmp_path, tmp_path / "missing" / "out.json"):
         with pytest.raises(InputError, match="--json"):
             verify.run(Request(parts=("tweedie",), json=place))
 
 
 def test_the_kit_of_mutants_says_what_is_wrong_and_which_check_found_it_and_a_survivor_ends_in_status_1(monkeypatch):
-    monkeypatch.setattr(verify, "PROCESSES", 1)
+    monkeypatch.setattr(verifying, "PROCESSES", 1)
     kit = (toys.Toy, toys.Mean, toys.Exact, toys.Biased, toys.Alike)
     status, text = command(monkeypatch, *kit, mutants=True)
     assert status == 0
@@ -110,11 +111,11 @@ def test_the_kit_of_mutants_says_what_is_wrong_and_which_check_found_it_and_a_su
     assert (status, str(Fate.CONTRADICTED) in text) == (1, True)
 
 
-def test_a_mutant_is_tried_at_the_level_of_its_place_in_a_run_of_all_parts(monkeypatch, tmp_path):
-    monkeypatch.setattr(verify, "PROCESSES", 1)
+def test_a_mutant_is_tried_at_the_level_of_every_part(monkeypatch, tmp_path):
+    monkeypatch.setattr(verifying, "PROCESSES", 1)
     command(monkeypatch, toys.Toy, toys.Mean, toys.Exact, toys.Biased, toys.Hidden, mutants=True, json=tmp_path / "kit.json")
     content = json.loads((tmp_path / "kit.json").read_text())
-    assert content["level"] == {"pair": 1e-3 / 2, "pairs": 4}
+    assert content["level"] == {"pair": 1e-5, "pairs": 4}
     assert {m["mutant"]: (m["fate"], m["by"]) for m in content["mutants"]} == {
         "biased": ("killed", ["exact", "mean"]),
         "hidden": ("survived", []),
@@ -133,7 +134,43 @@ def test_in_a_pipe_there_are_no_control_codes_and_an_unknown_name_ends_in_status
 
 
 def test_flags_of_a_run_and_of_parts_are_not_mixed(tmp_path):
-    for arguments in (["--rows", "9"], ["--run", "x", "--quick"], ["tweedie", "--mutants"]):
+    for arguments in (["--rows", "9"], ["--run", "x", "--quick"], ["tweedie", "--mutants"], ["--run", "x", "--strict"]):
         done = ambientkit("verify", *arguments, cwd=tmp_path)
         assert done.returncode == 2, arguments
         assert "error: " in done.stderr
+
+
+def test_what_is_not_claimed_is_measured_for_named_parts_and_counts_only_if_strict(monkeypatch):
+    class Other(toys.Exact):
+        name = "other"
+        claim = "other"
+
+    kit = (toys.Toy, toys.Mean, toys.Exact, Other)
+    status, text = command(monkeypatch, *kit, parts=("toy",))
+    assert (status, "toy: not claimed: would pass other" in text) == (0, True)
+    status, text = command(monkeypatch, *kit, parts=("toy",), strict=True)
+    assert status == 1
+    status, text = command(monkeypatch, *kit)
+    assert (status, "not claimed, and not measured: 1 checks" in text) == (0, True)
+    assert command(monkeypatch, *kit, strict=True)[0] == 1
+    assert command(monkeypatch, toys.Toy, toys.Mean, toys.Exact, strict=True)[0] == 0
+    assert command(monkeypatch, toys.Toy, toys.Silent, toys.Mean, toys.Exact, strict=True)[0] == 1
+
+
+def test_a_misspelt_claim_is_an_error_with_the_nearest_name(monkeypatch):
+    class Misspelt(toys.Toy):
+        name = "misspelt"
+        claims = frozenset({"zero-maen"})
+
+    monkeypatch.setattr(verify, "load", lambda: toys.registry(Misspelt, toys.Mean, toys.Exact))
+    with pytest.raises(InputError, match=r"objective 'misspelt' claims 'zero-maen', which no check tests; did you mean 'zero-mean'\?"):
+        verify.run(Request(parts=()))
+
+
+def test_the_verdict_on_a_part_does_not_depend_on_what_else_is_measured():
+    alone = verifying.verify([toys.Toy()], registry=toys.registry(toys.Mean))
+    among = verifying.verify([toys.Toy(bias=0.2), toys.Toy()], registry=toys.registry(toys.Mean))
+    assert alone.results[0].alpha == among.results[1].alpha
+    assert alone.results[0].measured == among.results[1].measured
+    assert "passed" in str(alone)
+    assert "<table>" in alone._repr_html_()

@@ -9,9 +9,9 @@ import sys
 import pytest
 
 from ambientkit.builtin.objectives.tweedie import Tweedie
-from ambientkit.cli.verify import select
 from ambientkit.errors import InputError
 from ambientkit.registry import load
+from ambientkit.verify.select import select
 from tests.support.verifying import BIASED, ambientkit
 
 
@@ -20,6 +20,7 @@ def test_parts_are_named_alone_or_with_their_kind_and_fields_and_a_recipe_stands
     assert select(["tweedie"], registry) == [Tweedie()]
     assert select(["objective:tweedie{near: 0.25, cap: 9}"], registry) == [Tweedie(near=0.25, cap=9)]
     assert select(["tweedie{near: 0.25}", "tweedie{near: 0.25}"], registry) == [Tweedie(near=0.25)]
+    assert select([Tweedie(near=0.25), Tweedie, "tweedie"], registry) == [Tweedie(near=0.25), Tweedie()]
     for text in ("tweedie-consistency", "recipe:tweedie-consistency"):
         assert [part.name for part in select([text], registry)] == ["tweedie", "consistency"]
 

@@ -24,12 +24,15 @@ from tests.support import toy_parts as toys
 from tests.support.verifying import ALPHA, judge
 
 
-def test_a_part_is_paired_with_the_checks_of_its_kind_and_claims_and_the_budget_is_shared_equally():
+def test_a_part_is_paired_with_the_checks_of_its_kind_and_claims_each_at_a_level_of_its_own():
     plan = make_plan([toys.Toy(), toys.Silent()], [toys.Mean(), toys.Exact(), load().build("check", "stationarity")])
     assert [pair.label for pair in plan.pairs] == ["toy: mean", "toy: exact"]
-    assert plan.level == 1e-3 / 2
+    assert plan.level == make_plan([toys.Toy()], [toys.Mean()]).level == 1e-5
+    assert [pair.label for pair in plan.unclaimed] == ["toy: stationarity", "silent: mean", "silent: exact", "silent: stationarity"]
     assert [str(item) for item in plan.unchecked] == ["silent: unchecked, it claims no property that a check tests"]
-    assert "0.001 false alarms in a whole run, shared equally by its 2 checks (Bonferroni): p < 0.0005" in plan.describe_level()
+    assert plan.describe_level() == (
+        "p < 1e-05 rejects, whatever else is measured; at most 2e-05 false alarms are to be expected of 2 checks"
+    )
 
 
 def test_quick_keeps_the_quick_checks_only():
@@ -130,6 +133,18 @@ def alive(process: int) -> bool:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"  # ended, and not yet waited for
     except (ProcessLookupError, FileNotFoundError):
         return False
+
+
+def test_a_part_that_leaves_gradients_off_spoils_no_other_measurement():
+    class Leaves(toys.Toy):
+        name = "leaves"
+
+        def loss(self, denoiser, batch, tools):
+            torch.set_grad_enabled(False)
+            return super().loss(denoiser, batch, tools)
+
+    judge(Leaves())
+    assert torch.is_grad_enabled()
 
 
 # ---- the same seed, the same numbers

@@ -45,8 +45,11 @@ class Expect(Check):
         for index, sigma_n in enumerate(kinds):
             level = (sigma_n if sigma_n.ndim == 2 else sigma_n.reshape(-1, 1)).expand(n, d)
             sigma = level.amax(1).clamp(min=0.1) * (1.1 + 2 * u[:, 1 % d])
+            sigma = torch.where(torch.arange(n) % 4 == 3, 1.003 * level.amax(1).clamp(min=0.1), sigma)  # where b is close to 1
             x_t = at_level(case.law, sigma, key(case, "expect.points", index))
-            batch = Batch(x_t, sigma_n, torch.arange(n), {})
+            x_t = torch.where(torch.arange(n).unsqueeze(1) % 4 == 2, 4 * x_t, x_t)  # far from [-1, 1]
+            # The answer depends on x_t, and on the observation not at all.
+            batch = Batch(x_t + 0.5, sigma_n, torch.arange(n), {})
             found = part.expect(case.law.posterior_mean(x_t, sigma), View(x_t, sigma, {}), batch)
             right = torch.cat([_observation(case.law, x_t[row : row + 1], sigma[row], level[row]) for row in range(n)])
             errors.append(found.double() - right)

@@ -36,16 +36,18 @@ class LevelsAboveFloor(Check):
         """The largest share of levels out of place."""
         assert isinstance(part, Objective)
         shares = []
-        for index, floor in enumerate((0.05, 0.2, 0.6)):
+        for index, floor in enumerate((0.0, 0.05, 0.2, 0.6)):
             sigma = self._drawn(part, case, torch.full((self.batch_size,), floor, dtype=torch.float64), index)
+            if not len(sigma):  # an objective may leave rows out, clean ones above all
+                continue
             on_it = (sigma <= floor * (1 + 1e-6)).double().mean()
-            outside = (sigma < floor * (1 - 1e-6)) | (sigma > case.tools.levels.sigma_max * (1 + 1e-6))
+            outside = (sigma < max(floor, case.tools.levels.sigma_min) * (1 - 1e-6)) | (sigma > case.tools.levels.sigma_max * (1 + 1e-6))
             shares += [float(on_it), float(outside.any())]
         mixed = torch.full((self.batch_size,), 0.05, dtype=torch.float64)
         mixed[self.batch_size // 2] = 2.0
-        quiet = (self._drawn(part, case, mixed, 3) < 2.0).double().mean()
-        shares.append(float(quiet < 0.1))
-        return exact(max(shares), 0.01, 4 * self.batch_size)
+        quiet = (self._drawn(part, case, mixed, 4) < 2.0).double().mean()
+        shares.append(1.0 if not quiet >= 0.1 else 0.0)
+        return exact(max(shares), 0.01, 5 * self.batch_size)
 
     def control(self, part: Part) -> Part:
         """The same objective, whose levels in the lower half are reported, as if clamped, on the floor."""
@@ -54,7 +56,7 @@ class LevelsAboveFloor(Check):
 
     def _drawn(self, objective: Objective, case: Case, floor: Tensor, index: int) -> Tensor:
         found = terms(objective, case.oracle, fixed_level(case, self.batch_size, floor, index), case, index)
-        return torch.cat([term.sigma for term in found]).double()
+        return torch.cat([term.sigma for term in found] or [torch.zeros(0)]).double()
 
 
 class _Clamped(Objective):

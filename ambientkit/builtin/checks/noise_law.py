@@ -24,8 +24,8 @@ class NoiseLaw(Check):
     source = "arXiv 2404.10177, section 2; Kolmogorov-Smirnov and moment tests"
     kind = "corruption"
     claim = "gaussian-noise"
-    null_law = "normal, chi-squared and Kolmogorov-Smirnov, Bonferroni over 13 tests"
-    detects = "a std wrong by 2.5 %, a mean off by .03 std, a correlation of .03, another law with a distance of .015"
+    null_law = "normal, chi-squared and Kolmogorov-Smirnov, Bonferroni over 15 tests"
+    detects = "a std wrong by 2.5 %, a mean off by .03 std, a correlation of .03, another law with a distance of .015, rounded values"
     meaning = (
         "The simulated noise is not what it says: an objective that trusts sigma_n learns a wrong denoiser, and results do not carry over."
     )
@@ -47,7 +47,10 @@ class NoiseLaw(Check):
         # Where there is no noise the law has nothing to say: those places get noise of the check's own, which changes no test.
         filler = standard_normal(x_0, key(case, "noise-law.filler"))
         e = torch.where(noisy, added / torch.where(noisy, level, 1.0), filler)
-        return all_of([white_normal(e, x_0, level), silent])
+        # Noise that has no finest step: of ever so few values none should come twice.
+        values = batch.x_n[noisy].double()
+        repeated = exact(1 - len(torch.unique(values)) / len(values), 0.01, len(values))
+        return all_of([white_normal(e, x_0, level), silent, repeated])
 
     def control(self, part: Part) -> Part:
         """The same corruption, whose noise is a tenth stronger than it says."""

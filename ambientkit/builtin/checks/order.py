@@ -93,6 +93,7 @@ class FirstOrder(Order):
 
     name = "order-1"
     claim = "order-1"
+    implied_by = frozenset({"order-2"})
     null_law = "deterministic: slope at least .75; stochastic: normal score of the slope, at least .75"
     detects = "an error that does not fall, or falls slower than the step to the power .7"
     meaning = "More steps do not bring the samples to the law of the data as fast as claimed, or not at all."

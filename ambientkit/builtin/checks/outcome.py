@@ -43,6 +43,11 @@ def mean_zero(samples: Tensor) -> Measured:
     return Measured(f.statistic, float(stats.f.sf(f.statistic, f.numerator, f.denominator)), n)
 
 
+def mean_zero_by_kind(samples: Tensor, kinds: int) -> Measured:
+    """`mean_zero` of all samples, and of those of each kind alone (row i is of kind i mod `kinds`), where an error of one kind is not diluted; Bonferroni."""
+    return all_of([mean_zero(samples), *(mean_zero(samples[kind::kinds]) for kind in range(kinds))])
+
+
 def scores_within(mean: Tensor, error: Tensor, tolerance: Tensor | float = 0.0) -> Tensor:
     """(|mean| - tolerance) / standard error, at least 0: the normal score of the hypothesis that the true mean is within `tolerance` of 0."""
     # A mean without spread is certain: it is within the tolerance, or infinitely far beyond it.

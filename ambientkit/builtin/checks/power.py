@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import torch
@@ -22,8 +23,9 @@ class Power(Check):
 
     The denoiser is h* + delta phi, phi a ripple in the level: min(sigma, .3) times a sum of sines of log sigma, the same in every
     coordinate. It is wrong at nearly all levels, and differently at two ends of a hop, so it is no martingale: every sound objective,
-    above sigma_n or below, has E[d loss / d delta] > 0 there, whatever levels and weights it uses. A loss of zero, one without
-    gradient, or one that pushes away does not. The null hypothesis is that the mean of that derivative is at least `least`
+    above sigma_n or below, has E[d loss / d delta] > 0 there, whatever levels and weights it uses. The teacher that is lent is as wrong. A loss
+    of zero, one without gradient, one that learns from the teacher alone, or one that pushes away does not. The null hypothesis is that the mean
+    of that derivative is at least `least`
     standard deviations of one batch's: t is noncentral t(n - 1, least sqrt n) at its edge, and small t reject.
     """
 
@@ -69,7 +71,9 @@ class Power(Check):
             wrong = moved(case.oracle, push, theta)
             key = index + (self.batches if phase else 0)
             batch = observations(case, self.batch_size, key)
-            found.append(gradient(mean_value(terms(objective, wrong, batch, case, key)), theta))
+            # The teacher is the average of the same network, so it is as wrong: who learns from it alone learns nothing.
+            lent = dataclasses.replace(case, tools=dataclasses.replace(case.tools, teacher=_still(wrong)))
+            found.append(gradient(mean_value(terms(objective, wrong, batch, lent, key)), theta))
         each, n = torch.cat(found), self.batches
         spread = float(each.std())
         if not each.isfinite().all():
@@ -78,6 +82,13 @@ class Power(Check):
         # scipy's noncentral t loses its digits far out on either side, where the answer is 1 or 0 anyhow.
         p = 1.0 if t > 3 * self.least * math.sqrt(n) else float(stats.nct.cdf(t, n - 1, self.least * math.sqrt(n)))
         return Measured(t, min(max(p, 0.0), 1.0) if math.isfinite(p) else 0.0, n)
+
+
+def _still(denoiser: Denoiser) -> Denoiser:
+    def still(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
+        return denoiser(x, sigma, **cond).detach()
+
+    return still
 
 
 class _Away(Objective):

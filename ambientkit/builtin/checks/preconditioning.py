@@ -6,9 +6,9 @@ import math
 
 import torch
 from pydantic import Field, InstanceOf
-from torch import Tensor, nn
+from torch import nn
 
-from ambientkit.builtin.checks.denoiser_contract import fresh
+from ambientkit.builtin.checks.answered import Answering
 from ambientkit.builtin.checks.outcome import exact, largest
 from ambientkit.interfaces import Case, Check, Denoiser, Measured, Model, Part, Signal
 from ambientkit.maths.noise import per_row
@@ -16,10 +16,10 @@ from ambientkit.maths.randomness import keyed_generator
 
 
 class EDMPreconditioning(Check):
-    """D(x, sigma) = c_skip x + c_out F(c_in x, .), with EDM's coefficients, whatever the network F.
+    """D(x, sigma) = c_skip x + c_out F(c_in x, log(sigma) / 4), with EDM's coefficients, whatever the network F.
 
-    The network is replaced by one that answers 0 or 1 and writes down what it is asked: c_in x must have unit variance
-    for data of std sigma_data, D must be c_skip x for F = 0, and c_out more for F = 1. Levels differ by row.
+    The network's output is replaced by 0 or 1, and what it is asked is written down: c_in x must have unit variance for data of std
+    sigma_data, D must be c_skip x for F = 0, and c_out more for F = 1. Levels differ by row; three values of sigma_data.
     """
 
     name = "preconditioning"
@@ -27,7 +27,7 @@ class EDMPreconditioning(Check):
     kind = "model"
     claim = "edm-preconditioned"
     null_law = "exact: tolerance 1e-4"
-    detects = "any other coefficient, such as that of a variance-preserving form"
+    detects = "any other coefficient, such as that of a variance-preserving form, another sigma_data, another time"
     meaning = "The network's input or output is scaled otherwise than claimed: weights trained in the claimed form give wrong pictures."
     quick = True
 
@@ -37,38 +37,25 @@ class EDMPreconditioning(Check):
     def measure(self, part: Part, case: Case) -> Measured:
         """The largest error of c_in x, of c_skip x and of c_out."""
         assert isinstance(part, Model)
-        signal, _ = fresh(part, case)
+        return exact(max(self._one(part, case, sigma_data) for sigma_data in (0.5, 0.13, 1.7)), 1e-4, 3 * self.rows)
+
+    def _one(self, part: Model, case: Case, sigma_data: float) -> float:
+        model = Answering(part, case, sigma_data)
+        signal = model.signal
         x = torch.randn(self.rows, *signal.shape, generator=keyed_generator(case.seed, "verify.preconditioning"))
         sigma = torch.logspace(-2, 1, self.rows)
         total = (sigma**2 + signal.sigma_data**2).sqrt()
-        answers, asked = [], x
-        for value in (0.0, 1.0):
-            network = _Stub(value)
-            answers.append(part.denoiser(network, signal)(x, sigma))
-            if network.asked is None or network.asked.numel() != x.numel():
-                return exact(math.inf, 1e-4, self.rows)
-            asked = network.asked.reshape(x.shape)
+        (zero, asked), (one, _) = model(x, sigma, torch.zeros_like), model(x, sigma, torch.ones_like)
+        if asked is None or asked.time is None or asked.y.numel() != x.numel():
+            return math.inf
         skip, out = per_row(signal.sigma_data**2 / total**2, x), per_row(sigma * signal.sigma_data / total, x)
-        errors = [asked - x / per_row(total, x), answers[0] - skip * x, answers[1] - answers[0] - out]
-        return exact(largest(errors), 1e-4, self.rows)
+        errors = [asked.y.reshape(x.shape) - x / per_row(total, x), zero - skip * x, one - zero - out]
+        return largest([*errors, asked.time - sigma.double().log() / 4])
 
     def control(self, part: Part) -> Part:
         """The same model, told a sigma_data that is a fifth too large."""
         assert isinstance(part, Model)
         return _OtherData(inner=part)
-
-
-class _Stub(nn.Module):
-    """Answers one value everywhere, and keeps its first argument."""
-
-    def __init__(self, value: float) -> None:
-        super().__init__()
-        self._value = value
-        self.asked: Tensor | None = None
-
-    def forward(self, y: Tensor, *rest: Tensor, **cond: Tensor) -> Tensor:
-        self.asked = y.detach()
-        return torch.full_like(y, self._value)
 
 
 class _OtherData(Model):

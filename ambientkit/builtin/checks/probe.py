@@ -50,6 +50,24 @@ def observations(case: Case, n: int, index: int) -> Batch:
     return case.observe(n, keyed_generator(case.seed, "verify.observe", step=index))
 
 
+def unlike_rows(case: Case, n: int, index: int) -> Batch:
+    """Observations (n rows) of the case's own levels for index = 0 mod 3, and for others of unlike levels, where a level of a neighbour or of the batch
+    shows: a few very noisy rows among quiet ones; clean rows, rows close to sigma_min and rows of level 1 to 3 together."""
+    batch = observations(case, n, index)
+    if index % 3 == 0 or case.tools.corruption.name != "gaussian" or not batch.sigma_n.any():
+        return batch
+    u = torch.rand(n, 2, generator=keyed_generator(case.seed, "verify.unlike-rows", step=index), dtype=torch.float64)
+    if index % 3 == 2:
+        return fixed_level(case, n, torch.where(u[:, 0] < 0.15, 0.6, 0.05).double(), index)
+    level = torch.where(u[:, 0] < 0.7, case.tools.levels.sigma_min * (1.05 + u[:, 1]), 1 + 2 * u[:, 1])
+    return fixed_level(case, n, torch.where(u[:, 0] < 0.4, 0.0, level), index)
+
+
+def on_clean_rows(case: Case) -> bool:
+    """Whether the case is that of an objective that needs clean data; its control, which claims nothing, is measured on the same."""
+    return not bool(observations(case, 2, 0).sigma_n.any())
+
+
 def fixed_level(case: Case, n: int, sigma_n: Tensor | float, index: int) -> Batch:
     """Fresh observations of the case's law at a given noise level: a number, (n,) or by pixel (n, d)."""
     generator = keyed_generator(case.seed, "verify.fixed-level", step=index)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ambientkit.batch import Batch, Term
 from ambientkit.builtin.checks.outcome import exact, largest
-from ambientkit.builtin.checks.probe import fixed_level, moved, observations, terms
+from ambientkit.builtin.checks.probe import fixed_level, moved, observations, on_clean_rows, terms
 from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Part, Tools
 from ambientkit.maths.ambient import tweedie_coefficients
 from ambientkit.maths.weights import edm_weight
@@ -39,7 +39,7 @@ class Scale(Check):
     def measure(self, part: Part, case: Case) -> Measured:
         """The largest relative error of the cost of an error, over all levels drawn."""
         assert isinstance(part, Objective)
-        clean = not observations(case, 2, 0).sigma_n.any()
+        clean = on_clean_rows(case)
         floors = (0.0,) if clean else (0.1, 0.3)
         errors, n = [], 0
         for index, floor in enumerate(floors):

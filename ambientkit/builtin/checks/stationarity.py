@@ -7,11 +7,10 @@ from pydantic import Field, InstanceOf
 from torch import Tensor
 
 from ambientkit.batch import Batch, Term
-from ambientkit.builtin.checks.outcome import mean_zero
-from ambientkit.builtin.checks.probe import fixed_level, gradient, mean_value, moved, observations, terms
+from ambientkit.builtin.checks.outcome import mean_zero_by_kind
+from ambientkit.builtin.checks.probe import gradient, mean_value, moved, terms, unlike_rows
 from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Part, Tools
 from ambientkit.maths.noise import per_row
-from ambientkit.maths.randomness import keyed_generator
 
 
 class Stationarity(Check):
@@ -19,7 +18,8 @@ class Stationarity(Check):
 
     With h* exact, the denoiser is h* + sum_k theta_k phi_k with smooth probe directions phi_k of position and level. Each batch of fresh
     observations gives one independent gradient in theta at 0; Hotelling's T^2 tests that their mean is 0. Null law: F(p, n - p).
-    In every other batch a few very noisy rows stand among quiet ones, so that a level for the whole batch is not right on average.
+    In every third batch a few very noisy rows stand among quiet ones, so that a level for the whole batch is not right on average; in every other
+    third clean rows, rows close to sigma_min and rows of level 1 to 3 are mixed.
     The control sees the denoiser shifted by a multiple of log sigma, which no sound objective can be content with.
     """
 
@@ -27,7 +27,7 @@ class Stationarity(Check):
     source = "first-order condition; test: Anderson, An Introduction to Multivariate Statistical Analysis, theorem 5.2.2"
     kind = "objective"
     claim = "stationary-at-oracle"
-    null_law = "F(p, n - p) of Hotelling's T^2, p = 12 probe directions in the plane"
+    null_law = "F(p, n - p) of Hotelling's T^2, of all batches and of each kind (Bonferroni), p = 12 probe directions in the plane"
     detects = "a mean gradient of .7 standard deviations of one batch's; a noise level that is wrong by 15 %"
     meaning = (
         "The expected gradient is not zero at the exact denoiser: training would end somewhere else than at E[x_0 | x_t], "
@@ -43,20 +43,13 @@ class Stationarity(Check):
     def measure(self, part: Part, case: Case) -> Measured:
         """F statistic and p-value of the mean gradient of an `Objective`. Deterministic in `case.seed`."""
         assert isinstance(part, Objective)
-        found = [gradient_at_oracle(part, self._batch(case, index), case, index) for index in range(self.batches)]
-        return mean_zero(torch.stack(found))
+        found = [gradient_at_oracle(part, unlike_rows(case, self.batch_size, index), case, index) for index in range(self.batches)]
+        return mean_zero_by_kind(torch.stack(found), 3)
 
     def control(self, part: Part) -> Part:
         """The same objective, shown a denoiser that is wrong by .5 log sigma."""
         assert isinstance(part, Objective)
         return Shifted(inner=part)
-
-    def _batch(self, case: Case, index: int) -> Batch:
-        batch = observations(case, self.batch_size, index)
-        if index % 2 == 0 or case.tools.corruption.name != "gaussian" or not batch.sigma_n.any():
-            return batch
-        noisy = torch.rand(self.batch_size, generator=keyed_generator(case.seed, "verify.unlike-rows", step=index)) < 0.15
-        return fixed_level(case, self.batch_size, torch.where(noisy, 0.6, 0.05).double(), index)
 
 
 def gradient_at_oracle(objective: Objective, batch: Batch, case: Case, index: int) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ambientkit.builtin.checks.outcome import mean_zero
+from ambientkit.builtin.checks.outcome import mean_zero_by_kind
 from ambientkit.builtin.checks.probe import fixed_level
 from ambientkit.builtin.checks.stationarity import Shifted, gradient_at_oracle
 from ambientkit.interfaces import Case, Check, Measured, Objective, Part
@@ -14,8 +14,9 @@ from ambientkit.maths.randomness import keyed_generator
 
 
 class StationarityByPixel(Check):
-    """`stationarity` on observations with a noise level for each pixel of each row, uniform in [.05, .4].
+    """`stationarity` on observations with a noise level for each pixel, uniform in [.05, .4] by row, or a pattern that all rows share.
 
+    Levels drawn for each pixel of each row cancel errors that a pattern, such as a camera's, shows, so every other batch has one.
     The Tweedie mix is elementwise: what is right for one level a row may use the mean or the largest level of a row by mistake.
     """
 
@@ -23,7 +24,7 @@ class StationarityByPixel(Check):
     source = "as `stationarity`"
     kind = "objective"
     claim = "noise-by-pixel"
-    null_law = "F(p, n - p) of Hotelling's T^2"
+    null_law = "F(p, n - p) of Hotelling's T^2, of all batches and of each kind (Bonferroni)"
     detects = "a mean gradient of .9 standard deviations of one batch's"
     meaning = "On data with a noise level by pixel, training would not end at E[x_0 | x_t]: the levels are not used pixel by pixel."
 
@@ -39,7 +40,7 @@ class StationarityByPixel(Check):
         for index in range(self.batches):
             batch = fixed_level(case, self.batch_size, self._levels(case, index), index)
             found.append(gradient_at_oracle(part, batch, case, index))
-        return mean_zero(torch.stack(found))
+        return mean_zero_by_kind(torch.stack(found), 2)
 
     def control(self, part: Part) -> Part:
         """The same objective, shown a denoiser that is wrong by .5 log sigma."""
@@ -49,4 +50,6 @@ class StationarityByPixel(Check):
     def _levels(self, case: Case, index: int) -> Tensor:
         generator = keyed_generator(case.seed, "verify.levels-by-pixel", step=index)
         shape = (self.batch_size, case.law.dimension)
+        if index % 2:
+            return torch.linspace(0.05, 0.4, shape[1], dtype=torch.float64).expand(shape)
         return 0.05 + 0.35 * torch.rand(shape, generator=generator, dtype=torch.float64)

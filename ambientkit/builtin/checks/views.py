@@ -9,13 +9,13 @@ from pydantic import Field, InstanceOf
 from torch import Tensor
 
 from ambientkit.batch import Batch, Term
-from ambientkit.builtin.checks.outcome import mean_zero
-from ambientkit.builtin.checks.probe import observations, terms
+from ambientkit.builtin.checks.outcome import mean_zero_by_kind
+from ambientkit.builtin.checks.probe import terms, unlike_rows
 from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Part, Tools
 
 
 class ViewsInLaw(Check):
-    """Every point x at which the denoiser is asked for a level sigma follows p_sigma, the law of x_0 + sigma z.
+    """Every point x at which the denoiser is asked for a level sigma follows p_sigma, the law of x_0 + sigma z, for rows of like and unlike levels.
 
     Stein's identity, E[s(x) f(x) + f'(x)] = 0 with the score s = (D - x) / sigma^2 of p_sigma, for f constant and for f linear: (x - D) / sigma and
     x (x - D) / sigma^2 - d, weighted by sigma / (1 + sigma), have mean 0, below level .3 and above. The mean over all questions of one
@@ -26,7 +26,7 @@ class ViewsInLaw(Check):
     source = "Stein's identity, e.g. Hyvarinen, J. Machine Learning Research 6 (2005), theorem 1"
     kind = "objective"
     claim = "views-in-law"
-    null_law = "F(p, n - p) of Hotelling's T^2, p = 6 in the plane"
+    null_law = "F(p, n - p) of Hotelling's T^2, of all batches and of each kind (Bonferroni), p = 6 in the plane"
     detects = "points taken for others at a level that is wrong by 10 %"
     meaning = "The network is trained at points that do not stand at the level it is told, so not where a sampler will ask it."
 
@@ -42,11 +42,11 @@ class ViewsInLaw(Check):
         for index in range(self.batches):
             found: list[Tensor] = []
 
-            terms(part, _watched(case.oracle, found), observations(case, self.batch_size, index), case, index)
+            terms(part, _watched(case.oracle, found), unlike_rows(case, self.batch_size, index), case, index)
             if not found:
                 return Measured(math.inf, 0.0, 0)
             samples.append(torch.cat(found).mean(0))
-        return mean_zero(torch.stack(samples))
+        return mean_zero_by_kind(torch.stack(samples), 3)
 
     def control(self, part: Part) -> Part:
         """The same objective, whose questions are asked at 1.5 times their level."""

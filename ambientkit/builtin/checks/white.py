@@ -15,8 +15,8 @@ from ambientkit.maths.noise import per_row
 def white_normal(e: Tensor, x: Tensor, level: Tensor) -> Measured:
     """Tests in one that e (B, C, H, W) is white standard normal noise, independent of the picture x and of the level (broadcastable).
 
-    Mean, variance and normality (Kolmogorov-Smirnov); correlation with the next pixel, row below, channel and row of the batch; noise that rows, or
-    pixels, have in common; correlation of e and e^2 with x, of e^2 with the level. Bonferroni over all of them.
+    Mean, variance and normality (Kolmogorov-Smirnov); correlation with the next pixel, row below, channel and row of the batch; noise, or
+    a strength of it, that rows or pixels have in common; correlation of e and e^2 with x, of e^2 with the level. Bonferroni over all of them.
     """
     from scipy import stats
 
@@ -33,8 +33,11 @@ def white_normal(e: Tensor, x: Tensor, level: Tensor) -> Measured:
         if one.numel():
             scores.append((one * next_one).sum() / one.numel() ** 0.5)
     found = [Measured(float(score.abs()), 2 * float(stats.norm.sf(float(score.abs()))), n) for score in scores]
+    # Of the squares too: noise whose strength differs by pixel or by row, on average right.
+    rows_square, pixels_square = square.flatten(1).sum(1).square().sum() / (2 * e[0].numel()), square.sum(0).square().sum() / (2 * len(e))
     by_row, by_pixel = e.flatten(1).sum(1).square().sum() / e[0].numel(), e.sum(0).square().sum() / len(e)
-    for common, freedom in ((by_row, len(e)), (by_pixel, e[0].numel())):
+    common_to = ((by_row, len(e)), (by_pixel, e[0].numel()), (rows_square, len(e)), (pixels_square, e[0].numel()))
+    for common, freedom in common_to:
         found.append(Measured(float(common), 2 * min(float(stats.chi2.sf(common, freedom)), float(stats.chi2.cdf(common, freedom))), n))
     ks = stats.kstest(e.flatten().numpy(), "norm")
     return all_of([*found, Measured(float(ks.statistic), float(ks.pvalue), n)])

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
 from ambientkit.errors import InputError
-from ambientkit.readers import Found, Stored
+from ambientkit.readers import ESTIMATES, Found, Stored
+from ambientkit.readers.copied import ROWS, copied_level
 from ambientkit.readers.layout import find_layout
 from ambientkit.readers.npy import ArrayFile, find_arrays
-from ambientkit.readers.part import ESTIMATES
 from ambientkit.text import listed
-
-logger = logging.getLogger("ambientkit")
 
 
 class Array(Stored):
@@ -43,28 +40,19 @@ class Array(Stored):
     def find(self) -> Found:
         """The array, its layout, and a noise level in the same file. Raises InputError where the file is missing or unusable."""
         found = find_arrays(self.path)
-        levels = self._levels(found)
-        data = self._choose(found, levels)
+        stored, named = found.get("sigma_n") if self.key != "sigma_n" else None, self._named(found)
+        data = self._choose(found, named)
         data.check()
-        self._check_size(found, [data, *([levels] if levels is not None else [])])
-        return Found(data, find_layout(data, self.layout), levels)
+        self._check_size(found, [data, *(array for array in {id(a): a for a in (stored, named) if a is not None}.values())])
+        levels: ArrayFile | float | None = stored
+        if levels is None and self.path.name == ROWS:
+            levels = copied_level(self.path.parent)
+        return Found(data, find_layout(data, self.layout), levels, named)
 
-    def _levels(self, found: dict[str | None, ArrayFile]) -> ArrayFile | None:
-        """The array of noise levels in the file, where one is meant."""
-        stored = found.get("sigma_n")
-        if self.clean or self.counts is not None:
-            if stored is not None and self.key != "sigma_n":
-                raise InputError(
-                    f"{self.path}: {'clean' if self.clean else 'counts'} is set, but the file holds a noise level, 'sigma_n'. "
-                    f"Leave {'clean' if self.clean else 'counts'} out, or save the rows without it"
-                )
+    def _named(self, found: dict[str | None, ArrayFile]) -> ArrayFile | None:
+        """The array that sigma_n names, where it is a key of the file."""
+        if self.sigma_n is None or isinstance(self.sigma_n, float | int):
             return None
-        if isinstance(self.sigma_n, float | int):
-            if stored is not None:
-                logger.warning("%s: the file's own 'sigma_n' is not used, because sigma_n = %g is given", self.path, self.sigma_n)
-            return None
-        if self.sigma_n is None:
-            return stored
         given = str(self.sigma_n)
         if given in ESTIMATES or Path(given).suffix.lower() in (".npy", ".csv", ".parquet"):
             return None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from ambientkit.readers import FileRows, Found, StoredFiles, UnusableFile, cause
 class DICOM(StoredFiles):
     """Frames of DICOM images, grey or RGB, one a row; rescale slope and intercept are applied (CT: Hounsfield units).
 
-    In enhanced images each frame may have a slope and intercept of its own.
+    In enhanced images each frame may have a slope and intercept of its own. Pixels that hold the padding value are NaN, and refused.
     What part of 16 bits the pictures use differs from machine to machine, so `value_range` must be given. Compressed files need pydicom's
     decoders; lossy ones are refused, since their noise is no longer white, and so are look-up tables. Patient data are neither read nor kept.
     """
@@ -42,14 +43,10 @@ class DICOM(StoredFiles):
     def open(self, files: Sequence[Path]) -> FileRows:
         """The frames by their headers. Raises InputError listing files that cannot be used."""
         needs("pydicom", "science", "DICOM")
-        return _Frames(self.path, files, self.on_bad_file, self.max_pixels)
+        return _Frames(self, files)
 
 
-class _Frames(FileRows):
-    def __init__(self, where: Path, files: Sequence[Path], on_bad_file: Literal["fail", "skip"], max_pixels: int) -> None:
-        self._max_pixels = max_pixels
-        super().__init__(where, files, on_bad_file)
-
+class _Frames(FileRows[DICOM]):
     def look(self, file: Path) -> tuple[int, tuple[int, ...], np.dtype[Any]]:
         import pydicom
 
@@ -58,8 +55,10 @@ class _Frames(FileRows):
         if absent:
             raise UnusableFile(f"it holds no image ({', '.join(absent)} missing)")
         height, width, samples = int(header.Rows), int(header.Columns), int(header.get("SamplesPerPixel", 1))
-        if height * width > self._max_pixels:
-            raise UnusableFile(f"{width} x {height} pixels are more than max_pixels = {self._max_pixels}: raise it if the image is honest")
+        if height * width > self.part.max_pixels:
+            raise UnusableFile(
+                f"{width} x {height} pixels are more than max_pixels = {self.part.max_pixels}: raise it if the image is honest"
+            )
         meaning = str(header.PhotometricInterpretation)
         if meaning not in ("MONOCHROME2", "RGB"):
             why = "0 is white, so it would be read as a negative" if meaning == "MONOCHROME1" else "only MONOCHROME2 and RGB are read"
@@ -71,6 +70,8 @@ class _Frames(FileRows):
             raise UnusableFile(
                 "its values go through a look-up table or dose scaling, which is not applied: save them as real values first"
             )
+        if _padding(header) is not None:
+            self.missing["PixelPaddingValue"] = math.nan
         frames = int(header.get("NumberOfFrames", 1) or 1)
         for frame in range(frames):
             if _rescale(header, frame)[0] == 0:
@@ -82,6 +83,7 @@ class _Frames(FileRows):
         from pydicom.pixels import pixel_array
 
         header = pydicom.dcmread(file, stop_before_pixels=True)
+        padding = _padding(header)
         several = int(header.get("NumberOfFrames", 1) or 1) > 1
         rows = []
         for frame in range(start, stop):
@@ -90,12 +92,32 @@ class _Frames(FileRows):
             except Exception as error:  # its decoders raise anything on damaged files
                 raise UnusableFile(f"its pixels cannot be decoded ({cause_of(error)})") from None
             slope, intercept = _rescale(header, frame)
-            rows.append((pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)) * slope + intercept)
+            values = pixels * slope + intercept
+            if padding is not None:
+                values = np.where((pixels >= padding[0]) & (pixels <= padding[1]), np.nan, values)
+            rows.append(values[None] if values.ndim == 2 else np.moveaxis(values, -1, 0))
         return np.stack(rows)
 
 
 LOSSY = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 81))
 """Transfer syntaxes that always lose something: JPEG baseline and extended, near-lossless JPEG-LS."""
+
+
+def _padding(header: Any) -> tuple[int, int] | None:
+    """The stored values, least and largest, that mark padding (PS3.3 C.7.5.1.1.2): before rescaling, in grey images only."""
+    if "PixelPaddingValue" not in header or int(header.get("SamplesPerPixel", 1)) != 1:
+        return None
+    value = _stored(header, header.PixelPaddingValue)
+    limit = _stored(header, header.get("PixelPaddingRangeLimit", value))
+    return min(value, limit), max(value, limit)
+
+
+def _stored(header: Any, value: Any) -> int:
+    """A value of the type of the pixels: 16 bits that were read with the other sign are turned."""
+    number = int.from_bytes(value[:2], "little") if isinstance(value, bytes) else int(value)
+    bits, signed = int(header.BitsAllocated), int(header.get("PixelRepresentation", 0)) == 1
+    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+    return number - 2**bits if number > high else number + 2**bits if number < low else number
 
 
 def _rescale(header: Any, frame: int) -> tuple[float, float]:

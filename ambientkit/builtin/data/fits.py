@@ -17,7 +17,7 @@ from ambientkit.readers import FileRows, StoredFiles, UnusableFile, needs
 class FITS(StoredFiles):
     """Images in FITS files: one image a row, or the planes of a cube.
 
-    Values are physical: BSCALE and BZERO are applied, tiled compression is undone, blanks are NaN and refused. Stored in floating point or
+    Values are physical: BSCALE and BZERO are applied, tiled compression is undone, pixels that hold BLANK are NaN and refused. Stored in floating point or
     scaled, they need `value_range` unless they are already in [-1, 1].
     """
 
@@ -36,30 +36,20 @@ class FITS(StoredFiles):
     def open(self, files: Sequence[Path]) -> FileRows:
         """The images by their headers. Raises InputError listing files that cannot be used."""
         needs("astropy.io.fits", "science", "FITS")
-        return _Images(self.path, files, self.on_bad_file, self.extension, self.planes, self.max_pixels)
+        return _Images(self, files)
 
 
-class _Images(FileRows):
-    def __init__(
-        self,
-        where: Path,
-        files: Sequence[Path],
-        on_bad_file: Literal["fail", "skip"],
-        extension: int | str | None,
-        planes: str,
-        max_pixels: int,
-    ) -> None:
-        self._extension, self._planes, self._max_pixels = extension, planes, max_pixels
-        super().__init__(where, files, on_bad_file)
-
+class _Images(FileRows[FITS]):
     def _image(self, units: Any) -> Any:
-        if self._extension is not None:
+        if self.part.extension is not None:
             try:
-                unit = units[self._extension]
+                unit = units[self.part.extension]
             except (KeyError, IndexError):
-                raise UnusableFile(f"it has no extension {self._extension!r}, only {[u.name or i for i, u in enumerate(units)]}") from None
+                raise UnusableFile(
+                    f"it has no extension {self.part.extension!r}, only {[u.name or i for i, u in enumerate(units)]}"
+                ) from None
             if not (unit.is_image and unit.header.get("NAXIS", 0)):
-                raise UnusableFile(f"extension {self._extension!r} holds no image")
+                raise UnusableFile(f"extension {self.part.extension!r} holds no image")
             return unit
         for unit in units:
             if unit.is_image and unit.header.get("NAXIS", 0):
@@ -72,31 +62,47 @@ class _Images(FileRows):
         with fits.open(file, mode="readonly", memmap=False, lazy_load_hdus=True) as units:
             unit = self._image(units)
             shape, dtype = _axes(unit), _physical(unit)
-        if math.prod(shape) > self._max_pixels:
-            raise UnusableFile(f"its shape {shape} has more values than max_pixels = {self._max_pixels}: raise it if the image is honest")
+            if _blank(unit) is not None:
+                self.missing["BLANK"] = math.nan
+        if math.prod(shape) > self.part.max_pixels:
+            raise UnusableFile(
+                f"its shape {shape} has more values than max_pixels = {self.part.max_pixels}: raise it if the image is honest"
+            )
         if len(shape) < 2:
             raise UnusableFile(f"its image has one axis, of {shape[0]} values: no picture, save such rows as .npy (layout N...)")
         if len(shape) == 2:
             return 1, (1, *shape), dtype
         if len(shape) != 3:
             raise UnusableFile(f"its image has shape {shape}: save each cube as a file of its own")
-        if self._planes == "refuse":
+        if self.part.planes == "refuse":
             raise UnusableFile(f"its image has shape {shape}: give planes: rows (each a picture) or channels (of one row)")
-        return (shape[0], (1, *shape[1:]), dtype) if self._planes == "rows" else (1, shape, dtype)
+        return (shape[0], (1, *shape[1:]), dtype) if self.part.planes == "rows" else (1, shape, dtype)
 
     def load(self, file: Path, start: int, stop: int) -> NDArray[Any]:
         from astropy.io import fits
 
         with fits.open(file, mode="readonly", memmap=False, lazy_load_hdus=True) as units:
             unit = self._image(units)
-            shape, dtype = _axes(unit), _physical(unit)
-            if len(shape) == 3 and self._planes == "rows":
-                where = (0,) * (len(unit.shape) - 3) + (slice(start, stop),)
-                values = np.asarray(unit.section[where])[:, None]
-            else:
-                values = np.asarray(unit.section[...] if hasattr(unit, "section") else unit.data)
-                values = values.reshape(1, *(shape if len(shape) > 2 else (1, *shape)))
-            return values.astype(dtype)  # native byte order, and a copy: the file is closed now
+            blank, dtype, scale = _blank(unit), _physical(unit), (unit.header.get("BSCALE", 1), unit.header.get("BZERO", 0))
+            if blank is None:
+                return self._values(unit, start, stop).astype(dtype)  # native byte order, and a copy: the file is closed now
+        # astropy scales whole numbers before it looks for BLANK, and an unsigned one it does not look for: here it is told by the raw value
+        with fits.open(file, mode="readonly", memmap=False, lazy_load_hdus=True, do_not_scale_image_data=True, ignore_blank=True) as units:
+            raw = self._values(self._image(units), start, stop)
+            return np.where(raw == blank, np.nan, raw.astype(np.float64) * scale[0] + scale[1]).astype(dtype)
+
+    def _values(self, unit: Any, start: int, stop: int) -> NDArray[Any]:
+        shape = _axes(unit)
+        if len(shape) == 3 and self.part.planes == "rows":
+            where = (0,) * (len(unit.shape) - 3) + (slice(start, stop),)
+            return np.asarray(unit.section[where])[:, None]
+        values = np.asarray(unit.section[...] if hasattr(unit, "section") else unit.data)
+        return values.reshape(1, *(shape if len(shape) > 2 else (1, *shape)))
+
+
+def _blank(unit: Any) -> int | None:
+    """The stored whole number that marks an undefined pixel; FITS 4.0, 4.4.2.4: none in floating point, where it is NaN."""
+    return int(unit.header["BLANK"]) if "BLANK" in unit.header and unit.header["BITPIX"] > 0 else None
 
 
 def _axes(unit: Any) -> tuple[int, ...]:

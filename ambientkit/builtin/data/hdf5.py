@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import math
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 from ambientkit.errors import InputError
 from ambientkit.readers import Found, OpenedArray, Stored, cause_of, needs
 from ambientkit.readers.layout import find_layout
-from ambientkit.readers.opened import warn_of_attributes
+from ambientkit.readers.opened import missing_by_attributes
 from ambientkit.text import listed
 
 
@@ -42,12 +44,13 @@ class HDF5(Stored):
         except OSError as error:
             raise InputError(f"{self.path}: cannot be read as HDF5 ({' '.join(str(error).split())[:160]})") from None
         data = _choose(self, arrays, refused)
-        data.refuse_unwritten()
-        levels = None
-        name = None if self.clean or isinstance(self.sigma_n, float | int) else str(self.sigma_n or "sigma_n").strip("/")
-        if name in arrays:
-            levels = _Array(self.path, name, *arrays[name])
-        return Found(data, find_layout(data, self.layout), levels)
+        levels, named = (
+            _Array(self.path, name, *arrays[name]) if name in arrays and name != data.key else None
+            for name in ("sigma_n", self.sigma_n.strip("/") if isinstance(self.sigma_n, str) else None)
+        )
+        for array in filter(None, (data, levels, named)):
+            array.look()
+        return Found(data, find_layout(data, self.layout), levels, named)
 
 
 def _collect(h5py: Any, group: Any, prefix: str, arrays: dict[str, Any], entered: set[int]) -> list[str]:
@@ -102,16 +105,54 @@ def _unwritten(array: Any) -> tuple[int, int]:
     return total - int(array.id.get_num_chunks()), total
 
 
+FILTERS = {
+    305: "LZO", 307: "bzip2", 32000: "LZF", 32001: "Blosc", 32004: "LZ4", 32008: "Bitshuffle", 32013: "ZFP", 32015: "Zstandard", 32017: "SZ",
+    32019: "FCIDECOMP", 32024: "SZ3", 32026: "Blosc2", 32028: "SPERR",
+}  # fmt: skip
+"""Numbers of filters as registered with The HDF Group (github.com/HDFGroup/hdf5_plugins, RegisteredFilterPlugins)."""
+
+
+def _absent_filters(array: Any) -> list[str]:
+    """The filters of an array that cannot be undone here, by name and number."""
+    import h5py
+
+    settings = array.id.get_create_plist()
+    used = [settings.get_filter(i) for i in range(settings.get_nfilters())]
+    if any(not h5py.h5z.filter_avail(number) for number, *_ in used):
+        with suppress(ImportError):
+            importlib.import_module("hdf5plugin")  # registers its filters
+    return [
+        f"the HDF5 filter {number} ({FILTERS.get(number) or bytes(name).decode(errors='replace') or 'of unknown name'})"
+        for number, _, _, name in used
+        if not h5py.h5z.filter_avail(number)
+    ]
+
+
+def _fill_value(array: Any) -> Any:
+    """The fill value, where the writer of the file chose one."""
+    import h5py
+
+    defined = array.id.get_create_plist().fill_value_defined() == h5py.h5d.FILL_VALUE_USER_DEFINED
+    return array.fillvalue if defined else None
+
+
 class _Array(OpenedArray):
-    def refuse_unwritten(self) -> None:
-        """Raises InputError where parts were never written, which would be read as the fill value; warns of what attributes ask for."""
+    def look(self) -> None:
+        """What stands for missing pixels, by the header. Raises InputError where parts were never written, which would be read as the fill
+        value, and where a filter that decodes the values is not installed."""
         try:
             array = self._open()
             missing, total = _unwritten(array)
-            warn_of_attributes(str(self), dict(array.attrs))
+            self.missing = missing_by_attributes(str(self), dict(array.attrs), _fill_value(array))
+            absent = _absent_filters(array)
             self._close(array)
         except (OSError, RuntimeError) as error:
             raise InputError(f"{self}: cannot be read ({cause_of(error)}): damaged, or cut short") from None
+        if absent:
+            raise InputError(
+                f"{self}: its values cannot be decoded here:\nthey are compressed by {' and '.join(absent)}, which is not installed. "
+                f"Most such filters come with the package hdf5plugin, which is used where it is there: pip install hdf5plugin"
+            )
         if missing:
             raise InputError(
                 f"{self}: {missing} of {total} chunks were never written, and would be read as the fill value. "

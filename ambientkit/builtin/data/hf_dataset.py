@@ -64,7 +64,7 @@ class HFDataset(Stored):
         data = self._column(likely[0], features[likely[0]])
         data.check()
         levels = None
-        if "sigma_n" in features and self.sigma_n is None and not self.clean and self.counts is None:
+        if "sigma_n" in features and likely[0] != "sigma_n":
             levels = self._column("sigma_n", features["sigma_n"], np.dtype(np.float64))
         return Found(data, "N..." if likely[0] in image else find_layout(data, self.layout), levels)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,7 @@ class ImageFolder(StoredFiles):
 
     def open(self, files: Sequence[Path]) -> FileRows:
         """The pictures by their headers. Raises InputError listing files that cannot be used."""
-        return _Pictures(self.path, files, self.on_bad_file, self.max_pixels)
+        return _Pictures(self, files)
 
     def find(self) -> Found:
         """The pictures of the folder, by their headers. Raises InputError where there are none, or they are unusable."""
@@ -51,23 +51,19 @@ class ImageFolder(StoredFiles):
         return found
 
 
-class _Pictures(FileRows):
+class _Pictures(FileRows[ImageFolder]):
     what = "image"
-
-    def __init__(self, where: Path, files: Sequence[Path], on_bad_file: Literal["fail", "skip"], max_pixels: int) -> None:
-        self._max_pixels = max_pixels
-        super().__init__(where, files, on_bad_file)
 
     def look(self, file: Path) -> tuple[int, tuple[int, ...], np.dtype[Any]]:
         try:
-            shape, dtype = look_at_image(file, self._max_pixels)
+            shape, dtype = look_at_image(file, self.part.max_pixels)
         except UnusableImage as error:
             raise UnusableFile(str(error)) from None
         return 1, shape, dtype
 
     def load(self, file: Path, start: int, stop: int) -> NDArray[Any]:
         try:
-            pixels = read_image(file, self._max_pixels)
+            pixels = read_image(file, self.part.max_pixels)
         except UnusableImage as error:
             raise UnusableFile(str(error)) from None
         return (pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0))[None]

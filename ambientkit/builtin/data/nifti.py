@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ambientkit.readers import FileRows, StoredFiles, UnusableFile, needs
+
+logger = logging.getLogger("ambientkit")
 
 
 class NIfTI(StoredFiles):
@@ -34,14 +37,15 @@ class NIfTI(StoredFiles):
     def open(self, files: Sequence[Path]) -> FileRows:
         """The volumes by their headers. Raises InputError listing files that cannot be used."""
         needs("nibabel", "science", "NIfTI")
-        return _Volumes(self.path, files, self.on_bad_file, self.slices, self.max_pixels)
+        return _Volumes(self, files)
 
 
-class _Volumes(FileRows):
-    def __init__(self, where: Path, files: Sequence[Path], on_bad_file: Literal["fail", "skip"], slices: str, max_pixels: int) -> None:
-        self._max_pixels = max_pixels
-        self._axis = None if slices == "none" else "xyz".index(slices)
-        super().__init__(where, files, on_bad_file)
+class _Volumes(FileRows[NIfTI]):
+    _unscaled = False  # whether one of them was told of
+
+    @property
+    def _axis(self) -> int | None:
+        return None if self.part.slices == "none" else "xyz".index(self.part.slices)
 
     def _image(self, file: Path) -> tuple[Any, tuple[int, ...], np.dtype[Any]]:
         """The image, its shape without axes of one point after the third, and the type after scaling."""
@@ -56,16 +60,30 @@ class _Volumes(FileRows):
             shape = shape[:-1]
         if len(shape) not in (2, 3):
             raise UnusableFile(f"it has shape {tuple(image.shape)}: save each volume of a series as a file of its own")
-        if math.prod(shape) > self._max_pixels:
-            raise UnusableFile(f"its shape {shape} has more values than max_pixels = {self._max_pixels}: raise it if the volume is honest")
+        if math.prod(shape) > self.part.max_pixels:
+            raise UnusableFile(
+                f"its shape {shape} has more values than max_pixels = {self.part.max_pixels}: raise it if the volume is honest"
+            )
         stored = np.dtype(image.get_data_dtype())
         if stored.names or stored.kind == "c":
             raise UnusableFile(f"its values are of type {stored}: save real numbers, complex ones as two channels in .npy")
         scaled = (image.dataobj.slope, image.dataobj.inter) != (1, 0)
         return image, shape, np.dtype(np.float64) if scaled else stored.newbyteorder("=")
 
+    def _check_slope(self, image: Any, file: Path) -> None:
+        """A slope of 0 means no scaling (NIfTI-1: "if scl_slope is nonzero"), and is told; one that is no number means nothing at all."""
+        place = image.file_map["header" if "header" in image.file_map else "image"]
+        with place.get_prepare_fileobj("rb") as stream:  # nibabel's own header forgets the slope once it has read it
+            slope = float(image.header_class.from_fileobj(stream, check=False)["scl_slope"])
+        if not math.isfinite(slope):
+            raise UnusableFile(f"its scl_slope is {slope:g}, so nobody knows what its values mean: set it to 1 if they are meant as stored")
+        if slope == 0 and not self._unscaled:
+            self._unscaled = True
+            logger.warning("%s: scl_slope is 0: the values are taken as stored, without scaling", file)
+
     def look(self, file: Path) -> tuple[int, tuple[int, ...], np.dtype[Any]]:
-        _, shape, dtype = self._image(file)
+        image, shape, dtype = self._image(file)
+        self._check_slope(image, file)
         if self._axis is None:
             return 1, (1, *shape), dtype
         if self._axis >= len(shape):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,9 +19,10 @@ logger = logging.getLogger("ambientkit")
 
 
 class TiffStack(StoredFiles):
-    """Pages of TIFF files, 8 to 64 bits or floating point, grey or colour: one page a row, or one file a row.
+    """Pages of TIFF files, 8 to 64 bits or floating point, grey or colour: one page per row, several, or one file per row.
 
-    Values are those of the file, without any scaling; ImageJ, OME and BigTIFF files are read by their pages.
+    Values are those of the file, without any scaling. OME and ImageJ files name the axes of their pages: the channels C of one place and
+    time are the channels of one row, and times T, planes Z and the rest are rows. Pixels that hold the file's GDAL_NODATA are missing.
     """
 
     name = "tiff-stack"
@@ -28,19 +30,22 @@ class TiffStack(StoredFiles):
     suffixes = files = (".tif", ".tiff", ".btf", ".tf8")
     what = "TIFF file"
 
-    pages: Literal["rows", "channels"] = "rows"
-    """What the pages of a file are: rows, each a picture of its own, or the channels (or depth) of one row."""
+    pages: Literal["auto", "rows", "channels"] = "auto"
+    """What the pages of a file are: rows, each a picture of its own, or the channels (or depth) of one row. "auto": as the axes in the file
+    say, and rows where it names none. "rows" and "channels" are taken as they are, whatever the file says."""
     max_pixels: int = Field(2**26, ge=1)
     """Largest page that is decoded, by its header."""
 
     def open(self, files: Sequence[Path]) -> FileRows:
         """The pages by their headers. Raises InputError listing files that cannot be used."""
         needs("tifffile", "science", "TIFF")
-        return _Pages(self.path, files, self.on_bad_file, self.pages == "channels", self.max_pixels)
+        return _Pages(self, files)
 
     def find(self) -> Found:
         """The pages by their headers. Raises InputError where there are none, or they are unusable."""
         found = super().find()
+        for axes in sorted(getattr(found.source, "axes", ())):
+            logger.warning("%s: %s", self.path, axes)
         if not self.clean and getattr(found.source, "lossy", False):
             logger.warning("%s: JPEG compression changes noise, which is no longer white and Gaussian of the declared level", self.path)
         return found
@@ -76,19 +81,20 @@ def _complaints() -> Iterator[None]:
         raise UnusableFile(f"it is damaged or was cut short ({found[0].rpartition('> ')[2]})")
 
 
-class _Pages(FileRows):
-    def __init__(self, where: Path, files: Sequence[Path], on_bad_file: Literal["fail", "skip"], channels: bool, max_pixels: int) -> None:
-        self._channels, self._max_pixels = channels, max_pixels
+class _Pages(FileRows[TiffStack]):
+    def __init__(self, part: TiffStack, files: Sequence[Path]) -> None:
         self.lossy = False
-        super().__init__(where, files, on_bad_file)
+        self.axes: set[str] = set()
+        """What was made of the axes that the files name, in words."""
+        super().__init__(part, files)
 
     def look(self, file: Path) -> tuple[int, tuple[int, ...], np.dtype[Any]]:
         import tifffile
 
-        with _complaints(), tifffile.TiffFile(file) as tiff:
+        with _complaints(), tifffile.TiffFile(file, _multifile=False) as tiff:
             if not len(tiff.pages):
                 raise UnusableFile("it has no pages: damaged, or cut short")
-            count, first = len(tiff.pages), tiff.pages[0].aspage()
+            first = tiff.pages[0].aspage()
             shape = self._page_shape(first)
             if first.photometric == tifffile.PHOTOMETRIC.MINISWHITE and first.bitspersample > 1:
                 raise UnusableFile("in this TIFF 0 is white, so it would be read as a negative: save it with 0 as black")
@@ -105,18 +111,48 @@ class _Pages(FileRows):
                     raise UnusableFile(
                         f"its pages differ: {first.shape} {first.dtype} and {other.shape} {other.dtype}; remove thumbnails and masks"
                     )
-            if first.extrasamples:
+            grey = first.photometric == tifffile.PHOTOMETRIC.MINISBLACK
+            if any(
+                extra != tifffile.EXTRASAMPLE.UNSPECIFIED or not grey for extra in first.extrasamples
+            ):  # those of a grey page are channels
                 raise UnusableFile("it has transparency or extra samples: save its colours alone")
             if first.dtype is None:
                 raise UnusableFile(f"its pixels ({first.bitspersample} bits, format {first.sampleformat}) are of no known type")
-        if self._channels:
-            return 1, (count * shape[0], *shape[1:]), first.dtype
-        return count, shape, first.dtype
+            if (nodata := first.tags.get("GDAL_NODATA")) is not None:
+                self._note_missing(str(nodata.value))
+            axes = _page_axes(tiff)
+            groups = self._groups(tiff)
+        if axes is not None:
+            self.axes.add(_told(axes, self.part.pages))
+        return len(groups), (groups.shape[1] * shape[0], *shape[1:]), first.dtype
+
+    def _note_missing(self, text: str) -> None:
+        """What the tag GDAL_NODATA says: one value for all files."""
+        try:
+            value = float(text.strip("\0 "))
+        except ValueError:
+            raise UnusableFile(f"its GDAL_NODATA is {text!r}, which is no number") from None
+        if not math.isnan(value) and (other := self.missing.setdefault("GDAL_NODATA", value)) != value:
+            raise UnusableFile(f"its GDAL_NODATA is {value:g}, and that of another file {other:g}")
+
+    def _groups(self, tiff: Any) -> NDArray[np.int64]:
+        """(rows, pages per row): the numbers of the pages of each row."""
+        numbers = np.arange(len(tiff.pages))
+        if self.part.pages == "channels":
+            return numbers[None]
+        axes = _page_axes(tiff) if self.part.pages == "auto" else None
+        if axes is None or "C" not in axes[0]:
+            return numbers[:, None]
+        names, sizes = axes
+        place = names.index("C")
+        return np.moveaxis(numbers.reshape(-1, *sizes), 1 + place, -1).reshape(-1, sizes[place])
 
     def _page_shape(self, page: Any) -> tuple[int, ...]:
         height, width, samples = page.imagelength, page.imagewidth, page.samplesperpixel
-        if height * width > self._max_pixels:
-            raise UnusableFile(f"{width} x {height} pixels are more than max_pixels = {self._max_pixels}: raise it if the image is honest")
+        if height * width > self.part.max_pixels:
+            raise UnusableFile(
+                f"{width} x {height} pixels are more than max_pixels = {self.part.max_pixels}: raise it if the image is honest"
+            )
         if page.imagedepth > 1:
             raise UnusableFile("a page holds a volume (SGI depth): save its slices as pages")
         return (samples, height, width)
@@ -124,10 +160,9 @@ class _Pages(FileRows):
     def load(self, file: Path, start: int, stop: int) -> NDArray[Any]:
         import tifffile
 
-        with tifffile.TiffFile(file) as tiff:
-            pages = tiff.pages if self._channels else tiff.pages[start:stop]
-            rows = np.stack([self._pixels(page.aspage(), file) for page in pages])
-        return rows.reshape(1, -1, *rows.shape[2:]) if self._channels else rows
+        with tifffile.TiffFile(file, _multifile=False) as tiff:
+            groups = self._groups(tiff)[start:stop]
+            return np.stack([np.concatenate([self._pixels(tiff.pages[int(n)].aspage(), file) for n in group]) for group in groups])
 
     def _pixels(self, page: Any, file: Path) -> NDArray[Any]:
         size = file.stat().st_size  # past the end of a cut file the decoder would find nothing, and give zeros
@@ -138,3 +173,31 @@ class _Pages(FileRows):
         if pixels.ndim == 2:
             return pixels[None]
         return pixels if page.planarconfig == 2 else np.moveaxis(pixels, -1, 0)
+
+
+def _page_axes(tiff: Any) -> tuple[str, tuple[int, ...]] | None:
+    """The axes that an OME or ImageJ file gives its pages, such as ("TC", (12, 2)), those of one page aside; None where it gives none.
+
+    Raises UnusableFile where they do not fit the pages that there are: nobody knows then which page is what.
+    """
+    if not (tiff.is_ome or tiff.is_imagej):
+        return None
+    found = []
+    for series in tiff.series:
+        kept = [i for i, name in enumerate(series.axes) if name not in "YXS"]
+        found.append(("".join(series.axes[i] for i in kept), tuple(series.shape[i] for i in kept)))
+    announced = sum(math.prod(sizes) for _, sizes in found)
+    if len(set(found)) != 1 or announced != len(tiff.pages):
+        told = " and ".join(f"{names or 'one page'} {sizes}" for names, sizes in sorted(set(found)))
+        raise UnusableFile(f"its axes ({told or 'none'}: {announced} pages) do not fit the {len(tiff.pages)} pages that it holds")
+    return found[0] if found[0][0] else None
+
+
+def _told(axes: tuple[str, tuple[int, ...]], asked: str) -> str:
+    """What becomes of the axes, in words."""
+    names = ", ".join(f"{name} {size}" for name, size in zip(*axes))
+    if asked != "auto":
+        return f"the files name their axes ({names}), and pages: {asked} takes all pages as {asked} instead"
+    rows = ", ".join(name for name in axes[0] if name != "C")
+    told = ["C as channels"] if "C" in axes[0] else []
+    return f"the files name their axes ({names}): taken are {' and '.join(told + ([f'{rows} as rows'] if rows else []))}"

@@ -57,10 +57,10 @@ class WebDataset(Stored):
                 f"one of {', '.join(suffixes)}"
             )
         source = _Samples(shards, likely[0], self.max_pixels)
-        levels = None
-        if not self.clean and self.sigma_n is None and self.counts is None:
-            by_pixel = "sigma_n.npy" in suffixes
-            levels = SampleLevels(shards, source.shape[1:], by_pixel) if by_pixel or "json" in suffixes else None
+        by_pixel = "sigma_n.npy" in suffixes
+        needed = self.sigma_n is None and not self.clean and self.counts is None
+        found = SampleLevels(shards, source.shape[1:], by_pixel) if by_pixel or "json" in suffixes else None
+        levels = found if found is not None and (needed or found.told(index)) else None  # a .json may hold labels alone
         return Found(source, "N...", levels)
 
 

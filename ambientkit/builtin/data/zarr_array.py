@@ -12,7 +12,7 @@ import numpy as np
 from ambientkit.errors import InputError
 from ambientkit.readers import Found, OpenedArray, Stored, needs
 from ambientkit.readers.layout import find_layout
-from ambientkit.readers.opened import warn_of_attributes
+from ambientkit.readers.opened import missing_by_attributes
 from ambientkit.text import listed
 
 
@@ -50,17 +50,19 @@ class Zarr(Stored):
             ) from None
         data = self._choose(arrays)
         data.check()
-        warn_of_attributes(str(data), dict(found[data.key].attrs))
-        name = None if self.clean or isinstance(self.sigma_n, float | int) else str(self.sigma_n or "sigma_n")
-        levels = arrays.get(name) if name else None
-        for array in [data, *([levels] if levels else [])]:
+        data.missing = missing_by_attributes(str(data), dict(found[data.key].attrs), found[data.key].fill_value)
+        levels, named = (
+            arrays.get(name) if name is not None and name != data.key else None
+            for name in ("sigma_n", self.sigma_n.strip("/") if isinstance(self.sigma_n, str) else None)
+        )
+        for array in filter(None, (data, levels, named)):
             here, chunks = found[array.key].nchunks_initialized, found[array.key].nchunks
             if here < chunks:
                 raise InputError(
                     f"{array}: {chunks - here} of {chunks} chunks are missing, and would be read as the fill value. "
                     f"Copy the folder again, or write the array anew with write_empty_chunks=True"
                 )
-        return Found(data, find_layout(data, self.layout), levels)
+        return Found(data, find_layout(data, self.layout), levels, named)
 
     def _choose(self, arrays: dict[str, _Array]) -> _Array:
         keys = listed([f"{key or '(the array itself)'} {a.shape} {a.dtype}" for key, a in arrays.items()], limit=12) or "none"

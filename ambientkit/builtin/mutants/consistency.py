@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from typing import NamedTuple
 
 import torch
@@ -48,8 +49,9 @@ def hop(denoiser: Denoiser, batch: Batch, tools: Tools, *, shared: bool = False,
 
 
 def used(batch: Batch) -> Batch:
-    """The first eighth of the rows."""
-    return take(batch, torch.arange(max(len(batch.x_n) // 8, 2)))
+    """The first eighth of the rows that carry noise."""
+    noisy = (per_row(batch.sigma_n, batch.x_n).expand_as(batch.x_n).flatten(1).amax(1) > 0).nonzero().squeeze(1)
+    return take(batch, noisy[: math.ceil(len(batch.x_n) / 8)])
 
 
 def term(value: Tensor, h: Hop, tools: Tools) -> dict[str, Term]:

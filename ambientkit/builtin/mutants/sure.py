@@ -7,7 +7,7 @@ import abc
 import torch
 from torch import Tensor
 
-from ambientkit.batch import Batch, Term
+from ambientkit.batch import Batch, Term, take
 from ambientkit.builtin.objectives.sure import Sure
 from ambientkit.interfaces import Denoiser, Mutant, Objective, Tools
 from ambientkit.maths.noise import per_row, standard_normal
@@ -22,6 +22,7 @@ class SureMutant(Mutant, Objective, abc.ABC):
 
     def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
         """mean(|D - x_n|^2 + factor div D)."""
+        batch = take(batch, (tools.corruption.floor(batch) > tools.levels.sigma_min).nonzero().squeeze(1))
         sigma = tools.corruption.floor(batch)
         x = tools.corruption.degrade(batch, sigma, tools.generator).x.detach().requires_grad_()
         probe = self.probe(x, tools).detach()

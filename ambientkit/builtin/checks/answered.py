@@ -1,0 +1,67 @@
+"""A network whose answers a check chooses: what the denoiser makes of them, and what the network was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ambientkit.builtin.checks.denoiser_contract import fresh
+from ambientkit.interfaces import Case, Denoiser, Model, Signal
+from ambientkit.maths.randomness import isolated_global_generator
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One call of a network: its input, and the level as it was told, (B,) or None where that cannot be seen."""
+
+    y: Tensor
+    time: Tensor | None
+
+
+class Answering:
+    """A denoiser of a fresh network, whose output is replaced: `answer`, of the shape of the rows, in the shape and form of its own output."""
+
+    def __init__(self, part: Model, case: Case, sigma_data: float, shape: tuple[int, ...] | None = None) -> None:
+        """shape: of the rows; left out, the first that the model takes. Raises InputError for one that it does not."""
+        if shape is None:
+            found, self.network = fresh(part, case)
+            shape = found.shape
+        else:
+            with isolated_global_generator(case.seed, "verify.model"):
+                self.network = part.network(Signal(shape, sigma_data))
+        self.signal = Signal(shape, sigma_data)
+        self.network.eval()
+        self.denoiser: Denoiser = part.denoiser(self.network, self.signal)
+
+    def __call__(self, x: Tensor, sigma: Tensor, answer: Callable[[Tensor], Tensor]) -> tuple[Tensor, Asked | None]:
+        """D(x, sigma) where the network answers answer(y); and what it was asked, None where it was not called as a module, or more than once."""
+        calls: list[Asked] = []
+
+        def replace(module: nn.Module, args: tuple, kwargs: dict, output):
+            tensors = [value for value in [*args, *kwargs.values()] if isinstance(value, Tensor)]
+            times = [value for value in tensors[1:] if value.shape == sigma.shape]
+            calls.append(Asked(tensors[0].detach(), times[0].detach().double() if times else None))
+            return _put(output, answer(tensors[0]))
+
+        hook = self.network.register_forward_hook(replace, with_kwargs=True)
+        try:
+            with torch.no_grad():
+                found = self.denoiser(x, sigma)
+        finally:
+            hook.remove()
+        return found, calls[0] if len(calls) == 1 else None
+
+
+def _put(output, answer: Tensor):
+    if isinstance(output, Tensor):
+        return answer.reshape(output.shape).to(output.dtype)
+    if isinstance(output, tuple):
+        return (_put(output[0], answer), *output[1:])
+    if isinstance(output, list):
+        return [_put(output[0], answer), *output[1:]]
+    name = next(name for name, value in output.items() if isinstance(value, Tensor))
+    output[name] = _put(output[name], answer)
+    return output

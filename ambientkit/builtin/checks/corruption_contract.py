@@ -1,0 +1,151 @@
+"""The check `corruption-contract`: shapes, dtypes, conditions and randomness of a corruption, on small pictures in float32."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from pydantic import InstanceOf
+from torch import Generator, Tensor
+
+from ambientkit.batch import Batch, View
+from ambientkit.builtin.checks.labelled import SHAPE, Broken, NoHalf, conditions, copied, global_state, labelled, require, same
+from ambientkit.builtin.checks.outcome import exact
+from ambientkit.interfaces import CONTRACT, Case, Check, Corruption, Measured, Part
+from ambientkit.maths.noise import RandomSource, per_row
+from ambientkit.maths.randomness import keyed_generator
+
+
+class CorruptionContract(Check):
+    """A corruption keeps the contract of `Corruption` on its own observations of pictures and of plain rows, in float32 and float64, and far from [-1, 1].
+
+    `observe` keeps the clean rows, their numbers, shape and dtype. `degrade` gives views of shape, dtype and conditions of the batch at the levels
+    asked for, (B,); `expect` and `floor`, (B,), answer in shape and dtype, and a gradient passes through `expect`. None changes what it is
+    given, draws from a global generator, or gives numbers that are not finite, from the floor of each row up to 20, for 1 row and for 5.
+    """
+
+    name = "corruption-contract"
+    source = "the contract of `Corruption`"
+    kind = "corruption"
+    claim = CONTRACT
+    null_law = "exact: nothing wrong"
+    detects = (
+        "a wrong shape, dtype or condition, rows that are exchanged, a batch that is changed, randomness from elsewhere, a missing gradient"
+    )
+    meaning = "The corruption does not do what objectives rely on: it fails, or does something else, for some batches."
+    quick = True
+
+    def measure(self, part: Part, case: Case) -> Measured:
+        """0, or infinity with what is wrong."""
+        assert isinstance(part, Corruption)
+        try:
+            for index, (rows, shape, dtype) in enumerate(((5, SHAPE, torch.float32), (1, SHAPE, torch.float32), (5, (3,), torch.float64))):
+                batch = self._observed(part, case, rows, shape, dtype, index)
+                self._used(part, case, batch, index)
+            if "gaussian-noise" in part.claims:
+                for index, batch in enumerate(self._others(case)):
+                    self._used(part, case, batch, 10 + index)
+        except Broken as error:
+            return Measured(math.inf, 0.0, 8, str(error))
+        return exact(0.0, 0.0, 8)
+
+    def control(self, part: Part) -> Part:
+        """The same corruption, which loses the conditions."""
+        assert isinstance(part, Corruption)
+        return _Losing(inner=part)
+
+    def _observed(self, part: Corruption, case: Case, rows: int, shape: tuple[int, ...], dtype: torch.dtype, index: int) -> Batch:
+        row = 700 - 3 * torch.arange(rows)
+        x_0 = 20 * torch.rand(rows, *shape, generator=self._key(case, "x_0", index)).to(dtype)
+        kept, numbers, world = x_0.clone(), row.clone(), global_state()
+        with NoHalf() as precision:
+            batch = part.observe(x_0, row, self._key(case, "observe", index))
+        require(not precision.found, "rows are computed with in half precision")
+        require(global_state() == world, "observe draws from a global generator, or seeds it")
+        require(torch.equal(x_0, kept) and torch.equal(row, numbers), "observe changes the clean rows or their numbers")
+        require(batch.x_n.shape == x_0.shape and batch.x_n.dtype == dtype, "observations have another shape or dtype than the clean rows")
+        require(torch.equal(batch.row, row), "observe does not keep the numbers of the rows")
+        require(batch.sigma_n.is_floating_point() and bool((batch.sigma_n >= 0).all()), "sigma_n is no level")
+        if batch.sigma_n.ndim > 1 or (batch.sigma_n.ndim == 1 and len(batch.sigma_n) not in (1, rows)):
+            right = batch.sigma_n.ndim == x_0.ndim and torch.broadcast_shapes(batch.sigma_n.shape, x_0.shape) == x_0.shape
+            require(right, f"sigma_n of shape {tuple(batch.sigma_n.shape)} is neither (B,) nor broadcasts to the rows")
+        return batch._replace(cond=conditions(torch.arange(1, rows + 1)))
+
+    def _others(self, case: Case) -> list[Batch]:
+        """Noise by row with clean rows; by pixel, one pattern for all rows; (B, 1, 1, 1); one number for all; and one row as noisy as the data are wide."""
+        g = self._key(case, "others", 0)
+        pattern = torch.linspace(0.05, 0.6, math.prod(SHAPE)).reshape(SHAPE).expand(4, *SHAPE).contiguous()
+        mixed = labelled(torch.tensor([0.0, 0.3, 0.0, 0.012, 3.0]), g)
+        by_pixel = labelled(pattern, g)
+        column = labelled(torch.tensor([0.1, 0.5, 1.5]).reshape(3, 1, 1, 1), g)
+        scalar = labelled(torch.full((3,), 0.25), g)._replace(sigma_n=torch.tensor(0.25))
+        return [mixed, by_pixel, column, scalar]
+
+    def _used(self, part: Corruption, case: Case, batch: Batch, index: int) -> None:
+        kept, world, n = copied(batch), global_state(), len(batch.x_n)
+        floor = part.floor(batch)
+        require(isinstance(floor, Tensor) and floor.shape == (n,), f"floor has shape {tuple(floor.shape)}, not (B,)")
+        require(bool(floor.isfinite().all() and (floor >= 0).all()), "floor is no level")
+        require(floor.dtype == batch.sigma_n.dtype, f"floor is {floor.dtype} for levels in {batch.sigma_n.dtype}")
+        for factor, least in ((1.0, 0.01), (1.7, 0.02), (1.0, 20.0)):
+            sigma = (factor * floor).clamp(min=least)
+            asked = sigma.clone()
+            with NoHalf() as precision:
+                view = part.degrade(batch, sigma, self._key(case, "degrade", index))
+                part.expect(batch.x_n.clone(), view, batch)
+            require(not precision.found, "rows in float32 are computed with in half precision")
+            require(same(batch, kept) and torch.equal(sigma, asked), "degrade changes the batch or the levels")
+            require(isinstance(view, View) and view.x.shape == batch.x_n.shape, "views have another shape than the batch")
+            require(view.x.dtype == batch.x_n.dtype, f"views are {view.x.dtype} for rows in {batch.x_n.dtype}")
+            require(
+                view.sigma.shape == (n,) and torch.equal(view.sigma.to(sigma), sigma),
+                "a view is not at the levels (B,) that were asked for",
+            )
+            right = view.cond.keys() == kept.cond.keys() and all(torch.equal(view.cond[name], value) for name, value in kept.cond.items())
+            require(right, "views do not carry the conditions of the batch")
+            require(bool(view.x.isfinite().all()), "a view is not finite")
+            self._expected(part, batch, view)
+            require(same(batch, kept), "expect changes the batch")
+        require(global_state() == world, "degrade, expect or floor draws from a global generator, or seeds it")
+
+    def _expected(self, part: Corruption, batch: Batch, view: View) -> None:
+        x_0_hat = (view.x + 0.1).detach().requires_grad_()
+        given, seen = x_0_hat.detach().clone(), view.x.clone()
+        answer = part.expect(0 + x_0_hat, view, batch)
+        right = answer.shape == batch.x_n.shape and answer.dtype == batch.x_n.dtype
+        require(right, f"expect answers with {tuple(answer.shape)} in {answer.dtype}")
+        require(bool(answer.isfinite().all()), "expect gives numbers that are not finite")
+        hopeless = per_row(view.sigma, answer) <= per_row(part.floor(batch), answer)  # at the floor a may be 0
+        grads = torch.autograd.grad(answer.sum(), x_0_hat, allow_unused=True)[0] if answer.requires_grad else None
+        moved = torch.zeros_like(answer) if grads is None else grads
+        require(bool((moved.abs() > 0)[~hopeless.expand_as(answer)].all()), "no gradient passes through expect")
+        frozen = given.clone()
+        part.expect(frozen, view, batch)
+        require(torch.equal(frozen, given) and torch.equal(view.x, seen), "expect changes what it is given")
+
+    def _key(self, case: Case, purpose: str, index: int) -> Generator:
+        return keyed_generator(case.seed, f"verify.corruption-contract.{purpose}", step=index)
+
+
+class _Losing(Corruption):
+    """A corruption that loses conditions: wrong on purpose."""
+
+    name = "losing-control"
+
+    inner: InstanceOf[Corruption]
+
+    def observe(self, x_0: Tensor, row: Tensor, generator: RandomSource) -> Batch:
+        """The inner corruption's."""
+        return self.inner.observe(x_0, row, generator)
+
+    def degrade(self, batch: Batch, sigma: Tensor, generator: RandomSource) -> View:
+        """The inner corruption's view without conditions."""
+        return self.inner.degrade(batch, sigma, generator)._replace(cond={})
+
+    def expect(self, x_0_hat: Tensor, view: View, batch: Batch) -> Tensor:
+        """The inner corruption's."""
+        return self.inner.expect(x_0_hat, view, batch)
+
+    def floor(self, batch: Batch) -> Tensor:
+        """The inner corruption's."""
+        return self.inner.floor(batch)

@@ -1,0 +1,204 @@
+"""The check `objective-contract`: shapes, dtypes, conditions, randomness and memory of an objective, on small pictures in float32."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from pydantic import InstanceOf
+from torch import Generator, Tensor
+
+from ambientkit.batch import Batch, Term
+from ambientkit.builtin.checks.labelled import (
+    SHAPE,
+    SIGNAL,
+    SPACING,
+    Broken,
+    NoHalf,
+    OneStep,
+    asked_of,
+    copied,
+    global_state,
+    labelled,
+    require,
+    same,
+)
+from ambientkit.builtin.checks.outcome import exact
+from ambientkit.builtin.checks.probe import on_clean_rows
+from ambientkit.errors import InputError
+from ambientkit.interfaces import CONTRACT, Case, Check, Denoiser, Measured, Memory, Objective, Part, Tools
+from ambientkit.maths.noise import per_row
+from ambientkit.maths.randomness import keyed_generator
+
+
+class ObjectiveContract(Check):
+    """An objective keeps the contract of `Objective` on pictures in float32 with conditions, for 1, 5 and 6 rows, some clean, some very noisy.
+
+    Each term has one finite value a row in float32, and the level it was taken at, which the denoiser was asked at for that row; a value depends on
+    one row alone, and some carry a gradient. The denoiser is asked with the row's own conditions. The batch, the grad mode and the global generators
+    are left as they were; equal generators give equal values, others do not; memory keeps its names and shapes. A batch that does not
+    suit the objective may be refused with InputError, but not one of six noisy rows (or clean ones, for "needs-clean-data").
+    """
+
+    name = "objective-contract"
+    source = "the contract of `Objective`"
+    kind = "objective"
+    claim = CONTRACT
+    null_law = "exact: nothing wrong"
+    detects = "a wrong shape, dtype or condition, rows that meet, a batch that is changed, randomness from elsewhere, a missing gradient"
+    meaning = "The objective does not do what the trainer relies on: it fails, or trains something else, on some batches."
+    quick = True
+
+    def measure(self, part: Part, case: Case) -> Measured:
+        """0, or infinity with what is wrong."""
+        assert isinstance(part, Objective)
+        try:
+            for name, batch in self._batches(part, case):
+                self._try(part, case, name, batch)
+        except Broken as error:
+            return Measured(math.inf, 0.0, 12, str(error))
+        return exact(0.0, 0.0, 12)
+
+    def control(self, part: Part) -> Part:
+        """The same objective, which moves the batch a little in place."""
+        assert isinstance(part, Objective)
+        return _Moving(inner=part)
+
+    def _batches(self, part: Objective, case: Case) -> list[tuple[str, Batch]]:
+        levels = {"mixed": [0.0, 0.012, 0.2, 1.0, 3.0], "noisy": [0.3, 0.1, 0.6, 0.2, 1.5, 0.4], "single": [0.2]}
+        found = []
+        for index, (name, sigma_n) in enumerate(levels.items()):
+            generator = keyed_generator(case.seed, "verify.objective-contract", step=index)
+            level = torch.tensor(sigma_n)
+            if on_clean_rows(case):
+                level = torch.zeros_like(level)
+            found.append((name, labelled(level, generator)))
+            if name == "noisy" and "noise-by-pixel" in part.claims:
+                found.append(("by pixel", labelled(0.1 + torch.rand(len(level), *SHAPE, generator=generator), generator)))
+        return found
+
+    def _try(self, part: Objective, case: Case, name: str, batch: Batch) -> None:
+        kept, world = copied(batch), global_state()
+        memory: Memory = {}
+        shapes: list[dict[str, tuple[int, ...]]] = []
+        learnt = False
+        for index in range(3):
+            probe = _Probe(case)
+            try:
+                with NoHalf() as precision:
+                    found = part.loss(probe, batch, self._tools(case, probe, index, memory))
+            except InputError:
+                require(name in ("mixed", "single"), "rows that suit it are refused")
+                return
+            require(not precision.found, "rows in float32 are computed with in half precision")
+            require(torch.is_grad_enabled(), "gradients are left switched off")
+            require(same(batch, kept), "the batch is changed")
+            require(global_state() == world, "numbers are drawn from a global generator, or it is seeded")
+            learnt = probe.judge(self._terms(found, batch)) or learnt
+            shapes.append({key: tuple(value.shape) for key, value in memory.items()})
+            require(not any(value.requires_grad for value in memory.values()), "memory holds a graph")
+        require(all(shape == shapes[0] for shape in shapes), "names or shapes in memory change from call to call")
+        require(learnt or name in ("mixed", "single"), "no value carries a gradient")
+        again, probe = self._fresh(part, case, batch, 0)
+        other, moved = self._fresh(part, case, batch, 99)
+        require(_equal(again, self._fresh(part, case, batch, 0)[0]), "equal generators and memory give different values")
+        drew = any(not bool(torch.isin(x, batch.x_n).all()) for x in probe.points)
+        require(not (_equal(again, other) and drew and _alike(probe.points, moved.points)), "another generator gives the same values")
+
+    def _fresh(self, part: Objective, case: Case, batch: Batch, index: int) -> tuple[list[Term], _Probe]:
+        probe = _Probe(case)
+        return list(part.loss(probe, batch, self._tools(case, probe, index, {})).values()), probe
+
+    def _tools(self, case: Case, probe: _Probe, index: int, memory: Memory) -> Tools:
+        generator: Generator = keyed_generator(case.seed, "verify.objective-contract.loss", step=index)
+        return Tools(case.tools.corruption, OneStep(), probe.teacher, SIGNAL, generator, case.tools.levels, memory)
+
+    def _terms(self, found: dict[str, Term], batch: Batch) -> list[Term]:
+        require(isinstance(found, dict) and len(found) > 0, "what is returned is no dict of named terms")
+        for name, term in found.items():
+            require(isinstance(name, str) and isinstance(term, Term), "what is returned is no dict of named terms")
+            value, sigma = term.value, term.sigma
+            require(value.ndim == 1 and len(value) <= len(batch.x_n), f"a term has values of shape {tuple(value.shape)}, not one a row")
+            require(sigma.shape == value.shape, "a term has levels of another shape than its values")
+            require(value.dtype == batch.x_n.dtype, f"values are {value.dtype} for rows in {batch.x_n.dtype}")
+            require(bool(value.isfinite().all() and sigma.isfinite().all()), "a value or a level is not finite")
+            require(not sigma.requires_grad, "the levels of a term carry a graph")
+        return list(found.values())
+
+
+class _Probe:
+    """A denoiser for the labelled rows, wrong in a way that no loss is content with; it writes down what it is asked."""
+
+    def __init__(self, case: Case) -> None:
+        self._case = case
+        self.points: list[Tensor] = []
+        self._asked: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def __call__(self, x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
+        number, answer = self._answer(x, sigma, cond)
+        self.points.append(x.detach().clone())
+        if torch.is_grad_enabled():
+            zero = torch.zeros_like(answer, requires_grad=True)
+            self._asked.append((number, sigma.detach().clone(), zero))
+            answer = answer + zero
+        return answer
+
+    def teacher(self, x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
+        """The same denoiser, of which nothing is written down."""
+        return self._answer(x, sigma, cond)[1].detach()
+
+    def _answer(self, x: Tensor, sigma: Tensor, cond: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        require(x.dtype == torch.float32, f"the denoiser is asked about points in {x.dtype} for rows in torch.float32")
+        number = asked_of(x, sigma, cond)
+        levels = self._case.tools.levels
+        inside = bool((sigma > 0.1 * levels.sigma_min).all() and (sigma < 10 * levels.sigma_max).all())
+        require(inside, "the denoiser is asked at levels far out of the range that is lent")
+        centre = per_row((SPACING * number).float(), x)
+        level = per_row(sigma.float(), x)
+        size = level / (1 + level)
+        return number, centre + size * (0.5 * torch.tanh(x - centre) + 0.3 * torch.sin(3 * level.log()) + 0.2)
+
+    def judge(self, terms: list[Term]) -> bool:
+        """Whether any value carries a gradient. Raises Broken where one depends on several rows, or says another level than it was taken at."""
+        zeros, learnt = [zero for _, _, zero in self._asked], False
+        for value, sigma in ((v, s) for term in terms for v, s in zip(term.value, term.sigma, strict=True)):
+            if not value.requires_grad or not zeros:
+                continue
+            grads = torch.autograd.grad(value, zeros, allow_unused=True, retain_graph=True)
+            rows, levels = [], []
+            for grad, (number, level, _) in zip(grads, self._asked, strict=True):
+                if grad is not None:
+                    there = grad.flatten(1).abs().amax(1) > 0
+                    rows += number[there].tolist()
+                    levels.append(level[there].double())
+            if not rows:
+                continue
+            learnt = True
+            require(len(set(rows)) == 1, "a value depends on several rows")
+            near = torch.isclose(torch.cat(levels), sigma.double(), rtol=1e-4, atol=0)
+            require(bool(near.any()), "a term reports another level than the denoiser was asked at for the row")
+        return learnt
+
+
+def _equal(one: list[Term], other: list[Term]) -> bool:
+    return len(one) == len(other) and all(
+        torch.equal(a.value, b.value) and torch.equal(a.sigma, b.sigma) for a, b in zip(one, other, strict=True)
+    )
+
+
+def _alike(one: list[Tensor], other: list[Tensor]) -> bool:
+    return len(one) == len(other) and all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+class _Moving(Objective):
+    """An objective that changes its batch: wrong on purpose."""
+
+    name = "moving-control"
+
+    inner: InstanceOf[Objective]
+
+    def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
+        """The inner objective's terms."""
+        found = self.inner.loss(denoiser, batch, tools)
+        batch.x_n.mul_(1.001)
+        return found

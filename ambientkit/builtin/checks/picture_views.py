@@ -1,0 +1,129 @@
+"""The check `picture-views`: on pictures, what an objective asks about is white noise of the level it says round the row."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from pydantic import Field, InstanceOf
+from torch import Tensor
+
+from ambientkit.batch import Batch, Term
+from ambientkit.builtin.checks.labelled import SHAPE, SIGNAL, SPACING, Broken, OneStep, asked_of, labelled
+from ambientkit.builtin.checks.outcome import mean_zero_by_kind
+from ambientkit.builtin.checks.probe import on_clean_rows
+from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Part, Tools
+from ambientkit.maths.noise import per_row
+from ambientkit.maths.randomness import keyed_generator
+
+Question = tuple[Tensor, Tensor, Tensor]
+"""The rows that are asked about, (N,), the levels, (N,), and the noise over its level, (N, *S)."""
+
+
+class PictureViews(Check):
+    """On known pictures m, every point that an objective asks about is m + sigma e with e white: one number a pixel, row and channel.
+
+    The denoiser is exact, D = m. Over all questions of one loss are averaged: e; e^2 - 1, the same at low levels, and there of clean rows alone;
+    the products of e with that of the next pixel, of the row below and of the next channel; the squared sum over a picture; and the products
+    of e of different rows. Their mean is 0; each loss is one sample. In every third batch clean, quiet and very noisy rows are mixed. Where
+    noise by pixel is claimed, another third has a level a pixel, the same pattern in all rows.
+    """
+
+    name = "picture-views"
+    source = "moments of white noise; D = m for a known point"
+    kind = "objective"
+    claim = "views-in-law"
+    null_law = "F(9, n - 9) of Hotelling's T^2, of all batches and of each kind (Bonferroni)"
+    detects = "noise that is shared by pixels, channels or rows; a level that is wrong by 5 %"
+    meaning = "The network is trained on pictures whose noise is not the white noise that a sampler will show it."
+    quick = True
+
+    batches: int = Field(90, ge=45)
+    """Independent losses."""
+    batch_size: int = Field(48, ge=8)
+    """Rows in each."""
+
+    def measure(self, part: Part, case: Case) -> Measured:
+        """F statistic and p-value of the moments."""
+        assert isinstance(part, Objective)
+        samples = []
+        for index in range(self.batches):
+            asked: list[Question] = []
+            batch = self._batch(part, case, index)
+            clean = per_row(batch.sigma_n, batch.x_n).expand_as(batch.x_n).flatten(1).amax(1) == 0
+            try:
+                part.loss(self._watched(asked), batch, self._tools(case, index))
+            except Broken as error:
+                return Measured(math.inf, 0.0, index, str(error))
+            if asked:
+                samples.append(_moments(clean, *(torch.cat(each) for each in zip(*asked, strict=True))))
+        if len(samples) < self.batches / 2:
+            return Measured(math.inf, 0.0, len(samples), "the denoiser is not asked")
+        return mean_zero_by_kind(torch.stack(samples), 3)
+
+    def control(self, part: Part) -> Part:
+        """The same objective, whose questions are asked at 1.5 times their level."""
+        assert isinstance(part, Objective)
+        return _Misplaced(inner=part)
+
+    def _batch(self, part: Objective, case: Case, index: int) -> Batch:
+        generator = keyed_generator(case.seed, "verify.picture-views", step=index)
+        sigma_n = 0.1 + 0.4 * torch.rand(self.batch_size, generator=generator)
+        if on_clean_rows(case):
+            sigma_n = torch.zeros(self.batch_size)
+        elif index % 3 == 1:
+            sigma_n = torch.where(torch.arange(self.batch_size) % 3 < 2, 0.0, sigma_n * torch.where(sigma_n > 0.35, 6.0, 0.12))
+        elif "noise-by-pixel" in part.claims and index % 3 == 2:
+            sigma_n = torch.linspace(0.1, 0.5, math.prod(SHAPE)).reshape(SHAPE).expand(self.batch_size, *SHAPE)
+        batch = labelled(sigma_n, generator)
+        return batch._replace(x_n=batch.x_n.double(), sigma_n=batch.sigma_n.double())
+
+    def _tools(self, case: Case, index: int) -> Tools:
+        generator = keyed_generator(case.seed, "verify.picture-views.loss", step=index)
+        return Tools(case.tools.corruption, OneStep(), self._watched([]), SIGNAL, generator, case.tools.levels)
+
+    def _watched(self, asked: list[Question]) -> Denoiser:
+        def watched(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
+            number = asked_of(x, sigma, cond, conditioned=False)  # that is for the contract
+            centre = per_row(SPACING * number.double(), x)
+            level = sigma.detach().double()
+            asked.append((number, level, (x.detach().double() - centre) / per_row(level, x)))
+            return (centre + 0.0 * x).to(x.dtype)
+
+        return watched
+
+
+def _moments(clean: Tensor, number: Tensor, level: Tensor, e: Tensor) -> Tensor:
+    """(9,), each with mean 0 for white unit noise."""
+    _, row = number.unique(return_inverse=True)
+    by_row = torch.zeros(int(row.max()) + 1, *e.shape[1:], dtype=e.dtype).index_add_(0, row, e)
+    others = (by_row.sum(0).square() - by_row.square().sum(0)).mean() / len(
+        e
+    )  # products of different rows alone: one row may be asked twice
+    pixels, square = e[0].numel(), e.square().flatten(1).mean(1) - 1
+    low = square / (1 + (level / 0.2) ** 2)
+    return torch.stack(
+        [
+            e.mean(),
+            square.mean(),
+            low.mean(),
+            torch.where(clean[number.long() - 1], low, 0.0).mean(),
+            (e[..., 1:] * e[..., :-1]).mean(),
+            (e[..., 1:, :] * e[..., :-1, :]).mean(),
+            (e[:, 1:] * e[:, :-1]).mean(),
+            (e.flatten(1).sum(1).square() / pixels - 1).mean(),
+            others,
+        ]
+    )
+
+
+class _Misplaced(Objective):
+    """An objective that tells the denoiser another level: wrong on purpose."""
+
+    name = "misplaced-pictures-control"
+
+    inner: InstanceOf[Objective]
+
+    def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
+        """The inner objective's terms, for another denoiser."""
+        return self.inner.loss(lambda x, sigma, /, **cond: denoiser(x, 1.5 * sigma, **cond), batch, tools)

@@ -1,0 +1,124 @@
+"""The check `sampler-contract`: shapes, dtypes, conditions and randomness of a sampler, on small pictures in float32."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from pydantic import InstanceOf
+from torch import Tensor
+
+from ambientkit.builtin.checks.labelled import SHAPE, SPACING, Broken, NoHalf, asked_of, conditions, global_state, require
+from ambientkit.builtin.checks.outcome import exact
+from ambientkit.interfaces import CONTRACT, Case, Check, Denoiser, Measured, Part, Sampler
+from ambientkit.maths.noise import RandomSource, per_row, standard_normal
+from ambientkit.maths.randomness import keyed_generator
+
+
+class SamplerContract(Check):
+    """A sampler keeps the contract of `Sampler` on pictures in float32 with conditions, each row with a grid of its own, for 1, 2 and 5 rows.
+
+    The denoiser is asked at positive levels (B,) that lie between the ends of the row's grid, with the row's own conditions. Points, grid,
+    conditions, grad mode and global generators are left as they were; shape and dtype are kept, rows stay in their places, and a gradient
+    passes where it is on. A grid of one step is enough, and may end above 0. D = m is far outside of [-1, 1], so that
+    nothing may be clipped; a row that ends at 0 ends on m.
+    """
+
+    name = "sampler-contract"
+    source = "the contract of `Sampler`"
+    kind = "sampler"
+    claim = CONTRACT
+    null_law = "exact: nothing wrong"
+    detects = (
+        "a wrong shape, dtype, level or condition, rows that are exchanged, points that are clipped or changed, randomness from elsewhere"
+    )
+    meaning = "The sampler does not do what its callers rely on: it fails, or draws something else, for some batches or grids."
+    quick = True
+
+    def measure(self, part: Part, case: Case) -> Measured:
+        """0, or infinity with what is wrong."""
+        assert isinstance(part, Sampler)
+        problems = [(5, 6, True), (5, 2, False), (2, 3, False), (1, 4, True), (1, 2, True), (4, 3, False)]
+        try:
+            for index, (rows, levels, zero) in enumerate(problems):
+                self._try(part, case, self._grid(rows, levels, zero), index)
+        except Broken as error:
+            return Measured(math.inf, 0.0, len(problems), str(error))
+        return exact(0.0, 0.0, len(problems))
+
+    def control(self, part: Part) -> Part:
+        """The same sampler, which is not told the conditions."""
+        assert isinstance(part, Sampler)
+        return _Unconditional(inner=part)
+
+    def _grid(self, rows: int, levels: int, zero: bool) -> Tensor:
+        top = torch.linspace(3.0, 0.8, rows)
+        grid = top * (0.2 ** torch.linspace(0, 1, levels)).unsqueeze(1)
+        if zero:
+            grid[-1, ::2] = 0.0
+        return grid
+
+    def _try(self, part: Sampler, case: Case, sigmas: Tensor, index: int) -> None:
+        number = torch.arange(1, sigmas.shape[1] + 1).flip(0)
+        generator = keyed_generator(case.seed, "verify.sampler-contract", step=index)
+        centre = (SPACING * number).float().reshape(-1, 1, 1, 1).expand(-1, *SHAPE)
+        x = centre + per_row(sigmas[0], centre) * standard_normal(centre, generator)
+        cond, world = conditions(number), global_state()
+        given = [x.clone(), sigmas.clone(), *(value.clone() for value in cond.values())]
+        push = torch.zeros((), requires_grad=True)
+        with NoHalf() as precision:
+            found = part.sample(_asked(number, sigmas, push), x, sigmas, self._source(case, index), cond)
+        require(not precision.found, "points in float32 are computed with in half precision")
+        require(torch.is_grad_enabled(), "gradients are left switched off")
+        kept = [x, sigmas, *cond.values()]
+        require(
+            set(cond) == {"label", "style"} and all(map(torch.equal, given, kept)), "the points, the grid or the conditions are changed"
+        )
+        require(not x.requires_grad, "the points that were handed in carry a graph")
+        require(global_state() == world, "numbers are drawn from a global generator, or it is seeded")
+        require(isinstance(found, Tensor) and found.shape == x.shape, "the points come back in another shape")
+        require(found.dtype == x.dtype, f"points in {x.dtype} come back in {found.dtype}")
+        require(bool(found.isfinite().all()), "points come back that are not finite")
+        require(found.requires_grad and bool(torch.autograd.grad(found.sum(), push)[0].abs() > 0), "no gradient reaches the denoiser")
+        end = per_row(sigmas[-1], x)
+        # Wide enough for a sampler with more noise than its law has: that is for the checks of the law.
+        off = (found.detach() - centre).abs()
+        require(
+            bool((off <= 40 * end + 0.01).all()),
+            "points do not end within 40 sigma of a known picture: rows exchanged, points clipped, or worse",
+        )
+        with torch.no_grad():
+            again = part.sample(_asked(number, sigmas, push), x, sigmas, self._source(case, index), cond)
+        require(torch.allclose(again, found, rtol=1e-6), "equal generators give different points, or without gradient others than with")
+
+    def _source(self, case: Case, index: int) -> torch.Generator:
+        return keyed_generator(case.seed, "verify.sampler-contract.noise", step=index)
+
+
+def _asked(number: Tensor, sigmas: Tensor, push: Tensor) -> Denoiser:
+    """The exact denoiser of known pictures, for calls that the contract allows."""
+
+    def asked(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
+        require(x.dtype == torch.float32, f"the denoiser is asked about points in {x.dtype} for points in torch.float32")
+        who = asked_of(x, sigma, cond)
+        column = (number.unsqueeze(0) == who.unsqueeze(1)).double()
+        require(bool((column.sum(1) == 1).all()), "the denoiser is asked about a point that is far from any that was handed in")
+        top, low = column @ sigmas[0].double(), column @ sigmas[-1].double()
+        above = sigma.double() <= 1.5 * top  # a churn may raise a level a little before a step
+        require(bool((above & (sigma.double() >= 0.999 * low)).all()), "the denoiser is asked at levels beyond the ends of the row's grid")
+        return per_row((SPACING * who).float(), x) + 0.0 * x + push
+
+    return asked
+
+
+class _Unconditional(Sampler):
+    """A sampler that loses the conditions: wrong on purpose."""
+
+    name = "unconditional-control"
+
+    inner: InstanceOf[Sampler]
+
+    def sample(self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]) -> Tensor:
+        """The inner sampler's points."""
+        return self.inner.sample(denoiser, x, sigmas, generator, {})

@@ -1,0 +1,112 @@
+"""Rows held out of training: which, by a keyed rule on their numbers, and the others as the rows of a run."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ambientkit.batch import Batch
+from ambientkit.data.augment import Augmented
+from ambientkit.data.observations import Observations
+from ambientkit.data.order import Visit
+from ambientkit.maths.randomness import derive_seeds
+from ambientkit.rows import Rows
+
+SHARE = 0.1
+"""Of the rows, held out by default."""
+FEWEST, MOST = 16, 512
+"""Rows held out by default: none where the share is fewer than FEWEST, on which nothing could be decided, and never more than MOST."""
+
+
+def held_out_count(rows: int, share: float | None) -> int:
+    """How many of a number of rows are held out: a given share of them, rounded; by default `SHARE`, between `FEWEST` and `MOST` rows.
+
+    One row at least is left to train on.
+    """
+    if share is not None:
+        return min(round(share * rows), rows - 1)
+    count = round(SHARE * rows)
+    return 0 if count < FEWEST else min(count, MOST)
+
+
+def held_out_rows(numbers: Sequence[int], count: int, seed: int) -> list[int]:
+    """The positions, in order, of the `count` rows to hold out: those whose numbers have the lowest keys derived from (seed, number).
+
+    So a row is held out or not by its own number, up to few rows at the border: rows that are added or left out do not shuffle the others.
+    """
+    keys = derive_seeds(seed, "hold out", torch.as_tensor(numbers))
+    return sorted(torch.argsort(keys, stable=True)[:count].tolist())
+
+
+class WithoutHeldOut(Dataset[Batch]):
+    """The observations of a run but for the rows held out; same numbers, noise and poses as they have with all.
+
+    positions: of the rows held out, in order.
+    """
+
+    def __init__(self, observations: Observations | Augmented, positions: Sequence[int]) -> None:
+        self._observations = observations
+        self._before = [place - index for index, place in enumerate(positions)]  # rows kept before each row held out
+        self._positions = list(positions)
+
+    @property
+    def simulated(self) -> bool:
+        """As of all rows."""
+        return self._observations.simulated
+
+    @property
+    def left_out(self) -> list[str]:
+        """As of all rows: what is held out is not left out, but used in another way."""
+        return self._observations.left_out
+
+    @property
+    def rows(self) -> Rows:
+        """As of all rows."""
+        return self._observations.rows
+
+    def number(self, index: int) -> int:
+        """The row of the files at position `index` of those kept."""
+        return self._observations.number(self._position(index))
+
+    @property
+    def blocks(self) -> list[int] | None:
+        """Rows kept of each shard, where the data lie in shards."""
+        blocks = self._observations.blocks
+        if blocks is None:
+            return None
+        ends = torch.tensor(blocks).cumsum(0)
+        of = torch.searchsorted(ends, torch.tensor(self._positions), right=True)
+        return (torch.tensor(blocks) - torch.bincount(of, minlength=len(blocks))).tolist()
+
+    def at_or_above(self, sigma: float) -> Iterator[int]:
+        """As of all rows."""
+        yield from self._observations.at_or_above(sigma)
+
+    def decode(self, rows: Tensor) -> Tensor | None:
+        """As of all rows."""
+        return self._observations.decode(rows)
+
+    def __len__(self) -> int:
+        return len(self._observations) - len(self._positions)
+
+    def __getitem__(self, index: int) -> Batch:
+        """Observation `index` of those kept, without a batch axis."""
+        return self._observations[self._position(index)]
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        """The observations `indices` of those kept as one batch, in that order."""
+        return self._observations.__getitems__([self._position(index) for index in indices])
+
+    def _position(self, index: int) -> int:
+        if not 0 <= index < len(self):
+            raise IndexError(f"row {index} of {len(self)}")
+        place = index + bisect_right(self._before, index)
+        return Visit(place, index.epoch) if isinstance(index, Visit) else place
+
+
+Observed = Observations | Augmented | WithoutHeldOut
+"""The rows of a run."""

@@ -1,0 +1,127 @@
+"""The rows that a run holds out, in the run: when they are measured, which averaged weights are kept by them, and the files of both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ambientkit.checkpoint.base import kept
+from ambientkit.checkpoint.folder import write_file
+from ambientkit.checkpoint.names import BEST
+from ambientkit.checkpoint.weights import fill, from_bytes, to_bytes
+from ambientkit.config import RunConfig
+from ambientkit.data import Augmented, Observations, Observed, WithoutHeldOut
+from ambientkit.data.held_out import held_out_count, held_out_rows
+from ambientkit.errors import InputError
+from ambientkit.run.folder import average_metadata
+from ambientkit.train import Training
+from ambientkit.train.holdout import MEASURED, HoldOut, Seen, measuring_steps, tweedie_by_row
+
+HOLD_OUT = "hold_out.json"
+"""In a checkpoint: how many rows are held out, and what is known of them."""
+LEAST_OWN, MOST_OWN = 32, 64
+"""Rows trained on that are measured: as many as of those held out, between these."""
+
+
+def split(observations: Observations | Augmented, config: RunConfig) -> tuple[Observed, list[int]]:
+    """The rows to train on, and the positions of those held out; without any, the observations themselves.
+
+    Raises InputError where fewer than 2 rows would be held out or left.
+    """
+    count = held_out_count(len(observations), config.hold_out)
+    if count == 0 and not config.hold_out:
+        return observations, []
+    if count < 2 or len(observations) - count < 2:
+        raise InputError(
+            f"hold_out: {config.hold_out:g} of {len(observations)} rows are {count}; two rows at least must be held out and left to train on. "
+            "0 holds none out"
+        )
+    every = range(len(observations))
+    numbers = [observations.number(index) for index in every] if observations.left_out else every
+    positions = held_out_rows(numbers, count, config.seed)
+    return WithoutHeldOut(observations, positions), positions
+
+
+class Keeper:
+    """Measures the averaged weights of a run on rows held out, and keeps the best of them. Measuring changes nothing in training, to the bit.
+
+    observations: all rows; positions: of those held out, of which at most `MEASURED` are measured, and some of the others.
+    """
+
+    def __init__(self, training: Training, observations: Observations | Augmented, positions: Sequence[int]) -> None:
+        config = training.config
+        held_out = observations.__getitems__([positions[place] for place in _spread(len(positions), MEASURED)])
+        mine = training.observations
+        own = mine.__getitems__(_spread(len(mine), min(max(len(held_out.x_n), LEAST_OWN), MOST_OWN)))
+        self._training, self._held_out, self._own, self.count = training, held_out, own, len(positions)
+        self.watch = HoldOut()
+        self.best: dict[str, Tensor] = {}
+        """The averaged weights kept, on the CPU; empty before the first measurement."""
+        rows = len(held_out.x_n) + len(own.x_n)
+        self._due = measuring_steps(rows, config.batch_size * config.grad_accum_steps * training.accelerator.num_processes)
+        self._next = next(self._due)
+
+    def due(self, step: int) -> bool:
+        """Whether the run is to be measured after this step: at steps that follow from the numbers of rows alone, and at its end."""
+        while self._next < step:
+            self._next = next(self._due)
+        return step == self._next or step == self._training.config.end_step
+
+    def look(self) -> Seen:
+        """Measure now, and keep the weights where they are the ones to keep."""
+        training, config = self._training, self._training.config
+        device, levels = training.accelerator.device, config.levels.as_levels()
+        held, own = (
+            tweedie_by_row(training.teacher, rows.to(device), config.corruption, levels, training.signal.sigma_data, config.seed)
+            for rows in (self._held_out, self._own)
+        )
+        seen = self.watch.seen(training.step, held, own)
+        if seen.keep:
+            self.best = {name: value.detach().cpu().clone() for name, value in self._average().items()}
+        return seen
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Within the block the averaged network has the weights kept."""
+        training = self._training
+        newest = {name: value.clone() for name, value in self._average().items()}
+        fill(training.average.module, self.best or newest, BEST, training.base)
+        try:
+            yield
+        finally:
+            fill(training.average.module, newest, BEST, training.base)
+
+    def _average(self) -> dict[str, Tensor]:
+        """The averaged weights of now, but for a frozen base."""
+        return kept(self._training.average.module, self._training.base)
+
+    def files(self) -> dict[str, bytes]:
+        """What a checkpoint keeps: the decisions so far, and the weights kept."""
+        told = {HOLD_OUT: json.dumps({"count": self.count, "state": self.watch.state}).encode()}
+        return {**told, BEST: to_bytes(self.best)} if self.best else told
+
+    def restore(self, files: Mapping[str, bytes], where: str) -> None:
+        """Go back to the moment of a checkpoint."""
+        if HOLD_OUT in files:
+            self.watch = HoldOut(json.loads(files[HOLD_OUT])["state"])
+        if BEST in files:
+            self.best = from_bytes(files[BEST], f"{where}/{BEST}")[0]
+
+    def save(self, folder: Path) -> None:
+        """Write the weights kept beside the newest ones, or take away those of a later moment. Raises RunError where the disk refuses."""
+        if not self.best:
+            (folder / BEST).unlink(missing_ok=True)
+            return
+        training = self._training
+        about = {**average_metadata(training), **training.base.facts(), "step": self.watch.kept, "newest": training.step}
+        write_file(folder / BEST, to_bytes(self.best, about))
+
+
+def _spread(n: int, most: int) -> list[int]:
+    """At most `most` of n places, evenly spaced."""
+    return torch.linspace(0, n - 1, min(n, most)).round().long().tolist()
