@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from ambientkit.checkpoint.target import write_file
+from ambientkit.checkpoint.folder import write_file
 from ambientkit.cli.output import json_file, write_json
 from ambientkit.cli.tables import show
 from ambientkit.data.inspected import inspect

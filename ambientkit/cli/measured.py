@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ambientkit.checkpoint.target import check_target, write_file
+from ambientkit.checkpoint.folder import write_file
+from ambientkit.checkpoint.target import check_target
 from ambientkit.cli.output import json_file, write_json
 from ambientkit.cli.tables import show
 from ambientkit.errors import InputError
