@@ -9,12 +9,24 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ambientkit.api.measuring import measure
     from ambientkit.api.parts import parts
     from ambientkit.api.run import Run, load
     from ambientkit.api.training import build, train
     from ambientkit.api.training import configure_run as configure
+    from ambientkit.corrupting import corrupt
+    from ambientkit.data.inspected import inspect
     from ambientkit.errors import AmbientError, CheckFailed, InputError, RunError
-    from ambientkit.train import steps
+    from ambientkit.evaluation.compare import evaluate
+    from ambientkit.evaluation.ranking import rank_checkpoints
+    from ambientkit.evaluation.restored import compare_restored
+    from ambientkit.export.card import renew_card
+    from ambientkit.export.write import export as export_run
+    from ambientkit.report.write import write_report
+    from ambientkit.run.status import status
+    from ambientkit.sample.files import draw_to_files, restore_to_files
+    from ambientkit.training import steps
+    from ambientkit.verification.verifying import planned, verify
 
 _HOMES = {
     "train": "api.training:train",
@@ -22,7 +34,21 @@ _HOMES = {
     "Run": "api.run:Run",
     "configure": "api.training:configure_run",
     "build": "api.training:build",
-    "steps": "train:steps",
+    "steps": "training:steps",
+    "inspect": "data.inspected:inspect",
+    "corrupt": "corrupting:corrupt",
+    "verify": "verification.verifying:verify",
+    "planned": "verification.verifying:planned",
+    "evaluate": "evaluation.compare:evaluate",
+    "compare_restored": "evaluation.restored:compare_restored",
+    "rank_checkpoints": "evaluation.ranking:rank_checkpoints",
+    "draw_to_files": "sample.files:draw_to_files",
+    "restore_to_files": "sample.files:restore_to_files",
+    "measure": "api.measuring:measure",
+    "write_report": "report.write:write_report",
+    "export_run": "export.write:export",
+    "renew_card": "export.card:renew_card",
+    "status": "run.status:status",
     "parts": "api.parts:parts",
     "AmbientError": "errors:AmbientError",
     "InputError": "errors:InputError",
@@ -38,11 +64,25 @@ __all__ = [
     "Run",
     "RunError",
     "build",
+    "compare_restored",
     "configure",
+    "corrupt",
+    "draw_to_files",
+    "evaluate",
+    "export_run",
+    "inspect",
     "load",
+    "measure",
     "parts",
+    "planned",
+    "rank_checkpoints",
+    "renew_card",
+    "restore_to_files",
+    "status",
     "steps",
     "train",
+    "verify",
+    "write_report",
 ]
 
 

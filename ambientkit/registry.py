@@ -22,6 +22,7 @@ from ambientkit import hookspecs
 from ambientkit.builtin import plugin as builtin_plugin
 from ambientkit.errors import InputError, PluginError, explain, nearest
 from ambientkit.interfaces import Check, Corruption, Data, Exporter, Extractor, Model, Mutant, Objective, Part, Recipe, Sampler
+from ambientkit.messages import warn
 
 GROUP = "ambientkit"
 KINDS: dict[str, tuple[type[Part], str]] = {
@@ -215,9 +216,14 @@ def spec_of(part: Part) -> dict[str, Any]:
     return {"name": part.name, **part.model_dump(mode="json")}
 
 
-@cache
 def load() -> Registry:
     """The registry of this environment; its `problems` name plug-ins that failed to load, and names that two packages claim."""
+    return environment()
+
+
+@cache
+def environment() -> Registry:
+    """As `load`, found once per process. Problems are reported as warnings when they are found."""
     own = "ambientkit"
     asked = [_Asked(builtin_plugin, own, own, metadata.version(own))]
     entries = asked[0].parts()
@@ -254,7 +260,10 @@ def load() -> Registry:
                 )
         return found, broken
 
-    return Registry(entries, problems, late)
+    registry = Registry(entries, problems, late)
+    for found_problem in registry.problems:
+        warn(str(found_problem))
+    return registry
 
 
 def _cause(error: BaseException) -> str:

@@ -65,5 +65,5 @@ def sample(ambientkit, monkeypatch):
     """Runs `ambientkit sample` with the parts of the tests; returns (status, stdout, stderr)."""
     from tests.support.sampling import registry
 
-    monkeypatch.setattr("ambientkit.registry.load", registry)
+    monkeypatch.setattr("ambientkit.registry.environment", registry)
     return lambda *arguments: ambientkit("sample", *arguments, "--device", "cpu")

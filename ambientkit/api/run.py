@@ -4,26 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from torch import Tensor
+
+from ambientkit.api.measuring import Measured, measure
+from ambientkit.checkpoint.status import read_status
 from ambientkit.config import RunConfig
+from ambientkit.config.datapath import DataLike
+from ambientkit.evaluation.compare import evaluate
+from ambientkit.evaluation.comparison import Comparison
+from ambientkit.evaluation.ranking import Ranking, rank_checkpoints
+from ambientkit.export.card import Card, card
+from ambientkit.export.write import Exported, export
 from ambientkit.interfaces import Part, Signal
 from ambientkit.processes import device_of
 from ambientkit.registry import Registry
 from ambientkit.registry import load as load_registry
+from ambientkit.report.write import WrittenReport, write_report
+from ambientkit.run.status import Status, status
 from ambientkit.run.train import Ended
-from ambientkit.sample import Trained, load_run
+from ambientkit.sample import Restored, Trained, load_run
+from ambientkit.sample.drawn import sample_rows
+from ambientkit.sample.files import WrittenRestorations, WrittenSamples, draw_to_files, restore_to_files
 from ambientkit.sample.load import run_of
+from ambientkit.sample.restored import restore_rows
 
 
 class Run:
-    """A run on disk, and what can be done with it. `ambientkit.train` and `ambientkit.load` return one."""
+    """A run on disk, and what can be done with it. `ambientkit.train` and `ambientkit.load` return one.
+
+    Its weights are read when they are first needed. Every method raises InputError for what does not fit the run.
+    """
 
     def __init__(self, path: str | Path, *, device: str = "auto", registry: Registry | None = None, ended: Ended | None = None) -> None:
         self.path = Path(path)
         """The run folder, or the checkpoint or weights file that was loaded."""
         self.device = device
-        self.ended = ended or Ended(self.path, "finished", 0)
-        """How the training ended that returned this run."""
+        """Where the network works: "auto", "cpu", "cuda", "cuda:N" or "mps"."""
+        self._ended = ended
         self._registry = registry or load_registry()
         self._trained: Trained | None = None
 
@@ -33,8 +52,16 @@ class Run:
         return run_of(self.path)
 
     @property
+    def ended(self) -> Ended:
+        """How its training ended when it last did; for a weights file without a run folder, as finished."""
+        if self._ended is None:
+            known = read_status(self.folder)
+            self._ended = Ended(self.folder, known.state if known else "finished", known.step if known else self.step)
+        return self._ended
+
+    @property
     def trained(self) -> Trained:
-        """The denoiser with its averaged weights, read when it is first needed. Raises InputError where there are none yet."""
+        """The denoiser with its averaged weights, for functions of `ambientkit.sample`."""
         if self._trained is None:
             self._trained = load_run(self.path, self._registry, device_of(self.device))
         return self._trained
@@ -53,6 +80,68 @@ class Run:
     def step(self) -> int:
         """Optimiser steps behind the weights."""
         return self.trained.step
+
+    def sample(self, n: int = 64, *, out: str | Path | None = None, **options: Any) -> Tensor | WrittenSamples:
+        """n samples of the clean distribution: a tensor (n, *S) in units of [-1, 1], on the CPU.
+
+        out: a folder to write them into instead, from which an interrupted call goes on; the result is then a record. options: `seed`,
+        `steps`, `sampler`, `schedule`, `sigma_min` (a level, or "sigma-n" for the truncated baseline), `classes`, `conds`, `guidance`,
+        `batch_size`, `units`, `progress`; with `out` also `format`. Sample i depends on (seed, i) only.
+        """
+        if out is None:
+            return sample_rows(self.trained, n, registry=self._registry, **options)
+        return draw_to_files(self.trained, out, n=n, registry=self._registry, **options)
+
+    def restore(
+        self, noisy: DataLike, *, sigma_n: Any = None, draws: int = 8, out: str | Path | None = None, **options: Any
+    ) -> Restored | WrittenRestorations:
+        """What may lie under the noise of given rows: posterior `mean`, `draws` draws of each row, and their `std`; data units.
+
+        noisy: a path, a name, a part, an array, a tensor or a torch `Dataset`; sigma_n: their noise std, units of [-1, 1]. out: a folder to
+        write into instead. options: `n` (the first rows alone), `seed`, `steps`, `sampler`, `schedule`, `sigma_min`, `classes`, `conds`,
+        `guidance`, `batch_size`, `progress`; with `out` also `format` and `units`. Draw k of row i depends on (seed, i, k) only.
+        """
+        options |= {"sigma_n": sigma_n, "draws": draws, "registry": self._registry}
+        if out is None:
+            return restore_rows(self.trained, noisy, **options)
+        return restore_to_files(self.trained, noisy, out, **options)
+
+    def evaluate(
+        self, reference: DataLike = None, *, sigma_n: Any = None, clean: bool = False, all_checkpoints: bool = False, **options: Any
+    ) -> Comparison | Ranking:
+        """How far samples of the run are from data: distances, each with its spread and its floor.
+
+        reference: rows to compare with, whose noise std is sigma_n, or which are clean (`clean=True`); by default the noisy rows of the run
+        itself. all_checkpoints: rank the checkpoints instead. options: `n`, `extractors`, `repeats`, `seed`, `steps`, `sampler`,
+        `batch_size`, `progress`.
+        """
+        options |= {"reference": reference, "sigma_n": 0 if clean else sigma_n, "registry": self._registry}
+        if all_checkpoints:
+            return rank_checkpoints(self.folder, device=self.device, **options)
+        return evaluate(self.trained, device=self.device, **options)
+
+    def verify(self, data: DataLike = None, *, sigma_n: Any = None, rows: int = 256, seed: int = 0) -> Measured:
+        """What can be said of the denoiser without clean data: consistency residual, Tweedie loss by level, and seed sensitivity.
+
+        data: rows that the run has not seen. A page and a JSON file are written into the folder `verify` of the run.
+        """
+        return measure(self.trained, data=data, sigma_n=sigma_n, rows=rows, seed=seed, registry=self._registry)
+
+    def report(self, out: str | Path = "report.html", **options: Any) -> WrittenReport:
+        """Write one self-contained page on the run. options: `pdf`, `n`, `steps`, `rows`, `seed`, `batch_size`, `progress`."""
+        return write_report(self.folder, out, device=self.device, registry=self._registry, **options)
+
+    def export(self, form: str = "ambientkit", out: str | Path | None = None, *, force: bool = False) -> Exported:
+        """Write the averaged weights for ambientkit elsewhere, or for another library: "k-diffusion", "diffusers"."""
+        return export(self.trained, form, out, force=force, registry=self._registry)
+
+    def card(self) -> Card:
+        """The model card, with the scores of `evaluate --json` files in the run folder."""
+        return card(self.folder, registry=self._registry)
+
+    def status(self) -> Status:
+        """What the run is doing, or how it ended."""
+        return status(self.folder)
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"

@@ -25,8 +25,8 @@ from ambientkit.run.stop import Stop, stop_on_interrupt, stop_on_signals
 from ambientkit.run.train import Ended
 from ambientkit.run.train import train as train_folder
 from ambientkit.sample import load_run
-from ambientkit.train import Training
-from ambientkit.train import build as build_training
+from ambientkit.training import Training
+from ambientkit.training import build as build_training
 
 __all__ = ["Request", "Stop", "build", "configure_run", "dry_run_text", "stop_on_signals", "train", "train_run"]
 

@@ -69,10 +69,9 @@ def verify(
         given = {"--data": data, "--sigma-n": sigma_n, "--rows": rows, "--device": device}
         if alone := [flag for flag, value in given.items() if value is not None]:
             raise InputError(f"{alone[0]} belongs to --run RUN; parts are checked on problems of their own")
-        from ambientkit.cli.verify import Request
         from ambientkit.cli.verify import run as check
 
-        check(Request(tuple(parts or ()), quick, seed, json, list_, mutants, strict))
+        check(tuple(parts or ()), quick, seed, json, list_, mutants, strict)
         return
     if parts or quick or list_ or mutants or strict:
         raise InputError("--run reports on one trained run: leave out parts, --quick, --list, --mutants and --strict")
@@ -173,7 +172,7 @@ def _main() -> None:
     try:
         app()
     except AmbientError as error:
-        from ambientkit.config.files import redacted
+        from ambientkit.api.outputs import redacted
 
         if os.environ.get("AMBIENTKIT_DEBUG") and error.__cause__ is not None:  # such as what a plug-in raised
             traceback.print_exception(error.__cause__)
@@ -182,7 +181,7 @@ def _main() -> None:
     except Exception as error:
         if os.environ.get("AMBIENTKIT_DEBUG"):
             raise
-        from ambientkit.config.files import redacted
+        from ambientkit.api.outputs import redacted
 
         if isinstance(error, PermissionError) and error.filename:
             print(redacted(f"ambientkit: error: {os.fsdecode(error.filename)}: permission denied; {WHO}"), file=sys.stderr)

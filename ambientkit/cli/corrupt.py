@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import ambientkit as ak
 from ambientkit.cli.output import progress_wanted
 from ambientkit.cli.tables import show
-from ambientkit.corrupting import corrupt
 
 
 def run(source: str, target: Path, sigma: str, seed: int, workers: int, again: bool, force_8_bit: bool, on_bad_file: str | None) -> None:
     """The whole command."""
     show(
-        corrupt(
+        ak.corrupt(
             source,
             target,
             sigma=sigma,

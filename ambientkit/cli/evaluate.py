@@ -51,18 +51,15 @@ def evaluate(
     ] = False,
 ) -> None:
     """Measure samples against data, clean or noisy: FID, KID, precision, recall, patches, spectra, noise left, each with its spread and its floor."""
+    import ambientkit as ak
     from ambientkit.cli.output import json_file, progress_wanted, write_json
-    from ambientkit.cli.tables import show
-    from ambientkit.evaluate import compare_restored, rank_checkpoints
-    from ambientkit.evaluate import evaluate as compare
-    from ambientkit.evaluate.restored import is_restored
-    from ambientkit.tables import Record
+    from ambientkit.cli.tables import Record, show
 
     json_file(json)
-    if is_restored(Path(subject)):
-        found: Record = compare_restored(subject, reference, sigma_n=sigma_n)
+    if (Path(subject) / "restored.json").is_file():
+        found: Record = ak.compare_restored(subject, reference, sigma_n=sigma_n)
     else:
-        found = (rank_checkpoints if all_checkpoints else compare)(
+        found = (ak.rank_checkpoints if all_checkpoints else ak.evaluate)(
             subject,
             reference=reference,
             sigma_n=sigma_n,

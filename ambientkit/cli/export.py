@@ -20,10 +20,10 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
 ) -> None:
     """Write the averaged weights of a run for ambientkit elsewhere, or for another library, which then needs nothing of ambientkit."""
+    import ambientkit as ak
     from ambientkit.cli.tables import show
-    from ambientkit.export.write import export as write
 
-    show(write(run, format, out, force=force))
+    show(ak.export_run(run, format, out, force=force))
 
 
 def card(
@@ -31,7 +31,7 @@ def card(
     force: Annotated[bool, typer.Option("--force", help="Replace a README.md that was changed, or that is not ours.")] = False,
 ) -> None:
     """Write the model card of a run, README.md, anew: with the scores of `evaluate --json` files in the run folder."""
+    import ambientkit as ak
     from ambientkit.cli.tables import show
-    from ambientkit.export.card import renew_card
 
-    show(renew_card(run, force=force))
+    show(ak.renew_card(run, force=force))

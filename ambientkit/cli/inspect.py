@@ -5,21 +5,19 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from ambientkit.checkpoint.folder import write_file
-from ambientkit.cli.output import json_file, write_json
+import ambientkit as ak
+from ambientkit.cli.output import json_file, write_json, write_text
 from ambientkit.cli.tables import show
-from ambientkit.data.inspected import inspect
-from ambientkit.inspection import Verdict
 
 
 def run(data: str, sigma_n: str | None, json: Path | None, html: Path | None, rows: int, on_bad_file: str | None = None) -> None:
     """The whole command; ends with exit status 0, or 1 where the noise model is violated."""
     json_file(json)
     json_file(html, "--html")
-    found = inspect(data, sigma_n=sigma_n, rows=rows, on_bad_file=on_bad_file)
-    show(found)
+    found = ak.inspect(data, sigma_n=sigma_n, rows=rows, on_bad_file=on_bad_file)
     if json is not None:
         write_json(json, found)
     if html is not None:
-        write_file(html, found.page().encode())
-    sys.exit(1 if found.verdict is Verdict.VIOLATED else 0)
+        write_text(html, found.page())
+    show(found)
+    sys.exit(int(found.violated))

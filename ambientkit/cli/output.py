@@ -134,7 +134,7 @@ def _stopped_by_signals() -> Iterator[None]:
 
 def json_file(path: Path | None, flag: str = "--json") -> None:
     """Raise InputError where the file that a flag names cannot be written. Called before the work whose result it is to hold."""
-    from ambientkit.checkpoint.target import check_target
+    from ambientkit.api.outputs import check_target
 
     if path is not None:
         check_target(path, flag)
@@ -142,11 +142,16 @@ def json_file(path: Path | None, flag: str = "--json") -> None:
 
 def write_json(path: Path, content: Record | dict[str, Any]) -> None:
     """Write a result as a JSON file, whole or not at all. Raises RunError where the disk refuses."""
-    from ambientkit.checkpoint.folder import write_file
-
     document = content if isinstance(content, dict) else content.to_dict()
+    write_text(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file, whole or not at all. Raises RunError where the disk refuses."""
+    from ambientkit.api.outputs import write_file
+
     sys.stdout.flush()  # the path may be that of standard output
-    write_file(path, (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
+    write_file(path, text.encode())
 
 
 @contextmanager

@@ -22,11 +22,11 @@ def report(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
     """Write one self-contained page on one or several runs: samples, progress, losses, consistency, nearest rows, metrics, configuration."""
+    import ambientkit as ak
     from ambientkit.cli.output import progress_wanted
     from ambientkit.cli.tables import show
-    from ambientkit.report.write import write_report
 
-    shown = write_report(
+    shown = ak.write_report(
         runs,
         out,
         pdf=pdf,

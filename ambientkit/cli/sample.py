@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from ambientkit.errors import InputError
-from ambientkit.processes import is_main
 
 
 def sample(
@@ -70,10 +69,10 @@ def sample(
     for flag, value in (("--sigma-n", sigma_n), ("--draws", draws)):
         if from_ is None and value is not None:
             raise InputError(f"{flag} belongs to --from NOISY: without it samples are drawn from noise")
+    import ambientkit as ak
+    from ambientkit.api.outputs import is_main
     from ambientkit.cli.output import progress_wanted
     from ambientkit.cli.tables import show
-    from ambientkit.registry import load
-    from ambientkit.sample.files import draw_to_files, restore_to_files
 
     given = {
         "n": n,
@@ -95,7 +94,7 @@ def sample(
         "batch_size": batch_size,
         "device": device,
     }
-    wanted |= {"progress": progress_wanted(), "registry": load()}
-    record = draw_to_files(run, out, **wanted) if from_ is None else restore_to_files(run, from_, out, **wanted)
+    wanted["progress"] = progress_wanted()
+    record = ak.draw_to_files(run, out, **wanted) if from_ is None else ak.restore_to_files(run, from_, out, **wanted)
     if is_main():
         show(record)

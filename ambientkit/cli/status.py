@@ -14,10 +14,10 @@ def status(
     json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
     """Tell what a training run is doing, or how it ended, and the command that goes on with it."""
+    import ambientkit as ak
     from ambientkit.cli.tables import show
-    from ambientkit.run.status import status as find
 
-    found = find(run)
+    found = ak.status(run)
     if json:
         print(files.dumps(found.to_dict(), indent=1))
     else:

@@ -35,6 +35,11 @@ class Inspection(Record):
     """The rows looked at, (n, *S), data units."""
 
     @property
+    def violated(self) -> bool:
+        """Whether the noise is not what training takes it for."""
+        return self.verdict is Verdict.VIOLATED
+
+    @property
     def verdict(self) -> Verdict:
         """The worst of all findings, untried tests aside."""
         return verdict(list(self.findings))

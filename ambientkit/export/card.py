@@ -15,7 +15,7 @@ from ambientkit.checkpoint.names import CARD
 from ambientkit.checkpoint.status import read_status
 from ambientkit.config.portable import last_name
 from ambientkit.errors import InputError
-from ambientkit.evaluate.document import FORMAT
+from ambientkit.evaluation.document import FORMAT
 from ambientkit.export.card_text import card_text
 from ambientkit.export.write import forms
 from ambientkit.messages import note

@@ -13,19 +13,19 @@ from torch import Tensor
 from ambientkit.batch import take
 from ambientkit.checkpoint.names import EVALUATE, VERIFIED, VERIFY
 from ambientkit.errors import InputError
-from ambientkit.evaluate import Score, patch_distance, pixel_statistics_distance, proximal, residual_noise
-from ambientkit.evaluate.document import FORMAT as EVALUATE_FORMAT
-from ambientkit.evaluate.judge import pictures
-from ambientkit.evaluate.rows import trained_rows
+from ambientkit.evaluation import Score, patch_distance, pixel_statistics_distance, proximal, residual_noise
+from ambientkit.evaluation.document import FORMAT as EVALUATE_FORMAT
+from ambientkit.evaluation.judge import pictures
+from ambientkit.evaluation.rows import trained_rows
 from ambientkit.maths.randomness import derive_seed, keyed_generator
 from ambientkit.report.content import Residual, RunReport, Table
 from ambientkit.report.run import ReportedRun
 from ambientkit.run.preflight import HEADINGS, read_preflight
 from ambientkit.sample import Trained
 from ambientkit.tables import number
-from ambientkit.verify.run import FORMAT as RUN_FORMAT
-from ambientkit.verify.run import RESTORED, kernel_sampler, some_rows
-from ambientkit.verify.trained import Curve, SeedSensitivity, consistency_residual, noisy_rows, seed_sensitivity, tweedie_loss
+from ambientkit.verification.run import FORMAT as RUN_FORMAT
+from ambientkit.verification.run import RESTORED, kernel_sampler, some_rows
+from ambientkit.verification.trained import Curve, SeedSensitivity, consistency_residual, noisy_rows, seed_sensitivity, tweedie_loss
 
 Cells = tuple[str, ...]
 ABSENT = "-"

@@ -9,7 +9,7 @@ from ambientkit.interfaces import Sampler
 from ambientkit.registry import Registry
 from ambientkit.sample import draw_all, step_grid
 from ambientkit.sample.picture import grid, panels, png
-from ambientkit.train import Training
+from ambientkit.training import Training
 
 DEMO_STEPS = 32
 

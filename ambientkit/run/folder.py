@@ -20,9 +20,9 @@ from ambientkit.config.request import IDENTITY, Request
 from ambientkit.config.run import to_yaml
 from ambientkit.errors import InputError
 from ambientkit.messages import say, warn
-from ambientkit.train import Training
-from ambientkit.train.collapse import Detector
-from ambientkit.train.metrics import Window
+from ambientkit.training import Training
+from ambientkit.training.collapse import Detector
+from ambientkit.training.metrics import Window
 from ambientkit.versions import versions
 
 LINES = (METRICS, EVALUATIONS)

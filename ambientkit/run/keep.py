@@ -19,8 +19,8 @@ from ambientkit.data import Augmented, Observations, Observed, WithoutHeldOut
 from ambientkit.data.held_out import held_out_count, held_out_rows
 from ambientkit.errors import InputError
 from ambientkit.run.folder import average_metadata
-from ambientkit.train import Training
-from ambientkit.train.holdout import MEASURED, HoldOut, Seen, measuring_steps, tweedie_by_row
+from ambientkit.training import Training
+from ambientkit.training.holdout import MEASURED, HoldOut, Seen, measuring_steps, tweedie_by_row
 
 HOLD_OUT = "hold_out.json"
 """In a checkpoint: how many rows are held out, and what is known of them."""

@@ -15,8 +15,8 @@ from ambientkit.errors import RunError
 from ambientkit.messages import warn
 from ambientkit.run.trackers import flat, trackable
 from ambientkit.text import clock
-from ambientkit.train import Step, Training
-from ambientkit.train.metrics import Window, memory_mb
+from ambientkit.training import Step, Training
+from ambientkit.training.metrics import Window, memory_mb
 
 
 class Log:

@@ -14,9 +14,9 @@ from ambientkit.config import RunConfig
 from ambientkit.errors import CheckFailed, InputError
 from ambientkit.messages import say
 from ambientkit.registry import Registry
-from ambientkit.verify import Result, Verdict, preflight
-from ambientkit.verify.preflight import SEED
-from ambientkit.verify.report import FORMAT, document, number, passed_line, refusal
+from ambientkit.verification import Result, Verdict, preflight
+from ambientkit.verification.preflight import SEED
+from ambientkit.verification.report import FORMAT, document, number, passed_line, refusal
 
 SKIPPED = {"format": FORMAT, "skipped": True}
 """The record of a preflight that --skip-preflight left out."""

@@ -22,10 +22,10 @@ from ambientkit.run.folder import COLLAPSE, Checkpoint, read_identity
 from ambientkit.run.keep import HOLD_OUT, Keeper, split
 from ambientkit.run.preflight import SKIPPED, run_preflight
 from ambientkit.sample.load import Noise, about_data
-from ambientkit.train import Training, build
-from ambientkit.train.collapse import Detector
-from ambientkit.train.launched import split_asked
-from ambientkit.train.metrics import Window
+from ambientkit.training import Training, build
+from ambientkit.training.collapse import Detector
+from ambientkit.training.launched import split_asked
+from ambientkit.training.metrics import Window
 
 
 class Prepared(NamedTuple):

@@ -45,12 +45,12 @@ from ambientkit.run.preflight import write_preflight
 from ambientkit.run.prepare import Prepared, label, prepare
 from ambientkit.run.stop import SIGNALLED, TIME_UP, WORSE, Stop, describe_signal, seconds
 from ambientkit.run.watch import Evaluation
-from ambientkit.train import Training, steps
-from ambientkit.train.accelerator import accelerator_for
-from ambientkit.train.blame import blaming
-from ambientkit.train.collapse import CAUSES, Detector, given_rows, look
-from ambientkit.train.holdout import BY_HEART
-from ambientkit.train.metrics import Window
+from ambientkit.training import Training, steps
+from ambientkit.training.accelerator import accelerator_for
+from ambientkit.training.blame import blaming
+from ambientkit.training.collapse import CAUSES, Detector, given_rows, look
+from ambientkit.training.holdout import BY_HEART
+from ambientkit.training.metrics import Window
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,16 +15,16 @@ from ambientkit.batch import take
 from ambientkit.config import RunConfig
 from ambientkit.data import Observed, observed, survey
 from ambientkit.errors import InputError
-from ambientkit.evaluate import Score, patch_distance, pixel_statistics_distance, proximal, sliced
-from ambientkit.evaluate.document import finite
-from ambientkit.evaluate.judge import pictures
+from ambientkit.evaluation import Score, patch_distance, pixel_statistics_distance, proximal, sliced
+from ambientkit.evaluation.document import finite
+from ambientkit.evaluation.judge import pictures
 from ambientkit.interfaces import Sampler
 from ambientkit.maths.randomness import derive_seed, keyed_generator
 from ambientkit.readers.scan import UnknownNoise
 from ambientkit.registry import Registry
 from ambientkit.sample import draw_all, step_grid
-from ambientkit.train import Training
-from ambientkit.verify.trained import tweedie_loss
+from ambientkit.training import Training
+from ambientkit.verification.trained import tweedie_loss
 
 STEPS = 18
 """Steps of the sampler."""

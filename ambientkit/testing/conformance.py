@@ -8,9 +8,9 @@ from typing import Any
 
 from ambientkit.interfaces import Check, Part
 from ambientkit.registry import load
-from ambientkit.verify import Verdict, make_plan, registered_checks, run_pair
-from ambientkit.verify.plan import Pair, expand
-from ambientkit.verify.report import explain_failure
+from ambientkit.verification import Verdict, make_plan, registered_checks, run_pair
+from ambientkit.verification.plan import Pair, expand
+from ambientkit.verification.report import explain_failure
 
 
 class BiasFound(AssertionError):

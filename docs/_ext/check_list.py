@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ambientkit.interfaces import CONTRACT, Check
 from ambientkit.registry import Registry, load
-from ambientkit.verify import registered_checks
-from ambientkit.verify.claims import known_claims
+from ambientkit.verification import registered_checks
+from ambientkit.verification.claims import known_claims
 
 PAGE = Path(__file__).parents[1] / "verify.md"
 CLAIMS_PAGE = Path(__file__).parents[1] / "contracts.md"

@@ -92,7 +92,7 @@ def score(home: Path, arm: str, seed: int, size: Size) -> list[Scored]:
 
     from ambientkit.checkpoint.folder import checkpoints, write_file
     from ambientkit.data import Observations
-    from ambientkit.evaluate import proximal
+    from ambientkit.evaluation import proximal
     from ambientkit.registry import load
     from ambientkit.sample import draw_all, load_run, step_grid
 
@@ -121,7 +121,14 @@ def score(home: Path, arm: str, seed: int, size: Size) -> list[Scored]:
 
 def measure(reference: Any, judged: Any) -> dict[str, float]:
     """MEASURES of judged rows (n, 1, H, W) against the reference's."""
-    from ambientkit.evaluate import fid, high_frequency, patch_distance, pixel_statistics_distance, power_spectrum_distance, residual_noise
+    from ambientkit.evaluation import (
+        fid,
+        high_frequency,
+        patch_distance,
+        pixel_statistics_distance,
+        power_spectrum_distance,
+        residual_noise,
+    )
     from ambientkit.maths.randomness import keyed_generator
 
     values = (

@@ -88,17 +88,17 @@ def looks(steps: int) -> list[int]:
 def train(unit: Unit) -> dict[str, Any]:
     """Train one unit and return its figures, look by look."""
     import torch
-    from ambientkit.train.run import accelerator_for
+    from ambientkit.training.run import accelerator_for
     from quality_arms import DATA
     from quality_measures import held_out
 
     from ambientkit.config import Source, merge, resolve
     from ambientkit.data import observed, survey
-    from ambientkit.evaluate import denoiser_error
+    from ambientkit.evaluation import denoiser_error
     from ambientkit.maths.randomness import keyed_generator
     from ambientkit.registry import load
-    from ambientkit.train import build, steps
-    from ambientkit.train.holdout import tweedie_by_row
+    from ambientkit.training import build, steps
+    from ambientkit.training.holdout import tweedie_by_row
 
     torch.set_num_threads(1)
     arm, began = ARMS[unit.arm], time.monotonic()

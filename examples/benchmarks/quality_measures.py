@@ -14,8 +14,8 @@ from ambientkit.builtin.corruptions.gaussian import Gaussian
 from ambientkit.builtin.data.mixture import Mixture
 from ambientkit.config import Source, resolve
 from ambientkit.data import Observations
-from ambientkit.evaluate import denoiser_error, extract, fid, high_frequency, kid, label, patch_distance, proximal, residual_noise
-from ambientkit.evaluate import pixel_statistics_distance as pixel_statistics
+from ambientkit.evaluation import denoiser_error, extract, fid, high_frequency, kid, label, patch_distance, proximal, residual_noise
+from ambientkit.evaluation import pixel_statistics_distance as pixel_statistics
 from ambientkit.interfaces import Denoiser, Extractor, Levels, Sampler
 from ambientkit.maths.mixture import GaussianMixture
 from ambientkit.maths.noise import standard_normal

@@ -50,8 +50,8 @@ from ambientkit.maths.randomness import isolated_global_generator, keyed_generat
 from ambientkit.maths.reverse import reverse_step
 from ambientkit.maths.weights import edm_weight
 from ambientkit.registry import load
-from ambientkit.train import Training, build, steps
-from ambientkit.train.accelerator import accelerator_for
+from ambientkit.training import Training, build, steps
+from ambientkit.training.accelerator import accelerator_for
 
 SIGMA_N, SEED, END_STEP = 0.2, 0, 1_000_000
 PLAIN, PUBLISHED = "k-diffusion", "published form"

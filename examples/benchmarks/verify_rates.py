@@ -3,7 +3,7 @@
     python examples/benchmarks/verify_rates.py --seeds 300 --kill-seeds 20 --second-seeds 5 --out rates.json
 
 Two kits are measured: the mutants that were written together with the checks, and the second kit
-(tests/verify/second_kit), wrong and right parts written before their author had read a check. The p-value of every pair
+(tests/verification/second_kit), wrong and right parts written before their author had read a check. The p-value of every pair
 of a part and a check is kept for every seed, and judged at the level of every check. The file is written after every
 seed; a second call with the same file measures only what is missing: seeds, or pairs that are new.
 After the code of a check has changed, `--redo CHECK` measures its pairs again. Controls are left out: they cannot cause a false alarm.
@@ -25,12 +25,12 @@ from ambientkit.checkpoint.folder import write_file
 from ambientkit.interfaces import Mutant
 from ambientkit.processes import worker_pool
 from ambientkit.registry import Registry, load, spec_of
-from ambientkit.verify import Plan, make_plan, registered_checks, registered_parts, run_plan
-from ambientkit.verify.kills import mutant_plan
-from ambientkit.verify.plan import Pair
+from ambientkit.verification import Plan, make_plan, registered_checks, registered_parts, run_plan
+from ambientkit.verification.kills import mutant_plan
+from ambientkit.verification.plan import Pair
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from tests.verify import second_kit
+from tests.verification import second_kit
 
 TAILS = (0.1, 0.01, 0.001)
 WHAT = ("right", "kit", "second", "second right")

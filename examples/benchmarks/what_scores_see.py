@@ -15,8 +15,8 @@ from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
 from ambientkit.builtin.data.fashion_mnist import FashionMNIST
-from ambientkit.evaluate import proximal
-from ambientkit.evaluate.judge import Judge
+from ambientkit.evaluation import proximal
+from ambientkit.evaluation.judge import Judge
 from ambientkit.interfaces import Extractor
 from ambientkit.registry import load
 

@@ -1,4 +1,4 @@
-"""`ambientkit.train` and its companions, as a notebook calls them."""
+"""`ambientkit.training` and its companions, as a notebook calls them."""
 
 from __future__ import annotations
 

@@ -24,8 +24,8 @@ from ambientkit.checkpoint.status import RunStatus, read_status
 from ambientkit.errors import InputError, RunError
 from ambientkit.run.log import Log
 from ambientkit.run.stop import TIME_UP, Stop, seconds, stop_on_signals
-from ambientkit.train import steps
-from ambientkit.train.metrics import Window
+from ambientkit.training import steps
+from ambientkit.training.metrics import Window
 from tests.support.engine import FLAGS, command, contents, finish, log, make
 
 

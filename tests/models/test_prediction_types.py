@@ -36,7 +36,7 @@ from ambientkit.maths.statistics import sliced_wasserstein
 from ambientkit.sample import step_grid
 from ambientkit.testing import parametrize_with_checks
 from ambientkit.testing.strategies import mixtures
-from ambientkit.verify import case_for
+from ambientkit.verification import case_for
 
 FORMS, SCHEDULES = ("x_0", "eps", "v", "flow"), ("ve", "vp", "flow")
 PAIRS = list(itertools.product(FORMS, SCHEDULES))

@@ -11,8 +11,8 @@ from accelerate.state import AcceleratorState
 from ambientkit.batch import Batch
 from ambientkit.interfaces import Levels
 from ambientkit.maths.randomness import keyed_generator
-from ambientkit.train import steps
-from ambientkit.train.state import MEMORY
+from ambientkit.training import steps
+from ambientkit.training.state import MEMORY
 from tests.objectives.test_posterior_buffer import CASE
 from tests.support.engine import make
 

@@ -10,10 +10,10 @@ import torch
 from ambientkit.config.run import ScheduledObjective
 from ambientkit.interfaces import Tools
 from ambientkit.maths.randomness import keyed_generator
-from ambientkit.train import steps
-from ambientkit.train.loop import _accumulate
-from ambientkit.train.metrics import Window
-from ambientkit.train.state import MEMORY
+from ambientkit.training import steps
+from ambientkit.training.loop import _accumulate
+from ambientkit.training.metrics import Window
+from ambientkit.training.state import MEMORY
 from tests.support.engine import make, same
 
 BUFFER = {"name": "posterior-buffer", "fraction": 0.5, "refresh": 0.125, "keep": 5, "steps": 3}

@@ -23,7 +23,7 @@ from ambientkit.maths.noise import per_row
 from ambientkit.maths.randomness import keyed_generator
 from ambientkit.maths.reverse import reverse_moments
 from ambientkit.registry import load
-from ambientkit.verify import Verdict, make_case, preflight, run_check
+from ambientkit.verification import Verdict, make_case, preflight, run_check
 
 NOISY = Gaussian(sigma_n=(0.1, 0.4))
 

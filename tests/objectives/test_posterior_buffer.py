@@ -14,7 +14,7 @@ from ambientkit.builtin.samplers.heun import Heun
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Levels, Sampler
 from ambientkit.maths.randomness import keyed_generator
-from ambientkit.verify import make_case
+from ambientkit.verification import make_case
 
 CASE = make_case(Gaussian(sigma_n=0.3), 0)
 SMALL = PosteriorBuffer(fraction=1.0, refresh=1 / 4, keep=3, steps=2)

@@ -11,7 +11,7 @@ from ambientkit.errors import InputError
 from ambientkit.interfaces import Data
 from ambientkit.maths.randomness import keyed_generator
 from ambientkit.registry import load
-from ambientkit.train import build, steps
+from ambientkit.training import build, steps
 from tests.support.engine import SMALL, bits, same
 
 OBJECTIVES = ["tweedie", "consistency", "posterior-buffer", "sure", "naive", "tweedie-consistency", "tweedie-consistency-buffer"]

@@ -18,7 +18,7 @@ from ambientkit.builtin.objectives.tweedie import Tweedie
 from ambientkit.data import Observations
 from ambientkit.maths.noise import standard_normal
 from ambientkit.maths.randomness import keyed_generator
-from ambientkit.verify import make_case
+from ambientkit.verification import make_case
 
 
 @pytest.mark.parametrize(("fraction", "expected"), [(1.0, 30), (0.5, 15), (0.26, 8), (0.01, 1)])

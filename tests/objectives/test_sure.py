@@ -11,7 +11,7 @@ from ambientkit.builtin.corruptions.gaussian import Gaussian
 from ambientkit.builtin.objectives.sure import Sure
 from ambientkit.maths.randomness import keyed_generator
 from ambientkit.maths.weights import edm_weight
-from ambientkit.verify import Verdict, make_case, run_check
+from ambientkit.verification import Verdict, make_case, run_check
 
 
 def test_sure_is_stationary_at_the_oracle():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from ambientkit.verify import report
+from ambientkit.verification import report
 from tests.support import toy_parts as toys
 from tests.support.make_plugin import make_plugin
 from tests.support.verifying import BIASED, ambientkit, judge

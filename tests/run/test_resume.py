@@ -19,9 +19,9 @@ from ambientkit.data import Observations, survey
 from ambientkit.maths.randomness import isolated_global_generator, keyed_generator
 from ambientkit.registry import load
 from ambientkit.sample import draw, step_grid
-from ambientkit.train import build, steps
-from ambientkit.train.accelerator import accelerator_for
-from ambientkit.train.average import WarmedUpAverage, ema_decay
+from ambientkit.training import build, steps
+from ambientkit.training.accelerator import accelerator_for
+from ambientkit.training.average import WarmedUpAverage, ema_decay
 
 SMALL = {
     "data": {"name": "mixture", "n": 40},
@@ -90,7 +90,7 @@ def test_accumulated_steps_have_the_gradient_of_the_joint_batch():
     """In float64, with denoising on clean rows and every draw replaced by one that depends on the row only."""
     from ambientkit.batch import Term
     from ambientkit.interfaces import Objective
-    from ambientkit.train.loop import _accumulate
+    from ambientkit.training.loop import _accumulate
 
     class ByRow(Objective):
         name = "by-row"

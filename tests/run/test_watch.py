@@ -13,7 +13,7 @@ from ambientkit.config.portable import portable
 from ambientkit.errors import InputError
 from ambientkit.registry import load
 from ambientkit.run.watch import Evaluation
-from ambientkit.train import steps
+from ambientkit.training import steps
 from tests.support.engine import FLAGS, SMALL, command, contents, finish, log, make
 
 EVALUATE = ["--evaluate-every", 3, "--set", "evaluate_n=32", "--evaluate-data", "mixture{n: 90, seed: 5}"]

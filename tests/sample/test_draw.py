@@ -9,7 +9,7 @@ from ambientkit.builtin.samplers.heun import Heun
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Levels
 from ambientkit.sample import draw, draw_all, step_grid
-from ambientkit.verify.case import default_mixture
+from ambientkit.verification.case import default_mixture
 
 GRID = step_grid(4, Levels(0.1, 10.0))
 

@@ -23,7 +23,7 @@ from ambientkit.sample import load_run
 from ambientkit.sample.load import about_data
 from ambientkit.sample.picture import grid, panels
 from ambientkit.sample.restored import _restored_picture
-from ambientkit.train import build
+from ambientkit.training import build
 from tests.support.engine import SMALL
 
 SIZE = 6
@@ -121,7 +121,7 @@ def test_the_picture_of_training_is_decoded(run):
 
 def test_samples_are_latents_and_their_picture_is_decoded(run, ambientkit, monkeypatch, tmp_path):
     folder, out = run[1], tmp_path / "out"
-    monkeypatch.setattr("ambientkit.sample.command.load", registry)
+    monkeypatch.setattr("ambientkit.registry.environment", registry)
     status, _, err = ambientkit("sample", folder, "-n", 4, "--steps", 3, "--out", out, "--device", "cpu")
     assert status == 0, err
     samples = torch.from_numpy(np.load(out / "samples.npy"))
@@ -142,7 +142,7 @@ def test_restored_latents_are_shown_decoded_and_without_their_spread():
 
 def test_where_the_data_set_is_gone_samples_are_drawn_all_the_same_without_a_picture(run, monkeypatch, ambientkit, tmp_path):
     monkeypatch.setattr(Latents, "gone", True)
-    monkeypatch.setattr("ambientkit.sample.command.load", registry)
+    monkeypatch.setattr("ambientkit.registry.environment", registry)
     status, out, err = ambientkit("sample", run[1], "-n", 4, "--steps", 3, "--out", tmp_path / "out", "--device", "cpu")
     assert status == 0, err
     assert "no pictures: the rows of this run are latents" in out + err

@@ -15,7 +15,7 @@ from ambientkit.interfaces import Levels, Sampler
 from ambientkit.maths.randomness import keyed_generator
 from ambientkit.maths.reverse import reverse_moments
 from ambientkit.sample import Batches, restore
-from ambientkit.verify.case import default_mixture
+from ambientkit.verification.case import default_mixture
 
 LAW, LEVELS = default_mixture(), Levels(0.005, 20.0)
 EXACT = LAW.denoiser()

@@ -14,7 +14,7 @@ from ambientkit.batch import Term
 from ambientkit.config import Source, resolve
 from ambientkit.interfaces import Objective
 from ambientkit.registry import load
-from ambientkit.train import build
+from ambientkit.training import build
 
 SMALL = {
     "data": {"name": "mixture", "n": 40},

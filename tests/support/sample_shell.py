@@ -7,5 +7,5 @@ from ambientkit.cli import main
 from tests.support.sampling import registry
 
 if __name__ == "__main__":
-    ambientkit.registry.load = registry
+    ambientkit.registry.environment = registry
     main()

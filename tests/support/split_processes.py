@@ -12,8 +12,8 @@ from torch import nn
 
 from ambientkit.batch import Term
 from ambientkit.interfaces import Objective
-from ambientkit.train import steps
-from ambientkit.train.launched import FSDP
+from ambientkit.training import steps
+from ambientkit.training.launched import FSDP
 from tests.support.engine import bits, make, same, threads_of_gloo
 
 OPTIMIZERS = {
@@ -76,7 +76,7 @@ def main(folder: Path) -> None:
 
     network = nn.ModuleDict({"a": nn.Linear(3, 1), "never": nn.Linear(2, 2)})
     run = run_of(True)
-    from ambientkit.train.split import SplitOptimizer
+    from ambientkit.training.split import SplitOptimizer
 
     with torch.no_grad():
         for value in network.parameters():

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from ambientkit.checkpoint.weights import to_bytes
-from ambientkit.train import steps
-from ambientkit.train.gradients import average_gradients
-from ambientkit.train.loop import _accumulate
+from ambientkit.training import steps
+from ambientkit.training.gradients import average_gradients
+from ambientkit.training.loop import _accumulate
 from tests.support.engine import ByRow, bits, make
 
 PARTS = ([slice(0, 1), slice(1, 2)], [slice(2, 3), slice(3, 4)])

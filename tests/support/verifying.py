@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ambientkit.verify import run_pair
-from ambientkit.verify.plan import Pair
+from ambientkit.verification import run_pair
+from ambientkit.verification.plan import Pair
 from tests.support import toy_parts as toys
 
 ALPHA = 5e-4

@@ -1,0 +1,24 @@
+"""The accelerator of a training: device, precision and processes, as its configuration asks for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+# Before any process group is made: its functions have the group as a default argument, so that a later import (which that of torch._dynamo
+# is) keeps the group and gloo's threads beyond `end_training`, and a thread alive when the interpreter ends may abort the process.
+from accelerate import Accelerator
+
+from ambientkit.config import RunConfig
+from ambientkit.errors import InputError
+from ambientkit.processes import device_of
+from ambientkit.training.launched import by_itself, check_launched
+
+
+def accelerator_for(config: RunConfig, **options: Any) -> Accelerator:
+    """The accelerator a configuration asks for; options: as accelerate takes them. Raises InputError where the device is not there."""
+    cpu = device_of(config.device).type == "cpu"
+    if config.mixed_precision == "fp16" and cpu:
+        raise InputError("mixed_precision: fp16 needs a GPU; use bf16, or no")
+    check_launched(config)
+    with by_itself():
+        return Accelerator(cpu=cpu, mixed_precision=config.mixed_precision, **options)

@@ -1,0 +1,85 @@
+"""The beginning of a training: every object that it needs, made from a checked configuration."""
+
+from __future__ import annotations
+
+from accelerate import Accelerator
+from accelerate.utils import broadcast
+from torch import Tensor
+
+from ambientkit.checkpoint.base import base_of, network_of
+from ambientkit.config import RunConfig
+from ambientkit.data import Observed, null_values, observed, survey
+from ambientkit.errors import InputError
+from ambientkit.interfaces import Signal
+from ambientkit.training.accelerator import accelerator_for
+from ambientkit.training.average import WarmedUpAverage
+from ambientkit.training.blame import blaming
+from ambientkit.training.launched import split_asked
+from ambientkit.training.memory import checkpoint_blocks
+from ambientkit.training.optim import optimizer_for, schedule_for
+from ambientkit.training.split import SplitOptimizer
+from ambientkit.training.state import Training
+
+
+def build(
+    config: RunConfig, signal: Signal | None = None, observations: Observed | None = None, accelerator: Accelerator | None = None
+) -> Training:
+    """A training at step 0, with weights that depend on the seed alone: `for step in steps(build(config))` trains.
+
+    What is not given follows from the configuration: observations, the rows of its data, corrupted where they are clean; signal, a survey of them;
+    accelerator, its device and precision. Raises InputError for data or a device that cannot be used, RunError naming a part of another package that fails.
+    """
+    with blaming(config, "before step 1"):
+        if observations is None:
+            observations = observed(config.data.rows(), config.corruption, config.seed, config.augment)
+        if signal is None:
+            signal = survey(observations, config.corruption, config.levels.as_levels(), config.sigma_data).signal
+        return _build(config, signal, observations, accelerator or accelerator_for(config))
+
+
+def _build(config: RunConfig, signal: Signal, observations: Observed, accelerator: Accelerator) -> Training:
+    null = _null(config, signal, observations)
+    network = network_of(config, signal).to(accelerator.device)
+    if accelerator.num_processes > 1:  # machines of different kinds may initialise differently
+        for value in network.state_dict().values():
+            value.copy_(broadcast(value))
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    if not trained:
+        raise InputError(f"model {config.model.name!r}: its network has no trainable parameter: all are frozen, or there are none")
+    base = base_of(network)
+    average = WarmedUpAverage(network, config.ema.power, config.ema.inv_gamma, config.ema.max_decay, base)
+    if config.checkpointing:
+        checkpoint_blocks(network)
+    if config.compile:
+        network.compile()
+    # Autocast, but no DistributedDataParallel: it takes one forward call a step and no unused parameters (see training/gradients.py).
+    prepared = accelerator.prepare_model(network, evaluation_mode=True)
+    split = SplitOptimizer(trained, accelerator) if split_asked() and accelerator.num_processes > 1 else None
+    optimizer = optimizer_for(config.optimizer, split.shares if split else trained)
+    if split:
+        split.attach(optimizer)
+    prepared_optimizer = accelerator.prepare_optimizer(optimizer)
+    return Training(
+        config=config,
+        signal=signal,
+        observations=observations,
+        accelerator=accelerator,
+        network=prepared,
+        base=base,
+        null=null,
+        average=average,
+        optimizer=prepared_optimizer,
+        split=split,
+        schedule=schedule_for(config.optimizer, optimizer, config.end_step),
+        denoiser=config.model.denoiser(prepared, signal),
+        teacher=config.model.denoiser(average.module, signal),
+    )
+
+
+def _null(config: RunConfig, signal: Signal, observations: Observed) -> dict[str, Tensor]:
+    """What stands for no condition, where conditions are to be dropped. Raises InputError where there are none, or the model has nothing for it."""
+    if config.cond_dropout == 0:
+        return {}
+    if not signal.conds:
+        raise InputError(f"cond_dropout: {config.cond_dropout:g} was asked for, but the data carry no conditions; leave it at 0")
+    return null_values(config.model, observations.__getitems__([0]).cond)
