@@ -90,7 +90,7 @@ def inspect(
 
 
 def _open(data: DataLike, levels: Any, registry: Registry, on_bad_file: str | None) -> tuple[Any, Data]:
-    """The rows, without judging their noise. levels: a file of them, or such as are told of rows that are read as if they were clean."""
+    """The rows, without judging their noise. levels: a number or a file is declared with them; an array is for rows read as if they were clean."""
     found = data_argument(data, registry, "DATA")
     if on_bad_file is not None and isinstance(found, dict):
         found = with_bad_files(found, on_bad_file, registry)
@@ -102,8 +102,9 @@ def _open(data: DataLike, levels: Any, registry: Registry, on_bad_file: str | No
             name = found.name if isinstance(found, Data) else found["name"]
             raise InputError(f"--sigma-n {levels}: the data set {name!r} is clean; give a number")
         found = data_argument(found, registry, "DATA", sigma_n=levels)
-    told = levels is not None and not isinstance(levels, str)
-    if told and "clean" in known:
+    elif isinstance(levels, float) and "sigma_n" in known:  # declared: one that is stored with the rows must agree
+        found = data_argument(found if isinstance(found, dict) else data, registry, "DATA", sigma_n=levels)
+    elif levels is not None and "clean" in known:
         found = _as_clean(data, found, registry)
     try:
         part = registry.build(Data, found)

@@ -18,8 +18,11 @@ from tests.support.sampling import SHELL, files, start, write_run
 AMBIENTKIT = [sys.executable, "-m", "ambientkit"]
 
 
-def stopped(command: list[str], number: int, begun, everyone: bool) -> tuple[int, str]:
-    """(exit status, what was printed) of a command that is sent a signal once `begun()`; everyone: to its workers too, as a terminal does."""
+def stopped(command: list[str], number: int, begun, everyone: bool, later: float = 0.0) -> tuple[int, str]:
+    """(exit status, what was printed) of a command that is sent a signal `later` seconds after `begun(its process id)`.
+
+    everyone: to its workers too, as a terminal does.
+    """
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -29,8 +32,9 @@ def stopped(command: list[str], number: int, begun, everyone: bool) -> tuple[int
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     deadline = time.monotonic() + 120
-    while not begun() and process.poll() is None and time.monotonic() < deadline:
+    while not begun(process.pid) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
+    time.sleep(later)
     assert process.poll() is None, process.communicate()
     (os.killpg if everyone else os.kill)(process.pid, number)
     out = process.communicate(timeout=60)[0]
@@ -58,7 +62,11 @@ def test_a_copy_that_is_stopped_says_that_the_same_command_goes_on_and_no_worker
     np.save(tmp_path / "clean.npy", np.random.default_rng(0).uniform(-1, 1, (20_000, 1, 32, 32)).astype(np.float32))
     out = tmp_path / "out"
     command = [*AMBIENTKIT, "corrupt", str(tmp_path / "clean.npy"), str(out), "--sigma", "0.2", "--workers", str(workers)]
-    status, told = stopped(command, signal.SIGINT, (out / "rows.npy").exists, everyone=True)
+
+    def begun(process):
+        return (out / "rows.npy").exists() and workers_of(process) == workers
+
+    status, told = stopped(command, signal.SIGINT, begun, everyone=True, later=0.5)
     assert status == 130
     assert f"note: {out}: interrupted; the same command goes on from there" in told
     assert "Traceback" not in told
@@ -68,11 +76,17 @@ def test_a_copy_that_is_stopped_says_that_the_same_command_goes_on_and_no_worker
     assert "20,000 noisy rows" in done.stdout
 
 
-@pytest.mark.parametrize("seconds", [3, 9])
-def test_checks_in_workers_that_are_stopped_print_nothing_more(seconds):
+def workers_of(process: int) -> int:
+    """How many interpreters of a pool a process has started."""
+    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return sum("spawn_main" in Path(f"/proc/{child}/cmdline").read_text() for child in children)
+
+
+@pytest.mark.parametrize("later", [0.5, 10])
+def test_checks_in_workers_that_are_stopped_print_nothing_more(later):
     """While the workers start, and while they work."""
-    began = time.monotonic()
-    status, told = stopped([*AMBIENTKIT, "verify", "--seed", "3"], signal.SIGINT, lambda: time.monotonic() > began + seconds, everyone=True)
+    command = [*AMBIENTKIT, "verify", "--seed", "3"]
+    status, told = stopped(command, signal.SIGINT, lambda process: workers_of(process) == 2, everyone=True, later=later)
     assert status == 130
     assert told == ""
 
