@@ -21,8 +21,7 @@ from ambientkit.run.demo import draw_demo
 from ambientkit.run.folder import save_average
 from ambientkit.sample import load_run
 from ambientkit.sample.load import about_data
-from ambientkit.sample.picture import grid, panels
-from ambientkit.sample.restored import _restored_picture
+from ambientkit.sample.picture import grid, panels, restored_picture
 from ambientkit.training import build
 from tests.support.engine import SMALL
 
@@ -121,7 +120,8 @@ def test_the_picture_of_training_is_decoded(run):
 
 def test_samples_are_latents_and_their_picture_is_decoded(run, ambientkit, monkeypatch, tmp_path):
     folder, out = run[1], tmp_path / "out"
-    monkeypatch.setattr("ambientkit.registry.environment", registry)
+    whole = registry()
+    monkeypatch.setattr("ambientkit.registry.environment", lambda: whole)
     status, _, err = ambientkit("sample", folder, "-n", 4, "--steps", 3, "--out", out, "--device", "cpu")
     assert status == 0, err
     samples = torch.from_numpy(np.load(out / "samples.npy"))
@@ -133,16 +133,17 @@ def test_restored_latents_are_shown_decoded_and_without_their_spread():
     x = 0.3 * torch.randn(4, 3, generator=keyed_generator(0, "x"))
     shown = {"noisy": x, "mean": x / 2, "draws": torch.stack([x, -x], dim=1), "std": x.abs()}
     arrays = {name: value.numpy() for name, value in shown.items()}
-    found = Image.open(io.BytesIO(_restored_picture(arrays, 0.2, _Latents().decode)))
+    found = Image.open(io.BytesIO(restored_picture(arrays, 0.2, _Latents().decode)))
     pages = {"noisy": x, "mean": x / 2, "draw 1": x, "draw 2": -x}
     expected = panels([(title, grid(rows, 1, decode=_Latents().decode)) for title, rows in pages.items()])
     assert np.array_equal(np.asarray(found), np.asarray(expected))
-    assert _restored_picture(arrays, 0.2) is None  # three numbers are neither an image nor a point of the plane
+    assert restored_picture(arrays, 0.2) is None  # three numbers are neither an image nor a point of the plane
 
 
 def test_where_the_data_set_is_gone_samples_are_drawn_all_the_same_without_a_picture(run, monkeypatch, ambientkit, tmp_path):
     monkeypatch.setattr(Latents, "gone", True)
-    monkeypatch.setattr("ambientkit.registry.environment", registry)
+    whole = registry()
+    monkeypatch.setattr("ambientkit.registry.environment", lambda: whole)
     status, out, err = ambientkit("sample", run[1], "-n", 4, "--steps", 3, "--out", tmp_path / "out", "--device", "cpu")
     assert status == 0, err
     assert "no pictures: the rows of this run are latents" in out + err
