@@ -268,3 +268,11 @@ def test_of_two_kinds_equally_common_none_is_chosen(tmp_path: Path) -> None:
     astropy.PrimaryHDU(np.zeros((12, 9), np.float32)).writeto(tmp_path / "d" / "9.fits")
     with pytest.raises(InputError, match="must have one size"):
         open_rows(spec, clean=True, on_bad_file="skip")
+
+
+def test_damaged_files_are_listed_before_those_of_another_size(tmp_path: Path) -> None:
+    spec = fits(tmp_path / "d", rows(3))
+    pytest.importorskip("astropy.io.fits").PrimaryHDU(np.zeros((12, 9), np.float32)).writeto(tmp_path / "d" / "9.fits")
+    (tmp_path / "d" / "cut.fits").write_bytes(b"")
+    with pytest.raises(InputError, match=r"cut\.fits: the file is empty"):
+        open_rows(spec, clean=True)
