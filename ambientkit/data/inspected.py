@@ -19,7 +19,6 @@ from ambientkit.inspection.quick import Array
 from ambientkit.inspection.report import ROWS, document, inspect_rows, verdict
 from ambientkit.interfaces import Data
 from ambientkit.readers import open_rows
-from ambientkit.readers.scan import UnknownNoise
 from ambientkit.registry import Registry, load
 from ambientkit.tables import Record, Table
 from ambientkit.text import listed
@@ -102,16 +101,18 @@ def _open(data: DataLike, levels: Any, registry: Registry, on_bad_file: str | No
             name = found.name if isinstance(found, Data) else found["name"]
             raise InputError(f"--sigma-n {levels}: the data set {name!r} is clean; give a number")
         found = data_argument(found, registry, "DATA", sigma_n=levels)
+<<<<<<< HEAD
     elif isinstance(levels, float) and "sigma_n" in known:  # declared: one that is stored with the rows must agree
         found = data_argument(found if isinstance(found, dict) else data, registry, "DATA", sigma_n=levels)
     elif levels is not None and "clean" in known:
+=======
+    if isinstance(levels, float) and isinstance(found, dict) and "sigma_n" in known:
+        found = {**found, "sigma_n": levels}  # held against a level that is stored with the rows
+    elif levels is not None and not isinstance(levels, str) and "clean" in known:
+>>>>>>> h-readers
         found = _as_clean(data, found, registry)
-    try:
-        part = registry.build(Data, found)
-        return open_rows(part, judge=False), part
-    except UnknownNoise:
-        part = registry.build(Data, _as_clean(data, found, registry))
-        return open_rows(part, judge=False), part
+    part = registry.build(Data, found)
+    return open_rows(part, judge=False), part
 
 
 def _as_clean(data: DataLike, found: dict[str, Any] | Data, registry: Registry) -> dict[str, Any] | Data:

@@ -80,6 +80,7 @@ class FileRows(abc.ABC, Generic[Part]):
             found.append((file, rows, (shape, dtype)))
         if self._bad and self._on_bad_file == "fail":  # it ends here: what else is wrong is told at once
             self._bad += self._undecodable(found)
+            self._refuse_bad(good=len(found))
         first = {kind: self._name(file) for file, _, kind in reversed(found)}
         (common, most), *others = kinds.most_common() or [(((), np.dtype(float)), 0)]
         if others and (self._on_bad_file == "fail" or others[0][1] == most):

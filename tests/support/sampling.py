@@ -13,7 +13,8 @@ from ambientkit.checkpoint.weights import save_weights
 from ambientkit.config import Source, dump, resolve
 from ambientkit.interfaces import Model, Signal
 from ambientkit.maths.randomness import isolated_global_generator
-from ambientkit.registry import Entry, Registry, load
+from ambientkit.registry import Entry, Registry
+from ambientkit.registry import environment as environment_here  # by its own name: tests put others in its place
 from ambientkit.sample.load import WEIGHTS
 from ambientkit.sample.own_units import OwnUnits
 from ambientkit.units.ranges import ValueRange
@@ -47,7 +48,7 @@ class Tinted(Model):
 
 def registry() -> Registry:
     """The usual parts, and `tinted`."""
-    return Registry([*load().entries(), Entry("model", Tinted, "tests", "1")])
+    return Registry([*environment_here().entries(), Entry("model", Tinted, "tests", "1")])
 
 
 def write_run(
