@@ -101,15 +101,9 @@ def _open(data: DataLike, levels: Any, registry: Registry, on_bad_file: str | No
             name = found.name if isinstance(found, Data) else found["name"]
             raise InputError(f"--sigma-n {levels}: the data set {name!r} is clean; give a number")
         found = data_argument(found, registry, "DATA", sigma_n=levels)
-<<<<<<< HEAD
     elif isinstance(levels, float) and "sigma_n" in known:  # declared: one that is stored with the rows must agree
         found = data_argument(found if isinstance(found, dict) else data, registry, "DATA", sigma_n=levels)
     elif levels is not None and "clean" in known:
-=======
-    if isinstance(levels, float) and isinstance(found, dict) and "sigma_n" in known:
-        found = {**found, "sigma_n": levels}  # held against a level that is stored with the rows
-    elif levels is not None and not isinstance(levels, str) and "clean" in known:
->>>>>>> h-readers
         found = _as_clean(data, found, registry)
     part = registry.build(Data, found)
     return open_rows(part, judge=False), part
