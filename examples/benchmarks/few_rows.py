@@ -98,8 +98,8 @@ def train(unit: Unit) -> dict[str, Any]:
     from ambientkit.evaluation import denoiser_error
     from ambientkit.maths.randomness import keyed_generator
     from ambientkit.registry import load
-    from ambientkit.train import build, steps
-    from ambientkit.train.holdout import HoldOut, tweedie_by_row
+    from ambientkit.training import build, steps
+    from ambientkit.training.holdout import HoldOut, tweedie_by_row
 
     torch.set_num_threads(1)
     arm, began = ARMS[unit.arm], time.monotonic()
