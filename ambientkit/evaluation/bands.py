@@ -14,6 +14,7 @@ from scipy.fft import dctn
 from torch import Tensor
 
 from ambientkit.errors import InputError
+from ambientkit.evaluation.score import Score
 from ambientkit.maths.randomness import keyed_generator
 from ambientkit.tables import Record, Table, number
 
@@ -70,6 +71,13 @@ class BandEnergy(Record):
         ]
         title = f"band-energy {number(self.value)} (n = {self.n[1]} against {self.n[0]} noisy rows; 0 where the energies of detail agree)"
         return [title, Table("", head, rows)]
+
+    @property
+    def score(self) -> Score:
+        """The value as one of the measures of `ambientkit.evaluate`."""
+        return Score(
+            "band-energy", self.value, self.n, note="of samples without noise; 0 where the energy of detail is that which noisy rows tell"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as JSON can hold it."""

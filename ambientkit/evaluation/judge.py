@@ -30,12 +30,14 @@ class RowFeatures:
 
     rows: Tensor
     features: tuple[Tensor, ...]
+    bare: Tensor | None = None
+    """The rows before they were made as noisy as others; None where they were not."""
 
     def take(self, index: Tensor) -> RowFeatures:
         """The rows `index` (N,)."""
         n = len(self.rows)
         parts = (one.reshape(n, len(one) // n, -1)[index].flatten(0, 1) for one in self.features)
-        return RowFeatures(self.rows[index], tuple(parts))
+        return RowFeatures(self.rows[index], tuple(parts), None if self.bare is None else self.bare[index])
 
 
 @dataclass(frozen=True, slots=True)

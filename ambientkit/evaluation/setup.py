@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from ambientkit.config.datapath import DataLike
 from ambientkit.config.inline import split_fields
 from ambientkit.errors import InputError
+from ambientkit.evaluation.bands import band_energy
 from ambientkit.evaluation.denoising import proximal
 from ambientkit.evaluation.judge import Judge, RowFeatures, pictures
 from ambientkit.evaluation.rows import Level, RowSet, declared_level, drawn_rows, path_of, reference_rows, trained_rows
@@ -81,9 +82,10 @@ class Setup:
 
     def judged(self, group: Group, samples: Tensor) -> RowFeatures:
         """The samples as they are compared in a group, with their features."""
-        if group.name != "clean":
-            samples = proximal(samples, group.rows.levels(len(samples)), self.options.seed)
-        return self.judge.read(samples)
+        if group.name == "clean":
+            return self.judge.read(samples)
+        read = self.judge.read(proximal(samples, group.rows.levels(len(samples)), self.options.seed))
+        return replace(read, bare=samples.cpu())
 
     def draw(self, denoiser: Denoiser, seed: int) -> Tensor:
         """n samples, those of `ambientkit sample --seed SEED`. Raises InputError where they are not finite."""
@@ -214,7 +216,11 @@ def set_up(
 
 def all_scores(judge: Judge, group: Group, judged: RowFeatures) -> list[Score]:
     """Every distance of samples to the reference of a group, and what they score alone."""
-    return [*judge.distances(group.reference, judged), *judge.alone(judged)]
+    found = [*judge.distances(group.reference, judged), *judge.alone(judged)]
+    level = group.rows.sigma_n
+    if judged.bare is not None and level is not None and level.ndim == 1 and pictures(judged.bare) and len(judged.bare) >= FEWEST:
+        found.append(band_energy(group.reference.rows, level, judged.bare, judge.seed).score)
+    return found
 
 
 def same_rows(samples: Tensor, reference: Tensor) -> int:

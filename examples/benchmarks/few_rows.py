@@ -1,20 +1,20 @@
 """Few noisy rows: which training still learns, when it begins to learn its rows by heart, and what stopping in time saves.
 
     python examples/benchmarks/few_rows.py [--data digits] [--rows 200,500,1500] [--sigma-n .2,.4] [--arms clean,naive,default] [--seeds 0]
-                                           [--steps 6000] [--hold-out .1] [--folder build/few_rows] [--json FILE] [--markdown FILE] [--quick]
+                                           [--steps 6000] [--hold-out .1] [--judge] [--folder build/few_rows] [--json FILE]
+                                           [--markdown FILE] [--quick]
 
-Each training is one process-long unit: it is watched at steps in equal ratios, and its figures are kept as a file under --folder, so that the script
-may be stopped at any moment and started again. "error" is the mean squared error of the averaged denoiser against
-held-out clean rows, the mean over .1, .25, .5 and .75
-sigma_n; "stopped" is the same at the step where the Tweedie loss of the rows held out of training (noisy, --hold-out of all) was lowest, "best" where the error
-itself was: what stopping could give if one knew. "Gap closed" is (naive - arm) / (naive - clean), with the lowest
-error of both ends over their training, which flatters them.
+Trained by the library, without run folders. Each training is watched at steps in equal ratios, and its figures are kept as a file under --folder, so
+that the script may be stopped at any moment and started again. "error" is the mean squared error of the averaged denoiser against held-out clean
+rows, the mean over .1, .25, .5 and .75 sigma_n. "kept" is that of the weights a run would keep by the rows held out of training (noisy, --hold-out
+of all); "best" is where the error itself was lowest: what stopping could give if one knew.
+
+"Gap closed" is (naive - arm) / (naive - clean) for the same network, each with its lowest error over the training, which flatters these two.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import os
 import statistics
@@ -32,8 +32,10 @@ BELOW = (0.1, 0.25, 0.5, 0.75)
 FROM = (1.0, 2.0)
 RATIO = 1.25
 """Between two looks at a training."""
-FIRST = 40
+FIRST = 100
+"""The step of the first look."""
 TEST = 297
+"""Clean rows held out, at most."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,6 @@ def looks(steps: int) -> list[int]:
 def train(unit: Unit) -> dict[str, Any]:
     """Train one unit and return its figures, look by look."""
     import torch
-    from ambientkit.training.run import accelerator_for
     from quality_arms import DATA
     from quality_measures import held_out
 
@@ -98,7 +99,7 @@ def train(unit: Unit) -> dict[str, Any]:
     from ambientkit.maths.randomness import keyed_generator
     from ambientkit.registry import load
     from ambientkit.training import build, steps
-    from ambientkit.training.holdout import tweedie_by_row
+    from ambientkit.training.holdout import HoldOut, tweedie_by_row
 
     torch.set_num_threads(1)
     arm, began = ARMS[unit.arm], time.monotonic()
@@ -109,52 +110,45 @@ def train(unit: Unit) -> dict[str, Any]:
         "device": "cpu",
         "end_step": unit.steps,
     }
-    settings = dict(merge([Source(layer) for layer in (own, arm.settings) if layer]).tree)
-    if unit.arm not in ("clean", "naive") and callable(arm.change):
-        settings = arm.change(settings)
-    config = resolve(Source(settings), load())
-    if arm.objective:
-        config = config.model_copy(update={"objective": arm.objective()})
+    config = resolve(merge([Source(layer) for layer in (own, arm.settings) if layer]), load())
     every = config.data.rows()
     order = torch.randperm(len(every), generator=keyed_generator(unit.seed, "few rows")).tolist()[: unit.rows]  # type: ignore[arg-type]
-    kept_back = 0 if arm.clean else round(unit.hold_out * unit.rows)
-    trained = observed(Some(every, order[kept_back:]), config.corruption, unit.seed)
+    count = 0 if arm.clean else round(unit.hold_out * unit.rows)
+    trained, others = (observed(Some(every, some), config.corruption, unit.seed) for some in (order[count:], order[:count]))
     levels = config.levels.as_levels()
     signal = survey(trained, config.corruption, levels, config.sigma_data).signal
-    held = (
-        observed(Some(every, order[:kept_back]), config.corruption, unit.seed).__getitems__(list(range(kept_back))) if kept_back else None
-    )
-    n_own = max(min(kept_back, 64), 32)
-    shown = trained.__getitems__(list(range(min(n_own, len(trained)))))
-    run = build(config, signal, arm.rows(trained) if arm.rows else trained, accelerator_for(config))
+    measured = {"own": trained.__getitems__(list(range(min(max(count, 32), 64, len(trained)))))}
+    if count:
+        measured["held"] = others.__getitems__(list(range(count)))
+    run, watch = build(config, signal, trained), HoldOut()
     clean = held_out(json.dumps(DATA[unit.data].held_out), unit.sigma_n, 1000)[0][:TEST]
     at = [share * unit.sigma_n for share in (*BELOW, *FROM)]
 
     found: list[dict[str, Any]] = []
     due = set(looks(unit.steps))
-    kept, lowest = None, float("inf")
+    kept: dict[str, Any] = {}
     for step in steps(run):
         if step.step not in due:
             continue
-        with torch.no_grad():
-            rms = [one.rms for one in denoiser_error(run.teacher, clean, at, keyed_generator(0, "noise"))]
-        look: dict[str, Any] = {"step": step.step, "squares": [r * r for r in rms]}
-        look["error"] = sum(look["squares"][: len(BELOW)]) / len(BELOW)
-        for name, batch in (("held", held), ("own", shown)):
-            if batch is not None:
-                values = tweedie_by_row(run.teacher, batch, config.corruption, levels, signal.sigma_data, unit.seed)
-                look[name] = values.mean(1).tolist()
-                look[f"{name}_rows"] = [float(f"{value:.5g}") for value in values.mean(0).tolist()]
-                look[f"{name}_error"] = float(values.mean(0).std() / len(values.T) ** 0.5)
-                if name == "held" and float(values.mean()) < lowest:
-                    lowest, kept = float(values.mean()), copy.deepcopy(run.average.module.state_dict())
+        squares = [one.rms**2 for one in denoiser_error(run.teacher, clean, at, keyed_generator(0, "noise"))]
+        look: dict[str, Any] = {"step": step.step, "squares": squares, "error": statistics.mean(squares[: len(BELOW)])}
+        by_row = {
+            name: tweedie_by_row(run.teacher, batch, config.corruption, levels, signal.sigma_data, unit.seed)
+            for name, batch in measured.items()
+        }
+        look |= {name: values.mean(1).tolist() for name, values in by_row.items()}
+        if count:
+            seen = watch.seen(step.step, by_row["held"], by_row["own"])
+            look |= seen._asdict()
+            if seen.keep:
+                kept = {name: value.clone() for name, value in run.average.module.state_dict().items()}
         found.append(look)
     figures: dict[str, Any] = {"looks": found, "parameters": sum(p.numel() for p in run.network.parameters())}
-    for name, weights in (("final", None), ("stopped", kept)):
-        if weights is not None:
-            run.average.module.load_state_dict(weights)
-        if unit.judge and (weights is not None or name == "final"):
-            figures[name] = judged(unit, run.teacher)
+    if unit.judge:
+        figures["final"] = judged(unit, run.teacher)
+        if kept:
+            run.average.module.load_state_dict(kept)
+            figures["kept"] = judged(unit, run.teacher)
     return {**figures, "seconds": round(time.monotonic() - began, 1)}
 
 
@@ -192,40 +186,44 @@ def summary(figures: dict[str, Any]) -> dict[str, Any]:
     found = figures["looks"]
     best = min(found, key=lambda look: look["error"])
     told = {"final": found[-1]["error"], "best": best["error"], "best_step": best["step"]}
-    if "held" in found[0]:
-        stopped = min(found, key=lambda look: sum(look["held"]))
-        told |= {"stopped": stopped["error"], "stopped_step": stopped["step"], "held_final": statistics.mean(found[-1]["held"])}
-        told |= {"held_stopped": statistics.mean(stopped["held"])}
-    told["own_final"] = statistics.mean(found[-1]["own"])
+    if any(look.get("keep") for look in found):
+        kept = [look for look in found if look["keep"]][-1]
+        told |= {"kept": kept["error"], "kept_step": kept["step"], "held": found[-1]["held"][0]}
+        stopped = [look["step"] for look in found if look["stop"]]
+        told |= {"stops": stopped[0]} if stopped else {}
+    told["own"] = found[-1]["own"][0]
     return told
 
 
+HEAD = "| arm | seeds | final | kept (at) | best (at) | stops at | gap closed: final | kept | best | loss next to sigma_n: own rows | held out |"
+
+
 def table(done: dict[Unit, dict[str, Any]]) -> str:
-    """Markdown: one table for each data set, number of rows and level."""
+    """Markdown: one table for each data set, number of rows and level. Errors in 1e-5; mean over the seeds, and range."""
     parts = []
     for key in dict.fromkeys((u.data, u.rows, u.sigma_n, u.steps, u.hold_out) for u in done):
         mine = {u: summary(f) for u, f in done.items() if (u.data, u.rows, u.sigma_n, u.steps, u.hold_out) == key}
-        ends = {(u.arm, u.seed): s["best"] for u, s in mine.items() if u.arm in ("clean", "naive")}
-        lines = [f"**{key[0]}, {key[1]} rows, sigma_n {key[2]:g}, {key[3]} steps, {key[4]:g} held out**", ""]
-        lines += ["| arm | seeds | final | stopped (at) | best (at) | gap closed: final | stopped | best | own loss | held-out loss |"]
-        lines += ["|---|---|---:|---:|---:|---:|---:|---:|---:|---:|"]
+        lowest = {(u.arm, u.seed): s["best"] for u, s in mine.items()}
+        lines = [f"**{key[0]}, {key[1]} rows, sigma_n {key[2]:g}, {key[3]} steps, {key[4]:.0%} held out**", "", HEAD]
+        lines += ["|---|---|" + "---:|" * 9]
         for arm in dict.fromkeys(u.arm for u in mine):
             own = {u.seed: s for u, s in mine.items() if u.arm == arm}
             cells = [_cell([1e5 * s["final"] for s in own.values()], "{:.0f}")]
-            for name in ("stopped", "best"):
+            for name in ("kept", "best"):
                 some = [s for s in own.values() if name in s]
                 where = _cell([s[f"{name}_step"] for s in some], "{:.0f}")
                 cells.append(f"{_cell([1e5 * s[name] for s in some], '{:.0f}')} ({where})" if some else "")
-            for name in ("final", "stopped", "best"):
+            cells.append(_cell([s["stops"] for s in own.values() if "stops" in s], "{:.0f}"))
+            for name in ("final", "kept", "best"):
+                ends = {seed: [lowest.get((one, seed)) for one in ARMS[arm].beside] for seed in own}
                 gaps = [
-                    100 * (ends["naive", seed] - s[name]) / (ends["naive", seed] - ends["clean", seed])
+                    100 * (ends[seed][0] - s[name]) / (ends[seed][0] - ends[seed][1])
                     for seed, s in own.items()
-                    if ("naive", seed) in ends and ("clean", seed) in ends and name in s
+                    if all(ends[seed]) and name in s
                 ]
                 cells.append(_cell(gaps, "{:.0f} %"))
-            cells.append(_cell([s["own_final"] for s in own.values()], "{:.3f}"))
-            cells.append(_cell([s["held_final"] for s in own.values() if "held_final" in s], "{:.3f}"))
-            lines.append(f"| {arm} | {','.join(map(str, own))} | " + " | ".join(cells) + " |")
+            cells += [_cell([s[name] for s in own.values() if name in s], "{:.3f}") for name in ("own", "held")]
+            lines.append(f"| {arm} | {', '.join(map(str, own))} | " + " | ".join(cells) + " |")
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
 

@@ -100,6 +100,23 @@ def test_noise_of_a_reference_in_memory_is_a_number_or_an_array_of_levels() -> N
     assert next(float(line) for line in even if line.name == "residual-noise") == pytest.approx(0.3, rel=0.15)
 
 
+def test_the_energy_of_detail_is_told_from_noisy_rows_alone() -> None:
+    """Samples of the right law near 0, such as hold noise far from it; not where the reference is clean."""
+    clean = waves(400, "reference")
+    right, wrong = waves(400, "samples"), noise(waves(400, "samples"), 0.3, "left")
+    reference = noise(clean, 0.3, "n")
+    found = {}
+    for name, samples in (("right", right), ("wrong", wrong)):
+        comparison = evaluate(samples, reference=reference, sigma_n=0.3, extractors="pixels", device="cpu")
+        line = next(line for line in comparison if line.name == "band-energy")
+        assert line.group == "proximal"
+        assert line.n == (400, 400)
+        found[name] = float(line)
+    assert found["right"] < 0.05
+    assert found["wrong"] > 0.2
+    assert "band-energy" not in str(evaluate(right, reference=clean, sigma_n=0, extractors="pixels", device="cpu"))
+
+
 def test_a_comparison_is_a_record_that_prints_as_the_command_does(ambientkit, tmp_path: Path) -> None:
     for name in ("samples", "clean"):
         np.save(tmp_path / f"{name}.npy", waves(60, name).numpy())
