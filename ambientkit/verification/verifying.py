@@ -23,8 +23,8 @@ from ambientkit.verification.plan import Plan, make_plan, registered_checks, reg
 from ambientkit.verification.runner import Result, Verdict, run_plan
 from ambientkit.verification.select import select
 
-PROCESSES, MANY = 2, 20
-"""Processes of the command for a plan of so many pairs or more; fewer are over before a second interpreter has started."""
+MANY = 20
+"""Pairs of a plan that is worth more than one process; fewer are over before a second interpreter has started."""
 
 Asked = str | Path | Part | type[Part]
 
@@ -173,7 +173,7 @@ def verify(
     began = time.monotonic()
     if mutants:
         asked, plan = _kit(parts, quick, registry)
-        count = processes or 1
+        count = (processes or 1) if len(plan.pairs) >= MANY else 1
         results = list(_watched(run_plan(plan, seed, processes=count, controls=False), len(plan.pairs), progress))
         return KitVerified(tuple(kills(asked, results)), plan, seed, quick, time.monotonic() - began)
     plan = _plan(parts, quick, registry)
