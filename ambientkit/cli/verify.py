@@ -9,6 +9,9 @@ import ambientkit as ak
 from ambientkit.cli.output import json_file, progress_wanted, write_json
 from ambientkit.cli.tables import show
 
+PROCESSES = 2
+"""Of a long plan; the library starts none by itself."""
+
 
 def run(parts: tuple[str, ...], quick: bool, seed: int, json: Path | None, plan_only: bool, mutants: bool, strict: bool) -> None:
     """The whole command; ends with exit status 0 or 1, or raises InputError (2)."""
@@ -16,7 +19,7 @@ def run(parts: tuple[str, ...], quick: bool, seed: int, json: Path | None, plan_
     if plan_only:
         show(ak.planned(parts, quick=quick, mutants=mutants))
         sys.exit(0)
-    found = ak.verify(parts, quick=quick, seed=seed, mutants=mutants, strict=strict, progress=progress_wanted())
+    found = ak.verify(parts, quick=quick, seed=seed, mutants=mutants, strict=strict, processes=PROCESSES, progress=progress_wanted())
     show(found)
     if json is not None:
         write_json(json, found)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -24,8 +23,8 @@ from ambientkit.verification.plan import Plan, make_plan, registered_checks, reg
 from ambientkit.verification.runner import Result, Verdict, run_plan
 from ambientkit.verification.select import select
 
-PROCESSES, MANY = 2, 20
-"""Processes for a plan of so many pairs or more; fewer are over before a second interpreter has started."""
+MANY = 20
+"""Pairs of a plan that is worth more than one process; fewer are over before a second interpreter has started."""
 
 Asked = str | Path | Part | type[Part]
 
@@ -167,20 +166,20 @@ def verify(
 
     parts: NAME, KIND:NAME, KIND:NAME{field: value}, FILE.py, parts, or their classes. quick: the quick checks alone. mutants: measure the
     registered mutants instead, which the checks must reject. strict: what is not claimed or not checked is not as it should be. What the parts do
-    not claim is measured too where parts are given, or strict. processes: left out, two for a long plan and one for a short one; the numbers do not
-    depend on it. Raises InputError for a part that is not there, and for a claim that nothing tests.
+    not claim is measured too where parts are given, or strict. processes: for a long plan; left out, this one alone, as others may only be started
+    below `if __name__ == "__main__"`. The numbers do not depend on it. Raises InputError for a part that is not there, and for a claim that nothing tests.
     """
     registry = _registry(registry)
     began = time.monotonic()
     if mutants:
         asked, plan = _kit(parts, quick, registry)
-        count = processes or PROCESSES
+        count = (processes or 1) if len(plan.pairs) >= MANY else 1
         results = list(_watched(run_plan(plan, seed, processes=count, controls=False), len(plan.pairs), progress))
         return KitVerified(tuple(kills(asked, results)), plan, seed, quick, time.monotonic() - began)
     plan = _plan(parts, quick, registry)
     more = plan.unclaimed if parts or strict else ()
     whole = replace(plan, pairs=(*plan.pairs, *more))
-    count = processes or (PROCESSES if len(whole.pairs) >= MANY and (os.cpu_count() or 1) > 1 else 1)
+    count = (processes or 1) if len(whole.pairs) >= MANY else 1
     if not all(map(_travels, whole.pairs)):
         count = 1
     results = list(_watched(run_plan(whole, seed, processes=count), len(whole.pairs), progress))

@@ -96,7 +96,6 @@ def test_a_json_file_that_cannot_be_written_is_refused_before_anything_is_run(mo
 
 
 def test_the_kit_of_mutants_says_what_is_wrong_and_which_check_found_it_and_a_survivor_ends_in_status_1(monkeypatch):
-    monkeypatch.setattr(verifying, "PROCESSES", 1)
     kit = (toys.Toy, toys.Mean, toys.Exact, toys.Biased, toys.Alike)
     status, text = command(monkeypatch, *kit, mutants=True)
     assert status == 0
@@ -112,7 +111,6 @@ def test_the_kit_of_mutants_says_what_is_wrong_and_which_check_found_it_and_a_su
 
 
 def test_a_mutant_is_tried_at_the_level_of_every_part(monkeypatch, tmp_path):
-    monkeypatch.setattr(verifying, "PROCESSES", 1)
     command(monkeypatch, toys.Toy, toys.Mean, toys.Exact, toys.Biased, toys.Hidden, mutants=True, json=tmp_path / "kit.json")
     content = json.loads((tmp_path / "kit.json").read_text())
     assert content["level"] == {"pair": 1e-5, "pairs": 4}

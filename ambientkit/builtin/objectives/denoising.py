@@ -23,7 +23,7 @@ class Denoising(Objective):
 
     name = "denoising"
     source = "arXiv 2206.00364, eq. 2 and table 1"
-    claims = frozenset({"stationary-at-oracle", "views-in-law", "x_0-scale", "needs-clean-data"})
+    claims = frozenset({"stationary-at-oracle", "views-in-law", "x_0-scale", "detached-anchor", "needs-clean-data"})
 
     p_mean: float = -1.2
     """Mean of log sigma."""

@@ -38,7 +38,7 @@ class Tweedie(Objective):
     name = "tweedie"
     source = "arXiv 2404.10177, eq. 3.4; weight arXiv 2506.10038; levels arXiv 2206.00364, table 1"
     claims = ClaimsWhen(
-        {"stationary-at-oracle", "noise-by-pixel", "views-in-law", "levels-above-floor"},
+        {"stationary-at-oracle", "noise-by-pixel", "views-in-law", "levels-above-floor", "detached-anchor"},
         {"x_0-scale"},
         lambda part: part.cap >= CAP_OF_X_0_SCALE,
     )
