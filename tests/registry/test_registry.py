@@ -35,7 +35,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 
 def load() -> Registry:
     """The registry of this environment, not that of the cache."""
-    return registry.load.__wrapped__()
+    return registry.environment.__wrapped__()
 
 
 def problems(package: str) -> Sequence[registry.Problem]:
