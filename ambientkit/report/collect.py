@@ -78,7 +78,7 @@ def _summary_notes(run: ReportedRun, report: RunReport) -> None:
     if run.status.message:
         report.note("summary", f"{run.name}: {run.status.message}")
     if run.trained.step != run.status.step:
-        which = "averaged weights that rows held out have kept" if run.trained.kept_after else "newest averaged weights"
+        which = "averaged weights that rows held out have kept" if run.trained.kept_after > run.trained.step else "newest averaged weights"
         report.note("summary", f"{run.name}: samples and measurements are those of the {which}, step {run.trained.step:,}.")
 
 
