@@ -81,7 +81,7 @@ def export(
             f"Forms that can express it: {', '.join(forms(trained.config.model, registry))}"
         )
     target = _target(folder, None if out is None else Path(out), form, ".safetensors" if exporter is None else exporter.suffix, force)
-    if trained.step < trained.config.end_step:
+    if trained.step < trained.config.end_step and not trained.kept_after:
         note(f"{called}: these are the weights of step {trained.step} of {trained.config.end_step}; the run is not finished")
     finished = finished_of(trained)
     try:

@@ -57,6 +57,8 @@ class Trained:
     """Whether its rows are latents, which only their data set makes pictures of."""
     path: Path | None = None
     """What it was loaded from, as `load_run` was given it."""
+    kept_after: int = 0
+    """Steps that the run had taken when these weights were its best on rows held out; 0 where they are simply the newest."""
 
     @property
     def device(self) -> torch.device:
@@ -166,6 +168,7 @@ def load_run(path: Path, registry: Registry, device: str | torch.device = "cpu")
         base,
         latents,
         path,
+        kept_after=int(metadata.get("newest", 0)),
     )
 
 
