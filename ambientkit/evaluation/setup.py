@@ -248,7 +248,7 @@ def _trained(subject: Subject, registry: Registry, device: str | torch.device) -
 def _own(trained: Trained, most: int, seed: int, needed: bool) -> RowSet | None:
     """What the run trained on; None where that is gone and it is not needed."""
     try:
-        return trained_rows(trained.config, most, seed)
+        return trained_rows(trained, most, seed)
     except InputError as error:
         if needed:
             raise

@@ -18,11 +18,12 @@ from ambientkit.checkpoint.initial import initial_weights
 from ambientkit.checkpoint.names import BEST, CHECKPOINTS, CONFIG, VERSIONS, WEIGHTS, step_of_checkpoint
 from ambientkit.checkpoint.weights import fill, load_weights
 from ambientkit.config import RunConfig, Source, resolve
+from ambientkit.data.identity import rows_of_run
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Denoiser, Signal
 from ambientkit.messages import note
 from ambientkit.registry import Registry
-from ambientkit.rows import as_rows, decodes
+from ambientkit.rows import Rows, as_rows, decodes
 from ambientkit.sample.described import check_described, stored_signal
 from ambientkit.sample.own_units import OwnUnits
 
@@ -68,6 +69,10 @@ class Trained:
     def called(self) -> str:
         """What it is called in messages."""
         return "the run" if self.path is None else str(self.path)
+
+    def rows(self) -> Rows:
+        """The rows that it was trained on. Raises InputError where they cannot be read, or are other ones by now."""
+        return rows_of_run(self.config.data, self.fingerprint, self.called)
 
     def decoder(self) -> Callable[[Tensor], Tensor | None] | None:
         """How its rows become pictures (`Rows.decode`); None where they are pictures, or points, themselves.

@@ -15,6 +15,7 @@ from ambientkit.errors import InputError
 from ambientkit.interfaces import Corruption, Data
 from ambientkit.messages import note
 from ambientkit.registry import Registry
+from ambientkit.rows import Rows
 from ambientkit.sample.load import Trained
 from ambientkit.sample.own_units import OwnUnits
 
@@ -55,7 +56,10 @@ def noisy_rows(noisy: DataLike, sigma_n: Any, trained: Trained, registry: Regist
     if sigma_n is None and data != own and "path" in type(own).model_fields and says_the_same(data, own):
         note(f"{what}: the run was trained on these rows; they are read, and their noise is taken, as it was there")
         data = own
-    rows = data.rows()
+    if data == own and sigma_n is None:  # its noise is known of the rows that they were
+        rows: Any = _own_rows(what, trained)
+    else:
+        rows = data.rows()
     observations = Observations(rows, corruption, trained.config.seed)
     seen = survey(observations, corruption, trained.config.levels.as_levels(), trained.signal.sigma_data)
     if seen.signal.shape != trained.signal.shape:
@@ -63,3 +67,10 @@ def noisy_rows(noisy: DataLike, sigma_n: Any, trained: Trained, registry: Regist
     if seen.sigma_n[1] == 0:
         raise InputError(f"{what}: these rows carry no noise (sigma_n 0), so there is nothing to restore. Declare it by --sigma-n")
     return Noisy(what, data, corruption, observations, seen, OwnUnits.of(rows))
+
+
+def _own_rows(what: str, trained: Trained) -> Rows:
+    try:
+        return trained.rows()
+    except InputError as error:
+        raise InputError(f"{what}: {error}. For other rows, say by --sigma-n how noisy they are") from None

@@ -162,7 +162,7 @@ def measure_run(
         trained = load_run(Path(trained), registry, device_of(device))
     config, place = trained.config, trained.device
     levels, sampler = config.levels.as_levels(), kernel_sampler(config)
-    own = noisy_rows(some_rows(config, config.seed, rows, place), config.corruption, levels)
+    own = noisy_rows(some_rows(trained.rows(), config, config.seed, rows, place), config.corruption, levels)
     judged, corruption, held_out = own, config.corruption, None
     if data is not None:
         what = f"--data {data if isinstance(data, str | Path) else type(data).__name__}"
@@ -171,7 +171,7 @@ def measure_run(
             raise InputError(f"{what}: the run was trained on these rows, so that nothing would be held out; give others")
         fresh = derive_seed(config.seed, "verify.held-out")  # not the noise that the run's rows of these numbers have
         other = config.model_copy(update={"data": part, "corruption": corruption, "augment": ()})
-        judged = held_out = noisy_rows(some_rows(other, fresh, rows, place), corruption, levels)
+        judged = held_out = noisy_rows(some_rows(part.rows(), other, fresh, rows, place), corruption, levels)
         if judged.x_n.shape[1:] != own.x_n.shape[1:]:
             raise InputError(f"{what}: rows of shape {tuple(judged.x_n.shape[1:])}, but the run has {tuple(own.x_n.shape[1:])}")
     residual = consistency_residual(trained.denoiser, judged, corruption, sampler, levels, seed=seed)
@@ -189,9 +189,9 @@ def kernel_sampler(config: RunConfig) -> Sampler:
     return config.sampler if "reverse-kernel" in config.sampler.claims else Ancestral()
 
 
-def some_rows(config: RunConfig, seed: int, rows: int, device: str | torch.device) -> Batch:
+def some_rows(source: Any, config: RunConfig, seed: int, rows: int, device: str | torch.device) -> Batch:
     """Up to `rows` evenly spaced observations, on the device."""
-    observations = observed(config.data.rows(), config.corruption, seed, config.augment)
+    observations = observed(source, config.corruption, seed, config.augment)
     chosen = torch.linspace(0, len(observations) - 1, min(rows, len(observations))).round().long().unique().tolist()
     return observations.__getitems__(chosen).to(device)
 
