@@ -18,7 +18,7 @@ from ambientkit.checkpoint.initial import initial_weights
 from ambientkit.checkpoint.names import BEST, CHECKPOINTS, CONFIG, VERSIONS, WEIGHTS, step_of_checkpoint
 from ambientkit.checkpoint.weights import fill, load_weights
 from ambientkit.config import RunConfig, Source, resolve
-from ambientkit.data.identity import rows_of_run
+from ambientkit.data.identity import rows_of_run, stored_fingerprint
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Denoiser, Signal
 from ambientkit.messages import note
@@ -133,7 +133,7 @@ def load_run(path: Path, registry: Registry, device: str | torch.device = "cpu")
         signal = stored_signal(metadata["signal"])
         tree, step = dict(metadata["config"]), int(metadata["step"])
         units, sigma_n, noise = _about_data(metadata.get("data"))
-        fingerprint = (metadata.get("data") or {}).get("fingerprint")
+        fingerprint = stored_fingerprint((metadata.get("data") or {}).get("fingerprint"))
         latents = bool((metadata.get("data") or {}).get("latents", False))
         frozen = int((metadata.get("base") or {}).get("tensors", 0))
         if step < 0 or not 0 <= frozen < MANY:

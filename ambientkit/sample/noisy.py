@@ -9,7 +9,7 @@ from typing import Any
 
 from ambientkit.batch import Batch
 from ambientkit.config.datapath import DataLike
-from ambientkit.config.noise import says_the_same, with_noise
+from ambientkit.config.noise import NOISE, says_the_same, with_noise
 from ambientkit.data import Observations, Survey, survey
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Corruption, Data
@@ -56,6 +56,9 @@ def noisy_rows(noisy: DataLike, sigma_n: Any, trained: Trained, registry: Regist
     if sigma_n is None and data != own and "path" in type(own).model_fields and says_the_same(data, own):
         note(f"{what}: the run was trained on these rows; they are read, and their noise is taken, as it was there")
         data = own
+    elif data != own and "path" in type(own).model_fields and says_the_same(data, own, but=NOISE):
+        was = "clean" if getattr(own, "clean", False) else f"sigma_n {getattr(own, 'sigma_n', None)}"
+        note(f"{what}: the run was trained on these rows with {was}; they are restored with sigma_n {sigma_n} now, as given")
     if data == own and sigma_n is None:  # its noise is known of the rows that they were
         rows: Any = _own_rows(what, trained)
     else:
