@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from ambientkit.api.measuring import Measured, measure
 from ambientkit.checkpoint.status import read_status
 from ambientkit.config import RunConfig
 from ambientkit.config.datapath import DataLike
+from ambientkit.errors import InputError
 from ambientkit.evaluation.compare import evaluate
 from ambientkit.evaluation.comparison import Comparison
 from ambientkit.evaluation.ranking import Ranking, rank_checkpoints
@@ -145,6 +147,12 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
+
+    def _repr_html_(self) -> str:
+        try:
+            return self.status()._repr_html_()
+        except InputError:  # a weights file without a run folder
+            return f"<p>{html.escape(repr(self))}</p>"
 
 
 def load(path: str | Path, *, device: str = "auto", parts: Sequence[type[Part]] = ()) -> Run:

@@ -18,7 +18,6 @@ from ambientkit.batch import Batch, Clean
 from ambientkit.builtin.data.dataset import Given
 from ambientkit.builtin.data.in_memory import InMemory
 from ambientkit.checkpoint.folder import check_version
-from ambientkit.config import RunConfig
 from ambientkit.config.datapath import DataLike, data_argument
 from ambientkit.data import observed
 from ambientkit.errors import InputError
@@ -30,6 +29,7 @@ from ambientkit.readers.npy import find_arrays
 from ambientkit.readers.scan import UnknownNoise, check_scale
 from ambientkit.registry import Registry, spec_of
 from ambientkit.rows import as_rows
+from ambientkit.sample.load import Trained
 from ambientkit.sample.own_units import OwnUnits
 from ambientkit.sample.store import FORMAT_VERSION
 
@@ -219,9 +219,10 @@ def manifest(file: Path) -> dict[str, Any]:
     return facts
 
 
-def trained_rows(config: RunConfig, most: int, seed: int) -> RowSet:
-    """Up to `most` of the observations that a run trained on, with the very noise that it saw."""
-    observations = observed(config.data.rows(), config.corruption, config.seed, config.augment)
+def trained_rows(trained: Trained, most: int, seed: int) -> RowSet:
+    """Up to `most` of the observations that a run trained on, with the very noise that it saw. Raises InputError where they are others by now."""
+    config = trained.config
+    observations = observed(trained.rows(), config.corruption, config.seed, config.augment)
     chosen = _chosen(len(observations), most, seed)
     batch = observations.__getitems__(chosen)
     sigma_n = _noise(batch)

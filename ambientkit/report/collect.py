@@ -96,7 +96,7 @@ def _rows(run: ReportedRun, report: RunReport) -> Observations | None:
     """The noisy rows that the run was trained on; None, and a note, where they cannot be read or are others now."""
     config = run.trained.config
     try:
-        rows = Observations(config.data.rows(), config.corruption, config.seed)
+        rows = Observations(run.trained.rows(), config.corruption, config.seed)
         if tuple(rows[0].x_n.shape) == run.trained.signal.shape:
             return rows
         reason = f"its rows have shape {tuple(rows[0].x_n.shape)} now"
