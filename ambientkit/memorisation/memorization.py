@@ -45,7 +45,7 @@ class Memorization(Record):
     p_values: Tensor
     """(m,), of each sample."""
     listed: Tensor
-    """(m,) bool, copies by Benjamini-Hochberg at the level of `facts`."""
+    """(m,) bool, copies by Benjamini-Hochberg at the false-discovery rate of `facts`."""
     neighbours: Neighbours
     """The two nearest training rows of each sample, of different groups."""
     heldout_neighbours: Neighbours
@@ -69,7 +69,6 @@ class Memorization(Record):
             for one in self.measures
         ]
         copies = self.listed.nonzero().squeeze(1).tolist()
-        level = self.facts["level"]
         found: list[str | Table] = [
             *self.head,
             "",
@@ -77,7 +76,7 @@ class Memorization(Record):
             "",
             *(f"{one.name}: {one.means}" for one in self.measures),
             "",
-            f"{len(copies)} of {len(self.samples)} samples are listed as copies at a false-discovery rate of {level:g}",
+            f"{len(copies)} of {len(self.samples)} samples are listed as copies at a false-discovery rate of {self.facts['fdr']:g}",
         ]
         if copies:
             order = sorted(copies, key=lambda at: float(self.neighbours.distance[at, 0]))[:10]
@@ -112,6 +111,7 @@ def memorization(
     shift: int | None = None,
     flip: bool = True,
     level: float = 0.01,
+    fdr: float = 0.1,
     n: int | None = None,
     duplicates_within: float = 0.0,
     seed: int = 0,
@@ -130,7 +130,7 @@ def memorization(
 
     similarity: "pixels" (root mean square difference, the least over moves by up to `shift` pixels, 2 for pictures of 8 x 8 or more, and
     mirroring where `flip`), "correlation" (the same after each row's mean is taken away and its std made 1, so that brightness and contrast do
-    not count), or any `Extractor`. level: of the single p-values behind the share, and false-discovery rate of the list.
+    not count), or any `Extractor`. level: of the single p-values behind the share. fdr: false-discovery rate of the list of copies.
     duplicates_within: distance at which training rows are one group; groups are found first, and the second neighbour is of another group.
 
     Raises InputError for rows of another shape, unit or noise level, for held-out rows that are training rows, for too few held-out rows for
@@ -163,6 +163,7 @@ def memorization(
         "sigma_n": own.sigma_n,
         "similarity": alike.told,
         "level": level,
+        "fdr": fdr,
         "seed": seed,
     }
     copies = len(own.x) - facts["train_groups"]
@@ -171,7 +172,7 @@ def memorization(
         f"similarity: {alike.told}; {copies} training rows are duplicates or mirror images of others"
         + (" and count with them as one" if copies else ""),
     )
-    return Memorization(facts, head, found, p, listed(p, level), near, null, groups, samples)
+    return Memorization(facts, head, found, p, listed(p, fdr), near, null, groups, samples)
 
 
 def subject_of(subject: Any, registry: Registry, place: torch.device) -> tuple[Trained | None, str]:

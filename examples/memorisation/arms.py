@@ -80,7 +80,7 @@ def split(data: str, rows: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
 def train(home: Path, arm: Arm, x: Tensor, size: Size, seed: int) -> ak.Run:
     """The run of one arm, trained to its end; one that is there goes on, or is returned as it is."""
     home.parent.mkdir(parents=True, exist_ok=True)
-    logger, handler = logging.getLogger("ambientkit"), logging.FileHandler(home.with_suffix(".log"))
+    logger, handler = logging.getLogger("ambientkit"), logging.FileHandler(home.with_name(home.name + ".log"))
     logger.addHandler(handler)
     logger.propagate = False
     try:
