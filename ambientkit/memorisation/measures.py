@@ -78,6 +78,15 @@ def share_nearer(samples: Tensor, heldout: Tensor, level: float) -> float:
     return float((conformal_p_values(-samples, -heldout) <= level).double().mean())
 
 
+def ratios(neighbours: Tensor) -> Tensor:
+    """(m,), distance of the nearest over that of the second nearest row, 0 where the nearest is at 0. neighbours (m, 2): the two distances.
+
+    Unlike the distance alone it does not call blurred or constant pictures copies: they lie near to everything, and to no row most of all.
+    """
+    first, second = neighbours[:, 0], neighbours[:, 1]
+    return torch.where(first > 0, first / torch.where(first > 0, second, torch.ones_like(second)), torch.zeros_like(first))
+
+
 def share_of_third(neighbours: Tensor, ratio: float = THIRD) -> float:
     """The memorisation ratio: the share of samples whose nearest training row is at less than `ratio` times the distance of the second nearest.
 

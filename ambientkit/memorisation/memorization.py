@@ -43,7 +43,7 @@ class Memorization(Record):
     """What was compared with what, in sentences."""
     measures: tuple[Measure, ...]
     p_values: Tensor
-    """(m,), of each sample."""
+    """(m,), of each sample: how often a held-out row has as small a ratio of the distances to its nearest and second nearest training row."""
     listed: Tensor
     """(m,) bool, copies by Benjamini-Hochberg at the false-discovery rate of `facts`."""
     neighbours: Neighbours
@@ -54,6 +54,8 @@ class Memorization(Record):
     """(N,), the group of duplicates that each training row belongs to."""
     samples: Tensor
     """(m, *S)."""
+    nearest_rows: Tensor
+    """(m, *S), the nearest training row of each sample."""
 
     def measure(self, name: str) -> Measure:
         """One of the measures. Raises KeyError with those there are."""
@@ -79,12 +81,12 @@ class Memorization(Record):
             f"{len(copies)} of {len(self.samples)} samples are listed as copies at a false-discovery rate of {self.facts['fdr']:g}",
         ]
         if copies:
-            order = sorted(copies, key=lambda at: float(self.neighbours.distance[at, 0]))[:10]
+            order = sorted(copies, key=lambda at: (float(self.p_values[at]), float(self.neighbours.distance[at, 0])))[:10]
             lines = [
                 (str(at), str(int(self.neighbours.row[at, 0])), number(float(self.neighbours.distance[at, 0])), number(float(self.p_values[at])))
                 for at in order
             ]
-            found.append(Table("the nearest of them", ("sample", "training row", "distance", "p"), lines))
+            found.append(Table("the first of them", ("sample", "training row", "distance", "p"), lines))
         return found
 
     def to_dict(self) -> dict[str, Any]:
@@ -150,7 +152,7 @@ def memorization(
     groups = duplicate_groups(own.x, tolerance=duplicates_within, flip=flip)
     known, judged, unseen = alike.view(own.x), alike.view(samples), alike.view(held.x)
     near, null = alike.nearest(judged, known, groups=groups), alike.nearest(unseen, known, groups=groups)
-    p = conformal_p_values(-near.distance[:, 0], -null.distance[:, 0])
+    p = conformal_p_values(-m.ratios(near.distance), -m.ratios(null.distance))
     found = _measures(alike, known, judged, unseen, near, null, groups, level, seed)
     facts = {
         "subject": name,
@@ -172,7 +174,7 @@ def memorization(
         f"similarity: {alike.told}; {copies} training rows are duplicates or mirror images of others"
         + (" and count with them as one" if copies else ""),
     )
-    return Memorization(facts, head, found, p, listed(p, fdr), near, null, groups, samples)
+    return Memorization(facts, head, found, p, listed(p, fdr), near, null, groups, samples, own.x[near.row[:, 0]])
 
 
 def subject_of(subject: Any, registry: Registry, place: torch.device) -> tuple[Trained | None, str]:
@@ -253,16 +255,28 @@ def _measures(
     def share(a: Tensor, b: Tensor) -> float:
         return m.share_nearer(a, b, level)
 
+    ratio, null_ratio = m.ratios(near.distance), m.ratios(null.distance)
     measured = [
         Measure(
-            f"nearer than {level:g}",
+            f"ratio, p <= {level:g}",
+            share(ratio, null_ratio),
+            m.bootstrap(share, ratio, null_ratio, seed=seed),
+            len(ratio),
+            share(null_ratio[one], null_ratio[other]),
+            m.bootstrap(share, null_ratio[one], null_ratio[other], seed=seed),
+            len(one),
+            f"share of samples that single out one training row, by the ratio to the second, as only {level:g} of held-out rows do: copies; "
+            f"{level:g} or less is expected of a model that memorises nothing",
+        ),
+        Measure(
+            f"distance, p <= {level:g}",
             share(near_1, null_1),
             m.bootstrap(share, near_1, null_1, seed=seed),
             len(near_1),
             share(null_1[one], null_1[other]),
             m.bootstrap(share, null_1[one], null_1[other], seed=seed),
             len(one),
-            f"share of samples nearer to a training row than all but {level:g} of held-out rows; {level:g} or less is expected of a model that memorises nothing",
+            f"share of samples nearer to a training row than all but {level:g} of held-out rows; blurred pictures are near without being copies",
         ),
         Measure(
             "ratio below 1/3",
