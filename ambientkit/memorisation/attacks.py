@@ -201,7 +201,9 @@ def attack(
         "fdr": fdr,
         "seed": seed,
     }
-    what = f"noise of std {level:g}" if kind == "noise" else f"{level:.0%} of the pixels hidden ({'at random' if kind == 'mask' else 'a box'})"
+    what = (
+        f"noise of std {level:g}" if kind == "noise" else f"{level:.0%} of the pixels hidden ({'at random' if kind == 'mask' else 'a box'})"
+    )
     head = (
         f"{name}, step {trained.step}: {len(x)} of {len(own.x)} training rows of {own.what}; null: {len(y)} held-out rows of {held.what}",
         f"{what}; {draws} draws by {facts['sampler']}, {steps} steps; distance in {alike.told}, {over} of the draws",

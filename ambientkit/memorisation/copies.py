@@ -43,9 +43,7 @@ def refuse_overlap(train: Tensor, heldout: Tensor, *, flip: bool = True) -> None
     ]
     if shared:
         what = "is a training row" if len(shared) == 1 else "are training rows"
-        raise InputError(
-            f"{len(shared)} of {len(heldout)} held-out rows {what}, as they are or mirrored; leave them out:\n{lines(shared)}"
-        )
+        raise InputError(f"{len(shared)} of {len(heldout)} held-out rows {what}, as they are or mirrored; leave them out:\n{lines(shared)}")
 
 
 def _joined(rows: Tensor, group: Tensor, tolerance: float, flip: bool) -> Tensor:

@@ -56,9 +56,7 @@ def inpaint(
     return torch.cat(parts).reshape(len(x_0), draws, *x_0.shape[1:])
 
 
-def _filter(
-    denoiser: Denoiser, x_0: Tensor, seen: Tensor, grid: Tensor, generators: list[torch.Generator], particles: int
-) -> Tensor:
+def _filter(denoiser: Denoiser, x_0: Tensor, seen: Tensor, grid: Tensor, generators: list[torch.Generator], particles: int) -> Tensor:
     """One draw for each of n rows, (n, *S)."""
     path = [torch.where(seen, x_0, torch.zeros_like(x_0))]
     for high, low in zip(grid[:-1].flip(0).tolist(), grid[1:].flip(0).tolist(), strict=True):
@@ -89,7 +87,7 @@ def _resampled(weights: Tensor, generators: list[torch.Generator]) -> Tensor:
 
     Source: Kitagawa (1996), J. Comput. Graph. Stat. 5 (1), section A.
     """
-    n, particles = weights.shape
+    particles = weights.shape[1]
     u = uniform(weights[:, :1], generators)
     points = (torch.arange(particles, device=weights.device, dtype=weights.dtype) + u) / particles
     return torch.searchsorted(weights.cumsum(1).contiguous(), points.contiguous()).clamp(max=particles - 1)

@@ -83,7 +83,12 @@ class Memorization(Record):
         if copies:
             order = sorted(copies, key=lambda at: (float(self.p_values[at]), float(self.neighbours.distance[at, 0])))[:10]
             lines = [
-                (str(at), str(int(self.neighbours.row[at, 0])), number(float(self.neighbours.distance[at, 0])), number(float(self.p_values[at])))
+                (
+                    str(at),
+                    str(int(self.neighbours.row[at, 0])),
+                    number(float(self.neighbours.distance[at, 0])),
+                    number(float(self.p_values[at])),
+                )
                 for at in order
             ]
             found.append(Table("the first of them", ("sample", "training row", "distance", "p"), lines))
@@ -154,12 +159,13 @@ def memorization(
     near, null = alike.nearest(judged, known, groups=groups), alike.nearest(unseen, known, groups=groups)
     p = conformal_p_values(-m.ratios(near.distance), -m.ratios(null.distance))
     found = _measures(alike, known, judged, unseen, near, null, groups, level, seed)
+    kept = len(groups.unique())
     facts = {
         "subject": name,
         "n": len(samples),
         "train": own.what,
         "train_rows": len(own.x),
-        "train_groups": len(groups.unique()),
+        "train_groups": kept,
         "heldout": held.what,
         "heldout_rows": len(held.x),
         "sigma_n": own.sigma_n,
@@ -168,7 +174,7 @@ def memorization(
         "fdr": fdr,
         "seed": seed,
     }
-    copies = len(own.x) - facts["train_groups"]
+    copies = len(own.x) - kept
     head = (
         f"{name}: {len(samples)} samples against {len(own.x)} training rows of {own.what}; null: {len(held.x)} held-out rows of {held.what}",
         f"similarity: {alike.told}; {copies} training rows are duplicates or mirror images of others"

@@ -43,7 +43,9 @@ def attack_page(found: Attack, *, decode: Decode = None) -> str:
         tiles = torch.cat([originals.unsqueeze(1), corrupted.unsqueeze(1), draws[:, :DRAWS]], dim=1)
         text = f"each line is one row: the original, what the model was given, and {tiles.shape[1] - 2} draws"
         pictures += _picture(f"{side} rows", tiles.flatten(0, 1), tiles.shape[1], text, decode)
-    told = "Distance of each row to what the model gave back for it: training rows, held-out rows treated alike, and the p-values that follow."
+    told = (
+        "Distance of each row to what the model gave back for it: training rows, held-out rows treated alike, and the p-values that follow."
+    )
     return _render(f"Attack on {found.facts['subject']}", found.blocks(), charts, told, pictures)
 
 

@@ -22,12 +22,12 @@ import torch
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parent))
-from arms import ARMS, FULL, QUICK, SMALL, Arm, Size, split, train  # noqa: E402
+from arms import ARMS, FULL, QUICK, SMALL, Arm, Size, split, train
 
-from ambientkit.checkpoint.folder import whole_checkpoints  # noqa: E402
-from ambientkit.evaluate import fid  # noqa: E402
-from ambientkit.memorisation import attack, memorization  # noqa: E402
-from ambientkit.webpage import Series, curves, figures_page  # noqa: E402
+from ambientkit.checkpoint.folder import whole_checkpoints
+from ambientkit.evaluate import fid
+from ambientkit.memorisation import attack, memorization
+from ambientkit.webpage import Series, curves, figures_page
 
 ATTACKS = (("noise", 2.0), ("noise", 4.0), ("mask", 0.75))
 RECOGNISED = 0.9
@@ -85,7 +85,11 @@ def measure(path: Path, x: Tensor, held: Tensor, classifier: Classifier, size: S
             seed=seed,
             device="auto" if torch.cuda.is_available() else "cpu",
         )
-        made |= {f"{kind} {level:g} auc": got.auc, f"{kind} {level:g} share": got.share, f"{kind} {level:g} listed": len(got.listed.nonzero())}
+        made |= {
+            f"{kind} {level:g} auc": got.auc,
+            f"{kind} {level:g} share": got.share,
+            f"{kind} {level:g} listed": len(got.listed.nonzero()),
+        }
     return made
 
 
@@ -126,7 +130,9 @@ def run(out: Path, size: Size, data: str, rows: list[int], seeds: int, arms: tup
                     points.append(point)
                     with file.open("a") as stream:
                         stream.write(json.dumps(point) + "\n")
-                    print(f"{data} {count} rows, seed {seed}, {arm.name}, step {step}: fid {point['fid']:.3g}, listed {point['listed']:.1%}")
+                    print(
+                        f"{data} {count} rows, seed {seed}, {arm.name}, step {step}: fid {point['fid']:.3g}, listed {point['listed']:.1%}"
+                    )
     return points
 
 

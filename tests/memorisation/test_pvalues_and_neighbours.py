@@ -172,5 +172,5 @@ def test_held_out_rows_that_are_training_rows_are_refused_by_number() -> None:
     train, heldout = normal(5, 1, 4, 4), normal(4, 1, 4, 4, key=1)
     refuse_overlap(train, heldout)
     heldout[2] = train[3].flip(-1)
-    with pytest.raises(InputError, match="1 of 4 held-out rows is a training row.*\n  held-out row 2 is training row 3"):
+    with pytest.raises(InputError, match=r"1 of 4 held-out rows is a training row.*\n  held-out row 2 is training row 3"):
         refuse_overlap(train, heldout)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
+from ambientkit.builtin.data.in_memory import InMemory
 from ambientkit.errors import InputError
 from ambientkit.evaluate import fid
 from ambientkit.maths.randomness import keyed_generator
@@ -151,8 +152,6 @@ def test_what_cannot_be_measured_is_refused() -> None:
         with pytest.raises(InputError, match=words):
             memorization(FRESH, **{"train": TRAIN, "heldout": HELD, "device": "cpu", **changes})
     with pytest.raises(InputError, match="noise level"):
-        from ambientkit.builtin.data.in_memory import InMemory
-
         memorization(FRESH, train=InMemory.of(TRAIN.numpy(), 0.2), heldout=HELD, device="cpu")
     with pytest.raises(InputError, match="should be 20 or more"):
         measured(FRESH[:10])
