@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ambientkit.config.datapath import DataLike
 from ambientkit.errors import InputError
-from ambientkit.evaluate.rows import drawn_rows
+from ambientkit.evaluation.rows import drawn_rows
 from ambientkit.interfaces import Extractor, Part, Sampler
 from ambientkit.maths.randomness import keyed_generator
 from ambientkit.memorisation import measures as m

@@ -13,8 +13,8 @@ from torch import Tensor
 from ambientkit.config.datapath import DataLike
 from ambientkit.config.inline import split_fields
 from ambientkit.errors import InputError
-from ambientkit.evaluate.rows import all_rows
-from ambientkit.evaluate.score import extract, label
+from ambientkit.evaluation.rows import all_rows
+from ambientkit.evaluation.score import extract, label
 from ambientkit.interfaces import Extractor
 from ambientkit.memorisation.copies import refuse_overlap
 from ambientkit.memorisation.moved import nearest_moved

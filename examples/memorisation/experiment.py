@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from arms import ARMS, FULL, QUICK, SMALL, Arm, Size, split, train
 
 from ambientkit.checkpoint.folder import whole_checkpoints
-from ambientkit.evaluate import fid
+from ambientkit.evaluation import fid
 from ambientkit.memorisation import attack, memorization
 from ambientkit.webpage import Series, curves, figures_page
 

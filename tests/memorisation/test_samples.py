@@ -9,7 +9,7 @@ from scipy import stats
 
 from ambientkit.builtin.data.in_memory import InMemory
 from ambientkit.errors import InputError
-from ambientkit.evaluate import fid
+from ambientkit.evaluation import fid
 from ambientkit.maths.randomness import keyed_generator
 from ambientkit.memorisation import measures as m
 from ambientkit.memorisation import memorization, nearest
