@@ -48,14 +48,13 @@ def attack(
     html: Annotated[Path | None, typer.Option(help="Write one page with pictures and histograms.")] = None,
 ) -> None:
     """Corrupt training rows extremely and let the model restore them: which come back, with p-values against held-out rows."""
-    from ambientkit.cli.output import json_file, write_json
+    import ambientkit as ak
+    from ambientkit.cli.output import json_file, write_json, write_text
     from ambientkit.cli.tables import show
-    from ambientkit.memorisation import attack as attack_run
-    from ambientkit.memorisation.page import attack_page, check_page, write_page
 
     json_file(json)
-    check_page(html)
-    found = attack_run(
+    json_file(html, "--html")
+    found = ak.attack(
         run,
         heldout=heldout,
         train=train,
@@ -81,5 +80,5 @@ def attack(
         write_json(json, found)
         print(f"\nwritten: {json}")
     if html is not None:
-        write_page(html, attack_page(found))
+        write_text(html, found.html())
         print(f"\nwritten: {html}")

@@ -46,14 +46,13 @@ def memorization(
     html: Annotated[Path | None, typer.Option(help="Write one page with pictures and histograms.")] = None,
 ) -> None:
     """Measure how much of a set of samples is copied from the training rows, each figure beside that of held-out rows."""
-    from ambientkit.cli.output import json_file, progress_wanted, write_json
+    import ambientkit as ak
+    from ambientkit.cli.output import json_file, progress_wanted, write_json, write_text
     from ambientkit.cli.tables import show
-    from ambientkit.memorisation import memorization as measure
-    from ambientkit.memorisation.page import check_page, memorization_page, write_page
 
     json_file(json)
-    check_page(html)
-    found = measure(
+    json_file(html, "--html")
+    found = ak.memorization(
         subject,
         train=train,
         heldout=heldout,
@@ -77,5 +76,5 @@ def memorization(
         write_json(json, found)
         print(f"\nwritten: {json}")
     if html is not None:
-        write_page(html, memorization_page(found))
+        write_text(html, found.html())
         print(f"\nwritten: {html}")

@@ -113,7 +113,7 @@ def all_rows(data: DataLike, sigma_n: Level, registry: Registry, flag: str = REF
     """
     _, _, part = _declared(data, sigma_n, registry)
     what = _words(data, part)
-    rows = _rows_of(part, flag, what)
+    rows = _rows_of(part, flag, what, judge=False)
     items = [rows[index] for index in range(len(rows))]
     return _stack(items, what, len(rows), as_rows(rows).stored, spec_of(part)), OwnUnits.of(rows)
 

@@ -18,8 +18,8 @@ from ambientkit.maths.noise import standard_normal
 from ambientkit.maths.randomness import keyed_generator
 from ambientkit.memorisation.inpaint import inpaint
 from ambientkit.memorisation.measures import bootstrap, mann_whitney_z
-from ambientkit.memorisation.memorization import subject_of
 from ambientkit.memorisation.pvalues import conformal_p_values, listed, need_null_rows
+from ambientkit.memorisation.samples import subject_of
 from ambientkit.memorisation.sides import Similarity, sides, similarity_of
 from ambientkit.processes import device_of
 from ambientkit.registry import Registry, load
@@ -85,6 +85,12 @@ class Attack(Record):
             lines = [(str(int(self.rows[at])), number(float(self.distance[at])), number(float(self.p_values[at]))) for at in order]
             found.append(Table("the nearest of them", ("training row", "distance", "p"), lines))
         return found
+
+    def html(self) -> str:
+        """One page that needs nothing else: figures, histograms and pictures."""
+        from ambientkit.memorisation.page import attack_page
+
+        return attack_page(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the pictures."""

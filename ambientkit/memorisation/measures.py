@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -44,14 +45,19 @@ class Measure:
         """As JSON can hold it."""
         return {
             "name": self.name,
-            "value": self.value,
-            "interval": list(self.interval) if self.interval else None,
+            "value": _finite(self.value),
+            "interval": [_finite(end) for end in self.interval] if self.interval else None,
             "n": self.n,
-            "heldout": self.heldout,
-            "heldout_interval": list(self.heldout_interval) if self.heldout_interval else None,
+            "heldout": _finite(self.heldout),
+            "heldout_interval": [_finite(end) for end in self.heldout_interval] if self.heldout_interval else None,
             "heldout_n": self.heldout_n,
             "means": self.means,
         }
+
+
+def _finite(value: float) -> float | None:
+    """JSON knows no nan."""
+    return value if math.isfinite(value) else None
 
 
 Statistic = Callable[..., float]

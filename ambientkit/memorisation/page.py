@@ -10,9 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ambientkit.checkpoint.target import check_target, write_file
 from ambientkit.memorisation.attacks import Attack
-from ambientkit.memorisation.memorization import Memorization
+from ambientkit.memorisation.samples import Memorization
 from ambientkit.sample.picture import grid
 from ambientkit.tables import Table
 from ambientkit.versions import versions
@@ -63,17 +62,6 @@ def memorization_page(found: Memorization, *, decode: Decode = None) -> str:
     pictures = _picture("nearest training rows", pairs, len(order), text, decode)
     told = "Distance to the nearest training row: of the samples, of held-out rows (the null), and the p-values that follow."
     return _render(f"Memorisation in {found.facts['subject']}", found.blocks(), charts, told, pictures)
-
-
-def write_page(path: Path, page: str) -> None:
-    """Write it, whole or not at all. Raises RunError where the disk refuses."""
-    write_file(path, page.encode())
-
-
-def check_page(path: Path | None) -> None:
-    """Raise InputError where the page cannot be written; called before the work."""
-    if path is not None:
-        check_target(path, "--html")
 
 
 def _render(

@@ -19,7 +19,6 @@ from ambientkit.interfaces import Extractor
 from ambientkit.memorisation.copies import refuse_overlap
 from ambientkit.memorisation.moved import nearest_moved
 from ambientkit.memorisation.neighbours import Neighbours, nearest
-from ambientkit.readers.scan import facts_only
 from ambientkit.registry import Registry
 from ambientkit.sample import Trained
 from ambientkit.sample.own_units import OwnUnits
@@ -49,8 +48,7 @@ def side(data: DataLike, sigma_n: float | None, registry: Registry, flag: str) -
         if x.ndim < 2 or len(x) == 0 or not bool(x.isfinite().all()):
             raise InputError(f"{flag}: should be finite rows (N, *S), not {tuple(x.shape)}")
         return Side("rows in memory", x, float(sigma_n or 0), OwnUnits())
-    with facts_only():
-        rows, units = all_rows(data, sigma_n, registry, flag)
+    rows, units = all_rows(data, sigma_n, registry, flag)
     return Side(rows.what, rows.x.float(), 0.0 if rows.sigma_n is None else float(rows.sigma_n.mean()), units)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ambientkit.config.datapath import DataLike
 from ambientkit.errors import InputError
-from ambientkit.evaluation.rows import drawn_rows
+from ambientkit.evaluation.rows import chosen, drawn_rows
 from ambientkit.interfaces import Extractor, Part, Sampler
 from ambientkit.maths.randomness import keyed_generator
 from ambientkit.memorisation import measures as m
@@ -54,6 +54,8 @@ class Memorization(Record):
     """(N,), the group of duplicates that each training row belongs to."""
     samples: Tensor
     """(m, *S)."""
+    numbers: Tensor
+    """(m,), of the samples in their file, or as they were drawn."""
     nearest_rows: Tensor
     """(m, *S), the nearest training row of each sample."""
 
@@ -84,7 +86,7 @@ class Memorization(Record):
             order = sorted(copies, key=lambda at: (float(self.p_values[at]), float(self.neighbours.distance[at, 0])))[:10]
             lines = [
                 (
-                    str(at),
+                    str(int(self.numbers[at])),
                     str(int(self.neighbours.row[at, 0])),
                     number(float(self.neighbours.distance[at, 0])),
                     number(float(self.p_values[at])),
@@ -94,6 +96,12 @@ class Memorization(Record):
             found.append(Table("the first of them", ("sample", "training row", "distance", "p"), lines))
         return found
 
+    def html(self) -> str:
+        """One page that needs nothing else: figures, histograms and pictures."""
+        from ambientkit.memorisation.page import memorization_page
+
+        return memorization_page(self)
+
     def to_dict(self) -> dict[str, Any]:
         """Everything but the pictures."""
         return {
@@ -101,7 +109,8 @@ class Memorization(Record):
             **self.facts,
             "measures": [one.to_dict() for one in self.measures],
             "p_values": self.p_values.tolist(),
-            "listed": self.listed.nonzero().squeeze(1).tolist(),
+            "listed": self.numbers[self.listed].tolist(),
+            "samples": self.numbers.tolist(),
             "nearest_rows": self.neighbours.row[:, 0].tolist(),
             "distances": self.neighbours.distance[:, 0].tolist(),
             "heldout_distances": self.heldout_neighbours.distance[:, 0].tolist(),
@@ -153,7 +162,7 @@ def memorization(
     if len(held.x) < FEWEST or len(own.x) < 3:
         raise InputError(f"{len(own.x)} training and {len(held.x)} held-out rows: at least 3 and {FEWEST} are needed")
     alike = similarity_of(similarity, tuple(own.x.shape[1:]), shift, flip, place, registry)
-    samples = _samples(subject, name, trained, own, n, seed, steps, sampler, batch_size, place, progress, registry)
+    samples, numbers = _samples(subject, name, trained, own, n, seed, steps, sampler, batch_size, place, progress, registry)
     groups = duplicate_groups(own.x, tolerance=duplicates_within, flip=flip)
     known, judged, unseen = alike.view(own.x), alike.view(samples), alike.view(held.x)
     near, null = alike.nearest(judged, known, groups=groups), alike.nearest(unseen, known, groups=groups)
@@ -180,7 +189,7 @@ def memorization(
         f"similarity: {alike.told}; {copies} training rows are duplicates or mirror images of others"
         + (" and count with them as one" if copies else ""),
     )
-    return Memorization(facts, head, found, p, listed(p, fdr), near, null, groups, samples, own.x[near.row[:, 0]])
+    return Memorization(facts, head, found, p, listed(p, fdr), near, null, groups, samples, numbers, own.x[near.row[:, 0]])
 
 
 def subject_of(subject: Any, registry: Registry, place: torch.device) -> tuple[Trained | None, str]:
@@ -210,15 +219,17 @@ def _samples(
     place: torch.device,
     progress: bool,
     registry: Registry,
-) -> Tensor:
-    """(m, *S) on the CPU. Raises InputError for samples of another shape, and for too few."""
-    shape = tuple(own.x.shape[1:])
+) -> tuple[Tensor, Tensor]:
+    """(samples (m, *S) on the CPU, their numbers). Raises InputError for samples of another shape, and for too few."""
+    shape, numbers = tuple(own.x.shape[1:]), None
     if trained is None:
-        x = (
-            torch.as_tensor(subject).detach().cpu().float()[: n or MOST]
-            if hasattr(subject, "__array__") or isinstance(subject, Tensor)
-            else drawn_rows(subject, n or MOST, seed, registry).x
-        )
+        if hasattr(subject, "__array__") or isinstance(subject, Tensor):
+            x = torch.as_tensor(subject).detach().cpu().float()[: n or MOST]
+        else:
+            rows = drawn_rows(subject, n or MOST, seed, registry)
+            numbers = torch.tensor(chosen(rows.total, n or MOST, seed))
+            numbers, order = numbers.sort()
+            x = rows.x[order]
         if tuple(x.shape[1:]) != shape:
             raise InputError(f"{name}: samples of shape {tuple(x.shape[1:])}, but the training rows have {shape}; neither is resized")
     else:
@@ -239,7 +250,7 @@ def _samples(
         )
     if len(x) < FEWEST or not bool(x.isfinite().all()):
         raise InputError(f"{name}: {len(x)} samples; should be {FEWEST} or more, and finite")
-    return x
+    return x, torch.arange(len(x)) if numbers is None else numbers
 
 
 def _measures(
