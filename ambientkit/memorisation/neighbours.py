@@ -32,7 +32,7 @@ def nearest(queries: Tensor, rows: Blocks, k: int = 2, *, exclude: Tensor | None
 
     Candidates are found by |q|^2 + |r|^2 - 2 q r in float32, then measured as differences in float64; wherever its rounding could have hidden a
     nearer row, the block is searched again without that formula. So the answer is exact, and the time is that of a product of matrices:
-    O(m N F), in memory O(m k) and a block. exclude (m,): for each query the number of a row that does not count, such as itself.
+    O(m N F), in memory O(m k) and a block; a block that cannot hold a nearer row costs the product alone. exclude (m,): for each query the number of a row that does not count, such as itself.
     groups (N,): of rows with one number only the nearest counts, so that a duplicate is no second neighbour.
     Raises InputError for rows of another shape, and for values that are not finite.
     """
@@ -48,10 +48,12 @@ def nearest(queries: Tensor, rows: Blocks, k: int = 2, *, exclude: Tensor | None
         for start in range(0, len(wanted), QUERIES):
             part = slice(start, start + QUERIES)
             shut = None if exclude is None else exclude[part] - first
-            distance, place = _block(wanted[part], flat, k, shut, None if groups is None else groups[first : first + len(flat)])
-            both = torch.cat([best[part], distance], dim=1)
-            at = torch.cat([row[part], torch.where(place < 0, place, place + first)], dim=1)
-            best[part], row[part] = _least(both, at, k, groups)
+            of_block = None if groups is None else groups[first : first + len(flat)]
+            active, distance, place = _block(wanted[part], flat, k, shut, of_block, best[part, -1])
+            if len(active):
+                both = torch.cat([best[part][active], distance], dim=1)
+                at = torch.cat([row[part][active], torch.where(place < 0, place, place + first)], dim=1)
+                best[part][active], row[part][active] = _least(both, at, k, groups)
     return Neighbours(best / max(wanted.shape[1], 1) ** 0.5, row)
 
 
@@ -84,32 +86,39 @@ def _least(distance: Tensor, row: Tensor, k: int, groups: Tensor | None) -> tupl
     return distance[:, :k], row[:, :k]
 
 
-def _block(queries: Tensor, rows: Tensor, k: int, shut: Tensor | None, groups: Tensor | None) -> tuple[Tensor, Tensor]:
-    """(L2 distances, places in the block) of the k nearest of a block; (m, k) each."""
+def _block(
+    queries: Tensor, rows: Tensor, k: int, shut: Tensor | None, groups: Tensor | None, limit: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(places of the queries that have a row here nearer than `limit` (m,), perhaps; L2 distances and places in the block of their k nearest)."""
     count = len(rows)
     wide = min(k + SPARE, count)
-    centre = rows.float().mean(0)  # rounding grows with the length of the vectors
-    q, r = queries.float() - centre, rows.float() - centre
+    centre = rows.double().mean(0)  # rounding grows with the length of the vectors
+    q, r = (queries.double() - centre).float(), (rows.double() - centre).float()
     squares, lengths = q.square().sum(1), r.square().sum(1)
-    rough = torch.addmm(lengths.unsqueeze(0), q, r.T, alpha=-2).add_(squares.unsqueeze(1))
+    rough = torch.addmm(lengths.unsqueeze(0), q, r.T, alpha=-2)  # short of |q|^2, the same for all rows
     if shut is not None:
         inside = ((shut >= 0) & (shut < count)).nonzero().squeeze(1)
         rough[inside, shut[inside]] = torch.inf
+    # 2 q r of F terms errs by at most F eps |q| |r| <= F eps (|q|^2 + |r|^2) / 2, each square by as much (Higham (2002), eq. 3.5).
+    bound = (torch.finfo(torch.float32).eps * (q.shape[1] + 8) * (squares + lengths.max())).double()
+    active = (rough.amin(1).double() + squares - bound < limit.square()).nonzero().squeeze(1)
+    if len(active) == 0:
+        return active, torch.empty(0, k, dtype=torch.float64), torch.empty(0, k, dtype=torch.int64)
+    rough, squares, bound, queries, limit = rough[active], squares[active], bound[active], queries[active].double(), limit[active]
     near, place = rough.topk(wide, dim=1, largest=False)
     distance = torch.full(near.shape, torch.inf, dtype=torch.float64)
     for column in range(wide):  # one column at a time: (m, F) and no (m, k, F)
-        distance[:, column] = (queries.double() - rows[place[:, column]].double()).square().sum(1)
+        distance[:, column] = (queries - rows[place[:, column]].double()).square().sum(1)
     distance = distance.masked_fill(near.isinf(), torch.inf)
     found, where = _of(distance, place, k, groups)
     if wide < count:
-        # 2 q r of F terms errs by at most F eps |q| |r| <= F eps (|q|^2 + |r|^2) / 2, each square by as much (Higham (2002), eq. 3.5).
-        bound = torch.finfo(torch.float32).eps * (q.shape[1] + 8) * (squares + lengths.max())
-        doubtful = (found[:, -1] > (near[:, -1] - bound).double()).nonzero().squeeze(1)
+        unseen = near[:, -1].double() + squares - bound
+        doubtful = (unseen < torch.minimum(found[:, -1], limit.square())).nonzero().squeeze(1)
         for part in doubtful.split(64) if len(doubtful) else ():
-            exact = torch.cdist(queries[part].double(), rows.double(), compute_mode="donot_use_mm_for_euclid_dist").square()
+            exact = torch.cdist(queries[part], rows.double(), compute_mode="donot_use_mm_for_euclid_dist").square()
             exact = exact.masked_fill(rough[part].isinf(), torch.inf)
             found[part], where[part] = _of(exact, torch.arange(count).expand(len(part), -1), k, groups)
-    return found.sqrt(), where
+    return active, found.sqrt(), where
 
 
 def _of(squared: Tensor, place: Tensor, k: int, groups: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -21,7 +21,7 @@ class Size:
 
     end_step: int
     stops: tuple[int, ...]
-    """Steps at which clean training is looked at as well: the honest baseline, stopped early."""
+    """Steps at which training is looked at as well: clean training stopped early is the honest baseline."""
     width: int
     samples: int
     draws: int
@@ -32,7 +32,7 @@ class Size:
 
 
 QUICK = Size(end_step=40, stops=(20,), width=16, samples=24, draws=2, steps=4, attacked=24)
-SMALL = Size(end_step=6000, stops=(500, 1000, 1500, 2000, 3000, 4500), width=256, samples=1000, draws=8, steps=24, attacked=100)
+SMALL = Size(end_step=6000, stops=(500, 1000, 2000, 3000), width=256, samples=1000, draws=4, steps=24, attacked=60)
 FULL = Size(end_step=30_000, stops=(1000, 2000, 4000, 8000, 16_000), width=512, samples=5000, draws=16, steps=64, attacked=1000)
 
 
@@ -91,7 +91,7 @@ def train(home: Path, arm: Arm, x: Tensor, size: Size, seed: int) -> ak.Run:
             objective=arm.objective,
             model={"name": "mlp", "width": size.width},
             end_step=size.end_step,
-            save_every=min((*size.stops, size.end_step)) if not arm.sigma_n else size.end_step,
+            save_every=min(size.stops),
             keep_last=100,
             batch_size=min(64, len(x)),
             seed=seed,

@@ -93,10 +93,10 @@ def measure(path: Path, x: Tensor, held: Tensor, classifier: Classifier, size: S
     return made
 
 
-def weights_of(home: Path, arm: Arm, size: Size) -> list[tuple[int, Path]]:
-    """(step, weights) of a run that are looked at: of clean training also where it is stopped early."""
+def weights_of(home: Path, size: Size) -> list[tuple[int, Path]]:
+    """(step, weights) of a run that are looked at: at its end, and where it might have been stopped."""
     whole, _ = whole_checkpoints(home / "checkpoints")
-    wanted = {size.end_step, *(() if arm.sigma_n else size.stops)}
+    wanted = {size.end_step, *size.stops}
     return [(step, path) for step, path in whole if step in wanted]
 
 
@@ -121,7 +121,7 @@ def run(out: Path, size: Size, data: str, rows: list[int], seeds: int, arms: tup
                     continue
                 if not measure_only:
                     train(home, arm, x, size, seed)
-                for step, path in weights_of(home, arm, size):
+                for step, path in weights_of(home, size):
                     key = (data, count, seed, arm.name, step)
                     if key in have:
                         continue
