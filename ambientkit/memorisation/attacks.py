@@ -18,7 +18,7 @@ from ambientkit.maths.noise import standard_normal
 from ambientkit.maths.randomness import keyed_generator
 from ambientkit.memorisation.inpaint import inpaint
 from ambientkit.memorisation.measures import bootstrap, mann_whitney_z
-from ambientkit.memorisation.pvalues import conformal_p_values, listed, need_null_rows
+from ambientkit.memorisation.pvalues import conformal_p_values, listed, listing, need_null_rows
 from ambientkit.memorisation.samples import subject_of
 from ambientkit.memorisation.sides import Similarity, sides, similarity_of
 from ambientkit.processes import device_of
@@ -77,9 +77,7 @@ class Attack(Record):
         ]
         found: list[str | Table] = [*self.head, "", Table("", ("figure", "value", "95 % interval", "if nothing is memorised"), rows), ""]
         which = self.listed.nonzero().squeeze(1)
-        found.append(
-            f"{len(which)} of {len(self.rows)} training rows are listed as memorised at a false-discovery rate of {self.facts['fdr']:g}"
-        )
+        found.append(listing(len(which), len(self.rows), len(self.null), self.facts["fdr"], "training rows are listed as memorised"))
         if len(which):
             order = which[self.distance[which].argsort()][:10].tolist()
             lines = [(str(int(self.rows[at])), number(float(self.distance[at])), number(float(self.p_values[at]))) for at in order]
@@ -132,7 +130,7 @@ def attack(
 ) -> Attack:
     """Corrupt training rows extremely, let the model restore each `draws` times, and see how near the draws come; held-out rows alike.
 
-    subject: a `Trained`, or the path of a run, of its weights or of a checkpoint. train: the rows it was trained on, by default its own data without
+    subject: a `Run` or `Trained`, or the path of a run, of its weights or of a checkpoint. train: the rows it was trained on, by default its own data without
     the noise that was simulated on them. heldout: rows of the same law that it has not seen. n, null: rows of each that are attacked, chosen at
     random: 100 and 400, or all there are. sigma_n: declared noise of both, where they are files that do not say.
 

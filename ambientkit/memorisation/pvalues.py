@@ -56,6 +56,22 @@ def need_null_rows(n: int, level: float) -> None:
         )
 
 
+def least_listed(tests: int, null: int, level: float) -> int:
+    """The least number of rows that can be listed: with fewer of the least p-value, 1 / (null + 1), Benjamini-Hochberg lists none of `tests`."""
+    return max(1, math.ceil(tests / (level * (null + 1)) - 1e-9))
+
+
+def listing(found: int, tests: int, null: int, level: float, what: str) -> str:
+    """How many are listed, and how short a list could have been: fewer cannot be told from chance with so few held-out rows."""
+    least = least_listed(tests, null, level)
+    short = (
+        f"; with {null} held-out rows no list is shorter than {least}, for a single one {null_rows_needed(level, tests)} would be needed"
+        if least > 1
+        else ""
+    )
+    return f"{found} of {tests} {what} at a false-discovery rate of {level:g}{short}"
+
+
 def listed(p_values: Tensor, level: float) -> Tensor:
     """Which tests are listed at a false-discovery rate of `level`, (m,) bool, by Benjamini and Hochberg.
 

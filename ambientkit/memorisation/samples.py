@@ -20,7 +20,7 @@ from ambientkit.memorisation import measures as m
 from ambientkit.memorisation.copies import duplicate_groups
 from ambientkit.memorisation.measures import Measure
 from ambientkit.memorisation.neighbours import Neighbours
-from ambientkit.memorisation.pvalues import conformal_p_values, listed, need_null_rows
+from ambientkit.memorisation.pvalues import conformal_p_values, listed, listing, need_null_rows
 from ambientkit.memorisation.sides import Side, Similarity, sides, similarity_of
 from ambientkit.processes import device_of
 from ambientkit.registry import Registry, load
@@ -80,7 +80,7 @@ class Memorization(Record):
             "",
             *(f"{one.name}: {one.means}" for one in self.measures),
             "",
-            f"{len(copies)} of {len(self.samples)} samples are listed as copies at a false-discovery rate of {self.facts['fdr']:g}",
+            listing(len(copies), len(self.samples), self.facts["heldout_rows"], self.facts["fdr"], "samples are listed as copies"),
         ]
         if copies:
             order = sorted(copies, key=lambda at: (float(self.p_values[at]), float(self.neighbours.distance[at, 0])))[:10]
@@ -140,7 +140,7 @@ def memorization(
 ) -> Memorization:
     """Measure how near samples lie to the training rows, calibrated by held-out rows.
 
-    subject: a `Trained`, the path of a run, of its weights or a checkpoint (n samples are drawn, 1,000 by default); or samples: a path, an array or a
+    subject: a `Run` or `Trained`, the path of a run, of its weights or a checkpoint (n samples are drawn, 1,000 by default); or samples: a path, an array or a
     tensor (m, *S) in [-1, 1]. train: the training rows; of a run its own by default. heldout: rows of the same law that the model has not seen.
     Both without duplicates of each other. sigma_n: declared noise of both, where they are files that do not say; 0: clean.
 
@@ -195,7 +195,9 @@ def memorization(
 def subject_of(subject: Any, registry: Registry, place: torch.device) -> tuple[Trained | None, str]:
     """The run, if the subject is one, and its name in words. Raises InputError for a conditional run."""
     trained, name = None, "the samples"
-    if isinstance(subject, Trained):
+    if isinstance(getattr(subject, "trained", None), Trained):  # an `ambientkit.Run`, which this layer does not know
+        trained, name = subject.trained, os.fspath(subject.path)
+    elif isinstance(subject, Trained):
         trained, name = subject, "a run in memory"
     elif isinstance(subject, str | os.PathLike):
         path, name = Path(subject), os.fspath(subject)

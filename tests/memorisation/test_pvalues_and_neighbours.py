@@ -14,7 +14,7 @@ from ambientkit.maths.randomness import keyed_generator
 from ambientkit.memorisation.copies import duplicate_groups, refuse_overlap
 from ambientkit.memorisation.moved import distance_moved, nearest_moved
 from ambientkit.memorisation.neighbours import nearest
-from ambientkit.memorisation.pvalues import conformal_p_values, listed, need_null_rows, null_rows_needed
+from ambientkit.memorisation.pvalues import conformal_p_values, least_listed, listed, listing, need_null_rows, null_rows_needed
 
 LEVEL = 1e-4
 """False-alarm rate of each statistical test here."""
@@ -80,6 +80,18 @@ def test_the_list_is_that_of_benjamini_and_hochberg() -> None:
     last = max(i for i in range(10) if ordered[i] <= 0.05 * (i + 1) / 10)
     assert listed(p, 0.05).tolist() == (p <= ordered[last]).tolist()
     assert listed(torch.zeros(0), 0.05).tolist() == []
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 200), st.integers(5, 400), st.floats(0.01, 0.5))
+def test_no_list_is_shorter_than_is_said(tests: int, null: int, level: float) -> None:
+    least = least_listed(tests, null, level)
+    p = torch.ones(tests, dtype=torch.float64)
+    p[: min(least, tests)] = 1 / (null + 1)
+    assert listed(p, level * (1 + 1e-6)).any() == (least <= tests)
+    p[least - 1 :] = 1
+    assert not listed(p, level * (1 - 1e-6)).any()
+    assert ("no list is shorter" in listing(0, tests, null, level, "rows")) == (least > 1)
 
 
 # --- nearest rows ---------------------------------------------------------------------------------------------------

@@ -10,10 +10,12 @@ from scipy import stats
 from ambientkit.builtin.data.in_memory import InMemory
 from ambientkit.errors import InputError
 from ambientkit.evaluation import fid
+from ambientkit.interfaces import Extractor
 from ambientkit.maths.randomness import keyed_generator
 from ambientkit.memorisation import measures as m
 from ambientkit.memorisation import memorization, nearest
 from ambientkit.memorisation.measures import mann_whitney_z
+from ambientkit.registry import load
 from tests.memorisation.support import digits
 
 LEVEL = 1e-4
@@ -138,6 +140,27 @@ def test_duplicates_in_the_data_do_not_hide_a_copy() -> None:
     assert found.listed[100:].all()
     ungrouped = nearest(TRAIN[:20], train, 2)
     assert (ungrouped.distance[:, 1] == 0).all()  # what the second neighbour would be
+
+
+class Halves(Extractor):
+    """The upper half of a picture."""
+
+    name = "halves"
+    source = "here"
+
+    def features(self, pictures: torch.Tensor) -> torch.Tensor:
+        return pictures[..., :4, :].flatten(1)
+
+
+def test_rows_may_be_compared_in_the_features_of_any_extractor() -> None:
+    copies = torch.cat([TRAIN[:25, :, :4], FRESH[:25, :, 4:]], dim=2)  # of the upper half alone
+    made = torch.cat([FRESH[100:250], copies])
+    found = measured(made, similarity=Halves(), registry=load().including([Halves]))
+    assert found.facts["similarity"] == "features of halves"
+    assert found.listed[150:].all()
+    assert not measured(made).listed[150:].all()  # as whole pictures they are no copies
+    with pytest.raises(InputError, match="several parts"):
+        measured(made, similarity="patches")
 
 
 def test_what_cannot_be_measured_is_refused() -> None:
