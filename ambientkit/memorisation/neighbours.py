@@ -46,11 +46,13 @@ def nearest(queries: Tensor, rows: Blocks, k: int = 2, *, exclude: Tensor | None
             raise InputError(f"nearest rows: queries of shape {tuple(queries.shape[1:])}, but rows of {tuple(block.shape[1:])}")
         flat = block.detach().cpu().flatten(1)
         check_finite(flat, "rows")
+        centre = flat.mean(0, dtype=torch.float64)  # rounding grows with the length of the vectors
+        r = (flat.double() - centre).float()
         for start in range(0, len(wanted), QUERIES):
             part = slice(start, start + QUERIES)
             shut = None if exclude is None else exclude[part] - first
             of_block = None if groups is None else groups[first : first + len(flat)]
-            active, distance, place = _block(wanted[part], flat, k, shut, of_block, best[part, -1])
+            active, distance, place = _block(wanted[part], flat, centre, r, k, shut, of_block, best[part, -1])
             if len(active):
                 both = torch.cat([best[part][active], distance], dim=1)
                 at = torch.cat([row[part][active], torch.where(place < 0, place, place + first)], dim=1)
@@ -88,13 +90,15 @@ def _least(distance: Tensor, row: Tensor, k: int, groups: Tensor | None) -> tupl
 
 
 def _block(
-    queries: Tensor, rows: Tensor, k: int, shut: Tensor | None, groups: Tensor | None, limit: Tensor
+    queries: Tensor, rows: Tensor, centre: Tensor, r: Tensor, k: int, shut: Tensor | None, groups: Tensor | None, limit: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """(places of the queries that have a row here nearer than `limit` (m,), perhaps; L2 distances and places in the block of their k nearest)."""
+    """(places of the queries that have a row here nearer than `limit` (m,), perhaps; L2 distances and places in the block of their k nearest).
+
+    centre (F,): near to the rows; r: float32, rows - centre.
+    """
     count = len(rows)
     wide = min(k + SPARE, count)
-    centre = rows.double().mean(0)  # rounding grows with the length of the vectors
-    q, r = (queries.double() - centre).float(), (rows.double() - centre).float()
+    q = (queries.double() - centre).float()
     squares, lengths = q.square().sum(1), r.square().sum(1)
     rough = torch.addmm(lengths.unsqueeze(0), q, r.T, alpha=-2)  # short of |q|^2, the same for all rows
     if shut is not None:

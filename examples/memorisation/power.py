@@ -20,13 +20,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 from arms import split
 
 from ambientkit.maths.randomness import keyed_generator
-from ambientkit.memorisation import memorization, nearest
+from ambientkit.memorisation import conformal_p_values, listed, nearest
+from ambientkit.memorisation.measures import ratios
+from ambientkit.memorisation.sides import similarity_of
+from ambientkit.registry import load
 
 SIMILARITIES = {
-    "pixels": {"similarity": "pixels", "shift": 0, "flip": False},
-    "pixels, mirrored": {"similarity": "pixels", "shift": 0},
-    "pixels, moved by 2, mirrored": {"similarity": "pixels", "shift": 2},
-    "correlation, moved by 2, mirrored": {"similarity": "correlation", "shift": 2},
+    "pixels": {"named": "pixels", "shift": 0, "flip": False},
+    "pixels, moved by 2, mirrored": {"named": "pixels", "shift": 2, "flip": True},
+    "correlation, moved by 2, mirrored": {"named": "correlation", "shift": 2, "flip": True},
 }
 
 
@@ -60,6 +62,7 @@ def main() -> None:
     parser.add_argument("--train", type=int, default=300)
     parser.add_argument("--planted", type=int, default=40)
     given = parser.parse_args()
+    registry = load()
     print("copy\tsimilarity\tcrowded rows\tisolated rows\tfresh rows")
     for kind in KINDS:
         for name, arguments in SIMILARITIES.items():
@@ -70,7 +73,10 @@ def main() -> None:
                 own = nearest(x, x, 1, exclude=torch.arange(len(x))).distance[:, 0]
                 copies = planted(kind, x[: given.planted], fresh[: given.planted], seed)
                 samples = torch.cat([fresh[given.planted :], copies])
-                found = memorization(samples, train=x, heldout=null, seed=seed, device="cpu", **arguments).listed  # type: ignore[arg-type]
+                alike = similarity_of(device="cpu", registry=registry, shape=(1, 8, 8), **arguments)  # type: ignore[arg-type]
+                known, judged, unseen = map(alike.view, (x, samples, null))
+                ratio, null_ratio = (ratios(alike.nearest(one, known).distance) for one in (judged, unseen))
+                found = listed(conformal_p_values(-ratio, -null_ratio), 0.1)  # as `memorization` does
                 hit, isolated = found[-given.planted :], own[: given.planted] > own.median()
                 near.append(hit[~isolated])
                 far.append(hit[isolated])
