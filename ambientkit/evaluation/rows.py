@@ -106,6 +106,18 @@ def first_rows(data: DataLike, sigma_n: Level, n: int, registry: Registry) -> Ro
     return found
 
 
+def all_rows(data: DataLike, sigma_n: Level, registry: Registry, flag: str = REFERENCE) -> tuple[RowSet, OwnUnits]:
+    """Every row of a data set in its own order, and the meaning of its file values. Noise that would be simulated is left out: clean rows stay clean.
+
+    sigma_n: the declared noise of files; 0 says that their rows are clean. flag: what the data are called in messages.
+    """
+    _, _, part = _declared(data, sigma_n, registry)
+    what = _words(data, part)
+    rows = _rows_of(part, flag, what, judge=False)
+    items = [rows[index] for index in range(len(rows))]
+    return _stack(items, what, len(rows), as_rows(rows).stored, spec_of(part)), OwnUnits.of(rows)
+
+
 def drawn_rows(data: DataLike, most: int, seed: int, registry: Registry) -> RowSet:
     """Up to `most` samples already drawn: a folder that `ambientkit sample` wrote, or anything that stands for data, read as clean rows.
 
@@ -254,6 +266,11 @@ def _rows_of(part: Data, flag: str, text: str, judge: bool = True) -> Any:
     if len(rows) == 0:  # type: ignore[arg-type]
         raise InputError(f"{flag} {text}: the data set has no rows")
     return rows
+
+
+def chosen(total: int, most: int, seed: int) -> list[int]:
+    """The numbers of the rows that `reference_rows` and `drawn_rows` give, in their order."""
+    return _chosen(total, most, seed)
 
 
 def _chosen(total: int, most: int, seed: int) -> list[int]:
