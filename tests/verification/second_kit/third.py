@@ -312,7 +312,9 @@ FAULTS = {
 WRONG = []
 for base, faults in FAULTS.items():
     for fault, text in faults.items():
-        made = type(f"{base.__name__}_{fault.replace('-', '_')}", (base,), {"fault": fault, "name": f"{base.name}-{fault}", "__module__": __name__})
+        made = type(
+            f"{base.__name__}_{fault.replace('-', '_')}", (base,), {"fault": fault, "name": f"{base.name}-{fault}", "__module__": __name__}
+        )
         globals()[made.__name__] = made
         WRONG.append((made, text))
 RIGHT = [Tw, Gauss, Anc, Hn, Mlp, Con, Den, Fancy]
