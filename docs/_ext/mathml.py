@@ -27,7 +27,7 @@ def _inline(translator: HTML5Translator, node: nodes.math) -> None:
 
 
 def _block(translator: HTML5Translator, node: nodes.math_block) -> None:
-    translator.body.append(f'<div class="math">{_translated(node, block=True)}</div>\n')
+    translator.body.append(f'<div style="overflow-x: auto; overflow-y: hidden">{_translated(node, block=True)}</div>\n')
     raise nodes.SkipNode
 
 
