@@ -1,7 +1,7 @@
 """A noisy copy of clean data, made once and for all: the very noise that training would simulate, written to disk.
 
 Row i gets the noise of (seed, "observe", i), so the copy has the same bits for any number of processes, after any interruption, and trains
-like the clean source with the same seed. What is done already is known by small files, one a piece; the manifest comes last.
+like the clean source with the same seed. Finished work is known by small files, one per piece; the manifest comes last.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class _AsClean:
 
 
 def own_level(item: Clean | Batch) -> float:
-    """The level a row brings: 0 for a clean one, the largest for one by pixel."""
+    """The level a row brings: 0 for a clean one, the largest of a level per pixel."""
     return 0.0 if isinstance(item, Clean) else float(item.sigma_n.max())
 
 
@@ -133,7 +133,7 @@ def _begin(target: Path, request: dict[str, Any], eight_bit: bool, shape: tuple[
 
 
 _work: tuple[Any, ...] = ()
-"""What the pieces of this process belong to; set once a process, so that the rows are not sent again with every piece."""
+"""What the pieces of this process belong to; set once per process, so that the rows are not sent again with every piece."""
 
 
 def _initialise(*work: Any) -> None:

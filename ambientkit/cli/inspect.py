@@ -1,4 +1,4 @@
-"""`ambientkit inspect`: what is there, how noisy it is, and whether the noise is what the mathematics takes it for."""
+"""`ambientkit inspect`: what is there, how noisy it is, and whether the noise fits the model."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _number(text: str) -> float | None:
     except ValueError:
         if Path(text).exists():
             return None
-        raise InputError(f"--sigma-n {text}: should be a number, 'estimate', or an existing file of levels by row") from None
+        raise InputError(f"--sigma-n {text}: should be a number, 'estimate', or an existing file with one level per row") from None
     if not (np.isfinite(level) and level > 0):
         raise InputError(f"--sigma-n {text}: should be above 0 and finite")
     return level

@@ -65,7 +65,7 @@ class FileRows(abc.ABC):
             self._files.append(str(file))
             counts.append(rows)
             shapes.append(shape)
-        if self._bad and on_bad_file == "fail":  # it ends here: what else is wrong is told at once
+        if self._bad and on_bad_file == "fail":  # it ends here: other errors are reported at once
             self._bad += self._undecodable(counts, shapes)
         self._refuse_bad(good=len(self._files))
         if len(kinds) > 1:

@@ -50,7 +50,7 @@ class OpenedArray(abc.ABC):
         """Give back what `_open` returned."""
 
     def _take(self, handle: Any, where: Any) -> Any:
-        """What is at an index, a slice, or everywhere (()). Raises UnusableFile."""
+        """The values at an index, a slice, or everywhere (()). Raises UnusableFile."""
         return handle[where]
 
     def close(self) -> None:
@@ -107,7 +107,7 @@ class OpenedArray(abc.ABC):
 
 
 def warn_of_attributes(where: str, attributes: Mapping[str, Any]) -> None:
-    """Tell of attributes of the CF conventions, which would change the values or leave some out, and are not applied."""
+    """Report attributes of the CF conventions, which would change the values or leave some out, and are not applied."""
     found = [f"{name} = {attributes[name]}" for name in ("scale_factor", "add_offset", "_FillValue", "missing_value") if name in attributes]
     if found:
         logger.warning("%s: the attributes %s are not applied: value_range and sigma_n mean the values as stored", where, ", ".join(found))

@@ -64,7 +64,7 @@ class Stored(Data):
 
     sigma_n: Annotated[float, Strict()] | str | Path | None = None
     """Known noise std: a number, a .npy array, a .csv or .parquet table with a column sigma_n, the name of an array in the same
-    file, or "estimate" (one for all) or "estimate-by-row". An array holds one level a row (N,), or one a value, in the layout of the file."""
+    file, or "estimate" (one for all) or "estimate-by-row". An array holds one level per row (N,), or one per value, in the layout of the file."""
     sigma_units: Literal["unit", "file"] = "unit"
     """Whether sigma_n is given in units of [-1, 1], or in those of the file, from which value_range converts it."""
     clean: bool = False
@@ -177,7 +177,7 @@ class Stored(Data):
         if levels is not None:
             return Noise(levels, source, scale)
         if self.sigma_n is None:
-            raise unknown_noise(str(source), "a number, a .npy array, or a .csv table with one level a row")
+            raise unknown_noise(str(source), "a number, a .npy array, or a .csv table with one level per row")
         path = Path(self.sigma_n)
         if path.suffix.lower() == ".npy":
             array = find_arrays(path).get(None)
@@ -195,7 +195,7 @@ class Stored(Data):
         )
 
     def _estimated(self, source: Source, layout: Layout, mapping: Mapping) -> Noise:
-        """The level estimated from the rows themselves, told with its uncertainty."""
+        """The level estimated from the rows themselves, reported with its uncertainty."""
 
         def unit(index: int) -> NDArray[np.float32]:
             return np.asarray(to_row(mapping.to_unit(source.row(index)), layout))
@@ -270,7 +270,7 @@ def _enough_counts(source: Source, mapping: CountRange) -> None:
         return
     rows = []
     for index in evenly(source.shape[0], 256):
-        with suppress(InputError):  # one that cannot be read is told later
+        with suppress(InputError):  # one that cannot be read is reported later
             rows.append(source.row(index))
     share = float(((np.stack(rows) - mapping.offset) / mapping.gain < 0.5).mean()) if rows else 0.0
     if share > 0.02:  # a Poisson value of mean 4 is 0 in 1.8 % of all cases

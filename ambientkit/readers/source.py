@@ -24,7 +24,7 @@ def cause_of(error: Exception) -> str:
 
 
 class Source(Protocol):
-    """Rows on disk. It holds names and sizes, never the data, and can be pickled; whatever is open belongs to one process."""
+    """Rows on disk. It holds names and sizes, never the data, and can be pickled; an open handle belongs to one process."""
 
     shape: tuple[int, ...]
     """(N, *S)."""

@@ -34,7 +34,7 @@ class Prepared(NamedTuple):
     window: Window
     detector: Detector
     preflight: dict[str, Any] | None
-    """What is to be kept of the checks before step 1; None for a run that is past it."""
+    """The record of the checks before step 1; None for a run that is past it."""
 
 
 def prepare(

@@ -1,4 +1,4 @@
-"""The work of `ambientkit sample` once it is clear what is asked: piece after piece, by all processes, and what is told of it."""
+"""The work of `ambientkit sample` once it is clear what is asked: piece after piece, by all processes, and the report on it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EVERY = 30.0
 
 @dataclass(slots=True)
 class Job:
-    """What is to be done, piece by piece."""
+    """The work, piece by piece."""
 
     store: Store
     work: Callable[[range], tuple[dict[str, Tensor], dict[str, Tensor]]]
@@ -137,6 +137,6 @@ def report(job: Job, trained: Trained, finished: Path | None, seconds: float) ->
 
 
 def note(text: str, kind: str = "note") -> None:
-    """Tell the user something, once."""
+    """Send the user a note, once."""
     if is_main():
         print(f"{kind}: {text}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What is asked of `ambientkit sample`: the flags, checked, and what the files depend on."""
+"""The request to `ambientkit sample`: the flags, checked, and what the files depend on."""
 
 from __future__ import annotations
 

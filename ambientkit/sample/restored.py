@@ -1,4 +1,4 @@
-"""`ambientkit sample RUN --from NOISY`: what may lie under the noise of given rows."""
+"""`ambientkit sample RUN --from NOISY`: posterior draws for given noisy rows."""
 
 from __future__ import annotations
 

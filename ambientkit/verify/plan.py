@@ -12,7 +12,7 @@ from ambientkit.interfaces import Check, Objective, Part, Recipe
 from ambientkit.registry import KINDS, Registry
 
 RUN_LEVEL = 1e-3
-"""The most false alarms of a whole run, whatever the number of its checks: the chance that any right part is rejected."""
+"""The most false alarms of a whole run, for any number of checks: the chance that any right part is rejected."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""`ambientkit verify --run RUN`: what can be said of a trained denoiser without clean data."""
+"""`ambientkit verify --run RUN`: measurements of a trained denoiser without clean data."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def _print(residual: Curve, losses: list[tuple[str, Curve]], spread: SeedSensiti
         rows.append((number(sigma), *cells))
     print_table(("sigma", *names, *(["gap"] if len(losses) == 2 else [])), rows)
 
-    print(f"\nseed sensitivity of x_0 restored from x_n: {spread.observations} observations, {spread.seeds} seeds each; std a pixel")
+    print(f"\nseed sensitivity of x_0 restored from x_n: {spread.observations} observations, {spread.seeds} seeds each; std per pixel")
     print(
         f"across seeds {number(spread.within)}, across observations {number(spread.across)}; together {number(spread.total)}, "
         f"and the clean data have sigma_data {number(sigma_data)}"

@@ -11,8 +11,8 @@ from tests.support import ROOT
 
 PAGES = [ROOT / "README.md", *sorted(page for page in (ROOT / "docs").rglob("*.md") if "_build" not in page.parts)]
 WIDTH = 120
-GENERATED = re.compile(r"<!-- (?:checks: written|rates).*?<!-- end of", re.DOTALL)
-"""Lists that a script writes, one entry per line."""
+GENERATED = re.compile(r"<!-- rates.*?<!-- end of", re.DOTALL)
+"""Text that examples/benchmarks/verify_rates.py prints, one paragraph per line."""
 DECIMAL = re.compile(r"(?<![\w.)\]*])\.\d")
 
 BANNED = {
@@ -62,7 +62,9 @@ def banned(text: str) -> list[str]:
     for paragraph in paragraphs:
         plain = " ".join(re.sub(r"`[^`]*`", "``", paragraph).split())
         for sentence in re.split(r"(?<=[.?]) ", plain):
-            found += [f"{advice}: {sentence}" for advice, phrase in BANNED.items() if re.search(phrase, sentence.strip("-* "), re.IGNORECASE)]
+            found += [
+                f"{advice}: {sentence}" for advice, phrase in BANNED.items() if re.search(phrase, sentence.strip("-* "), re.IGNORECASE)
+            ]
     return found
 
 

@@ -16,10 +16,10 @@ from ambientkit.maths.randomness import keyed_generator
 
 
 class EDMPreconditioning(Check):
-    """D(x, sigma) = c_skip x + c_out F(c_in x, .), with EDM's coefficients, whatever the network F.
+    """D(x, sigma) = c_skip x + c_out F(c_in x, .), with EDM's coefficients, for any network F.
 
     The network is replaced by one that answers 0 or 1 and writes down what it is asked: c_in x must have unit variance
-    for data of std sigma_data, D must be c_skip x for F = 0, and c_out more for F = 1. Levels differ by row.
+    for data of std sigma_data, D must be c_skip x for F = 0, and c_out more for F = 1. Levels differ between rows.
     """
 
     name = "preconditioning"
@@ -53,7 +53,7 @@ class EDMPreconditioning(Check):
         return exact(largest(errors), 1e-4, self.rows)
 
     def control(self, part: Part) -> Part:
-        """The same model, told a sigma_data that is a fifth too large."""
+        """The same model, given a sigma_data that is a fifth too large."""
         assert isinstance(part, Model)
         return _OtherData(inner=part)
 

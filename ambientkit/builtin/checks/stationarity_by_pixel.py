@@ -14,9 +14,9 @@ from ambientkit.maths.randomness import keyed_generator
 
 
 class StationarityByPixel(Check):
-    """`stationarity` on observations with a noise level for each pixel of each row, uniform in [.05, .4].
+    """`stationarity` on observations with a noise level for each pixel of each row, uniform in [0.05, 0.4].
 
-    The Tweedie mix is elementwise: what is right for one level a row may use the mean or the largest level of a row by mistake.
+    The Tweedie mix is elementwise: an objective that is right for one level per row may use the mean or the largest level of a row by mistake.
     """
 
     name = "stationarity-by-pixel"
@@ -24,8 +24,8 @@ class StationarityByPixel(Check):
     kind = "objective"
     claim = "noise-by-pixel"
     null_law = "F(p, n - p) of Hotelling's T^2"
-    detects = "a mean gradient of .9 standard deviations of one batch's"
-    meaning = "On data with a noise level by pixel, training would not end at E[x_0 | x_t]: the levels are not used pixel by pixel."
+    detects = "a mean gradient of 0.9 standard deviations of one batch's"
+    meaning = "On data with a noise level per pixel, training would not end at E[x_0 | x_t]: the levels are not used pixel by pixel."
 
     batches: int = Field(120, ge=50)
     """Independent gradients."""
@@ -42,7 +42,7 @@ class StationarityByPixel(Check):
         return mean_zero(torch.stack(found))
 
     def control(self, part: Part) -> Part:
-        """The same objective, shown a denoiser that is wrong by .5 log sigma."""
+        """The same objective, shown a denoiser that is wrong by 0.5 log sigma."""
         assert isinstance(part, Objective)
         return Shifted(inner=part)
 

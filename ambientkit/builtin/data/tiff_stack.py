@@ -18,7 +18,7 @@ logger = logging.getLogger("ambientkit")
 
 
 class TiffStack(StoredFiles):
-    """Pages of TIFF files, 8 to 64 bits or floating point, grey or colour: one page a row, or one file a row.
+    """Pages of TIFF files, 8 to 64 bits or floating point, grey or colour: one page per row, or one file per row.
 
     Values are those of the file, without any scaling; ImageJ, OME and BigTIFF files are read by their pages.
     """
