@@ -22,7 +22,7 @@ from ambientkit.registry import Registry
 
 KINDS = "a folder of images, FITS, NIfTI or DICOM files, tar shards, a Zarr or Hugging Face dataset folder, or one image, .npy, .npz or .h5 file"
 LOOKED_AT = 10_000
-"""Files of a folder by whose names its kind is told, at most."""
+"""Files of a folder whose names decide its kind, at most."""
 
 
 DataLike = Any
