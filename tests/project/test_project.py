@@ -180,3 +180,11 @@ def test_decision_records_exist_and_are_short() -> None:
 def test_every_module_can_be_read_in_one_sitting() -> None:
     lengths = {str(file.relative_to(ROOT)): len(file.read_text().splitlines()) for file in (ROOT / "ambientkit").rglob("*.py")}
     assert {name: length for name, length in lengths.items() if length > 400} == {}
+
+
+def test_examples_and_docs_use_the_library_and_no_command() -> None:
+    files = [*(ROOT / "examples").rglob("*.py"), *(ROOT / "examples").rglob("*.ipynb"), *(ROOT / "docs").rglob("*.md"), ROOT / "README.md"]
+    own = [file for file in files if not {"_build", "decisions", "tests"} & set(file.parts)]
+    imports = re.compile(r"(from|import) ambientkit\.cli\b")
+    assert len(own) > 20
+    assert [str(file.relative_to(ROOT)) for file in own if imports.search(file.read_text())] == []
