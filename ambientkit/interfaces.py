@@ -120,7 +120,7 @@ class Corruption(Part):
 
     @abc.abstractmethod
     def floor(self, batch: Batch) -> Tensor:
-        """(B,), the lowest level at which `degrade` can place each row. Noise by pixel reduces to its maximum."""
+        """(B,), the lowest level at which `degrade` can place each row. Noise per pixel reduces to its maximum."""
 
     def slope(self, view: View, batch: Batch) -> Tensor:
         """a = d E[x_n | view] / d E[x_0 | view], value by value, (B, *S): how much of x_0 each value of x_n still tells at this level.
@@ -152,7 +152,7 @@ Memory = dict[str, Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What the trainer lends an objective for one call. Nothing of it is kept, but what the objective puts into `memory`."""
+    """What the trainer lends an objective. Valid for one call; only `memory` persists."""
 
     corruption: Corruption
     sampler: Sampler
@@ -244,13 +244,13 @@ class Data(Part):
     folders: ClassVar[tuple[str, ...]] = ()
     """Ends of file names: a folder given as data means {name, path: the folder} where most of its files are named so."""
     marks: ClassVar[tuple[str, ...]] = ()
-    """Names of files: a folder that holds one of them means this data set, whatever else it holds. "a+b" asks for both."""
+    """Names of files: a folder that holds one of them means this data set, with any other content. "a+b" asks for both."""
 
     @abc.abstractmethod
     def rows(self) -> Dataset[Clean] | Dataset[Batch]:
         """A map-style data set whose item i is a `Clean` row, or an observation: a `Batch` without its batch axis, with row = i.
 
-        A data set that has more to tell (units, axes, rows left out) returns a subclass of `ambientkit.rows.Rows`.
+        A data set with more properties (units, axes, rows left out) returns a subclass of `ambientkit.rows.Rows`.
         Clean rows get simulated noise from the run's corruption; observations carry their own known noise level.
         Raises InputError where files are missing or unusable.
         """
@@ -366,12 +366,12 @@ class Mutant(Part):
     """A part that is wrong on purpose, mixed into the contract of its kind: `class Swapped(Mutant, Objective)`.
 
     It claims what the right part claims, so that the same checks are run on it; at least one must reject it. A mutant that no check can
-    tell from a right part, because it is one, says so in `equivalent`. It is registered with `register_mutants` and can be named nowhere.
+    distinguish from a right part, because it is one, declares it in `equivalent`. It is registered with `register_mutants` and can be named nowhere.
     """
 
     mutant_of: ClassVar[str]
     """Name of the right part, of the same kind."""
     wrong: ClassVar[str]
-    """What is wrong with it, in one line."""
+    """The mistake, in one line."""
     equivalent: ClassVar[str] = ""
     """Why it is right all the same; empty for a mutant that must be rejected."""

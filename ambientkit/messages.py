@@ -1,4 +1,4 @@
-"""What the library tells while it works. It prints nothing: it logs, and a command or a notebook decides what becomes of it.
+"""Messages of the library while it works. It prints nothing: it logs, and a command or a notebook decides what becomes of it.
 
 Three levels: progress (INFO), a note about what was done with a request (NOTE), and a warning (WARNING).
 """

@@ -34,7 +34,7 @@ class Processes:
 
 
 def is_main() -> bool:
-    """Whether this is the process that writes, as torchrun and accelerate tell it, before accelerate itself has started."""
+    """Whether this is the process that writes, as torchrun and accelerate define it, before accelerate itself has started."""
     return os.environ.get("RANK", "0") == "0"
 
 

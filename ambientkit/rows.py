@@ -1,4 +1,4 @@
-"""What a data set's rows tell besides their values."""
+"""Properties of a data set's rows besides their values."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def decodes(rows: Any) -> bool:
 
 
 class _Plain(Rows):
-    """A map-style data set that is no `Rows`: what it tells under the same names is passed on, the rest has its default."""
+    """A map-style data set that is no `Rows`: attributes of the same names are passed on, the rest has its default."""
 
     def __init__(self, rows: Any) -> None:
         self._rows = rows
@@ -105,5 +105,5 @@ class _Plain(Rows):
 
 
 def as_rows(rows: Any) -> Rows:
-    """A map-style data set as `Rows`: itself where it is one, otherwise wrapped, with the defaults for what it does not tell."""
+    """A map-style data set as `Rows`: itself where it is one, otherwise wrapped, with defaults for the rest."""
     return rows if isinstance(rows, Rows) else _Plain(rows)

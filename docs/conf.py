@@ -1,4 +1,4 @@
-"""Sphinx configuration. The build needs no network: no intersphinx, no MathJax; formulas are plain text, as in the docstrings."""
+"""Sphinx configuration. Neither the build nor a page needs a network: no intersphinx, no MathJax; formulas become MathML."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ author = "the ambientkit developers"
 project_copyright = "2026, the ambientkit developers"
 version = release = installed_version("ambientkit")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "plain_docstrings", "part_list"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "plain_docstrings", "part_list", "mathml"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"ambientkit {release}"
 html_copy_source = False
+html_math_renderer = "mathml"
 
+myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"

@@ -1,1 +1,1 @@
-"""The parts that come with ambientkit, one idea a file. They register through the same hooks as everybody else's."""
+"""The parts that come with ambientkit, one idea per file. They register through the same hooks as everybody else's."""

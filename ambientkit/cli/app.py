@@ -90,7 +90,7 @@ def inspect(
     sigma_n: Annotated[
         str | None,
         typer.Option(
-            help="Noise std that the rows are said to have, in units of [-1, 1]: a number, a file of levels by row, or 'estimate'. "
+            help="Noise std that the rows are said to have, in units of [-1, 1]: a number, a file with one level per row, or 'estimate'. "
             "[default: the one stored with the data, otherwise estimated]",
             show_default=False,
         ),
@@ -117,7 +117,7 @@ def inspect(
 def corrupt(
     src: Annotated[str, typer.Argument(help="Clean data set by name, 'NAME{field: value}', or a path.")],
     dst: Annotated[Path, typer.Argument(help="Folder to write; an interrupted copy goes on where it was.")],
-    sigma: Annotated[str, typer.Option(help="Noise std in units of [-1, 1]: a number, or LOW,HIGH (one level a row).")],
+    sigma: Annotated[str, typer.Option(help="Noise std in units of [-1, 1]: a number, or LOW,HIGH (one level per row).")],
     seed: Annotated[int, typer.Option(help="Seed of the noise; row i depends on (seed, i) only.")] = 0,
     workers: Annotated[int, typer.Option(min=0, help="Processes; changes nothing but the speed.")] = 0,
     on_bad_file: Annotated[

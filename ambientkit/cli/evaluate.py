@@ -26,7 +26,9 @@ def evaluate(
     ] = None,
     sigma_n: Annotated[
         str | None,
-        typer.Option(help="Noise std of --reference in units of [-1, 1]: a number, or a file of levels by row; 0: its rows are clean."),
+        typer.Option(
+            help="Noise std of --reference in units of [-1, 1]: a number, or a file with one level per row; 0: its rows are clean."
+        ),
     ] = None,
     n: Annotated[
         int | None, typer.Option("--n", "-n", min=8, help="Samples, and rows of the reference. [default: 1000, or all in a folder]")

@@ -18,8 +18,8 @@ def train(
     sigma_n: Annotated[
         str | None,
         typer.Option(
-            help="Noise std of the observations in units of [-1, 1]: a number, LOW,HIGH (simulated, one level a row), or a file "
-            "of levels by row. Declared for noisy data, simulated for clean data sets. [default: 0.2 if simulated]"
+            help="Noise std of the observations in units of [-1, 1]: a number, LOW,HIGH (simulated, one level per row), or a file "
+            "with one level per row. Declared for noisy data, simulated for clean data sets. [default: 0.2 if simulated]"
         ),
     ] = None,
     on_bad_file: Annotated[

@@ -24,7 +24,7 @@ KINDS = "a folder of images, FITS, NIfTI or DICOM files, tar shards, a Zarr or H
 IN_PYTHON = {"--from": "noisy", "--evaluate-data": "evaluate_data", "SUBJECT": "subject", "SRC": "source", "DATA": "data"}
 """Flag -> the argument for the same data from Python, where it has another name."""
 LOOKED_AT = 10_000
-"""Files of a folder by whose names its kind is told, at most."""
+"""Files of a folder whose names decide its kind, at most."""
 
 
 DataLike = Any

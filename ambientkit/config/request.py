@@ -1,4 +1,4 @@
-"""What was asked of training, by flags or from Python, brought into one configuration."""
+"""The request to training, by flags or from Python, brought into one configuration."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ IDENTITY = "data.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What was asked of training, as given."""
+    """The request to training, as given."""
 
     flags: Mapping[KeyPath, tuple[str, Any]] = field(default_factory=dict)
     """Key of the configuration -> (how the user calls it, value)."""
@@ -147,7 +147,7 @@ def _noise(text: str, so_far: Source, registry: Registry) -> Source:
     except ValueError:
         value = text if Path(text).exists() or text in ESTIMATES else None
     if value is None or len(words) > 2:
-        raise InputError(f"--sigma-n {text}: should be a number, LOW,HIGH, an existing file of levels by row, or 'estimate'")
+        raise InputError(f"--sigma-n {text}: should be a number, LOW,HIGH, an existing file with one level per row, or 'estimate'")
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     data = so_far.tree["data"]
@@ -159,7 +159,7 @@ def _noise(text: str, so_far: Source, registry: Registry) -> Source:
     declared = "sigma_n" in registry.find("data", str(fields.get("name"))).part.model_fields and not fields.get("clean", False)
     if declared and isinstance(value, list):
         raise InputError(
-            f"--sigma-n {text}: a range is for simulated noise; these data are noisy already, so give their level by row as a file"
+            f"--sigma-n {text}: a range is for simulated noise; these data are noisy already, so give one level per row as a file"
         )
     if not declared and isinstance(value, str):
         raise InputError(f"--sigma-n {text}: this data set is clean and its noise is simulated; give a number, or LOW,HIGH")

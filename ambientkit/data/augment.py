@@ -36,7 +36,7 @@ REFUSED = {
     "pad": "padded pixels hold no noise",
     "jpeg|compress|quanti": "lossy compression and rounding change the noise",
 }
-"""What is refused (a pattern of its name), and why."""
+"""Refused maps (a pattern of the name), and the reason."""
 
 
 class Augmented(Dataset[Batch]):

@@ -54,7 +54,7 @@ class Observations(Dataset[Batch]):
         return self._rows.number(index)
 
     def at_or_above(self, sigma: float) -> Iterator[int]:
-        """Rows whose declared level is at least sigma, where the data set can tell without reading all rows."""
+        """Rows whose declared level is at least sigma, where the data set knows it without reading all rows."""
         yield from self._rows.at_or_above(sigma)
 
     def decode(self, rows: Tensor) -> Tensor | None:

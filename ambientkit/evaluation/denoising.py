@@ -105,7 +105,7 @@ def ssim(restored: Tensor, clean: Tensor) -> Score:
 def proximal(samples: Tensor, sigma_n: Tensor | float, seed: int) -> Tensor:
     """Samples as noisy as the observations they are to be compared with: samples + sigma_n z, z of row i keyed by (seed, i).
 
-    samples (n, *S); sigma_n a number, (n,), or by pixel, broadcastable to (n, *S). If the samples follow the law of x_0, the result follows
+    samples (n, *S); sigma_n a number, (n,), or per pixel, broadcastable to (n, *S). If the samples follow the law of x_0, the result follows
     that of x_n, so any distance to x_n measures them where no clean data exist. The noise hides what is finer than it: a small distance says
     less than one between clean rows. Raises ValueError where sigma_n does not fit.
     Source: arXiv 2404.10177, section 5, where noisy data are judged in the same way.

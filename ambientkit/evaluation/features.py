@@ -57,7 +57,7 @@ def kid(
     """Kernel distance, the unbiased estimate of MMD^2 with the kernel (x y / F + 1)^3, averaged over random subsets of both sets.
 
     reference (n, F), judged (m, F); float64; subset_size is at most min(n, m), and where that is all rows one subset is taken. Unbiased
-    whatever n, so that it is negative by chance for like laws: it is never cut at 0. `spread` is the std over the subsets, which overlap: no
+    for any n, so that it is negative by chance for like laws: it is never cut at 0. `spread` is the std over the subsets, which overlap: no
     standard error. Keyed by `seed`.
     Raises InputError for fewer than 2 rows, and where torchmetrics is missing. Source: arXiv 1801.01401, section 4, by torchmetrics.
     """

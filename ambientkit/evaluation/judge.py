@@ -73,7 +73,7 @@ class Judge:
         return found
 
     def alone(self, judged: RowFeatures) -> list[Score]:
-        """What can be said of one set by itself; nothing for rows that are no pictures."""
+        """Measures of one set by itself; none for rows that are not pictures."""
         return [residual_noise(judged.rows), high_frequency(judged.rows)] if pictures(judged.rows) else []
 
     def _generator(self, purpose: str) -> torch.Generator:

@@ -1,4 +1,4 @@
-"""Measures of the pictures themselves: what is left of the noise, and how their pixels, patches and spectra differ."""
+"""Measures of the pictures themselves: residual noise, and how their pixels, patches and spectra differ."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def high_frequency(pictures: Tensor) -> Score:
 
 
 def power_spectrum(pictures: Tensor) -> Tensor:
-    """Mean power |F(k)|^2 / (H W) at each whole radius of frequency, 1 .. min(H, W) // 2 in cycles a picture; (R,), float64.
+    """Mean power |F(k)|^2 / (H W) at each whole radius of frequency, 1 .. min(H, W) // 2 in cycles per picture; (R,), float64.
 
     pictures (n, C, H, W); the mean of each picture is left out by leaving out radius 0. White noise of std sigma adds sigma^2 at every radius.
     Raises InputError for rows that are no pictures of at least 8 x 8.

@@ -274,7 +274,7 @@ def chosen(total: int, most: int, seed: int) -> list[int]:
 
 
 def _chosen(total: int, most: int, seed: int) -> list[int]:
-    """Rows at random, in random order, the first of which are the same whatever `most`."""
+    """Rows at random, in random order, the first of which are the same for any `most`."""
     return torch.randperm(total, generator=keyed_generator(seed, "evaluate.rows"))[:most].tolist()
 
 

@@ -15,14 +15,14 @@ class Score:
     """One measured value. `float(score)` is the value; as text it carries the extractor, n and what it is biased by."""
 
     name: str
-    """What was measured, such as "fid"."""
+    """The measure, such as "fid"."""
     value: float
     n: tuple[int, int]
     """Rows of the reference, rows judged; of a measure of one set alone, (0, rows)."""
     extractor: str = ""
     """The features, by the label of their extractor; empty for a measure of pixels."""
     spread: float | None = None
-    """Std that the measure itself tells, such as that over the subsets of KID."""
+    """Std that the measure itself reports, such as that over the subsets of KID."""
     note: str = ""
     """How a finite number of rows biases the value."""
 

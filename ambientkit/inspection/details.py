@@ -2,7 +2,7 @@
 
 Each 2 x 2 block (a b; c d) gives four coefficients, orthonormal, so that white noise of level sigma has std sigma in each and they are
 independent: mean (a+b+c+d)/2, horizontal (a-b+c-d)/2, vertical (a+b-c-d)/2 and diagonal (a-b-c+d)/2. Flat blocks are chosen by the means
-around them alone, so the choice tells nothing of the details, where the noise is white and Gaussian.
+around them alone, so the choice is independent of the details, where the noise is white and Gaussian.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def details(x: Array, sigma: Array | None) -> Details:
 
 
 def robust_std(values: Array) -> float:
-    """median(|v|) / 0.6745: the std of normal values about 0, whatever a minority of them does."""
+    """median(|v|) / 0.6745: the std of normal values about 0, unaffected by a minority of outliers."""
     return float(np.median(np.abs(values)) / 0.6744897501960817) if values.size else float("nan")
 
 

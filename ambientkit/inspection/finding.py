@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Verdict(StrEnum):
-    """FINE: nothing against the model; DOUBT: look at it; VIOLATED: the mathematics would be false; UNTRIED: these rows cannot tell."""
+    """FINE: nothing against the model; DOUBT: look at it; VIOLATED: the mathematics would be false; UNTRIED: these rows cannot show it."""
 
     FINE = "fine"
     DOUBT = "doubt"

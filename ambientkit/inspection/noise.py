@@ -226,7 +226,7 @@ def _law(pixels: NDArray[np.float64], magnitude: bool) -> Iterator[Finding]:
     else:
         kind = "heavier" if kurtosis > 0 else "lighter"
         remedy = (
-            "Outliers (hot pixels, salt and pepper, cosmic rays) or a mixture of levels: remove them, or give the level by row or pixel."
+            "Outliers (hot pixels, salt and pepper, cosmic rays) or a mixture of levels: remove them, or give the level per row or per pixel."
             if kurtosis > 0
             else "Uniform or clipped noise looks so: the objectives need Gaussian noise."
         )

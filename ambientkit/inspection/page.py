@@ -19,7 +19,7 @@ PICTURES = 12
 NAMES = {
     "range": "least and greatest value",
     "sigma_n_declared": "sigma_n declared: least, median, greatest",
-    "sigma_n_estimated": "sigma_n estimated by row: least, quartiles, greatest",
+    "sigma_n_estimated": "sigma_n estimated per row: least, quartiles, greatest",
 }
 """Of facts whose key says too little."""
 
@@ -35,7 +35,7 @@ def page(facts: dict[str, Any], findings: Sequence[Finding], x: Array) -> str:
     levels = facts.get("sigma_n_estimated_by_row")
     histograms = [("Values", histogram(x.ravel(), "values in units of [-1, 1]"))]
     if levels:
-        histograms.append(("Noise level by row", histogram(np.asarray(list(levels.values())), "estimated noise std of each row")))
+        histograms.append(("Noise level per row", histogram(np.asarray(list(levels.values())), "estimated noise std of each row")))
     return render(
         Path(__file__).with_name("page.html"),
         name=facts["data"],

@@ -23,7 +23,7 @@ def inspect_rows(
 ) -> tuple[dict[str, Any], list[Finding], Array]:
     """(facts, findings, the rows looked at). rows: a map-style data set of clean rows or observations.
 
-    sigma_n: the level that the rows are said to have, a number or one a row (N,), where they do not bring it.
+    sigma_n: the level that the rows are said to have, a number or one per row (N,), where they do not bring it.
     """
     rows = as_rows(rows)
     x, levels, index = look(rows, most)

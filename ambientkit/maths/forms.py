@@ -89,7 +89,7 @@ def from_x_0(x_0_hat: Tensor, x: Tensor, sigma: Tensor | float, form: Form) -> T
 def observation(y: Tensor, alpha: Tensor | float, s: Tensor | float) -> tuple[Tensor, Tensor]:
     """(x_n, sigma_n) = (y / alpha, s / alpha) of an observation y = alpha x_0 + s z: how other forms enter as data.
 
-    y: (B, *S); alpha > 0 and s >= 0: numbers, (B,) or by pixel. sigma_n comes back shaped to broadcast against x_n. Raises ValueError where
+    y: (B, *S); alpha > 0 and s >= 0: numbers, (B,) or per pixel. sigma_n comes back shaped to broadcast against x_n. Raises ValueError where
     alpha is not positive: such a row holds no data.
     """
     y = _at_least_float32(y)

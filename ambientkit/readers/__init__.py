@@ -1,4 +1,4 @@
-"""Rows kept in files, whatever the format: one abstract data set, of which each format fills in how its files are opened."""
+"""Rows kept in files of any format: one abstract data set, of which each format fills in how its files are opened."""
 
 from ambientkit.readers.files import FileRows, needs
 from ambientkit.readers.kept import Kept

@@ -69,7 +69,7 @@ def find(folder: Path, suffixes: Sequence[str], follow_links: bool, what: str = 
                 waiting.append(path)
             elif not path.name.lower().endswith(tuple(suffixes)):
                 left_out.note(f"without the suffix of {article} {what}", entry.name)
-            elif entry.is_file() or entry.is_symlink():  # a dangling link is a bad file, and is told with the others
+            elif entry.is_file() or entry.is_symlink():  # a dangling link is a bad file, and is reported with the others
                 found.append(path)
             else:
                 left_out.note("that is no regular file", entry.name)
@@ -77,7 +77,7 @@ def find(folder: Path, suffixes: Sequence[str], follow_links: bool, what: str = 
 
 
 def find_or_one(path: Path, suffixes: Sequence[str], follow_links: bool, what: str) -> tuple[list[Path], LeftOut]:
-    """As `find`, where the path may also be one file, whatever its name. Raises InputError where there is nothing to read."""
+    """As `find`, where the path may also be one file of any name. Raises InputError where there is nothing to read."""
     if path.is_file():
         return [path], LeftOut()
     found, left_out = find(path, suffixes, follow_links, what)
@@ -111,7 +111,7 @@ def levels_by_file(table: Path, names: Iterable[str], every: Iterable[str] = (),
                     levels[cells[0]] = level
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{table}: cannot be read as a table of noise levels ({error})") from None
-    if not bad:  # a bad line would be told once more as a missing one
+    if not bad:  # a bad line would be reported again as a missing one
         known = set(names)
         if missing := sorted(known - levels.keys()):
             bad.append(f"no level for {len(missing)} of {len(known)} {what}s: {listed(missing)}")

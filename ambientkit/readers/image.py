@@ -92,7 +92,7 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def _damage_told() -> Iterator[None]:
-    """Whatever decoders raise, as UnusableImage with one line."""
+    """Any exception of a decoder, as UnusableImage with one line."""
     try:
         yield
     except UnusableImage:
@@ -104,7 +104,7 @@ def _damage_told() -> Iterator[None]:
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation that the header tells, 1 where it tells none. For PNG nothing is decoded to find it behind the pixels."""
+    """The EXIF orientation in the header, 1 where there is none. For PNG nothing is decoded to find it behind the pixels."""
     if image.format == "PNG" and "exif" not in image.info:
         return 1
     return int(image.getexif().get(_ORIENTATION, 1))
@@ -141,7 +141,7 @@ def _refuse(image: Image.Image, max_pixels: int) -> None:
 
 
 def _bits(image: Image.Image, file: IO[bytes]) -> int:
-    """Bits a channel. Raises UnusableImage where Pillow would read fewer than there are, or another meaning."""
+    """Bits per channel. Raises UnusableImage where Pillow would read fewer than there are, or another meaning."""
     bits = {"1": 1, "L": 8, "P": 8, "RGB": 8, "F": 32}.get(image.mode, 16 if image.mode.startswith("I;16") else 0)
     stored = bits
     if image.format == "PNG":

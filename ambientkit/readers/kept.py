@@ -15,7 +15,7 @@ from ambientkit.readers.source import Source
 class Kept:
     """The rows of a source without some of them. Position i stands for row `number(i)` of the files, whose name and level it keeps.
 
-    left_out: numbers of the rows that are left out. What is held is these numbers, so memory grows with them alone.
+    left_out: numbers of the rows that are left out. Only these numbers are held, so memory grows with them alone.
     """
 
     def __init__(self, source: Source, left_out: Sequence[int]) -> None:

@@ -1,4 +1,4 @@
-"""The noise level of each row, from whatever it was given as."""
+"""The noise level of each row, from any form in which it is given."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ ESTIMATES = ("estimate", "estimate-by-row")
 
 
 class Noise:
-    """The noise level of each row: one number, one a row (N,), one a value (*S), or both (N, *S). An axis of length 1 counts for all.
+    """The noise level of each row: one number, one per row (N,), one per value (*S), or both (N, *S). An axis of length 1 counts for all.
 
-    levels: the number, an array of one level a row, or a source. scale: what a level is multiplied with to be in [-1, 1] units.
+    levels: the number, an array of one level per row, or a source. scale: what a level is multiplied with to be in [-1, 1] units.
     Raises InputError where the shape fits the rows in no way, or in two.
     """
 

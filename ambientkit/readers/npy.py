@@ -58,7 +58,7 @@ class ArrayFile:
             )
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Rows start..stop for a scan. A mapped file is mapped anew each time: what was seen does not stay in memory."""
+        """Rows start..stop for a scan. A mapped file is mapped anew each time: pages already read do not stay in memory."""
         return np.array((self._open() if self.key is None else self._loaded())[start:stop])
 
     def row(self, index: int) -> NDArray[Any]:

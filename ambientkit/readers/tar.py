@@ -31,7 +31,7 @@ Place = tuple[int, int]
 class Shards:
     """Samples (the files of one base name) of tar files, by number, in the order of the shards. Raises InputError for damaged shards.
 
-    What is kept is the number of samples of each shard; where they lie is read from a shard's headers when it is used.
+    Only the number of samples of each shard is kept; their places are read from a shard's headers when it is used.
     """
 
     def __init__(self, where: Path, files: Sequence[Path]) -> None:

@@ -1,4 +1,4 @@
-"""The picture that `ambientkit train` draws on the way and at the end: what was given beside what was learned."""
+"""The picture that `ambientkit train` draws on the way and at the end: noisy rows beside samples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run tells while it goes: lines of metrics.jsonl, and the same to trackers."""
+"""Messages of a run in progress: lines of metrics.jsonl, and the same to trackers."""
 
 from __future__ import annotations
 

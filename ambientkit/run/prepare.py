@@ -37,7 +37,7 @@ class Prepared(NamedTuple):
     keeper: Keeper | None
     """Of the rows held out; None where there are none."""
     preflight: dict[str, Any] | None
-    """What is to be kept of the checks before step 1; None for a run that is past it."""
+    """The record of the checks before step 1; None for a run that is past it."""
 
 
 def prepare(

@@ -20,7 +20,7 @@ FOLDER = "ambientkit.folder"
 
 
 def options(config: RunConfig, folder: Path) -> dict[str, Any]:
-    """What the accelerator of a run is told of its trackers. Raises InputError naming a package that is not installed."""
+    """The settings of trackers for the accelerator of a run. Raises InputError naming a package that is not installed."""
     for name in config.trackers:
         if importlib.util.find_spec(name) is None:
             raise InputError(f"--tracker {name}: the package {name!r} is not installed: pip install {name}")

@@ -59,7 +59,7 @@ class Evaluation:
         self._floor = [score.value for score in self._distances(others.x_n)]
 
     def line(self) -> dict[str, Any]:
-        """What is measured now; where the answers of the denoiser are not finite, `error` says so instead."""
+        """The measurement; where the answers of the denoiser are not finite, `error` says so instead."""
         training, began = self._training, time.monotonic()
         config = training.config
         about = {

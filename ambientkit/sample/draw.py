@@ -118,7 +118,7 @@ def check_finite(samples: Tensor, sampler: Sampler, steps: int, what: str) -> No
 def carry(
     denoiser: Denoiser, sampler: Sampler, x: Tensor, sigmas: Tensor, generators: Sequence[torch.Generator], cond: Mapping[str, Tensor]
 ) -> Tensor:
-    """`sampler.sample` with one generator a row, which a sampler that does not take them gets row by row. sigmas: (T, B)."""
+    """`sampler.sample` with one generator per row, which a sampler that does not take them gets row by row. sigmas: (T, B)."""
     if "row-generators" in sampler.claims:
         return sampler.sample(denoiser, x, sigmas, generators, cond)
     rows = [

@@ -32,7 +32,7 @@ def grid(
 
     -1, 0, 1 are drawn as 0, 128, 255 in every picture (values beyond are cut for display only). 1 channel is grey and 3 are colours; of any
     other number each channel is a grey image of its own, side by side. labels: a short text below each image.
-    scale: pixels a pixel; by default small images are enlarged to about 48 x 48 pixels, long ones to at most 144.
+    scale: pixels per pixel; by default small images are enlarged to about 48 x 48 pixels, long ones to at most 144.
     decode: how rows become pictures, where they are none themselves (`Rows.decode`).
     """
     if decode is not None:

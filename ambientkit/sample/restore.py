@@ -33,9 +33,9 @@ class Restored(NamedTuple):
     """(B, *S), std over the draws (divided by K - 1): how uncertain each value is. None for fewer than two draws. The error of the steps
     makes it too small: by 1.4 % rms with `stochastic-heun` and 32 steps, 5 % with `ancestral` and 64 (as many calls), on a mixture."""
     sigma: Tensor
-    """(B,), the level restored from: that of the row, the largest of a row with noise by pixel, 0 for a row returned as it is."""
+    """(B,), the level restored from: that of the row, the largest of a row with noise per pixel, 0 for a row returned as it is."""
     topped_up: Tensor
-    """(B,) bool: rows with noise by pixel, to which noise was added up to `sigma` first."""
+    """(B,) bool: rows with noise per pixel, to which noise was added up to `sigma` first."""
     as_it_is: Tensor
     """(B,) bool: rows whose noise is 0, or below the levels that the denoiser was trained for; mean and draws are the row itself."""
 
@@ -66,8 +66,8 @@ def restore(
     is a draw from p(x_0 | x_n). The grid is `steps` levels from sigma_n down to sigma_min (by default levels.sigma_min), then one call of
     the denoiser there. With sigma_min >= sigma_n nothing is drawn: all draws are the posterior mean (the truncated baseline).
 
-    Noise by pixel is topped up to its largest level first, once a row: the draws are then those of p(x_0 | the topped-up row), honest but
-    knowing less than x_n tells. batch: (B, *S) on the denoiser's device. Draw k of a row is keyed by (seed, batch.row, k) whatever the batch.
+    Noise per pixel is topped up to its largest level first, once per row: the draws are then those of p(x_0 | the topped-up row), which holds
+    less information than x_n. batch: (B, *S) on the denoiser's device. Draw k of a row is keyed by (seed, batch.row, k) in any batch.
     batch_size: draws at a time; a batch that does not fit into memory is halved. guidance, null: as `draw` takes them, in every call; with another
     weight than 1 neither the mean nor the draws are those of p(x_0 | x_n).
     Raises InputError for a sampler that does not draw from the reverse kernel: a deterministic one carries the law of all rows, but not
@@ -123,7 +123,7 @@ def need_kernel(sampler: Sampler, draws: int) -> None:
 
 
 def _seen(batch: Batch, corruption: Corruption, seed: int) -> View:
-    """The rows at one level each: as they are, or topped up where their noise is by pixel."""
+    """The rows at one level each: as they are, or topped up where their noise is per pixel."""
     floor = corruption.floor(batch)
     generators = [keyed_generator(seed, "restore.top-up", row=row) for row in batch.row.tolist()]
     if "row-generators" in corruption.claims:

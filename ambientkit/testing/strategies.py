@@ -46,7 +46,7 @@ def mixtures(draw, max_modes: int = 6, max_dimension: int = 8) -> GaussianMixtur
 def batches(draw, law: GaussianMixture | None = None, noise: Noise | None = None, max_rows: int = 6, highest: float = 1.0) -> Batch:
     """Observations x_n = x_0 + sigma_n z of `law` (left out: of a drawn one), 1 to `max_rows` rows; sigma_n between 0.01 and `highest`.
 
-    noise: "clean" (sigma_n = 0, shape (B,)), "row" (sigma_n (B,)), "pixel" (sigma_n (B, d)), "mixed" (by row, some rows clean);
+    noise: "clean" (sigma_n = 0, shape (B,)), "row" (sigma_n (B,)), "pixel" (sigma_n (B, d)), "mixed" (per row, some rows clean);
     left out, one of these is drawn.
     """
     law = law or draw(mixtures())
@@ -66,7 +66,7 @@ def batches(draw, law: GaussianMixture | None = None, noise: Noise | None = None
 
 @st.composite
 def levels_above(draw, batch: Batch, highest: float = 20.0) -> Tensor:
-    """One level a row, (B,), from the row's own noise (its largest, where it is by pixel; at least 0.001) up to `highest`.
+    """One level per row, (B,), from the row's own noise (its largest, where it is per pixel; at least 0.001) up to `highest`.
 
     Some rows may stand exactly on their floor, where nothing is left to be learnt.
     """

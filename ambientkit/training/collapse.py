@@ -60,12 +60,12 @@ CAUSES = {
     "residual-grows": "the consistency residual grows below sigma_n: the levels there contradict those above. "
     "Raise the weight of consistency, or lower that of posterior-buffer",
 }
-"""What each warning says: what was seen, the likely cause, and what to do."""
+"""What each warning says: the observation, the likely cause, and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a look at a denoiser has seen; variances a pixel, in data units squared."""
+    """What a look at a denoiser has seen; variances per pixel, in data units squared."""
 
     within: float
     """Of the draws for one observation, over seeds."""

@@ -1,4 +1,4 @@
-"""What accelerate's launcher asks of a run by variables of the environment: done, or refused by name, and never passed over in silence."""
+"""Settings that accelerate's launcher gives by environment variables: each is applied or rejected with an error naming it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ NOT_DONE = {
 def split_asked() -> str:
     """By what name the launcher asks for the optimiser's state to be split over the processes: FSDP, DeepSpeed ZeRO, or empty.
 
-    Read here, because accelerate itself passes over both in silence on a CPU. DeepSpeed's stage 0 splits nothing.
+    Read here, because accelerate itself silently ignores both on a CPU. DeepSpeed's stage 0 splits nothing.
     """
     if _on(FSDP):
         return "FSDP"

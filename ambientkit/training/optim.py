@@ -38,7 +38,7 @@ def lr_factor(config: OptimizerConfig, step: int, end_step: int) -> float:
 
 
 def schedule_for(config: OptimizerConfig, optimizer: torch.optim.Optimizer, end_step: int) -> LambdaLR:
-    """The rate as a function of the number of optimiser steps, whatever the number of processes and micro-steps."""
+    """The rate as a function of the number of optimiser steps, independent of the number of processes and micro-steps."""
     return LambdaLR(optimizer, lambda step: lr_factor(config, step, end_step))
 
 

@@ -66,7 +66,7 @@ class ValueRange:
 
 
 def to_uint8(x: ArrayLike) -> NDArray[np.uint8]:
-    """Data units to 8-bit values for display: round(127.5 (x + 1)), clipped; -1, -.5, 0, .5, 1 become 0, 64, 128, 191, 255.
+    """Data units to 8-bit values for display: round(127.5 (x + 1)), clipped; -1, -0.5, 0, 0.5, 1 become 0, 64, 128, 191, 255.
 
     The mapping is fixed, never stretched to an image's own extremes, so that pictures can be compared. It is for the eye:
     clipping and rounding spoil the law of the noise. x: any shape. Raises ValueError where a value is not finite.

@@ -20,7 +20,7 @@ from ambientkit.verification.plan import Pair, Plan
 
 
 class Verdict(enum.StrEnum):
-    """What a check says of a part. A check that cannot tell a wrong part from a right one is inconclusive, never passed."""
+    """What a check says of a part. A check that does not reject a wrong part is inconclusive, never passed."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -40,7 +40,7 @@ class Result:
     control: Measured | None = None
     """None where it was not measured, or raised."""
     error: str = ""
-    """What was raised, in one line."""
+    """The exception, in one line."""
     seconds: float = 0.0
 
     @property
@@ -85,7 +85,7 @@ def reproducible(seed: int) -> Iterator[None]:
 
 
 def case_for(part: Part, seed: int = 0) -> Case:
-    """The case a part is measured on: rows of built-in Gaussian noise, a level a row in [.1, .4]; clean rows for "needs-clean-data"."""
+    """The case a part is measured on: rows of built-in Gaussian noise, one level per row in [0.1, 0.4]; clean rows for "needs-clean-data"."""
     return make_case(Gaussian(sigma_n=(0.1, 0.4)), seed, clean="needs-clean-data" in part.claims)
 
 

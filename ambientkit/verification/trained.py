@@ -1,4 +1,4 @@
-"""What can be said of a trained denoiser without clean data: three measurements, each with its sampling error.
+"""Measurements of a trained denoiser without clean data: three measurements, each with its sampling error.
 
 None of them has a null law of its own, so none gives a verdict: a network is never exact. They show where it errs, and by how much.
 """
@@ -41,7 +41,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class SeedSensitivity:
-    """Spread of restored rows, as std a pixel in data units. By the law of total variance within^2 + across^2 is that of the clean data."""
+    """Spread of restored rows, as std per pixel in data units. By the law of total variance within^2 + across^2 is that of the clean data."""
 
     within: float
     """Across seeds, from one and the same observation."""

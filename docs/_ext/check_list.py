@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import textwrap
 from pathlib import Path
 
 from ambientkit.interfaces import CONTRACT, Check
@@ -36,7 +37,7 @@ def entry(check: Check) -> str:
         f"  Null law: {paragraph(check.null_law)}. Finds: {paragraph(check.detects)}.",
         f"  Control: {paragraph(inspect.getdoc(type(check).control) or '')}",
     ]
-    return "\n".join(lines)
+    return "\n".join(textwrap.fill(line, 120, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False) for line in lines)
 
 
 def listing(registry: Registry) -> str:

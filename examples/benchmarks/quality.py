@@ -1,15 +1,17 @@
 """Every way to learn below the noise of the data, through one trainer: same model, budget and seeds, judged on what is known.
 
-    python examples/benchmarks/quality.py [--data mixture,fashion-mnist] [--sigma-n .2] [--arms clean,naive,tweedie-consistency]
+    python examples/benchmarks/quality.py [--data mixture,fashion-mnist] [--sigma-n 0.2] [--arms clean,naive,tweedie-consistency]
                                           [--seeds 0,1,2] [--jobs 2] [--folder build/quality] [--json FILE] [--pictures FOLDER] [--quick]
 
 Each training run is a run folder under --folder and is resumed or taken over where it is there already; its figures lie beside it. So the
 script may be stopped at any moment and started again, with more arms, seeds or data. Noise levels are in units of [-1, 1]; for the
-mixtures, whose modes have std .1, sigma_n = .2 is twice that.
+mixtures, whose modes have std 0.1, sigma_n = 0.2 is twice that.
 
-"Gap closed" is (naive - arm) / (naive - clean) in the measure named: 0 % is no better than taking the noisy rows for clean, 100 % is as good as the
-same network trained on clean rows. The first line of a table shows the noisy rows themselves (in `restored`), so that a measure which
-does not see the noise shows itself.
+"Gap closed" is (naive - arm) / (naive - clean) in the measure named: 0 % is no better than taking the noisy rows for clean, 100 % is as good
+as the same network trained on clean rows. A ratio whose denominator is noise is a dash in the tables: where |naive - clean| is no larger than
+the range, over the seeds, of `naive`, of `clean` or of the arm. Of one seed no range is known; for `naive` and `clean` the largest one
+measured at another noise level of the same data then stands in. The JSON has every ratio.
+The first line of a table shows the noisy rows themselves (in `restored`), so that a measure that does not see the noise shows itself.
 """
 
 from __future__ import annotations
@@ -38,6 +40,10 @@ MEAN_BELOW = "denoising error below sigma_n"
 GAPS = {True: (MEAN_BELOW, "sliced W2"), False: (MEAN_BELOW, "restored: fid", "restored: patch distance", "restored: residual noise")}
 """The measures of which the gap closed is told: for mixtures, and for pictures."""
 REFERENCES = {True: ("perfect", "maximum-likelihood"), False: ("noisy-rows", "clean-rows")}
+
+
+BEGIN, END = "<!-- tables: begin -->\n", "<!-- tables: end -->\n"
+"""Between these lines `--markdown` replaces the tables of a page, such as docs/quality-tables.md."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +159,8 @@ def rows_of(units: Iterable[Unit]) -> list[dict[str, Any]]:
         for name, value in own.items():
             if name.startswith(GAPS[DATA[unit.data].held_out is None]) and all(name in end for end in ends) and unit.arm in ARMS:
                 naive, clean = (end[name] for end in ends)
-                gaps[f"gap closed: {name}"] = (naive - value) / (naive - clean)
+                if naive != clean:
+                    gaps[f"gap closed: {name}"] = (naive - value) / (naive - clean)
         for name, value in {**own, **gaps}.items():
             rows.append({"data": unit.data, "sigma_n": unit.sigma_n, "arm": unit.arm, "seed": unit.seed, "measure": name, "value": value})
     return rows
@@ -184,18 +191,14 @@ def tables(rows: list[dict[str, Any]]) -> Iterable[tuple[str, list[str], list[li
         extractor = next((name.partition("[")[2] for name in names if "[" in name), "")
         heads = [next(text for start, text in SHORT.items() if name.startswith(start)) for name in shown]
         heads = [f"{head}[{extractor}" if head.endswith("fid") else head for head in heads]
+        around = [row for row in rows if row["data"] == data]
         body = []
         for arm in dict.fromkeys(row["arm"] for row in mine):
             cells = [_cell(_values(mine, arm, name), percent=False) for name in shown]
-            gaps = [_cell(_values(mine, arm, f"gap closed: {name}"), percent=True) for name in shown]
+            gaps = [_gap(mine, around, arm, name) if arm not in ("naive", "clean") else "" for name in shown]
             own = sorted({row["seed"] for row in mine if row["arm"] == arm})
             label = arm if own == seeds else f"{arm} (seed{'s' * (len(own) > 1)} {', '.join(map(str, own))})"
-            body.append(
-                [
-                    label,
-                    *(f"{cell}; {gap}" if gap and arm not in ("naive", "clean") else cell for cell, gap in zip(cells, gaps, strict=True)),
-                ]
-            )
+            body.append([label, *(f"{cell}; {gap}" if gap else cell for cell, gap in zip(cells, gaps, strict=True))])
         yield title, ["arm", *heads], body
 
 
@@ -206,6 +209,42 @@ def markdown(rows: list[dict[str, Any]]) -> str:
         lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *body]
         parts.append(f"**{title}**\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines))
     return "\n\n".join(parts) + "\n"
+
+
+def denominator_is_noise(naive: list[float], clean: list[float], arm: list[float], elsewhere: float = 0.0) -> bool:
+    """Whether |naive - clean| is no larger than the range, over the seeds, of `naive`, of `clean` or of the arm.
+
+    Of a single seed no range is known: `elsewhere`, the range of `naive` and `clean` at other noise levels, stands in for theirs.
+    """
+    ends = [_range(end) if len(end) > 1 else elsewhere for end in (naive, clean)]
+    return abs(statistics.mean(naive) - statistics.mean(clean)) <= max(*ends, _range(arm))
+
+
+def _gap(rows: list[dict[str, Any]], around: list[dict[str, Any]], arm: str, measure: str) -> str:
+    """The gap closed by an arm as a cell: empty where it is not defined, a dash where its denominator is noise.
+
+    `rows` are those of one data set and noise level, `around` those of all levels of the data set.
+    """
+    own, naive, clean = (_values(rows, name, measure) for name in (arm, "naive", "clean"))
+    if arm not in ARMS or not measure.startswith(GAPS[DATA[rows[0]["data"]].held_out is None]) or not (own and naive and clean):
+        return ""
+    levels = [[row for row in around if row["sigma_n"] == level] for level in {row["sigma_n"] for row in around}]
+    elsewhere = max(_range(_values(level, end, measure)) for level in levels for end in ("naive", "clean"))
+    if denominator_is_noise(naive, clean, own, elsewhere):
+        return "-"
+    return _cell(_values(rows, arm, f"gap closed: {measure}"), percent=True)
+
+
+def _range(values: list[float]) -> float:
+    """The largest value less the smallest."""
+    return max(values, default=0.0) - min(values, default=0.0)
+
+
+def put(page: str, text: str) -> str:
+    """The page with what stands between its two marks replaced; of a page without marks nothing is left but the text."""
+    if BEGIN not in page or END not in page:
+        return text
+    return page.partition(BEGIN)[0] + BEGIN + text + END + page.partition(END)[2]
 
 
 def _values(rows: list[dict[str, Any]], arm: str, measure: str) -> list[float]:
@@ -231,13 +270,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time")
     parser.add_argument("--folder", type=Path, default=Path("build/quality"), help="where runs and figures are kept")
     parser.add_argument("--json", type=Path, help="write a list of rows: data, sigma_n, arm, seed, measure, value")
-    parser.add_argument("--markdown", type=Path, help="write the tables as Markdown")
+    parser.add_argument("--markdown", type=Path, help="write the tables as Markdown, in a page with marks between these")
     parser.add_argument("--pictures", type=Path, help="write a picture of each comparison into this folder")
     parser.add_argument("--quick", action="store_true", help="few steps, one noise level: shows that it works, not how well (two minutes)")
     args = parser.parse_args(arguments)
     args.data = args.data or ("mixture,digits" if args.quick else "mixture")
     if args.quick and not args.sigma_n:
-        args.sigma_n = ".2"
+        args.sigma_n = "0.2"
     args.arms = args.arms or ("clean,naive,tweedie,truncated,tweedie-consistency" if args.quick else ",".join(ARMS))
     args.data, args.arms = args.data.split(","), args.arms.split(",")
     args.seeds = [int(seed) for seed in args.seeds.split(",")]
@@ -265,7 +304,8 @@ def main(arguments: list[str] | None = None) -> None:
             table.add_row(*line)
         console.print(table)
     if args.markdown:
-        args.markdown.write_text(markdown(rows))
+        before = args.markdown.read_text() if args.markdown.exists() else ""
+        args.markdown.write_text(put(before, markdown(rows)))
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1))
     if args.pictures:

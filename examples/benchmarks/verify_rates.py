@@ -172,7 +172,7 @@ def section(state: dict[str, Values], everything: bool) -> str:
         "So few runs cannot show a rate of 1e-3 by themselves. The p-values show more: they should fall below t at most with "
         "frequency t. By check, the frequency, and in brackets its upper 95 % confidence bound:",
         "",
-        "| check | p-values | least | p < .1 | p < .01 | p < .001 |",
+        "| check | p-values | least | p < 0.1 | p < 0.01 | p < 0.001 |",
         "|---|---|---|---|---|---|",
     ]
     values: dict[str, list[float]] = defaultdict(list)

@@ -33,11 +33,14 @@ OURS = [
     for entry in load().entries()
     if entry.package == "ambientkit" or (ROOT / "plugins" / entry.package.removeprefix("ambientkit-")).is_dir()
 ]
+HISTORY = {"0027-rooms-of-the-package.md"}
+"""Pages that name modules that are gone, on purpose."""
 FUNCTIONS = (FunctionType, property, staticmethod, classmethod)
 SKIP = re.compile(r"<!---* *skip: *(next|start)(.*?)-->", re.DOTALL)
 
 sys.path.insert(0, str(ROOT / "docs" / "_ext"))
 import check_list  # noqa: E402  (writes the list of checks into docs/verify.md)
+import layer_list  # noqa: E402  (writes the layers into docs/contracts.md)
 import part_list  # noqa: E402  (the extension of the documentation that lists the parts; docs/_ext is no package)
 
 
@@ -127,6 +130,63 @@ def test_the_page_of_verify_lists_every_check_as_the_code_has_it() -> None:
     page = check_list.PAGE.read_text()
     assert all(f"**`{check}`**" in page for check in ("stationarity", "final-law", "noise-law"))
     assert check_list.put(page, check_list.listing(load())) == page, "run python docs/_ext/check_list.py"
+
+
+def test_the_page_of_contracts_lists_the_layers_as_import_linter_checks_them() -> None:
+    page, project = layer_list.PAGE.read_text(), layer_list.PROJECT.read_text()
+    assert {"cli", "interfaces", "errors"} <= set(layer_list.layers(project))
+    assert layer_list.put(page, layer_list.listing(project)) == page, "run python docs/_ext/layer_list.py"
+
+
+def test_a_stale_list_of_layers_is_noticed() -> None:
+    project = layer_list.PROJECT.read_text().replace('"ambientkit.registry",', '"ambientkit.registrar",')
+    page = layer_list.PAGE.read_text()
+    assert layer_list.put(page, layer_list.listing(project)) != page
+
+
+NAMED = re.compile(r"(?<![\w./-])ambientkit(?:\.[a-zA-Z_]\w*)+")
+FILED = re.compile(r"`((?:ambientkit|docs|examples|plugins|tests)/[\w./*-]+|[a-z_]+/[\w/]+\.py)`")
+NO_MODULES = {"ambientkit.folder"}  # a tag of mlflow
+
+
+def unimportable(text: str) -> set[str]:
+    """Dotted names of ambientkit in a page that are neither a module nor an attribute of one."""
+    return {name for name in NAMED.findall(text) if name not in NO_MODULES and not found(name)}
+
+
+def found(name: str) -> bool:
+    """Whether a dotted name leads to a module or to something in one."""
+    parts = name.split(".")
+    for cut in range(len(parts), 0, -1):
+        with suppress(ModuleNotFoundError):
+            value = importlib.import_module(".".join(parts[:cut]))
+            for attribute in parts[cut:]:
+                if not hasattr(value, attribute):
+                    return False
+                value = getattr(value, attribute)
+            return True
+    return False
+
+
+def test_every_module_and_name_of_ambientkit_in_a_page_exists() -> None:
+    texts = {page: page.read_text() for page in PAGES if page.name not in HISTORY}
+    assert sum(len(NAMED.findall(text)) for text in texts.values()) > 50
+    assert {str(page.relative_to(ROOT)): names for page, text in texts.items() if (names := unimportable(text))} == {}
+
+
+def test_every_file_of_the_repository_in_a_page_exists() -> None:
+    texts = {page: page.read_text() for page in PAGES if page.name not in HISTORY}
+    named = {name for text in texts.values() for name in FILED.findall(text)}
+    assert len(named) > 10
+    assert {name for name in named if not (any(ROOT.glob(name)) or any((ROOT / "ambientkit").glob(name)))} == set()
+
+
+def test_a_module_or_file_that_is_gone_is_noticed() -> None:
+    assert unimportable("`ambientkit.stored.Stored`, `ambientkit.maths.noise.per_row`, ambientkit.maths.noise.no_such") == {
+        "ambientkit.stored.Stored",
+        "ambientkit.maths.noise.no_such",
+    }
+    assert FILED.findall("`inspection/noise.py` and `tests/gone.py`") == ["inspection/noise.py", "tests/gone.py"]
 
 
 def modules() -> Iterator[str]:

@@ -72,7 +72,7 @@ class CorruptionContract(Check):
         return batch._replace(cond=conditions(torch.arange(1, rows + 1)))
 
     def _others(self, case: Case) -> list[Batch]:
-        """Noise by row with clean rows; by pixel, one pattern for all rows; (B, 1, 1, 1); one number for all; and one row as noisy as the data are wide."""
+        """Noise per row with clean rows; per pixel, one pattern for all rows; (B, 1, 1, 1); one number for all; and one row as noisy as the data are wide."""
         g = self._key(case, "others", 0)
         pattern = torch.linspace(0.05, 0.6, math.prod(SHAPE)).reshape(SHAPE).expand(4, *SHAPE).contiguous()
         mixed = labelled(torch.tensor([0.0, 0.3, 0.0, 0.012, 3.0]), g)

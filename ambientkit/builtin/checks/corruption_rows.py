@@ -19,7 +19,7 @@ from ambientkit.maths.randomness import isolated_global_generator, keyed_generat
 
 
 class CorruptionRows(Check):
-    """`observe` and `degrade` take one generator a row; row i is then the same alone, in another batch and in another order."""
+    """`observe` and `degrade` take one generator per row; row i is then the same alone, in another batch and in another order."""
 
     name = "corruption-rows"
     source = "the contract of `Corruption`; docs/decisions/0002"

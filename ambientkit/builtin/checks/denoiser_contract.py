@@ -17,8 +17,8 @@ from ambientkit.maths.randomness import isolated_global_generator, keyed_generat
 class DenoiserContract(Check):
     """D(x, sigma) keeps shape and dtype, row i depends on x_i and sigma_i alone, and D(x, sigma) - x vanishes with sigma.
 
-    A fresh network, its parameters moved at random so that none is 0, in evaluation mode. Rows have unlike levels from .05 to 5; each is compared
-    with itself alone. At sigma = 1e-5 the answer must be the input to within .001.
+    A fresh network, its parameters moved at random so that none is 0, in evaluation mode. Rows have unlike levels from 0.05 to 5; each is compared
+    with itself alone. At sigma = 1e-5 the answer must be the input to within 0.001.
     """
 
     name = "denoiser-contract"
@@ -77,7 +77,7 @@ def fresh(model: Model, case: Case) -> tuple[Signal, nn.Module]:
 
 
 class _MeanLevel(Model):
-    """A model whose denoiser knows one level a batch: wrong on purpose."""
+    """A model whose denoiser knows one level per batch: wrong on purpose."""
 
     name = "mean-level-control"
 

@@ -20,7 +20,7 @@ class FinalLaw(Check):
 
     Three kinds of rows with different grids, one of which ends at 0, go together in one batch. The law of the ends is known: E[cos(k x)] and
     E[sin(k x)] of a mixture are closed forms. For each kind and each of 12 frequencies k the mean over the rows is compared with it.
-    What is tested is that the difference is within `tolerance`, which leaves room for the error of the steps.
+    The test is that the difference is within `tolerance`, which leaves room for the error of the steps.
     """
 
     name = "final-law"
@@ -28,7 +28,7 @@ class FinalLaw(Check):
     kind = "sampler"
     claim = "final-law"
     null_law = "normal scores of 72 means, Bonferroni, of the hypothesis |difference| <= tolerance"
-    detects = "a difference of .12 in the characteristic function, such as a law that is 15 % too wide"
+    detects = "a difference of 0.12 in the characteristic function, such as a law that is 15 % too wide"
     meaning = "With many short steps and an exact denoiser the points still do not follow the law of the data: samples will not either."
 
     rows: int = Field(6000, ge=300)
@@ -74,7 +74,7 @@ def _characteristic(case: Case, frequencies: Tensor, sigma: float) -> tuple[Tens
 
 
 class _Shrunken(Sampler):
-    """A sampler that is shown .7 D: wrong on purpose."""
+    """A sampler that is shown 0.7 D: wrong on purpose."""
 
     name = "shrunken-control"
 

@@ -19,7 +19,7 @@ from ambientkit.interfaces import Case, Check, Corruption, Measured, Part
 class Floor(Check):
     """`floor` is the largest sigma_n of each row, `degrade` works from there up and raises ValueError, naming the row, below it.
 
-    For a level by data set, by row, by pixel, and clean rows. Exactly at the floor of a row with one level, x_t is x_n.
+    For one level per data set, per row, per pixel, and clean rows. Exactly at the floor of a row with one level, x_t is x_n.
     """
 
     name = "floor"

@@ -78,7 +78,7 @@ def _distance(asked: list[tuple[Tensor, bool]], sigmas: Tensor) -> float:
     levels, rows = [level for level, _ in asked], sigmas.shape[1]
     if min(float(level.min()) for level in levels) <= 0:
         return math.inf
-    # Where rows of equal grids were run group by group, which row was asked for cannot be told: all questions count for each row.
+    # Where rows of equal grids were run group by group, the requested row is unknown: all questions count for each row.
     whole = all(len(level) == rows for level in levels)
     worst = 0.0
     for row in range(rows):

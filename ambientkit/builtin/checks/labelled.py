@@ -43,7 +43,7 @@ def conditions(number: Tensor) -> dict[str, Tensor]:
 
 
 def labelled(sigma_n: Tensor, generator: torch.Generator, shape: tuple[int, ...] = SHAPE, first: int = 1) -> Batch:
-    """Observations in float32 of rows `first`, `first` + 1, ... at noise sigma_n (B,) or by pixel (B, *shape)."""
+    """Observations in float32 of rows `first`, `first` + 1, ... at noise sigma_n (B,) or per pixel (B, *shape)."""
     number = torch.arange(first, first + len(sigma_n))
     x_0 = (SPACING * number).float().reshape(-1, *[1] * len(shape)).expand(-1, *shape).contiguous()
     sigma_n = sigma_n.float()

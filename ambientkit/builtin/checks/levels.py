@@ -15,7 +15,7 @@ from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Pa
 class LevelsAboveFloor(Check):
     """Levels are drawn from a density truncated to (sigma_n, sigma_max] of each row, never clamped onto sigma_n.
 
-    At sigma = sigma_n the Tweedie gradient is zero, so a draw clamped there is lost: 37 % of an EDM batch at sigma_n = .2. On rows of one level no
+    At sigma = sigma_n the Tweedie gradient is zero, so a draw clamped there is lost: 37 % of an EDM batch at sigma_n = 0.2. On rows of one level no
     `Term.sigma` may lie below it, above sigma_max, or, but for one in a hundred, on it. In a batch of quiet rows and one noisy
     row the quiet ones keep their own range: nine in ten levels would lie above the noisy row's floor only by another density.
     """
@@ -24,7 +24,7 @@ class LevelsAboveFloor(Check):
     source = "docs/method.md; arXiv 2404.10177, section 3"
     kind = "objective"
     claim = "levels-above-floor"
-    null_law = "exact: share of levels out of place at most .01"
+    null_law = "exact: share of levels out of place at most 0.01"
     detects = "one level in a hundred on the floor, any below it, or one floor for a whole batch"
     meaning = "Levels are drawn where nothing can be learnt from the row, or not where it could be: below, on, or far above the noise of the data."
     quick = True

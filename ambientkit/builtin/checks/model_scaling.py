@@ -38,7 +38,7 @@ class ModelScaling(Check):
     kind = "model"
     claim = CONTRACT
     null_law = "exact: nothing wrong beyond rounding"
-    detects = "a factor that is missing or squared, formulas of two forms mixed up, another sigma_data, a level that is told wrongly"
+    detects = "a factor that is missing or squared, formulas of two forms mixed up, another sigma_data, a level that is given wrongly"
     meaning = "No network can answer as it should at low or at high levels, or it is not told which level it is asked at."
     quick = True
 

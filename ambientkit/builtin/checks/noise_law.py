@@ -17,7 +17,7 @@ from ambientkit.maths.noise import RandomSource, per_row, standard_normal
 class NoiseLaw(Check):
     """(x_n - x_0) / sigma_n is white standard normal noise, independent of the picture, of the row and of the level.
 
-    `Batch.sigma_n` is what the corruption states, by row or by pixel; where it is 0, x_n must be x_0.
+    `Batch.sigma_n` is what the corruption states, per row or per pixel; where it is 0, x_n must be x_0.
     """
 
     name = "noise-law"
@@ -25,7 +25,7 @@ class NoiseLaw(Check):
     kind = "corruption"
     claim = "gaussian-noise"
     null_law = "normal, chi-squared and Kolmogorov-Smirnov, Bonferroni over 15 tests"
-    detects = "a std wrong by 2.5 %, a mean off by .03 std, a correlation of .03, another law with a distance of .015, rounded values"
+    detects = "a std wrong by 2.5 %, a mean off by 0.03 std, a correlation of 0.03, another law with a distance of 0.015, rounded values"
     meaning = (
         "The simulated noise is not what it says: an objective that trusts sigma_n learns a wrong denoiser, and results do not carry over."
     )

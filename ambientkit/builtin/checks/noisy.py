@@ -1,4 +1,4 @@
-"""Observations whose noise is known to a check, for corruptions to degrade: by row, by pixel, some of them clean."""
+"""Observations whose noise is known to a check, for corruptions to degrade: per row, per pixel, some of them clean."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ambientkit.maths.noise import per_row, standard_normal
 
 
 def noisy_pictures(case: Case, n: int, purpose: str, *, by_pixel: bool, pattern: bool = False) -> tuple[torch.Tensor, Batch]:
-    """x_0 and a batch of n pictures; sigma_n uniform in [.1, .4] by row, (n,), or by pixel, (n, 2, 8, 8), the same
+    """x_0 and a batch of n pictures; sigma_n uniform in [0.1, 0.4] per row, (n,), or per pixel, (n, 2, 8, 8), the same
     for all rows where it is a `pattern`. Rows are numbered from 5000."""
     generator = key(case, f"{purpose}.noisy", int(by_pixel) + 2 * int(pattern))
     x_0 = pictures(n, generator)

@@ -94,13 +94,13 @@ class FirstOrder(Order):
     name = "order-1"
     claim = "order-1"
     implied_by = frozenset({"order-2"})
-    null_law = "deterministic: slope at least .75; stochastic: normal score of the slope, at least .75"
-    detects = "an error that does not fall, or falls slower than the step to the power .7"
+    null_law = "deterministic: slope at least 0.75; stochastic: normal score of the slope, at least 0.75"
+    detects = "an error that does not fall, or falls slower than the step to the power 0.7"
     meaning = "More steps do not bring the samples to the law of the data as fast as claimed, or not at all."
 
     @property
     def least(self) -> float:
-        """A slope of .75."""
+        """A slope of 0.75."""
         return 0.75
 
 
@@ -147,7 +147,7 @@ def _flow(law: GaussianMixture, x: Tensor, grid: Tensor) -> Tensor:
 
 
 class _Inexact(Sampler):
-    """A sampler that is shown .8 D: wrong on purpose."""
+    """A sampler that is shown 0.8 D: wrong on purpose."""
 
     name = "inexact-control"
 

@@ -17,7 +17,7 @@ from ambientkit.maths.noise import RandomSource, standard_normal
 class PointKernel(Check):
     """For data that are one point m, D = m, and each hop is exactly normal with mean r x_t + (1 - r) m and std sigma_s sqrt(1 - r).
 
-    r = sigma_s^2 / sigma_t^2. Long hops, whose levels differ by row; a chain of them keeps x_s = m + sigma_s z, so the standardised end is
+    r = sigma_s^2 / sigma_t^2. Long hops, whose levels differ between rows; a chain of them keeps x_s = m + sigma_s z, so the standardised end is
     unit normal, given the start as well. A hop to 0 ends on m. What is tested: mean, correlation with the start, variance,
     independence of rows.
     """
@@ -27,7 +27,7 @@ class PointKernel(Check):
     kind = "sampler"
     claim = "exact-for-points"
     null_law = "normal scores, Bonferroni (variance: chi-squared, in the normal approximation of 12,000 values)"
-    detects = "noise of a std that is wrong by 5 %, a mean that is off by .1 standard deviations"
+    detects = "noise of a std that is wrong by 5 %, a mean that is off by 0.1 standard deviations"
     meaning = "Even for one known point a step is not the posterior of the forward process: its mean, or the noise it adds, is wrong."
     quick = True
 
@@ -73,7 +73,7 @@ def _scores(e: Tensor, z: Tensor) -> list[float]:
 
 
 class _TooFar(Sampler):
-    """A sampler whose last level is .8 of the one asked for: wrong on purpose."""
+    """A sampler whose last level is 0.8 of the one asked for: wrong on purpose."""
 
     name = "too-far-control"
 

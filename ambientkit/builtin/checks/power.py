@@ -21,7 +21,7 @@ _FREQUENCIES = (23.0, 37.0, 59.0, 97.0)
 class Power(Check):
     """An objective that teaches anything pulls a wrong denoiser towards the exact one.
 
-    The denoiser is h* + delta phi, phi a ripple in the level: min(sigma, .3) times a sum of sines of log sigma, the same in every
+    The denoiser is h* + delta phi, phi a ripple in the level: min(sigma, 0.3) times a sum of sines of log sigma, the same in every
     coordinate. It is wrong at nearly all levels, and differently at two ends of a hop, so it is no martingale: every sound objective,
     above sigma_n or below, has E[d loss / d delta] > 0 there, whatever levels and weights it uses. The teacher that is lent is as wrong. A loss
     of zero, one without gradient, one that learns from the teacher alone, or one that pushes away does not. The null hypothesis is that the mean
@@ -34,7 +34,7 @@ class Power(Check):
     kind = "objective"
     claim = "stationary-at-oracle"
     null_law = "noncentral t(n - 1, sqrt n) at the edge of a one-sided hypothesis"
-    detects = "a mean derivative towards the exact denoiser of less than .2 standard deviations of one batch's"
+    detects = "a mean derivative towards the exact denoiser of less than 0.2 standard deviations of one batch's"
     meaning = "At a wrong denoiser the gradient does not point to the exact one: the loss teaches nothing, or the wrong way."
     quick = True
 
@@ -45,7 +45,7 @@ class Power(Check):
     least: float = Field(1.0, gt=0)
     """Edge of the null hypothesis, in standard deviations."""
     delta: float = Field(2.0, gt=0)
-    """Size of the ripple, in units of min(sigma, .3)."""
+    """Size of the ripple, in units of min(sigma, 0.3)."""
 
     def measure(self, part: Part, case: Case) -> Measured:
         """The smallest t over two wrong denoisers, and its p-value (Bonferroni). Deterministic in `case.seed`."""

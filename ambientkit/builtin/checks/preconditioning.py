@@ -16,10 +16,10 @@ from ambientkit.maths.randomness import keyed_generator
 
 
 class EDMPreconditioning(Check):
-    """D(x, sigma) = c_skip x + c_out F(c_in x, log(sigma) / 4), with EDM's coefficients, whatever the network F.
+    """D(x, sigma) = c_skip x + c_out F(c_in x, log(sigma) / 4), with EDM's coefficients, for any network F.
 
     The network's output is replaced by 0 or 1, and what it is asked is written down: c_in x must have unit variance for data of std
-    sigma_data, D must be c_skip x for F = 0, and c_out more for F = 1. Levels differ by row; three values of sigma_data.
+    sigma_data, D must be c_skip x for F = 0, and c_out more for F = 1. Levels differ between rows; three values of sigma_data.
     """
 
     name = "preconditioning"
@@ -53,7 +53,7 @@ class EDMPreconditioning(Check):
         return largest([*errors, asked.time - sigma.double().log() / 4])
 
     def control(self, part: Part) -> Part:
-        """The same model, told a sigma_data that is a fifth too large."""
+        """The same model, given a sigma_data that is a fifth too large."""
         assert isinstance(part, Model)
         return _OtherData(inner=part)
 

@@ -69,7 +69,7 @@ def on_clean_rows(case: Case) -> bool:
 
 
 def fixed_level(case: Case, n: int, sigma_n: Tensor | float, index: int) -> Batch:
-    """Fresh observations of the case's law at a given noise level: a number, (n,) or by pixel (n, d)."""
+    """Fresh observations of the case's law at a given noise level: a number, (n,) or per pixel (n, d)."""
     generator = keyed_generator(case.seed, "verify.fixed-level", step=index)
     x_0 = case.law.sample(n, generator)
     level = torch.as_tensor(sigma_n, dtype=torch.float64)

@@ -18,7 +18,7 @@ class ReverseKernel(Check):
     """One hop from x_t draws from p(x_s | x_t), so that E[D(x_s, sigma_s) | x_t] = D(x_t, sigma_t).
 
     For a mixture the moments are known: mean r x_t + (1 - r) D, covariance sigma_s^2 (1 - r) + (1 - r)^2 Cov[x_0 | x_t], r = sigma_s^2 / sigma_t^2. With
-    sigma_s = .98 sigma_t, and a level for each row, the standardised residual e must have mean 0 (also against the drift), second moments of the unit
+    sigma_s = 0.98 sigma_t, and a level for each row, the standardised residual e must have mean 0 (also against the drift), second moments of the unit
     matrix, and no correlation between rows. Steps of first order differ in the variance by about 1 - r = 4 %: the hypothesis is that
     the difference is within `tolerance`. In a longer hop, sigma_s = .75 sigma_t, the mean is tested against the change of D along the path without noise.
     """
@@ -108,6 +108,6 @@ class _Noisier(Sampler):
     inner: InstanceOf[Sampler]
 
     def sample(self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]) -> Tensor:
-        """Pushed away from a second draw: variance 1.5^2 + .5^2 = 2.5 instead of 1."""
+        """Pushed away from a second draw: variance 1.5^2 + 0.5^2 = 2.5 instead of 1."""
         first, second = (self.inner.sample(denoiser, x, sigmas, generator, cond) for _ in range(2))
         return first + 0.5 * (first - second)

@@ -48,7 +48,7 @@ class SamplerContract(Check):
         return exact(0.0, 0.0, len(problems))
 
     def control(self, part: Part) -> Part:
-        """The same sampler, which is not told the conditions."""
+        """The same sampler, which is not given the conditions."""
         assert isinstance(part, Sampler)
         return _Unconditional(inner=part)
 

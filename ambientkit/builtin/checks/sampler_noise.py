@@ -16,7 +16,7 @@ from ambientkit.maths.noise import RandomSource, per_row, standard_normal
 
 
 class SamplerNoise(Check):
-    """For data that are one picture m, D = m, points m + sigma z end at m + w with w white, whatever the rule: it is linear in z and in fresh noise.
+    """For data that are one picture m, D = m, points m + sigma z end at m + w with w white, for every rule: it is linear in z and in fresh noise.
 
     w over its own std (row by row of the grid, as the std depends on the rule) is tested for correlations between neighbouring pixels,
     channels and rows, and for what rows or pixels have in common.
@@ -27,7 +27,7 @@ class SamplerNoise(Check):
     kind = "sampler"
     claim = CONTRACT
     null_law = "normal, chi-squared and Kolmogorov-Smirnov, Bonferroni over 12 tests"
-    detects = "noise that pixels, channels or rows share, correlated by .04"
+    detects = "noise that pixels, channels or rows share, correlated by 0.04"
     meaning = "Samples get stripes, tints or a common pattern: the noise that is added is not white."
     quick = True
 

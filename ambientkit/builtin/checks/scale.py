@@ -18,7 +18,7 @@ class Scale(Check):
     """A loss in the scale of x_0: moving the denoiser by delta c costs lambda(sigma) delta^2 mean(c^2), lambda the EDM weight.
 
     For a squared loss the second difference (v(+delta) + v(-delta)) / 2 - v(0) on the same draws is that cost exactly, row by row, without
-    any statistics. It is compared where a = 1 - sigma_n^2 / sigma^2 >= .2; without the factor 1/a^2 the cost there is a^2 lambda, and levels
+    any statistics. It is compared where a = 1 - sigma_n^2 / sigma^2 >= 0.2; without the factor 1/a^2 the cost there is a^2 lambda, and levels
     just above sigma_n are hardly learnt. An objective with another weight is not wrong: it does not claim this.
     """
 
@@ -54,7 +54,7 @@ class Scale(Check):
         return exact(largest(errors) if n else float("inf"), 1e-6, n)
 
     def control(self, part: Part) -> Part:
-        """The same objective with values four times as large at levels below .5."""
+        """The same objective with values four times as large at levels below 0.5."""
         assert isinstance(part, Objective)
         return _Overweighted(inner=part)
 

@@ -17,7 +17,7 @@ CONTROL_BATCHES = 90
 
 
 class Stationarity(Check):
-    """An unbiased objective has zero mean gradient at the exact denoiser, in whatever direction it is moved.
+    """An unbiased objective has zero mean gradient at the exact denoiser, in every direction.
 
     With h* exact, the denoiser is h* + sum_k theta_k phi_k with smooth probe directions phi_k of position and level. Each batch of fresh
     observations gives one independent gradient in theta at 0; Hotelling's T^2 tests that their mean is 0. Null law: F(p, n - p).
@@ -31,7 +31,7 @@ class Stationarity(Check):
     kind = "objective"
     claim = "stationary-at-oracle"
     null_law = "F(p, n - p) of Hotelling's T^2, of all batches and of each kind (Bonferroni), p = 12 probe directions in the plane"
-    detects = "a mean gradient of .7 standard deviations of one batch's; a noise level that is wrong by 15 %"
+    detects = "a mean gradient of 0.7 standard deviations of one batch's; a noise level that is wrong by 15 %"
     meaning = (
         "The expected gradient is not zero at the exact denoiser: training would end somewhere else than at E[x_0 | x_t], "
         "however long it runs."
@@ -52,7 +52,7 @@ class Stationarity(Check):
         return mean_zero_by_kind(torch.stack(found), 3)
 
     def control(self, part: Part) -> Part:
-        """The same objective, shown a denoiser that is wrong by .5 log sigma."""
+        """The same objective, shown a denoiser that is wrong by 0.5 log sigma."""
         assert isinstance(part, Objective)
         return Shifted(inner=part)
 
@@ -73,7 +73,7 @@ def _push(x: Tensor, sigma: Tensor, theta: Tensor) -> Tensor:
 
 
 class Shifted(Objective):
-    """An objective that is shown D + .5 log sigma instead of D: wrong on purpose."""
+    """An objective that is shown D + 0.5 log sigma instead of D: wrong on purpose."""
 
     name = "shifted-control"
 

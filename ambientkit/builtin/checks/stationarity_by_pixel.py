@@ -14,10 +14,10 @@ from ambientkit.maths.randomness import keyed_generator
 
 
 class StationarityByPixel(Check):
-    """`stationarity` on observations with a noise level for each pixel, uniform in [.05, .4] by row, or a pattern that all rows share.
+    """`stationarity` on observations with a noise level for each pixel, uniform in [0.05, 0.4] over rows, or a pattern that all rows share.
 
     Levels drawn for each pixel of each row cancel errors that a pattern, such as a camera's, shows, so every other batch has one.
-    The Tweedie mix is elementwise: what is right for one level a row may use the mean or the largest level of a row by mistake.
+    The Tweedie mix is elementwise: what is right for one level per row may use the mean or the largest level of a row by mistake.
     """
 
     name = "stationarity-by-pixel"
@@ -25,7 +25,7 @@ class StationarityByPixel(Check):
     kind = "objective"
     claim = "noise-by-pixel"
     null_law = "F(p, n - p) of Hotelling's T^2, of all batches and of each kind (Bonferroni)"
-    detects = "a mean gradient of .9 standard deviations of one batch's"
+    detects = "a mean gradient of 0.9 standard deviations of one batch's"
     meaning = "On data with a noise level by pixel, training would not end at E[x_0 | x_t]: the levels are not used pixel by pixel."
 
     batches: int = Field(120, ge=50)
@@ -43,7 +43,7 @@ class StationarityByPixel(Check):
         return mean_zero_by_kind(torch.stack(found), 2)
 
     def control(self, part: Part) -> Part:
-        """The same objective, shown a denoiser that is wrong by .5 log sigma."""
+        """The same objective, shown a denoiser that is wrong by 0.5 log sigma."""
         assert isinstance(part, Objective)
         return Shifted(inner=part)
 

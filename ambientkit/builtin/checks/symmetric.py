@@ -17,7 +17,7 @@ from ambientkit.maths.noise import RandomSource, per_row
 class SymmetricDegrade(Check):
     """Given x_n, x_t - x_n and x_n - x_t have one law, at the level asked for, so that antithetic pairs are unbiased.
 
-    With e = (x_t - x_n) / sqrt(sigma^2 - sigma_n^2): e, e^3, e |x_n|, e x_n and e^2 - 1 have mean 0. Levels differ by row.
+    With e = (x_t - x_n) / sqrt(sigma^2 - sigma_n^2): e, e^3, e |x_n|, e x_n and e^2 - 1 have mean 0. Levels differ between rows.
     """
 
     name = "symmetric-degrade"
@@ -25,7 +25,7 @@ class SymmetricDegrade(Check):
     kind = "corruption"
     claim = "symmetric-degrade"
     null_law = "normal scores of 5 means for each kind of level, Bonferroni"
-    detects = "a mean off by .03 std, a skewness of .15, a std wrong by 2.5 %"
+    detects = "a mean off by 0.03 std, a skewness of 0.15, a std wrong by 2.5 %"
     meaning = "Mirrored noise does not follow the law of noise: objectives that draw in pairs of +z and -z are biased with this corruption."
     quick = True
 

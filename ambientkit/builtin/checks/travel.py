@@ -18,7 +18,7 @@ def key(case: Case, purpose: str, index: int = 0) -> Generator:
 
 
 def at_level(law: GaussianMixture, sigma: Tensor, generator: Generator) -> Tensor:
-    """x_0 + sigma z, (B, d), one point a row, sigma (B,)."""
+    """x_0 + sigma z, (B, d), one point per row, sigma (B,)."""
     x_0 = law.sample(len(sigma), generator)
     return x_0 + per_row(sigma, x_0) * standard_normal(x_0, generator)
 

@@ -33,7 +33,7 @@ def white_normal(e: Tensor, x: Tensor, level: Tensor) -> Measured:
         if one.numel():
             scores.append((one * next_one).sum() / one.numel() ** 0.5)
     found = [Measured(float(score.abs()), 2 * float(stats.norm.sf(float(score.abs()))), n) for score in scores]
-    # Of the squares too: noise whose strength differs by pixel or by row, on average right.
+    # Of the squares too: noise whose strength differs per pixel or per row, on average right.
     rows_square, pixels_square = square.flatten(1).sum(1).square().sum() / (2 * e[0].numel()), square.sum(0).square().sum() / (2 * len(e))
     by_row, by_pixel = e.flatten(1).sum(1).square().sum() / e[0].numel(), e.sum(0).square().sum() / len(e)
     common_to = ((by_row, len(e)), (by_pixel, e[0].numel()), (rows_square, len(e)), (pixels_square, e[0].numel()))

@@ -17,7 +17,7 @@ Level = Annotated[float, Field(ge=0)]
 
 
 class Gaussian(Corruption):
-    """Additive white Gaussian noise of known level, by data set, by row or by pixel.
+    """Additive white Gaussian noise of known level, per data set, per row or per pixel.
 
     x_n = x_0 + sigma_n z;  x_t = x_n + sqrt(sigma^2 - sigma_n^2) z';
     E[x_n | x_t] = a E[x_0 | x_t] + b x_t, b = sigma_n^2 / sigma^2, a = 1 - b.
@@ -29,7 +29,7 @@ class Gaussian(Corruption):
     claims = frozenset({"gaussian-noise", "symmetric-degrade", "row-generators"})
 
     sigma_n: Level | tuple[Level, Level] = 0.2
-    """Simulated noise std, data units; a pair (low, high) draws one level a row, uniform between them."""
+    """Simulated noise std, data units; a pair (low, high) draws one level per row, uniform between them."""
 
     clean_share: float = Field(0.0, ge=0, le=1)
     """Simulated share of rows that stay clean (sigma_n = 0), drawn row by row."""

@@ -29,7 +29,7 @@ class Array(Stored):
     source = "file format: numpy.lib.format, versions 1.0 and 2.0"
 
     path: Path
-    """The file; what it is is judged by its content."""
+    """The file; its content decides the format."""
     key: str | None = None
     """The array of an .npz file; needed where it holds several besides the noise level."""
     layout: Literal["auto", "NCHW", "NHWC", "NHW", "N..."] = "auto"

@@ -74,7 +74,7 @@ class _Clothes(Dataset[Clean]):
 
 
 def _read(path: Path, sides: tuple[int, ...]) -> NDArray[np.uint8]:
-    """An idx file of bytes (N, *sides): big-endian int32 (magic 2048 + number of axes, N, sides), then one byte a value."""
+    """An idx file of bytes (N, *sides): big-endian int32 (magic 2048 + number of axes, N, sides), then one byte per value."""
     what = f"{SIDE} x {SIDE} pictures" if sides else "labels"
     try:
         with gzip.open(path) as file:

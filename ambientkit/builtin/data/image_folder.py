@@ -1,4 +1,4 @@
-"""The data set `image-folder`: one picture a file."""
+"""The data set `image-folder`: one picture per file."""
 
 from __future__ import annotations
 

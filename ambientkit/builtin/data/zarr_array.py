@@ -82,7 +82,7 @@ class Zarr(Stored):
 
 
 def _refuse_pickle(folder: Path) -> None:
-    """Zarr decodes whatever codec the metadata name, and numcodecs' pickle runs what it reads."""
+    """Zarr decodes any codec that the metadata name, and numcodecs' pickle runs what it reads."""
     for here, _, files in os.walk(folder):
         for name in {".zarray", ".zmetadata", "zarr.json"} & set(files):
             path = Path(here, name)

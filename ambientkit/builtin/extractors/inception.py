@@ -49,7 +49,7 @@ def _network(path: Path, device: str) -> nn.Module:
     tensors = load_tensors(path, "inception")
     try:
         with isolated_global_generator(0, "extractor"):  # the fresh weights are overwritten
-            # It would unpickle whatever the file holds: it is handed a file of ours, with the tensors alone.
+            # It would unpickle any content of the file: it is handed a file of ours, with the tensors alone.
             network = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], feature_extractor_weights_path=as_file(tensors))
     except RuntimeError as error:
         raise InputError(f"extractor 'inception': {path}: does not fit the network ({' '.join(str(error).split())[:200]})") from None

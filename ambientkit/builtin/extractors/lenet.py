@@ -25,7 +25,7 @@ logger = logging.getLogger("ambientkit")
 
 
 class LeNet(Extractor):
-    """A LeNet taught to tell the ten kinds of clothes of clean Fashion-MNIST: the 64 values before its last layer.
+    """A LeNet taught to distinguish the ten kinds of clothes of clean Fashion-MNIST: the 64 values before its last layer.
 
     An extractor of the domain, for rows 1 x 28 x 28 in [-1, 1]. It is trained when first asked, for two epochs on the 60,000 labelled rows
     (seconds), by one thread and keyed generators, so that one kind of machine always finds the same weights; they are kept in a file.
@@ -96,7 +96,7 @@ def _train(network: nn.Module, x: Tensor, labels: Tensor, seed: int) -> None:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Sums in one order, whatever the machine's number of cores."""
+    """Sums in one order, on any number of cores."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,6 +1,6 @@
 """The model `mlp`: a residual network on flattened rows, for mixtures and small pictures.
 
-Its network may answer in any form and be told of the noise in any schedule. A schedule (alpha, s) puts x = x_0 + sigma z at
+Its network may answer in any form and take the noise level in any schedule. A schedule (alpha, s) puts x = x_0 + sigma z at
 alpha x = alpha x_0 + s z, s = alpha sigma; the network is fed alpha x over its std, sqrt(alpha^2 sigma_data^2 + s^2), and the schedule's own time:
 
     sees   alpha                      c_noise
@@ -75,7 +75,7 @@ class MLP(Model):
     predicts: Literal["edm", "x_0", "eps", "v", "flow"] = "edm"
     """What the network answers with, in units of its std: EDM's mixture of x_0 and z, x_0, z, alpha z - s x_0, or z - x_0."""
     sees: Literal["ve", "vp", "flow"] = "ve"
-    """The schedule of its input and of the time it is told: log sigma, VP's angle, or t of the flow."""
+    """The schedule of its input and of the time it is given: log sigma, VP's angle, or t of the flow."""
     num_classes: int | None = Field(None, ge=1)
     """Classes of the condition `class_cond`, labels 0 to num_classes - 1; num_classes stands for none."""
 

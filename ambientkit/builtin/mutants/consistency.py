@@ -36,7 +36,7 @@ class Hop(NamedTuple):
 
 
 def hop(denoiser: Denoiser, batch: Batch, tools: Tools, *, shared: bool = False, level: float = 1.0, flow: bool = False) -> Hop:
-    """A hop from observations at their floor. Mutations: one end for both; an anchor told `level` times its level; no noise."""
+    """A hop from observations at their floor. Mutations: one end for both; an anchor given `level` times its level; no noise."""
     with torch.no_grad():
         sigma_t = tools.corruption.floor(batch)
         x_t = tools.corruption.degrade(batch, sigma_t, tools.generator).x
@@ -249,7 +249,7 @@ class OtherEnd(ConsistencyMutant):
 
 
 class DenoisingVariance(Mutant, Objective):
-    """Denoising that adds noise of std sigma^2 and tells the denoiser sigma."""
+    """Denoising that adds noise of std sigma^2 and gives the denoiser sigma."""
 
     name = "denoising-variance"
     mutant_of = "denoising"

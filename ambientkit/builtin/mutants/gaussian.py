@@ -179,7 +179,7 @@ class MeanFloor(GaussianMutant):
     """A floor that is the mean level of the pixels."""
 
     name = "gaussian-mean-floor"
-    wrong = "noise by pixel is reduced by its mean in place of its largest"
+    wrong = "noise per pixel is reduced by its mean in place of its largest"
 
     def lowest(self, batch: Batch) -> Tensor:
         return per_row(batch.sigma_n, batch.x_n).expand_as(batch.x_n).flatten(1).mean(1)

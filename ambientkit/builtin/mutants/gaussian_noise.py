@@ -110,7 +110,7 @@ class Clipped(GaussianMutant):
 
 
 class StatesTheMeanLevel(GaussianMutant):
-    """Noise of one level a row that is stated as the mean of the batch."""
+    """Noise of one level per row that is stated as the mean of the batch."""
 
     name = "gaussian-states-the-mean-level"
     wrong = "sigma_n is the mean of the batch, the noise is of each row"

@@ -38,7 +38,7 @@ class MLPMutant(Mutant, Model, abc.ABC):
 
 
 class LevelOfTheBatch(MLPMutant):
-    """A denoiser with one level a batch."""
+    """A denoiser with one level per batch."""
 
     name = "mlp-level-of-the-batch"
     wrong = "the first row's sigma serves the whole batch"
@@ -110,7 +110,7 @@ class RowsMeet(MLPMutant):
 
 
 class DeafToTheLevel(MLPMutant):
-    """A denoiser that is told the same level whatever the noise."""
+    """A denoiser that is given the same level at any noise."""
 
     name = "mlp-deaf-to-the-level"
     wrong = "sigma is not used"

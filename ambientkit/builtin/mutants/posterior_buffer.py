@@ -46,7 +46,7 @@ class PosteriorBufferMutant(Mutant, Objective, abc.ABC):
         return tools.sampler.sample(tools.teacher, view.x, grid, tools.generator, view.cond)
 
     def told(self, sigma: Tensor) -> Tensor:
-        """The level the denoiser is told."""
+        """The level the denoiser is given."""
         return sigma
 
     def target(self, x_0: Tensor, x_t: Tensor, view: View) -> Tensor:
@@ -96,7 +96,7 @@ class TargetIsTheObservation(PosteriorBufferMutant):
 
 
 class ToldAnotherLevel(PosteriorBufferMutant):
-    """Denoising at a level that the denoiser is not told."""
+    """Denoising at a level that the denoiser is not given."""
 
     name = "posterior-buffer-told-another-level"
     wrong = "D(x_t, 1.3 sigma) in place of D(x_t, sigma)"
@@ -106,7 +106,7 @@ class ToldAnotherLevel(PosteriorBufferMutant):
 
 
 class OneLevelForTheBatch(PosteriorBufferMutant):
-    """Denoising that tells the denoiser the mean level of the batch."""
+    """Denoising that gives the denoiser the mean level of the batch."""
 
     name = "posterior-buffer-mean-level"
     wrong = "the mean sigma of the batch in place of that of the row"

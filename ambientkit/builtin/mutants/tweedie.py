@@ -222,7 +222,7 @@ class AbsoluteError(TweedieMutant):
 
 
 class VarianceToTheNetwork(TweedieMutant):
-    """Tweedie that tells the denoiser the variance of the noise."""
+    """Tweedie that gives the denoiser the variance of the noise."""
 
     name = "tweedie-variance-to-the-network"
     wrong = "D(x_t, sigma^2) in place of D(x_t, sigma)"
@@ -232,7 +232,7 @@ class VarianceToTheNetwork(TweedieMutant):
 
 
 class MeanLevelToTheNetwork(TweedieMutant):
-    """Tweedie that tells the denoiser one level for the whole batch."""
+    """Tweedie that gives the denoiser one level for the whole batch."""
 
     name = "tweedie-mean-level-to-the-network"
     wrong = "D(x_t, mean sigma) in place of D(x_t, sigma) of the row"

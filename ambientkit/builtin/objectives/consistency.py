@@ -25,7 +25,7 @@ class Consistency(Objective):
     E[D(x_s, sigma_s) | x_t] = D(x_t, sigma_t) under the reverse kernel, sigma_s < sigma_t <= sigma_n. Two independent pairs of
     hops start in x_t, the two hops of a pair with opposite noise. With d', d'' the means of D over the ends of a pair, less
     c = sg[D(x_t, sigma_t)], loss = lambda(sigma_s) mean(d' d''), unbiased for the squared martingale defect; a single value may
-    be negative. What is odd in the noise leaves the mean of a pair, and for short hops that is nearly all of it. Anchors x_t
+    be negative. Terms that are odd in the noise cancel in the mean of a pair, and for short hops these are nearly all of it. Anchors x_t
     are observations at sigma_n, or states that a short chain of the EMA teacher reaches below it.
     """
 

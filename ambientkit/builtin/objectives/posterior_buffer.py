@@ -17,7 +17,7 @@ from ambientkit.maths.weights import edm_weight
 COND = "cond."
 LOWEST, RHO = 0.03, 3.0
 """The chain of a draw goes down to LOWEST sigma_n, evenly in sigma^(1/RHO), and from there to 0 by one call of the denoiser. What a chain lacks of
-the variance is lost again in every lap of expectation maximisation, so this grid is chosen with `stochastic-heun` to lack less than 1 %."""
+the variance is lost again in every refresh of the buffer, so this grid is chosen with `stochastic-heun` to lack less than 1 %."""
 
 
 class PosteriorBuffer(Objective):
@@ -83,7 +83,7 @@ class PosteriorBuffer(Objective):
         return {"posterior": Term(edm_weight(sigma, tools.signal.sigma_data) * error.square().flatten(1).mean(1), sigma)}
 
     def _begin(self, batch: Batch, memory: Memory) -> None:
-        """Room for the draws of `keep` calls; the same on every process, whatever its rows are."""
+        """Room for the draws of `keep` calls; the same on every process, for any rows."""
         room = self.keep * math.ceil(self.refresh * len(batch.x_n))
         memory["x_0"] = batch.x_n.new_zeros(room, *batch.x_n.shape[1:])
         memory["sigma_n"] = batch.x_n.new_zeros(room)

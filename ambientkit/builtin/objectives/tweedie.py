@@ -28,7 +28,7 @@ class Tweedie(Objective):
 
     E[x_n | x_t] = a E[x_0 | x_t] + b x_t;
     loss = lambda(sigma) min(1/a^2, cap) mean(rho^2 - (b (x_t - x_n))^2 - (a sigma_n)^2), rho = a D(x_t, sigma) + b x_t - x_n,
-    sigma > sigma_n of the row, lambda the EDM weight. What is taken off rho^2 does not depend on D; without it, and where the cap does not hold,
+    sigma > sigma_n of the row, lambda the EDM weight. The terms subtracted from rho^2 do not depend on D; without them, and where the cap does not hold,
     the mean would exceed the lambda E|D - x_0|^2 of training on clean data by lambda sigma_n^2 / a, which is noise. A single value may be negative.
     A share `near` of the levels lies in [sigma_n, 1.5 sigma_n], in pairs of one row at one level with +z and -z: their mean
     gradient stays bounded as sigma -> sigma_n, where it is that of Stein's unbiased risk estimate; so the cap holds for single draws alone, and the
@@ -103,7 +103,7 @@ class Tweedie(Objective):
         x_0_hat = denoiser(view.x, view.sigma, **view.cond).to(batch.x_n.dtype)
         rho = tools.corruption.expect(x_0_hat, view, batch) - batch.x_n
         a = tools.corruption.slope(view, batch)
-        # Of this part no network changes anything: b (x_t - x_n) is the residual of D = x_n, and a sigma_n the noise that x_n holds.
+        # Independent of D, so it only lowers variance: b (x_t - x_n) is the residual at D = x_n, a sigma_n the noise in x_n.
         in_vain = (tools.corruption.expect(batch.x_n, view, batch) - batch.x_n) ** 2 + (a * per_row(batch.sigma_n, batch.x_n)) ** 2
         factor = capped_inverse_square(a, per_row(cap, batch.x_n))
         return edm_weight(view.sigma, tools.signal.sigma_data) * (factor * (rho**2 - in_vain)).flatten(1).mean(1)

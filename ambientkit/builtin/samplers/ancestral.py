@@ -1,4 +1,4 @@
-"""The sampler `ancestral`: one reverse step a level."""
+"""The sampler `ancestral`: one reverse step per level."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ambientkit.maths.reverse import reverse_step
 
 
 class Ancestral(Sampler):
-    """One draw from the Gaussian reverse kernel a level: the stochastic sampler of DDPM.
+    """One draw from the Gaussian reverse kernel per level: the stochastic sampler of DDPM.
 
     x_s = r x_t + (1 - r) D(x_t, sigma_t) + sigma_s sqrt(1 - r) z with r = sigma_s^2 / sigma_t^2. The law of a step
     lacks (1 - r)^2 Cov[x_0 | x_t] in each step, so that steps should be short; its mean is exact for any data.
