@@ -197,7 +197,7 @@ def test_what_was_checked_before_step_1_is_shown(run: Path, report, capsys) -> N
     document = load_preflight()
     (run / PREFLIGHT).write_text(json.dumps(document))
     verify = section(report(run), "verify")
-    assert "Before step 1: 2 of 2 quick checks passed on the parts of this run, with at most 0.001 false alarms in all" in unescape(verify)
+    assert "Before step 1: 2 of 2 quick checks passed on the parts of this run, with at most 2e-05 false alarms in all" in unescape(verify)
     assert '<th scope="row">toy</th><td>exact</td><td>1</td><td>passed</td>' in verify
     assert "<td>unchecked, it claims no property that a check tests</td>" in verify
     (run / PREFLIGHT).write_text(json.dumps(document | {"format": 99}))
