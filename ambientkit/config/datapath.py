@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from ambientkit.builtin.data.dataset import Given
 from ambientkit.builtin.data.in_memory import InMemory
-from ambientkit.config.inline import split_fields
+from ambientkit.config.inline import is_there, split_fields
 from ambientkit.errors import InputError, nearest
 from ambientkit.interfaces import Data
 from ambientkit.registry import Registry
@@ -51,6 +51,8 @@ def data_argument(
         spec = {field: getattr(data, field) for field in type(data).model_fields}
         held = isinstance(data, InMemory | Given)
     else:
+        if isinstance(data, Mapping) and "name" not in data:
+            raise InputError(f"{flag}: a mapping of fields needs the name of the data set too, as in {{'name': 'array', 'path': ...}}")
         found = data if isinstance(data, Mapping) else data_spec(str(data), registry, flag)
         spec, held = dict(found) if isinstance(found, Mapping) else {"name": found}, False
     changes = {**fields, **({} if sigma_n is None else {"sigma_n": sigma_n}), **({"clean": True} if clean else {})}
@@ -74,16 +76,17 @@ def data_spec(text: str, registry: Registry, flag: str = "--data") -> Any:
     if text in registry.names("data"):
         return text
     path = Path(text)
-    if not path.exists() and re.fullmatch(r"([a-z0-9][\w.-]*)\{.*\}", text.strip(), re.DOTALL):
+    there = is_there(path)
+    if not there and re.fullmatch(r"([a-z0-9][\w.-]*)\{.*\}", text.strip(), re.DOTALL):
         name, fields = split_fields(text)
         return {"name": name, **fields}
-    if path.is_dir():
+    if there and path.is_dir():
         return {"name": _folder(path, registry, flag), "path": text}
     if found := _claimed(path.name, {name: part.files for name, part in _parts(registry).items()}):
         return {"name": _one(found, f"{flag} {text}", registry), "path": text}
     known = ", ".join(registry.names("data"))
     hint = nearest(text, registry.names("data"))
-    what = "is a file of a kind that is not read" if path.exists() else f"is neither a data set nor an existing path{hint}"
+    what = "is a file of a kind that is not read" if there else f"is neither a data set nor an existing path{hint}"
     raise InputError("\n".join([f"{flag} {text}: {what}. Give {KINDS}, or one of: {known}", *registry.failures()]))
 
 

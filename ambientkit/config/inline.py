@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -10,6 +12,14 @@ from ruamel.yaml.error import YAMLError
 
 from ambientkit.config.files import too_large
 from ambientkit.errors import InputError
+
+
+def is_there(path: str | os.PathLike[str]) -> bool:
+    """Whether there is such a file or folder; text that is too long for a name, or holds a null byte, is none."""
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):
+        return False
 
 
 def split_fields(text: str) -> tuple[str, dict[str, Any]]:

@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 
 from ambientkit.batch import Clean
 from ambientkit.config.datapath import DataLike, data_argument
+from ambientkit.config.inline import is_there
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Corruption, Data
 from ambientkit.readers.part import ESTIMATES
@@ -25,7 +26,7 @@ def noise_level(text: str) -> float | list[float] | str:
     try:
         numbers = [float(word) for word in words]
     except ValueError:
-        if text.strip() and (Path(text).exists() or text in ESTIMATES):
+        if text.strip() and (is_there(text) or text in ESTIMATES):
             return text
         numbers = []
     if len(numbers) not in (1, 2):

@@ -16,6 +16,7 @@ from ambientkit.builtin.data.in_memory import InMemory
 from ambientkit.config import RunConfig, Source, dump, load_file, merge, resolve
 from ambientkit.config.datapath import DataLike, data_argument
 from ambientkit.config.files import KeyPath, at, from_settings
+from ambientkit.config.inline import is_there
 from ambientkit.config.places import anchored
 from ambientkit.config.run import DEFAULTS, Absent, differences
 from ambientkit.errors import InputError
@@ -145,7 +146,7 @@ def _noise(text: str, so_far: Source, registry: Registry) -> Source:
     try:
         value: Any = [float(word) for word in words]
     except ValueError:
-        value = text if Path(text).exists() or text in ESTIMATES else None
+        value = text if is_there(text) or text in ESTIMATES else None
     if value is None or len(words) > 2:
         raise InputError(f"--sigma-n {text}: should be a number, LOW,HIGH, an existing file with one level per row, or 'estimate'")
     if isinstance(value, list) and len(value) == 1:

@@ -19,6 +19,7 @@ from ambientkit.builtin.data.dataset import Given
 from ambientkit.builtin.data.in_memory import InMemory
 from ambientkit.checkpoint.folder import check_version
 from ambientkit.config.datapath import DataLike, data_argument
+from ambientkit.config.inline import is_there
 from ambientkit.data import observed
 from ambientkit.errors import InputError
 from ambientkit.evaluation.denoising import proximal
@@ -34,6 +35,8 @@ from ambientkit.sample.own_units import OwnUnits
 from ambientkit.sample.store import FORMAT_VERSION
 
 SAMPLES, MANIFEST = "samples.npy", "samples.json"
+NAME_MAX = 255
+"""Bytes of a file name at most."""
 REFERENCE, SUBJECT = "--reference", "SUBJECT"
 """What the two sides are called in messages."""
 
@@ -147,7 +150,10 @@ def declared_level(sigma_n: Level, clean: bool) -> Level:
 
 def path_of(data: DataLike) -> Path | None:
     """The path that data may be; None for data in memory."""
-    return Path(data) if isinstance(data, str | os.PathLike) else None
+    if not isinstance(data, str | os.PathLike):
+        return None
+    path = Path(data)
+    return path if is_there(path) or len(path.name.encode()) <= NAME_MAX else None  # 'NAME{many: fields}' is no path
 
 
 def _declared(data: DataLike, sigma_n: Level, registry: Registry) -> tuple[float | None, bool, Data]:

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+import ambientkit as ak
 from ambientkit.config import load_file
 from ambientkit.config.files import DEEPEST, LARGEST, from_settings, too_large
 from ambientkit.config.inline import split_fields
@@ -46,3 +47,21 @@ def test_what_a_configuration_holds_is_not_too_large() -> None:
     for _ in range(DEEPEST):
         nested = [nested]
     too_large(nested, "here")
+
+
+def test_text_that_is_too_long_for_a_name_is_no_path_and_no_error_of_the_system() -> None:
+    fields = "array{path: x.npy, sigma_n: " + "[" * 600 + "]" * 600 + "}"
+    with pytest.raises(InputError, match="nested more than 50 levels deep|the fields should be written"):
+        ak.inspect(fields)
+    with pytest.raises(InputError, match="nested more than 50 levels deep|the fields should be written"):
+        ak.evaluate(fields, reference="digits", clean=True)
+    for text in ("x" * 5000, "x\0y"):
+        with pytest.raises(InputError, match="is neither a data set nor an existing path"):
+            ak.inspect(text)
+        with pytest.raises(InputError, match="should be a number, LOW,HIGH, an existing file"):
+            ak.configure("digits", sigma_n=text)
+
+
+def test_a_mapping_of_fields_without_the_name_of_a_data_set_is_told_what_it_lacks() -> None:
+    with pytest.raises(InputError, match="needs the name of the data set too"):
+        ak.inspect({"path": "x.npy"})
