@@ -51,9 +51,9 @@ def test_what_a_configuration_holds_is_not_too_large() -> None:
 
 def test_text_that_is_too_long_for_a_name_is_no_path_and_no_error_of_the_system() -> None:
     fields = "array{path: x.npy, sigma_n: " + "[" * 600 + "]" * 600 + "}"
-    with pytest.raises(InputError, match="nested more than 50 levels deep|the fields should be written"):
+    with pytest.raises(InputError, match=r"nested more than 50 levels deep|the fields should be written"):
         ak.inspect(fields)
-    with pytest.raises(InputError, match="nested more than 50 levels deep|the fields should be written"):
+    with pytest.raises(InputError, match=r"nested more than 50 levels deep|the fields should be written"):
         ak.evaluate(fields, reference="digits", clean=True)
     for text in ("x" * 5000, "x\0y"):
         with pytest.raises(InputError, match="is neither a data set nor an existing path"):
