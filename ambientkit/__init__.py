@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from ambientkit.evaluation.restored import compare_restored
     from ambientkit.export.card import renew_card
     from ambientkit.export.write import export as export_run
+    from ambientkit.memorisation.attacks import attack
+    from ambientkit.memorisation.samples import memorization
     from ambientkit.report.write import write_report
     from ambientkit.run.status import status
     from ambientkit.sample.files import draw_to_files, restore_to_files
@@ -44,6 +46,8 @@ _HOMES = {
     "rank_checkpoints": "evaluation.ranking:rank_checkpoints",
     "draw_to_files": "sample.files:draw_to_files",
     "restore_to_files": "sample.files:restore_to_files",
+    "attack": "memorisation.attacks:attack",
+    "memorization": "memorisation.samples:memorization",
     "measure": "api.measuring:measure",
     "write_report": "report.write:write_report",
     "export_run": "export.write:export",
@@ -63,6 +67,7 @@ __all__ = [
     "InputError",
     "Run",
     "RunError",
+    "attack",
     "build",
     "compare_restored",
     "configure",
@@ -73,6 +78,7 @@ __all__ = [
     "inspect",
     "load",
     "measure",
+    "memorization",
     "parts",
     "planned",
     "rank_checkpoints",

@@ -67,6 +67,8 @@ def processes(device: str) -> Processes:
     wanted = device_of(device)
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Processes(0, 1, wanted, lambda: None, lambda values: values, lambda: None)
+    # Before the group is made, as in training/accelerator.py: none of its threads may outlive it.
+    import torch.distributed.nn.functional  # noqa: F401
     from accelerate import PartialState
     from accelerate.utils import gather_object
 

@@ -93,6 +93,9 @@ class Record(abc.ABC):
     def __str__(self) -> str:
         return "\n".join(map(str, self.blocks()))
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(str(self))  # IPython, where it can show no HTML
+
     def _repr_html_(self) -> str:
         return "".join(
             block._repr_html_() if isinstance(block, Table) else f"<p>{html.escape(block)}</p>" for block in self.blocks() if block

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ambientkit.checkpoint.folder import write_file
+from ambientkit.checkpoint.target import check_target
 from ambientkit.config.datapath import DataLike
 from ambientkit.errors import InputError
 from ambientkit.processes import device_of
@@ -53,8 +54,10 @@ def measure(
     """Measure a trained denoiser by its own consistency, without clean data; writes RUN/verify/report.json and report.html.
 
     data: rows that the run has not seen, of noise std sigma_n. json_file: written instead of RUN/verify/report.json. Raises InputError where
-    the folder cannot be written to, before anything is measured.
+    the folder or the file cannot be written to, before anything is measured.
     """
+    if json_file is not None:
+        check_target(Path(json_file), "--json")
     registry = registry or load()
     trained = run if isinstance(run, Trained) else load_run(Path(run), registry, device_of(device))
     if trained.path is None:

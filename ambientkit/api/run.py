@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,15 @@ from ambientkit.api.measuring import Measured, measure
 from ambientkit.checkpoint.status import read_status
 from ambientkit.config import RunConfig
 from ambientkit.config.datapath import DataLike
+from ambientkit.errors import InputError
 from ambientkit.evaluation.compare import evaluate
 from ambientkit.evaluation.comparison import Comparison
 from ambientkit.evaluation.ranking import Ranking, rank_checkpoints
 from ambientkit.export.card import Card, card
 from ambientkit.export.write import Exported, export
 from ambientkit.interfaces import Part, Signal
+from ambientkit.memorisation.attacks import Attack, attack
+from ambientkit.memorisation.samples import Memorization, memorization
 from ambientkit.processes import device_of
 from ambientkit.registry import Registry
 from ambientkit.registry import load as load_registry
@@ -127,6 +131,21 @@ class Run:
         """
         return measure(self.trained, data=data, sigma_n=sigma_n, rows=rows, seed=seed, registry=self._registry)
 
+    def attack(self, heldout: DataLike, *, train: DataLike | None = None, **options: Any) -> Attack:
+        """Which training rows the model gives back when they are corrupted extremely, with p-values against held-out rows.
+
+        heldout: rows drawn like the training rows that the run has not seen; train: the training rows, by default the run's own data.
+        options: `kind` ("noise", "mask", "box"), `level`, `draws`, `n`, `null`, `similarity`, `over`, `p_level`, `fdr`, `steps`, `seed` and more.
+        """
+        return attack(self.trained, heldout=heldout, train=train, device=self.device, registry=self._registry, **options)
+
+    def memorization(self, heldout: DataLike, *, train: DataLike | None = None, **options: Any) -> Memorization:
+        """How much of the run's samples is copied from the training rows, each figure beside that of held-out rows.
+
+        heldout, train: as for `attack`. options: `n`, `similarity`, `shift`, `flip`, `level`, `fdr`, `steps`, `sampler`, `seed` and more.
+        """
+        return memorization(self.trained, heldout=heldout, train=train, device=self.device, registry=self._registry, **options)
+
     def report(self, out: str | Path = "report.html", **options: Any) -> WrittenReport:
         """Write one self-contained page on the run. options: `pdf`, `n`, `steps`, `rows`, `seed`, `batch_size`, `progress`."""
         return write_report(self.folder, out, device=self.device, registry=self._registry, **options)
@@ -145,6 +164,12 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
+
+    def _repr_html_(self) -> str:
+        try:
+            return self.status()._repr_html_()
+        except InputError:  # a weights file without a run folder
+            return f"<p>{html.escape(repr(self))}</p>"
 
 
 def load(path: str | Path, *, device: str = "auto", parts: Sequence[type[Part]] = ()) -> Run:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ambientkit.api.run import Run
+from ambientkit.checkpoint.folder import MANIFEST, checkpoints
+from ambientkit.checkpoint.names import CHECKPOINTS, WEIGHTS
 from ambientkit.checkpoint.status import read_status
 from ambientkit.config import RunConfig, dump, load_file, resolve
 from ambientkit.config.datapath import DataLike
@@ -84,6 +86,8 @@ def train(
     )
     if request.resume is None:
         request = _going_on(request, registry)
+        if (done := _finished(request, registry)) is not None:
+            return done
     with stop_on_interrupt() as stop:
         run = train_run(request, stop=stop, progress=progress, registry=registry)
     if run.ended.signal:
@@ -95,8 +99,6 @@ def train(
 def train_run(request: Request, *, stop: Stop | None = None, progress: bool = False, registry: Registry | None = None) -> Run:
     """Train as a request asks, and return the run; `run.ended` is how the training ended. A finished run gets its model card."""
     registry = registry or load()
-    if (done := _finished(request, registry)) is not None:
-        return done
     ended = train_folder(request, registry, stop=stop, progress=progress)
     if is_main() and ended.state == "finished" and (kept := write_card(ended.folder, load_run(ended.folder, registry), registry)):
         note(kept)
@@ -197,7 +199,8 @@ def _finished(request: Request, registry: Registry) -> Run | None:
     if found is None or found[1] is not None:
         return None
     status = read_status(found[0])
-    if status is None or status.state != "finished":
+    newest = next((step for step, path in checkpoints(found[0] / CHECKPOINTS) if (path / MANIFEST).is_file()), None)
+    if status is None or status.state != "finished" or newest != status.step or not (found[0] / WEIGHTS).is_file():
         return None
     config = configure(request, registry, found[0] / CONFIG, quiet=True)  # what was given must still fit
     if config.end_step != status.end_step or dump(config) != dump(anchored(resolve(load_file(found[0] / CONFIG), registry, absent=True))):

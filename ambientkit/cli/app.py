@@ -10,8 +10,10 @@ from typing import Annotated
 
 import typer
 
+from ambientkit.cli.attack import attack
 from ambientkit.cli.evaluate import evaluate
 from ambientkit.cli.export import card, export
+from ambientkit.cli.memorization import memorization
 from ambientkit.cli.output import command
 from ambientkit.cli.report import report
 from ambientkit.cli.sample import sample
@@ -32,6 +34,8 @@ app.command()(train)
 app.command()(status)
 app.command()(sample)
 app.command()(evaluate)
+app.command()(attack)
+app.command()(memorization)
 app.command()(report)
 app.command()(export)
 app.command()(card)

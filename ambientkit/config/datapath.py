@@ -21,6 +21,8 @@ from ambientkit.interfaces import Data
 from ambientkit.registry import Registry
 
 KINDS = "a folder of images, FITS, NIfTI or DICOM files, tar shards, a Zarr or Hugging Face dataset folder, or one image, .npy, .npz or .h5 file"
+IN_PYTHON = {"--from": "noisy", "--evaluate-data": "evaluate_data", "SUBJECT": "subject", "SRC": "source", "DATA": "data"}
+"""Flag -> the argument for the same data from Python, where it has another name."""
 LOOKED_AT = 10_000
 """Files of a folder whose names decide its kind, at most."""
 
@@ -40,7 +42,7 @@ def data_argument(
     if clean and sigma_n is not None:
         raise InputError(f"{flag}: clean rows have no sigma_n; leave one of the two out")
     if isinstance(data, np.ndarray | Tensor | list):
-        return InMemory.of(data, sigma_n, clean=clean, **fields)
+        return InMemory.of(data, sigma_n, called=IN_PYTHON.get(flag, flag.removeprefix("--")), clean=clean, **fields)
     if isinstance(data, Dataset):
         if fields:
             raise InputError(f"{flag}: a torch Dataset has no field {next(iter(fields))!r}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +14,9 @@ from ambientkit.errors import InputError
 from ambientkit.interfaces import Corruption, Data
 from ambientkit.readers.part import ESTIMATES
 from ambientkit.registry import Registry, spec_of
+
+NOISE = frozenset({"sigma_n", "sigma_units", "clean"})
+"""Fields of a data set that say how noisy its rows are, not which rows they are."""
 
 
 def noise_level(text: str) -> float | list[float] | str:
@@ -73,12 +76,15 @@ def with_noise(data: DataLike, sigma_n: Any, corruption: Corruption, registry: R
     return registry.build(Data, data_argument(found, registry, flag, sigma_n=level)), corruption
 
 
-def says_the_same(part: Data, own: Data) -> bool:
-    """Whether every field that is given for a data set on disk has the value that it has in `own`, wherever their paths are seen from."""
+def says_the_same(part: Data, own: Data, *, but: Collection[str] = ()) -> bool:
+    """Whether every field that is given for a data set on disk has the value that it has in `own`, wherever their paths are seen from.
+
+    but: fields that are not compared.
+    """
 
     def same(value: Any, other: Any) -> bool:
         if isinstance(value, Path) and isinstance(other, Path):
             return value.resolve() == other.resolve()
         return bool(value == other)
 
-    return type(part) is type(own) and all(same(getattr(part, name), getattr(own, name)) for name in part.model_fields_set)
+    return type(part) is type(own) and all(same(getattr(part, name), getattr(own, name)) for name in part.model_fields_set.difference(but))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -28,6 +28,16 @@ def fingerprint(data: Data, rows: Any, how: How = "sampled") -> dict[str, Any]:
     known = as_rows(rows)
     files, size, newest = _files(getattr(data, "path", None))
     return {"rows": len(known), "how": how, "sha256": _hash(known, how), "files": files, "bytes": size, "newest": newest}
+
+
+def stored_fingerprint(value: Any) -> dict[str, Any] | None:
+    """A fingerprint as a file holds it, None where it holds none. Raises ValueError for anything else."""
+    if not value:  # a run of an early version
+        return None
+    known = dict(value)
+    if not isinstance(known.get("rows"), int) or not isinstance(known.get("sha256"), str) or known.get("how") not in get_args(How):
+        raise ValueError(f"fingerprint of the data {str(known)[:100]}")
+    return known
 
 
 def refuse_other(data: Data, rows: Any, stored: Mapping[str, Any] | None, where: str) -> None:
@@ -53,7 +63,10 @@ def refuse_other(data: Data, rows: Any, stored: Mapping[str, Any] | None, where:
 
 def rows_of_run(data: Data, stored: Mapping[str, Any] | None, where: str) -> Rows:
     """The rows that a run was trained on. Raises InputError where they cannot be read, or are other ones by now. where: the run, for messages."""
-    rows = as_rows(data.rows())
+    try:
+        rows = as_rows(data.rows())
+    except InputError as error:
+        raise InputError(f"{where}: the rows that it was trained on ({data.name}) cannot be read: {error}") from None
     refuse_other(data, rows, stored, where)
     return rows
 

@@ -18,7 +18,6 @@ from ambientkit.batch import Batch, Clean
 from ambientkit.builtin.data.dataset import Given
 from ambientkit.builtin.data.in_memory import InMemory
 from ambientkit.checkpoint.folder import check_version
-from ambientkit.config import RunConfig
 from ambientkit.config.datapath import DataLike, data_argument
 from ambientkit.data import observed
 from ambientkit.errors import InputError
@@ -30,6 +29,7 @@ from ambientkit.readers.npy import find_arrays
 from ambientkit.readers.scan import UnknownNoise, check_scale
 from ambientkit.registry import Registry, spec_of
 from ambientkit.rows import as_rows
+from ambientkit.sample.load import Trained
 from ambientkit.sample.own_units import OwnUnits
 from ambientkit.sample.store import FORMAT_VERSION
 
@@ -104,6 +104,18 @@ def first_rows(data: DataLike, sigma_n: Level, n: int, registry: Registry) -> Ro
             f"{REFERENCE} {what}: these rows are noisy; restored rows are compared with clean ones (--sigma-n 0 says so of files)"
         )
     return found
+
+
+def all_rows(data: DataLike, sigma_n: Level, registry: Registry, flag: str = REFERENCE) -> tuple[RowSet, OwnUnits]:
+    """Every row of a data set in its own order, and the meaning of its file values. Noise that would be simulated is left out: clean rows stay clean.
+
+    sigma_n: the declared noise of files; 0 says that their rows are clean. flag: what the data are called in messages.
+    """
+    _, _, part = _declared(data, sigma_n, registry)
+    what = _words(data, part)
+    rows = _rows_of(part, flag, what, judge=False)
+    items = [rows[index] for index in range(len(rows))]
+    return _stack(items, what, len(rows), as_rows(rows).stored, spec_of(part)), OwnUnits.of(rows)
 
 
 def drawn_rows(data: DataLike, most: int, seed: int, registry: Registry) -> RowSet:
@@ -219,9 +231,10 @@ def manifest(file: Path) -> dict[str, Any]:
     return facts
 
 
-def trained_rows(config: RunConfig, most: int, seed: int) -> RowSet:
-    """Up to `most` of the observations that a run trained on, with the very noise that it saw."""
-    observations = observed(config.data.rows(), config.corruption, config.seed, config.augment)
+def trained_rows(trained: Trained, most: int, seed: int) -> RowSet:
+    """Up to `most` of the observations that a run trained on, with the very noise that it saw. Raises InputError where they are others by now."""
+    config = trained.config
+    observations = observed(trained.rows(), config.corruption, config.seed, config.augment)
     chosen = _chosen(len(observations), most, seed)
     batch = observations.__getitems__(chosen)
     sigma_n = _noise(batch)
@@ -253,6 +266,11 @@ def _rows_of(part: Data, flag: str, text: str, judge: bool = True) -> Any:
     if len(rows) == 0:  # type: ignore[arg-type]
         raise InputError(f"{flag} {text}: the data set has no rows")
     return rows
+
+
+def chosen(total: int, most: int, seed: int) -> list[int]:
+    """The numbers of the rows that `reference_rows` and `drawn_rows` give, in their order."""
+    return _chosen(total, most, seed)
 
 
 def _chosen(total: int, most: int, seed: int) -> list[int]:

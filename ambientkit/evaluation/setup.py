@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ambientkit.config.datapath import DataLike
 from ambientkit.config.inline import split_fields
+from ambientkit.config.noise import NOISE
 from ambientkit.errors import InputError
 from ambientkit.evaluation.bands import band_energy
 from ambientkit.evaluation.denoising import proximal
@@ -136,7 +137,7 @@ class Setup:
         elif drawn is not None:
             found.append(f"samples: {drawn.what}, {self.n} of {drawn.total}, chosen by seed {options.seed}")
         found.append(f"reference: {min(len(reference.x), self.n)} of {reference.total} rows of {reference.what}")
-        if self.own is not None and self.own.spec == reference.spec:
+        if self.own is not None and _rows_meant(self.own.spec) == _rows_meant(reference.spec):
             found.append("note: the reference is what the run trained on: nothing is held out, and samples that repeat the data score well")
         if len(reference.x) < self.n:
             found.append(
@@ -248,12 +249,18 @@ def _trained(subject: Subject, registry: Registry, device: str | torch.device) -
 def _own(trained: Trained, most: int, seed: int, needed: bool) -> RowSet | None:
     """What the run trained on; None where that is gone and it is not needed."""
     try:
-        return trained_rows(trained.config, most, seed)
+        return trained_rows(trained, most, seed)
     except InputError as error:
         if needed:
             raise
         note(f"what the run trained on cannot be read, so that nothing is compared with it: {error}")
         return None
+
+
+def _rows_meant(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A data set without what it says of its noise, wherever its path is seen from."""
+    found = {name: value for name, value in spec.items() if name not in NOISE}
+    return {**found, "path": os.path.realpath(found["path"])} if found.get("path") else found
 
 
 def _group(name: str, rows: RowSet, n: int, judge: Judge) -> Group:

@@ -36,6 +36,9 @@ TEMPLATE = """\
   - {{ line }}
 {%- endfor %}
 - **Length:** step {{ step }} of {{ end_step }}; {{ rows }} rows seen (batches of {{ batch }}){% if unfinished %}. **The run is not finished**{% endif %}.
+{%- if kept_after %}
+- **Weights:** its best on rows held out of training, after {{ kept_after }} steps taken.
+{%- endif %}
 - **Model:** {{ model }}, {{ parameters }} parameters; the weights are the moving average over the run.
 - **Levels:** {{ sigma_min }} to {{ sigma_max }}.
 - **Checks before step 1:** {{ preflight }}
@@ -109,7 +112,8 @@ def card_text(
         objectives=[_objective(entry) for entry in config.objective],
         step=f"{trained.step:,}",
         end_step=f"{config.end_step:,}",
-        unfinished=trained.step < config.end_step,
+        unfinished=trained.step < config.end_step and not trained.kept_after,
+        kept_after=f"{trained.kept_after:,}" if trained.kept_after > trained.step else "",
         rows=f"{trained.step * together:,}",
         batch=f"{together:,}" + (f", over {processes} processes" if processes > 1 else ""),
         model=f"`{config.model.name}`",

@@ -11,6 +11,7 @@ from typing import Any
 from ambientkit.checkpoint import save_weights
 from ambientkit.checkpoint.names import EXPORT, WEIGHTS
 from ambientkit.checkpoint.replace import replacing
+from ambientkit.checkpoint.target import is_stream
 from ambientkit.config.portable import portable
 from ambientkit.errors import InputError, RunError, nearest
 from ambientkit.interfaces import Exporter, Finished, Model
@@ -63,8 +64,8 @@ def export(
     """Write the averaged weights of a run for ambientkit elsewhere, or for another library, which then needs nothing of ambientkit.
 
     run: its folder, its weights file, one of its checkpoints, or the run as `load_run` gives it. form: "ambientkit" (one file that
-    `load_run` reads) or the name of an exporter. out: the file or folder to write, RUN/export/FORM where it is not given; a run that is
-    given as it was loaded has no folder and needs it. force: replace an earlier export. The paths of this machine are not in what is
+    `load_run` reads) or the name of an exporter. out: the file or folder to write, RUN/export/FORM where it is not given; a denoiser of no
+    run folder needs it. force: replace an earlier export. The paths of this machine are not in what is
     written. Nothing is written before everything that can be checked has been, and what was there stays until the new is whole.
 
     Raises InputError for a form that is not there or cannot express the model, for a run without whole weights and for a target that
@@ -72,16 +73,15 @@ def export(
     """
     registry = load() if registry is None else registry
     exporter = exporter_of(form, registry)
-    folder = None if isinstance(run, Trained) else run_of(Path(run))
     trained = run if isinstance(run, Trained) else load_run(Path(run), registry)
-    called = "the run" if isinstance(run, Trained) else str(run)
+    folder, called = None if trained.path is None else run_of(trained.path), trained.called
     if exporter is not None and not exporter.takes(trained.config.model):
         raise InputError(
             f"{called}: its model {trained.config.model.name!r} cannot be written as --format {exporter.name}. "
             f"Forms that can express it: {', '.join(forms(trained.config.model, registry))}"
         )
     target = _target(folder, None if out is None else Path(out), form, ".safetensors" if exporter is None else exporter.suffix, force)
-    if trained.step < trained.config.end_step:
+    if trained.step < trained.config.end_step and not trained.kept_after:
         note(f"{called}: these are the weights of step {trained.step} of {trained.config.end_step}; the run is not finished")
     finished = finished_of(trained)
     try:
@@ -125,7 +125,7 @@ def finished_of(trained: Trained) -> Finished:
 def own_metadata(trained: Trained) -> dict[str, object]:
     """What our own form says beside the weights: all that the run's file says, without the paths of this machine."""
     signal = trained.signal
-    data = None
+    data: dict[str, Any] | None = None
     if trained.sigma_n is not None:
         data = {
             "units": trained.units.plain(),
@@ -133,6 +133,8 @@ def own_metadata(trained: Trained) -> dict[str, object]:
             "noise": trained.noise,
             **({"latents": True} if trained.latents else {}),
         }
+        if trained.fingerprint is not None:  # so that rows of the same name elsewhere are not taken for those it was trained on
+            data["fingerprint"] = {key: trained.fingerprint[key] for key in ("rows", "how", "sha256")}
     return {
         "config": portable(trained.config),
         "signal": {"shape": signal.shape, "sigma_data": signal.sigma_data, "conds": dict(signal.conds)},
@@ -144,7 +146,7 @@ def own_metadata(trained: Trained) -> dict[str, object]:
 def _target(folder: Path | None, out: Path | None, form: str, suffix: str, force: bool) -> Path:
     """Where to write. Raises InputError for a name that the form cannot have, and for one that is taken."""
     if out is None and folder is None:
-        raise InputError("--out: give the file or folder to write; a run that is given without its folder has none to write into")
+        raise InputError("--out: give the file or folder to write; this denoiser belongs to no run folder")
     target = out if out is not None else Path(folder or "") / EXPORT / f"{form}{suffix}"
     if suffix and target.suffix != suffix:
         raise InputError(f"--out {target}: the form {form} is one file whose name ends in {suffix}, by which it is recognised")
@@ -154,6 +156,8 @@ def _target(folder: Path | None, out: Path | None, form: str, suffix: str, force
         return target
     if not force:
         raise InputError(f"--out {target}: is there already, and is left as it is; give another name, or --force to replace it")
+    if is_stream(target):
+        raise InputError(f"--out {target}: is a device, a pipe or a socket; give a file")
     if bool(suffix) == target.is_dir():
         raise InputError(f"--out {target}: --force replaces an earlier export, but this is {'a folder' if suffix else 'a file'}")
     return target

@@ -78,8 +78,8 @@ def _summary_notes(run: ReportedRun, report: RunReport) -> None:
     if run.status.message:
         report.note("summary", f"{run.name}: {run.status.message}")
     if run.trained.step != run.status.step:
-        newest = f"samples and measurements are those of the newest averaged weights, step {run.trained.step:,}."
-        report.note("summary", f"{run.name}: {newest}")
+        which = "averaged weights that rows held out have kept" if run.trained.kept_after > run.trained.step else "newest averaged weights"
+        report.note("summary", f"{run.name}: samples and measurements are those of the {which}, step {run.trained.step:,}.")
 
 
 def _log_notes(report: RunReport) -> None:
@@ -96,7 +96,7 @@ def _rows(run: ReportedRun, report: RunReport) -> Observations | None:
     """The noisy rows that the run was trained on; None, and a note, where they cannot be read or are others now."""
     config = run.trained.config
     try:
-        rows = Observations(config.data.rows(), config.corruption, config.seed)
+        rows = Observations(run.trained.rows(), config.corruption, config.seed)
         if tuple(rows[0].x_n.shape) == run.trained.signal.shape:
             return rows
         reason = f"its rows have shape {tuple(rows[0].x_n.shape)} now"

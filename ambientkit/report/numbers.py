@@ -33,7 +33,7 @@ ABSENT = "-"
 
 def metrics(trained: Trained, full: Tensor, truncated: Tensor | None, seed: int, report: RunReport) -> None:
     """The measures that need neither clean data nor a network, of both kinds of samples, beside those of the noisy rows themselves."""
-    rows = trained_rows(trained.config, 2 * len(full), seed)
+    rows = trained_rows(trained, 2 * len(full), seed)
     n = min(len(full), len(rows.x) // 2)
     if n < 4:
         report.note("metrics", f"The data have {len(rows.x)} rows: too few for a distance that means anything.")
@@ -163,7 +163,7 @@ def denoiser_numbers(run: ReportedRun, report: RunReport, *, rows: int, seed: in
 def _measure(run: ReportedRun, rows: int, seed: int) -> tuple[Curve, dict[str, Curve], SeedSensitivity, int]:
     trained, config = run.trained, run.trained.config
     levels, sampler = config.levels.as_levels(), kernel_sampler(config)
-    own = noisy_rows(some_rows(config, config.seed, rows, run.device), config.corruption, levels)
+    own = noisy_rows(some_rows(trained.rows(), config, config.seed, rows, run.device), config.corruption, levels)
     residual = consistency_residual(trained.denoiser, own, config.corruption, sampler, levels, seed=seed)
     loss = tweedie_loss(trained.denoiser, own, config.corruption, levels, seed=seed)
     few = take(own, torch.arange(min(RESTORED, len(own.x_n)), device=own.x_n.device))

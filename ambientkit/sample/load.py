@@ -18,11 +18,12 @@ from ambientkit.checkpoint.initial import initial_weights
 from ambientkit.checkpoint.names import BEST, CHECKPOINTS, CONFIG, VERSIONS, WEIGHTS, step_of_checkpoint
 from ambientkit.checkpoint.weights import fill, load_weights
 from ambientkit.config import RunConfig, Source, resolve
+from ambientkit.data.identity import rows_of_run, stored_fingerprint
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Denoiser, Signal
 from ambientkit.messages import note
 from ambientkit.registry import Registry
-from ambientkit.rows import as_rows, decodes
+from ambientkit.rows import Rows, as_rows, decodes
 from ambientkit.sample.described import check_described, stored_signal
 from ambientkit.sample.own_units import OwnUnits
 
@@ -57,6 +58,8 @@ class Trained:
     """Whether its rows are latents, which only their data set makes pictures of."""
     path: Path | None = None
     """What it was loaded from, as `load_run` was given it."""
+    kept_after: int = 0
+    """Steps that the run had taken when these weights were its best on rows held out; 0 where they are simply the newest."""
 
     @property
     def device(self) -> torch.device:
@@ -68,6 +71,10 @@ class Trained:
     def called(self) -> str:
         """What it is called in messages."""
         return "the run" if self.path is None else str(self.path)
+
+    def rows(self) -> Rows:
+        """The rows that it was trained on. Raises InputError where they cannot be read, or are other ones by now."""
+        return rows_of_run(self.config.data, self.fingerprint, self.called)
 
     def decoder(self) -> Callable[[Tensor], Tensor | None] | None:
         """How its rows become pictures (`Rows.decode`); None where they are pictures, or points, themselves.
@@ -128,7 +135,7 @@ def load_run(path: Path, registry: Registry, device: str | torch.device = "cpu")
         signal = stored_signal(metadata["signal"])
         tree, step = dict(metadata["config"]), int(metadata["step"])
         units, sigma_n, noise = _about_data(metadata.get("data"))
-        fingerprint = (metadata.get("data") or {}).get("fingerprint")
+        fingerprint = stored_fingerprint((metadata.get("data") or {}).get("fingerprint"))
         latents = bool((metadata.get("data") or {}).get("latents", False))
         frozen = int((metadata.get("base") or {}).get("tensors", 0))
         if step < 0 or not 0 <= frozen < MANY:
@@ -166,6 +173,7 @@ def load_run(path: Path, registry: Registry, device: str | torch.device = "cpu")
         base,
         latents,
         path,
+        kept_after=int(metadata.get("newest", 0)),
     )
 
 

@@ -9,12 +9,13 @@ from typing import Any
 
 from ambientkit.batch import Batch
 from ambientkit.config.datapath import DataLike
-from ambientkit.config.noise import says_the_same, with_noise
+from ambientkit.config.noise import NOISE, says_the_same, with_noise
 from ambientkit.data import Observations, Survey, survey
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Corruption, Data
 from ambientkit.messages import note
 from ambientkit.registry import Registry
+from ambientkit.rows import Rows
 from ambientkit.sample.load import Trained
 from ambientkit.sample.own_units import OwnUnits
 
@@ -55,7 +56,13 @@ def noisy_rows(noisy: DataLike, sigma_n: Any, trained: Trained, registry: Regist
     if sigma_n is None and data != own and "path" in type(own).model_fields and says_the_same(data, own):
         note(f"{what}: the run was trained on these rows; they are read, and their noise is taken, as it was there")
         data = own
-    rows = data.rows()
+    elif data != own and "path" in type(own).model_fields and says_the_same(data, own, but=NOISE):
+        was = "clean" if getattr(own, "clean", False) else f"sigma_n {getattr(own, 'sigma_n', None)}"
+        note(f"{what}: the run was trained on these rows with {was}; they are restored with sigma_n {sigma_n} now, as given")
+    if data == own and sigma_n is None:  # its noise is known of the rows that they were
+        rows: Any = _own_rows(what, trained)
+    else:
+        rows = data.rows()
     observations = Observations(rows, corruption, trained.config.seed)
     seen = survey(observations, corruption, trained.config.levels.as_levels(), trained.signal.sigma_data)
     if seen.signal.shape != trained.signal.shape:
@@ -63,3 +70,10 @@ def noisy_rows(noisy: DataLike, sigma_n: Any, trained: Trained, registry: Regist
     if seen.sigma_n[1] == 0:
         raise InputError(f"{what}: these rows carry no noise (sigma_n 0), so there is nothing to restore. Declare it by --sigma-n")
     return Noisy(what, data, corruption, observations, seen, OwnUnits.of(rows))
+
+
+def _own_rows(what: str, trained: Trained) -> Rows:
+    try:
+        return trained.rows()
+    except InputError as error:
+        raise InputError(f"{what}: {error}. For other rows, say by --sigma-n how noisy they are") from None

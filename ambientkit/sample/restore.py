@@ -39,6 +39,9 @@ class Restored(NamedTuple):
     as_it_is: Tensor
     """(B,) bool: rows whose noise is 0, or below the levels that the denoiser was trained for; mean and draws are the row itself."""
 
+    def __repr__(self) -> str:
+        return f"Restored({len(self.mean)} rows of shape {tuple(self.mean.shape[1:])}, {self.draws.shape[1]} draws each)"
+
 
 @torch.no_grad()
 def restore(

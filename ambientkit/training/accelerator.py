@@ -6,6 +6,7 @@ from typing import Any
 
 # Before any process group is made: its functions have the group as a default argument, so that a later import (which that of torch._dynamo
 # is) keeps the group and gloo's threads beyond `end_training`, and a thread alive when the interpreter ends may abort the process.
+import torch.distributed.nn.functional  # noqa: F401
 from accelerate import Accelerator
 
 from ambientkit.config import RunConfig

@@ -23,6 +23,8 @@ class Pair:
     kind: str
     part: Part
     check: Check
+    claimed: bool = True
+    """Whether the part claims what the check tests. Where it does not, and fails, nobody asks for the control."""
 
     @property
     def label(self) -> str:
@@ -99,7 +101,7 @@ def make_plan(parts: Iterable[Part], checks: Sequence[Check], *, quick: bool = F
         used = [check for check in fitting if check.quick] if quick else fitting
         pairs += [Pair(kind, part, check) for check in used]
         other = [check for check in checks if check.kind == kind and not claimed(check, part) and not check.implied_by & part.claims]
-        unclaimed += [Pair(kind, part, check) for check in other if check.quick or not quick]
+        unclaimed += [Pair(kind, part, check, claimed=False) for check in other if check.quick or not quick]
         if not used:
             unchecked.append(Unchecked(kind, part.name, _why(part, kind, checks, bool(fitting))))
     return Plan(tuple(pairs), tuple(unchecked), tuple(unclaimed))

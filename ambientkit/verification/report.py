@@ -57,16 +57,32 @@ def unchecked_lines(plan: Plan) -> list[str]:
 def unclaimed_lines(results: Sequence[Result]) -> list[str]:
     """A line for each part that does not claim all that the checks of its kind test: which it would pass, and which fail."""
     lines = []
-    by_part: dict[tuple[str, str], list[Result]] = {}
-    for result in results:
-        by_part.setdefault((result.pair.kind, str(spec_of(result.pair.part))), []).append(result)
-    for found in by_part.values():
+    for (_, name, _), found in _by_claim(results).items():
         said = []
         for verdict, words in ((Verdict.PASSED, "would pass"), (Verdict.FAILED, "would fail"), (Verdict.INCONCLUSIVE, "no verdict on")):
-            claims = dict.fromkeys(result.pair.check.claim for result in found if result.verdict is verdict)
+            claims = [claim for claim, what in found.items() if what is verdict]
             said += [f"{words} {', '.join(claims)}"] if claims else []
-        lines.append(f"{found[0].part}: not claimed: {'; '.join(said)}")
+        lines.append(f"{name}: not claimed: {'; '.join(said)}")
     return lines
+
+
+def would_pass(results: Sequence[Result]) -> bool:
+    """Whether a part could claim something that it does not: all checks of the claim pass."""
+    return any(Verdict.PASSED in found.values() for found in _by_claim(results).values())
+
+
+def _by_claim(results: Sequence[Result]) -> dict[tuple[str, str, str], dict[str, Verdict]]:
+    """(kind, name, spec) of a part -> claim -> verdict: failed where any check of the claim fails, passed where all pass."""
+    parts: dict[tuple[str, str, str], dict[str, Verdict]] = {}
+    for result in results:
+        found = parts.setdefault((result.pair.kind, result.part, str(spec_of(result.pair.part))), {})
+        claim = result.pair.check.claim
+        found[claim] = max(found.get(claim, result.verdict), result.verdict, key=_WORSE.index)
+    return parts
+
+
+_WORSE = (Verdict.PASSED, Verdict.INCONCLUSIVE, Verdict.FAILED)
+"""From good to bad."""
 
 
 def summary(plan: Plan, results: Sequence[Result]) -> str:

@@ -14,11 +14,12 @@ from ambientkit.batch import Batch, take
 from ambientkit.builtin.samplers.ancestral import Ancestral
 from ambientkit.config import RunConfig
 from ambientkit.config.datapath import DataLike
-from ambientkit.config.noise import says_the_same, with_noise
+from ambientkit.config.noise import NOISE, says_the_same, with_noise
 from ambientkit.data import observed
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Sampler
 from ambientkit.maths.randomness import derive_seed
+from ambientkit.messages import note
 from ambientkit.processes import device_of
 from ambientkit.registry import Registry, load, spec_of
 from ambientkit.sample import Trained, load_run
@@ -162,20 +163,21 @@ def measure_run(
         trained = load_run(Path(trained), registry, device_of(device))
     config, place = trained.config, trained.device
     levels, sampler = config.levels.as_levels(), kernel_sampler(config)
-    own = noisy_rows(some_rows(config, config.seed, rows, place), config.corruption, levels)
+    own = _own_rows(trained, rows, place, needed=data is None)
     judged, corruption, held_out = own, config.corruption, None
     if data is not None:
         what = f"--data {data if isinstance(data, str | Path) else type(data).__name__}"
         part, corruption = with_noise(data, sigma_n, config.corruption, registry)
-        if part == config.data or (says_the_same(part, config.data) and says_the_same(config.data, part)):
+        if part == config.data or all(says_the_same(*pair, but=NOISE) for pair in ((part, config.data), (config.data, part))):
             raise InputError(f"{what}: the run was trained on these rows, so that nothing would be held out; give others")
         fresh = derive_seed(config.seed, "verify.held-out")  # not the noise that the run's rows of these numbers have
         other = config.model_copy(update={"data": part, "corruption": corruption, "augment": ()})
-        judged = held_out = noisy_rows(some_rows(other, fresh, rows, place), corruption, levels)
-        if judged.x_n.shape[1:] != own.x_n.shape[1:]:
-            raise InputError(f"{what}: rows of shape {tuple(judged.x_n.shape[1:])}, but the run has {tuple(own.x_n.shape[1:])}")
+        judged = held_out = noisy_rows(some_rows(part.rows(), other, fresh, rows, place), corruption, levels)
+        if tuple(judged.x_n.shape[1:]) != trained.signal.shape:
+            raise InputError(f"{what}: rows of shape {tuple(judged.x_n.shape[1:])}, but the run has {trained.signal.shape}")
+    assert judged is not None
     residual = consistency_residual(trained.denoiser, judged, corruption, sampler, levels, seed=seed)
-    losses = {OWN: tweedie_loss(trained.denoiser, own, config.corruption, levels, seed=seed)}
+    losses = {} if own is None else {OWN: tweedie_loss(trained.denoiser, own, config.corruption, levels, seed=seed)}
     if held_out is not None:
         losses[HELD_OUT] = tweedie_loss(trained.denoiser, held_out, corruption, levels, seed=seed)
     few = take(judged, torch.arange(min(RESTORED, len(judged.x_n)), device=judged.x_n.device))
@@ -189,17 +191,32 @@ def kernel_sampler(config: RunConfig) -> Sampler:
     return config.sampler if "reverse-kernel" in config.sampler.claims else Ancestral()
 
 
-def some_rows(config: RunConfig, seed: int, rows: int, device: str | torch.device) -> Batch:
+def some_rows(source: Any, config: RunConfig, seed: int, rows: int, device: str | torch.device) -> Batch:
     """Up to `rows` evenly spaced observations, on the device."""
-    observations = observed(config.data.rows(), config.corruption, seed, config.augment)
+    observations = observed(source, config.corruption, seed, config.augment)
     chosen = torch.linspace(0, len(observations) - 1, min(rows, len(observations))).round().long().unique().tolist()
     return observations.__getitems__(chosen).to(device)
 
 
-def _said(config: RunConfig, own: Batch, other: str | None, held_out: Batch | None) -> str:
+def _own_rows(trained: Trained, rows: int, device: torch.device, needed: bool) -> Batch | None:
+    """Noisy rows that the run trained on; None where they cannot be read, or are others by now, and are not needed."""
+    config = trained.config
+    try:
+        source = trained.rows()
+    except InputError as error:
+        if needed:
+            raise
+        note(f"nothing is compared with the rows of the run: {error}")
+        return None
+    return noisy_rows(some_rows(source, config, config.seed, rows, device), config.corruption, config.levels.as_levels())
+
+
+def _said(config: RunConfig, own: Batch | None, other: str | None, held_out: Batch | None) -> str:
     if held_out is None:
+        assert own is not None
         return (
             f"measured on {len(own.x_n)} noisy rows of {config.data.name}, all of which the run trained on: "
             "nothing is held out, and a network that has memorised its rows looks better than it is (give others with --data)"
         )
-    return f"measured on {len(held_out.x_n)} rows of {other} that the run has not seen, beside {len(own.x_n)} of its own"
+    beside = "" if own is None else f", beside {len(own.x_n)} of its own"
+    return f"measured on {len(held_out.x_n)} rows of {other} that the run has not seen{beside}"

@@ -89,20 +89,22 @@ def case_for(part: Part, seed: int = 0) -> Case:
     return make_case(Gaussian(sigma_n=(0.1, 0.4)), seed, clean="needs-clean-data" in part.claims)
 
 
-def run_check(check: Check, part: Part, case: Case, alpha: float, *, kind: str | None = None, controls: bool = True) -> Result:
+def run_check(
+    check: Check, part: Part, case: Case, alpha: float, *, kind: str | None = None, controls: bool = True, explain: bool = True
+) -> Result:
     """Measure a part and its control. alpha: the level of this one check. A part or check that raises has failed; nothing is raised here.
 
     A control that is not rejected, or cannot be measured, makes the check inconclusive, unless the part itself has failed.
-    controls: False leaves the control out, and so no part can pass.
+    controls: False leaves the control out, and so no part can pass. explain: measure the control of a part that has failed too, for who reads it.
     """
-    pair = Pair(kind or check.kind, part, check)
+    pair = Pair(kind or check.kind, part, check, explain)
     began = time.perf_counter()
     measured, error = _measure(check, part, case)
     if measured is None or not alpha <= measured.p_value <= 1:
         if measured is not None and not 0 <= measured.p_value <= 1:
             error = f"its p-value is {measured.p_value}: the numbers of the part are not finite"
         # The control is of interest to who reads a failure, but cannot change the verdict.
-        control = _measure_control(check, part, case)[0] if controls and measured is not None else None
+        control = _measure_control(check, part, case)[0] if controls and explain and measured is not None else None
         return Result(pair, Verdict.FAILED, alpha, measured, control, error, time.perf_counter() - began)
     control, error = _measure_control(check, part, case) if controls else (None, "its control was not measured")
     rejected = control is not None and 0 <= control.p_value < alpha
@@ -141,7 +143,7 @@ def run_pair(pair: Pair, seed: int, alpha: float, controls: bool = True) -> Resu
             case = case_for(pair.part, seed)
     except (Exception, SystemExit) as error:
         return Result(pair, Verdict.FAILED, alpha, error=one_line(error))
-    return run_check(pair.check, pair.part, case, alpha, kind=pair.kind, controls=controls)
+    return run_check(pair.check, pair.part, case, alpha, kind=pair.kind, controls=controls, explain=pair.claimed)
 
 
 def run_plan(plan: Plan, seed: int = 0, *, processes: int = 1, controls: bool = True) -> Iterator[Result]:

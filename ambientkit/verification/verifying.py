@@ -55,14 +55,14 @@ class PartsVerified(Verification):
     seed: int
     quick: bool = False
     strict: bool = False
-    unclaimed: tuple[Result, ...] | None = None
-    """Measurements of what the parts do not claim; None where they were not made."""
+    unclaimed: tuple[Result, ...] = ()
+    """Measurements of what the parts do not claim; without effect on the exit status unless strict."""
     seconds: float = 0.0
 
     @property
     def exit_status(self) -> int:
         """1 where a check failed or was inconclusive; if strict, also where a part is unchecked or does not claim what it would pass."""
-        strictly = self.strict and bool(self.plan.unchecked or any(r.verdict is Verdict.PASSED for r in self.unclaimed or ()))
+        strictly = self.strict and bool(self.plan.unchecked or report.would_pass(self.unclaimed))
         return int(strictly or any(result.verdict is not Verdict.PASSED for result in self.results))
 
     def blocks(self) -> Sequence[str | Table]:
@@ -73,22 +73,16 @@ class PartsVerified(Verification):
         return [
             Table("", report.RESULT_HEADINGS, rows),
             *report.unchecked_lines(self.plan),
-            *self._not_claimed(),
+            *report.unclaimed_lines(self.unclaimed),
             *(f"\n{report.explain_failure(result, self.seed, self.registry)}" for result in wrong),
             f"\nseed {self.seed}; {self.plan.describe_level()}",
             f"{report.summary(self.plan, self.results)} ({self.seconds:.1f} s)",
         ]
 
-    def _not_claimed(self) -> list[str]:
-        if self.unclaimed is None:
-            n = len(self.plan.unclaimed)
-            return [f"not claimed, and not measured: {n} checks. Name a part, or give --strict, to see what it would pass"] if n else []
-        return report.unclaimed_lines(self.unclaimed)
-
     def to_dict(self) -> dict[str, Any]:
         """The JSON document of docs/verify.md."""
         content = report.document(self.plan, self.results, self.registry, seed=self.seed, quick=self.quick)
-        unclaimed = None if self.unclaimed is None else [report.entry(result, self.seed, self.registry) for result in self.unclaimed]
+        unclaimed = [report.entry(result, self.seed, self.registry) for result in self.unclaimed]
         return content | {"exit_status": self.exit_status, "strict": self.strict, "unclaimed": unclaimed}
 
 
@@ -166,7 +160,7 @@ def verify(
 
     parts: NAME, KIND:NAME, KIND:NAME{field: value}, FILE.py, parts, or their classes. quick: the quick checks alone. mutants: measure the
     registered mutants instead, which the checks must reject. strict: what is not claimed or not checked is not as it should be. What the parts do
-    not claim is measured too where parts are given, or strict. processes: for a long plan; left out, this one alone, as others may only be started
+    not claim is measured too, and told. processes: for a long plan; left out, this one alone, as others may only be started
     below `if __name__ == "__main__"`. The numbers do not depend on it. Raises InputError for a part that is not there, and for a claim that nothing tests.
     """
     registry = _registry(registry)
@@ -177,15 +171,13 @@ def verify(
         results = list(_watched(run_plan(plan, seed, processes=count, controls=False), len(plan.pairs), progress))
         return KitVerified(tuple(kills(asked, results)), plan, seed, quick, time.monotonic() - began)
     plan = _plan(parts, quick, registry)
-    more = plan.unclaimed if parts or strict else ()
-    whole = replace(plan, pairs=(*plan.pairs, *more))
+    whole = replace(plan, pairs=(*plan.pairs, *plan.unclaimed))
     count = (processes or 1) if len(whole.pairs) >= MANY else 1
     if not all(map(_travels, whole.pairs)):
         count = 1
     results = list(_watched(run_plan(whole, seed, processes=count), len(whole.pairs), progress))
-    claimed, rest = results[: len(plan.pairs)], tuple(results[len(plan.pairs) :])
-    unclaimed = rest if parts or strict else None
-    return PartsVerified(plan, tuple(claimed), registry, seed, quick, strict, unclaimed, time.monotonic() - began)
+    claimed, unclaimed = results[: len(plan.pairs)], results[len(plan.pairs) :]
+    return PartsVerified(plan, tuple(claimed), registry, seed, quick, strict, tuple(unclaimed), time.monotonic() - began)
 
 
 def planned(

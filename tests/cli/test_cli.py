@@ -48,8 +48,10 @@ def test_a_run_folder_holds_what_a_user_expects(run_folder):
     assert sorted(path.name for path in run_folder.iterdir()) == [
         ".lock",
         "README.md",
+        "best.safetensors",
         "checkpoints",
         "config.yaml",
+        "data.json",
         "metrics.jsonl",
         "model_ema.safetensors",
         "preflight.json",

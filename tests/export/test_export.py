@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from safetensors import safe_open
 
+from ambientkit.builtin.data.array import Array
 from ambientkit.checkpoint.names import WEIGHTS
 from ambientkit.config import Source, dump, resolve
 from ambientkit.config.portable import _without, is_machine_path, last_name, portable
+from ambientkit.data.identity import fingerprint
 from ambientkit.errors import InputError, RunError
 from ambientkit.export import export
 from ambientkit.interfaces import Exporter
@@ -143,10 +146,33 @@ def test_a_run_in_memory_gives_the_same_file_and_needs_to_be_told_where(tmp_path
     folder = write_run(tmp_path / "run")
     trained = load_run(folder, load())
     with pytest.raises(InputError, match="--out: give the file or folder to write"):
-        export(trained)
-    one, other = export(folder), export(trained, out=tmp_path / "other.safetensors")
+        export(replace(trained, path=None))
+    one, other = export(trained), export(folder, out=tmp_path / "other.safetensors")
     assert one.path == folder / "export" / "ambientkit.safetensors"
     assert one.path.read_bytes() == other.path.read_bytes()
+
+
+def test_a_pipe_is_not_replaced_by_an_export(tmp_path):
+    os.mkfifo(pipe := tmp_path / "pipe.safetensors")
+    with pytest.raises(InputError, match="is a device, a pipe or a socket"):
+        export(write_run(tmp_path / "run"), out=pipe, force=True)
+    assert pipe.is_fifo()
+
+
+def test_rows_of_the_same_name_elsewhere_are_not_those_that_the_exported_network_was_trained_on(tmp_path, monkeypatch):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).standard_normal((16, 1, 8, 8)).astype("f4"))
+    part = Array(path=tmp_path / "x.npy", sigma_n=0.3)
+    folder = write_run(tmp_path / "run", {"name": "array", "path": str(tmp_path / "x.npy"), "sigma_n": 0.3})
+    known = fingerprint(part, part.rows())
+    exported = export(replace(load_run(folder, load()), fingerprint=known), out=tmp_path / "e.safetensors")
+    monkeypatch.chdir(tmp_path)
+    assert len(load_run(exported.path, load()).rows()) == 16
+    assert load_run(exported.path, load()).fingerprint == {name: known[name] for name in ("rows", "how", "sha256")}
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    np.save("x.npy", np.random.default_rng(1).standard_normal((16, 1, 8, 8)).astype("f4"))
+    with pytest.raises(InputError, match=r"e\.safetensors: its data array \(x\.npy\) were changed"):
+        load_run(exported.path, load()).rows()
 
 
 def test_force_never_removes_files_that_an_export_does_not_write(tmp_path, two_more_forms):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ambientkit import registry
-from ambientkit.errors import InputError, PluginError
+from ambientkit.errors import InputError
 from ambientkit.registry import KINDS, Registry, spec_of
 from tests.support.make_plugin import OBJECTIVE, make_plugin
 
@@ -35,7 +35,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 
 def load() -> Registry:
     """The registry of this environment, not that of the cache."""
-    return registry.load.__wrapped__()
+    return registry.environment.__wrapped__()
 
 
 def problems(package: str) -> Sequence[registry.Problem]:
@@ -131,7 +131,7 @@ def test_two_packages_of_one_name_are_set_aside_and_both_named_whatever_the_orde
     install("aktest-third", OBJECTIVE.format(name="another"))
     found = load()
     said = r"objective name 'my-objective' is registered twice: by aktest-dup-one 0\.1 and by aktest-dup-two 0\.1"
-    with pytest.raises(PluginError, match=said):
+    with pytest.raises(InputError, match=said):
         found.build("objective", "my-objective")
     assert any(re.search(said, str(problem)) for problem in found.problems)
     assert "my-objective" not in found.names("objective")
@@ -140,13 +140,13 @@ def test_two_packages_of_one_name_are_set_aside_and_both_named_whatever_the_orde
 
 def test_a_built_in_name_cannot_be_replaced(install):
     install("a-usurper", OBJECTIVE.format(name="tweedie"))  # sorts before "ambientkit"
-    with pytest.raises(PluginError, match=r"'tweedie' is registered twice: by ambientkit [\d.]+ and by a-usurper 0\.1"):
+    with pytest.raises(InputError, match=r"'tweedie' is registered twice: by ambientkit [\d.]+ and by a-usurper 0\.1"):
         load().build("objective", "tweedie")
 
 
 def test_a_recipe_and_an_objective_share_their_names_as_the_flag_takes_either(install):
     install("aktest-clash", OBJECTIVE.format(name="tweedie-consistency"))
-    with pytest.raises(PluginError, match="'tweedie-consistency' is registered twice"):
+    with pytest.raises(InputError, match="'tweedie-consistency' is registered twice"):
         load().find("objective", "tweedie-consistency")
 
 

@@ -17,6 +17,7 @@ from ambientkit.checkpoint.status import read_status
 from ambientkit.checkpoint.weights import load_weights
 from ambientkit.config.request import Request
 from ambientkit.errors import InputError
+from ambientkit.export.card import card
 from ambientkit.registry import load
 from ambientkit.run import keep
 from ambientkit.run.stop import Stop
@@ -189,3 +190,11 @@ def test_too_few_rows_are_refused_before_anything_is_written(tmp_path, share, sa
 def test_few_rows_hold_none_out_by_default(tmp_path):
     run(tmp_path / "run", {**QUICK, "hold_out": None, "data": {"name": "mixture", "n": 100}, "end_step": 5})
     assert not (tmp_path / "run" / BEST).exists()
+
+
+def test_a_card_of_kept_weights_says_so_and_not_that_the_run_is_unfinished(by_heart):
+    trained = load_run(by_heart, load())
+    assert trained.kept_after == read_status(by_heart).step
+    text = str(card(by_heart))
+    assert "is not finished" not in text
+    assert f"its best on rows held out of training, after {trained.kept_after:,} steps taken" in text

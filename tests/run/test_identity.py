@@ -74,6 +74,26 @@ def test_a_run_means_the_same_from_every_folder_and_moved_data_are_given_by_name
     assert (run.step, ak.load(tmp_path / "run").config.data.path) == (6, elsewhere / "../moved.npy")
 
 
+def test_rows_that_are_others_by_now_are_not_taken_for_those_of_the_run(begun, caplog):
+    few = {"n": 8, "steps": 1, "repeats": 1, "extractors": ["pixels"]}
+    begun.evaluate(**few)
+    np.save("a.npy", rows()[::-1].copy())
+    run = ak.load("run")
+    for work in (lambda: run.evaluate(**few), lambda: run.verify(rows=4)):
+        with pytest.raises(InputError, match=r"run: its data array \(.*a\.npy\) were changed since it was trained"):
+            work()
+    with pytest.raises(InputError, match=r"--from a\.npy: .* were changed .*--sigma-n"):
+        run.restore("a.npy", n=2, steps=1, draws=1)
+    assert run.restore("a.npy", sigma_n=0.2, n=2, steps=1, draws=1).mean.shape[0] == 2
+    caplog.set_level("INFO")
+    assert run.evaluate(rows(3), sigma_n=0.2, **few), "with another reference they are not needed"
+    assert "nothing is compared with it" in caplog.text
+    assert set(run.verify(rows(3), sigma_n=0.2, rows=4).found.losses) == {"held-out rows"}
+    page = run.report("page.html", n=4, steps=1, rows=4)
+    assert "were changed since it was trained" in page.notes["run"]["nearest"][0]
+    assert "What the run was trained on cannot be read" in page.path.read_text()
+
+
 def test_what_was_estimated_once_is_kept(begun):
     known = json.loads((begun.path / "data.json").read_text())
     assert known["sigma_data"] == begun.signal.sigma_data

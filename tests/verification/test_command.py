@@ -77,7 +77,7 @@ def test_the_json_file_holds_everything_and_is_valid(monkeypatch, tmp_path):
     assert status == content["exit_status"] == 0
     assert content["seed"] == 3
     assert content["level"] == {"run": 1e-5, "method": "by check", "pairs": 1, "pair": 1e-5}
-    assert (content["strict"], content["unclaimed"]) == (False, None)
+    assert (content["strict"], content["unclaimed"]) == (False, [])
     assert content["summary"] == {"passed": 1, "failed": 0, "inconclusive": 0, "unchecked": 1}
     (result,) = content["results"]
     assert result["part"] == {"name": "toy", "bias": 0.0}
@@ -138,7 +138,7 @@ def test_flags_of_a_run_and_of_parts_are_not_mixed(tmp_path):
         assert "error: " in done.stderr
 
 
-def test_what_is_not_claimed_is_measured_for_named_parts_and_counts_only_if_strict(monkeypatch):
+def test_what_is_not_claimed_is_measured_and_counts_only_if_strict(monkeypatch):
     class Other(toys.Exact):
         name = "other"
         claim = "other"
@@ -149,9 +149,18 @@ def test_what_is_not_claimed_is_measured_for_named_parts_and_counts_only_if_stri
     status, text = command(monkeypatch, *kit, parts=("toy",), strict=True)
     assert status == 1
     status, text = command(monkeypatch, *kit)
-    assert (status, "not claimed, and not measured: 1 checks" in text) == (0, True)
+    assert (status, "toy: not claimed: would pass other" in text) == (0, True)
     assert command(monkeypatch, *kit, strict=True)[0] == 1
     assert command(monkeypatch, toys.Toy, toys.Mean, toys.Exact, strict=True)[0] == 0
+
+    class Stricter(Other):
+        name = "stricter"
+
+        def measure(self, part, case):
+            return super().measure(part, case)._replace(p_value=0.0)
+
+    status, text = command(monkeypatch, *kit, Stricter, strict=True)  # one check of the claim does not make it hold
+    assert (status, "toy: not claimed: would fail other" in text) == (0, True)
     assert command(monkeypatch, toys.Toy, toys.Silent, toys.Mean, toys.Exact, strict=True)[0] == 1
 
 

@@ -37,8 +37,9 @@ class NoiseLaw(Check):
     def measure(self, part: Part, case: Case) -> Measured:
         """The most suspicious of the tests."""
         assert isinstance(part, Corruption)
-        x_0 = pictures(self.rows, key(case, "noise-law.pictures"))
-        batch = part.observe(x_0.clone(), torch.arange(self.rows), key(case, "noise-law.noise"))
+        rows = 100 if isinstance(part, Stronger) else self.rows  # a control has to be rejected, and is with fewer rows
+        x_0 = pictures(rows, key(case, "noise-law.pictures"))
+        batch = part.observe(x_0.clone(), torch.arange(rows), key(case, "noise-law.noise"))
         level = per_row(batch.sigma_n, x_0).expand_as(x_0)
         added, noisy = batch.x_n.double() - x_0, level > 0
         silent = exact(largest([added[~noisy]]), 1e-6, int((~noisy).sum()))

@@ -20,7 +20,7 @@ class ReverseKernel(Check):
     For a mixture the moments are known: mean r x_t + (1 - r) D, covariance sigma_s^2 (1 - r) + (1 - r)^2 Cov[x_0 | x_t], r = sigma_s^2 / sigma_t^2. With
     sigma_s = 0.98 sigma_t, and a level for each row, the standardised residual e must have mean 0 (also against the drift), second moments of the unit
     matrix, and no correlation between rows. Steps of first order differ in the variance by about 1 - r = 4 %: the hypothesis is that
-    the difference is within `tolerance`.
+    the difference is within `tolerance`. In a longer hop, sigma_s = 0.75 sigma_t, the mean is tested against the change of D along the path without noise.
     """
 
     name = "reverse-kernel"
@@ -28,7 +28,7 @@ class ReverseKernel(Check):
     kind = "sampler"
     claim = "reverse-kernel"
     null_law = "normal scores of moments, Bonferroni, of the hypothesis |difference| <= tolerance"
-    detects = "noise of a wrong std by 10 %, a drift wrong by 25 %, noise shared between rows"
+    detects = "noise of a wrong std by 10 %, a drift wrong by 25 %, noise shared between rows, a correction of second order without noise"
     meaning = (
         "A hop does not draw from the reverse kernel: the mean of D(x_s) is not D(x_t), and consistency training learns a wrong denoiser."
     )
@@ -60,7 +60,23 @@ class ReverseKernel(Check):
         # Shared noise: the product of one row's residual with the next one's.
         scores.append(_score((e[2:] * e[:-2]).sum(1), 0.02))
         scores.append(_score((e[1::2] * e[::2]).sum(1), 0.02))
+        scores.append(_score(self._turn(part, case), 0.5))
         return all_normal(torch.cat(scores), self.rows)
+
+    def _turn(self, part: Sampler, case: Case) -> Tensor:
+        """(rows,), products of a longer hop's residual with g, how much D changes along the path without noise, over the mean of g^2.
+
+        The mean of the reverse kernel is r x_t + (1 - r) D(x_t) however long the hop is, so that their mean is 0; it is about 1 for a rule that
+        corrects itself along the path without noise, which keeps the law of x_s and not the kernel.
+        """
+        t = torch.full((self.rows,), 0.4, dtype=torch.float64)
+        s, r = 0.75 * t, 0.75**2
+        x_t = at_level(case.law, t, key(case, "reverse-kernel.turn"))
+        x_s = carry(part, case.oracle, x_t, torch.stack([t, s]), key(case, "reverse-kernel.turn-noise"))
+        x_0_hat = case.law.posterior_mean(x_t, t)
+        residual = (x_s - r * x_t) / (1 - r) - x_0_hat
+        g = case.law.posterior_mean(x_t + (x_t - x_0_hat) * ((s - t) / t).unsqueeze(1), s) - x_0_hat
+        return (residual * g).sum(1) / g.square().sum(1).mean()
 
     def control(self, part: Part) -> Part:
         """The same sampler, whose random part has 2.5 times the variance."""

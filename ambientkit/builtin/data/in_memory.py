@@ -36,15 +36,17 @@ class InMemory(Stored):
 
     _values: NDArray[Any] | None = PrivateAttr(None)
     _levels: NDArray[Any] | None = PrivateAttr(None)
+    _called: str = PrivateAttr("data")
 
     @classmethod
-    def of(cls, values: Any, sigma_n: Any = None, **fields: Any) -> InMemory:
+    def of(cls, values: Any, sigma_n: Any = None, *, called: str = "data", **fields: Any) -> InMemory:
         """The data set of an array or a tensor (N, ...). sigma_n: a number, "estimate", or an array of one level per row or per value.
+        called: what messages call it.
 
         Raises InputError where the values are no numbers.
         """
-        array, levels = _array(values, "data"), None
-        check_numbers("data", array.shape, array.dtype)
+        array, levels = _array(values, called), None
+        check_numbers(called, array.shape, array.dtype)
         if sigma_n is not None and not isinstance(sigma_n, str | float | int):
             levels = _array(sigma_n, "sigma_n")
         digest = hashlib.sha256(np.ascontiguousarray(array).tobytes())
@@ -52,7 +54,7 @@ class InMemory(Stored):
             digest.update(np.ascontiguousarray(levels).tobytes())
         level = float(sigma_n) if isinstance(sigma_n, int) else sigma_n if levels is None else None
         part = cls(shape=array.shape, dtype=array.dtype.name, sha256=digest.hexdigest(), sigma_n=level, **fields)
-        part._values, part._levels = array, levels
+        part._values, part._levels, part._called = array, levels, called
         return part
 
     def __eq__(self, other: object) -> bool:
@@ -64,10 +66,10 @@ class InMemory(Stored):
         """The rows. Raises InputError in a program that was not given them."""
         if self._values is None:
             raise InputError(
-                f"data: {self.shape[0]:,} rows of {self.dtype} were given in memory, and this program has not been given them "
+                f"{self._called}: {self.shape[0]:,} rows of {self.dtype} were given in memory, and this program has not been given them "
                 f"(sha256 {self.sha256[:12]}...): give the same rows again, ambientkit.train(rows, output_dir=...)"
             )
-        source = _Held(self._values, "data")
+        source = _Held(self._values, self._called)
         return Found(source, find_layout(source, self.layout), None if self._levels is None else _Held(self._levels, "sigma_n"))
 
 

@@ -15,11 +15,13 @@ from ambientkit.maths.weights import edm_weight
 class Naive(Objective):
     """Denoising with noisy rows taken for clean ones: samples come out as noisy as the data.
 
-    It learns E[x_n | x_n + sigma z]: loss = lambda(sigma) mean((D(x_n + sigma z, sigma) - x_n)^2), log sigma normal. Claims nothing.
+    It learns E[x_n | x_n + sigma z]: loss = lambda(sigma) mean((D(x_n + sigma z, sigma) - x_n)^2), log sigma normal.
+    It claims the form of its loss, not that it is unbiased.
     """
 
     name = "naive"
     source = "arXiv 2206.00364, eq. 2, applied where it does not hold"
+    claims = frozenset({"x_0-scale", "detached-anchor"})
 
     p_mean: float = -1.2
     """Mean of log sigma."""

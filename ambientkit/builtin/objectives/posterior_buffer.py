@@ -33,7 +33,7 @@ class PosteriorBuffer(Objective):
 
     name = "posterior-buffer"
     source = "arXiv 2405.13712, algorithm 1 (expectation maximisation); arXiv 2502.05446, algorithm 1; a buffer of few rows: docs/method.md"
-    claims = frozenset({"stationary-at-oracle", "noise-by-pixel", "detached-anchor"})
+    claims = frozenset({"stationary-at-oracle", "noise-by-pixel", "views-in-law", "x_0-scale", "detached-anchor"})
     below_sigma_n = "from whole rows that the network itself drew for the noisy ones (posterior draws)"
 
     fraction: float = Field(0.5, gt=0, le=1)

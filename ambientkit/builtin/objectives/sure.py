@@ -22,7 +22,7 @@ class Sure(Objective):
 
     name = "sure"
     source = "Stein (1981), theorem 1; probe: Ramani et al. (2008), theorem 2; for diffusion: arXiv 2305.13128"
-    claims = frozenset({"stationary-at-oracle", "noise-by-pixel", "views-in-law"})
+    claims = frozenset({"stationary-at-oracle", "noise-by-pixel", "views-in-law", "detached-anchor"})
 
     def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
         """One term, `sure`, with a value for each row that carries noise."""

@@ -114,7 +114,7 @@ class DPM2Ancestral(Renoised):
 
     name = "sample_dpm_2_ancestral"
     source = "k-diffusion 0.1.1.post1, sample_dpm_2_ancestral"
-    claims = at_unit_noise()
+    claims = at_unit_noise("exact-for-points", "order-2")
 
     eta: float = Field(1.0, ge=0, le=1)
     """Share of fresh noise; 0 is deterministic. Above 1 sigma_down may reach 0, where the function adds no noise at all."""
@@ -128,7 +128,7 @@ class DPMpp2SAncestral(Renoised):
 
     name = "sample_dpmpp_2s_ancestral"
     source = "arXiv 2211.01095, algorithm 1; ancestral noise: k-diffusion 0.1.1.post1"
-    claims = at_unit_noise()
+    claims = at_unit_noise("exact-for-points", "order-2")
 
 
 class DPMppSDE(Renoised):
@@ -140,7 +140,7 @@ class DPMppSDE(Renoised):
 
     name = "sample_dpmpp_sde"
     source = "arXiv 2211.01095; k-diffusion 0.1.1.post1, sample_dpmpp_sde"
-    claims = at_unit_noise("reverse-kernel")
+    claims = at_unit_noise("reverse-kernel", "exact-for-points", "order-2")
     noise = "nested"
 
     r: float = Field(0.5, gt=0, le=1)
@@ -155,7 +155,7 @@ class DPMpp2MSDE(Renoised):
 
     name = "sample_dpmpp_2m_sde"
     source = "arXiv 2211.01095; k-diffusion 0.1.1.post1, sample_dpmpp_2m_sde"
-    claims = at_unit_noise("reverse-kernel")
+    claims = at_unit_noise("reverse-kernel", "exact-for-points", "order-2")
 
     solver_type: Literal["midpoint", "heun"] = "midpoint"
     """Form of the second-order term."""
@@ -169,4 +169,4 @@ class DPMpp3MSDE(Renoised):
 
     name = "sample_dpmpp_3m_sde"
     source = "k-diffusion 0.1.1.post1, sample_dpmpp_3m_sde"
-    claims = at_unit_noise("reverse-kernel")
+    claims = at_unit_noise("reverse-kernel", "exact-for-points", "order-2")

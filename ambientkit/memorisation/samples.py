@@ -1,0 +1,259 @@
+"""How much of a set of samples is copied from the training rows, measured beside rows that were held out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ambientkit.config.datapath import DataLike
+from ambientkit.errors import InputError
+from ambientkit.evaluation.rows import chosen, drawn_rows
+from ambientkit.interfaces import Extractor, Part, Sampler
+from ambientkit.memorisation import measures as m
+from ambientkit.memorisation.copies import duplicate_groups
+from ambientkit.memorisation.measured import all_measures
+from ambientkit.memorisation.measures import Measure
+from ambientkit.memorisation.neighbours import Neighbours
+from ambientkit.memorisation.pvalues import conformal_p_values, listed, listing, need_null_rows
+from ambientkit.memorisation.sides import Side, sides, similarity_of
+from ambientkit.processes import device_of
+from ambientkit.registry import Registry, load
+from ambientkit.sample import Trained, draw_all, load_run, step_grid
+from ambientkit.sample.load import checkpoint_step, is_begun
+from ambientkit.tables import Record, Table, number
+
+DRAWN, MOST = 1000, 10_000
+FEWEST = 20
+"""Samples, and held-out rows, without which no measure means anything."""
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Memorization(Record):
+    """What part of the samples lies nearer to training rows than held-out rows do, and whose copies they are."""
+
+    facts: Mapping[str, Any]
+    head: tuple[str, ...]
+    """What was compared with what, in sentences."""
+    measures: tuple[Measure, ...]
+    p_values: Tensor
+    """(m,), of each sample: how often a held-out row has as small a ratio of the distances to its nearest and second nearest training row."""
+    listed: Tensor
+    """(m,) bool, copies by Benjamini-Hochberg at the false-discovery rate of `facts`."""
+    neighbours: Neighbours
+    """The two nearest training rows of each sample, of different groups."""
+    heldout_neighbours: Neighbours
+    """Those of the held-out rows: the null."""
+    groups: Tensor
+    """(N,), the group of duplicates that each training row belongs to."""
+    samples: Tensor
+    """(m, *S)."""
+    numbers: Tensor
+    """(m,), of the samples in their file, or as they were drawn."""
+    nearest_rows: Tensor
+    """(m, *S), the nearest training row of each sample."""
+
+    def measure(self, name: str) -> Measure:
+        """One of the measures. Raises KeyError with those there are."""
+        found = {one.name: one for one in self.measures}
+        if name not in found:
+            raise KeyError(f"no measure {name!r}; there are {', '.join(found)}")
+        return found[name]
+
+    def blocks(self) -> list[str | Table]:
+        """What was compared, the measures beside their held-out figures, and the samples that are listed."""
+        rows = [
+            (one.name, number(one.value, 4), _interval(one.interval), str(one.n), number(one.heldout, 4), _interval(one.heldout_interval))
+            for one in self.measures
+        ]
+        copies = self.listed.nonzero().squeeze(1).tolist()
+        found: list[str | Table] = [
+            *self.head,
+            "",
+            Table("", ("measure", "samples", "95 % interval", "n", "held-out rows", "95 % interval of these"), rows),
+            "",
+            *(f"{one.name}: {one.means}" for one in self.measures),
+            "",
+            listing(len(copies), len(self.samples), self.facts["heldout_rows"], self.facts["fdr"], "samples are listed as copies"),
+        ]
+        if copies:
+            order = sorted(copies, key=lambda at: (float(self.p_values[at]), float(self.neighbours.distance[at, 0])))[:10]
+            lines = [
+                (
+                    str(int(self.numbers[at])),
+                    str(int(self.neighbours.row[at, 0])),
+                    number(float(self.neighbours.distance[at, 0])),
+                    number(float(self.p_values[at])),
+                )
+                for at in order
+            ]
+            found.append(Table("the first of them", ("sample", "training row", "distance", "p"), lines))
+        return found
+
+    def html(self) -> str:
+        """One page that needs nothing else: figures, histograms and pictures."""
+        from ambientkit.memorisation.page import memorization_page
+
+        return memorization_page(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the pictures."""
+        return {
+            "format": FORMAT,
+            **self.facts,
+            "measures": [one.to_dict() for one in self.measures],
+            "p_values": self.p_values.tolist(),
+            "listed": self.numbers[self.listed].tolist(),
+            "samples": self.numbers.tolist(),
+            "nearest_rows": self.neighbours.row[:, 0].tolist(),
+            "distances": self.neighbours.distance[:, 0].tolist(),
+            "heldout_distances": self.heldout_neighbours.distance[:, 0].tolist(),
+        }
+
+
+def memorization(
+    subject: Any,
+    *,
+    train: DataLike | None = None,
+    heldout: DataLike,
+    sigma_n: float | None = None,
+    similarity: str | Mapping[str, Any] | Extractor = "pixels",
+    shift: int | None = None,
+    flip: bool = True,
+    level: float = 0.01,
+    fdr: float = 0.1,
+    n: int | None = None,
+    duplicates_within: float = 0.0,
+    seed: int = 0,
+    steps: int = 32,
+    sampler: str | Mapping[str, Any] | Part = "heun",
+    batch_size: int = 64,
+    device: str | torch.device = "auto",
+    progress: bool = False,
+    registry: Registry | None = None,
+) -> Memorization:
+    """Measure how near samples lie to the training rows, calibrated by held-out rows.
+
+    subject: a `Run` or `Trained`, the path of a run, of its weights or a checkpoint (n samples are drawn, 1,000 by default); or samples: a path, an array or a
+    tensor (m, *S) in [-1, 1]. train: the training rows; of a run its own by default. heldout: rows of the same law that the model has not seen.
+    Both without duplicates of each other. sigma_n: declared noise of both, where they are files that do not say; 0: clean.
+
+    similarity: "pixels" (root mean square difference, the least over moves by up to `shift` pixels, 2 for pictures of 8 x 8 or more, and
+    mirroring where `flip`), "correlation" (the same after each row's mean is taken away and its std made 1, so that brightness and contrast do
+    not count), or any `Extractor`. level: of the single p-values behind the share. fdr: false-discovery rate of the list of copies.
+    duplicates_within: distance at which training rows are one group; groups are found first, and the second neighbour is of another group.
+
+    Raises InputError for rows of another shape, unit or noise level, for held-out rows that are training rows, for too few held-out rows for
+    `level`, for a conditional run, and for fewer than 20 rows on a side. No differential privacy follows from any of these figures.
+    """
+    registry = registry or load()
+    place = device_of(device)
+    trained, name = subject_of(subject, registry, place)
+    if not 0 < level < 1:
+        raise InputError(f"level {level:g}: should be above 0 and below 1")
+    own, held = sides(train, heldout, sigma_n, trained, registry)
+    need_null_rows(len(held.x), level)
+    if len(held.x) < FEWEST or len(own.x) < 3:
+        raise InputError(f"{len(own.x)} training and {len(held.x)} held-out rows: at least 3 and {FEWEST} are needed")
+    alike = similarity_of(similarity, tuple(own.x.shape[1:]), shift, flip, place, registry)
+    samples, numbers = _samples(subject, name, trained, own, n, seed, steps, sampler, batch_size, place, progress, registry)
+    groups = duplicate_groups(own.x, tolerance=duplicates_within, flip=flip)
+    known, judged, unseen = alike.view(own.x), alike.view(samples), alike.view(held.x)
+    near, null = alike.nearest(judged, known, groups=groups), alike.nearest(unseen, known, groups=groups)
+    p = conformal_p_values(-m.ratios(near.distance), -m.ratios(null.distance))
+    found = all_measures(alike, known, judged, unseen, near, null, groups, level, seed)
+    kept = len(groups.unique())
+    facts = {
+        "subject": name,
+        "n": len(samples),
+        "train": own.what,
+        "train_rows": len(own.x),
+        "train_groups": kept,
+        "heldout": held.what,
+        "heldout_rows": len(held.x),
+        "sigma_n": own.sigma_n,
+        "similarity": alike.told,
+        "level": level,
+        "fdr": fdr,
+        "seed": seed,
+    }
+    copies = len(own.x) - kept
+    head = (
+        f"{name}: {len(samples)} samples against {len(own.x)} training rows of {own.what}; null: {len(held.x)} held-out rows of {held.what}",
+        f"similarity: {alike.told}; {copies} training rows are duplicates or mirror images of others"
+        + (" and count with them as one" if copies else ""),
+    )
+    return Memorization(facts, head, found, p, listed(p, fdr), near, null, groups, samples, numbers, own.x[near.row[:, 0]])
+
+
+def subject_of(subject: Any, registry: Registry, place: torch.device) -> tuple[Trained | None, str]:
+    """The run, if the subject is one, and its name in words. Raises InputError for a conditional run."""
+    trained, name = None, "the samples"
+    if isinstance(getattr(subject, "trained", None), Trained):  # an `ambientkit.Run`, which this layer does not know
+        trained, name = subject.trained, os.fspath(subject.path)
+    elif isinstance(subject, Trained):
+        trained, name = subject, "a run in memory"
+    elif isinstance(subject, str | os.PathLike):
+        path, name = Path(subject), os.fspath(subject)
+        if path.suffix == ".safetensors" or is_begun(path) or checkpoint_step(path) is not None:
+            trained = load_run(path, registry, place)
+    if trained is not None and trained.signal.conds:
+        raise InputError(f"{name}: the run is conditional ({', '.join(trained.signal.conds)}), which this does not do yet")
+    return trained, name
+
+
+def _samples(
+    subject: Any,
+    name: str,
+    trained: Trained | None,
+    own: Side,
+    n: int | None,
+    seed: int,
+    steps: int,
+    sampler: Any,
+    batch_size: int,
+    place: torch.device,
+    progress: bool,
+    registry: Registry,
+) -> tuple[Tensor, Tensor]:
+    """(samples (m, *S) on the CPU, their numbers). Raises InputError for samples of another shape, and for too few."""
+    shape, numbers = tuple(own.x.shape[1:]), None
+    if trained is None:
+        if hasattr(subject, "__array__") or isinstance(subject, Tensor):
+            x = torch.as_tensor(subject).detach().cpu().float()[: n or MOST]
+        else:
+            rows = drawn_rows(subject, n or MOST, seed, registry)
+            numbers = torch.tensor(chosen(rows.total, n or MOST, seed))
+            numbers, order = numbers.sort()
+            x = rows.x[order]
+        if tuple(x.shape[1:]) != shape:
+            raise InputError(f"{name}: samples of shape {tuple(x.shape[1:])}, but the training rows have {shape}; neither is resized")
+    else:
+        part = registry.build(Sampler, sampler)
+        sigmas = step_grid(steps, trained.config.levels.as_levels())
+        what = f"{name}: the samples"
+        x = draw_all(
+            trained.denoiser,
+            part,
+            shape,
+            n or DRAWN,
+            sigmas=sigmas,
+            seed=seed,
+            batch_size=batch_size,
+            device=place,
+            progress=progress,
+            what=what,
+        )
+    if len(x) < FEWEST or not bool(x.isfinite().all()):
+        raise InputError(f"{name}: {len(x)} samples; should be {FEWEST} or more, and finite")
+    return x, torch.arange(len(x)) if numbers is None else numbers
+
+
+def _interval(interval: tuple[float, float] | None) -> str:
+    return "-" if interval is None else f"{number(interval[0])} to {number(interval[1])}"

@@ -1,0 +1,139 @@
+"""What is compared: training rows, held-out rows, and the rows that a model made; all that can be wrong with them is found here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ambientkit.config.datapath import DataLike
+from ambientkit.config.inline import split_fields
+from ambientkit.errors import InputError
+from ambientkit.evaluation.rows import all_rows
+from ambientkit.evaluation.score import extract, label
+from ambientkit.interfaces import Extractor
+from ambientkit.memorisation.copies import refuse_overlap
+from ambientkit.memorisation.moved import nearest_moved
+from ambientkit.memorisation.neighbours import Neighbours, nearest
+from ambientkit.registry import Registry
+from ambientkit.sample import Trained
+from ambientkit.sample.own_units import OwnUnits
+
+SAME_LEVEL = 0.01
+"""Share by which the noise levels of training and held-out rows may differ."""
+SHIFT = 2
+"""Pixels by which pictures of 8 x 8 or more may be moved, where nothing else is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """Rows, and what is known of them."""
+
+    what: str
+    x: Tensor
+    """(N, *S), units of [-1, 1]."""
+    sigma_n: float
+    """Their noise level, the mean over the rows; 0 for clean rows."""
+    units: OwnUnits
+
+
+def side(data: DataLike, sigma_n: float | None, registry: Registry, flag: str) -> Side:
+    """All rows that `data` stand for. An array or a tensor is rows (N, *S) in units of [-1, 1], channels first, clean unless `sigma_n` is given."""
+    if isinstance(data, np.ndarray | Tensor):
+        x = torch.as_tensor(data).detach().cpu().float()
+        if x.ndim < 2 or len(x) == 0 or not bool(x.isfinite().all()):
+            raise InputError(f"{flag}: should be finite rows (N, *S), not {tuple(x.shape)}")
+        return Side("rows in memory", x, float(sigma_n or 0), OwnUnits())
+    rows, units = all_rows(data, sigma_n, registry, flag)
+    return Side(rows.what, rows.x.float(), 0.0 if rows.sigma_n is None else float(rows.sigma_n.mean()), units)
+
+
+def sides(
+    train: DataLike | None, heldout: DataLike, sigma_n: float | None, trained: Trained | None, registry: Registry
+) -> tuple[Side, Side]:
+    """(training rows, held-out rows). train: by default the rows of the run, without the noise that was simulated on them.
+
+    Raises InputError for rows of another shape, unit or noise level, and for held-out rows that are training rows.
+    """
+    if train is None and trained is None:
+        raise InputError("--train: samples do not say what their model was trained on; give the training rows")
+    if train is None:
+        assert trained is not None
+        own = side(trained.config.data, None, registry, "the run's own data")
+    else:
+        own = side(train, sigma_n, registry, "--train")
+    held = side(heldout, sigma_n, registry, "--heldout")
+    shape = tuple(own.x.shape[1:])
+    if trained is not None and tuple(trained.signal.shape) != shape:
+        raise InputError(f"{own.what}: rows of shape {shape}, but the run has {tuple(trained.signal.shape)}; neither is resized")
+    if tuple(held.x.shape[1:]) != shape:
+        raise InputError(f"--heldout {held.what}: rows of shape {tuple(held.x.shape[1:])}, but the training rows have {shape}")
+    if own.units.mapping is not None and held.units.mapping is not None and own.units.mapping != held.units.mapping:
+        raise InputError(
+            f"--heldout {held.what}: its values mean {held.units.mapping}, those of the training rows {own.units.mapping}; both must be drawn alike"
+        )
+    if abs(own.sigma_n - held.sigma_n) > SAME_LEVEL * max(own.sigma_n, held.sigma_n):
+        raise InputError(
+            f"--heldout {held.what}: noise level {held.sigma_n:.4g}, but the training rows have {own.sigma_n:.4g}; held-out rows must be "
+            "as noisy as the training rows"
+        )
+    refuse_overlap(own.x, held.x)
+    return own, held
+
+
+@dataclass(frozen=True, slots=True)
+class Similarity:
+    """In what rows are near: pixels, moved and mirrored; pixels without brightness and contrast; or the features of an extractor."""
+
+    name: str
+    extractor: Extractor | None
+    shift: int
+    flip: bool
+    device: str | torch.device = "cpu"
+
+    def view(self, rows: Tensor) -> Tensor:
+        """Rows as they are compared: pictures for pixels, features (N, F) for an extractor."""
+        if self.extractor is not None:
+            found = extract(self.extractor, rows.to(self.device))
+            if len(found) != len(rows):
+                raise InputError(f"similarity {self.name}: this extractor sees several parts in a row; take one that sees a row as a whole")
+            return found.float()
+        if self.name == "correlation":
+            flat = rows.flatten(1)
+            centred = flat - flat.mean(1, keepdim=True)
+            return (centred / centred.square().mean(1, keepdim=True).sqrt().clamp(min=1e-3)).reshape(rows.shape)
+        return rows
+
+    def nearest(self, queries: Tensor, rows: Tensor, k: int = 2, **more: Any) -> Neighbours:
+        """The k nearest, of views."""
+        if self.extractor is not None:
+            return nearest(queries, rows, k, **more)
+        return nearest_moved(queries, rows, k, shift=self.shift, flip=self.flip, **more)
+
+    @property
+    def told(self) -> str:
+        """In words."""
+        if self.extractor is not None:
+            return f"features of {self.name}"
+        moved = f", moved by up to {self.shift} pixels" if self.shift else ""
+        return f"{self.name}{moved}{', mirrored' if self.flip else ''}"
+
+
+def similarity_of(
+    named: str | Mapping[str, Any] | Extractor, shape: tuple[int, ...], shift: int | None, flip: bool, device: Any, registry: Registry
+) -> Similarity:
+    """`pixels`, `correlation`, or an extractor by name, as 'NAME{field: value}', or itself. Raises InputError for another one."""
+    if shift is None:
+        shift = SHIFT if len(shape) == 3 and min(shape[1:]) >= 8 else 0
+    if named in ("pixels", "correlation"):
+        return Similarity(str(named), None, shift if len(shape) == 3 else 0, flip and len(shape) == 3, device)
+    if isinstance(named, str):
+        name, fields = split_fields(named)
+        part = registry.build(Extractor, {"name": name, **fields})
+    else:
+        part = registry.build(Extractor, named)
+    return Similarity(label(part), part, 0, False, device)
