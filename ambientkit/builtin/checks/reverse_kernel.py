@@ -20,7 +20,7 @@ class ReverseKernel(Check):
     For a mixture the moments are known: mean r x_t + (1 - r) D, covariance sigma_s^2 (1 - r) + (1 - r)^2 Cov[x_0 | x_t], r = sigma_s^2 / sigma_t^2. With
     sigma_s = 0.98 sigma_t, and a level for each row, the standardised residual e must have mean 0 (also against the drift), second moments of the unit
     matrix, and no correlation between rows. Steps of first order differ in the variance by about 1 - r = 4 %: the hypothesis is that
-    the difference is within `tolerance`. In a longer hop, sigma_s = .75 sigma_t, the mean is tested against the change of D along the path without noise.
+    the difference is within `tolerance`. In a longer hop, sigma_s = 0.75 sigma_t, the mean is tested against the change of D along the path without noise.
     """
 
     name = "reverse-kernel"
