@@ -89,7 +89,9 @@ def case_for(part: Part, seed: int = 0) -> Case:
     return make_case(Gaussian(sigma_n=(0.1, 0.4)), seed, clean="needs-clean-data" in part.claims)
 
 
-def run_check(check: Check, part: Part, case: Case, alpha: float, *, kind: str | None = None, controls: bool = True, explain: bool = True) -> Result:
+def run_check(
+    check: Check, part: Part, case: Case, alpha: float, *, kind: str | None = None, controls: bool = True, explain: bool = True
+) -> Result:
     """Measure a part and its control. alpha: the level of this one check. A part or check that raises has failed; nothing is raised here.
 
     A control that is not rejected, or cannot be measured, makes the check inconclusive, unless the part itself has failed.
