@@ -7,6 +7,7 @@ import pytest
 from ambientkit.registry import load
 from ambientkit.verification import Verdict, make_plan, registered_checks, registered_parts, run_pair
 from ambientkit.verification.verifying import verify
+from tests.verification.second_kit import third
 
 
 @pytest.mark.slow
@@ -32,3 +33,13 @@ def test_a_claim_that_would_be_wrong_though_near_is_refuted_by_its_check(name, c
         pytest.skip(f"the plug-in of {name} is not installed")
     (pair,) = [pair for pair in make_plan(parts, checks).unclaimed if pair.check.name == check]
     assert run_pair(pair, 0, 1e-5).verdict is Verdict.FAILED
+
+
+THIRD = ["Tw_flips", "Tw_shifts", "Tw_first_channel", "Tw_centre", "Tw_quits", "Gauss_level_by_content", "Anc_blurs", "Anc_long_grids"]
+"""Of the third list: kinds that checks were made sharper for."""
+
+
+@pytest.mark.parametrize("name", THIRD)
+def test_a_kind_of_mistake_of_the_third_list_is_found_by_a_quick_check(name):
+    pairs = make_plan([getattr(third, name)()], registered_checks(load()), quick=True).pairs
+    assert any(run_pair(pair, 0, 1e-5, controls=False).verdict is Verdict.FAILED for pair in pairs)

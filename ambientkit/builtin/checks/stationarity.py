@@ -12,7 +12,6 @@ from ambientkit.builtin.checks.probe import gradient, mean_value, moved, terms, 
 from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Part, Tools
 from ambientkit.maths.noise import per_row
 
-
 CONTROL_BATCHES = 90
 """Independent gradients of a control."""
 
