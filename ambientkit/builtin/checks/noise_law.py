@@ -25,7 +25,10 @@ class NoiseLaw(Check):
     kind = "corruption"
     claim = "gaussian-noise"
     null_law = "normal, chi-squared and Kolmogorov-Smirnov, Bonferroni over 16 tests; Spearman for levels"
-    detects = "a std wrong by 2.5 %, a mean off by .03 std, a correlation of .03, another law with a distance of .015, rounded values, levels that depend on the picture"
+    detects = (
+        "a std wrong by 2.5 %, a mean off by .03 std, a correlation of .03"
+        ", another law with a distance of .015, rounded values, levels that depend on the picture"
+    )
     meaning = (
         "The simulated noise is not what it says: an objective that trusts sigma_n learns a wrong denoiser, and results do not carry over."
     )
