@@ -24,8 +24,11 @@ class NoiseLaw(Check):
     source = "arXiv 2404.10177, section 2; Kolmogorov-Smirnov and moment tests"
     kind = "corruption"
     claim = "gaussian-noise"
-    null_law = "normal, chi-squared and Kolmogorov-Smirnov, Bonferroni over 15 tests"
-    detects = "a std wrong by 2.5 %, a mean off by 0.03 std, a correlation of 0.03, another law with a distance of 0.015, rounded values"
+    null_law = "normal, chi-squared and Kolmogorov-Smirnov, Bonferroni over 16 tests; Spearman for levels"
+    detects = (
+        "a std wrong by 2.5 %, a mean off by 0.03 std, a correlation of 0.03"
+        ", another law with a distance of 0.015, rounded values, levels that depend on the picture"
+    )
     meaning = (
         "The simulated noise is not what it says: an objective that trusts sigma_n learns a wrong denoiser, and results do not carry over."
     )
@@ -51,12 +54,22 @@ class NoiseLaw(Check):
         # Noise that has no finest step: of ever so few values none should come twice.
         values = batch.x_n[noisy].double()
         repeated = exact(1 - len(torch.unique(values)) / len(values), 0.01, len(values))
-        return all_of([white_normal(e, x_0, level), silent, repeated])
+        return all_of([white_normal(e, x_0, level), silent, repeated, _unrelated(level.flatten(1).mean(1), x_0.flatten(1).mean(1))])
 
     def control(self, part: Part) -> Part:
         """The same corruption, whose noise is a tenth stronger than it says."""
         assert isinstance(part, Corruption)
         return Stronger(inner=part)
+
+
+def _unrelated(level: Tensor, brightness: Tensor) -> Measured:
+    """Spearman's test that the level of a row says nothing of its picture; without levels that differ there is nothing to test."""
+    from scipy import stats
+
+    if not bool(level.std() > 1e-9):
+        return Measured(0.0, 1.0, len(level))
+    found = stats.spearmanr(level.numpy(), brightness.numpy())
+    return Measured(float(found.statistic), float(found.pvalue), len(level))
 
 
 class Stronger(Corruption):

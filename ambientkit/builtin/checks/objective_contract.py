@@ -81,7 +81,7 @@ class ObjectiveContract(Check):
         kept, world = copied(batch), global_state()
         memory: Memory = {}
         shapes: list[dict[str, tuple[int, ...]]] = []
-        learnt = False
+        learnt, pixels = False, None
         for index in range(3):
             probe = _Probe(case)
             try:
@@ -94,11 +94,14 @@ class ObjectiveContract(Check):
             require(torch.is_grad_enabled(), "gradients are left switched off")
             require(same(batch, kept), "the batch is changed")
             require(global_state() == world, "numbers are drawn from a global generator, or it is seeded")
-            learnt = probe.judge(self._terms(found, batch)) or learnt
+            learnt = probe.judge(self._terms(found, batch))  # of the last call: who falls silent after the first does not learn
+            pixels = probe.reached if pixels is None else pixels | probe.reached
             shapes.append({key: tuple(value.shape) for key, value in memory.items()})
             require(not any(value.requires_grad for value in memory.values()), "memory holds a graph")
         require(all(shape == shapes[0] for shape in shapes), "names or shapes in memory change from call to call")
         require(learnt or name in ("mixed", "single"), "no value carries a gradient")
+        if name == "noisy":
+            require(pixels is not None and bool(pixels.all()), "some pixels or channels never get a gradient")
         again, probe = self._fresh(part, case, batch, 0)
         other, moved = self._fresh(part, case, batch, 99)
         require(_equal(again, self._fresh(part, case, batch, 0)[0]), "equal generators and memory give different values")
@@ -132,6 +135,7 @@ class _Probe:
     def __init__(self, case: Case) -> None:
         self._case = case
         self.points: list[Tensor] = []
+        self.reached = torch.zeros(SHAPE, dtype=torch.bool)
         self._asked: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def __call__(self, x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
@@ -169,6 +173,7 @@ class _Probe:
             for grad, (number, level, _) in zip(grads, self._asked, strict=True):
                 if grad is not None:
                     there = grad.flatten(1).abs().amax(1) > 0
+                    self.reached |= (grad != 0).any(0)
                     rows += number[there].tolist()
                     levels.append(level[there].double())
             if not rows:

@@ -20,6 +20,10 @@ Question = tuple[Tensor, Tensor, Tensor]
 """The rows that are asked about, (N,), the levels, (N,), and the noise over its level, (N, *S)."""
 
 
+PATTERN = torch.rand(SHAPE, generator=torch.Generator().manual_seed(0), dtype=torch.float64) - 0.5
+"""What all pictures have in common beside their number, so that one that is moved or mirrored shows."""
+
+
 class PictureViews(Check):
     """On known pictures m, every point that an objective asks about is m + sigma e with e white: one number per pixel, row and channel.
 
@@ -76,7 +80,7 @@ class PictureViews(Check):
         elif "noise-by-pixel" in part.claims and index % 3 == 2:
             sigma_n = torch.linspace(0.1, 0.5, math.prod(SHAPE)).reshape(SHAPE).expand(self.batch_size, *SHAPE)
         batch = labelled(sigma_n, generator)
-        return batch._replace(x_n=batch.x_n.double(), sigma_n=batch.sigma_n.double())
+        return batch._replace(x_n=batch.x_n.double() + PATTERN, sigma_n=batch.sigma_n.double())
 
     def _tools(self, case: Case, index: int) -> Tools:
         generator = keyed_generator(case.seed, "verify.picture-views.loss", step=index)
@@ -84,8 +88,8 @@ class PictureViews(Check):
 
     def _watched(self, asked: list[Question]) -> Denoiser:
         def watched(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
-            number = asked_of(x, sigma, cond, conditioned=False)  # that is for the contract
-            centre = per_row(SPACING * number.double(), x)
+            number = asked_of(x - PATTERN.to(x.dtype), sigma, cond, conditioned=False)  # that is for the contract
+            centre = per_row(SPACING * number.double(), x) + PATTERN
             level = sigma.detach().double()
             asked.append((number, level, (x.detach().double() - centre) / per_row(level, x)))
             return (centre + 0.0 * x).to(x.dtype)
