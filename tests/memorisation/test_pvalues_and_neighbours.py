@@ -121,8 +121,9 @@ def test_nearest_rows_are_those_of_a_brute_force_search(monkeypatch, k: int, off
 
 def test_rows_that_a_product_in_float32_cannot_tell_apart_are_told_apart() -> None:
     base = normal(1, 64) * 10
-    rows = base + 1e-5 * normal(60, 64, key=2)  # closer to one another than float32 products resolve
-    found = nearest(rows, rows, 2, exclude=torch.arange(60))
+    near = base + 1e-5 * normal(60, 64, key=2)  # closer to one another than float32 products resolve
+    rows = torch.cat([near, -near])  # and far from their mean
+    found = nearest(rows, rows, 2, exclude=torch.arange(120))
     distance, row = brute(rows, rows, 3)
     assert torch.equal(found.row, row[:, 1:])
     assert torch.allclose(found.distance, distance[:, 1:])
