@@ -35,7 +35,9 @@ class Batch(NamedTuple):
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on a device."""
         x_n, sigma_n, row = (value.to(device, non_blocking=True) for value in (self.x_n, self.sigma_n, self.row))
-        return Batch(x_n, sigma_n, row, {name: value.to(device, non_blocking=True) for name, value in self.cond.items()})
+        return Batch(
+            x_n, sigma_n, row, {name: value.to(device, non_blocking=True) for name, value in self.cond.items()}
+        )
 
 
 class View(NamedTuple):
@@ -59,5 +61,9 @@ class Term(NamedTuple):
 
 def take(batch: Batch, index: Tensor) -> Batch:
     """The rows `index` (N,) of a batch, in that order; rows may repeat."""
-    sigma_n = batch.sigma_n if batch.sigma_n.ndim == 0 or len(batch.sigma_n) == 1 != len(batch.x_n) else batch.sigma_n[index]
-    return Batch(batch.x_n[index], sigma_n, batch.row[index], {name: value[index] for name, value in batch.cond.items()})
+    sigma_n = (
+        batch.sigma_n if batch.sigma_n.ndim == 0 or len(batch.sigma_n) == 1 != len(batch.x_n) else batch.sigma_n[index]
+    )
+    return Batch(
+        batch.x_n[index], sigma_n, batch.row[index], {name: value[index] for name, value in batch.cond.items()}
+    )

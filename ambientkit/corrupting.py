@@ -82,7 +82,9 @@ def corrupt(
     registry = registry or load()
     level, target = _level(sigma), Path(out)
     part = _source(source, again, on_bad_file, registry)
-    corruption = registry.build(Corruption, {"name": "gaussian", "sigma_n": list(level) if isinstance(level, tuple) else level})
+    corruption = registry.build(
+        Corruption, {"name": "gaussian", "sigma_n": list(level) if isinstance(level, tuple) else level}
+    )
     rows = part.rows()
     total = len(rows)  # type: ignore[arg-type]
     called = source if isinstance(source, str | Path) else type(source).__name__
@@ -90,7 +92,9 @@ def corrupt(
         raise InputError(f"{called}: the data set has no rows")
     first = rows[0]
     if own_level(first) > 0 and not again:
-        raise InputError(f"{called}: these rows are noisy already (sigma_n {own_level(first):.4g}). To add noise to noise say --again")
+        raise InputError(
+            f"{called}: these rows are noisy already (sigma_n {own_level(first):.4g}). To add noise to noise say --again"
+        )
     path = Path(source) if isinstance(source, str | Path) else None
     about = {
         "source": spec_of(part),
@@ -157,4 +161,6 @@ def _refuse_copies(path: Path) -> None:
             except (ValueError, AttributeError):
                 continue
             if kind == KIND:
-                raise InputError(f"{path}: was made by `ambientkit corrupt` and is noisy already. To add noise to noise say --again")
+                raise InputError(
+                    f"{path}: was made by `ambientkit corrupt` and is noisy already. To add noise to noise say --again"
+                )

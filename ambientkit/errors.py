@@ -45,7 +45,9 @@ def _is_field(word: str) -> bool:
     return word.isidentifier() and word not in ("float", "int", "str", "bool", "dict", "tuple", "list")
 
 
-def explain(error: ValidationError, prefix: Sequence[str | int], fields: Iterable[str]) -> list[tuple[tuple[str | int, ...], str]]:
+def explain(
+    error: ValidationError, prefix: Sequence[str | int], fields: Iterable[str]
+) -> list[tuple[tuple[str | int, ...], str]]:
     """Each problem of a pydantic error as (path, sentence). prefix: the path of the validated object; fields: its known fields."""
     problems = []
     for item in error.errors(include_url=False, include_context=False):

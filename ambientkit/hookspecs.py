@@ -19,7 +19,18 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
-    from ambientkit.interfaces import Check, Corruption, Data, Exporter, Extractor, Model, Mutant, Objective, Recipe, Sampler
+    from ambientkit.interfaces import (
+        Check,
+        Corruption,
+        Data,
+        Exporter,
+        Extractor,
+        Model,
+        Mutant,
+        Objective,
+        Recipe,
+        Sampler,
+    )
 
 hookspec = pluggy.HookspecMarker("ambientkit")
 hookimpl = pluggy.HookimplMarker("ambientkit")

@@ -61,7 +61,15 @@ def _levels(item: Clean | Batch) -> NDArray[np.float64]:
 
 
 def corrupt(
-    rows: Any, corruption: Corruption, target: Path, seed: int, about: dict[str, Any], *, workers: int, eight_bit: bool, again: bool
+    rows: Any,
+    corruption: Corruption,
+    target: Path,
+    seed: int,
+    about: dict[str, Any],
+    *,
+    workers: int,
+    eight_bit: bool,
+    again: bool,
 ) -> Iterator[tuple[int, int]]:
     """Write the noisy copy; yields (pieces done, pieces) as it goes on. about: what the manifest says of the source.
 
@@ -112,21 +120,27 @@ def _write(pieces: list[tuple[int, int]], work: tuple[Any, ...], workers: int) -
                 yield done, len(pieces)
 
 
-def _begin(target: Path, request: dict[str, Any], eight_bit: bool, shape: tuple[int, ...], total: int, by_value: bool) -> None:
+def _begin(
+    target: Path, request: dict[str, Any], eight_bit: bool, shape: tuple[int, ...], total: int, by_value: bool
+) -> None:
     asked = target / PROGRESS / "request.json"
     if (target / MANIFEST).exists():  # of a finished copy, or of one killed while its progress was being removed
         raise InputError(f"{target}: holds a finished copy already. Give another folder")
     if asked.exists():
         before = json.loads(asked.read_text())
         if before != json.loads(json.dumps(request)):
-            other = sorted(key for key in {*before, *request} if before.get(key) != json.loads(json.dumps(request)).get(key))
+            other = sorted(
+                key for key in {*before, *request} if before.get(key) != json.loads(json.dumps(request)).get(key)
+            )
             raise InputError(
                 f"{target}: holds the beginning of another copy, with another {', '.join(other)}. Give another folder, or remove it"
             )
         return
     there = {file.name for file in target.iterdir()} - {LOCK}
     killed_here = (
-        (target / PROGRESS).is_dir() and not any((target / PROGRESS).glob("*.json")) and there <= {PROGRESS, ROWS, LEVELS, PICTURES}
+        (target / PROGRESS).is_dir()
+        and not any((target / PROGRESS).glob("*.json"))
+        and there <= {PROGRESS, ROWS, LEVELS, PICTURES}
     )
     if there and not killed_here:
         raise InputError(f"{target}: already exists and is not empty. Give another folder")
@@ -164,13 +178,17 @@ def _piece(bounds: tuple[int, int]) -> None:
         item = rows[index]
         level = _levels(item)
         if level.max() > 0 and not again:
-            raise InputError(f"row {index} is noisy already (sigma_n {level.max():.4g}). To add noise to noise say --again")
+            raise InputError(
+                f"row {index} is noisy already (sigma_n {level.max():.4g}). To add noise to noise say --again"
+            )
         before.append(level)
         source.update((item.x_0 if isinstance(item, Clean) else item.x_n).numpy().tobytes())
     batch = Observations(_AsClean(rows), corruption, seed).__getitems__(list(range(start, stop)))  # type: ignore[arg-type]
     x = batch.x_n.numpy()
     together = [np.sqrt(np.square(a) + np.square(b)) for a, b in zip(batch.sigma_n.numpy().astype(np.float64), before)]
-    levels.write(start, _as_rows_of(together, levels.shape, start))  # variances of independent noise add, value by value
+    levels.write(
+        start, _as_rows_of(together, levels.shape, start)
+    )  # variances of independent noise add, value by value
     if eight_bit:
         from PIL import Image
 
@@ -190,7 +208,9 @@ def _write_picture(path: Path, content: bytes) -> None:
     try:
         path.write_bytes(content)
     except OSError as error:
-        raise RunError(f"{path}: cannot be written ({error.strerror}); make room and give the same command again, which goes on") from error
+        raise RunError(
+            f"{path}: cannot be written ({error.strerror}); make room and give the same command again, which goes on"
+        ) from error
 
 
 def _as_rows_of(levels: list[NDArray[np.float64]], shape: tuple[int, ...], start: int) -> NDArray[np.float64]:
@@ -200,7 +220,9 @@ def _as_rows_of(levels: list[NDArray[np.float64]], shape: tuple[int, ...], start
     """
     several = [start + i for i, level in enumerate(levels) if np.ptp(level) > 0]
     if several and shape[1:] in ((), (1,)) and levels[several[0] - start].size > 1:
-        raise InputError(f"row {several[0]} has a noise level per value, and row 0 one for all of them: give all rows the same kind")
+        raise InputError(
+            f"row {several[0]} has a noise level per value, and row 0 one for all of them: give all rows the same kind"
+        )
     if len(shape) > 1 and shape[1:] != (1,):
         return np.stack([np.broadcast_to(level, shape[1:]) for level in levels])
     return np.asarray([level.max() for level in levels]).reshape(-1, *shape[1:])
@@ -235,5 +257,7 @@ def file_hashes(path: Path) -> dict[str, str]:
     found = {}
     for file in files:
         with file.open("rb") as opened:
-            found[file.name if path.is_file() else file.relative_to(path).as_posix()] = hashlib.file_digest(opened, "sha256").hexdigest()
+            found[file.name if path.is_file() else file.relative_to(path).as_posix()] = hashlib.file_digest(
+                opened, "sha256"
+            ).hexdigest()
     return found

@@ -79,7 +79,9 @@ def processes(device: str) -> Processes:
         with suppress(Exception):  # the files are complete
             state.destroy_process_group()
 
-    return Processes(state.process_index, state.num_processes, state.device, state.wait_for_everyone, gather_object, end)
+    return Processes(
+        state.process_index, state.num_processes, state.device, state.wait_for_everyone, gather_object, end
+    )
 
 
 @contextmanager

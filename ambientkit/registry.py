@@ -21,7 +21,19 @@ from pydantic import ValidationError
 from ambientkit import hookspecs
 from ambientkit.builtin import plugin as builtin_plugin
 from ambientkit.errors import InputError, PluginError, explain, nearest
-from ambientkit.interfaces import Check, Corruption, Data, Exporter, Extractor, Model, Mutant, Objective, Part, Recipe, Sampler
+from ambientkit.interfaces import (
+    Check,
+    Corruption,
+    Data,
+    Exporter,
+    Extractor,
+    Model,
+    Mutant,
+    Objective,
+    Part,
+    Recipe,
+    Sampler,
+)
 from ambientkit.messages import warn
 
 GROUP = "ambientkit"
@@ -105,7 +117,10 @@ class Registry:
         self._clashes |= {key: _describe_clash(found) for key, found in clashes.items()}
         for key in clashes:  # which of them is meant cannot be known, so none can be named
             del self._entries[key]
-        found = [Problem(e[-1].part.name, e[-1].package, e[-1].version, self._clashes[key], False) for key, e in clashes.items()]
+        found = [
+            Problem(e[-1].part.name, e[-1].package, e[-1].version, self._clashes[key], False)
+            for key, e in clashes.items()
+        ]
         self.problems = (*self.problems, *found)
 
     def _ask_the_rest(self) -> None:
@@ -136,7 +151,10 @@ class Registry:
         """Every mutant, by kind, by the part it is a wrong variant of, and by name; none of them is in `entries`."""
         self._ask_the_rest()
         kinds = list(KINDS)
-        return sorted(self._mutants, key=lambda entry: (kinds.index(entry.kind), cast(type[Mutant], entry.part).mutant_of, entry.part.name))
+        return sorted(
+            self._mutants,
+            key=lambda entry: (kinds.index(entry.kind), cast(type[Mutant], entry.part).mutant_of, entry.part.name),
+        )
 
     def names(self, kind: str) -> list[str]:
         """The names of one kind; for "objective" recipes too."""
@@ -179,13 +197,17 @@ class Registry:
         report = report or (lambda path, text: InputError(f"{'.'.join(map(str, (kind, *path)))}: {text}"))
         if isinstance(spec, Part):
             if not isinstance(spec, wanted):
-                raise report((), f"should be {'an' if kind[0] in 'aeiou' else 'a'} {kind}, but is the part {spec.name!r} of another kind")
+                raise report(
+                    (),
+                    f"should be {'an' if kind[0] in 'aeiou' else 'a'} {kind}, but is the part {spec.name!r} of another kind",
+                )
             return spec
         fields = {"name": spec} if isinstance(spec, str) else dict(spec) if isinstance(spec, Mapping) else {}
         name = fields.pop("name", None)
         if not isinstance(name, str):
             raise report(
-                (), f"should be the name of {'an' if kind[0] in 'aeiou' else 'a'} {kind}, or a mapping with a 'name', but is {spec!r}"
+                (),
+                f"should be the name of {'an' if kind[0] in 'aeiou' else 'a'} {kind}, or a mapping with a 'name', but is {spec!r}",
             )
         try:
             part = self.find(kind, name).part
@@ -197,7 +219,9 @@ class Registry:
             return part(**fields)
         except ValidationError as error:
             path, sentence = explain(error, (), part.model_fields)[0]
-            raise report(path, f"{sentence} ({kind} {name!r} takes: {', '.join(part.model_fields) or 'no fields'})") from None
+            raise report(
+                path, f"{sentence} ({kind} {name!r} takes: {', '.join(part.model_fields) or 'no fields'})"
+            ) from None
         except TypeError as error:  # a plug-in's class that cannot be instantiated
             raise report((), f"{kind} {name!r} cannot be made: {error}") from None
 
@@ -256,7 +280,13 @@ def environment() -> Registry:
                 raise
             except BaseException as error:
                 broken.append(
-                    Problem(plugin.name, plugin.package, plugin.version, f"without its checks and mutants: {_cause(error)}", False)
+                    Problem(
+                        plugin.name,
+                        plugin.package,
+                        plugin.version,
+                        f"without its checks and mutants: {_cause(error)}",
+                        False,
+                    )
                 )
         return found, broken
 
@@ -293,17 +323,24 @@ class _Asked:
         entries = [entry for kind in LATE for entry in self._of(kind)]
         for part in _classes(self._manager, MUTANTS):
             mutant = _accept(part, Mutant, MUTANTS)
-            if absent := [field for field in ("mutant_of", "wrong") if not isinstance(getattr(mutant, field, None), str)]:
+            if absent := [
+                field for field in ("mutant_of", "wrong") if not isinstance(getattr(mutant, field, None), str)
+            ]:
                 raise PluginError(f"{mutant.__name__} does not say {' and '.join(absent)}")
             kinds = [kind for kind, (contract, _) in KINDS.items() if issubclass(mutant, contract)]
             if len(kinds) != 1:
-                raise PluginError(f"{mutant.__name__} must subclass Mutant and the contract of one kind, not of {kinds or 'none'}")
+                raise PluginError(
+                    f"{mutant.__name__} must subclass Mutant and the contract of one kind, not of {kinds or 'none'}"
+                )
             entries.append(Entry(kinds[0], mutant, self.package, self.version))
         return entries
 
     def _of(self, kind: str) -> list[Entry]:
         contract, hook = KINDS[kind]
-        return [Entry(kind, _accept(part, contract, hook), self.package, self.version) for part in _classes(self._manager, hook)]
+        return [
+            Entry(kind, _accept(part, contract, hook), self.package, self.version)
+            for part in _classes(self._manager, hook)
+        ]
 
 
 def _manager(plugin: object) -> pluggy.PluginManager:
@@ -318,7 +355,9 @@ def _manager(plugin: object) -> pluggy.PluginManager:
         manager.register(plugin)
         manager.check_pending()
     except pluggy.PluginValidationError as error:
-        raise PluginError(f"{error}. The hooks of ambientkit {metadata.version('ambientkit')} are {hooks}; none takes arguments") from None
+        raise PluginError(
+            f"{error}. The hooks of ambientkit {metadata.version('ambientkit')} are {hooks}; none takes arguments"
+        ) from None
     return manager
 
 

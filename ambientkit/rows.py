@@ -86,7 +86,9 @@ class _Plain(Rows):
         self.assumed = bool(getattr(rows, "assumed", self.mapping is None))
         self.left_out = list(getattr(rows, "left_out", ()))
         self.stored = str(getattr(rows, "stored", "") or getattr(source, "dtype", ""))
-        self.blocks = source.blocks() if source is not None and hasattr(source, "blocks") else getattr(rows, "blocks", None)
+        self.blocks = (
+            source.blocks() if source is not None and hasattr(source, "blocks") else getattr(rows, "blocks", None)
+        )
 
     def __len__(self) -> int:
         return len(self._rows)

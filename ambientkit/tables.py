@@ -98,5 +98,7 @@ class Record(abc.ABC):
 
     def _repr_html_(self) -> str:
         return "".join(
-            block._repr_html_() if isinstance(block, Table) else f"<p>{html.escape(block)}</p>" for block in self.blocks() if block
+            block._repr_html_() if isinstance(block, Table) else f"<p>{html.escape(block)}</p>"
+            for block in self.blocks()
+            if block
         )

@@ -20,7 +20,11 @@ def listed(items: Sequence[str], total: int | None = None, limit: int = 8) -> st
 
 def shown(item: str) -> str:
     """An item that can be printed: file names may hold anything, and what would break or colour the line is escaped."""
-    return item if item.isprintable() else "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in item)
+    return (
+        item
+        if item.isprintable()
+        else "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in item)
+    )
 
 
 def clock(seconds: float) -> str:

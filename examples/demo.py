@@ -35,7 +35,9 @@ def main() -> int:
         shutil.rmtree(args.output_dir)
     length = {} if args.end_step is None else {"end_step": args.end_step}
     try:
-        run = ak.train(config=SETTINGS, sigma_n=args.sigma_n, output_dir=args.output_dir, progress=sys.stderr.isatty(), **length)
+        run = ak.train(
+            config=SETTINGS, sigma_n=args.sigma_n, output_dir=args.output_dir, progress=sys.stderr.isatty(), **length
+        )
     except ak.AmbientError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status

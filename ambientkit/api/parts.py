@@ -25,7 +25,10 @@ class Parts(Record):
 
     def blocks(self) -> Sequence[str | Table]:
         """The table of parts, then a line for each problem."""
-        rows = [(entry.kind, entry.part.name, entry.line, f"{entry.package} {entry.version}".strip()) for entry in self.entries]
+        rows = [
+            (entry.kind, entry.part.name, entry.line, f"{entry.package} {entry.version}".strip())
+            for entry in self.entries
+        ]
         problems = [f"{'error' if problem.fatal else 'warning'}: {problem}" for problem in self.problems]
         return [Table("", ("kind", "name", "what it is", "package"), rows), *problems]
 
@@ -34,9 +37,12 @@ class Parts(Record):
         return {
             "format": 1,
             "parts": [
-                {"kind": e.kind, "name": e.part.name, "line": e.line, "package": e.package, "version": e.version} for e in self.entries
+                {"kind": e.kind, "name": e.part.name, "line": e.line, "package": e.package, "version": e.version}
+                for e in self.entries
             ],
-            "problems": [{"plugin": p.plugin, "package": p.package, "cause": p.cause, "fatal": p.fatal} for p in self.problems],
+            "problems": [
+                {"plugin": p.plugin, "package": p.package, "cause": p.cause, "fatal": p.fatal} for p in self.problems
+            ],
         }
 
 

@@ -41,7 +41,9 @@ class Run:
     Its weights are read when they are first needed. Every method raises InputError for what does not fit the run.
     """
 
-    def __init__(self, path: str | Path, *, device: str = "auto", registry: Registry | None = None, ended: Ended | None = None) -> None:
+    def __init__(
+        self, path: str | Path, *, device: str = "auto", registry: Registry | None = None, ended: Ended | None = None
+    ) -> None:
         self.path = Path(path)
         """The run folder, or the checkpoint or weights file that was loaded."""
         self.device = device
@@ -111,7 +113,13 @@ class Run:
         return restore_to_files(self.trained, noisy, out, **options)
 
     def evaluate(
-        self, reference: DataLike = None, *, sigma_n: Any = None, clean: bool = False, all_checkpoints: bool = False, **options: Any
+        self,
+        reference: DataLike = None,
+        *,
+        sigma_n: Any = None,
+        clean: bool = False,
+        all_checkpoints: bool = False,
+        **options: Any,
     ) -> Comparison | Ranking:
         """How far samples of the run are from data: distances, each with its spread and its floor.
 
@@ -137,14 +145,18 @@ class Run:
         heldout: rows drawn like the training rows that the run has not seen; train: the training rows, by default the run's own data.
         options: `kind` ("noise", "mask", "box"), `level`, `draws`, `n`, `null`, `similarity`, `over`, `p_level`, `fdr`, `steps`, `seed` and more.
         """
-        return attack(self.trained, heldout=heldout, train=train, device=self.device, registry=self._registry, **options)
+        return attack(
+            self.trained, heldout=heldout, train=train, device=self.device, registry=self._registry, **options
+        )
 
     def memorization(self, heldout: DataLike, *, train: DataLike | None = None, **options: Any) -> Memorization:
         """How much of the run's samples is copied from the training rows, each figure beside that of held-out rows.
 
         heldout, train: as for `attack`. options: `n`, `similarity`, `shift`, `flip`, `level`, `fdr`, `steps`, `sampler`, `seed` and more.
         """
-        return memorization(self.trained, heldout=heldout, train=train, device=self.device, registry=self._registry, **options)
+        return memorization(
+            self.trained, heldout=heldout, train=train, device=self.device, registry=self._registry, **options
+        )
 
     def report(self, out: str | Path = "report.html", **options: Any) -> WrittenReport:
         """Write one self-contained page on the run. options: `pdf`, `n`, `steps`, `rows`, `seed`, `batch_size`, `progress`."""

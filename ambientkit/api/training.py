@@ -96,11 +96,17 @@ def train(
     return run
 
 
-def train_run(request: Request, *, stop: Stop | None = None, progress: bool = False, registry: Registry | None = None) -> Run:
+def train_run(
+    request: Request, *, stop: Stop | None = None, progress: bool = False, registry: Registry | None = None
+) -> Run:
     """Train as a request asks, and return the run; `run.ended` is how the training ended. A finished run gets its model card."""
     registry = registry or load()
     ended = train_folder(request, registry, stop=stop, progress=progress)
-    if is_main() and ended.state == "finished" and (kept := write_card(ended.folder, load_run(ended.folder, registry), registry)):
+    if (
+        is_main()
+        and ended.state == "finished"
+        and (kept := write_card(ended.folder, load_run(ended.folder, registry), registry))
+    ):
         note(kept)
     return Run(ended.folder, registry=registry, ended=ended)
 
@@ -123,7 +129,9 @@ def build(config: RunConfig | Mapping[str, Any] | str | Path | None = None, **se
 
     config, settings: as for `configure`. Raises InputError for data or a device that cannot be used.
     """
-    return build_training(config if isinstance(config, RunConfig) and not settings else configure_run(config, **settings))
+    return build_training(
+        config if isinstance(config, RunConfig) and not settings else configure_run(config, **settings)
+    )
 
 
 def dry_run_text(request: Request) -> str:
@@ -134,7 +142,10 @@ def dry_run_text(request: Request) -> str:
 
 
 def _request(
-    data: Any, config: RunConfig | Mapping[str, Any] | str | Path | Sequence[Any], settings: Mapping[str, Any], **asked: Any
+    data: Any,
+    config: RunConfig | Mapping[str, Any] | str | Path | Sequence[Any],
+    settings: Mapping[str, Any],
+    **asked: Any,
 ) -> tuple[Request, Registry]:
     """What was asked, and the registry with the classes of parts that were given as objects."""
     configs: list[Any] = [config] if isinstance(config, RunConfig | Mapping | str | Path) else list(config)
@@ -145,7 +156,9 @@ def _request(
     for one in configs:
         if isinstance(one, RunConfig):
             trees.append({name: getattr(one, name) for name in RunConfig.model_fields} | _plain_sections(one))
-            parts += [value for value in (getattr(one, name) for name in RunConfig.model_fields) if isinstance(value, Part)]
+            parts += [
+                value for value in (getattr(one, name) for name in RunConfig.model_fields) if isinstance(value, Part)
+            ]
             parts += [entry.objective for entry in one.objective]
         else:
             trees.append(dict(one) if isinstance(one, Mapping) else Path(one))
@@ -164,13 +177,17 @@ def _is_config(data: Any) -> bool:
     """Whether the first argument is a configuration and not data: a `RunConfig`, a mapping without a name, a YAML or JSON file."""
     if isinstance(data, Mapping):
         return "name" not in data
-    return isinstance(data, RunConfig) or (isinstance(data, str | Path) and str(data).endswith((".yaml", ".yml", ".json")))
+    return isinstance(data, RunConfig) or (
+        isinstance(data, str | Path) and str(data).endswith((".yaml", ".yml", ".json"))
+    )
 
 
 def _plain_sections(config: RunConfig) -> dict[str, Any]:
     plain = dump(config)
     sections = {name: plain[name] for name in RunConfig.model_fields if not isinstance(getattr(config, name), Part)}
-    sections["objective"] = [{**entry.model_dump(exclude={"objective"}), "objective": entry.objective} for entry in config.objective]
+    sections["objective"] = [
+        {**entry.model_dump(exclude={"objective"}), "objective": entry.objective} for entry in config.objective
+    ]
     return sections
 
 
@@ -190,7 +207,11 @@ def _going_on(request: Request, registry: Registry) -> Request:
     if folder is None:
         config = configure(request, registry, None)
         folder = Path("runs") / f"{config.data.name}-{label(config)}"
-    return replace(request, output_dir=folder, resume="latest") if (folder / CONFIG).is_file() else replace(request, output_dir=folder)
+    return (
+        replace(request, output_dir=folder, resume="latest")
+        if (folder / CONFIG).is_file()
+        else replace(request, output_dir=folder)
+    )
 
 
 def _finished(request: Request, registry: Registry) -> Run | None:
@@ -203,7 +224,9 @@ def _finished(request: Request, registry: Registry) -> Run | None:
     if status is None or status.state != "finished" or newest != status.step or not (found[0] / WEIGHTS).is_file():
         return None
     config = configure(request, registry, found[0] / CONFIG, quiet=True)  # what was given must still fit
-    if config.end_step != status.end_step or dump(config) != dump(anchored(resolve(load_file(found[0] / CONFIG), registry, absent=True))):
+    if config.end_step != status.end_step or dump(config) != dump(
+        anchored(resolve(load_file(found[0] / CONFIG), registry, absent=True))
+    ):
         return None
     say(f"{found[0]}: the run is finished, at step {status.step} of {status.end_step}; nothing is left to do")
     return Run(found[0], registry=registry, ended=Ended(found[0], "finished", status.step))

@@ -126,7 +126,17 @@ def register_checks():
         DetachedAnchor,
         HalfBackward,
     ]
-    samplers = [SamplerContract, SamplerNoise, FinalLaw, FirstOrder, SecondOrder, ReverseKernel, PointKernel, SamplerRows, Grid]
+    samplers = [
+        SamplerContract,
+        SamplerNoise,
+        FinalLaw,
+        FirstOrder,
+        SecondOrder,
+        ReverseKernel,
+        PointKernel,
+        SamplerRows,
+        Grid,
+    ]
     corruptions = [CorruptionContract, NoiseLaw, DegradeLaw, Expect, Floor, Keyed, SymmetricDegrade, CorruptionRows]
     models = [ModelContract, ModelScaling, DenoiserContract, EDMPreconditioning, EpsForm, VForm, FlowForm, CleanForm]
     fields = [ObjectiveFields, SamplerFields, CorruptionFields, ModelFields]
@@ -135,7 +145,17 @@ def register_checks():
 
 @hookimpl
 def register_mutants():
-    from ambientkit.builtin.mutants import ancestral, consistency, contracts, gaussian, gaussian_noise, heun, models, sure, tweedie
+    from ambientkit.builtin.mutants import (
+        ancestral,
+        consistency,
+        contracts,
+        gaussian,
+        gaussian_noise,
+        heun,
+        models,
+        sure,
+        tweedie,
+    )
     from ambientkit.builtin.mutants import posterior_buffer as posterior_buffers
     from ambientkit.builtin.mutants import stochastic_heun as stochastic_heuns
 

@@ -80,7 +80,9 @@ def _frozen(module: nn.Module, at: str, around: bool) -> Iterator[str]:
     """Names of frozen parameters and buffers. A module without parameters does as the one around it does."""
     own = list(module.parameters())
     frozen = not any(parameter.requires_grad for parameter in own) if own else around
-    yield from (at + name for name, value in module._parameters.items() if value is not None and not value.requires_grad)
+    yield from (
+        at + name for name, value in module._parameters.items() if value is not None and not value.requires_grad
+    )
     if frozen:
         yield from (at + name for name, value in module._buffers.items() if value is not None)
     for name, child in module._modules.items():

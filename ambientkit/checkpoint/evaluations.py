@@ -12,7 +12,9 @@ def describe(line: Mapping[str, Any]) -> str:
     """An evaluation in words."""
     if "error" in line:
         return f"could not be measured: {line['error']}"
-    scores = [f"{_title(score)} {_number(score['value'])} (floor {_number(score['floor'])})" for score in line["scores"]]
+    scores = [
+        f"{_title(score)} {_number(score['value'])} (floor {_number(score['floor'])})" for score in line["scores"]
+    ]
     rows = "held-out rows" if line["held_out"] else "rows trained on"
     return ", ".join([f"tweedie {line['tweedie_mean']:.4g}", *scores]) + f"; {line['n']} {rows}"
 
@@ -28,7 +30,9 @@ def over_steps(lines: Sequence[Mapping[str, Any]]) -> dict[str, tuple[list[float
     """name -> (steps, values), and under "NAME, floor" the floors of distances, in the order in which they came."""
     curves: dict[str, tuple[list[float], list[float]]] = {}
     for line in lines:
-        floors = {f"{_title(score)}, floor": score["floor"] for score in line.get("scores", ()) if score["floor"] is not None}
+        floors = {
+            f"{_title(score)}, floor": score["floor"] for score in line.get("scores", ()) if score["floor"] is not None
+        }
         for name, value in {**numbers(line), **floors}.items():
             steps, values = curves.setdefault(name, ([], []))
             steps.append(float(line["step"]))

@@ -46,9 +46,13 @@ def read_folder(path: Path) -> dict[str, bytes]:
         manifest = json.loads((path / MANIFEST).read_text())
         version, hashes = manifest["format_version"], dict(manifest["sha256"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not a whole checkpoint ({MANIFEST} cannot be read: {type(error).__name__})") from None
+        raise InputError(
+            f"{path}: not a whole checkpoint ({MANIFEST} cannot be read: {type(error).__name__})"
+        ) from None
     if version != FORMAT_VERSION:
-        raise InputError(f"{path}: checkpoint format {version} is not known to this version of ambientkit, which writes {FORMAT_VERSION}")
+        raise InputError(
+            f"{path}: checkpoint format {version} is not known to this version of ambientkit, which writes {FORMAT_VERSION}"
+        )
     files = {}
     for name, digest in hashes.items():
         if Path(name).name != name:

@@ -37,10 +37,14 @@ def initial_weights(path: Path, base: Base | None = None) -> tuple[dict[str, Ten
             tensors, _ = from_bytes(files[AVERAGE], str(path / AVERAGE))
             if base is not None:
                 check_base(base, json.loads(files.get("state.json", b"{}")).get("counters", {}).get("base"), path)
-            return {key.removeprefix("module."): value for key, value in tensors.items() if key != "n_averaged"}, str(path / AVERAGE)
+            return {key.removeprefix("module."): value for key, value in tensors.items() if key != "n_averaged"}, str(
+                path / AVERAGE
+            )
         path = path / WEIGHTS
     if not path.is_file():
-        raise InputError(f"--init-from {path}: there is no such file; give a run folder, a checkpoint, a .safetensors or a .pth file")
+        raise InputError(
+            f"--init-from {path}: there is no such file; give a run folder, a checkpoint, a .safetensors or a .pth file"
+        )
     if path.suffix in (".pth", ".pt", ".ckpt"):
         return _from_pth(path), str(path)
     tensors, told = load_weights(path)
@@ -56,14 +60,28 @@ def _from_pth(path: Path) -> dict[str, Tensor]:
             content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError, AttributeError, TypeError, IndexError) as error:
+    except (
+        pickle.UnpicklingError,
+        RuntimeError,
+        ValueError,
+        EOFError,
+        KeyError,
+        AttributeError,
+        TypeError,
+        IndexError,
+    ) as error:
         raise InputError(
             f"{path}: refused: it does not hold tensors only, and reading it otherwise could run any code ({type(error).__name__}). "
             "Convert it to .safetensors where you trust it"
         ) from None
-    found = next((content[key] for key in KEYS if isinstance(content, Mapping) and isinstance(content.get(key), Mapping)), content)
+    found = next(
+        (content[key] for key in KEYS if isinstance(content, Mapping) and isinstance(content.get(key), Mapping)),
+        content,
+    )
     if not isinstance(found, Mapping) or not found or not all(isinstance(value, Tensor) for value in found.values()):
-        raise InputError(f"{path}: holds no weights; should have the entry 'model_ema' or 'model', as k-diffusion's files do")
+        raise InputError(
+            f"{path}: holds no weights; should have the entry 'model_ema' or 'model', as k-diffusion's files do"
+        )
     for name, value in found.items():
         if value.is_floating_point() and not value.isfinite().all():
             raise InputError(f"{path}: tensor {name!r} holds values that are not finite")

@@ -45,7 +45,9 @@ def from_line(line: str, where: str) -> dict[str, Any] | None:
     if not isinstance(facts, dict):
         return None
     if (version := facts.pop("format_version", LINES_VERSION)) != LINES_VERSION:
-        raise InputError(f"{where}: format {version!r} is not known to this version of ambientkit, which reads {LINES_VERSION}")
+        raise InputError(
+            f"{where}: format {version!r} is not known to this version of ambientkit, which reads {LINES_VERSION}"
+        )
     return facts
 
 

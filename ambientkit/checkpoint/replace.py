@@ -15,7 +15,11 @@ from ambientkit.errors import RunError
 
 @contextmanager
 def replacing(
-    target: Path, *, suffix: str = "", check: Callable[[Path], None] | None = None, intact: str = "what was there before is untouched"
+    target: Path,
+    *,
+    suffix: str = "",
+    check: Callable[[Path], None] | None = None,
+    intact: str = "what was there before is untouched",
 ) -> Iterator[Path]:
     """A path beside `target` to write a file or a folder to, which takes the target's place once it is whole and on disk.
 

@@ -68,15 +68,21 @@ def load_state(
         plain = json.loads(files["state.json"])
         check_base(base, plain["counters"].get("base"), where)
         if plain.get("format_version", FORMAT_VERSION) != FORMAT_VERSION:
-            raise InputError(f"{where}/state.json: format {plain['format_version']!r} is not known; this version reads {FORMAT_VERSION}")
+            raise InputError(
+                f"{where}/state.json: format {plain['format_version']!r} is not known; this version reads {FORMAT_VERSION}"
+            )
         counters, saved = dict(plain["counters"]), plain["optimizer"]
         tensors, _ = from_bytes(files["optimizer.safetensors"], f"{where}/optimizer.safetensors")
         state: dict[int, dict[str, Any]] = {}
         for key, value in {**tensors, **saved["state"]}.items():
             index, _, name = key.partition(".")
             state.setdefault(int(index), {})[name] = value
-        groups = [{**group, "betas": tuple(group["betas"])} if "betas" in group else group for group in saved["param_groups"]]
+        groups = [
+            {**group, "betas": tuple(group["betas"])} if "betas" in group else group for group in saved["param_groups"]
+        ]
         optimizer.load_state_dict(own({"state": state, "param_groups": groups}))
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{where}: the optimiser's state does not fit this run ({type(error).__name__}: {error})") from None
+        raise InputError(
+            f"{where}: the optimiser's state does not fit this run ({type(error).__name__}: {error})"
+        ) from None
     return counters

@@ -50,7 +50,9 @@ def read_status(folder: Path) -> RunStatus | None:
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise InputError(f"{path}: cannot be read ({type(error).__name__})") from None
     if version != FORMAT_VERSION:
-        raise InputError(f"{path}: format {version!r} is not known to this version of ambientkit, which reads {FORMAT_VERSION}")
+        raise InputError(
+            f"{path}: format {version!r} is not known to this version of ambientkit, which reads {FORMAT_VERSION}"
+        )
     try:
         return RunStatus(**facts)
     except TypeError:

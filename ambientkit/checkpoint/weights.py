@@ -23,7 +23,10 @@ def to_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any] | None =
     # Clones: safetensors refuses tensors that share memory.
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     return _sorted_header(
-        save(plain, {key: json.dumps(value) for key, value in {"format_version": FORMAT_VERSION, **(metadata or {})}.items()})
+        save(
+            plain,
+            {key: json.dumps(value) for key, value in {"format_version": FORMAT_VERSION, **(metadata or {})}.items()},
+        )
     )
 
 
@@ -55,7 +58,9 @@ def from_bytes(content: bytes, where: str) -> tuple[dict[str, Tensor], dict[str,
         raise InputError(f"{where}: not a valid safetensors file ({' '.join(str(error).split())[:200]})") from None
     version = metadata.pop("format_version", FORMAT_VERSION)  # the first files had none
     if version != FORMAT_VERSION:
-        raise InputError(f"{where}: format {version!r} is not known to this version of ambientkit, which reads {FORMAT_VERSION}")
+        raise InputError(
+            f"{where}: format {version!r} is not known to this version of ambientkit, which reads {FORMAT_VERSION}"
+        )
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise InputError(f"{where}: tensor {name!r} holds values that are not finite")
@@ -80,10 +85,16 @@ def check_fit(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], where: s
     """Raise InputError listing every tensor that is missing, surplus or misshaped for a network. own: its tensors, also on the device "meta"."""
     both = own.keys() & tensors.keys()
     misshaped = {
-        f"{name} {tuple(tensors[name].shape)} for {tuple(own[name].shape)}" for name in both if own[name].shape != tensors[name].shape
+        f"{name} {tuple(tensors[name].shape)} for {tuple(own[name].shape)}"
+        for name in both
+        if own[name].shape != tensors[name].shape
     }
     problems = []
-    for word, names in (("missing", own.keys() - tensors.keys()), ("surplus", tensors.keys() - own.keys()), ("misshaped", misshaped)):
+    for word, names in (
+        ("missing", own.keys() - tensors.keys()),
+        ("surplus", tensors.keys() - own.keys()),
+        ("misshaped", misshaped),
+    ):
         if names:
             problems.append(f"{len(names)} {word} ({listed(sorted(names), limit=20)})")
     if problems:

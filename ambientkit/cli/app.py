@@ -46,27 +46,45 @@ def verify(
     parts: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[PART]...", help="NAME, KIND:NAME, 'KIND:NAME{field: value}', or FILE.py. [default: all parts]", show_default=False
+            metavar="[PART]...",
+            help="NAME, KIND:NAME, 'KIND:NAME{field: value}', or FILE.py. [default: all parts]",
+            show_default=False,
         ),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Only the quick checks: those that `train` runs before step 1.")] = False,
-    seed: Annotated[int, typer.Option(help="Seed of everything that is random; the same seed gives the same numbers.")] = 0,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Only the quick checks: those that `train` runs before step 1.")
+    ] = False,
+    seed: Annotated[
+        int, typer.Option(help="Seed of everything that is random; the same seed gives the same numbers.")
+    ] = 0,
     json: Annotated[Path | None, typer.Option(help="Write everything to this file as well.")] = None,
     list_: Annotated[bool, typer.Option("--list", help="Show what would be checked, and how; run nothing.")] = False,
-    mutants: Annotated[bool, typer.Option("--mutants", help="Test the checks themselves on parts that are wrong on purpose.")] = False,
+    mutants: Annotated[
+        bool, typer.Option("--mutants", help="Test the checks themselves on parts that are wrong on purpose.")
+    ] = False,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit status 1 also where a part is unchecked, or does not claim what it would pass.")
+        bool,
+        typer.Option(
+            "--strict", help="Exit status 1 also where a part is unchecked, or does not claim what it would pass."
+        ),
     ] = False,
     run: Annotated[
         Path | None,
-        typer.Option(help="Report on a trained run instead, without clean data. Run folder, or its model_ema.safetensors."),
+        typer.Option(
+            help="Report on a trained run instead, without clean data. Run folder, or its model_ema.safetensors."
+        ),
     ] = None,
     data: Annotated[
-        str | None, typer.Option(help="With --run: rows that the run has not seen, as for `train`, or 'NAME{field: value}'.")
+        str | None,
+        typer.Option(help="With --run: rows that the run has not seen, as for `train`, or 'NAME{field: value}'."),
     ] = None,
     sigma_n: Annotated[str | None, typer.Option(help="With --run: noise std of --data, as for `train`.")] = None,
-    rows: Annotated[int | None, typer.Option(min=2, help="With --run: rows measured on. [default: 256]", show_default=False)] = None,
-    device: Annotated[str | None, typer.Option(help="With --run: auto, cpu, cuda or cuda:N. [default: auto]", show_default=False)] = None,
+    rows: Annotated[
+        int | None, typer.Option(min=2, help="With --run: rows measured on. [default: 256]", show_default=False)
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="With --run: auto, cpu, cuda or cuda:N. [default: auto]", show_default=False)
+    ] = None,
 ) -> None:
     """Test what parts claim, on problems whose answer is known. Exit status 0: all passed, 1: a check failed, 2: wrong usage."""
     if run is None:
@@ -117,7 +135,9 @@ def inspect(
 def corrupt(
     src: Annotated[str, typer.Argument(help="Clean data set by name, 'NAME{field: value}', or a path.")],
     dst: Annotated[Path, typer.Argument(help="Folder to write; an interrupted copy goes on where it was.")],
-    sigma: Annotated[str, typer.Option(help="Noise std in units of [-1, 1]: a number, or LOW,HIGH (one level per row).")],
+    sigma: Annotated[
+        str, typer.Option(help="Noise std in units of [-1, 1]: a number, or LOW,HIGH (one level per row).")
+    ],
     seed: Annotated[int, typer.Option(help="Seed of the noise; row i depends on (seed, i) only.")] = 0,
     workers: Annotated[int, typer.Option(min=0, help="Processes; changes nothing but the speed.")] = 0,
     on_bad_file: Annotated[
@@ -130,7 +150,10 @@ def corrupt(
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="Add noise even to rows that are noisy already.")] = False,
     force_8_bit: Annotated[
-        bool, typer.Option("--force-8-bit", help="Write PNG pictures, which clip and round the noise, instead of floating point.")
+        bool,
+        typer.Option(
+            "--force-8-bit", help="Write PNG pictures, which clip and round the noise, instead of floating point."
+        ),
     ] = False,
 ) -> None:
     """Write a noisy copy of clean data: rows.npy (float32) and a manifest with sigma, seed and source hashes."""
@@ -157,7 +180,9 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
 ) -> None:
     pass
 
@@ -188,7 +213,9 @@ def _main() -> None:
         from ambientkit.api.outputs import redacted
 
         if isinstance(error, PermissionError) and error.filename:
-            print(redacted(f"ambientkit: error: {os.fsdecode(error.filename)}: permission denied; {WHO}"), file=sys.stderr)
+            print(
+                redacted(f"ambientkit: error: {os.fsdecode(error.filename)}: permission denied; {WHO}"), file=sys.stderr
+            )
             sys.exit(2)
         reason = redacted(" ".join(str(error).split()))[:500]
         print(

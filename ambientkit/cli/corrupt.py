@@ -9,7 +9,16 @@ from ambientkit.cli.output import progress_wanted
 from ambientkit.cli.tables import show
 
 
-def run(source: str, target: Path, sigma: str, seed: int, workers: int, again: bool, force_8_bit: bool, on_bad_file: str | None) -> None:
+def run(
+    source: str,
+    target: Path,
+    sigma: str,
+    seed: int,
+    workers: int,
+    again: bool,
+    force_8_bit: bool,
+    on_bad_file: str | None,
+) -> None:
     """The whole command."""
     show(
         ak.corrupt(

@@ -31,7 +31,10 @@ def evaluate(
         ),
     ] = None,
     n: Annotated[
-        int | None, typer.Option("--n", "-n", min=8, help="Samples, and rows of the reference. [default: 1000, or all in a folder]")
+        int | None,
+        typer.Option(
+            "--n", "-n", min=8, help="Samples, and rows of the reference. [default: 1000, or all in a folder]"
+        ),
     ] = None,
     extractor: Annotated[
         list[str] | None,
@@ -41,15 +44,22 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Sample seeds of a run, or random halves of samples already drawn.")] = 3,
+    repeats: Annotated[
+        int, typer.Option(min=1, help="Sample seeds of a run, or random halves of samples already drawn.")
+    ] = 3,
     seed: Annotated[int, typer.Option(help="First seed of the samples, and seed of all else that is random.")] = 0,
     steps: Annotated[int, typer.Option(min=1, help="Steps of the sampler.")] = 32,
     sampler: Annotated[str, typer.Option(help="Sampler by name.")] = "heun",
-    batch_size: Annotated[int, typer.Option(min=1, help="Samples drawn at a time; changes nothing but the speed.")] = 64,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Samples drawn at a time; changes nothing but the speed.")
+    ] = 64,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     json: Annotated[Path | None, typer.Option(help="Write everything to this file as well.")] = None,
     all_checkpoints: Annotated[
-        bool, typer.Option("--all-checkpoints", help="Rank the checkpoints of a run instead, and say how sure the ranks are.")
+        bool,
+        typer.Option(
+            "--all-checkpoints", help="Rank the checkpoints of a run instead, and say how sure the ranks are."
+        ),
     ] = False,
 ) -> None:
     """Measure samples against data, clean or noisy: FID, KID, precision, recall, patches, spectra, noise left, each with its spread and its floor."""

@@ -16,7 +16,9 @@ def export(
             help="ambientkit (one file that `sample` reads, without the paths of this machine), or the form of a plug-in: k-diffusion, diffusers."
         ),
     ] = "ambientkit",
-    out: Annotated[Path | None, typer.Option(help="File or folder to write. [default: RUN/export/FORMAT]", show_default=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File or folder to write. [default: RUN/export/FORMAT]", show_default=False)
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
 ) -> None:
     """Write the averaged weights of a run for ambientkit elsewhere, or for another library, which then needs nothing of ambientkit."""
@@ -28,7 +30,9 @@ def export(
 
 def card(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")],
-    force: Annotated[bool, typer.Option("--force", help="Replace a README.md that was changed, or that is not ours.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a README.md that was changed, or that is not ours.")
+    ] = False,
 ) -> None:
     """Write the model card of a run, README.md, anew: with the scores of `evaluate --json` files in the run folder."""
     import ambientkit as ak

@@ -10,7 +10,9 @@ from ambientkit.cli.output import json_file, write_json, write_text
 from ambientkit.cli.tables import show
 
 
-def run(data: str, sigma_n: str | None, json: Path | None, html: Path | None, rows: int, on_bad_file: str | None = None) -> None:
+def run(
+    data: str, sigma_n: str | None, json: Path | None, html: Path | None, rows: int, on_bad_file: str | None = None
+) -> None:
     """The whole command; ends with exit status 0, or 1 where the noise model is violated."""
     json_file(json)
     json_file(html, "--html")

@@ -120,7 +120,9 @@ def _stopped_by_signals() -> Iterator[None]:
     before: dict[int, Any] = {}
     with suppress(ValueError):  # not in the main thread: signals are somebody else's
         # One that is ignored, as under nohup, stays so.
-        before = {number: signal.signal(number, stop) for number in numbers if signal.getsignal(number) is signal.SIG_DFL}
+        before = {
+            number: signal.signal(number, stop) for number in numbers if signal.getsignal(number) is signal.SIG_DFL
+        }
     try:
         yield
     except (KeyboardInterrupt, SystemExit):

@@ -11,14 +11,23 @@ import typer
 def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, finished or still at work.")],
     out: Annotated[Path, typer.Option(help="The page to write; one that is there is replaced.")] = Path("report.html"),
-    pdf: Annotated[Path | None, typer.Option(help="Print the page to this PDF file as well; needs Chromium or Chrome.")] = None,
+    pdf: Annotated[
+        Path | None, typer.Option(help="Print the page to this PDF file as well; needs Chromium or Chrome.")
+    ] = None,
     n: Annotated[
-        int | None, typer.Option("--n", "-n", min=4, help="Samples of each kind. [default: 64, or 2000 points]", show_default=False)
+        int | None,
+        typer.Option(
+            "--n", "-n", min=4, help="Samples of each kind. [default: 64, or 2000 points]", show_default=False
+        ),
     ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Steps of the sampler.")] = 32,
-    rows: Annotated[int, typer.Option(min=2, help="Rows that the denoiser is measured on, where `verify --run` has not done it.")] = 64,
+    rows: Annotated[
+        int, typer.Option(min=2, help="Rows that the denoiser is measured on, where `verify --run` has not done it.")
+    ] = 64,
     seed: Annotated[int, typer.Option(help="Seed of everything that is random.")] = 0,
-    batch_size: Annotated[int, typer.Option(min=1, help="Samples drawn at a time; changes nothing but the speed.")] = 64,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Samples drawn at a time; changes nothing but the speed.")
+    ] = 64,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
     """Write one self-contained page on one or several runs: samples, progress, losses, consistency, nearest rows, metrics, configuration."""

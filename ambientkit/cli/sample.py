@@ -13,7 +13,8 @@ from ambientkit.errors import InputError
 def sample(
     run: Annotated[Path, typer.Argument(help="Run folder, or its model_ema.safetensors.")],
     n: Annotated[
-        int | None, typer.Option("--n", "-n", min=1, help="Samples; with --from rows, the first ones. [default: 64, or all rows]")
+        int | None,
+        typer.Option("--n", "-n", min=1, help="Samples; with --from rows, the first ones. [default: 64, or all rows]"),
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps of the sampler. [default: 32]")] = None,
     seed: Annotated[int, typer.Option(help="Seed; sample i depends on (seed, i) only.")] = 0,
@@ -25,10 +26,14 @@ def sample(
     ] = None,
     sampler: Annotated[
         str | None,
-        typer.Option(help="Sampler: NAME or 'NAME{field: value}'. [default: heun, with --from stochastic-heun]", show_default=False),
+        typer.Option(
+            help="Sampler: NAME or 'NAME{field: value}'. [default: heun, with --from stochastic-heun]",
+            show_default=False,
+        ),
     ] = None,
     schedule: Annotated[
-        str | None, typer.Option(help="Where the steps lie: karras, geometric or cosine. [default: karras, with --from cosine]")
+        str | None,
+        typer.Option(help="Where the steps lie: karras, geometric or cosine. [default: karras, with --from cosine]"),
     ] = None,
     sigma_min: Annotated[
         str | None,
@@ -41,27 +46,51 @@ def sample(
     from_: Annotated[
         str | None,
         typer.Option(
-            "--from", metavar="NOISY", help="Restore these noisy rows instead: by name, 'NAME{field: value}', or a path, as for `train`."
+            "--from",
+            metavar="NOISY",
+            help="Restore these noisy rows instead: by name, 'NAME{field: value}', or a path, as for `train`.",
         ),
     ] = None,
     sigma_n: Annotated[str | None, typer.Option(help="With --from: noise std of the rows, as for `train`.")] = None,
     draws: Annotated[
-        int | None, typer.Option(min=0, help="With --from: posterior samples of each row; 0: the posterior mean alone. [default: 8]")
+        int | None,
+        typer.Option(
+            min=0, help="With --from: posterior samples of each row; 0: the posterior mean alone. [default: 8]"
+        ),
     ] = None,
     class_: Annotated[
         str | None,
-        typer.Option("--class", metavar="N[,N...]", help="Class of the samples; of several, sample i has the i-th, again from the first."),
+        typer.Option(
+            "--class",
+            metavar="N[,N...]",
+            help="Class of the samples; of several, sample i has the i-th, again from the first.",
+        ),
     ] = None,
-    cond: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Another condition of the model; may be repeated.")] = None,
+    cond: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Another condition of the model; may be repeated.")
+    ] = None,
     guidance: Annotated[
-        float, typer.Option(help="Weight of the conditions (classifier-free guidance): 1 is none, more exaggerates them. Twice the time.")
+        float,
+        typer.Option(
+            help="Weight of the conditions (classifier-free guidance): 1 is none, more exaggerates them. Twice the time."
+        ),
     ] = 1.0,
     format_: Annotated[
-        str, typer.Option("--format", help="npy, npz, hdf5, tiff, fits, nifti, png (clipped to 8 bits), or data: that of the run's data.")
+        str,
+        typer.Option(
+            "--format",
+            help="npy, npz, hdf5, tiff, fits, nifti, png (clipped to 8 bits), or data: that of the run's data.",
+        ),
     ] = "npy",
-    units: Annotated[str, typer.Option(help="data: the values and axes of the user's files; unit: [-1, 1], channels first.")] = "data",
+    units: Annotated[
+        str, typer.Option(help="data: the values and axes of the user's files; unit: [-1, 1], channels first.")
+    ] = "data",
     batch_size: Annotated[
-        int, typer.Option(min=1, help="Samples drawn at a time; halved where they do not fit into memory. Changes nothing but the speed.")
+        int,
+        typer.Option(
+            min=1,
+            help="Samples drawn at a time; halved where they do not fit into memory. Changes nothing but the speed.",
+        ),
     ] = 64,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N; several with torchrun.")] = "auto",
 ) -> None:
@@ -84,7 +113,9 @@ def sample(
         "draws": draws,
         "classes": class_,
     }
-    wanted: dict[str, Any] = {name: value for name, value in given.items() if value is not None}  # the others have defaults that differ
+    wanted: dict[str, Any] = {
+        name: value for name, value in given.items() if value is not None
+    }  # the others have defaults that differ
     wanted |= {
         "seed": seed,
         "guidance": guidance,

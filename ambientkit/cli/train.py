@@ -11,9 +11,12 @@ import typer
 
 
 def train(
-    objective: Annotated[str | None, typer.Option(help="Objective or recipe, by name. [default: tweedie-consistency]")] = None,
+    objective: Annotated[
+        str | None, typer.Option(help="Objective or recipe, by name. [default: tweedie-consistency]")
+    ] = None,
     data: Annotated[
-        str | None, typer.Option(help="Data set by name, or a path: a folder of images, a .npy or a .npz file. [default: digits]")
+        str | None,
+        typer.Option(help="Data set by name, or a path: a folder of images, a .npy or a .npz file. [default: digits]"),
     ] = None,
     sigma_n: Annotated[
         str | None,
@@ -25,12 +28,15 @@ def train(
     on_bad_file: Annotated[
         str | None,
         typer.Option(
-            metavar="fail|skip", help="Files and rows that cannot be used: list them and stop, or leave them out. [default: fail]"
+            metavar="fail|skip",
+            help="Files and rows that cannot be used: list them and stop, or leave them out. [default: fail]",
         ),
     ] = None,
     model: Annotated[str | None, typer.Option(help="Model by name. [default: mlp]")] = None,
     output_dir: Annotated[Path | None, typer.Option(help="Folder of the run. [default: runs/DATA-OBJECTIVE]")] = None,
-    end_step: Annotated[int | None, typer.Option("--end-step", "--max-steps", help="Optimiser steps. [default: 10000]")] = None,
+    end_step: Annotated[
+        int | None, typer.Option("--end-step", "--max-steps", help="Optimiser steps. [default: 10000]")
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Rows in each process and micro-step. [default: 64]")] = None,
     grad_accum_steps: Annotated[int | None, typer.Option(help="Micro-steps in an optimiser step. [default: 1]")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate. [default: 5e-4]")] = None,
@@ -46,19 +52,30 @@ def train(
     ] = None,
     warmup_steps: Annotated[int | None, typer.Option(help="Optimiser steps of warm-up. [default: 100]")] = None,
     checkpointing: Annotated[
-        bool | None, typer.Option("--checkpointing/--no-checkpointing", help="Recompute activations: less memory, more time.")
+        bool | None,
+        typer.Option("--checkpointing/--no-checkpointing", help="Recompute activations: less memory, more time."),
     ] = None,
-    compile_: Annotated[bool | None, typer.Option("--compile/--no-compile", help="Compile the network with torch.compile.")] = None,
+    compile_: Annotated[
+        bool | None, typer.Option("--compile/--no-compile", help="Compile the network with torch.compile.")
+    ] = None,
     init_from: Annotated[
         Path | None,
-        typer.Option(metavar="FILE|RUN", help="Begin with these weights: a run, a checkpoint, a .safetensors, or a .pth of k-diffusion."),
+        typer.Option(
+            metavar="FILE|RUN",
+            help="Begin with these weights: a run, a checkpoint, a .safetensors, or a .pth of k-diffusion.",
+        ),
     ] = None,
     config: Annotated[
-        list[Path] | None, typer.Option("--config", "-c", help="YAML or JSON file; may be repeated, the later wins, key by key.")
+        list[Path] | None,
+        typer.Option("--config", "-c", help="YAML or JSON file; may be repeated, the later wins, key by key."),
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="A.B=C", help="Any key of the configuration, such as optimizer.lr=1e-3; wins over files and flags."),
+        typer.Option(
+            "--set",
+            metavar="A.B=C",
+            help="Any key of the configuration, such as optimizer.lr=1e-3; wins over files and flags.",
+        ),
     ] = None,
     save_every: Annotated[int | None, typer.Option(help="Steps between checkpoints. [default: 1000]")] = None,
     keep_last: Annotated[int | None, typer.Option(help="Checkpoints kept. [default: 3]")] = None,
@@ -70,16 +87,24 @@ def train(
         ),
     ] = None,
     tracker: Annotated[
-        list[str] | None, typer.Option(help="tensorboard, wandb, trackio or mlflow, besides metrics.jsonl; may be repeated.")
+        list[str] | None,
+        typer.Option(help="tensorboard, wandb, trackio or mlflow, besides metrics.jsonl; may be repeated."),
     ] = None,
-    demo_every: Annotated[int | None, typer.Option(help="Steps between sample grids; 0: only at the end. [default: 0]")] = None,
+    demo_every: Annotated[
+        int | None, typer.Option(help="Steps between sample grids; 0: only at the end. [default: 0]")
+    ] = None,
     evaluate_every: Annotated[
         int | None,
-        typer.Option(help="Steps between evaluations of the averaged weights, which change nothing in training; 0: none. [default: 0]"),
+        typer.Option(
+            help="Steps between evaluations of the averaged weights, which change nothing in training; 0: none. [default: 0]"
+        ),
     ] = None,
     evaluate_data: Annotated[
         str | None,
-        typer.Option(metavar="DATA", help="Rows to evaluate on that are not trained on, as for --data. [default: the run's own rows]"),
+        typer.Option(
+            metavar="DATA",
+            help="Rows to evaluate on that are not trained on, as for --data. [default: the run's own rows]",
+        ),
     ] = None,
     hold_out: Annotated[
         float | None,
@@ -90,20 +115,30 @@ def train(
     ] = None,
     stop_early: Annotated[
         bool | None,
-        typer.Option("--stop-early/--no-stop-early", help="Stop where the loss on the rows held out has risen for good. [default: stop]"),
+        typer.Option(
+            "--stop-early/--no-stop-early",
+            help="Stop where the loss on the rows held out has risen for good. [default: stop]",
+        ),
     ] = None,
     time_limit: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Save and leave with exit status 0 after this time, such as 90s, 30m or 2h30m.")
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Save and leave with exit status 0 after this time, such as 90s, 30m or 2h30m."
+        ),
     ] = None,
     resume: Annotated[
         str | None,
-        typer.Option(metavar="latest|PATH", help="Go on from the newest checkpoint in --output-dir, or from a run or checkpoint folder."),
+        typer.Option(
+            metavar="latest|PATH",
+            help="Go on from the newest checkpoint in --output-dir, or from a run or checkpoint folder.",
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved configuration and stop.")] = False,
     allow: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME", help="Train although the data violate the noise model in this point, as `inspect` names it; may be repeated."
+            metavar="NAME",
+            help="Train although the data violate the noise model in this point, as `inspect` names it; may be repeated.",
         ),
     ] = None,
     skip_preflight: Annotated[

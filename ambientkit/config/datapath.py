@@ -21,7 +21,13 @@ from ambientkit.interfaces import Data
 from ambientkit.registry import Registry
 
 KINDS = "a folder of images, FITS, NIfTI or DICOM files, tar shards, a Zarr or Hugging Face dataset folder, or one image, .npy, .npz or .h5 file"
-IN_PYTHON = {"--from": "noisy", "--evaluate-data": "evaluate_data", "SUBJECT": "subject", "SRC": "source", "DATA": "data"}
+IN_PYTHON = {
+    "--from": "noisy",
+    "--evaluate-data": "evaluate_data",
+    "SUBJECT": "subject",
+    "SRC": "source",
+    "DATA": "data",
+}
 """Flag -> the argument for the same data from Python, where it has another name."""
 LOOKED_AT = 10_000
 """Files of a folder whose names decide its kind, at most."""
@@ -52,7 +58,9 @@ def data_argument(
         held = isinstance(data, InMemory | Given)
     else:
         if isinstance(data, Mapping) and "name" not in data:
-            raise InputError(f"{flag}: a mapping of fields needs the name of the data set too, as in {{'name': 'array', 'path': ...}}")
+            raise InputError(
+                f"{flag}: a mapping of fields needs the name of the data set too, as in {{'name': 'array', 'path': ...}}"
+            )
         found = data if isinstance(data, Mapping) else data_spec(str(data), registry, flag)
         spec, held = dict(found) if isinstance(found, Mapping) else {"name": found}, False
     changes = {**fields, **({} if sigma_n is None else {"sigma_n": sigma_n}), **({"clean": True} if clean else {})}
@@ -60,7 +68,9 @@ def data_argument(
         if not changes:
             return data
         if held or (unknown := [name for name in changes if name not in type(data).model_fields]):
-            raise InputError(f"{flag}: the data set {data.name!r} takes no {', '.join(changes if held else unknown)} beside what it has")
+            raise InputError(
+                f"{flag}: the data set {data.name!r} takes no {', '.join(changes if held else unknown)} beside what it has"
+            )
         return registry.build(Data, type(data)(**{**spec, **changes}))
     known = registry.find("data", str(spec.get("name"))).part.model_fields
     if unknown := [name for name in changes if name not in known]:
@@ -112,7 +122,11 @@ def _one(found: Sequence[str], where: str, registry: Registry) -> str:
 def _folder(folder: Path, registry: Registry, flag: str) -> str:
     """The data set of a folder: by its marks, then by the names that most of its files have, otherwise pictures."""
     parts = _parts(registry)
-    marked = [name for name, part in parts.items() if any(all((folder / one).is_file() for one in mark.split("+")) for mark in part.marks)]
+    marked = [
+        name
+        for name, part in parts.items()
+        if any(all((folder / one).is_file() for one in mark.split("+")) for mark in part.marks)
+    ]
     if marked:
         return _one(marked, f"{flag} {folder}", registry)
     ends = {name: part.folders for name, part in parts.items()}
@@ -130,7 +144,9 @@ def with_bad_files(fields: dict[str, Any], on_bad_file: str | None, registry: Re
     if on_bad_file not in ("fail", "skip"):
         raise InputError(f"--on-bad-file {on_bad_file}: should be fail or skip")
     if "on_bad_file" not in registry.find("data", fields["name"]).part.model_fields:
-        raise InputError(f"--on-bad-file {on_bad_file}: the data set {fields['name']!r} has no files of its own that could be bad")
+        raise InputError(
+            f"--on-bad-file {on_bad_file}: the data set {fields['name']!r} has no files of its own that could be bad"
+        )
     return {**fields, "on_bad_file": on_bad_file}
 
 

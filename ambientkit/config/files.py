@@ -114,7 +114,9 @@ def too_large(tree: Any, where: str) -> None:
         node, depth = waiting.pop()
         seen += 1
         if seen > LARGEST:
-            raise InputError(f"{where}: stands for more than {LARGEST:,} values, its aliases written out, which no configuration does")
+            raise InputError(
+                f"{where}: stands for more than {LARGEST:,} values, its aliases written out, which no configuration does"
+            )
         if depth > DEEPEST:
             raise InputError(f"{where}: is nested more than {DEEPEST} levels deep, which no configuration is")
         below = node.values() if isinstance(node, Mapping) else node if isinstance(node, list | tuple) else ()
@@ -158,7 +160,9 @@ def _merge(old: Any, new: Any) -> Any:
 
 def _plain(node: Any, path: Path, at: KeyPath, places: dict[KeyPath, str]) -> Any:
     if isinstance(node, CommentedBase) and (node.tag.value or "").startswith(("!", "tag:")):
-        raise InputError(f"{places.get(at, path)}: {'.'.join(map(str, at))} has the YAML tag {node.tag.value!r}; tags are not read")
+        raise InputError(
+            f"{places.get(at, path)}: {'.'.join(map(str, at))} has the YAML tag {node.tag.value!r}; tags are not read"
+        )
     if isinstance(node, CommentedMap):
         plain = {}
         for key, value in node.items():

@@ -36,5 +36,7 @@ def split_fields(text: str) -> tuple[str, dict[str, Any]]:
     except (YAMLError, RecursionError):
         tree = None
     if not isinstance(tree, dict) or not all(isinstance(key, str) and ":" not in key for key in tree):
-        raise InputError(f"{text!r}: the fields should be written {{name: value, name: value}}, with a space after each colon")
+        raise InputError(
+            f"{text!r}: the fields should be written {{name: value, name: value}}, with a space after each colon"
+        )
     return name, tree

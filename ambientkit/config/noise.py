@@ -30,7 +30,9 @@ def noise_level(text: str) -> float | list[float] | str:
             return text
         numbers = []
     if len(numbers) not in (1, 2):
-        raise InputError(f"--sigma-n {text}: should be a number, LOW,HIGH, an existing file of levels by row, or 'estimate'")
+        raise InputError(
+            f"--sigma-n {text}: should be a number, LOW,HIGH, an existing file of levels by row, or 'estimate'"
+        )
     return numbers[0] if len(numbers) == 1 else numbers
 
 
@@ -43,7 +45,10 @@ def noise_place(data: str | Mapping[str, Any] | Data, level: Any, registry: Regi
         known, clean = type(data).model_fields, bool(getattr(data, "clean", False))
     else:
         fields = data if isinstance(data, Mapping) else {"name": data}
-        known, clean = registry.find("data", str(fields.get("name"))).part.model_fields, bool(fields.get("clean", False))
+        known, clean = (
+            registry.find("data", str(fields.get("name"))).part.model_fields,
+            bool(fields.get("clean", False)),
+        )
     declared = "sigma_n" in known and not clean
     shown = ",".join(map(str, level)) if isinstance(level, list | tuple) else level
     if declared and isinstance(level, list | tuple):
@@ -52,18 +57,24 @@ def noise_place(data: str | Mapping[str, Any] | Data, level: Any, registry: Regi
         )
     if not declared and not isinstance(level, float | int | list | tuple):
         what = shown if isinstance(shown, str) else f"of type {type(shown).__name__}"
-        raise InputError(f"--sigma-n {what}: this data set is clean and its noise is simulated; give a number, or LOW,HIGH")
+        raise InputError(
+            f"--sigma-n {what}: this data set is clean and its noise is simulated; give a number, or LOW,HIGH"
+        )
     return "data" if declared else "corruption"
 
 
-def with_noise(data: DataLike, sigma_n: Any, corruption: Corruption, registry: Registry, flag: str = "--data") -> tuple[Data, Corruption]:
+def with_noise(
+    data: DataLike, sigma_n: Any, corruption: Corruption, registry: Registry, flag: str = "--data"
+) -> tuple[Data, Corruption]:
     """A data set, and the corruption that simulates the noise of its rows where they are clean.
 
     data: anything that stands for data. sigma_n: None, which leaves both as they are; a level as `noise_level` takes it, or gives it; for
     rows in memory also one level per row or per value. corruption: the one to change.
     Raises InputError where there are no such data, or the level does not suit them.
     """
-    level = noise_level(sigma_n) if isinstance(sigma_n, str) else float(sigma_n) if isinstance(sigma_n, int) else sigma_n
+    level = (
+        noise_level(sigma_n) if isinstance(sigma_n, str) else float(sigma_n) if isinstance(sigma_n, int) else sigma_n
+    )
     if level is None:
         return registry.build(Data, data_argument(data, registry, flag)), corruption
     clean_rows = isinstance(data, Dataset) and len(data) > 0 and isinstance(data[0], Clean)  # type: ignore[arg-type]
@@ -88,4 +99,6 @@ def says_the_same(part: Data, own: Data, *, but: Collection[str] = ()) -> bool:
             return value.resolve() == other.resolve()
         return bool(value == other)
 
-    return type(part) is type(own) and all(same(getattr(part, name), getattr(own, name)) for name in part.model_fields_set.difference(but))
+    return type(part) is type(own) and all(
+        same(getattr(part, name), getattr(own, name)) for name in part.model_fields_set.difference(but)
+    )

@@ -17,7 +17,9 @@ def anchored(config: RunConfig) -> RunConfig:
     A path is a field of a part that is one by its type, a noise level that names a file, and `init_from`. Links stay links.
     """
     changes: dict[str, Any] = {name: _part(part) for name in PARTS if (part := getattr(config, name)) is not None}
-    changes["objective"] = tuple(entry.model_copy(update={"objective": _part(entry.objective)}) for entry in config.objective)
+    changes["objective"] = tuple(
+        entry.model_copy(update={"objective": _part(entry.objective)}) for entry in config.objective
+    )
     if config.init_from is not None:
         changes["init_from"] = str(Path(config.init_from).absolute())
     return config.model_copy(update=changes)

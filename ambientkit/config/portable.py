@@ -21,9 +21,18 @@ def portable(config: RunConfig) -> dict[str, Any]:
     for kind in PARTS:
         if plain[kind] is None:
             continue
-        plain[kind] = {"name": plain[kind]["name"], **_without(plain[kind], getattr(config, kind).model_dump(), drop="name")}
+        plain[kind] = {
+            "name": plain[kind]["name"],
+            **_without(plain[kind], getattr(config, kind).model_dump(), drop="name"),
+        }
     plain["objective"] = [
-        {**term, "objective": {**term["objective"], **_without(term["objective"], entry.objective.model_dump(), drop="name")}}
+        {
+            **term,
+            "objective": {
+                **term["objective"],
+                **_without(term["objective"], entry.objective.model_dump(), drop="name"),
+            },
+        }
         for term, entry in zip(plain["objective"], config.objective, strict=True)
     ]
     if plain["init_from"] is not None:
@@ -38,7 +47,9 @@ def last_name(text: str) -> str:
 
 def is_machine_path(text: str) -> bool:
     """Whether a text begins like a path that means something on one machine only."""
-    return PurePosixPath(text).is_absolute() or bool(PureWindowsPath(text).drive) or text.startswith(("~", "../", "..\\"))
+    return (
+        PurePosixPath(text).is_absolute() or bool(PureWindowsPath(text).drive) or text.startswith(("~", "../", "..\\"))
+    )
 
 
 def _without(plain: Any, value: Any, drop: str = "") -> Any:

@@ -75,7 +75,9 @@ def configure(request: Request, registry: Registry, stored: Path | None, *, quie
     sigma_n = request.sigma_n
     if request.data is not None:
         data = request.data
-        if isinstance(data, np.ndarray | Tensor | list | Dataset) and not request.clean:  # rows in memory carry their level
+        if (
+            isinstance(data, np.ndarray | Tensor | list | Dataset) and not request.clean
+        ):  # rows in memory carry their level
             data, sigma_n = data_argument(data, registry, sigma_n=sigma_n), None
         elif request.clean:
             data = data_argument(data, registry, clean=True)
@@ -83,7 +85,9 @@ def configure(request: Request, registry: Registry, stored: Path | None, *, quie
     if request.on_bad_file is not None:
         given.append(at(("data", "on_bad_file"), request.on_bad_file, "--on-bad-file"))
     if request.evaluate_data is not None:
-        given.append(at(("evaluate_data",), _spec(request.evaluate_data, registry, "--evaluate-data"), "--evaluate-data"))
+        given.append(
+            at(("evaluate_data",), _spec(request.evaluate_data, registry, "--evaluate-data"), "--evaluate-data")
+        )
     settings = from_settings(request.settings)
     if sigma_n is not None:
         given.append(_noise(_level_text(sigma_n), merge([Source(DEFAULTS), *base, *given, *settings]), registry))
@@ -100,7 +104,13 @@ def configure(request: Request, registry: Registry, stored: Path | None, *, quie
         if changed:
             lines = [f"  {d.path}: {d.old!r} in the run, {d.new!r} now" for d in changed[:10]]
             raise InputError(
-                "\n".join([f"{stored.parent}: a resumed run cannot change", *lines, "start a new run in another --output-dir instead"])
+                "\n".join(
+                    [
+                        f"{stored.parent}: a resumed run cannot change",
+                        *lines,
+                        "start a new run in another --output-dir instead",
+                    ]
+                )
             )
         if config.end_step != old.end_step and not quiet and (shares := _shares(config)):
             note(
@@ -119,8 +129,12 @@ def _spec(data: DataLike, registry: Registry, flag: str) -> Any:
 
 def _settled(config: RunConfig) -> RunConfig:
     """With what is measured on the data written as numbers, so that the run means the same wherever and whenever it is read."""
-    found = {name: part.settled() for name in ("data", "evaluate_data") if isinstance(part := getattr(config, name), Stored)}
-    return config.model_copy(update=found) if any(found[name] is not getattr(config, name) for name in found) else config
+    found = {
+        name: part.settled() for name in ("data", "evaluate_data") if isinstance(part := getattr(config, name), Stored)
+    }
+    return (
+        config.model_copy(update=found) if any(found[name] is not getattr(config, name) for name in found) else config
+    )
 
 
 def _shares(config: RunConfig) -> list[str]:
@@ -148,20 +162,28 @@ def _noise(text: str, so_far: Source, registry: Registry) -> Source:
     except ValueError:
         value = text if is_there(text) or text in ESTIMATES else None
     if value is None or len(words) > 2:
-        raise InputError(f"--sigma-n {text}: should be a number, LOW,HIGH, an existing file with one level per row, or 'estimate'")
+        raise InputError(
+            f"--sigma-n {text}: should be a number, LOW,HIGH, an existing file with one level per row, or 'estimate'"
+        )
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     data = so_far.tree["data"]
     if isinstance(data, Data) and "clean" in type(data).model_fields and data.model_dump()["clean"]:
         return at(("corruption", "sigma_n"), value, "--sigma-n")
     if isinstance(data, Data):
-        raise InputError(f"--sigma-n {text}: the data set {data.name!r} brings its own noise level; leave one of the two out")
+        raise InputError(
+            f"--sigma-n {text}: the data set {data.name!r} brings its own noise level; leave one of the two out"
+        )
     fields = data if isinstance(data, dict) else {"name": data}
-    declared = "sigma_n" in registry.find("data", str(fields.get("name"))).part.model_fields and not fields.get("clean", False)
+    declared = "sigma_n" in registry.find("data", str(fields.get("name"))).part.model_fields and not fields.get(
+        "clean", False
+    )
     if declared and isinstance(value, list):
         raise InputError(
             f"--sigma-n {text}: a range is for simulated noise; these data are noisy already, so give one level per row as a file"
         )
     if not declared and isinstance(value, str):
-        raise InputError(f"--sigma-n {text}: this data set is clean and its noise is simulated; give a number, or LOW,HIGH")
+        raise InputError(
+            f"--sigma-n {text}: this data set is clean and its noise is simulated; give a number, or LOW,HIGH"
+        )
     return at(("data" if declared else "corruption", "sigma_n"), value, "--sigma-n")

@@ -112,8 +112,12 @@ class ScheduledObjective(Fields):
     def weight_at(self, step: int, end_step: int) -> float:
         """The weight in optimiser step `step` (from 0) of `end_step`: a linear rise within `ramp` from `start` on; 0 in steps
         left out, and from `stop` on."""
-        start, ramp = (value if isinstance(value, int) else round(value * end_step) for value in (self.start, self.ramp))
-        stop = end_step if self.stop is None else self.stop if isinstance(self.stop, int) else round(self.stop * end_step)
+        start, ramp = (
+            value if isinstance(value, int) else round(value * end_step) for value in (self.start, self.ramp)
+        )
+        stop = (
+            end_step if self.stop is None else self.stop if isinstance(self.stop, int) else round(self.stop * end_step)
+        )
         if step < start or step >= stop or step % self.every:
             return 0.0
         return self.weight * min(1.0, (step - start + 1) / (ramp + 1))
@@ -215,13 +219,19 @@ def resolve(source: Source, registry: Registry, *, absent: bool = False) -> RunC
 
     tree = dict(merge([Source(DEFAULTS), source]).tree)
     if (version := tree.pop("format_version", FORMAT_VERSION)) != FORMAT_VERSION:
-        raise complain(("format_version",), f"{version!r} is not known to this version of ambientkit, which reads {FORMAT_VERSION}")
+        raise complain(
+            ("format_version",), f"{version!r} is not known to this version of ambientkit, which reads {FORMAT_VERSION}"
+        )
     parts: dict[str, Any] = {}
     for kind in ("data", "corruption", "model", "sampler"):
         parts[kind] = registry.build(kind, tree[kind], partial(_below, complain, (kind,)))
-    parts["objective"] = _objectives(_with_absent(tree["objective"], registry) if absent else tree["objective"], registry, complain)
+    parts["objective"] = _objectives(
+        _with_absent(tree["objective"], registry) if absent else tree["objective"], registry, complain
+    )
     if tree.get("evaluate_data") is not None:
-        parts["evaluate_data"] = registry.build(Data, tree["evaluate_data"], partial(_below, complain, ("evaluate_data",)))
+        parts["evaluate_data"] = registry.build(
+            Data, tree["evaluate_data"], partial(_below, complain, ("evaluate_data",))
+        )
     plain = {key: value for key, value in tree.items() if key not in parts}
     try:
         return RunConfig(**parts, **plain)
@@ -252,7 +262,10 @@ def _objectives(spec: Any, registry: Registry, complain: Complaint) -> tuple[Sch
         try:
             given = item.get("objective") if isinstance(item, Mapping) else item
             given_part = given if isinstance(given, Part) else None  # of an object its name stands here
-            fields = {**(item if isinstance(item, Mapping) else {}), **({} if given_part is None else {"objective": given_part.name})}
+            fields = {
+                **(item if isinstance(item, Mapping) else {}),
+                **({} if given_part is None else {"objective": given_part.name}),
+            }
             entry = WeightedObjective.model_validate(fields if fields else item)
         except ValidationError as error:
             path, sentence = explain(error, (*at, index), WeightedObjective.model_fields)[0]
@@ -287,7 +300,9 @@ def _with_default_terms(spec: Any, registry: Registry) -> Any:
     default = part.model_fields["terms"].default if issubclass(part, Recipe) else None
     if not default:
         return spec
-    terms = merge([Source({"terms": [term.model_dump() for term in default]}), Source({"terms": spec["terms"]})]).tree["terms"]
+    terms = merge([Source({"terms": [term.model_dump() for term in default]}), Source({"terms": spec["terms"]})]).tree[
+        "terms"
+    ]
     return {**spec, "terms": terms}
 
 
@@ -301,12 +316,18 @@ def dump(config: RunConfig) -> dict[str, Any]:
     for name in RunConfig.model_fields:
         value = getattr(config, name)
         if name == "objective":
-            plain[name] = [{**term.model_dump(exclude={"objective"}), "objective": spec_of(term.objective)} for term in value]
+            plain[name] = [
+                {**term.model_dump(exclude={"objective"}), "objective": spec_of(term.objective)} for term in value
+            ]
         elif isinstance(value, Part):
             plain[name] = spec_of(value)
         else:
             plain[name] = (
-                value.model_dump(mode="json") if isinstance(value, BaseModel) else list(value) if isinstance(value, tuple) else value
+                value.model_dump(mode="json")
+                if isinstance(value, BaseModel)
+                else list(value)
+                if isinstance(value, tuple)
+                else value
             )
     return plain
 
@@ -337,5 +358,7 @@ def differences(old: Any, new: Any, at: str = "") -> list[Difference]:
         keys = list(dict.fromkeys([*old, *new]))
         return [d for key in keys for d in differences(old.get(key), new.get(key), f"{at}.{key}" if at else str(key))]
     if isinstance(old, list | tuple) and isinstance(new, list | tuple) and len(old) == len(new):
-        return [d for index, (a, b) in enumerate(zip(old, new, strict=True)) for d in differences(a, b, f"{at}.{index}")]
+        return [
+            d for index, (a, b) in enumerate(zip(old, new, strict=True)) for d in differences(a, b, f"{at}.{index}")
+        ]
     return [] if old == new else [Difference(at, old, new)]

@@ -57,7 +57,9 @@ class Augmented(Dataset[Batch]):
         if len(shape) != 3:
             raise InputError(f"augment: rows of shape {shape} are no pictures (C, H, W)")
         if self._crop and (self._crop[0] > shape[1] or self._crop[1] > shape[2]):
-            raise InputError(f"augment: {crops[0]} is larger than the rows, {shape[1]}x{shape[2]}; enlarging them would change the noise")
+            raise InputError(
+                f"augment: {crops[0]} is larger than the rows, {shape[1]}x{shape[2]}; enlarging them would change the noise"
+            )
         height, width = self._crop or shape[1:]
         if "quarter-turns" in self._names and height != width:
             raise InputError(
@@ -113,7 +115,9 @@ class Augmented(Dataset[Batch]):
             epoch = index.epoch if isinstance(index, Visit) else 0
             x, level = batch.x_n[i], batch.sigma_n[i]
             if by_pixel:
-                level = level.expand(level.shape[0], *x.shape[1:])  # an axis of length 1 counts for all, and is cropped like all
+                level = level.expand(
+                    level.shape[0], *x.shape[1:]
+                )  # an axis of length 1 counts for all, and is cropped like all
             generator = keyed_generator(self._seed, "augment", step=epoch, row=int(index))
             x, level = self._pose(x, level if by_pixel else None, generator)
             moved.append(x)
@@ -149,7 +153,9 @@ def check(name: str) -> str:
         return name
     for pattern, why in REFUSED.items():
         if re.search(pattern, name.lower()):
-            raise InputError(f"augment: {name!r} is refused on noisy data: {why}. What keeps the noise: {', '.join(KNOWN)}")
+            raise InputError(
+                f"augment: {name!r} is refused on noisy data: {why}. What keeps the noise: {', '.join(KNOWN)}"
+            )
     raise InputError(f"augment: {name!r} is unknown{nearest(name, KNOWN)}. What keeps the noise: {', '.join(KNOWN)}")
 
 

@@ -42,7 +42,9 @@ def drop_conditions(batch: Batch, null: Mapping[str, Tensor], probability: float
     """
     drawn = [derive_seed(seed, "condition", step=step, row=row) for row in batch.row.tolist()]
     dropped = torch.tensor([value < probability * 2**32 for value in drawn], device=batch.x_n.device)
-    return batch._replace(cond={name: torch.where(_spread(dropped, value), null[name], value) for name, value in batch.cond.items()})
+    return batch._replace(
+        cond={name: torch.where(_spread(dropped, value), null[name], value) for name, value in batch.cond.items()}
+    )
 
 
 def _spread(chosen: Tensor, value: Tensor) -> Tensor:

@@ -27,7 +27,14 @@ def fingerprint(data: Data, rows: Any, how: How = "sampled") -> dict[str, Any]:
     """
     known = as_rows(rows)
     files, size, newest = _files(getattr(data, "path", None))
-    return {"rows": len(known), "how": how, "sha256": _hash(known, how), "files": files, "bytes": size, "newest": newest}
+    return {
+        "rows": len(known),
+        "how": how,
+        "sha256": _hash(known, how),
+        "files": files,
+        "bytes": size,
+        "newest": newest,
+    }
 
 
 def stored_fingerprint(value: Any) -> dict[str, Any] | None:
@@ -35,7 +42,11 @@ def stored_fingerprint(value: Any) -> dict[str, Any] | None:
     if not value:  # a run of an early version
         return None
     known = dict(value)
-    if not isinstance(known.get("rows"), int) or not isinstance(known.get("sha256"), str) or known.get("how") not in get_args(How):
+    if (
+        not isinstance(known.get("rows"), int)
+        or not isinstance(known.get("sha256"), str)
+        or known.get("how") not in get_args(How)
+    ):
         raise ValueError(f"fingerprint of the data {str(known)[:100]}")
     return known
 
@@ -77,7 +88,11 @@ def _called(data: Data, path: Any) -> str:
 
 def _hash(rows: Rows, how: str) -> str:
     total, digest = len(rows), hashlib.sha256()
-    chosen = range(total) if how == "full" else np.unique(np.linspace(0, total - 1, min(total, SAMPLED)).round().astype(int)).tolist()
+    chosen = (
+        range(total)
+        if how == "full"
+        else np.unique(np.linspace(0, total - 1, min(total, SAMPLED)).round().astype(int)).tolist()
+    )
     for index in chosen:
         item = rows[index]
         values = [item.x_0] if isinstance(item, Clean) else [item.x_n, item.sigma_n]

@@ -47,7 +47,12 @@ class Inspection(Record):
         """The facts, the table of the tests, the remedies, and the verdict."""
         tests = [(finding.name, str(finding.verdict), finding.reason) for finding in self.findings]
         remedies = [f"\n{finding.name}: {finding.remedy}" for finding in self.findings if finding.remedy]
-        return [*_told(self.facts), Table("", ("test", "verdict", "why"), tests), *remedies, f"\nverdict: {self.verdict}"]
+        return [
+            *_told(self.facts),
+            Table("", ("test", "verdict", "why"), tests),
+            *remedies,
+            f"\nverdict: {self.verdict}",
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """The content of the JSON file."""
@@ -114,7 +119,9 @@ def _as_clean(data: DataLike, found: dict[str, Any] | Data, registry: Registry) 
     if isinstance(found, dict):
         return {**{key: value for key, value in found.items() if key != "sigma_n"}, "clean": True}
     if isinstance(data, Data | Dataset):
-        return found.model_copy(update={"sigma_n": None, "clean": True}) if "clean" in type(found).model_fields else found
+        return (
+            found.model_copy(update={"sigma_n": None, "clean": True}) if "clean" in type(found).model_fields else found
+        )
     return data_argument(data, registry, "DATA", clean=True)
 
 
@@ -127,7 +134,9 @@ def _levels(sigma_n: Any) -> Any:
     except (TypeError, ValueError):
         if Path(sigma_n).exists():  # type: ignore[arg-type]
             return str(sigma_n)
-        raise InputError(f"--sigma-n {sigma_n}: should be a number, 'estimate', or an existing file of levels by row") from None
+        raise InputError(
+            f"--sigma-n {sigma_n}: should be a number, 'estimate', or an existing file of levels by row"
+        ) from None
     if not (math.isfinite(level) and level > 0):
         raise InputError(f"--sigma-n {sigma_n}: should be above 0 and finite")
     return level
@@ -137,7 +146,8 @@ def _told(facts: dict[str, Any]) -> list[str]:
     shape = " x ".join(map(str, facts["shape"]))
     low, high = facts["range"]
     told = [
-        f"{facts['data']}: {facts['rows']:,} rows of {shape}" + (f", {facts['file_type']} in the file" if facts["file_type"] else ""),
+        f"{facts['data']}: {facts['rows']:,} rows of {shape}"
+        + (f", {facts['file_type']} in the file" if facts["file_type"] else ""),
         f"looked at {facts['rows_looked_at']:,}: values {low:.4g} to {high:.4g}, mean {facts['mean']:.4g}, std {facts['std']:.4g}",
     ]
     if facts["left_out"]:
@@ -153,5 +163,7 @@ def _told(facts: dict[str, Any]) -> list[str]:
         told.append(f"declared noise: {middle:.4g}" + (f" ({low:.4g} to {high:.4g})" if low < high else ""))
     if facts["sigma_n_estimated"]:
         least, q1, middle, q3, most = facts["sigma_n_estimated"]
-        told.append(f"estimated noise by row: median {middle:.4g}, quartiles {q1:.4g} and {q3:.4g}, {least:.4g} to {most:.4g}")
+        told.append(
+            f"estimated noise by row: median {middle:.4g}, quartiles {q1:.4g} and {q3:.4g}, {least:.4g} to {most:.4g}"
+        )
     return told

@@ -75,7 +75,8 @@ class Observations(Dataset[Batch]):
         if all(isinstance(item, Clean) for item in items):
             return self._observe(cast(list[Clean], items), indices)
         single = [
-            item if isinstance(item, Batch) else _first(self._observe([item], [index])) for item, index in zip(items, indices, strict=True)
+            item if isinstance(item, Batch) else _first(self._observe([item], [index]))
+            for item, index in zip(items, indices, strict=True)
         ]
         return default_collate(single)
 
@@ -87,7 +88,10 @@ class Observations(Dataset[Batch]):
         if "row-generators" in self._corruption.claims:
             batch = self._corruption.observe(clean.x_0, row, generators)
         else:  # the same result, one row at a time
-            rows = [self._corruption.observe(clean.x_0[i : i + 1], row[i : i + 1], generator) for i, generator in enumerate(generators)]
+            rows = [
+                self._corruption.observe(clean.x_0[i : i + 1], row[i : i + 1], generator)
+                for i, generator in enumerate(generators)
+            ]
             batch = default_collate([_first(one) for one in rows])
         return batch._replace(cond={**clean.cond, **batch.cond})
 

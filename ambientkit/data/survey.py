@@ -39,7 +39,11 @@ class Survey:
 
 
 def survey(
-    observations: Observed, corruption: Corruption, levels: Levels, sigma_data: float | None, noise_estimated: bool = False
+    observations: Observed,
+    corruption: Corruption,
+    levels: Levels,
+    sigma_data: float | None,
+    noise_estimated: bool = False,
 ) -> Survey:
     """Look at the data. sigma_data: std of the clean data if it is known, otherwise it is estimated.
 
@@ -62,7 +66,9 @@ def survey(
     floor = corruption.floor(batch)
     if (floor >= levels.sigma_max).any():
         rows = batch.row[floor >= levels.sigma_max].tolist()
-        raise InputError(f"{len(rows)} rows have sigma_n at or above sigma_max = {levels.sigma_max:g}; the first are rows {rows[:5]}")
+        raise InputError(
+            f"{len(rows)} rows have sigma_n at or above sigma_max = {levels.sigma_max:g}; the first are rows {rows[:5]}"
+        )
     beyond = list(islice(observations.at_or_above(levels.sigma_max), 9))
     if beyond:
         first = ", ".join(map(str, beyond[:8])) + (" and more" if len(beyond) > 8 else "")
@@ -71,7 +77,11 @@ def survey(
         )
     if observations.rows.mapping is None:  # rows that tell of no mapping: no reader has judged their scale
         found = judge_scale(
-            float(batch.x_n.min()), float(batch.x_n.max()), float(floor.max()), assumed=True, stored=observations.rows.stored
+            float(batch.x_n.min()),
+            float(batch.x_n.max()),
+            float(floor.max()),
+            assumed=True,
+            stored=observations.rows.stored,
         )
         if found is not None:
             warn(str(found))
@@ -86,7 +96,11 @@ def survey(
                 "sigma_n is a standard deviation in units of [-1, 1]: is it given in other units?"
             )
     conds = {name: tuple(value.shape[1:]) for name, value in batch.cond.items()}
-    return Survey(total, Signal(tuple(batch.x_n.shape[1:]), sigma_data, conds), (float(batch.sigma_n.min()), float(batch.sigma_n.max())))
+    return Survey(
+        total,
+        Signal(tuple(batch.x_n.shape[1:]), sigma_data, conds),
+        (float(batch.sigma_n.min()), float(batch.sigma_n.max())),
+    )
 
 
 def _refuse_below(batch: Batch, sigma_min: float, estimated: bool) -> None:

@@ -76,7 +76,10 @@ class BandEnergy(Record):
     def score(self) -> Score:
         """The value as one of the measures of `ambientkit.evaluate`."""
         return Score(
-            "band-energy", self.value, self.n, note="of samples without noise; 0 where the energy of detail is that which noisy rows tell"
+            "band-energy",
+            self.value,
+            self.n,
+            note="of samples without noise; 0 where the energy of detail is that which noisy rows tell",
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -89,7 +92,9 @@ class BandEnergy(Record):
         }
 
 
-def band_energy(noisy: Tensor, sigma_n: Tensor | float, judged: Tensor, seed: int = 0, *, classes: int = CLASSES) -> BandEnergy:
+def band_energy(
+    noisy: Tensor, sigma_n: Tensor | float, judged: Tensor, seed: int = 0, *, classes: int = CLASSES
+) -> BandEnergy:
     """The energy of detail of judged rows, by frequency band, against what noisy rows tell without bias of clean ones.
 
     f is an AC coefficient of the orthonormal DCT of a block of 4 x 4 pixels. Its noise is normal of std sigma_n and independent of that in the block's mean, so
@@ -123,18 +128,31 @@ def band_energy(noisy: Tensor, sigma_n: Tensor | float, judged: Tensor, seed: in
         means = [float((share[:, 0] * side.mean[:, place]).sum()) for side in (wanted, found)]
         errors = [_error((side.influence[..., place] * share[:, 0]).sum(1)) for side in (wanted, found)]
         spread = math.hypot(*errors)
-        bands.append(Band(place + 1, means[0], errors[0], means[1], errors[1], (means[1] - means[0]) / spread if spread > 0 else 0.0))
+        bands.append(
+            Band(
+                place + 1,
+                means[0],
+                errors[0],
+                means[1],
+                errors[1],
+                (means[1] - means[0]) / spread if spread > 0 else 0.0,
+            )
+        )
     excess, scale = found.mean - wanted.mean, np.maximum(wanted.mean, 0) + float(np.square(noise).mean())
     scale = np.where(scale > 0, scale, 1.0)
     weight = share * count / (wanted.share.sum() * count.sum()) / scale**2
-    parts = [np.cov(side.influence.reshape(len(side.influence), -1).T) / len(side.influence) for side in (wanted, found)]
+    parts = [
+        np.cov(side.influence.reshape(len(side.influence), -1).T) / len(side.influence) for side in (wanted, found)
+    ]
     covariance = np.asarray(parts[0] + parts[1]).reshape(excess.size, excess.size)
     flat, by = excess.ravel(), weight.ravel()
     square = float((by * (flat**2 - np.diag(covariance))).sum())
     # Of a quadratic form of a normal vector: var = 4 d' W S W d + 2 tr(W S W S).
     weighted = by[:, None] * covariance
     variance = 4 * float((by * flat) @ covariance @ (by * flat)) + 2 * float(np.trace(weighted @ weighted))
-    return BandEnergy(math.sqrt(max(square, 0.0)), math.sqrt(max(variance, 0.0)), tuple(bands), (len(noisy), len(judged)))
+    return BandEnergy(
+        math.sqrt(max(square, 0.0)), math.sqrt(max(variance, 0.0)), tuple(bands), (len(noisy), len(judged))
+    )
 
 
 class _Energies(NamedTuple):

@@ -122,7 +122,9 @@ def _denoising(setup: Setup) -> tuple[list[LevelError], list[tuple[Score, Score]
     sigma_n = setup.own.levels(len(clean)).to(clean)
     x_n = proximal(clean, sigma_n, derive_seed(options.seed, "evaluate.restore"))
     batch = Batch(x_n, sigma_n, torch.arange(len(clean), device=clean.device), {})
-    mean = restore(trained.denoiser, batch, trained.config.corruption, options.sampler, ends, draws=0, seed=options.seed).mean
+    mean = restore(
+        trained.denoiser, batch, trained.config.corruption, options.sampler, ends, draws=0, seed=options.seed
+    ).mean
     pairs = [(psnr(x_n, clean), psnr(mean, clean))]
     if clean.ndim == 4 and min(clean.shape[2:]) >= SSIM_WINDOW:
         pairs.append((ssim(x_n, clean), ssim(mean, clean)))

@@ -92,7 +92,9 @@ class Line:
         )
 
 
-def lines(group: str, repeats: Sequence[Sequence[Score]], floor: Sequence[Score], whole: Sequence[Score] | None = None) -> list[Line]:
+def lines(
+    group: str, repeats: Sequence[Sequence[Score]], floor: Sequence[Score], whole: Sequence[Score] | None = None
+) -> list[Line]:
     """One line per measure. repeats: the scores of each repeat, all in one order; whole: those of all rows, where the repeats are halves."""
     floors = {score.title: score for score in floor}
     first = whole if whole is not None else repeats[0]
@@ -147,7 +149,10 @@ class Comparison(Record):
 
     def to_dict(self) -> dict[str, Any]:
         """The document that `evaluate --json` writes."""
-        restoration = [{"name": a.name, "n": a.n[1], "x_n": finite(a.value), "restored": finite(b.value)} for a, b in self.restoration]
+        restoration = [
+            {"name": a.name, "n": a.n[1], "x_n": finite(a.value), "restored": finite(b.value)}
+            for a, b in self.restoration
+        ]
         return {
             "format": FORMAT,
             **self.facts,
@@ -165,7 +170,10 @@ class Comparison(Record):
                 if facts["samples"] is None
                 else f"{facts['repeats']} random halves of the samples, so about sqrt(2) too large"
             )
-            found += ["", f"spread: std over {over}; the choice of reference rows (seed {facts['seeds'][0]}) is not in it"]
+            found += [
+                "",
+                f"spread: std over {over}; the choice of reference rows (seed {facts['seeds'][0]}) is not in it",
+            ]
         found.append(
             "the reference itself: its rows against other rows of it, the floor of a distance at that n; for a measure of one set, its value"
         )

@@ -37,7 +37,11 @@ class LevelError(NamedTuple):
 
 @torch.no_grad()
 def denoiser_error(
-    denoiser: Denoiser, clean: Tensor, levels: Sequence[float], generator: Generator, cond: Mapping[str, Tensor] | None = None
+    denoiser: Denoiser,
+    clean: Tensor,
+    levels: Sequence[float],
+    generator: Generator,
+    cond: Mapping[str, Tensor] | None = None,
 ) -> list[LevelError]:
     """Root mean square error of D against held-out clean rows, at each level: (E|D(x_0 + sigma z, sigma) - x_0|^2 / pixels)^(1/2).
 
@@ -75,7 +79,10 @@ def psnr(restored: Tensor, clean: Tensor) -> Score:
     with np.errstate(divide="ignore"):  # equal rows are at infinity
         values = [float(peak_signal_noise_ratio(true, seen, data_range=DATA_RANGE)) for seen, true in pairs]
     return Score(
-        "psnr", float(np.mean(values)), (len(values), len(values)), spread=float(np.std(values)) if np.isfinite(values).all() else None
+        "psnr",
+        float(np.mean(values)),
+        (len(values), len(values)),
+        spread=float(np.std(values)) if np.isfinite(values).all() else None,
     )
 
 
@@ -94,7 +101,13 @@ def ssim(restored: Tensor, clean: Tensor) -> Score:
     values = [
         float(
             structural_similarity(
-                true, seen, data_range=DATA_RANGE, channel_axis=0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+                true,
+                seen,
+                data_range=DATA_RANGE,
+                channel_axis=0,
+                gaussian_weights=True,
+                sigma=1.5,
+                use_sample_covariance=False,
             )
         )
         for seen, true in _pairs(restored, clean, "ssim")
@@ -110,11 +123,15 @@ def proximal(samples: Tensor, sigma_n: Tensor | float, seed: int) -> Tensor:
     less than one between clean rows. Raises ValueError where sigma_n does not fit.
     Source: arXiv 2404.10177, section 5, where noisy data are judged in the same way.
     """
-    generators = [keyed_generator(seed, "evaluate.proximal", row=index, device=samples.device) for index in range(len(samples))]
+    generators = [
+        keyed_generator(seed, "evaluate.proximal", row=index, device=samples.device) for index in range(len(samples))
+    ]
     return samples + per_row(sigma_n, samples) * standard_normal(samples, generators)
 
 
 def _pairs(restored: Tensor, clean: Tensor, what: str) -> list[tuple[np.ndarray, np.ndarray]]:
     if restored.shape != clean.shape or len(clean) == 0:
-        raise InputError(f"{what}: compares row by row, but the shapes are {tuple(restored.shape)} and {tuple(clean.shape)}")
+        raise InputError(
+            f"{what}: compares row by row, but the shapes are {tuple(restored.shape)} and {tuple(clean.shape)}"
+        )
     return list(zip(restored.detach().double().cpu().numpy(), clean.detach().double().cpu().numpy(), strict=True))

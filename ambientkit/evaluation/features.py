@@ -38,21 +38,27 @@ def fid(reference: Tensor, judged: Tensor, *, extractor: str = "features") -> Sc
     metric = _torchmetrics().image.fid.FrechetInceptionDistance(_Identity(reference.shape[1])).set_dtype(torch.float64)
     metric.update(reference.double(), real=True)
     metric.update(judged.double(), real=False)
-    return Score("fid", float(metric.compute()), (len(reference), len(judged)), extractor, note=fid_note(reference, judged))
+    return Score(
+        "fid", float(metric.compute()), (len(reference), len(judged)), extractor, note=fid_note(reference, judged)
+    )
 
 
 def fid_note(reference: Tensor, judged: Tensor) -> str:
     """What the number of rows does to a Frechet distance."""
     least, dimensions = min(len(reference), len(judged)), reference.shape[1]
     if least <= dimensions:
-        return (
-            f"biased upwards: {least} rows cannot fill {dimensions} dimensions, so that the bias may be most of it; take more rows or kid"
-        )
+        return f"biased upwards: {least} rows cannot fill {dimensions} dimensions, so that the bias may be most of it; take more rows or kid"
     return "biased upwards, as 1/n"
 
 
 def kid(
-    reference: Tensor, judged: Tensor, *, subsets: int = 50, subset_size: int = 1000, seed: int = 0, extractor: str = "features"
+    reference: Tensor,
+    judged: Tensor,
+    *,
+    subsets: int = 50,
+    subset_size: int = 1000,
+    seed: int = 0,
+    extractor: str = "features",
 ) -> Score:
     """Kernel distance, the unbiased estimate of MMD^2 with the kernel (x y / F + 1)^3, averaged over random subsets of both sets.
 
@@ -68,16 +74,22 @@ def kid(
     module = _torchmetrics().image.kid
     with warnings.catch_warnings():  # that features are kept in memory: they are there already
         warnings.simplefilter("ignore")
-        metric = module.KernelInceptionDistance(_Identity(reference.shape[1]), subsets=subsets, subset_size=size).set_dtype(torch.float64)
+        metric = module.KernelInceptionDistance(
+            _Identity(reference.shape[1]), subsets=subsets, subset_size=size
+        ).set_dtype(torch.float64)
     metric.update(reference.double(), real=True)
     metric.update(judged.double(), real=False)
     with isolated_global_generator(seed, "evaluate.kid"):  # it draws its subsets from the global one
         mean, spread = metric.compute()
     note = "unbiased: values below 0 are chance"
-    return Score("kid", float(mean), (len(reference), len(judged)), extractor, float(spread) if subsets > 1 else None, note)
+    return Score(
+        "kid", float(mean), (len(reference), len(judged)), extractor, float(spread) if subsets > 1 else None, note
+    )
 
 
-def precision_recall(reference: Tensor, judged: Tensor, *, neighbours: int = 3, extractor: str = "features") -> tuple[Score, Score]:
+def precision_recall(
+    reference: Tensor, judged: Tensor, *, neighbours: int = 3, extractor: str = "features"
+) -> tuple[Score, Score]:
     """Precision, the share of judged rows within the reference's balls, and recall, the share of reference rows within those of the judged.
 
     A ball has its centre at a row and reaches to the k-th nearest row of its own set (k = `neighbours`). reference (n, F), judged (m, F);
@@ -99,10 +111,15 @@ def precision_recall(reference: Tensor, judged: Tensor, *, neighbours: int = 3, 
             verbose=False,
         )
     n, note = (len(reference), len(judged)), f"k = {neighbours}; grows with n, and is below 1 for equal laws"
-    return (Score("precision", found["precision"], n, extractor, note=note), Score("recall", found["recall"], n, extractor, note=note))
+    return (
+        Score("precision", found["precision"], n, extractor, note=note),
+        Score("recall", found["recall"], n, extractor, note=note),
+    )
 
 
-def sliced(reference: Tensor, judged: Tensor, generator: Generator, *, projections: int = 256, extractor: str = "features") -> Score:
+def sliced(
+    reference: Tensor, judged: Tensor, generator: Generator, *, projections: int = 256, extractor: str = "features"
+) -> Score:
     """Sliced 2-Wasserstein distance, the root mean square over random directions of the distance of the projections on them.
 
     reference (n, F), judged (m, F); in units of the features. Biased upwards, as n^(-1/2) for like laws.

@@ -64,7 +64,9 @@ class Judge:
             if parts == 1:  # windows of one row are each other's neighbours
                 found += precision_recall(a, b, extractor=name)
             else:
-                a, b = (one[torch.randperm(len(one), generator=self._generator("parts"))[:MOST_PARTS]] for one in (a, b))
+                a, b = (
+                    one[torch.randperm(len(one), generator=self._generator("parts"))[:MOST_PARTS]] for one in (a, b)
+                )
             found.append(sliced(a, b, self._generator("sliced"), extractor=name))
         found.append(pixel_statistics_distance(reference.rows, judged.rows))
         if pictures(reference.rows):

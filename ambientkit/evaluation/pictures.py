@@ -31,7 +31,13 @@ def pixel_statistics_distance(reference: Tensor, judged: Tensor) -> Score:
 
 
 def patch_distance(
-    reference: Tensor, judged: Tensor, generator: Generator, *, size: int = 4, patches: int = 10_000, projections: int = 128
+    reference: Tensor,
+    judged: Tensor,
+    generator: Generator,
+    *,
+    size: int = 4,
+    patches: int = 10_000,
+    projections: int = 128,
 ) -> Score:
     """Sliced 2-Wasserstein distance of random windows of size x size pixels, in data units.
 
@@ -41,10 +47,14 @@ def patch_distance(
     """
     _check(reference, judged, 1)
     if reference.ndim != 4 or min(reference.shape[2:]) < size:
-        raise InputError(f"patch distance: needs pictures (C, H, W) of at least {size} x {size}, not rows of {tuple(reference.shape[1:])}")
+        raise InputError(
+            f"patch distance: needs pictures (C, H, W) of at least {size} x {size}, not rows of {tuple(reference.shape[1:])}"
+        )
     u = torch.rand((3, patches), generator=generator, dtype=torch.float64)
     value = sliced_wasserstein(_windows(reference, u, size), _windows(judged, u, size), generator, projections)
-    return Score("patch-w2", value, (len(reference), len(judged)), note=f"{patches} windows of {size} x {size}; biased upwards")
+    return Score(
+        "patch-w2", value, (len(reference), len(judged)), note=f"{patches} windows of {size} x {size}; biased upwards"
+    )
 
 
 def _windows(rows: Tensor, u: Tensor, size: int) -> Tensor:
@@ -90,7 +100,10 @@ def high_frequency(pictures: Tensor) -> Score:
     ]
     values = pictures.shape[0] * pictures.shape[1] * (pictures.shape[2] - 2) * (pictures.shape[3] - 2)
     return Score(
-        "high-frequency", float((torch.stack(squares).sum() / values).sqrt()), (0, len(pictures)), note="squares add up under noise"
+        "high-frequency",
+        float((torch.stack(squares).sum() / values).sqrt()),
+        (0, len(pictures)),
+        note="squares add up under noise",
     )
 
 
@@ -123,12 +136,19 @@ def power_spectrum_distance(reference: Tensor, judged: Tensor, *, floor: float =
     """
     _check(reference, judged, 1)
     one, other = (10 * (power_spectrum(rows) + floor).log10() for rows in (reference, judged))
-    return Score("spectrum-db", float((one - other).square().mean().sqrt()), (len(reference), len(judged)), note="decibels over radii")
+    return Score(
+        "spectrum-db",
+        float((one - other).square().mean().sqrt()),
+        (len(reference), len(judged)),
+        note="decibels over radii",
+    )
 
 
 def _check(reference: Tensor, judged: Tensor, least: int) -> None:
     if reference.shape[1:] != judged.shape[1:]:
-        raise InputError(f"the reference has rows of shape {tuple(reference.shape[1:])}, but those judged have {tuple(judged.shape[1:])}")
+        raise InputError(
+            f"the reference has rows of shape {tuple(reference.shape[1:])}, but those judged have {tuple(judged.shape[1:])}"
+        )
     if min(len(reference), len(judged)) < least:
         raise InputError(f"at least {least} rows are needed on both sides, not {len(reference)} and {len(judged)}")
 

@@ -74,7 +74,9 @@ class Ranking(Record):
         rows = []
         for one in self.order:
             gap = [a - b for a, b in zip(one.values, best.values, strict=True)]
-            behind = "-" if one is best else f"{statistics.fmean(gap):+.3g} +- {statistics.stdev(gap) / len(gap) ** 0.5:.2g}"
+            behind = (
+                "-" if one is best else f"{statistics.fmean(gap):+.3g} +- {statistics.stdev(gap) / len(gap) ** 0.5:.2g}"
+            )
             spread = statistics.stdev(one.values)
             rows.append((str(one.step), number(one.mean, 4), number(spread, 2), " ".join(map(str, one.ranks)), behind))
         caption = f"{len(self.order)} checkpoints by {self.ranked_by}: {MEANS[self.group]} ({self.reference})"
@@ -140,7 +142,9 @@ def rank_checkpoints(
     for step, path in found:
         denoiser = load_run(path, registry, setup.options.device).denoiser
         samples = (setup.draw(denoiser, seed + repeat) for repeat in range(repeats))
-        values[step] = [float(fid(group.reference.features[0], setup.judged(group, one).features[0])) for one in samples]
+        values[step] = [
+            float(fid(group.reference.features[0], setup.judged(group, one).features[0])) for one in samples
+        ]
     name = f"{group.name} fid[{label(setup.judge.extractors[0])}]"
     return Ranking(setup.facts(), setup.head(), name, group.name, group.rows.what, tuple(ranked(values)))
 
@@ -149,7 +153,9 @@ def ranked(values: Mapping[int, Sequence[float]]) -> list[Ranked]:
     """Checkpoints by mean score, the lowest first, with their ranks under each seed; values: step -> score by seed."""
     repeats = len(next(iter(values.values())))
     by_seed = [sorted(values, key=lambda step: values[step][repeat]) for repeat in range(repeats)]
-    found = [Ranked(step, tuple(own), tuple(order.index(step) + 1 for order in by_seed)) for step, own in values.items()]
+    found = [
+        Ranked(step, tuple(own), tuple(order.index(step) + 1 for order in by_seed)) for step, own in values.items()
+    ]
     return sorted(found, key=lambda one: one.mean)
 
 

@@ -71,13 +71,20 @@ class RestoredComparison(Record):
 
     def to_dict(self) -> dict[str, Any]:
         """The document that `evaluate RESTORED --json` writes."""
-        calibration = None if self.std_of_draws is None else {"error_of_mean": self.error_of_mean, "std_of_draws": self.std_of_draws}
+        calibration = (
+            None
+            if self.std_of_draws is None
+            else {"error_of_mean": self.error_of_mean, "std_of_draws": self.std_of_draws}
+        )
         return {
             "format": FORMAT,
             "subject": self.subject,
             "restored": dict(self.restored),
             "reference": dict(self.reference),
-            "scores": [{"name": s.name, "of": of, "value": finite(s.value), "spread": s.spread, "n": s.n[1]} for s, of in self.scores],
+            "scores": [
+                {"name": s.name, "of": of, "value": finite(s.value), "spread": s.spread, "n": s.n[1]}
+                for s, of in self.scores
+            ],
             "calibration": calibration,
         }
 
@@ -99,7 +106,9 @@ def compare_restored(
     """
     facts: Mapping[str, Any] = {}
     if reference is None:
-        raise InputError(f"{_name(restored)}: holds restored rows: give --reference, the clean rows that lie under them, in the same order")
+        raise InputError(
+            f"{_name(restored)}: holds restored rows: give --reference, the clean rows that lie under them, in the same order"
+        )
     if isinstance(restored, Restored | Tensor):
         mean, draws = (restored.mean, restored.draws) if isinstance(restored, Restored) else (restored, draws)
         mean = mean.detach().float().cpu()

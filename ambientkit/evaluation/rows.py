@@ -167,7 +167,9 @@ def _declared(data: DataLike, sigma_n: Level, registry: Registry) -> tuple[float
         found = _argument(data, registry, REFERENCE, sigma_n=sigma_n if level is None else level)
     elif level is None and sigma_n is not None:
         name = found.name if isinstance(found, Data) else found["name"]
-        raise InputError(f"--sigma-n {sigma_n}: the data set {name!r} is clean and its noise is simulated; give a number")
+        raise InputError(
+            f"--sigma-n {sigma_n}: the data set {name!r} is clean and its noise is simulated; give a number"
+        )
     return level, "sigma_n" not in known, registry.build(Data, found)
 
 
@@ -181,7 +183,11 @@ def _argument(data: DataLike, registry: Registry, flag: str, **more: Any) -> dic
 
 def _fields(found: dict[str, Any] | Data, registry: Registry) -> Any:
     """The fields that a data set has."""
-    return type(found).model_fields if isinstance(found, Data) else registry.find("data", str(found["name"])).part.model_fields
+    return (
+        type(found).model_fields
+        if isinstance(found, Data)
+        else registry.find("data", str(found["name"])).part.model_fields
+    )
 
 
 def _declares(part: Data) -> bool:
@@ -245,7 +251,14 @@ def trained_rows(trained: Trained, most: int, seed: int) -> RowSet:
     batch = observations.__getitems__(chosen)
     sigma_n = _noise(batch)
     noise = "noisy" if sigma_n is not None else "clean"
-    return RowSet(f"the run's own {noise} rows ({config.data.name})", batch.x_n, sigma_n, len(observations), "", spec_of(config.data))
+    return RowSet(
+        f"the run's own {noise} rows ({config.data.name})",
+        batch.x_n,
+        sigma_n,
+        len(observations),
+        "",
+        spec_of(config.data),
+    )
 
 
 def _level(sigma_n: Level) -> float | None:
@@ -298,7 +311,9 @@ def _stack(items: list[Any], what: str, total: int, stored: str, spec: dict[str,
     if len(clean) == len(items):
         return RowSet(what, torch.stack([item.x_0 for item in clean]), None, total, stored, spec)
     if clean:
-        raise InputError(f"{what}: holds clean rows beside noisy ones; give the noisy rows alone, or declare the clean ones with sigma_n 0")
+        raise InputError(
+            f"{what}: holds clean rows beside noisy ones; give the noisy rows alone, or declare the clean ones with sigma_n 0"
+        )
     batch = default_collate(items)
     sigma_n = _noise(batch)
     return RowSet(what, batch.x_n, sigma_n, total, stored, spec)

@@ -57,7 +57,9 @@ def extract(extractor: Extractor, rows: Tensor) -> Tensor:
     Raises InputError for rows that are not floating point or that the extractor cannot read, and for features that are not finite or not of that shape.
     """
     if len(rows) == 0 or not rows.is_floating_point():
-        raise InputError(f"extractor {extractor.name!r}: reads floating-point rows in units of [-1, 1], not {len(rows)} of {rows.dtype}")
+        raise InputError(
+            f"extractor {extractor.name!r}: reads floating-point rows in units of [-1, 1], not {len(rows)} of {rows.dtype}"
+        )
     found = extractor.features(rows).detach()
     if found.ndim != 2 or len(found) == 0 or len(found) % len(rows) or not found.is_floating_point():
         raise InputError(
@@ -72,7 +74,9 @@ def extract(extractor: Extractor, rows: Tensor) -> Tensor:
 def check_pair(reference: Tensor, judged: Tensor, least: int, what: str) -> None:
     """Raises InputError unless both are sets (n, F) of one F, finite, and of at least `least` rows each."""
     if reference.ndim != 2 or judged.ndim != 2 or reference.shape[1] != judged.shape[1]:
-        raise InputError(f"{what}: compares features (n, F) and (m, F), not {tuple(reference.shape)} and {tuple(judged.shape)}")
+        raise InputError(
+            f"{what}: compares features (n, F) and (m, F), not {tuple(reference.shape)} and {tuple(judged.shape)}"
+        )
     if min(len(reference), len(judged)) < least:
         raise InputError(f"{what}: needs at least {least} rows on both sides, not {len(reference)} and {len(judged)}")
     if not (reference.isfinite().all() and judged.isfinite().all()):

@@ -138,7 +138,9 @@ class Setup:
             found.append(f"samples: {drawn.what}, {self.n} of {drawn.total}, chosen by seed {options.seed}")
         found.append(f"reference: {min(len(reference.x), self.n)} of {reference.total} rows of {reference.what}")
         if self.own is not None and _rows_meant(self.own.spec) == _rows_meant(reference.spec):
-            found.append("note: the reference is what the run trained on: nothing is held out, and samples that repeat the data score well")
+            found.append(
+                "note: the reference is what the run trained on: nothing is held out, and samples that repeat the data score well"
+            )
         if len(reference.x) < self.n:
             found.append(
                 f"note: the reference has only {len(reference.x)} rows for {self.n} samples; compare only with values of the same numbers"
@@ -154,7 +156,9 @@ class Setup:
                 f"warning: one side is stored as {kinds[0]}, the other as {kinds[1]}: rounding and cutting off alone move these numbers"
             )
         if not pictures(reference.x):
-            found.append("rows of this shape are no pictures of 8 x 8 or more: no measures of noise, patches and spectra")
+            found.append(
+                "rows of this shape are no pictures of 8 x 8 or more: no measures of noise, patches and spectra"
+            )
         return tuple(found)
 
 
@@ -176,13 +180,21 @@ def set_up(
     registry: Registry,
 ) -> Setup:
     """Everything that can be wrong is found here: the run, the rows, their shapes, the extractors. Raises InputError."""
-    for name, value, least in (("n", n, FEWEST), ("repeats", repeats, 1), ("steps", steps, 1), ("batch size", batch_size, 1)):
+    for name, value, least in (
+        ("n", n, FEWEST),
+        ("repeats", repeats, 1),
+        ("steps", steps, 1),
+        ("batch size", batch_size, 1),
+    ):
         if value is not None and value < least:
             raise InputError(f"evaluate: {name} = {value}; should be {least} or more")
     sigma_n = declared_level(sigma_n, clean)
     trained, name, place = _trained(subject, registry, device)
     options = Options(repeats, seed, steps, _named(Sampler, sampler, registry), batch_size, place, progress)
-    named = [_named(Extractor, one, registry) for one in ([extractors] if isinstance(extractors, str | Mapping | Part) else extractors)]
+    named = [
+        _named(Extractor, one, registry)
+        for one in ([extractors] if isinstance(extractors, str | Mapping | Part) else extractors)
+    ]
     drawn = own = None
     if trained is not None:
         if trained.signal.conds:
@@ -219,7 +231,13 @@ def all_scores(judge: Judge, group: Group, judged: RowFeatures) -> list[Score]:
     """Every distance of samples to the reference of a group, and what they score alone."""
     found = [*judge.distances(group.reference, judged), *judge.alone(judged)]
     level = group.rows.sigma_n
-    if judged.bare is not None and level is not None and level.ndim == 1 and pictures(judged.bare) and len(judged.bare) >= FEWEST:
+    if (
+        judged.bare is not None
+        and level is not None
+        and level.ndim == 1
+        and pictures(judged.bare)
+        and len(judged.bare) >= FEWEST
+    ):
         found.append(band_energy(group.reference.rows, level, judged.bare, judge.seed).score)
     return found
 
@@ -230,13 +248,17 @@ def same_rows(samples: Tensor, reference: Tensor) -> int:
     return sum(row.tobytes() in known for row in samples.float().cpu().numpy())
 
 
-def _trained(subject: Subject, registry: Registry, device: str | torch.device) -> tuple[Trained | None, str, torch.device]:
+def _trained(
+    subject: Subject, registry: Registry, device: str | torch.device
+) -> tuple[Trained | None, str, torch.device]:
     """The run, if the subject is one, its name in words, and the device to work on."""
     if isinstance(subject, Trained):
         weights = next(iter(subject.network.parameters()), None) if subject.network is not None else None
         own = device_of(device) if weights is None else weights.device
         if device != "auto" and device_of(device).type != own.type:
-            raise InputError(f"--device {device}: the weights of this run are on {own}; load them to where they are to be evaluated")
+            raise InputError(
+                f"--device {device}: the weights of this run are on {own}; load them to where they are to be evaluated"
+            )
         return subject, "a run in memory", own
     place, path = device_of(device), path_of(subject)
     if path is None:
@@ -267,7 +289,11 @@ def _group(name: str, rows: RowSet, n: int, judge: Judge) -> Group:
     """The reference of n rows, and its floor: n further rows where there are as many, otherwise its two halves."""
     read = judge.read(rows.x)
     count = len(rows.x)
-    one, other = (slice(0, n), slice(n, 2 * n)) if count >= 2 * n else (slice(0, count // 2), slice(count // 2, 2 * (count // 2)))
+    one, other = (
+        (slice(0, n), slice(n, 2 * n))
+        if count >= 2 * n
+        else (slice(0, count // 2), slice(count // 2, 2 * (count // 2)))
+    )
     index = torch.arange(count)
     reference = read.take(index[:n])
     floor = (*judge.distances(read.take(index[one]), read.take(index[other])), *judge.alone(reference))

@@ -156,7 +156,9 @@ def _noise(trained: Trained) -> str:
         "estimated": "estimated from the rows themselves. Where that is off, so is all that was learned",
         "unknown": "how it is known was not kept",
     }[trained.noise]
-    return f"white and Gaussian, std sigma_n {level} in units of [-1, 1] ({high * 127.5:.4g} in 0..255 at most); {known}."
+    return (
+        f"white and Gaussian, std sigma_n {level} in units of [-1, 1] ({high * 127.5:.4g} in 0..255 at most); {known}."
+    )
 
 
 def _objective(entry: ScheduledObjective) -> str:
@@ -201,7 +203,9 @@ def _limits(trained: Trained, noisy: bool) -> list[str]:
     found = []
     if trained.sigma_n is not None and noisy:
         low = trained.sigma_n[0]
-        ways = list(dict.fromkeys(entry.objective.below_sigma_n for entry in trained.config.objective if entry.trains_below))
+        ways = list(
+            dict.fromkeys(entry.objective.below_sigma_n for entry in trained.config.objective if entry.trains_below)
+        )
         below = (
             f"No row shows what happens at levels below sigma_n = {low:.3g}. "
             if low

@@ -50,7 +50,13 @@ class Exported(Record):
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, the path as text."""
-        return {"form": self.form, "path": str(self.path), "step": self.step, "size": self.size, "snippet": self.snippet}
+        return {
+            "form": self.form,
+            "path": str(self.path),
+            "step": self.step,
+            "size": self.size,
+            "snippet": self.snippet,
+        }
 
 
 def export(
@@ -80,9 +86,13 @@ def export(
             f"{called}: its model {trained.config.model.name!r} cannot be written as --format {exporter.name}. "
             f"Forms that can express it: {', '.join(forms(trained.config.model, registry))}"
         )
-    target = _target(folder, None if out is None else Path(out), form, ".safetensors" if exporter is None else exporter.suffix, force)
+    target = _target(
+        folder, None if out is None else Path(out), form, ".safetensors" if exporter is None else exporter.suffix, force
+    )
     if trained.step < trained.config.end_step and not trained.kept_after:
-        note(f"{called}: these are the weights of step {trained.step} of {trained.config.end_step}; the run is not finished")
+        note(
+            f"{called}: these are the weights of step {trained.step} of {trained.config.end_step}; the run is not finished"
+        )
     finished = finished_of(trained)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +103,11 @@ def export(
             save_weights(path, finished.network, own_metadata(trained), trained.base)
         else:
             exporter.write(finished, path)
-    use = f"ambientkit sample {shlex.quote(str(target))}" if exporter is None else exporter.snippet(finished, str(target)).rstrip()
+    use = (
+        f"ambientkit sample {shlex.quote(str(target))}"
+        if exporter is None
+        else exporter.snippet(finished, str(target)).rstrip()
+    )
     return Exported(form, target, trained.step, _size(target), use)
 
 
@@ -133,7 +147,9 @@ def own_metadata(trained: Trained) -> dict[str, object]:
             "noise": trained.noise,
             **({"latents": True} if trained.latents else {}),
         }
-        if trained.fingerprint is not None:  # so that rows of the same name elsewhere are not taken for those it was trained on
+        if (
+            trained.fingerprint is not None
+        ):  # so that rows of the same name elsewhere are not taken for those it was trained on
             data["fingerprint"] = {key: trained.fingerprint[key] for key in ("rows", "how", "sha256")}
     return {
         "config": portable(trained.config),
@@ -149,17 +165,23 @@ def _target(folder: Path | None, out: Path | None, form: str, suffix: str, force
         raise InputError("--out: give the file or folder to write; this denoiser belongs to no run folder")
     target = out if out is not None else Path(folder or "") / EXPORT / f"{form}{suffix}"
     if suffix and target.suffix != suffix:
-        raise InputError(f"--out {target}: the form {form} is one file whose name ends in {suffix}, by which it is recognised")
+        raise InputError(
+            f"--out {target}: the form {form} is one file whose name ends in {suffix}, by which it is recognised"
+        )
     if out is not None and folder is not None and target.resolve() == (folder / WEIGHTS).resolve():
         raise InputError(f"--out {target}: this is the run's own file; give another name")
     if not (target.exists() or target.is_symlink()):
         return target
     if not force:
-        raise InputError(f"--out {target}: is there already, and is left as it is; give another name, or --force to replace it")
+        raise InputError(
+            f"--out {target}: is there already, and is left as it is; give another name, or --force to replace it"
+        )
     if is_stream(target):
         raise InputError(f"--out {target}: is a device, a pipe or a socket; give a file")
     if bool(suffix) == target.is_dir():
-        raise InputError(f"--out {target}: --force replaces an earlier export, but this is {'a folder' if suffix else 'a file'}")
+        raise InputError(
+            f"--out {target}: --force replaces an earlier export, but this is {'a folder' if suffix else 'a file'}"
+        )
     return target
 
 
@@ -169,10 +191,14 @@ def _only_replaces(old: Path) -> Callable[[Path], None]:
     def check(new: Path) -> None:
         if not old.is_dir():
             return
-        names = [{str(file.relative_to(folder)) for file in folder.rglob("*") if not file.is_dir()} for folder in (old, new)]
+        names = [
+            {str(file.relative_to(folder)) for file in folder.rglob("*") if not file.is_dir()} for folder in (old, new)
+        ]
         if surplus := sorted(names[0] - names[1]):
             shown = ", ".join(surplus[:5]) + (" and more" if len(surplus) > 5 else "")
-            raise InputError(f"--out {old}: holds files that an export does not write ({shown}); nothing is replaced. Give another name")
+            raise InputError(
+                f"--out {old}: holds files that an export does not write ({shown}); nothing is replaced. Give another name"
+            )
 
     return check
 

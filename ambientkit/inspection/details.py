@@ -56,10 +56,16 @@ def details(x: Array, sigma: Array | None) -> Details:
     if sigma is None:
         scale = np.ones(a.shape)
     else:
-        s2 = np.square(np.broadcast_to(sigma, (*x.shape[:2], *np.broadcast_shapes(np.shape(sigma)[-2:], x.shape[-2:])))[..., :h, :w])
+        s2 = np.square(
+            np.broadcast_to(sigma, (*x.shape[:2], *np.broadcast_shapes(np.shape(sigma)[-2:], x.shape[-2:])))[
+                ..., :h, :w
+            ]
+        )
         scale = np.sqrt((s2[..., ::2, ::2] + s2[..., ::2, 1::2] + s2[..., 1::2, ::2] + s2[..., 1::2, 1::2]) / 4)
     by = np.where(scale > 0, scale, np.inf)
-    mean, horizontal, vertical, diagonal = ((s / 2) / by for s in (a + b + c + d, a - b + c - d, a + b - c - d, a - b - c + d))
+    mean, horizontal, vertical, diagonal = (
+        (s / 2) / by for s in (a + b + c + d, a - b + c - d, a + b - c - d, a - b - c + d)
+    )
     from scipy.ndimage import uniform_filter
 
     raw = (a + b + c + d) / 2

@@ -78,7 +78,9 @@ def estimate(rows: Iterable[NDArray[np.floating]]) -> Estimate:
     together = details(np.stack(kept).reshape(-1, 1, *kept[0].shape[-2:]), None)
     sigma, flat = noise_std(together)
     if flat >= 200 and flat >= 0.02 * together.usable.sum():
-        return Estimate(sigma, max(EFFICIENCY * sigma / math.sqrt(flat), spread / math.sqrt(len(found))), spread, len(found))
+        return Estimate(
+            sigma, max(EFFICIENCY * sigma / math.sqrt(flat), spread / math.sqrt(len(found))), spread, len(found)
+        )
     error = 1.2533 * math.hypot(one, spread) / math.sqrt(len(found))  # of a median
     return Estimate(float(np.median(found)), error, spread, len(found))
 

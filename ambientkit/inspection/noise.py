@@ -73,12 +73,20 @@ def _level(found: Details, level: float, few: bool) -> Finding:
     slack = 5 / math.sqrt(2 * max(int(inside.sum()), 1))
     told = "sigma_n is a std in units of [-1, 1]: check its units and value_range, or let it be estimated: --sigma-n estimate."
     if rms < LOW - slack:  # a picture can only add to this: no assumption about it is needed
-        return Finding("level", Verdict.VIOLATED, f"the finest details hold {rms:.3g} times the declared noise.", told, rms)
+        return Finding(
+            "level", Verdict.VIOLATED, f"the finest details hold {rms:.3g} times the declared noise.", told, rms
+        )
     if few:
         low = smoothest(found, 0.2)
         if low.sum() >= ENOUGH and robust_std(found.diagonal[low]) < LOW - 5 / math.sqrt(low.sum()):
             least = robust_std(found.diagonal[low])
-            return Finding("level", Verdict.VIOLATED, f"the smoothest areas hold {least:.3g} times the declared noise.", told, least)
+            return Finding(
+                "level",
+                Verdict.VIOLATED,
+                f"the smoothest areas hold {least:.3g} times the declared noise.",
+                told,
+                least,
+            )
         if low.sum() >= ENOUGH and usable.any() and robust_std(found.diagonal[low]) > 4:
             least = robust_std(found.diagonal[low])
             reason = f"even the smoothest areas vary by {least:.3g} times the declared noise: it is far more, or all is texture."
@@ -104,20 +112,34 @@ def _colour(found: Details, chosen: NDArray[np.bool_], few: bool, declared: bool
         worst = means
     elif COLOURED[0] - slack <= min(along) and max(along) <= COLOURED[1] + slack:
         return Finding(
-            "correlation", Verdict.FINE, f"details along one axis have {worst:.3g} times the variance of diagonal ones.", "", worst
+            "correlation",
+            Verdict.FINE,
+            f"details along one axis have {worst:.3g} times the variance of diagonal ones.",
+            "",
+            worst,
         )
     what = "means of 2 x 2 pixels" if worst == means else "details along one axis"
     reason = f"in flat areas {what} have {worst:.3g} times the variance of diagonal details: the noise is not white."
     if few:
         h = found.horizontal[chosen]
         normal = abs(float(np.mean((h - h.mean()) ** 4) / np.var(h) ** 2) - 3) < 1.0
-        small = declared and robust_std(found.diagonal[chosen]) >= LOW  # the declared white noise is there: the rest is texture
+        small = (
+            declared and robust_std(found.diagonal[chosen]) >= LOW
+        )  # the declared white noise is there: the rest is texture
         if worst < 1 or small or not normal:
             known = worst < 1 or small
-            reason = f"there are too few flat areas to tell noise whose neighbours correlate from texture ({worst:.3g})."
-            return Finding("correlation", Verdict.UNTRIED if known else Verdict.DOUBT, reason, "" if known else told, worst)
-    if not declared and worst > 1 and (few or min(along) > COLOURED[1]):  # a smooth clean picture may be so, and set its own "level"
-        return Finding("correlation", Verdict.DOUBT, f"{reason[:-1]}, or it is the texture of clean pictures.", told, worst)
+            reason = (
+                f"there are too few flat areas to tell noise whose neighbours correlate from texture ({worst:.3g})."
+            )
+            return Finding(
+                "correlation", Verdict.UNTRIED if known else Verdict.DOUBT, reason, "" if known else told, worst
+            )
+    if (
+        not declared and worst > 1 and (few or min(along) > COLOURED[1])
+    ):  # a smooth clean picture may be so, and set its own "level"
+        return Finding(
+            "correlation", Verdict.DOUBT, f"{reason[:-1]}, or it is the texture of clean pictures.", told, worst
+        )
     return Finding("correlation", Verdict.VIOLATED, reason, told, worst)
 
 
@@ -130,7 +152,9 @@ def stripes(pictures: Array, least: float) -> Finding | None:
     """
     worst: tuple[float, str] | None = None
     for name, axis in (("line", -2), ("column", -1)):
-        bend = np.median(np.diff(pictures, 2, axis=axis), axis=-1 if axis == -2 else -2).reshape(-1, pictures.shape[axis] - 2)
+        bend = np.median(np.diff(pictures, 2, axis=axis), axis=-1 if axis == -2 else -2).reshape(
+            -1, pictures.shape[axis] - 2
+        )
         if bend.shape[1] < 4 or bend.size < ENOUGH:
             continue
         offset = robust_std(bend) / math.sqrt(6)
@@ -141,9 +165,7 @@ def stripes(pictures: Array, least: float) -> Finding | None:
     if worst is None:
         return None
     reason = f"each {worst[1]} of pixels has an offset of its own (std {worst[0]:.3g}), or the pictures are ruled so finely: no pixel noise was found."
-    told = (
-        "Pixels of one line that share their noise cannot be declared to ambientkit: subtract the offsets (row noise of the sensor) first."
-    )
+    told = "Pixels of one line that share their noise cannot be declared to ambientkit: subtract the offsets (row noise of the sensor) first."
     return Finding("correlation", Verdict.DOUBT, reason, told, worst[0])
 
 
@@ -189,15 +211,21 @@ def _brightness(found: Details, magnitude: bool) -> Finding:
     ratio = max(levels) / min(levels)
     if ratio <= VARIES + 4 * 1.17 / math.sqrt(min(counts)):
         if max(means) - min(means) < COVERED * (most - least):
-            reason = (
-                f"the flat areas are of nearly one brightness ({100 * (max(means) - min(means)) / (most - least):.2g} % of what there is)."
-            )
+            reason = f"the flat areas are of nearly one brightness ({100 * (max(means) - min(means)) / (most - least):.2g} % of what there is)."
             return Finding("signal-dependence", Verdict.UNTRIED, reason, "", ratio)
-        return Finding("signal-dependence", Verdict.FINE, f"levels at different brightness differ by a factor of {ratio:.3g}.", "", ratio)
+        return Finding(
+            "signal-dependence",
+            Verdict.FINE,
+            f"levels at different brightness differ by a factor of {ratio:.3g}.",
+            "",
+            ratio,
+        )
     rising = means[levels.index(max(levels))] > means[levels.index(min(levels))]
     remedy = "The model needs noise that does not depend on the picture."
     if rising:
-        remedy += " For counts (photons, electrons) give counts: {gain, offset, read_std}, which makes their noise even."
+        remedy += (
+            " For counts (photons, electrons) give counts: {gain, offset, read_std}, which makes their noise even."
+        )
     if magnitude and rising:
         remedy += " For magnitude images of magnetic resonance (Rician noise) use the complex ones, as two channels."
     reason = f"the noise is {ratio:.3g} times stronger in {'bright' if rising else 'dark'} areas than in others."
@@ -219,8 +247,16 @@ def _law(pixels: NDArray[np.float64], magnitude: bool) -> Iterator[Finding]:
     else:
         remedy = "Half of the noise is missing or bent: clipped, cast to whole numbers without sign, or counts."
         if magnitude:
-            remedy += " Magnitude images of magnetic resonance (Rician noise) look so: use the complex ones, as two channels."
-        yield Finding("symmetry", Verdict.VIOLATED, f"skewness {skew:.2g} in flat areas: the noise is not symmetric.", remedy, skew)
+            remedy += (
+                " Magnitude images of magnetic resonance (Rician noise) look so: use the complex ones, as two channels."
+            )
+        yield Finding(
+            "symmetry",
+            Verdict.VIOLATED,
+            f"skewness {skew:.2g} in flat areas: the noise is not symmetric.",
+            remedy,
+            skew,
+        )
     if LIGHT - 8 * noise <= kurtosis <= HEAVY + 8 * noise:
         yield Finding("tails", Verdict.FINE, f"excess kurtosis {kurtosis:.2g} in flat areas.", "", kurtosis)
     else:
@@ -231,5 +267,9 @@ def _law(pixels: NDArray[np.float64], magnitude: bool) -> Iterator[Finding]:
             else "Uniform or clipped noise looks so: the objectives need Gaussian noise."
         )
         yield Finding(
-            "tails", Verdict.VIOLATED, f"excess kurtosis {kurtosis:.2g} in flat areas: {kind} tails than normal.", remedy, kurtosis
+            "tails",
+            Verdict.VIOLATED,
+            f"excess kurtosis {kurtosis:.2g} in flat areas: {kind} tails than normal.",
+            remedy,
+            kurtosis,
         )

@@ -35,7 +35,9 @@ def page(facts: dict[str, Any], findings: Sequence[Finding], x: Array) -> str:
     levels = facts.get("sigma_n_estimated_by_row")
     histograms = [("Values", histogram(x.ravel(), "values in units of [-1, 1]"))]
     if levels:
-        histograms.append(("Noise level per row", histogram(np.asarray(list(levels.values())), "estimated noise std of each row")))
+        histograms.append(
+            ("Noise level per row", histogram(np.asarray(list(levels.values())), "estimated noise std of each row"))
+        )
     return render(
         Path(__file__).with_name("page.html"),
         name=facts["data"],
@@ -52,7 +54,10 @@ def _told(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.5g}"
     if isinstance(value, list):
-        return ", ".join(_told(v) for v in value[:20]) + (f" and {len(value) - 20:,} more" if len(value) > 20 else "") or "none"
+        return (
+            ", ".join(_told(v) for v in value[:20]) + (f" and {len(value) - 20:,} more" if len(value) > 20 else "")
+            or "none"
+        )
     return str(value)
 
 

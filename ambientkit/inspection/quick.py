@@ -36,7 +36,12 @@ def look(rows: Any, most: int = QUICK_ROWS) -> tuple[Array, Array | None, list[i
     levels = [np.asarray(item.sigma_n, np.float64) for item in items]
     return (
         x,
-        np.stack([np.broadcast_to(level, x.shape[1:]) if level.ndim else level.reshape([1] * (x.ndim - 1)) for level in levels]),
+        np.stack(
+            [
+                np.broadcast_to(level, x.shape[1:]) if level.ndim else level.reshape([1] * (x.ndim - 1))
+                for level in levels
+            ]
+        ),
         index,
     )
 
@@ -47,10 +52,20 @@ def scale_findings(x: Array, sigma_n: Array | None, rows: Rows) -> list[Finding]
     rows: what else is known of them. Rows without a mapping are in units of [-1, 1] by their own account.
     """
     level = 0.0 if sigma_n is None else float(sigma_n.max())
-    found = judge_scale(float(x.min()), float(x.max()), level, assumed=rows.assumed or rows.mapping is None, stored=rows.stored)
+    found = judge_scale(
+        float(x.min()), float(x.max()), level, assumed=rows.assumed or rows.mapping is None, stored=rows.stored
+    )
     if found is None:
         return []
-    return [Finding("units", Verdict.VIOLATED if found.refused else Verdict.DOUBT, found.reason, found.remedy, float(np.abs(x).max()))]
+    return [
+        Finding(
+            "units",
+            Verdict.VIOLATED if found.refused else Verdict.DOUBT,
+            found.reason,
+            found.remedy,
+            float(np.abs(x).max()),
+        )
+    ]
 
 
 def model_findings(x: Array, sigma_n: Array | None, zero: float | None = None) -> list[Finding]:
@@ -64,7 +79,11 @@ def model_findings(x: Array, sigma_n: Array | None, zero: float | None = None) -
     level = sigma_n
     if level is None:
         if pictures is None:
-            return [Finding("noise", Verdict.UNTRIED, "rows that are no pictures show no noise level: give it with --sigma-n.")]
+            return [
+                Finding(
+                    "noise", Verdict.UNTRIED, "rows that are no pictures show no noise level: give it with --sigma-n."
+                )
+            ]
         estimated, seen = _levels(pictures)
         if events := values.events(x):
             return [events]
@@ -74,12 +93,22 @@ def model_findings(x: Array, sigma_n: Array | None, zero: float | None = None) -
         if typical <= least:
             if striped := noise.stripes(pictures, least):
                 return [striped]
-            return [Finding("noise", Verdict.FINE, f"no noise to speak of was found (about {typical:.2g}): these rows look clean.")]
+            return [
+                Finding(
+                    "noise",
+                    Verdict.FINE,
+                    f"no noise to speak of was found (about {typical:.2g}): these rows look clean.",
+                )
+            ]
         level = estimated.reshape(-1, *[1] * (x.ndim - 1))
         if not seen:
             noise_alone = details(pictures, estimated.reshape(-1, 1, 1, 1))
             return [f for f in noise.judge(noise_alone, declared, False) if f.verdict is not Verdict.UNTRIED] or [
-                Finding("noise", Verdict.UNTRIED, "there are too few flat areas to tell noise from texture: give the level with --sigma-n.")
+                Finding(
+                    "noise",
+                    Verdict.UNTRIED,
+                    "there are too few flat areas to tell noise from texture: give the level with --sigma-n.",
+                )
             ]
         if len(pictures) != len(x):
             level = np.full((len(x), *[1] * (x.ndim - 1)), float(np.median(estimated)))
@@ -90,7 +119,11 @@ def model_findings(x: Array, sigma_n: Array | None, zero: float | None = None) -
     found = [*_facts(x, noisy, level), values.saturation(x, noisy, declared), values.quantisation(x, noisy, typical)]
     if pictures is None:
         return [*found, Finding("correlation", Verdict.UNTRIED, "the rows are no pictures.")]
-    by_picture = np.broadcast_to(level, x.shape).reshape(pictures.shape) if level.size > len(x) else level.reshape(len(x), 1, 1, 1)
+    by_picture = (
+        np.broadcast_to(level, x.shape).reshape(pictures.shape)
+        if level.size > len(x)
+        else level.reshape(len(x), 1, 1, 1)
+    )
     if by_picture.shape[0] != len(pictures):
         by_picture = np.repeat(by_picture, len(pictures) // len(x), axis=0)
     magnitude = zero is not None and float(x.min()) >= zero - 1e-6
@@ -145,7 +178,13 @@ def _facts(x: Array, noisy: NDArray[np.bool_], level: Array) -> list[Finding]:
     if constant:
         reason = f"{constant} of {len(x)} rows are constant, so they cannot hold the noise."
         found.append(
-            Finding("constant-rows", Verdict.VIOLATED, reason, "Remove them, or give them sigma_n = 0 if they are clean.", constant)
+            Finding(
+                "constant-rows",
+                Verdict.VIOLATED,
+                reason,
+                "Remove them, or give them sigma_n = 0 if they are clean.",
+                constant,
+            )
         )
     varied = np.ptp(flat, axis=1) > 0
     twins = len(flat[some & varied]) - len({row.tobytes() for row in flat[some & varied]})
@@ -157,12 +196,24 @@ def _facts(x: Array, noisy: NDArray[np.bool_], level: Array) -> list[Finding]:
     if rms > std * (1 + max(0.03, 6 * (2 / noisy.sum()) ** 0.5)):
         reason = f"the declared noise, {rms:.4g}, is more than the std of the data themselves, {std:.4g}, in units of [-1, 1]."
         found.append(
-            Finding("units", Verdict.VIOLATED, reason, "Is it a mistake of units? Check sigma_n and value_range.", rms / max(std, 1e-12))
+            Finding(
+                "units",
+                Verdict.VIOLATED,
+                reason,
+                "Is it a mistake of units? Check sigma_n and value_range.",
+                rms / max(std, 1e-12),
+            )
         )
     if rms < float(np.ptp(x[noisy])) / 1000:
         reason = f"the declared noise, {rms:.3g}, is below 1/1000 of the range of the data, {np.ptp(x[noisy]):.3g}."
         found.append(
-            Finding("units", Verdict.VIOLATED, reason, "Is it a mistake of units? If the rows are practically clean, say so.", rms)
+            Finding(
+                "units",
+                Verdict.VIOLATED,
+                reason,
+                "Is it a mistake of units? If the rows are practically clean, say so.",
+                rms,
+            )
         )
     return found
 

@@ -57,9 +57,13 @@ def inspect_rows(
         "share_at_the_ends": float(((x == low) | (x == high)).mean()),
         "constant_rows": [index[i] for i in np.flatnonzero(np.ptp(flat, axis=1) == 0)],
         "repeated_rows": repeated,
-        "sigma_n_declared": None if levels is None else [float(levels.min()), float(np.median(levels)), float(levels.max())],
+        "sigma_n_declared": None
+        if levels is None
+        else [float(levels.min()), float(np.median(levels)), float(levels.max())],
         "sigma_n_estimated": None if estimated is None else _five(estimated),
-        "sigma_n_estimated_by_row": None if estimated is None else dict(zip(map(str, index), estimated.round(6).tolist())),
+        "sigma_n_estimated_by_row": None
+        if estimated is None
+        else dict(zip(map(str, index), estimated.round(6).tolist())),
     }
     return facts, findings, x
 

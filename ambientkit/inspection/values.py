@@ -23,7 +23,9 @@ def gap(values: Array) -> float:
         return float("inf")
     steps = np.diff(ordered)
     order = np.argsort(steps)
-    weights = np.minimum(counts[:-1], counts[1:])[order]  # a step between two frequent values counts for more than one in the tail
+    weights = np.minimum(counts[:-1], counts[1:])[
+        order
+    ]  # a step between two frequent values counts for more than one in the tail
     return float(steps[order][np.searchsorted(weights.cumsum(), weights.sum() / 2)])
 
 
@@ -36,7 +38,13 @@ def saturation(x: Array, noisy: NDArray[np.bool_], declared: bool) -> Finding:
     share = sum(shares.values()) if low < high else 1.0
     count = share * values.size
     if count <= max(3, CLIPPED * values.size) + 2:
-        return Finding("saturation", Verdict.FINE, f"{100 * share:.2g} % of the values are the smallest or the largest one.", "", share)
+        return Finding(
+            "saturation",
+            Verdict.FINE,
+            f"{100 * share:.2g} % of the values are the smallest or the largest one.",
+            "",
+            share,
+        )
     alone = _alone(x, most)
     reason = f"{100 * share:.2g} % of the values are exactly {low:.4g} or {high:.4g}, the ends of their range: the noise was clipped."
     remedy = (
@@ -45,7 +53,9 @@ def saturation(x: Array, noisy: NDArray[np.bool_], declared: bool) -> Finding:
     )
     if declared or alone > 0.6:
         return Finding("saturation", Verdict.VIOLATED, reason, remedy, share)
-    return Finding("saturation", Verdict.DOUBT, f"{reason[:-1]}, or these are flat areas of clean pictures.", remedy, share)
+    return Finding(
+        "saturation", Verdict.DOUBT, f"{reason[:-1]}, or these are flat areas of clean pictures.", remedy, share
+    )
 
 
 def _alone(x: Array, end: float) -> float:
@@ -85,8 +95,6 @@ def events(x: Array) -> Finding | None:
     share = 1 - float((inner & near).sum() / max(inner.sum(), 1))
     if inner.sum() < 50 or share < 0.6 * (1 - other.mean()) ** 4:
         return None
-    reason = (
-        f"{100 * float((~other).mean()):.3g} % of the values are {most:.4g} and the others are scattered singly: counts of rare events."
-    )
+    reason = f"{100 * float((~other).mean()):.3g} % of the values are {most:.4g} and the others are scattered singly: counts of rare events."
     remedy = "So few counts a pixel are far from Gaussian under any transform: sum pixels or frames until they hold at least 4."
     return Finding("counts", Verdict.VIOLATED, reason, remedy, share)

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 
-def truncated_lognormal(u: Tensor, floor: Tensor | float, ceiling: Tensor | float, p_mean: float, p_std: float) -> Tensor:
+def truncated_lognormal(
+    u: Tensor, floor: Tensor | float, ceiling: Tensor | float, p_mean: float, p_std: float
+) -> Tensor:
     """Levels sigma in [floor, ceiling] with log sigma normal(p_mean, p_std) restricted to that range.
 
     u: (N,) uniform on [0, 1). floor, ceiling: number or (N,), 0 <= floor < ceiling. Where the range lies so far in a tail that
@@ -18,7 +20,9 @@ def truncated_lognormal(u: Tensor, floor: Tensor | float, ceiling: Tensor | floa
     Source: the density is that of EDM, arXiv 2206.00364, table 1.
     """
     v = u.double()
-    low, high = (torch.as_tensor(edge, dtype=torch.float64, device=u.device).expand(u.shape) for edge in (floor, ceiling))
+    low, high = (
+        torch.as_tensor(edge, dtype=torch.float64, device=u.device).expand(u.shape) for edge in (floor, ceiling)
+    )
     # By symmetry the upper tail is computed as a lower one: ndtr keeps its precision only there.
     f_low, f_high = (torch.special.ndtr(-(edge.log() - p_mean) / p_std) for edge in (low, high))
     mass = f_low - f_high
@@ -31,7 +35,9 @@ def truncated_lognormal(u: Tensor, floor: Tensor | float, ceiling: Tensor | floa
 def log_uniform(u: Tensor, low: Tensor | float, high: Tensor | float) -> Tensor:
     """Levels with log sigma uniform on [log low, log high]: low^(1-u) high^u. u: (N,) uniform on [0, 1); 0 < low <= high."""
     low, high = (torch.as_tensor(edge, dtype=u.dtype, device=u.device) for edge in (low, high))
-    return torch.minimum(torch.maximum(low * (high / low) ** u, low), high)  # the power may round to just beyond an edge
+    return torch.minimum(
+        torch.maximum(low * (high / low) ** u, low), high
+    )  # the power may round to just beyond an edge
 
 
 def edm_grid(steps: int, sigma_min: float, sigma_max: float, rho: float = 7.0) -> Tensor:

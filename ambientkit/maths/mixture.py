@@ -22,12 +22,18 @@ class GaussianMixture:
     """
 
     def __init__(self, weights, means, covariances) -> None:
-        self.weights, self.means, self.covariances = (torch.as_tensor(v, dtype=torch.float64) for v in (weights, means, covariances))
+        self.weights, self.means, self.covariances = (
+            torch.as_tensor(v, dtype=torch.float64) for v in (weights, means, covariances)
+        )
         if self.weights.ndim != 1 or self.means.ndim != 2 or len(self.means) != len(self.weights):
-            raise ValueError(f"weights {tuple(self.weights.shape)} and means {tuple(self.means.shape)} must be (K,) and (K, d)")
+            raise ValueError(
+                f"weights {tuple(self.weights.shape)} and means {tuple(self.means.shape)} must be (K,) and (K, d)"
+            )
         components, self.dimension = self.means.shape
         if self.covariances.shape != (components, self.dimension, self.dimension):
-            raise ValueError(f"covariances must be {(components, self.dimension, self.dimension)}, not {tuple(self.covariances.shape)}")
+            raise ValueError(
+                f"covariances must be {(components, self.dimension, self.dimension)}, not {tuple(self.covariances.shape)}"
+            )
         if not (self.weights > 0).all():
             raise ValueError("every weight must be positive")
         if not torch.allclose(self.covariances, self.covariances.mT, rtol=1e-10, atol=1e-12):
@@ -68,7 +74,9 @@ class GaussianMixture:
         """n independent draws of x_0. Returns (n, d), float64."""
         component = torch.multinomial(self.weights, n, replacement=True, generator=generator)
         z = torch.randn(n, self.dimension, generator=generator, dtype=torch.float64)
-        return self.means[component] + torch.einsum("nij,nj->ni", self._basis[component], self._variances[component].sqrt() * z)
+        return self.means[component] + torch.einsum(
+            "nij,nj->ni", self._basis[component], self._variances[component].sqrt() * z
+        )
 
     def sample_posterior(self, x: Tensor, sigma: Tensor | float, generator: RandomSource) -> Tensor:
         """One independent draw of x_0 given x_0 + sigma z = x, for each row. Returns the shape of x, float64."""
@@ -95,7 +103,9 @@ class GaussianMixture:
         """Points in each component's eigenbasis, U_k^T (x - m_k), and the variances L_k + sigma^2 there; both (B, K, d)."""
         flat = (x.flatten(1) if x.ndim > 1 else x.unsqueeze(1)).double()
         if flat.shape[1] != self.dimension:
-            raise ValueError(f"points of shape {tuple(x.shape)} do not have the {self.dimension} elements a row of this mixture")
+            raise ValueError(
+                f"points of shape {tuple(x.shape)} do not have the {self.dimension} elements a row of this mixture"
+            )
         levels = as_row_levels(sigma, flat)
         total = self._variances + levels.square()[:, None, None]
         if not (levels >= 0).all() or not (total > 0).all():

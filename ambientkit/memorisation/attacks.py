@@ -68,19 +68,41 @@ class Attack(Record):
     def blocks(self) -> list[str | Table]:
         """What was done, how many come back, and which."""
         level, seed = self.facts["level"], self.facts["seed"]
-        share = bootstrap(lambda a, b: float((conformal_p_values(-a, -b) <= level).double().mean()), self.distance, self.null, seed=seed)
+        share = bootstrap(
+            lambda a, b: float((conformal_p_values(-a, -b) <= level).double().mean()),
+            self.distance,
+            self.null,
+            seed=seed,
+        )
         auc = bootstrap(_auc, self.distance, self.null, seed=seed)
         rows = [
             (f"share with p <= {level:g}", number(self.share), _told(share), f"{level:g} or less"),
             ("AUC, training against held-out", number(self.auc), _told(auc), "0.5"),
-            ("median distance, training rows", number(float(self.distance.median())), "-", number(float(self.null.median()))),
+            (
+                "median distance, training rows",
+                number(float(self.distance.median())),
+                "-",
+                number(float(self.null.median())),
+            ),
         ]
-        found: list[str | Table] = [*self.head, "", Table("", ("figure", "value", "95 % interval", "if nothing is memorised"), rows), ""]
+        found: list[str | Table] = [
+            *self.head,
+            "",
+            Table("", ("figure", "value", "95 % interval", "if nothing is memorised"), rows),
+            "",
+        ]
         which = self.listed.nonzero().squeeze(1)
-        found.append(listing(len(which), len(self.rows), len(self.null), self.facts["fdr"], "training rows are listed as memorised"))
+        found.append(
+            listing(
+                len(which), len(self.rows), len(self.null), self.facts["fdr"], "training rows are listed as memorised"
+            )
+        )
         if len(which):
             order = which[self.distance[which].argsort()][:10].tolist()
-            lines = [(str(int(self.rows[at])), number(float(self.distance[at])), number(float(self.p_values[at]))) for at in order]
+            lines = [
+                (str(int(self.rows[at])), number(float(self.distance[at])), number(float(self.p_values[at])))
+                for at in order
+            ]
             found.append(Table("the nearest of them", ("training row", "distance", "p"), lines))
         return found
 
@@ -149,7 +171,9 @@ def attack(
     if trained is None:
         raise InputError(f"{name}: is no run; an attack asks the model itself. For samples there is `memorization`")
     if kind not in get_args(Kind) or over not in get_args(Over) or draws < 1:
-        raise InputError(f"attack: kind {kind!r} (noise, mask or box), over {over!r} (nearest or mean), {draws} draws (1 or more)")
+        raise InputError(
+            f"attack: kind {kind!r} (noise, mask or box), over {over!r} (nearest or mean), {draws} draws (1 or more)"
+        )
     part = registry.build(Sampler, sampler)
     need_kernel(part, draws)
     own, held = sides(train, heldout, sigma_n, trained, registry)
@@ -164,7 +188,9 @@ def attack(
         # The same treatment, with randomness of their own: under the null the two are exchangeable.
         keys = torch.arange(len(originals)) + (0 if side == "training" else 1 << 30)
         if kind == "noise":
-            corrupted, restored = _denoised(trained, part, originals, keys, level, own.sigma_n, draws, steps, seed, batch_size, place)
+            corrupted, restored = _denoised(
+                trained, part, originals, keys, level, own.sigma_n, draws, steps, seed, batch_size, place
+            )
         else:
             seen = _seen(originals, keys, kind, level, seed)
             corrupted = torch.where(seen, originals, torch.zeros_like(originals))
@@ -183,8 +209,13 @@ def attack(
                 device=place,
             )
         if not bool(restored.isfinite().all()):
-            raise InputError(f"{name}: what it restores is not finite; the run has diverged, or {steps} steps are too few")
-        found[side] = (_distance(alike, originals, restored, over), (originals[:SHOWN], corrupted[:SHOWN], restored[:SHOWN]))
+            raise InputError(
+                f"{name}: what it restores is not finite; the run has diverged, or {steps} steps are too few"
+            )
+        found[side] = (
+            _distance(alike, originals, restored, over),
+            (originals[:SHOWN], corrupted[:SHOWN], restored[:SHOWN]),
+        )
     distance, reference = found["training"][0], found["held-out"][0]
     p = conformal_p_values(-distance, -reference)
     facts = {
@@ -206,13 +237,24 @@ def attack(
         "seed": seed,
     }
     what = (
-        f"noise of std {level:g}" if kind == "noise" else f"{level:.0%} of the pixels hidden ({'at random' if kind == 'mask' else 'a box'})"
+        f"noise of std {level:g}"
+        if kind == "noise"
+        else f"{level:.0%} of the pixels hidden ({'at random' if kind == 'mask' else 'a box'})"
     )
     head = (
         f"{name}, step {trained.step}: {len(x)} of {len(own.x)} training rows of {own.what}; null: {len(y)} held-out rows of {held.what}",
         f"{what}; {draws} draws by {facts['sampler']}, {steps} steps; distance in {alike.told}, {over} of the draws",
     )
-    return Attack(facts, head, rows, distance, reference, p, listed(p, fdr), {side: pictures for side, (_, pictures) in found.items()})
+    return Attack(
+        facts,
+        head,
+        rows,
+        distance,
+        reference,
+        p,
+        listed(p, fdr),
+        {side: pictures for side, (_, pictures) in found.items()},
+    )
 
 
 def _checked(trained: Trained, kind: Kind, level: float | None, sigma_n: float) -> float:
@@ -222,14 +264,20 @@ def _checked(trained: Trained, kind: Kind, level: float | None, sigma_n: float) 
         if not 0 < level < 1:
             raise InputError(f"--level {level:g}: the share of pixels that a mask hides; should be above 0 and below 1")
         if kind == "box" and len(trained.signal.shape) != 3:
-            raise InputError(f"--kind box: needs pictures (C, H, W), not rows of shape {tuple(trained.signal.shape)}; use mask")
+            raise InputError(
+                f"--kind box: needs pictures (C, H, W), not rows of shape {tuple(trained.signal.shape)}; use mask"
+            )
         if sigma_n:
-            raise InputError(f"--kind {kind}: these rows have noise of level {sigma_n:.4g}; masks are for clean rows, use --kind noise")
+            raise InputError(
+                f"--kind {kind}: these rows have noise of level {sigma_n:.4g}; masks are for clean rows, use --kind noise"
+            )
         return level
     low, high = max(trained.config.levels.sigma_min, sigma_n), trained.config.levels.sigma_max
     level = min(4 * trained.signal.sigma_data, 0.99 * high) if level is None else level
     if not low < level < high:
-        raise InputError(f"--level {level:g}: the std of the noise; should be above {low:.4g} and below sigma_max {high:g}")
+        raise InputError(
+            f"--level {level:g}: the std of the noise; should be above {low:.4g} and below sigma_max {high:g}"
+        )
     return level
 
 
@@ -285,7 +333,10 @@ def _seen(x: Tensor, keys: Tensor, kind: Kind, level: float, seed: int) -> Tenso
             high, wide = shape[1:]
             tall, broad = (min(max(round(side * level**0.5), 1), side) for side in (high, wide))
             tall = tall if tall * broad < high * wide else tall - 1
-            top, left = (int(torch.randint(side - own + 1, (), generator=generator)) for side, own in ((high, tall), (wide, broad)))
+            top, left = (
+                int(torch.randint(side - own + 1, (), generator=generator))
+                for side, own in ((high, tall), (wide, broad))
+            )
             mask = torch.ones(shape, dtype=torch.bool)
             mask[:, top : top + tall, left : left + broad] = False
             masks.append(mask)
@@ -296,7 +347,11 @@ def _distance(alike: Similarity, x: Tensor, restored: Tensor, over: Over) -> Ten
     """(N,) float64: root mean square difference of each row to its draws, the least or the mean."""
     own = alike.view(x).flatten(1).double()
     each = torch.stack(
-        [(alike.view(restored[:, k]).flatten(1).double() - own).square().mean(1).sqrt() for k in range(restored.shape[1])], dim=1
+        [
+            (alike.view(restored[:, k]).flatten(1).double() - own).square().mean(1).sqrt()
+            for k in range(restored.shape[1])
+        ],
+        dim=1,
     )
     return each.amin(1) if over == "nearest" else each.mean(1)
 

@@ -26,7 +26,9 @@ def duplicate_groups(rows: Tensor, *, tolerance: float = 0.0, flip: bool = True)
     rows (N, *S).
     """
     first: dict[bytes, int] = {}
-    group = torch.tensor([first.setdefault(content(row, flip=flip), at) for at, row in enumerate(rows)], dtype=torch.int64)
+    group = torch.tensor(
+        [first.setdefault(content(row, flip=flip), at) for at, row in enumerate(rows)], dtype=torch.int64
+    )
     return group if tolerance <= 0 else _joined(rows, group, tolerance, flip)
 
 
@@ -39,11 +41,15 @@ def refuse_overlap(train: Tensor, heldout: Tensor, *, flip: bool = True) -> None
     for at, row in enumerate(train):
         known.setdefault(content(row, flip=flip), at)
     shared = [
-        f"held-out row {at} is training row {known[key]}" for at, row in enumerate(heldout) if (key := content(row, flip=flip)) in known
+        f"held-out row {at} is training row {known[key]}"
+        for at, row in enumerate(heldout)
+        if (key := content(row, flip=flip)) in known
     ]
     if shared:
         what = "is a training row" if len(shared) == 1 else "are training rows"
-        raise InputError(f"{len(shared)} of {len(heldout)} held-out rows {what}, as they are or mirrored; leave them out:\n{lines(shared)}")
+        raise InputError(
+            f"{len(shared)} of {len(heldout)} held-out rows {what}, as they are or mirrored; leave them out:\n{lines(shared)}"
+        )
 
 
 def _joined(rows: Tensor, group: Tensor, tolerance: float, flip: bool) -> Tensor:

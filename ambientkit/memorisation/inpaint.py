@@ -52,11 +52,15 @@ def inpaint(
         chosen = pairs[start : start + at_once]
         index = torch.tensor([row for row, _ in chosen])
         generators = [keyed_generator(seed, "memorisation.inpaint", step=k, row=int(rows[row])) for row, k in chosen]
-        parts.append(_filter(denoiser, x_0[index].to(device), seen[index].to(device), grid, generators, particles).cpu())
+        parts.append(
+            _filter(denoiser, x_0[index].to(device), seen[index].to(device), grid, generators, particles).cpu()
+        )
     return torch.cat(parts).reshape(len(x_0), draws, *x_0.shape[1:])
 
 
-def _filter(denoiser: Denoiser, x_0: Tensor, seen: Tensor, grid: Tensor, generators: list[torch.Generator], particles: int) -> Tensor:
+def _filter(
+    denoiser: Denoiser, x_0: Tensor, seen: Tensor, grid: Tensor, generators: list[torch.Generator], particles: int
+) -> Tensor:
     """One draw for each of n rows, (n, *S)."""
     path = [torch.where(seen, x_0, torch.zeros_like(x_0))]
     for high, low in zip(grid[:-1].flip(0).tolist(), grid[1:].flip(0).tolist(), strict=True):

@@ -152,5 +152,14 @@ def _mifid(known: Tensor, judged: Tensor, unseen: Tensor, seed: int) -> list[Mea
 
     told = "Frechet distance to the training rows, over the cosine distance of the nearest: larger for copies and for poor samples; compare at equal n"
     return [
-        Measure("mifid", value, m.jackknife(of, flat, seed=seed), len(flat), of(held), m.jackknife(of, held, seed=seed), len(held), told)
+        Measure(
+            "mifid",
+            value,
+            m.jackknife(of, flat, seed=seed),
+            len(flat),
+            of(held),
+            m.jackknife(of, held, seed=seed),
+            len(held),
+            told,
+        )
     ]

@@ -71,7 +71,10 @@ def bootstrap(statistic: Statistic, *sets: Tensor, seed: int, resamples: int = R
     if min(map(len, sets)) < 2:
         return None
     generator = keyed_generator(seed, "memorisation.bootstrap")
-    values = [statistic(*(one[torch.randint(len(one), (len(one),), generator=generator)] for one in sets)) for _ in range(resamples)]
+    values = [
+        statistic(*(one[torch.randint(len(one), (len(one),), generator=generator)] for one in sets))
+        for _ in range(resamples)
+    ]
     low, high = np.quantile(values, [0.025, 0.975])
     return float(low), float(high)
 
@@ -90,7 +93,9 @@ def ratios(neighbours: Tensor) -> Tensor:
     Unlike the distance alone it does not call blurred or constant pictures copies: they lie near to everything, and to no row most of all.
     """
     first, second = neighbours[:, 0], neighbours[:, 1]
-    return torch.where(first > 0, first / torch.where(first > 0, second, torch.ones_like(second)), torch.zeros_like(first))
+    return torch.where(
+        first > 0, first / torch.where(first > 0, second, torch.ones_like(second)), torch.zeros_like(first)
+    )
 
 
 def share_of_third(neighbours: Tensor, ratio: float = THIRD) -> float:

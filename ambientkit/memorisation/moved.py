@@ -33,7 +33,13 @@ def nearest_moved(
     found: Neighbours | None = None
     for mirrored, (down, right) in moves:
         one = queries.flip(-1) if mirrored else queries
-        here = nearest(_cut(one, down, right), rows if down == right == 0 else _cut(rows, -down, -right), k, exclude=exclude, groups=groups)  # type: ignore[arg-type]
+        here = nearest(
+            _cut(one, down, right),
+            rows if down == right == 0 else _cut(rows, -down, -right),
+            k,
+            exclude=exclude,
+            groups=groups,
+        )  # type: ignore[arg-type]
         found = here if found is None else _merged(found, here, k, groups)
     assert found is not None
     return found
@@ -58,7 +64,9 @@ def _moves(shape: tuple[int, ...], shift: int, flip: bool) -> Iterator[tuple[boo
         yield False, (0, 0)
         return
     if shift < 0 or 2 * shift >= min(shape[1:]):
-        raise InputError(f"shift {shift}: should be 0 or more, and less than half of a picture of {shape[1]} x {shape[2]}")
+        raise InputError(
+            f"shift {shift}: should be 0 or more, and less than half of a picture of {shape[1]} x {shape[2]}"
+        )
     for mirrored in (False, True) if flip else (False,):
         for down in range(-shift, shift + 1):
             for right in range(-shift, shift + 1):

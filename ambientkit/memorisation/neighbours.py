@@ -27,7 +27,9 @@ class Neighbours(NamedTuple):
     """(m, k) int64; of equal ones the first. -1, at distance inf, where there are fewer than k rows."""
 
 
-def nearest(queries: Tensor, rows: Blocks, k: int = 2, *, exclude: Tensor | None = None, groups: Tensor | None = None) -> Neighbours:
+def nearest(
+    queries: Tensor, rows: Blocks, k: int = 2, *, exclude: Tensor | None = None, groups: Tensor | None = None
+) -> Neighbours:
     """The k rows with the least |query - row|, by exhaustive search. queries (m, *S), rows (N, *S).
 
     Candidates are found by |q|^2 + |r|^2 - 2 q r in float32, then measured as differences in float64; wherever its rounding could have hidden a
@@ -43,7 +45,9 @@ def nearest(queries: Tensor, rows: Blocks, k: int = 2, *, exclude: Tensor | None
     row = torch.full((len(wanted), k), -1, dtype=torch.int64)
     for first, block in _blocks(rows):
         if block.shape[1:] != queries.shape[1:]:
-            raise InputError(f"nearest rows: queries of shape {tuple(queries.shape[1:])}, but rows of {tuple(block.shape[1:])}")
+            raise InputError(
+                f"nearest rows: queries of shape {tuple(queries.shape[1:])}, but rows of {tuple(block.shape[1:])}"
+            )
         flat = block.detach().cpu().flatten(1)
         check_finite(flat, "rows")
         centre = flat.mean(0, dtype=torch.float64)  # rounding grows with the length of the vectors
@@ -90,7 +94,14 @@ def _least(distance: Tensor, row: Tensor, k: int, groups: Tensor | None) -> tupl
 
 
 def _block(
-    queries: Tensor, rows: Tensor, centre: Tensor, r: Tensor, k: int, shut: Tensor | None, groups: Tensor | None, limit: Tensor
+    queries: Tensor,
+    rows: Tensor,
+    centre: Tensor,
+    r: Tensor,
+    k: int,
+    shut: Tensor | None,
+    groups: Tensor | None,
+    limit: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(places of the queries that have a row here nearer than `limit` (m,), perhaps; L2 distances and places in the block of their k nearest).
 
@@ -109,7 +120,13 @@ def _block(
     active = (rough.amin(1).double() + squares - bound < limit.square()).nonzero().squeeze(1)
     if len(active) == 0:
         return active, torch.empty(0, k, dtype=torch.float64), torch.empty(0, k, dtype=torch.int64)
-    rough, squares, bound, queries, limit = rough[active], squares[active], bound[active], queries[active].double(), limit[active]
+    rough, squares, bound, queries, limit = (
+        rough[active],
+        squares[active],
+        bound[active],
+        queries[active].double(),
+        limit[active],
+    )
     near, place = rough.topk(wide, dim=1, largest=False)
     distance = torch.full(near.shape, torch.inf, dtype=torch.float64)
     for column in range(wide):  # one column at a time: (m, F) and no (m, k, F)

@@ -42,9 +42,7 @@ def attack_page(found: Attack, *, decode: Decode = None) -> str:
         tiles = torch.cat([originals.unsqueeze(1), corrupted.unsqueeze(1), draws[:, :DRAWS]], dim=1)
         text = f"each line is one row: the original, what the model was given, and {tiles.shape[1] - 2} draws"
         pictures += _picture(f"{side} rows", tiles.flatten(0, 1), tiles.shape[1], text, decode)
-    told = (
-        "Distance of each row to what the model gave back for it: training rows, held-out rows treated alike, and the p-values that follow."
-    )
+    told = "Distance of each row to what the model gave back for it: training rows, held-out rows treated alike, and the p-values that follow."
     return _render(f"Attack on {found.facts['subject']}", found.blocks(), charts, told, pictures)
 
 
@@ -53,7 +51,11 @@ def memorization_page(found: Memorization, *, decode: Decode = None) -> str:
     distance = found.neighbours.distance[:, 0]
     charts = [
         histogram(distance.numpy(), f"distance of {len(distance)} samples to the nearest training row", bins=40),
-        histogram(found.heldout_neighbours.distance[:, 0].numpy(), "distance of held-out rows to the nearest training row", bins=40),
+        histogram(
+            found.heldout_neighbours.distance[:, 0].numpy(),
+            "distance of held-out rows to the nearest training row",
+            bins=40,
+        ),
         histogram(found.p_values.numpy(), "p-values of the samples", bins=20),
     ]
     order = distance.argsort()[:NEAREST]
@@ -65,9 +67,17 @@ def memorization_page(found: Memorization, *, decode: Decode = None) -> str:
 
 
 def _render(
-    title: str, blocks: Sequence[str | Table], charts: Sequence[Any], told: str, pictures: Sequence[tuple[str, str, str, tuple[int, int]]]
+    title: str,
+    blocks: Sequence[str | Table],
+    charts: Sequence[Any],
+    told: str,
+    pictures: Sequence[tuple[str, str, str, tuple[int, int]]],
 ) -> str:
-    shown = [{"text": "", "table": block} if isinstance(block, Table) else {"text": block, "table": None} for block in blocks if block]
+    shown = [
+        {"text": "", "table": block} if isinstance(block, Table) else {"text": block, "table": None}
+        for block in blocks
+        if block
+    ]
     return render(
         Path(__file__).with_name("page.html"),
         title=title,
@@ -80,7 +90,9 @@ def _render(
     )
 
 
-def _picture(title: str, rows: Tensor, columns: int, text: str, decode: Decode) -> list[tuple[str, str, str, tuple[int, int]]]:
+def _picture(
+    title: str, rows: Tensor, columns: int, text: str, decode: Decode
+) -> list[tuple[str, str, str, tuple[int, int]]]:
     """Nothing for rows that have no picture."""
     if rows.ndim != 4 and decode is None:
         return []

@@ -24,7 +24,9 @@ def conformal_p_values(scores: Tensor, null: Tensor, generator: Generator | None
     """
     scores, null = scores.double().cpu(), null.double().cpu()
     if scores.ndim != 1 or null.ndim != 1 or len(null) == 0:
-        raise InputError(f"p-values: needs scores (m,) and null scores (n,), n > 0, not {tuple(scores.shape)} and {tuple(null.shape)}")
+        raise InputError(
+            f"p-values: needs scores (m,) and null scores (n,), n > 0, not {tuple(scores.shape)} and {tuple(null.shape)}"
+        )
     if not (scores.isfinite().all() and null.isfinite().all()):
         raise InputError("p-values: the scores are not finite")
     ordered, n = null.sort().values, len(null)
@@ -43,7 +45,9 @@ def null_rows_needed(level: float, tests: int = 1) -> int:
     fewer do. Raises InputError for a level that is not within (0, 1), and for no tests.
     """
     if not 0 < level < 1 or tests < 1:
-        raise InputError(f"level {level:g} with {tests} tests: the level should be above 0 and below 1, and there should be a test")
+        raise InputError(
+            f"level {level:g} with {tests} tests: the level should be above 0 and below 1, and there should be a test"
+        )
     return math.ceil(tests / level - 1e-9) - 1  # the rounding of 1 / 0.01 must not ask for a row more
 
 

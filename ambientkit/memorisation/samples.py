@@ -69,7 +69,14 @@ class Memorization(Record):
     def blocks(self) -> list[str | Table]:
         """What was compared, the measures beside their held-out figures, and the samples that are listed."""
         rows = [
-            (one.name, number(one.value, 4), _interval(one.interval), str(one.n), number(one.heldout, 4), _interval(one.heldout_interval))
+            (
+                one.name,
+                number(one.value, 4),
+                _interval(one.interval),
+                str(one.n),
+                number(one.heldout, 4),
+                _interval(one.heldout_interval),
+            )
             for one in self.measures
         ]
         copies = self.listed.nonzero().squeeze(1).tolist()
@@ -80,10 +87,18 @@ class Memorization(Record):
             "",
             *(f"{one.name}: {one.means}" for one in self.measures),
             "",
-            listing(len(copies), len(self.samples), self.facts["heldout_rows"], self.facts["fdr"], "samples are listed as copies"),
+            listing(
+                len(copies),
+                len(self.samples),
+                self.facts["heldout_rows"],
+                self.facts["fdr"],
+                "samples are listed as copies",
+            ),
         ]
         if copies:
-            order = sorted(copies, key=lambda at: (float(self.p_values[at]), float(self.neighbours.distance[at, 0])))[:10]
+            order = sorted(copies, key=lambda at: (float(self.p_values[at]), float(self.neighbours.distance[at, 0])))[
+                :10
+            ]
             lines = [
                 (
                     str(int(self.numbers[at])),
@@ -162,7 +177,9 @@ def memorization(
     if len(held.x) < FEWEST or len(own.x) < 3:
         raise InputError(f"{len(own.x)} training and {len(held.x)} held-out rows: at least 3 and {FEWEST} are needed")
     alike = similarity_of(similarity, tuple(own.x.shape[1:]), shift, flip, place, registry)
-    samples, numbers = _samples(subject, name, trained, own, n, seed, steps, sampler, batch_size, place, progress, registry)
+    samples, numbers = _samples(
+        subject, name, trained, own, n, seed, steps, sampler, batch_size, place, progress, registry
+    )
     groups = duplicate_groups(own.x, tolerance=duplicates_within, flip=flip)
     known, judged, unseen = alike.view(own.x), alike.view(samples), alike.view(held.x)
     near, null = alike.nearest(judged, known, groups=groups), alike.nearest(unseen, known, groups=groups)
@@ -189,7 +206,9 @@ def memorization(
         f"similarity: {alike.told}; {copies} training rows are duplicates or mirror images of others"
         + (" and count with them as one" if copies else ""),
     )
-    return Memorization(facts, head, found, p, listed(p, fdr), near, null, groups, samples, numbers, own.x[near.row[:, 0]])
+    return Memorization(
+        facts, head, found, p, listed(p, fdr), near, null, groups, samples, numbers, own.x[near.row[:, 0]]
+    )
 
 
 def subject_of(subject: Any, registry: Registry, place: torch.device) -> tuple[Trained | None, str]:
@@ -204,7 +223,9 @@ def subject_of(subject: Any, registry: Registry, place: torch.device) -> tuple[T
         if path.suffix == ".safetensors" or is_begun(path) or checkpoint_step(path) is not None:
             trained = load_run(path, registry, place)
     if trained is not None and trained.signal.conds:
-        raise InputError(f"{name}: the run is conditional ({', '.join(trained.signal.conds)}), which this does not do yet")
+        raise InputError(
+            f"{name}: the run is conditional ({', '.join(trained.signal.conds)}), which this does not do yet"
+        )
     return trained, name
 
 
@@ -233,7 +254,9 @@ def _samples(
             numbers, order = numbers.sort()
             x = rows.x[order]
         if tuple(x.shape[1:]) != shape:
-            raise InputError(f"{name}: samples of shape {tuple(x.shape[1:])}, but the training rows have {shape}; neither is resized")
+            raise InputError(
+                f"{name}: samples of shape {tuple(x.shape[1:])}, but the training rows have {shape}; neither is resized"
+            )
     else:
         part = registry.build(Sampler, sampler)
         sigmas = step_grid(steps, trained.config.levels.as_levels())

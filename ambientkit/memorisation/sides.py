@@ -69,9 +69,13 @@ def sides(
     held = side(heldout, sigma_n, registry, "--heldout")
     shape = tuple(own.x.shape[1:])
     if trained is not None and tuple(trained.signal.shape) != shape:
-        raise InputError(f"{own.what}: rows of shape {shape}, but the run has {tuple(trained.signal.shape)}; neither is resized")
+        raise InputError(
+            f"{own.what}: rows of shape {shape}, but the run has {tuple(trained.signal.shape)}; neither is resized"
+        )
     if tuple(held.x.shape[1:]) != shape:
-        raise InputError(f"--heldout {held.what}: rows of shape {tuple(held.x.shape[1:])}, but the training rows have {shape}")
+        raise InputError(
+            f"--heldout {held.what}: rows of shape {tuple(held.x.shape[1:])}, but the training rows have {shape}"
+        )
     if own.units.mapping is not None and held.units.mapping is not None and own.units.mapping != held.units.mapping:
         raise InputError(
             f"--heldout {held.what}: its values mean {held.units.mapping}, those of the training rows {own.units.mapping}; both must be drawn alike"
@@ -100,7 +104,9 @@ class Similarity:
         if self.extractor is not None:
             found = extract(self.extractor, rows.to(self.device))
             if len(found) != len(rows):
-                raise InputError(f"similarity {self.name}: this extractor sees several parts in a row; take one that sees a row as a whole")
+                raise InputError(
+                    f"similarity {self.name}: this extractor sees several parts in a row; take one that sees a row as a whole"
+                )
             return found.float()
         if self.name == "correlation":
             flat = rows.flatten(1)
@@ -124,7 +130,12 @@ class Similarity:
 
 
 def similarity_of(
-    named: str | Mapping[str, Any] | Extractor, shape: tuple[int, ...], shift: int | None, flip: bool, device: Any, registry: Registry
+    named: str | Mapping[str, Any] | Extractor,
+    shape: tuple[int, ...],
+    shift: int | None,
+    flip: bool,
+    device: Any,
+    registry: Registry,
 ) -> Similarity:
     """`pixels`, `correlation`, or an extractor by name, as 'NAME{field: value}', or itself. Raises InputError for another one."""
     if shift is None:

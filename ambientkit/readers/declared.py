@@ -99,7 +99,11 @@ def estimated(part: Stored, found: Found, mapping: Mapping) -> Noise:
             f"If they are clean, say clean: true. Otherwise give sigma_n, or a value_range in which the noise is larger (value_range: data), "
             f"and leave out rows that are empty"
         )
-    beside = "" if found.levels is None else f"; the level stored with the rows, {_extent(Noise(found.levels, source), found)}, is not used"
+    beside = (
+        ""
+        if found.levels is None
+        else f"; the level stored with the rows, {_extent(Noise(found.levels, source), found)}, is not used"
+    )
     logger.warning("%s: %s%s", source, told, beside)
     return noise
 

@@ -90,7 +90,11 @@ class FileRows(abc.ABC, Generic[Part]):
                 f"Crop or sort them; resizing is not done for you, because it would change the noise"
                 + (". With on_bad_file: skip all but the most common kind are left out" if others[0][1] < most else "")
             )
-        self._bad += [f"{self._name(file)}: it is {_kind(kind)}, and most are {_kind(common)}" for file, _, kind in found if kind != common]
+        self._bad += [
+            f"{self._name(file)}: it is {_kind(kind)}, and most are {_kind(common)}"
+            for file, _, kind in found
+            if kind != common
+        ]
         kept = [(str(file), rows) for file, rows, kind in found if kind == common]
         self._refuse_bad(good=len(kept))
         self._row_shape, self.dtype = common
@@ -218,7 +222,10 @@ class FileRows(abc.ABC, Generic[Part]):
     def without(self, bad: dict[int, str]) -> None:
         """Leave out the files of the rows `bad` (row -> cause), or raise InputError listing them."""
         which = {bisect.bisect_right(self._ends, row): cause for row, cause in bad.items()}
-        self._bad = [*self._bad, *(f"{self._name(Path(self._files[i]))}: {cause}" for i, cause in sorted(which.items()))]
+        self._bad = [
+            *self._bad,
+            *(f"{self._name(Path(self._files[i]))}: {cause}" for i, cause in sorted(which.items())),
+        ]
         keep = [i for i in range(len(self._files)) if i not in which]
         self._refuse_bad(good=len(keep))
         counts = np.diff([0, *self._ends]).tolist()

@@ -33,7 +33,9 @@ class LeftOut:
     def __str__(self) -> str:
         if not self._names:
             return ""
-        return "; left out: " + "; ".join(f"{len(names)} {reason} ({listed(names, limit=3)})" for reason, names in self._names.items())
+        return "; left out: " + "; ".join(
+            f"{len(names)} {reason} ({listed(names, limit=3)})" for reason, names in self._names.items()
+        )
 
 
 def find(folder: Path, suffixes: Sequence[str], follow_links: bool, what: str = "image") -> tuple[list[Path], LeftOut]:
@@ -42,7 +44,9 @@ def find(folder: Path, suffixes: Sequence[str], follow_links: bool, what: str = 
     Raises InputError where the folder is missing or cannot be read.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: " + (f"should be a folder of {what}s, but is a file" if folder.exists() else "no such folder"))
+        raise InputError(
+            f"{folder}: " + (f"should be a folder of {what}s, but is a file" if folder.exists() else "no such folder")
+        )
     found: list[Path] = []
     left_out = LeftOut()
     entered: set[tuple[int, int]] = set()
@@ -69,7 +73,9 @@ def find(folder: Path, suffixes: Sequence[str], follow_links: bool, what: str = 
                 waiting.append(path)
             elif not path.name.lower().endswith(tuple(suffixes)):
                 left_out.note(f"without the suffix of {article} {what}", entry.name)
-            elif entry.is_file() or entry.is_symlink():  # a dangling link is a bad file, and is reported with the others
+            elif (
+                entry.is_file() or entry.is_symlink()
+            ):  # a dangling link is a bad file, and is reported with the others
                 found.append(path)
             else:
                 left_out.note("that is no regular file", entry.name)
@@ -82,11 +88,15 @@ def find_or_one(path: Path, suffixes: Sequence[str], follow_links: bool, what: s
         return [path], LeftOut()
     found, left_out = find(path, suffixes, follow_links, what)
     if not found:
-        raise InputError(f"{path}: no {what} found{left_out}. Files named {', '.join(suffixes)} (any case) are read, in sub-folders too")
+        raise InputError(
+            f"{path}: no {what} found{left_out}. Files named {', '.join(suffixes)} (any case) are read, in sub-folders too"
+        )
     return found, left_out
 
 
-def levels_by_file(table: Path, names: Iterable[str], every: Iterable[str] = (), what: str = "file") -> dict[str, float]:
+def levels_by_file(
+    table: Path, names: Iterable[str], every: Iterable[str] = (), what: str = "file"
+) -> dict[str, float]:
     """File name -> sigma_n from a .csv file. names: of the files that need a level; every: of all that may have one.
 
     Raises InputError for a bad line, and where files and lines do not match.
@@ -104,7 +114,9 @@ def levels_by_file(table: Path, names: Iterable[str], every: Iterable[str] = (),
                     continue
                 level = _level(cells[1]) if len(cells) == 2 else None
                 if level is None:
-                    bad.append(f"line {reader.line_num}: {','.join(cells)!r} is no file name and a finite noise level of 0 or more")
+                    bad.append(
+                        f"line {reader.line_num}: {','.join(cells)!r} is no file name and a finite noise level of 0 or more"
+                    )
                 elif cells[0] in levels:
                     bad.append(f"line {reader.line_num}: {cells[0]!r} comes a second time")
                 else:

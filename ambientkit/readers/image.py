@@ -54,7 +54,9 @@ def decode_image(file: IO[bytes], max_pixels: int) -> NDArray[Any]:
         deep, mode, early = _bits(image, file) == 16, image.mode, _orientation(image)
         image.load()
         if int(image.getexif().get(_ORIENTATION, 1)) != early:
-            raise UnusableImage("its orientation is told after its pixels, where not every program looks: save it again")
+            raise UnusableImage(
+                "its orientation is told after its pixels, where not every program looks: save it again"
+            )
         if deep and mode == "RGB":
             return _deep_colours(file, early)
         turned = ImageOps.exif_transpose(image)
@@ -127,7 +129,9 @@ def _recognise(file: IO[bytes]) -> Image.Image:
 def _refuse(image: Image.Image, max_pixels: int) -> None:
     width, height = image.size
     if width * height > max_pixels:
-        raise UnusableImage(f"{width} x {height} pixels are more than max_pixels = {max_pixels}: raise it if the image is honest")
+        raise UnusableImage(
+            f"{width} x {height} pixels are more than max_pixels = {max_pixels}: raise it if the image is honest"
+        )
     pages = getattr(image, "n_frames", 1)
     if pages > 1:
         raise UnusableImage(
@@ -135,9 +139,13 @@ def _refuse(image: Image.Image, max_pixels: int) -> None:
         )
     nodata = str(image.tag_v2.get(_GDAL_NODATA, "nan")).strip("\0 ") if image.format == "TIFF" else "nan"  # type: ignore[attr-defined]
     if nodata.lower() != "nan":
-        raise UnusableImage(f"it marks missing pixels (GDAL_NODATA {nodata}), which are told from others by the data set tiff-stack")
+        raise UnusableImage(
+            f"it marks missing pixels (GDAL_NODATA {nodata}), which are told from others by the data set tiff-stack"
+        )
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
-        raise UnusableImage("it has transparency, and hidden pixels hold anything: composite it over a colour of your choice first")
+        raise UnusableImage(
+            "it has transparency, and hidden pixels hold anything: composite it over a colour of your choice first"
+        )
 
 
 def _bits(image: Image.Image, file: IO[bytes]) -> int:
@@ -154,7 +162,9 @@ def _bits(image: Image.Image, file: IO[bytes]) -> int:
     elif image.format == "TIFF":
         stored = max(image.tag_v2.get(_TIFF_BITS, (1,)))  # type: ignore[attr-defined]
         if stored > 8 and image.tag_v2.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO:  # type: ignore[attr-defined]
-            raise UnusableImage("it is a TIFF in which 0 is white, which would be read as a negative: save it with 0 as black, or as .npy")
+            raise UnusableImage(
+                "it is a TIFF in which 0 is white, which would be read as a negative: save it with 0 as black, or as .npy"
+            )
     if bits == 0 or stored > bits:
         raise UnusableImage(
             f"its pixels (mode {image.mode}, {stored or 'unknown'} bits a channel) cannot be read without loss: "

@@ -100,7 +100,9 @@ def levels_from_table(table: Path, rows: int) -> NDArray[np.float64]:
     except (TypeError, ValueError) as error:
         raise InputError(f"{table}: every sigma_n should be a number and every row a whole number ({error})") from None
     if sorted(row.tolist()) != list(range(rows)):
-        raise InputError(f"{table}: should hold one sigma_n for each of the {rows} rows, 0..{rows - 1}, but holds {len(level)}")
+        raise InputError(
+            f"{table}: should hold one sigma_n for each of the {rows} rows, 0..{rows - 1}, but holds {len(level)}"
+        )
     return level[np.argsort(row)]
 
 
@@ -120,4 +122,6 @@ def _parquet(table: Path) -> dict[str, Sequence[Any]]:
     try:
         return parquet.read_table(table, columns=None).to_pydict()
     except Exception as error:  # pyarrow's own family of errors
-        raise InputError(f"{table}: cannot be read as a table of noise levels ({' '.join(str(error).split())[:160]})") from None
+        raise InputError(
+            f"{table}: cannot be read as a table of noise levels ({' '.join(str(error).split())[:160]})"
+        ) from None

@@ -42,6 +42,10 @@ def measured_range(source: Source) -> tuple[float, float]:
         low, high = values.min(), values.max()
     found = float(f"{low:.7g}"), float(f"{high:.7g}")
     reach = float(np.abs(ValueRange(*found).to_unit(np.asarray([values.min(), values.max()]))).max())
-    beyond = f"; single values reach {reach:.3g} in these units: hot pixels, or pictures that are mostly dark?" if reach > FAR else ""
+    beyond = (
+        f"; single values reach {reach:.3g} in these units: hot pixels, or pictures that are mostly dark?"
+        if reach > FAR
+        else ""
+    )
     logger.warning("%s: value_range: [%.7g, %.7g], measured on the rows%s", source, *found, beyond)
     return found

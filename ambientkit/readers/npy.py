@@ -42,7 +42,9 @@ class ArrayFile:
     def check(self) -> None:
         """Raises InputError where the array is empty, cut short, or no array of real numbers."""
         if self.dtype.hasobject:
-            raise InputError(f"{self}: an array of Python objects is refused, because reading it runs code. Save it as numbers")
+            raise InputError(
+                f"{self}: an array of Python objects is refused, because reading it runs code. Save it as numbers"
+            )
         if self.dtype.kind not in "uif" or self.dtype.itemsize > 8:
             raise InputError(
                 f"{self}: values of type {self.dtype} are no data for a diffusion model. "
@@ -95,7 +97,9 @@ class ArrayFile:
         except (ValueError, KeyError, *_UNREADABLE) as error:
             raise InputError(f"{self}: cannot be read ({_one_line(error)})") from None
         if array.shape != self.shape or array.dtype != self.dtype:
-            raise InputError(f"{self}: the file was changed during the run (shape {self.shape} before, {array.shape} now)")
+            raise InputError(
+                f"{self}: the file was changed during the run (shape {self.shape} before, {array.shape} now)"
+            )
         return array
 
 
@@ -108,7 +112,8 @@ def find_arrays(path: Path) -> dict[str | None, ArrayFile]:
         raise InputError(f"{path}: no such file" + (" (a broken link)" if path.is_symlink() else ""))
     if not path.is_file():
         raise InputError(
-            f"{path}: should be a .npy or .npz file, but is a folder" + "; for a folder of images use the data set 'image-folder'"
+            f"{path}: should be a .npy or .npz file, but is a folder"
+            + "; for a folder of images use the data set 'image-folder'"
         )
     try:
         size = path.stat().st_size
@@ -123,7 +128,8 @@ def find_arrays(path: Path) -> dict[str | None, ArrayFile]:
     except _UNREADABLE as error:
         raise InputError(f"{path}: cannot be read ({_one_line(error)})") from None
     raise InputError(
-        f"{path}: " + ("the file is empty (0 bytes)" if size == 0 else "neither a .npy nor an .npz file, whatever its name says")
+        f"{path}: "
+        + ("the file is empty (0 bytes)" if size == 0 else "neither a .npy nor an .npz file, whatever its name says")
     )
 
 
@@ -138,7 +144,10 @@ def _members(path: Path, file: IO[bytes]) -> dict[str | None, ArrayFile]:
                 with archive.open(info) as member:
                     shape, dtype = _header(member, f"{path}, key {key!r}")
                     found[key] = ArrayFile(path, key, shape, dtype, info.file_size - member.tell())
-            except (RuntimeError, NotImplementedError) as error:  # encrypted, or a compression that Python does not know
+            except (
+                RuntimeError,
+                NotImplementedError,
+            ) as error:  # encrypted, or a compression that Python does not know
                 raise InputError(f"{path}, key {key!r}: cannot be read ({_one_line(error)})") from None
     return found
 

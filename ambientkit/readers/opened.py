@@ -101,7 +101,9 @@ class OpenedArray(abc.ABC):
         except (InputError, UnusableFile):
             raise
         except Exception as error:  # the libraries raise anything on damaged files
-            raise UnusableFile(f"cannot be read ({type(error).__name__}: {cause_of(error)}): damaged, or cut short") from None
+            raise UnusableFile(
+                f"cannot be read ({type(error).__name__}: {cause_of(error)}): damaged, or cut short"
+            ) from None
         expected = self.shape if where == () else self.shape[1:]
         if values.dtype != self.dtype or values.shape[values.ndim - len(expected) :] != expected:
             raise InputError(f"{self}: the file was changed during the run ({self.shape} {self.dtype} before)")
@@ -117,7 +119,9 @@ def missing_by_attributes(where: str, attributes: Mapping[str, Any], fill: Any =
     scaling = [f"{name} = {attributes[name]}" for name in ("scale_factor", "add_offset") if name in attributes]
     if scaling:
         logger.warning(
-            "%s: the attributes %s are not applied: value_range and sigma_n mean the values as stored", where, ", ".join(scaling)
+            "%s: the attributes %s are not applied: value_range and sigma_n mean the values as stored",
+            where,
+            ", ".join(scaling),
         )
     found: dict[str, float] = {}
     for name in ("_FillValue", "missing_value"):

@@ -32,7 +32,13 @@ class RowGroups:
     """
 
     def __init__(
-        self, where: Path, files: Sequence[Path], column: str, decode: Decode, most: int, dtype: np.dtype[Any] | None = None
+        self,
+        where: Path,
+        files: Sequence[Path],
+        column: str,
+        decode: Decode,
+        most: int,
+        dtype: np.dtype[Any] | None = None,
     ) -> None:
         import pyarrow.parquet as parquet
 
@@ -47,7 +53,9 @@ class RowGroups:
                     found = opened.metadata
                     place = opened.schema_arrow.names.index(column) if column in opened.schema_arrow.names else -1
                     if place < 0:
-                        raise UnusableFile(f"there is no column {column!r}, only {', '.join(opened.schema_arrow.names)}")
+                        raise UnusableFile(
+                            f"there is no column {column!r}, only {', '.join(opened.schema_arrow.names)}"
+                        )
                     for group in range(found.num_row_groups):
                         part = found.row_group(group)
                         size = sum(
@@ -62,7 +70,9 @@ class RowGroups:
             except Exception as error:  # Arrow's own family of errors, and ours
                 bad.append(f"{self._name(i)}: {cause_of(error)}")
         if bad:
-            raise InputError(f"{where}: {len(bad)} of {len(files)} files cannot be used:\n{lines(bad)}\nCopy or make them again")
+            raise InputError(
+                f"{where}: {len(bad)} of {len(files)} files cannot be used:\n{lines(bad)}\nCopy or make them again"
+            )
         if not counts:
             raise InputError(f"{where}: the dataset has no rows")
         if largest * HELD > most:
@@ -166,7 +176,11 @@ def _plain(column: Any) -> Any:
     if isinstance(array.type, pyarrow.ExtensionType):  # Array2D to Array5D of the datasets library
         return array.to_numpy(zero_copy_only=False)
     rest, shape = array, [len(array)]
-    while pyarrow.types.is_list(rest.type) or pyarrow.types.is_large_list(rest.type) or pyarrow.types.is_fixed_size_list(rest.type):
+    while (
+        pyarrow.types.is_list(rest.type)
+        or pyarrow.types.is_large_list(rest.type)
+        or pyarrow.types.is_fixed_size_list(rest.type)
+    ):
         lengths = compute.min_max(compute.list_value_length(rest))
         if rest.null_count or lengths["min"].as_py() != lengths["max"].as_py():
             return array.to_pylist()

@@ -83,7 +83,9 @@ class Stored(Data):
         if self.clean and self.sigma_n is not None:
             raise ValueError("clean rows have no sigma_n: leave one of the two out")
         if self.on_bad_file == "skip" and self.check == "sample":
-            raise ValueError("on_bad_file: skip needs check: all, because a bad row among those that are not looked at would not be found")
+            raise ValueError(
+                "on_bad_file: skip needs check: all, because a bad row among those that are not looked at would not be found"
+            )
         if isinstance(self.value_range, tuple):
             ValueRange(*self.value_range)
         if self.counts is not None:
@@ -117,9 +119,19 @@ class Stored(Data):
             noise: Noise | None = estimated(self, found._replace(source=source), mapping)
             read_all(source, reading, noise, judge=judge)
         else:
-            source, noise, left_out = usable(found.source, reading, lambda: declared(self, found, mapping, needed=judge), judge=judge)
+            source, noise, left_out = usable(
+                found.source, reading, lambda: declared(self, found, mapping, needed=judge), judge=judge
+            )
         layout = found.layout
-        logger.info("%s: %d rows %s of %s, layout %s, %s", source, source.shape[0], source.shape[1:], source.dtype, layout, mapping)
+        logger.info(
+            "%s: %d rows %s of %s, layout %s, %s",
+            source,
+            source.shape[0],
+            source.shape[1:],
+            source.dtype,
+            layout,
+            mapping,
+        )
         if noise is None:
             return CleanRows(source, mapping, layout, left_out, reading.assumed)
         return NoisyRows(source, mapping, layout, noise, left_out, reading.assumed)

@@ -37,5 +37,12 @@ class StoredFiles(Stored):
         files, left_out = find_or_one(self.path, self.suffixes, self.follow_links, self.what)
         source = self.open(files)
         names = source.file_names()
-        logger.log(logging.WARNING if left_out else logging.INFO, "%s: %ss used: %d%s", self.path, source.what, len(names), left_out)
+        logger.log(
+            logging.WARNING if left_out else logging.INFO,
+            "%s: %ss used: %d%s",
+            self.path,
+            source.what,
+            len(names),
+            left_out,
+        )
         return Found(source, "N...")

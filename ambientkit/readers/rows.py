@@ -28,8 +28,16 @@ class _Rows(Rows):
     mapping: Mapping
     layout: Layout
 
-    def __init__(self, source: Source, mapping: Mapping, layout: Layout, left_out: Sequence[str] = (), assumed: bool = False) -> None:
-        self.source, self.mapping, self.layout, self.left_out, self.assumed = source, mapping, layout, list(left_out), assumed
+    def __init__(
+        self, source: Source, mapping: Mapping, layout: Layout, left_out: Sequence[str] = (), assumed: bool = False
+    ) -> None:
+        self.source, self.mapping, self.layout, self.left_out, self.assumed = (
+            source,
+            mapping,
+            layout,
+            list(left_out),
+            assumed,
+        )
         self.stored = str(source.dtype)
         self._missing = list(missing_of(source).values())
 
@@ -60,7 +68,13 @@ class NoisyRows(_Rows):
     """Observations with their noise level. `Batch.row` is the row of the files."""
 
     def __init__(
-        self, source: Source, mapping: Mapping, layout: Layout, noise: Noise, left_out: Sequence[str] = (), assumed: bool = False
+        self,
+        source: Source,
+        mapping: Mapping,
+        layout: Layout,
+        noise: Noise,
+        left_out: Sequence[str] = (),
+        assumed: bool = False,
     ) -> None:
         super().__init__(source, mapping, layout, left_out, assumed)
         self.noise = noise
@@ -74,7 +88,9 @@ class NoisyRows(_Rows):
             level = np.asarray(self.noise.chunk(start, stop, len(self.source.shape)))
             by_row = level.ndim == len(self.source.shape)  # otherwise it is the same for all rows
             most = level.reshape(len(level), -1).max(1) if by_row else level.max()
-            yield from map(self.number, (start + np.flatnonzero(np.broadcast_to(most, (stop - start,)) >= sigma)).tolist())
+            yield from map(
+                self.number, (start + np.flatnonzero(np.broadcast_to(most, (stop - start,)) >= sigma)).tolist()
+            )
 
 
 def pixels(row: NDArray[Any], mapping: Mapping, layout: Layout, missing: Sequence[float] = ()) -> torch.Tensor:

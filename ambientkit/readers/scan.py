@@ -134,13 +134,21 @@ class RowScan:
 
     def _check_finite(self) -> None:
         if self._not_finite.total:
-            beyond = " Some are finite in the file but too large for float32 in [-1, 1]: give value_range." if self._too_large else ""
+            beyond = (
+                " Some are finite in the file but too large for float32 in [-1, 1]: give value_range."
+                if self._too_large
+                else ""
+            )
             if self._missing:
                 beyond += f" In these files missing values are marked by {told(self._missing)}, and read as NaN."
             raise InputError(
                 f"{self._where}: {self._not_finite.total} of {self._seen} rows hold NaN or infinite values: {self._not_finite}.{beyond}\n"
                 f"Nothing is filled in: repair these rows where they were made, or crop them"
-                + (", remove them, or leave them out with on_bad_file: skip" if self._not_finite.total < self._seen else "")
+                + (
+                    ", remove them, or leave them out with on_bad_file: skip"
+                    if self._not_finite.total < self._seen
+                    else ""
+                )
             )
 
     def _check_levels(self) -> None:

@@ -46,7 +46,9 @@ class Shards:
             except UnusableFile as error:
                 bad.append(f"{Path(file).name}: {error}")
         if bad:
-            raise InputError(f"{where}: {len(bad)} of {len(files)} shards cannot be used:\n{lines(bad)}\nCopy or make them again")
+            raise InputError(
+                f"{where}: {len(bad)} of {len(files)} shards cannot be used:\n{lines(bad)}\nCopy or make them again"
+            )
         if self._links:
             logger.warning("%s: %d members of the shards are links, which are left out", where, self._links)
         self.counts = counts
@@ -85,7 +87,9 @@ class Shards:
         except UnusableFile:
             raise
         except Exception as error:
-            raise UnusableFile(f"no plain tar file, or damaged ({cause_of(error)}); compressed shards must be unpacked first") from None
+            raise UnusableFile(
+                f"no plain tar file, or damaged ({cause_of(error)}); compressed shards must be unpacked first"
+            ) from None
         found = list(samples.items())
         self._known[shard] = found
         while len(self._known) > OPEN_SHARDS:

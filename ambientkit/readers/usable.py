@@ -35,7 +35,9 @@ class Reading(NamedTuple):
     on_bad_file: Literal["fail", "skip"]
 
 
-def usable(source: Source, reading: Reading, level: Callable[[], Noise | None], judge: bool) -> tuple[Source, Noise | None, list[str]]:
+def usable(
+    source: Source, reading: Reading, level: Callable[[], Noise | None], judge: bool
+) -> tuple[Source, Noise | None, list[str]]:
     """The rows that can be used, their level, and what is left out, each with its cause. level: by the files that are left.
 
     Raises InputError as `read_all`, and listing what cannot be used unless it is to be left out.
@@ -56,12 +58,20 @@ def usable(source: Source, reading: Reading, level: Callable[[], Noise | None], 
             f"{source}: {len(rows)} of {source.shape[0]} rows cannot be used:\n{lines(told)}\nRepair or remove them"
             + (", or leave them out with on_bad_file: skip" if len(rows) < source.shape[0] else "")
         )
-    logger.warning("%s: %d of %d rows are left out, because they cannot be used: %s", source, len(rows), source.shape[0], listed(told))
+    logger.warning(
+        "%s: %d of %d rows are left out, because they cannot be used: %s",
+        source,
+        len(rows),
+        source.shape[0],
+        listed(told),
+    )
     kept = Kept(source, list(rows))
     return kept, None if noise is None else noise.only(kept), left_out + told
 
 
-def read_all(source: Source, reading: Reading, noise: Noise | None, judge: bool) -> tuple[dict[int, str], dict[int, str]]:
+def read_all(
+    source: Source, reading: Reading, noise: Noise | None, judge: bool
+) -> tuple[dict[int, str], dict[int, str]]:
     """Read every row once: what cannot be used, with the cause, as first rows of files and as single rows.
 
     judge: hold the rows against their noise. Raises InputError where they cannot be what they are declared to be.
@@ -69,7 +79,9 @@ def read_all(source: Source, reading: Reading, noise: Noise | None, judge: bool)
     files: dict[int, str] = {}
     bad: dict[int, str] = {}
     missing = missing_of(source)
-    scan = RowScan(str(source), source.dtype, reading.mapping, assumed=reading.assumed, missing=missing, name=source.name)
+    scan = RowScan(
+        str(source), source.dtype, reading.mapping, assumed=reading.assumed, missing=missing, name=source.name
+    )
     axes = len(source.shape)
 
     def see(start: int, stop: int) -> None:
@@ -110,7 +122,9 @@ def read_all(source: Source, reading: Reading, noise: Noise | None, judge: bool)
 def _pieces(source: Source, check: str) -> Iterator[tuple[int, int]]:
     if check == "all" or source.shape[0] <= SAMPLE:
         return source.chunks()
-    logger.warning("%s: only %d of %d rows are checked before the start (check: sample)", source, SAMPLE, source.shape[0])
+    logger.warning(
+        "%s: only %d of %d rows are checked before the start (check: sample)", source, SAMPLE, source.shape[0]
+    )
     return ((index, index + 1) for index in evenly(source.shape[0], SAMPLE))
 
 

@@ -78,8 +78,14 @@ def _summary_notes(run: ReportedRun, report: RunReport) -> None:
     if run.status.message:
         report.note("summary", f"{run.name}: {run.status.message}")
     if run.trained.step != run.status.step:
-        which = "averaged weights that rows held out have kept" if run.trained.kept_after > run.trained.step else "newest averaged weights"
-        report.note("summary", f"{run.name}: samples and measurements are those of the {which}, step {run.trained.step:,}.")
+        which = (
+            "averaged weights that rows held out have kept"
+            if run.trained.kept_after > run.trained.step
+            else "newest averaged weights"
+        )
+        report.note(
+            "summary", f"{run.name}: samples and measurements are those of the {which}, step {run.trained.step:,}."
+        )
 
 
 def _log_notes(report: RunReport) -> None:
@@ -87,9 +93,14 @@ def _log_notes(report: RunReport) -> None:
     if history.block > 1:
         report.note("loss", f"{report.name}: each point is the mean of {history.block} of {history.lines:,} log lines.")
     if history.unreadable:
-        report.note("loss", f"{report.name}: {history.unreadable} log lines could not be read; the last one may be half written.")
+        report.note(
+            "loss",
+            f"{report.name}: {history.unreadable} log lines could not be read; the last one may be half written.",
+        )
     if history.skipped:
-        report.note("loss", f"{report.name}: {history.skipped} steps were skipped, as their loss or gradient was not finite.")
+        report.note(
+            "loss", f"{report.name}: {history.skipped} steps were skipped, as their loss or gradient was not finite."
+        )
 
 
 def _rows(run: ReportedRun, report: RunReport) -> Observations | None:
@@ -124,12 +135,19 @@ def _nearest(samples: Tensor, rows: Observations, latents: bool, report: RunRepo
         labels = [*map(str, range(len(samples))), *(f"{distance:.3g}" for distance in found.distance.tolist())]
         pairs = torch.cat([samples, nearest.x_n.to(samples)])
         report.nearest = picture_of(
-            "Samples, and below them their nearest rows", pairs, report.name, columns=len(samples), labels=labels, decode=decode
+            "Samples, and below them their nearest rows",
+            pairs,
+            report.name,
+            columns=len(samples),
+            labels=labels,
+            decode=decode,
         )
     lines = [
         (str(i), f"{row:,}", f"{distance:.4g}")
         for i, (row, distance) in enumerate(zip(nearest.row.tolist(), found.distance.tolist(), strict=True))
     ]
-    report.nearest_table = Table("Nearest training row of each sample", ("sample", "row", "root mean square difference"), lines)
+    report.nearest_table = Table(
+        "Nearest training row of each sample", ("sample", "row", "root mean square difference"), lines
+    )
     which = f"all {len(rows):,} rows" if every == 1 else f"{len(looked_at):,} of {len(rows):,} rows, every {every}th"
     report.note("nearest", f"Sought among {which}. Below each sample stands its number, below each row its distance.")

@@ -80,5 +80,8 @@ def _levels(found: Sequence[dict[str, Any]]) -> dict[str, dict[str, tuple[list[f
                     sums[name][float(edge)] = (total + value["mean"] * value["n"], n + value["n"])
         for name, totals in sums.items():
             ordered = sorted(totals.items())
-            levels.setdefault(name, {})[part] = ([edge * BIN for edge, _ in ordered], [total / n for _, (total, n) in ordered])
+            levels.setdefault(name, {})[part] = (
+                [edge * BIN for edge, _ in ordered],
+                [total / n for _, (total, n) in ordered],
+            )
     return levels

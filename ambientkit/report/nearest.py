@@ -32,9 +32,13 @@ def nearest_rows(samples: Tensor, blocks: Iterable[tuple[Tensor, Tensor]]) -> Ne
     row = torch.full((len(wanted),), -1, dtype=torch.int64)
     for numbers, rows in blocks:
         if rows.shape[1:] != samples.shape[1:]:
-            raise InputError(f"nearest rows: samples of shape {tuple(samples.shape[1:])}, but rows of {tuple(rows.shape[1:])}")
+            raise InputError(
+                f"nearest rows: samples of shape {tuple(samples.shape[1:])}, but rows of {tuple(rows.shape[1:])}"
+            )
         # Not by a^2 + b^2 - 2ab, which cancels just where a sample equals a row.
-        found = torch.cdist(wanted, rows.detach().double().cpu().flatten(1), compute_mode="donot_use_mm_for_euclid_dist")
+        found = torch.cdist(
+            wanted, rows.detach().double().cpu().flatten(1), compute_mode="donot_use_mm_for_euclid_dist"
+        )
         distance, place = found.min(1)
         closer = distance < best
         best = torch.where(closer, distance, best)

@@ -25,7 +25,14 @@ from ambientkit.sample import Trained
 from ambientkit.tables import number
 from ambientkit.verification.run import FORMAT as RUN_FORMAT
 from ambientkit.verification.run import RESTORED, kernel_sampler, some_rows
-from ambientkit.verification.trained import Curve, SeedSensitivity, consistency_residual, noisy_rows, seed_sensitivity, tweedie_loss
+from ambientkit.verification.trained import (
+    Curve,
+    SeedSensitivity,
+    consistency_residual,
+    noisy_rows,
+    seed_sensitivity,
+    tweedie_loss,
+)
 
 Cells = tuple[str, ...]
 ABSENT = "-"
@@ -68,7 +75,9 @@ def metrics(trained: Trained, full: Tensor, truncated: Tensor | None, seed: int,
         "biased upwards at this n: the last column has those of the data's rows from other rows, which is what a perfect model would have. The data "
         "are those that the run was trained on: nothing is held out.",
     )
-    report.metrics.append(Table(f"Without clean data, n = {n}", ("measure", "truncated", "full", "the data's rows"), lines))
+    report.metrics.append(
+        Table(f"Without clean data, n = {n}", ("measure", "truncated", "full", "the data's rows"), lines)
+    )
 
 
 def _line(what: str, columns: list[list[Score] | None], place: int) -> Cells:
@@ -83,7 +92,10 @@ def evaluations(path: Path, step: int, report: RunReport) -> None:
             content = json.loads(file.read_text(encoding="utf-8"))
             if isinstance(content, dict) and {"subject", "reference", "scores"} <= content.keys():
                 if content.get("format", EVALUATE_FORMAT) != EVALUATE_FORMAT:
-                    report.note("metrics", f"{file.name} has format {content.get('format')!r}, which this version does not know.")
+                    report.note(
+                        "metrics",
+                        f"{file.name} has format {content.get('format')!r}, which this version does not know.",
+                    )
                     continue
                 report.metrics += _evaluation(file, content, step)
                 found += 1
@@ -91,7 +103,8 @@ def evaluations(path: Path, step: int, report: RunReport) -> None:
             report.note("metrics", f"{file.name} cannot be read as an evaluation ({type(error).__name__}).")
     if not found:
         report.note(
-            "metrics", f"For FID, KID and more: ambientkit evaluate {path} --json {path / 'evaluate.json'}, and write the report again."
+            "metrics",
+            f"For FID, KID and more: ambientkit evaluate {path} --json {path / 'evaluate.json'}, and write the report again.",
         )
 
 
@@ -102,11 +115,18 @@ def _evaluation(file: Path, content: dict[str, Any], step: int) -> list[Table]:
         if "group" not in score:  # of restored rows
             name, floor = f"{score['name']} of {score['of']}", None
         else:
-            name, floor = f"{score['name']}[{score['extractor']}]" if score["extractor"] else score["name"], score["floor"]
+            name, floor = (
+                f"{score['name']}[{score['extractor']}]" if score["extractor"] else score["name"],
+                score["floor"],
+            )
         line = (name, _cell(score["value"]), _cell(score["spread"], 2), str(score["n"]), _cell(floor))
         groups.setdefault(score.get("group", "restored rows"), []).append(line)
     of = content.get("step")
-    at = "" if of is None else f", step {of:,}" + ("" if of == step else f", which is not the step {step:,} of this page")
+    at = (
+        ""
+        if of is None
+        else f", step {of:,}" + ("" if of == step else f", which is not the step {step:,} of this page")
+    )
     reference = content["reference"]
     against = reference.get("name") or reference.get("path") if isinstance(reference, dict) else reference
     head = ("measure", "value", "spread", "n", "the reference itself")
@@ -178,15 +198,25 @@ def _stored(file: Path, step: int, report: RunReport) -> tuple[Curve, dict[str, 
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         if content["format"] != RUN_FORMAT:
-            report.note("verify", f"{file} has format {content['format']!r}, which this version does not know; measured afresh.")
+            report.note(
+                "verify", f"{file} has format {content['format']!r}, which this version does not know; measured afresh."
+            )
             return None
         if content["step"] != step:
-            report.note("verify", f"The stored report of `verify --run` is of step {content['step']:,}, not of {step:,}, and is left out.")
+            report.note(
+                "verify",
+                f"The stored report of `verify --run` is of step {content['step']:,}, not of {step:,}, and is left out.",
+            )
             return None
         losses = {str(name): _curve(curve) for name, curve in content["tweedie_loss"].items()}
         spread = content["seed_sensitivity"]
         found = SeedSensitivity(*(spread[name] for name in ("within", "across", "observations", "seeds")))
-        return _curve(content["consistency_residual"]), losses, found, f"From `ambientkit verify --run`: {content['rows']}."
+        return (
+            _curve(content["consistency_residual"]),
+            losses,
+            found,
+            f"From `ambientkit verify --run`: {content['rows']}.",
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         report.note("verify", f"{file} cannot be read ({type(error).__name__}); measured afresh.")
         return None
@@ -206,8 +236,13 @@ def _tables(residual: Curve, losses: dict[str, Curve], spread: SeedSensitivity, 
     ]
     yield Table(f"Consistency residual, n = {residual.n} rows", ("sigma", "residual", "standard error", "ratio"), lines)
     for name, curve in losses.items():
-        lines = [(number(s), number(m, 4), number(e, 2)) for s, m, e in zip(curve.sigma, curve.mean, curve.error, strict=True)]
-        yield Table(f"Tweedie loss, {name}, n = {curve.n}; its least value is not 0", ("sigma", "loss", "standard error"), lines)
+        lines = [
+            (number(s), number(m, 4), number(e, 2))
+            for s, m, e in zip(curve.sigma, curve.mean, curve.error, strict=True)
+        ]
+        yield Table(
+            f"Tweedie loss, {name}, n = {curve.n}; its least value is not 0", ("sigma", "loss", "standard error"), lines
+        )
     yield Table(
         f"Std of restored rows, {spread.observations} observations, {spread.seeds} seeds each",
         ("of what", "std"),

@@ -58,7 +58,11 @@ def page(runs: Sequence[RunReport], *, command: str, written: str) -> str:
 def _common(runs: Sequence[RunReport], section: str) -> list[str]:
     """The notes that all of several runs have."""
     first, *others = runs
-    return [text for text in first.notes.get(section, []) if others and all(text in run.notes.get(section, []) for run in others)]
+    return [
+        text
+        for text in first.notes.get(section, [])
+        if others and all(text in run.notes.get(section, []) for run in others)
+    ]
 
 
 def _loss(runs: Sequence[RunReport], name: str) -> Markup:
@@ -71,13 +75,18 @@ def _levels(runs: Sequence[RunReport], name: str) -> Markup:
     """The marks show the run, the dashes the part of the run."""
     series = [
         Series(
-            f"{run.name}, {part}" if len(runs) > 1 else part, *run.history.levels[name][part], look=_look(place, number, runs), dash=dash
+            f"{run.name}, {part}" if len(runs) > 1 else part,
+            *run.history.levels[name][part],
+            look=_look(place, number, runs),
+            dash=dash,
         )
         for place, run in enumerate(runs)
         for number, (part, dash) in enumerate(zip(PARTS, (2, 1, 0), strict=True))
         if part in run.history.levels.get(name, {}) and (len(runs) < 3 or part != PARTS[1])
     ]
-    return curves(f"Loss term {name} by noise level", series, "noise level sigma", "mean of the term", log_x=True, log_y=True)
+    return curves(
+        f"Loss term {name} by noise level", series, "noise level sigma", "mean of the term", log_x=True, log_y=True
+    )
 
 
 def _evaluations(runs: Sequence[RunReport], name: str) -> Markup:
@@ -107,4 +116,10 @@ def _residual(runs: Sequence[RunReport]) -> Markup | None:
             series.append(Series(f"{run.name} (n = {found.n})", found.sigma, means, errors, look=place, dash=place))
     if not series:
         return None
-    return curves("Consistency residual over sigma^2, +- 2 standard errors", series, "noise level sigma", "residual / sigma^2", log_x=True)
+    return curves(
+        "Consistency residual over sigma^2, +- 2 standard errors",
+        series,
+        "noise level sigma",
+        "residual / sigma^2",
+        log_x=True,
+    )

@@ -43,16 +43,30 @@ def print_pdf(html: Path, pdf: Path, browser: str) -> None:
     """Print the page `html` to the file `pdf` by a headless browser. Raises RunError where it does not."""
     with tempfile.TemporaryDirectory(prefix="ambientkit-") as folder:
         printed = Path(folder) / "page.pdf"
-        command = [browser, *QUIET, f"--user-data-dir={folder}/profile", f"--print-to-pdf={printed}", "--no-pdf-header-footer"]
+        command = [
+            browser,
+            *QUIET,
+            f"--user-data-dir={folder}/profile",
+            f"--print-to-pdf={printed}",
+            "--no-pdf-header-footer",
+        ]
         if os.name == "posix" and os.geteuid() == 0:  # Chromium refuses to run as root inside its sandbox
             command.append("--no-sandbox")
         try:
-            done = subprocess.run([*command, html.absolute().as_uri()], capture_output=True, text=True, timeout=PRINTING, errors="replace")
+            done = subprocess.run(
+                [*command, html.absolute().as_uri()], capture_output=True, text=True, timeout=PRINTING, errors="replace"
+            )
         except subprocess.TimeoutExpired:
-            raise RunError(f"--pdf {pdf}: {browser} did not end within {PRINTING} s; the page {html} is written") from None
+            raise RunError(
+                f"--pdf {pdf}: {browser} did not end within {PRINTING} s; the page {html} is written"
+            ) from None
         except OSError as error:
-            raise RunError(f"--pdf {pdf}: {browser} cannot be started ({error.strerror}); the page {html} is written") from None
+            raise RunError(
+                f"--pdf {pdf}: {browser} cannot be started ({error.strerror}); the page {html} is written"
+            ) from None
         if done.returncode or not printed.is_file() or not printed.stat().st_size:
             said = (done.stderr.strip().splitlines() or ["no message"])[-1][:300]
-            raise RunError(f"--pdf {pdf}: {browser} ended with status {done.returncode} ({said}); the page {html} is written")
+            raise RunError(
+                f"--pdf {pdf}: {browser} ended with status {done.returncode} ({said}); the page {html} is written"
+            )
         write_file(pdf, printed.read_bytes())

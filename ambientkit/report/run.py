@@ -34,7 +34,11 @@ class ReportedRun:
         now = self.status
         if now.state == "finished":
             early = now.step < now.end_step
-            return f"finished early, step {now.step:,} of {now.end_step:,}" if early else f"finished, {now.end_step:,} steps"
+            return (
+                f"finished early, step {now.step:,} of {now.end_step:,}"
+                if early
+                else f"finished, {now.end_step:,} steps"
+            )
         why = {"running": "still training", "unfinished": "time limit reached"}.get(now.state, now.state)
         return f"unfinished, step {now.step:,} of {now.end_step:,} ({why})"
 
@@ -106,7 +110,9 @@ def versions(path: Path) -> dict[str, str]:
 def commands(run: ReportedRun) -> list[tuple[str, str]]:
     """Titles and commands to make the run again and to use it."""
     folder, quoted = str(run.path).rstrip("/"), shlex.quote(str(run.path))
-    again = f"ambientkit train --config {shlex.quote(str(run.path / CONFIG))} --output-dir {shlex.quote(folder + '-again')}"
+    again = (
+        f"ambientkit train --config {shlex.quote(str(run.path / CONFIG))} --output-dir {shlex.quote(folder + '-again')}"
+    )
     if run.status.processes > 1:
         again = again.replace("ambientkit", f"torchrun --nproc_per_node {run.status.processes} -m ambientkit", 1)
     found = [("Train it again, from the same seed", again)]

@@ -37,7 +37,9 @@ class SampleDrawer:
     @property
     def number(self) -> int:
         """Samples of each kind."""
-        return self.n or (POINTS if len(self.run.trained.signal.shape) == 1 and not self.run.trained.latents else SAMPLES)
+        return self.n or (
+            POINTS if len(self.run.trained.signal.shape) == 1 and not self.run.trained.latents else SAMPLES
+        )
 
     @property
     def decode(self) -> Callable[[Tensor], Tensor | None] | None:
@@ -81,13 +83,21 @@ def draw_samples(drawer: SampleDrawer, report: RunReport) -> tuple[Tensor | None
     full = drawer.draw(trained.denoiser, drawer.number)
     truncated = None
     if full is None:
-        report.note("samples", "The model takes conditions from the data's rows, which cannot be read: nothing can be drawn.")
+        report.note(
+            "samples", "The model takes conditions from the data's rows, which cannot be read: nothing can be drawn."
+        )
     elif trained.sigma_n is None or trained.sigma_n[1] == 0:
-        known = "the data are clean" if trained.sigma_n else "an early version wrote this run, without the noise level of its data"
+        known = (
+            "the data are clean"
+            if trained.sigma_n
+            else "an early version wrote this run, without the noise level of its data"
+        )
         report.note("samples", f"No truncated samples: {known}.")
     else:
         truncated = drawer.draw(trained.denoiser, drawer.number, trained.sigma_n[1])
-    kinds = [("Truncated samples", truncated, f"stopped at sigma_n = {trained.sigma_n[1]:.4g}" if trained.sigma_n else "")]
+    kinds = [
+        ("Truncated samples", truncated, f"stopped at sigma_n = {trained.sigma_n[1]:.4g}" if trained.sigma_n else "")
+    ]
     kinds.append(("Full samples", full, f"{drawer.steps} steps of {drawer.sampler.name}, seed {drawer.seed}"))
     if drawer.rows is not None:
         given = drawer.rows.__getitems__(list(range(min(len(drawer.rows), drawer.number)))).x_n
@@ -97,8 +107,12 @@ def draw_samples(drawer: SampleDrawer, report: RunReport) -> tuple[Tensor | None
         if values is None:
             continue
         if not bool(values.isfinite().all()):
-            report.note("samples", f"{title} are not finite: the run has diverged, or {drawer.steps} steps are too few.")
-        elif (picture := picture_of(title, values if points else values[:SHOWN], run.name, note, decode=drawer.decode)) is not None:
+            report.note(
+                "samples", f"{title} are not finite: the run has diverged, or {drawer.steps} steps are too few."
+            )
+        elif (
+            picture := picture_of(title, values if points else values[:SHOWN], run.name, note, decode=drawer.decode)
+        ) is not None:
             report.pictures.append(picture)
     if not report.pictures:
         report.note("samples", "Rows of this shape have no picture: they are neither images nor points of a plane.")

@@ -79,7 +79,9 @@ def write_report(
     reports = []
     for run in opened:
         say(f"{run.path}: {run.state}; drawing and measuring")
-        reports.append(collect(run, registry, n=n, steps=steps, rows=rows, seed=seed, batch_size=batch_size, progress=progress))
+        reports.append(
+            collect(run, registry, n=n, steps=steps, rows=rows, seed=seed, batch_size=batch_size, progress=progress)
+        )
     command = _command(
         folders,
         out,
@@ -100,7 +102,12 @@ def write_report(
 
 
 def _check_numbers(n: int | None, steps: int, rows: int, batch_size: int) -> None:
-    for flag, value, least in (("-n", n, 4), ("--steps", steps, 1), ("--rows", rows, 2), ("--batch-size", batch_size, 1)):
+    for flag, value, least in (
+        ("-n", n, 4),
+        ("--steps", steps, 1),
+        ("--rows", rows, 2),
+        ("--batch-size", batch_size, 1),
+    ):
         if value is not None and value < least:
             raise InputError(f"{flag} {value}: should be at least {least}")
 

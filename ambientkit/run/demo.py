@@ -29,11 +29,24 @@ def draw_demo(training: Training, path: Path, registry: Registry, step: int | No
     sampler = registry.build(Sampler, "heun")
     levels = step_grid(DEMO_STEPS, config.levels.as_levels())
     device = training.accelerator.device
-    drawn = draw_all(training.teacher, sampler, signal.shape, shown, sigmas=levels, seed=0, device=device, cond=given.cond, refuse=False)
+    drawn = draw_all(
+        training.teacher,
+        sampler,
+        signal.shape,
+        shown,
+        sigmas=levels,
+        seed=0,
+        device=device,
+        cond=given.cond,
+        refuse=False,
+    )
     samples = grid(drawn, decode=training.observations.decode)
     assert samples is not None  # the shape is that of the noisy rows
     page = panels(
-        [("what was given: noisy data", noisy), (f"what was learned: samples, step {training.step if step is None else step}", samples)]
+        [
+            ("what was given: noisy data", noisy),
+            (f"what was learned: samples, step {training.step if step is None else step}", samples),
+        ]
     )
     path.parent.mkdir(exist_ok=True)
     write_file(path, png(page))

@@ -46,7 +46,9 @@ def resumed(request: Request) -> tuple[Path, Path | None] | None:
     named = given.parent.name == CHECKPOINTS
     folder = given.parent.parent if named else given
     if not given.is_dir() or not folder.is_dir():
-        raise InputError(f"--resume {given}: there is no such folder; give a run folder or one of its checkpoints, or 'latest'")
+        raise InputError(
+            f"--resume {given}: there is no such folder; give a run folder or one of its checkpoints, or 'latest'"
+        )
     if not (folder / CONFIG).is_file():
         raise InputError(f"--resume {given}: no run was begun there ({CONFIG} is missing); start it without --resume")
     for name in LINES:
@@ -74,7 +76,9 @@ def refuse_used(folder: Path) -> None:
     if not folder.exists():
         return
     if not folder.is_dir() or any(path.name != LOCK and not path.match(".*.tmp-*") for path in folder.iterdir()):
-        raise InputError(f"--output-dir {folder}: already exists and is not empty. Go on with --resume latest, or give another folder")
+        raise InputError(
+            f"--output-dir {folder}: already exists and is not empty. Go on with --resume latest, or give another folder"
+        )
 
 
 def make(folder: Path) -> None:
@@ -113,7 +117,11 @@ def save(
     memory, optimizer: of all processes. more: further files of the checkpoint.
     """
     told = {"window.json": window.state, COLLAPSE: detector.state}
-    files = {**training.state(memory, optimizer), **{name: json.dumps(state).encode() for name, state in told.items()}, **more}
+    files = {
+        **training.state(memory, optimizer),
+        **{name: json.dumps(state).encode() for name, state in told.items()},
+        **more,
+    }
     write_folder(folder / CHECKPOINTS / checkpoint_name(training.step), files)
     prune(folder / CHECKPOINTS, training.config.keep_last)
     save_average(training, folder)

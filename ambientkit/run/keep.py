@@ -63,7 +63,9 @@ class Keeper:
         self.best: dict[str, Tensor] = {}
         """The averaged weights kept, on the CPU; empty before the first measurement."""
         rows = len(held_out.x_n) + len(own.x_n)
-        self._due = measuring_steps(rows, config.batch_size * config.grad_accum_steps * training.accelerator.num_processes)
+        self._due = measuring_steps(
+            rows, config.batch_size * config.grad_accum_steps * training.accelerator.num_processes
+        )
         self._next = next(self._due)
 
     def due(self, step: int) -> bool:
@@ -77,7 +79,9 @@ class Keeper:
         training, config = self._training, self._training.config
         device, levels = training.accelerator.device, config.levels.as_levels()
         held, own = (
-            tweedie_by_row(training.teacher, rows.to(device), config.corruption, levels, training.signal.sigma_data, config.seed)
+            tweedie_by_row(
+                training.teacher, rows.to(device), config.corruption, levels, training.signal.sigma_data, config.seed
+            )
             for rows in (self._held_out, self._own)
         )
         seen = self.watch.seen(training.step, held, own)
@@ -118,7 +122,12 @@ class Keeper:
             (folder / BEST).unlink(missing_ok=True)
             return
         training = self._training
-        about = {**average_metadata(training), **training.base.facts(), "step": self.watch.kept, "newest": training.step}
+        about = {
+            **average_metadata(training),
+            **training.base.facts(),
+            "step": self.watch.kept,
+            "newest": training.step,
+        }
         write_file(folder / BEST, to_bytes(self.best, about))
 
 

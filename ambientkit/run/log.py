@@ -36,7 +36,9 @@ class Log:
                 raise self._refused(error) from error
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._stream is not None:
             with suppress(OSError):  # every line was flushed when it was written
                 self._stream.close()
@@ -62,7 +64,9 @@ class Log:
                 self._stream.flush()
             except OSError as error:
                 raise self._refused(error) from error
-            self.track(flat({key: value for key, value in line.items() if key not in ("step", "time", "warnings")}), step.step)
+            self.track(
+                flat({key: value for key, value in line.items() if key not in ("step", "time", "warnings")}), step.step
+            )
         return line
 
     def sync(self) -> None:

@@ -68,7 +68,9 @@ def read_preflight(folder: Path) -> Preflight:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] != FORMAT:
-            raise InputError(f"{path}: format {content['format']!r} is not known to this version of ambientkit, which reads {FORMAT}")
+            raise InputError(
+                f"{path}: format {content['format']!r} is not known to this version of ambientkit, which reads {FORMAT}"
+            )
         if content.get("skipped"):
             return Preflight("Skipped, by --skip-preflight: nothing is known of the parts of this run.")
         checked = [_row(entry) for entry in content["results"]]

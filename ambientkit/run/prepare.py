@@ -59,7 +59,9 @@ def prepare(
     seen = survey(observations, config.corruption, config.levels.as_levels(), known_std, estimated)
     _describe(config, seen, observations)
     if checkpoint is None and not observations.simulated and seen.sigma_n[1] > 0:
-        refuse(quick(Observations(rows, config.corruption, config.seed)), request.allow)  # as stored: its noise is judged by place
+        refuse(
+            quick(Observations(rows, config.corruption, config.seed)), request.allow
+        )  # as stored: its noise is judged by place
     of_old = checkpoint is not None and HOLD_OUT not in checkpoint[1]  # a run of a version that held none out
     trained_on, held_out = (observations, []) if of_old else split(observations, config)
     training = build(config, seen.signal, trained_on, accelerator)

@@ -116,7 +116,9 @@ def status(folder: str | Path) -> Status:
         eta_s=line.get("eta_s") if running else None,
         skipped_steps=line.get("skipped_steps", 0),
         evaluation=last_line(folder / EVALUATIONS) or None,
-        last_checkpoint=next((path for _, path in checkpoints(folder / CHECKPOINTS) if (path / MANIFEST).is_file()), None),
+        last_checkpoint=next(
+            (path for _, path in checkpoints(folder / CHECKPOINTS) if (path / MANIFEST).is_file()), None
+        ),
         resume=None if running or now.state == "finished" else resume_command(folder, now.processes),
     )
 
@@ -128,5 +130,9 @@ def _alive(written: RunStatus, folder: Path) -> RunStatus:
     if held:
         return replace(written, state="running", message=who)
     if written.state == "running" and held is False:
-        return replace(written, state="failed", message=f"{who or 'its process'} ended without a word (killed, or the machine went down)")
+        return replace(
+            written,
+            state="failed",
+            message=f"{who or 'its process'} ended without a word (killed, or the machine went down)",
+        )
     return written

@@ -54,7 +54,9 @@ def start(accelerator: Accelerator, config: RunConfig, folder: Path, step: int) 
         accelerator.init_trackers("ambientkit", values, {name: own[name] for name in config.trackers})
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
-        raise InputError(f"--tracker {', '.join(config.trackers)}: cannot be started: {type(error).__name__}: {reason}") from error
+        raise InputError(
+            f"--tracker {', '.join(config.trackers)}: cannot be started: {type(error).__name__}: {reason}"
+        ) from error
 
 
 def _mlflow_run(identity: str) -> tuple[str | None, dict[str, str]]:
@@ -62,7 +64,10 @@ def _mlflow_run(identity: str) -> tuple[str | None, dict[str, str]]:
     import mlflow
 
     found = mlflow.search_runs(
-        search_all_experiments=True, filter_string=f"tags.`{FOLDER}` = '{identity}'", output_format="list", max_results=1
+        search_all_experiments=True,
+        filter_string=f"tags.`{FOLDER}` = '{identity}'",
+        output_format="list",
+        max_results=1,
     )
     return (found[0].info.run_id, dict(found[0].data.params)) if found else (None, {})
 
@@ -70,7 +75,11 @@ def _mlflow_run(identity: str) -> tuple[str | None, dict[str, str]]:
 def flat(tree: Any, at: str = "") -> dict[str, bool | int | float | str]:
     """A nested value as one level: keys joined by "/", and only values that every tracker takes."""
     if isinstance(tree, Mapping):
-        return {key: value for name, below in tree.items() for key, value in flat(below, f"{at}/{name}" if at else str(name)).items()}
+        return {
+            key: value
+            for name, below in tree.items()
+            for key, value in flat(below, f"{at}/{name}" if at else str(name)).items()
+        }
     if isinstance(tree, list | tuple):
         return {key: value for index, below in enumerate(tree) for key, value in flat(below, f"{at}/{index}").items()}
     return {} if tree is None else {at: tree if isinstance(tree, bool | int | float | str) else str(tree)}

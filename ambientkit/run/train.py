@@ -77,7 +77,9 @@ def train(request: Request, registry: Registry, *, stop: Stop | None = None, pro
         stop.deadline = min(stop.deadline, time.monotonic() + seconds(request.time_limit))
     for name in request.allow:
         if name not in NAMES:
-            raise InputError(f"--allow {name}: no test of the noise has this name{nearest(name, NAMES)}\nKnown: {', '.join(NAMES)}")
+            raise InputError(
+                f"--allow {name}: no test of the noise has this name{nearest(name, NAMES)}\nKnown: {', '.join(NAMES)}"
+            )
     with ExitStack() as held:
         found = resumed(request)
         if found and is_main():  # from here on nobody else may change what is read
@@ -112,7 +114,13 @@ class _Work:
     """The steps of a run, and what is done between them."""
 
     def __init__(
-        self, prepared: Prepared, evaluation: Evaluation | None, folder: Path, registry: Registry, stop: Stop, progress: bool
+        self,
+        prepared: Prepared,
+        evaluation: Evaluation | None,
+        folder: Path,
+        registry: Registry,
+        stop: Stop,
+        progress: bool,
     ) -> None:
         self.training, self.window, self.detector = prepared.training, prepared.window, prepared.detector
         self.keeper = prepared.keeper
@@ -120,7 +128,12 @@ class _Work:
         """Why the run is stopped early; empty where it is not."""
         self.evaluation, self.folder, self.registry, self.stop = evaluation, folder, registry, stop
         self.main = self.training.accelerator.is_main_process
-        self.bar = tqdm(total=self.training.config.end_step, initial=self.training.step, unit="step", disable=not (self.main and progress))
+        self.bar = tqdm(
+            total=self.training.config.end_step,
+            initial=self.training.step,
+            unit="step",
+            disable=not (self.main and progress),
+        )
 
     def carry_out(self) -> Ended:
         """Take the steps, and record in the run's status how that went."""
@@ -136,7 +149,9 @@ class _Work:
                 self._record("failed", redacted(" ".join(str(error).split()))[:500] or type(error).__name__)
             if training.config.compile and isinstance(error, torch._dynamo.exc.TorchDynamoException):
                 reason = " ".join(str(error).split())[:300]
-                raise RunError(f"--compile: torch.compile cannot compile this network here ({reason}); leave it out") from error
+                raise RunError(
+                    f"--compile: torch.compile cannot compile this network here ({reason}); leave it out"
+                ) from error
             raise
         finally:
             self.bar.close()
@@ -157,7 +172,9 @@ class _Work:
                 training.accelerator.num_processes,
                 (*self.detector.said, *(self.keeper.watch.said if self.keeper else ())),
             )
-            RunStatus(state, training.step, training.config.end_step, processes, message, warnings=warnings).write(self.folder)
+            RunStatus(state, training.step, training.config.end_step, processes, message, warnings=warnings).write(
+                self.folder
+            )
 
     def _warn(self, causes: Sequence[str]) -> None:
         if self.main and causes:
@@ -173,14 +190,20 @@ class _Work:
                 self.window.add(step)
                 self.bar.update()
                 ended = step.step == config.end_step
-                due = ended or step.step % config.save_every == 0  # not where a run is stopped: its log is that of an unbroken one
+                due = (
+                    ended or step.step % config.save_every == 0
+                )  # not where a run is stopped: its log is that of an unbroken one
                 causes = _look(training, self.detector) if main and due and self.detector.due(step.step) else []
                 if self.keeper and main and self.keeper.due(step.step):
                     self._measure(self.keeper)
                 if step.step % config.log_every == 0 or ended:
                     causes += self.detector.line(self.window.line(step)) if main else []
-                    line = log.write(self.window, step, {**self.detector.note(), **(self.keeper.watch.note() if self.keeper else {})})
-                    self.bar.set_postfix_str("  ".join(f"{name} {mean:.4g}" for name, mean in self.window.means().items()))
+                    line = log.write(
+                        self.window, step, {**self.detector.note(), **(self.keeper.watch.note() if self.keeper else {})}
+                    )
+                    self.bar.set_postfix_str(
+                        "  ".join(f"{name} {mean:.4g}" for name, mean in self.window.means().items())
+                    )
                     if self.bar.disable:
                         say(describe_line(line, config.end_step))
                     self.window = Window()
@@ -223,7 +246,9 @@ class _Work:
             say(f"evaluation at step {line['step']}: {describe(line)}")
 
     def _finish(self) -> None:
-        save_average(self.training, self.folder)  # a run that was killed between its last checkpoint and this file lacks it
+        save_average(
+            self.training, self.folder
+        )  # a run that was killed between its last checkpoint and this file lacks it
         if self.worse:
             say(
                 f"stopped early, after step {self.training.step} of {self.training.config.end_step}: {self.worse} (--no-stop-early goes on)"
@@ -233,7 +258,9 @@ class _Work:
             say(f"weights kept: those of step {self.keeper.watch.kept}, in {self.folder / BEST}")
         picture = self.folder / "samples" / "before_and_after.png"
         with self.keeper.shown() if self.keeper else nullcontext():
-            drawn = draw_demo(self.training, picture, self.registry, self.keeper.watch.kept if self.keeper else self.training.step)
+            drawn = draw_demo(
+                self.training, picture, self.registry, self.keeper.watch.kept if self.keeper else self.training.step
+            )
         if drawn:
             say(f"picture: {picture}")
 
@@ -244,7 +271,15 @@ def _look(training: Training, detector: Detector) -> list[str]:
     if "reverse-kernel" not in config.sampler.claims:
         return []
     given = observations.__getitems__(given_rows(observations)).to(training.accelerator.device)
-    found = look(training.teacher, given, config.corruption, config.sampler, config.levels.as_levels(), signal.sigma_data, config.seed)
+    found = look(
+        training.teacher,
+        given,
+        config.corruption,
+        config.sampler,
+        config.levels.as_levels(),
+        signal.sigma_data,
+        config.seed,
+    )
     return detector.seen(found, training.step) if found else []
 
 

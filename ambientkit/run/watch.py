@@ -83,9 +83,16 @@ class Evaluation:
         scores = zip(self._distances(noisy), self._floor, strict=True)
         return {
             "tweedie": dataclasses.asdict(curve),
-            "tweedie_mean": math.exp(sum(math.log(max(mean, sys.float_info.min)) for mean in curve.mean) / len(curve.mean)),
+            "tweedie_mean": math.exp(
+                sum(math.log(max(mean, sys.float_info.min)) for mean in curve.mean) / len(curve.mean)
+            ),
             "scores": [
-                {"name": score.name, "extractor": score.extractor or None, "value": finite(score.value), "floor": finite(floor)}
+                {
+                    "name": score.name,
+                    "extractor": score.extractor or None,
+                    "value": finite(score.value),
+                    "floor": finite(floor),
+                }
                 for score, floor in scores
             ],
         }
@@ -110,7 +117,10 @@ class Evaluation:
             found = patch_distance(reference, x, keyed_generator(SEED, "evaluation.patches"))
         else:
             found = sliced(
-                reference.double().flatten(1), x.double().flatten(1), keyed_generator(SEED, "evaluation.sliced"), extractor="pixels"
+                reference.double().flatten(1),
+                x.double().flatten(1),
+                keyed_generator(SEED, "evaluation.sliced"),
+                extractor="pixels",
             )
         return [found, pixel_statistics_distance(reference, x)]
 
@@ -121,12 +131,19 @@ def _held_out(training: Training) -> Observed:
     if config.evaluate_data == config.data:
         raise InputError(f"{_key(config)}: these are the rows that the run trains on; give others, or leave it out")
     try:
-        rows = observed(config.evaluate_data.rows(), config.corruption, derive_seed(config.seed, "evaluation.rows"), config.augment)
+        rows = observed(
+            config.evaluate_data.rows(), config.corruption, derive_seed(config.seed, "evaluation.rows"), config.augment
+        )
     except UnknownNoise:
-        raise InputError(f"{_key(config)}: nothing says how noisy these rows are; give --set evaluate_data.sigma_n=LEVEL") from None
+        raise InputError(
+            f"{_key(config)}: nothing says how noisy these rows are; give --set evaluate_data.sigma_n=LEVEL"
+        ) from None
     seen = survey(rows, config.corruption, config.levels.as_levels(), training.signal.sigma_data)
     if seen.signal.shape != training.signal.shape or seen.signal.conds != training.signal.conds:
-        found, own = (f"shape {s.shape}" + (f" and conditions {dict(s.conds)}" if s.conds else "") for s in (seen.signal, training.signal))
+        found, own = (
+            f"shape {s.shape}" + (f" and conditions {dict(s.conds)}" if s.conds else "")
+            for s in (seen.signal, training.signal)
+        )
         raise InputError(f"{_key(config)}: its rows have {found}, those trained on {own}")
     return rows
 

@@ -38,6 +38,8 @@ class Batches:
         # Out of the except block: the error's traceback holds what was allocated.
         clear_device_cache(garbage_collection=True)
         if len(part) == 1:
-            raise RunError(f"not even one sample at a time fits into memory ({reason}); use another device, or a smaller model")
+            raise RunError(
+                f"not even one sample at a time fits into memory ({reason}); use another device, or a smaller model"
+            )
         self.size = len(part) // 2
         return None

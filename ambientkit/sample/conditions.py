@@ -55,7 +55,9 @@ def conditions(trained: Trained, classes: str | None, conds: tuple[str, ...], ca
     for name in given:
         if name not in takes:
             known = f"; it takes {', '.join(takes)}" if takes else "; it takes none"
-            raise InputError(f"--cond {name}: the model of this run takes no such condition{nearest(name, takes)}{known}")
+            raise InputError(
+                f"--cond {name}: the model of this run takes no such condition{nearest(name, takes)}{known}"
+            )
     if lacking := [name for name in takes if name not in given and name not in carried]:
         raise InputError(
             f"the model of this run takes {', '.join(f'{name} {tuple(takes[name])}' for name in lacking)}: give --class N, or --cond {lacking[0]}=VALUE"
@@ -63,7 +65,9 @@ def conditions(trained: Trained, classes: str | None, conds: tuple[str, ...], ca
     values = {name: _numbers(name, text, tuple(takes[name])) for name, text in given.items()}
     most = trained.config.model.classes
     labels = [
-        name for name in values if (classes is not None and name == _class_name(takes)) or (most is not None and name == "class_cond")
+        name
+        for name in values
+        if (classes is not None and name == _class_name(takes)) or (most is not None and name == "class_cond")
     ]
     for name in labels:
         flag = f"--class {given[name]}" if classes is not None else f"--cond {name}={given[name]}"
@@ -93,7 +97,9 @@ def _try(trained: Trained, values: dict[str, Tensor], given: dict[str, str]) -> 
             trained.denoiser(x, torch.ones(n, device=device), **cond)
     except (RuntimeError, IndexError, ValueError, TypeError) as error:
         said = ", ".join(f"{name}={text}" for name, text in given.items())
-        raise InputError(f"--cond {said}: the model of this run does not take this ({' '.join(str(error).split())[:200]})") from None
+        raise InputError(
+            f"--cond {said}: the model of this run does not take this ({' '.join(str(error).split())[:200]})"
+        ) from None
 
 
 def _class_name(takes: Any) -> str:
@@ -101,7 +107,11 @@ def _class_name(takes: Any) -> str:
     if "class_cond" in names:
         return "class_cond"
     if len(names) != 1:
-        what = f"has several that may be meant: {', '.join(names)}. Name it: --cond {names[0]}=N" if names else "takes no class"
+        what = (
+            f"has several that may be meant: {', '.join(names)}. Name it: --cond {names[0]}=N"
+            if names
+            else "takes no class"
+        )
         raise InputError(f"--class: the model of this run {what}")
     return names[0]
 

@@ -32,7 +32,9 @@ def stored_signal(stored: Any) -> Signal:
     sigma_data = float(stored["sigma_data"])
     if not (math.isfinite(sigma_data) and sigma_data > 0):
         raise ValueError(f"sigma_data should be above 0 and finite, not {sigma_data}")
-    return Signal(shape, sigma_data, {str(name): _sizes(f"conds.{name}", sizes) for name, sizes in dict(stored["conds"]).items()})
+    return Signal(
+        shape, sigma_data, {str(name): _sizes(f"conds.{name}", sizes) for name, sizes in dict(stored["conds"]).items()}
+    )
 
 
 def _sizes(what: str, stored: Any) -> tuple[int, ...]:

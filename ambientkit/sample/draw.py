@@ -112,17 +112,30 @@ def draw_all(
 def check_finite(samples: Tensor, sampler: Sampler, steps: int, what: str) -> None:
     """Raise InputError that names `what` where a value is not finite."""
     if not bool(samples.isfinite().all()):
-        raise InputError(f"{what} are not finite; the run has diverged, or sampler {sampler.name!r} with {steps} steps does not suit it")
+        raise InputError(
+            f"{what} are not finite; the run has diverged, or sampler {sampler.name!r} with {steps} steps does not suit it"
+        )
 
 
 def carry(
-    denoiser: Denoiser, sampler: Sampler, x: Tensor, sigmas: Tensor, generators: Sequence[torch.Generator], cond: Mapping[str, Tensor]
+    denoiser: Denoiser,
+    sampler: Sampler,
+    x: Tensor,
+    sigmas: Tensor,
+    generators: Sequence[torch.Generator],
+    cond: Mapping[str, Tensor],
 ) -> Tensor:
     """`sampler.sample` with one generator per row, which a sampler that does not take them gets row by row. sigmas: (T, B)."""
     if "row-generators" in sampler.claims:
         return sampler.sample(denoiser, x, sigmas, generators, cond)
     rows = [
-        sampler.sample(denoiser, x[i : i + 1], sigmas[:, i : i + 1], generator, {name: value[i : i + 1] for name, value in cond.items()})
+        sampler.sample(
+            denoiser,
+            x[i : i + 1],
+            sigmas[:, i : i + 1],
+            generator,
+            {name: value[i : i + 1] for name, value in cond.items()},
+        )
         for i, generator in enumerate(generators)
     ]
     return torch.cat(rows)

@@ -82,7 +82,9 @@ def sample_rows(
     known_word("units", units, ["unit", "data"])
     if n < 1 or batch_size < 1:
         raise InputError(f"n {n}, batch_size {batch_size}: both should be 1 or more")
-    course = course_of(trained, registry, sampler=sampler, schedule=schedule, steps=steps, sigma_min=sigma_min, guidance=guidance)
+    course = course_of(
+        trained, registry, sampler=sampler, schedule=schedule, steps=steps, sigma_min=sigma_min, guidance=guidance
+    )
     at = conditions(trained, class_text(classes), cond_texts(conds))
     drawing = Drawing(trained, course, at, seed, trained.device, Batches(batch_size))
     size, parts = pieces_of(n, batch_size), []

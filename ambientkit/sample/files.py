@@ -69,7 +69,9 @@ class Written(Record):
         return [
             f"{self.n} {what} of shape {self.shape} in {self.seconds:.1f} s: {self.path}",
             f"values: {values}; {'clipped to 8 bits' if self.clipped else 'unclipped'}",
-            f"picture: {self.picture}" if self.picture else "no picture: rows of this shape are neither images nor points of a plane",
+            f"picture: {self.picture}"
+            if self.picture
+            else "no picture: rows of this shape are neither images nor points of a plane",
         ]
 
     def to_dict(self) -> dict[str, Any]:
@@ -131,7 +133,9 @@ def draw_to_files(
     _check_counts(n=n, batch_size=batch_size)
     given, texts = class_text(classes), cond_texts(conds)
     trained, place = _open(trained, device, registry)
-    course = course_of(trained, registry, sampler=sampler, schedule=schedule, steps=steps, sigma_min=sigma_min, guidance=guidance)
+    course = course_of(
+        trained, registry, sampler=sampler, schedule=schedule, steps=steps, sigma_min=sigma_min, guidance=guidance
+    )
     at = conditions(trained, given, texts)
     course.null(trained, at(range(1)))  # what it cannot do, it says now
     written, own = written_as(format, units, trained.config.data.name, trained.units, trained.signal.shape)
@@ -235,7 +239,9 @@ def restore_to_files(
         shown = {"noisy": batch.x_n, "mean": found.mean, "draws": found.draws[:, :4]}
         if found.std is not None:
             shown["std"] = found.std
-        return Piece({"mean": found.mean, "draws": found.draws}, shown, int(found.topped_up.sum()), int(found.as_it_is.sum()))
+        return Piece(
+            {"mean": found.mean, "draws": found.draws}, shown, int(found.topped_up.sum()), int(found.as_it_is.sum())
+        )
 
     decode = trained.decoder()
     job = Job(store, work, lambda shown: restored_picture(shown, source.seen.sigma_n[1], decode), rows.batches, "rows")
@@ -270,7 +276,13 @@ def _folder(out: str | Path | None, trained: Trained, kind: str, seed: int) -> P
 
 
 def _asked(
-    trained: Trained, course: Course, seed: int, written: str, units: OwnUnits, classes: str | None, conds: tuple[str, ...]
+    trained: Trained,
+    course: Course,
+    seed: int,
+    written: str,
+    units: OwnUnits,
+    classes: str | None,
+    conds: tuple[str, ...],
 ) -> dict[str, Any]:
     """What the files depend on, for the manifest."""
     return {
@@ -290,7 +302,9 @@ def _facts(store: Store, done: Done, trained: Trained, seconds: float) -> dict[s
     """The fields of a record; says what is peculiar about the result."""
     notes: list[str] = []
     if done.reach > FAR:
-        notes.append(f"samples reach {done.reach:.3g}, far beyond the data's [-1, 1]: train longer, or take more --steps")
+        notes.append(
+            f"samples reach {done.reach:.3g}, far beyond the data's [-1, 1]: train longer, or take more --steps"
+        )
         warn(notes[-1])
     if done.topped_up:
         notes.append(
@@ -300,7 +314,9 @@ def _facts(store: Store, done: Done, trained: Trained, seconds: float) -> dict[s
         note(notes[-1])
     if done.as_they_are:
         lowest = f"{trained.config.levels.sigma_min:g}"
-        notes.append(f"{done.as_they_are:,} rows have no noise above the lowest level of the run ({lowest}) and are returned as they are")
+        notes.append(
+            f"{done.as_they_are:,} rows have no noise above the lowest level of the run ({lowest}) and are returned as they are"
+        )
         note(notes[-1])
     picture = store.folder / f"{store.name}.png"
     return {

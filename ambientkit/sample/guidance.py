@@ -26,7 +26,9 @@ class Guided:
         """(B, *S), as the denoiser itself."""
         nothing = {name: torch.as_tensor(self._null[name]).to(value).expand_as(value) for name, value in cond.items()}
         without = self._denoiser(x, sigma, **nothing)
-        return without if self._guidance == 0 else without + self._guidance * (self._denoiser(x, sigma, **cond) - without)
+        return (
+            without if self._guidance == 0 else without + self._guidance * (self._denoiser(x, sigma, **cond) - without)
+        )
 
 
 def guided(denoiser: Denoiser, guidance: float, conds: Iterable[str], null: Mapping[str, Tensor] | None) -> Denoiser:
@@ -40,7 +42,9 @@ def guided(denoiser: Denoiser, guidance: float, conds: Iterable[str], null: Mapp
         raise InputError(f"guidance {guidance}: should be a number; 1 is none")
     names = list(conds)
     if not names:
-        raise InputError(f"guidance {guidance:g} needs conditions to be guided by, but these rows carry none; leave it at 1")
+        raise InputError(
+            f"guidance {guidance:g} needs conditions to be guided by, but these rows carry none; leave it at 1"
+        )
     if lacking := [name for name in names if name not in (null or {})]:
         raise InputError(
             f"guidance {guidance:g} needs to know what stands for no condition in {', '.join(lacking)}: give `null`, as null_values has it"

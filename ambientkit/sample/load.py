@@ -86,7 +86,9 @@ class Trained:
         try:
             return as_rows(self.config.data.rows()).decode
         except InputError as error:
-            note(f"no pictures: the rows of this run are latents, and the data set that decodes them cannot be opened: {error}")
+            note(
+                f"no pictures: the rows of this run are latents, and the data set that decodes them cannot be opened: {error}"
+            )
             return lambda rows: None
 
 
@@ -125,7 +127,9 @@ def load_run(path: Path, registry: Registry, device: str | torch.device = "cpu")
             f"Go on with: ambientkit train --resume {shlex.quote(str(path))}"
         )
     if not file.is_file():
-        raise InputError(f"{file}: there is no such file; give the folder that `ambientkit train` wrote (its --output-dir)")
+        raise InputError(
+            f"{file}: there is no such file; give the folder that `ambientkit train` wrote (its --output-dir)"
+        )
     tensors, metadata = load_weights(file)
     averaged = str(file)
     if (step := checkpoint_step(path)) is not None:  # it holds tensors; what the run is stands in the run's own file
@@ -141,7 +145,9 @@ def load_run(path: Path, registry: Registry, device: str | torch.device = "cpu")
         if step < 0 or not 0 <= frozen < MANY:
             raise ValueError(f"step {step}, {frozen} frozen tensors")
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise InputError(f"{file}: its metadata are not those of an ambientkit run ({type(error).__name__}: {error})") from None
+        raise InputError(
+            f"{file}: its metadata are not those of an ambientkit run ({type(error).__name__}: {error})"
+        ) from None
     if step < (newest := metadata.get("newest", step)):
         note(
             f"{file}: the weights of step {step}, kept by the Tweedie loss on rows held out; those of step {newest} are in {WEIGHTS}, and can be named instead"
@@ -152,7 +158,9 @@ def load_run(path: Path, registry: Registry, device: str | torch.device = "cpu")
         network = network_of(config, signal).to(device)  # what is trained is overwritten, and a frozen base given again
     except (RuntimeError, ValueError, TypeError, OverflowError, MemoryError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{file}: the network that its metadata describe cannot be built ({type(error).__name__}: {reason})") from None
+        raise InputError(
+            f"{file}: the network that its metadata describe cannot be built ({type(error).__name__}: {reason})"
+        ) from None
     base = base_of(network)
     check_base(base, metadata.get("base"), file)
     fill(network, tensors, averaged, base)

@@ -58,7 +58,9 @@ def noisy_rows(noisy: DataLike, sigma_n: Any, trained: Trained, registry: Regist
         data = own
     elif data != own and "path" in type(own).model_fields and says_the_same(data, own, but=NOISE):
         was = "clean" if getattr(own, "clean", False) else f"sigma_n {getattr(own, 'sigma_n', None)}"
-        note(f"{what}: the run was trained on these rows with {was}; they are restored with sigma_n {sigma_n} now, as given")
+        note(
+            f"{what}: the run was trained on these rows with {was}; they are restored with sigma_n {sigma_n} now, as given"
+        )
     if data == own and sigma_n is None:  # its noise is known of the rows that they were
         rows: Any = _own_rows(what, trained)
     else:
@@ -66,9 +68,13 @@ def noisy_rows(noisy: DataLike, sigma_n: Any, trained: Trained, registry: Regist
     observations = Observations(rows, corruption, trained.config.seed)
     seen = survey(observations, corruption, trained.config.levels.as_levels(), trained.signal.sigma_data)
     if seen.signal.shape != trained.signal.shape:
-        raise InputError(f"{what}: rows of shape {seen.signal.shape}, but the run was trained on {trained.signal.shape}")
+        raise InputError(
+            f"{what}: rows of shape {seen.signal.shape}, but the run was trained on {trained.signal.shape}"
+        )
     if seen.sigma_n[1] == 0:
-        raise InputError(f"{what}: these rows carry no noise (sigma_n 0), so there is nothing to restore. Declare it by --sigma-n")
+        raise InputError(
+            f"{what}: these rows carry no noise (sigma_n 0), so there is nothing to restore. Declare it by --sigma-n"
+        )
     return Noisy(what, data, corruption, observations, seen, OwnUnits.of(rows))
 
 

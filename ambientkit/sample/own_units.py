@@ -29,7 +29,9 @@ class OwnUnits:
     def of(cls, rows: Any) -> OwnUnits:
         """Those of the rows of a data set; a data set that has no files, or does not say, leaves values as they are."""
         known = as_rows(rows)
-        return cls(known.mapping if isinstance(known.mapping, ValueRange | CountRange) else None, cast(Layout, known.layout))
+        return cls(
+            known.mapping if isinstance(known.mapping, ValueRange | CountRange) else None, cast(Layout, known.layout)
+        )
 
     @classmethod
     def from_plain(cls, plain: Plain[str, Any]) -> OwnUnits:
@@ -74,6 +76,8 @@ class OwnUnits:
         """
         if isinstance(self.mapping, CountRange):
             raise InputError("samples in counts cannot be taken back to [-1, 1]: draw them with --units unit")
-        first = np.moveaxis(values, -1, 1) if self.layout == "NHWC" else values[:, None] if self.layout == "NHW" else values
+        first = (
+            np.moveaxis(values, -1, 1) if self.layout == "NHWC" else values[:, None] if self.layout == "NHW" else values
+        )
         unit = first.astype(np.float32) if self.mapping is None else self.mapping.to_unit(first)
         return torch.from_numpy(np.ascontiguousarray(unit))

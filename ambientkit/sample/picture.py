@@ -52,7 +52,9 @@ def grid(
     gap = 2
     if shown.shape[1] not in (1, 3):
         gap = 8  # more than between the channels of one image
-        shown = torch.cat([torch.nn.functional.pad(channel, (0, 1), value=1.0) for channel in shown.split(1, dim=1)], dim=3)[..., :-1]
+        shown = torch.cat(
+            [torch.nn.functional.pad(channel, (0, 1), value=1.0) for channel in shown.split(1, dim=1)], dim=3
+        )[..., :-1]
     font = ImageFont.load_default(size=LABEL - 2)
     if labels is not None:  # a label that is cut would be another number: rather a wider cell
         wider = max(0, math.ceil(max(map(font.getlength, labels))) + 4 - shown.shape[3])
@@ -117,4 +119,8 @@ def _density(points: Tensor, size: int = 384, reach: float = 2.5) -> Image.Image
     x, y = points.double().cpu().numpy().T
     counts, _, _ = np.histogram2d(-y, x, bins=size // 3, range=[[-reach, reach]] * 2)
     shade = np.log1p(counts) / math.log1p(max(counts.max(), 1))
-    return Image.fromarray((255 * (1 - shade)).astype(np.uint8)).resize((size, size), Image.Resampling.NEAREST).convert("RGB")
+    return (
+        Image.fromarray((255 * (1 - shade)).astype(np.uint8))
+        .resize((size, size), Image.Resampling.NEAREST)
+        .convert("RGB")
+    )

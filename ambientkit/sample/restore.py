@@ -40,7 +40,9 @@ class Restored(NamedTuple):
     """(B,) bool: rows whose noise is 0, or below the levels that the denoiser was trained for; mean and draws are the row itself."""
 
     def __repr__(self) -> str:
-        return f"Restored({len(self.mean)} rows of shape {tuple(self.mean.shape[1:])}, {self.draws.shape[1]} draws each)"
+        return (
+            f"Restored({len(self.mean)} rows of shape {tuple(self.mean.shape[1:])}, {self.draws.shape[1]} draws each)"
+        )
 
 
 @torch.no_grad()
@@ -95,14 +97,21 @@ def restore(
     still = known & (floor <= low * (1 + ROUNDING))
     drawn[still] = mean[still].unsqueeze(1)
     moving = (known & ~still).nonzero().squeeze(1)
-    pairs = torch.stack([moving.repeat_interleave(draws), torch.arange(draws, device=moving.device).repeat(len(moving))], dim=1)
+    pairs = torch.stack(
+        [moving.repeat_interleave(draws), torch.arange(draws, device=moving.device).repeat(len(moving))], dim=1
+    )
 
     def carried(part: range) -> Tensor:
         at, number = pairs[part.start : part.stop].T
         grid = scheduled(schedule, steps, view.sigma[at].cpu(), low).to(view.x)
         grid[0] = view.sigma[at]  # not by way of float64: the start is the level of the row to the last bit
-        generators = [keyed_generator(seed, "restore", step=k, row=rows[i]) for i, k in zip(at.tolist(), number.tolist(), strict=True)]
-        return carry(denoiser, sampler, view.x[at], grid, generators, {name: value[at] for name, value in view.cond.items()})
+        generators = [
+            keyed_generator(seed, "restore", step=k, row=rows[i])
+            for i, k in zip(at.tolist(), number.tolist(), strict=True)
+        ]
+        return carry(
+            denoiser, sampler, view.x[at], grid, generators, {name: value[at] for name, value in view.cond.items()}
+        )
 
     for pair, result in _placed(pairs, batches if "row-generators" in sampler.claims else Batches(1), carried):
         drawn[pair[:, 0], pair[:, 1]] = result.to(drawn.dtype)
@@ -131,7 +140,12 @@ def _seen(batch: Batch, corruption: Corruption, seed: int) -> View:
     whole = per_row(batch.sigma_n, batch.x_n).expand(batch.x_n.shape)
     views = [
         corruption.degrade(
-            Batch(batch.x_n[i : i + 1], whole[i : i + 1], batch.row[i : i + 1], {k: v[i : i + 1] for k, v in batch.cond.items()}),
+            Batch(
+                batch.x_n[i : i + 1],
+                whole[i : i + 1],
+                batch.row[i : i + 1],
+                {k: v[i : i + 1] for k, v in batch.cond.items()},
+            ),
             floor[i : i + 1],
             generator,
         )

@@ -164,7 +164,9 @@ def restore_rows(
             rows = range(first, min(first + size, work.n))
             parts.append(_on_cpu(work.piece(rows)[1]))
             bar.update(len(rows))
-    joined = [None if any(value is None for value in values) else torch.cat(values) for values in zip(*parts, strict=True)]
+    joined = [
+        None if any(value is None for value in values) else torch.cat(values) for values in zip(*parts, strict=True)
+    ]
     return Restored(*joined)  # type: ignore[arg-type]
 
 

@@ -29,7 +29,10 @@ def _cosine(ramp: Tensor, high: Tensor, low: Tensor) -> Tensor:
 SCHEDULES: dict[str, tuple[Callable[[Tensor, Tensor, Tensor], Tensor], str]] = {
     "karras": (_karras, "even in sigma^(1/7): most steps at low levels (arXiv 2206.00364, eq. 5)"),
     "geometric": (_geometric, "equal ratios: as many steps in each octave"),
-    "cosine": (_cosine, "even in the angle atan(sigma): most steps about sigma = 1 (arXiv 2102.09672, eq. 17, without its offset)"),
+    "cosine": (
+        _cosine,
+        "even in the angle atan(sigma): most steps about sigma = 1 (arXiv 2102.09672, eq. 17, without its offset)",
+    ),
 }
 """name -> (level at ramp 0..1, what it is)."""
 
@@ -41,10 +44,14 @@ def levels(name: str, steps: int, high: Tensor | float, low: Tensor | float) -> 
     unknown name, ValueError for steps < 1 and for levels out of order.
     """
     if name not in SCHEDULES:
-        raise InputError(f"there is no schedule {name!r}{nearest(name, SCHEDULES) or '.'} Known: {', '.join(SCHEDULES)}")
+        raise InputError(
+            f"there is no schedule {name!r}{nearest(name, SCHEDULES) or '.'} Known: {', '.join(SCHEDULES)}"
+        )
     if steps < 1:
         raise ValueError(f"steps must be at least 1, not {steps}")
-    first, last = torch.broadcast_tensors(*(torch.as_tensor(edge, dtype=torch.float64).reshape(-1) for edge in (high, low)))
+    first, last = torch.broadcast_tensors(
+        *(torch.as_tensor(edge, dtype=torch.float64).reshape(-1) for edge in (high, low))
+    )
     if not bool(((first > last) & (last > 0) & (first < math.inf)).all()):
         raise ValueError("a schedule leads from a higher level to a lower one above 0")
     grid = SCHEDULES[name][0](torch.linspace(0, 1, steps, dtype=torch.float64).unsqueeze(1), first, last)

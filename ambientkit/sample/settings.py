@@ -98,7 +98,13 @@ def course_of(
     if draws:
         _note_unlearned(trained, low)
     return Course(
-        part, schedule, steps, trained.config.levels.sigma_max, low, f"{low:g}" if sigma_min is None else str(sigma_min), guidance
+        part,
+        schedule,
+        steps,
+        trained.config.levels.sigma_max,
+        low,
+        f"{low:g}" if sigma_min is None else str(sigma_min),
+        guidance,
     )
 
 
@@ -125,7 +131,11 @@ def _lowest(sigma_min: LevelLike, trained: Trained, restoring: bool) -> float:
         if restoring:
             return math.inf
         if trained.sigma_n is None or trained.sigma_n[1] == 0:
-            known = "its data are clean" if trained.sigma_n else "it was written by an early version, which did not keep the noise level"
+            known = (
+                "its data are clean"
+                if trained.sigma_n
+                else "it was written by an early version, which did not keep the noise level"
+            )
             raise InputError(f"--sigma-min sigma-n: {trained.config.data.name}: {known}; give a number")
         low, high = trained.sigma_n
         if low < high:
@@ -168,5 +178,7 @@ def written_as(format: str, units: str, data: str, own: OwnUnits, shape: tuple[i
     written = OWN.get(data, "npy") if format == "data" else format
     check_format(written, shape)
     if FORMATS[written].clipped:
-        note("8-bit PNG files are clipped to [-1, 1] and rounded: they are for the eye. For all else take another --format")
+        note(
+            "8-bit PNG files are clipped to [-1, 1] and rounded: they are for the eye. For all else take another --format"
+        )
     return written, own if units == "data" and not FORMATS[written].clipped else OwnUnits()

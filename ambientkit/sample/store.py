@@ -73,14 +73,24 @@ class Store:
         """
         for path in (self.folder / f"{self.name}.png", *(self._whole() if self.format.encode is None else ())):
             if path.is_dir():  # found now, and not when all is drawn
-                raise InputError(f"{path}: is a folder, where a file is to be written; give another --out, or remove it")
+                raise InputError(
+                    f"{path}: is a folder, where a file is to be written; give another --out, or remove it"
+                )
         if self.manifest.exists():
             before = self._read()
-            changed = differences({key: before[key] for key in before if key not in ("finished", "piece", *self._about)}, self.request)
+            changed = differences(
+                {key: before[key] for key in before if key not in ("finished", "piece", *self._about)}, self.request
+            )
             if changed:
                 lines = [f"  {d.path}: {d.old!r} there, {d.new!r} now" for d in changed[:10]]
                 raise InputError(
-                    "\n".join([f"{self.folder}: holds the files of another request", *lines, "give another --out, or remove it"])
+                    "\n".join(
+                        [
+                            f"{self.folder}: holds the files of another request",
+                            *lines,
+                            "give another --out, or remove it",
+                        ]
+                    )
                 )
             self._piece = int(before["piece"])
             for folder in (self.folder, self.folder / PARTS, *(self.folder / name for name in self.arrays)):
@@ -90,9 +100,14 @@ class Store:
                 return True
             self._start()  # killed before its first piece; or finished, and files were removed since
             return False
-        targets = [self.folder / PARTS, *(self._whole() if self.format.encode is None else (self.folder / name for name in self.arrays))]
+        targets = [
+            self.folder / PARTS,
+            *(self._whole() if self.format.encode is None else (self.folder / name for name in self.arrays)),
+        ]
         if found := [path.name for path in targets if path.exists()]:
-            raise InputError(f"{self.folder}: holds {', '.join(found)} of unknown origin; give another --out, or remove it")
+            raise InputError(
+                f"{self.folder}: holds {', '.join(found)} of unknown origin; give another --out, or remove it"
+            )
         self._start()
         return False
 
@@ -142,7 +157,9 @@ class Store:
                 self._put_together()
             except OSError as error:
                 clean(self.folder)
-                raise RunError(f"{self.folder}: cannot be written ({error.strerror}); the pieces are intact in {PARTS}") from None
+                raise RunError(
+                    f"{self.folder}: cannot be written ({error.strerror}); the pieces are intact in {PARTS}"
+                ) from None
             except RunError:
                 clean(self.folder)
                 raise
@@ -175,7 +192,9 @@ class Store:
         return [range(start, min(start + self._piece, self.n)) for start in range(0, self.n, self._piece)]
 
     def _part(self, piece: range) -> Path:
-        return self.folder / PARTS / (f"{piece.start:08}.npz" if self.format.encode is None else f"{piece.start:08}.done")
+        return (
+            self.folder / PARTS / (f"{piece.start:08}.npz" if self.format.encode is None else f"{piece.start:08}.done")
+        )
 
     def _shown(self, piece: range) -> Path:
         return self.folder / PARTS / f"{piece.start:08}.shown.npz"
@@ -254,7 +273,8 @@ def read_samples(folder: Path, rows: Sequence[int] | None = None) -> Tensor:
         raise InputError(f"{manifest}: cannot be read as what `ambientkit sample` writes ({error})") from None
     if not finished or not file.is_file():
         raise InputError(
-            f"{file}: " + ("is not there; draw with --format npy" if finished else "is not complete: run the same command again")
+            f"{file}: "
+            + ("is not there; draw with --format npy" if finished else "is not complete: run the same command again")
         )
     values = np.load(file, mmap_mode="r", allow_pickle=False)
     return units.to_unit(np.asarray(values if rows is None else values[list(rows)]))

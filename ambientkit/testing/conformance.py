@@ -80,7 +80,12 @@ def parametrize_with_checks(
         # Only a rejection was expected: anything else that goes wrong stays an error.
         marks = [pytest.mark.xfail(strict=True, reason=reason, raises=BiasFound)] if reason else []
         cases.append(
-            pytest.param(pair.part, Conformance(pair, planned.level, seed), id=f"{_label(pair.part)}-{pair.check.name}", marks=marks)
+            pytest.param(
+                pair.part,
+                Conformance(pair, planned.level, seed),
+                id=f"{_label(pair.part)}-{pair.check.name}",
+                marks=marks,
+            )
         )
     for item in planned.unchecked:
         part = next(one for one in single if one.name == item.part)

@@ -20,7 +20,9 @@ from ambientkit.maths.randomness import keyed_generator
 try:
     from hypothesis import strategies as st
 except ImportError:
-    raise ImportError("ambientkit.testing.strategies needs Hypothesis, which is not installed: pip install hypothesis") from None
+    raise ImportError(
+        "ambientkit.testing.strategies needs Hypothesis, which is not installed: pip install hypothesis"
+    ) from None
 
 Noise = Literal["clean", "row", "pixel", "mixed"]
 
@@ -43,7 +45,9 @@ def mixtures(draw, max_modes: int = 6, max_dimension: int = 8) -> GaussianMixtur
 
 
 @st.composite
-def batches(draw, law: GaussianMixture | None = None, noise: Noise | None = None, max_rows: int = 6, highest: float = 1.0) -> Batch:
+def batches(
+    draw, law: GaussianMixture | None = None, noise: Noise | None = None, max_rows: int = 6, highest: float = 1.0
+) -> Batch:
     """Observations x_n = x_0 + sigma_n z of `law` (left out: of a drawn one), 1 to `max_rows` rows; sigma_n between 0.01 and `highest`.
 
     noise: "clean" (sigma_n = 0, shape (B,)), "row" (sigma_n (B,)), "pixel" (sigma_n (B, d)), "mixed" (per row, some rows clean);
@@ -78,7 +82,12 @@ def levels_above(draw, batch: Batch, highest: float = 20.0) -> Tensor:
 
 @st.composite
 def grids(
-    draw, rows: int | None = None, max_levels: int = 6, lowest: float = 1e-3, highest: float = 20.0, end_at_zero: bool | None = None
+    draw,
+    rows: int | None = None,
+    max_levels: int = 6,
+    lowest: float = 1e-3,
+    highest: float = 20.0,
+    end_at_zero: bool | None = None,
 ) -> Tensor:
     """What a sampler is handed: sigmas (T, B), T from 2 to `max_levels`, strictly decreasing, each row its own; only the last may be 0.
 

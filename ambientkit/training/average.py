@@ -34,11 +34,17 @@ class WarmedUpAverage(nn.Module):
         self.module = deepcopy(network, dict(shared)).eval().requires_grad_(False)
         self.register_buffer("n_averaged", torch.tensor(0))
         self._power, self._inv_gamma, self._max_decay = power, inv_gamma, max_decay
-        pairs = [pair for pair in zip(self.module.parameters(), network.parameters(), strict=True) if id(pair[1]) not in shared]
+        pairs = [
+            pair
+            for pair in zip(self.module.parameters(), network.parameters(), strict=True)
+            if id(pair[1]) not in shared
+        ]
         averaged = [own.is_floating_point() or own.is_complex() for own, _ in pairs]
         self._own, self._networks = ([pair[side] for pair in compress(pairs, averaged)] for side in (0, 1))
         self._copied: list[tuple[Tensor, Tensor]] = [pair for pair, one in zip(pairs, averaged, strict=True) if not one]
-        self._copied += [pair for pair in zip(self.module.buffers(), network.buffers(), strict=True) if id(pair[1]) not in shared]
+        self._copied += [
+            pair for pair in zip(self.module.buffers(), network.buffers(), strict=True) if id(pair[1]) not in shared
+        ]
 
     @torch.no_grad()
     def update(self) -> None:

@@ -22,7 +22,10 @@ from ambientkit.training.state import Training
 
 
 def build(
-    config: RunConfig, signal: Signal | None = None, observations: Observed | None = None, accelerator: Accelerator | None = None
+    config: RunConfig,
+    signal: Signal | None = None,
+    observations: Observed | None = None,
+    accelerator: Accelerator | None = None,
 ) -> Training:
     """A training at step 0, with weights that depend on the seed alone: `for step in steps(build(config))` trains.
 
@@ -45,7 +48,9 @@ def _build(config: RunConfig, signal: Signal, observations: Observed, accelerato
             value.copy_(broadcast(value))
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     if not trained:
-        raise InputError(f"model {config.model.name!r}: its network has no trainable parameter: all are frozen, or there are none")
+        raise InputError(
+            f"model {config.model.name!r}: its network has no trainable parameter: all are frozen, or there are none"
+        )
     base = base_of(network)
     average = WarmedUpAverage(network, config.ema.power, config.ema.inv_gamma, config.ema.max_decay, base)
     if config.checkpointing:
@@ -81,5 +86,7 @@ def _null(config: RunConfig, signal: Signal, observations: Observed) -> dict[str
     if config.cond_dropout == 0:
         return {}
     if not signal.conds:
-        raise InputError(f"cond_dropout: {config.cond_dropout:g} was asked for, but the data carry no conditions; leave it at 0")
+        raise InputError(
+            f"cond_dropout: {config.cond_dropout:g} was asked for, but the data carry no conditions; leave it at 0"
+        )
     return null_values(config.model, observations.__getitems__([0]).cond)

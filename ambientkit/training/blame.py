@@ -92,12 +92,20 @@ def blaming(config: RunConfig, when: str) -> Iterator[None]:
         if part is None or type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise
         reason = " ".join(str(error).split())[:300]
-        raise RunError(f"{when}: {named(part)} raised {type(error).__name__}: {reason}. AMBIENTKIT_DEBUG=1 shows the traceback") from error
+        raise RunError(
+            f"{when}: {named(part)} raised {type(error).__name__}: {reason}. AMBIENTKIT_DEBUG=1 shows the traceback"
+        ) from error
 
 
 def _culprit(config: RunConfig, trace: TracebackType | None) -> Part | None:
     """The part of another package in whose code, or in code called by it, an error arose; the innermost of several."""
-    parts = [config.model, *(entry.objective for entry in config.objective), config.corruption, config.sampler, config.data]
+    parts = [
+        config.model,
+        *(entry.objective for entry in config.objective),
+        config.corruption,
+        config.sampler,
+        config.data,
+    ]
     foreign = [part for part in parts if _is_foreign(part)]
     modules = []
     while trace is not None:

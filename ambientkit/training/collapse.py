@@ -94,7 +94,13 @@ def given_rows(observations: Observed) -> list[int]:
 
 @torch.no_grad()
 def look(
-    denoiser: Denoiser, batch: Batch, corruption: Corruption, sampler: Sampler, levels: Levels, sigma_data: float, seed: int
+    denoiser: Denoiser,
+    batch: Batch,
+    corruption: Corruption,
+    sampler: Sampler,
+    levels: Levels,
+    sigma_data: float,
+    seed: int,
 ) -> Look | None:
     """Draw a few rows of a batch again and again; None where fewer than two of them have noise above sigma_min.
 
@@ -124,14 +130,24 @@ def look(
     for place in range(2, STEPS, 2):
         defect = watched.at(grid[place]).double().reshape(draws.shape) - here[few].double().reshape(draws.shape)
         pairs = ((defect.sum(0).square() - defect.square().sum(0)) / (SEEDS * (SEEDS - 1))).mean(1) / sigma_data**2
-        residual[f"{float((grid[place] / top)[0]):.3g}"] = (float(pairs.mean()), float(pairs.std()) / math.sqrt(len(pairs)))
+        residual[f"{float((grid[place] / top)[0]):.3g}"] = (
+            float(pairs.mean()),
+            float(pairs.std()) / math.sqrt(len(pairs)),
+        )
     return Look(
         float(within),
         float(across),
         float(error.mean()),
         float(error.std()) / math.sqrt(len(error)),
         float(variance.mean() + here[few[: len(few) // SEEDS]].double().flatten(1).var(0).mean()),
-        *_above(denoiser, take(batch, torch.arange(min(64, len(noisy)), device=device)), corruption, levels, sigma_data, seed),
+        *_above(
+            denoiser,
+            take(batch, torch.arange(min(64, len(noisy)), device=device)),
+            corruption,
+            levels,
+            sigma_data,
+            seed,
+        ),
         residual,
     )
 
@@ -141,7 +157,9 @@ def _derivative(denoiser: Denoiser, view: View, here: Tensor, seed: int) -> Tens
 
     Source: Ramani et al. (2008), theorem 2.
     """
-    signs = torch.where(uniform(view.x, keyed_generator(seed, "collapse.probe", device=view.x.device)) < 0.5, -1.0, 1.0).to(view.x.dtype)
+    signs = torch.where(
+        uniform(view.x, keyed_generator(seed, "collapse.probe", device=view.x.device)) < 0.5, -1.0, 1.0
+    ).to(view.x.dtype)
     step = per_row(PROBE * view.sigma, view.x)
     moved = denoiser(view.x + step * signs, view.sigma, **view.cond).to(view.x.dtype)
     return view.sigma.double() / PROBE * (signs * (moved - here)).double().flatten(1).mean(1)
@@ -165,7 +183,9 @@ class _Watched:
         return self._answers[min(self._answers, key=lambda known: abs(known - level))]
 
 
-def _above(denoiser: Denoiser, batch: Batch, corruption: Corruption, levels: Levels, sigma_data: float, seed: int) -> tuple[float, float]:
+def _above(
+    denoiser: Denoiser, batch: Batch, corruption: Corruption, levels: Levels, sigma_data: float, seed: int
+) -> tuple[float, float]:
     """Above sigma_n, at four levels: Tweedie loss against that of the input times a constant, on the same views; and `Look.bent`."""
     low = (corruption.floor(batch) * 1.2).clamp(max=levels.sigma_max)
     high = torch.maximum(low, torch.full_like(low, sigma_data * 4)).clamp(max=levels.sigma_max)
@@ -175,7 +195,10 @@ def _above(denoiser: Denoiser, batch: Batch, corruption: Corruption, levels: Lev
         view = corruption.degrade(batch, sigma, generator)
         shrunken = per_row(sigma_data**2 / (sigma_data**2 + sigma**2), view.x) * view.x
         x_0_hat = denoiser(view.x, view.sigma, **view.cond).to(view.x.dtype)
-        errors = [(corruption.expect(found, view, batch) - batch.x_n).double().square().mean() for found in (x_0_hat, shrunken)]
+        errors = [
+            (corruption.expect(found, view, batch) - batch.x_n).double().square().mean()
+            for found in (x_0_hat, shrunken)
+        ]
         logs.append(float((errors[0] / errors[1].clamp(min=1e-300)).log()))
         bent = max(bent, _bent(view.x.double(), x_0_hat.double(), sigma.double()))
     return (math.exp(min(sum(logs) / len(logs), 700.0)) if all(map(math.isfinite, logs)) else math.inf), bent
@@ -195,7 +218,16 @@ class Detector:
     """Takes log lines and looks, and says each cause once. Its `state` goes into checkpoints, so that a resumed run says what an unbroken one does."""
 
     def __init__(self, state: Mapping[str, Any] | None = None) -> None:
-        empty: dict[str, Any] = {"said": [], "recent": [], "lowest": {}, "above": 0, "looked": 0, "residual": {}, "look": {}, "fresh": []}
+        empty: dict[str, Any] = {
+            "said": [],
+            "recent": [],
+            "lowest": {},
+            "above": 0,
+            "looked": 0,
+            "residual": {},
+            "look": {},
+            "fresh": [],
+        }
         self.state: dict[str, Any] = {**empty, **(state or {})}
 
     @property
@@ -210,7 +242,9 @@ class Detector:
     def line(self, line: Mapping[str, Any]) -> list[str]:
         """The causes that a log line brings to light: whether the loss by level has risen over its lowest, the median over levels."""
         s = self.state
-        bins = {edge: found["mean"] for edge, found in line["by_level"].get("tweedie", {}).items() if found["n"] >= ENOUGH}
+        bins = {
+            edge: found["mean"] for edge, found in line["by_level"].get("tweedie", {}).items() if found["n"] >= ENOUGH
+        }
         s["recent"] = [*s["recent"], bins][-2:]
         if len(s["recent"]) < 2:
             return []
@@ -250,7 +284,10 @@ class Detector:
         """What a log line says beside its means: the look and the new warnings since the last line; empty where there is neither."""
         found, fresh = self.state["look"], self.state["fresh"]
         self.state["look"], self.state["fresh"] = {}, []
-        return {**({"look": found} if found else {}), **({"warnings": [CAUSES[cause] for cause in fresh]} if fresh else {})}
+        return {
+            **({"look": found} if found else {}),
+            **({"warnings": [CAUSES[cause] for cause in fresh]} if fresh else {}),
+        }
 
     def _new(self, causes: Sequence[str]) -> list[str]:
         fresh = [cause for cause in causes if cause not in self.state["said"]]

@@ -53,7 +53,9 @@ SURE = 4.5
 
 
 @torch.no_grad()
-def tweedie_by_row(denoiser: Denoiser, batch: Batch, corruption: Corruption, levels: Levels, sigma_data: float, seed: int) -> Tensor:
+def tweedie_by_row(
+    denoiser: Denoiser, batch: Batch, corruption: Corruption, levels: Levels, sigma_data: float, seed: int
+) -> Tensor:
     """(POINTS, B) float64: lambda(sigma) / a^2 mean(rho^2 - (b (x_t - x_n))^2 - (a sigma_n)^2) of each row at each level, lowest first.
 
     rho = a D(x_t, sigma) + b x_t - x_n, the mean over the pixels and over two views with +z and -z. Unbiased for lambda(sigma) E|D(x_t) - x_0|^2 where D
@@ -67,12 +69,24 @@ def tweedie_by_row(denoiser: Denoiser, batch: Batch, corruption: Corruption, lev
         low = (corruption.floor(rows) * LOWEST).clamp(min=levels.sigma_min, max=levels.sigma_max)
         high = torch.maximum(2 * low, torch.full_like(low, HIGHEST * sigma_data)).clamp(max=levels.sigma_max)
         found.append(
-            torch.stack([_pair(denoiser, rows, sigma, corruption, sigma_data, generator) for sigma in geometric_grid(low, high, POINTS)])
+            torch.stack(
+                [
+                    _pair(denoiser, rows, sigma, corruption, sigma_data, generator)
+                    for sigma in geometric_grid(low, high, POINTS)
+                ]
+            )
         )
     return torch.cat(found, dim=1)
 
 
-def _pair(denoiser: Denoiser, rows: Batch, sigma: Tensor, corruption: Corruption, sigma_data: float, generator: torch.Generator) -> Tensor:
+def _pair(
+    denoiser: Denoiser,
+    rows: Batch,
+    sigma: Tensor,
+    corruption: Corruption,
+    sigma_data: float,
+    generator: torch.Generator,
+) -> Tensor:
     """(B,), the value of each row at levels sigma (B,), the mean over a view and its mirror image (over two views, where the corruption has none)."""
     view = corruption.degrade(rows, sigma, generator)
     if "symmetric-degrade" in corruption.claims:
@@ -150,8 +164,18 @@ class HoldOut:
             s["kept"] = step
         s["step"], s["worse"] = step, s["worse"] + 1 if rise > WORSE else 0
         s["line"] = {
-            "held_out": {"mean": float(now.mean()), "error": _error(now), "n": len(now), "by_level": held.double().mean(1).tolist()},
-            "own": {"mean": float(its.mean()), "error": _error(its), "n": len(its), "by_level": own.double().mean(1).tolist()},
+            "held_out": {
+                "mean": float(now.mean()),
+                "error": _error(now),
+                "n": len(now),
+                "by_level": held.double().mean(1).tolist(),
+            },
+            "own": {
+                "mean": float(its.mean()),
+                "error": _error(its),
+                "n": len(its),
+                "by_level": own.double().mean(1).tolist(),
+            },
             "lowest": {"mean": float(best.mean()), "step": s["best"]},
             "kept": s["kept"],
         }

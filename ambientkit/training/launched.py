@@ -60,14 +60,18 @@ def check_launched(config: RunConfig) -> None:
         if _on(name):
             raise InputError(f"accelerate is configured for {what}")
     if split_asked() and config.mixed_precision == "fp16":
-        raise InputError(f"mixed_precision: fp16 is not supported with {split_asked()}, as its gradients are scaled; use bf16, or no")
+        raise InputError(
+            f"mixed_precision: fp16 is not supported with {split_asked()}, as its gradients are scaled; use bf16, or no"
+        )
     for name, own, flag in (
         ("ACCELERATE_MIXED_PRECISION", config.mixed_precision, "--mixed-precision"),
         (ACCUMULATION, str(config.grad_accum_steps), "--grad-accum-steps"),
         ("ACCELERATE_GRADIENT_CLIPPING", str(config.optimizer.max_grad_norm), "--set optimizer.max_grad_norm="),
     ):
         asked = os.environ.get(name, "").lower()
-        if asked not in OFF and not _same(asked, own) and not (name == ACCUMULATION and asked == "1"):  # 1 is what the launcher always says
+        if (
+            asked not in OFF and not _same(asked, own) and not (name == ACCUMULATION and asked == "1")
+        ):  # 1 is what the launcher always says
             to_do = f"{flag}{asked}" if flag.endswith("=") else f"{flag} {asked}"
             key = name.removeprefix("ACCELERATE_").lower()
             raise InputError(

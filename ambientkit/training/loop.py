@@ -103,11 +103,16 @@ def _accumulate(training: Training, micro_batches: list[Batch]) -> tuple[Tensor,
         for name, (term, mean) in terms.items():
             means[name] = means.get(name, torch.zeros_like(total)) + share * _mean_over_processes(training, mean)
             values.setdefault(name, []).append(term)
-    joined = {name: Term(torch.cat([t.value for t in terms]), torch.cat([t.sigma for t in terms])) for name, terms in values.items()}
+    joined = {
+        name: Term(torch.cat([t.value for t in terms]), torch.cat([t.sigma for t in terms]))
+        for name, terms in values.items()
+    }
     return total, means, joined
 
 
-def _backward(training: Training, batch: Batch, micro_step: int, share: float) -> tuple[Tensor, dict[str, tuple[Term, Tensor]]]:
+def _backward(
+    training: Training, batch: Batch, micro_step: int, share: float
+) -> tuple[Tensor, dict[str, tuple[Term, Tensor]]]:
     """Backward through every objective of one micro-batch in turn, so that the activations of one only are held at a time.
 
     Returns the weighted sum of the terms' means and the terms, detached, scaled so that the average over processes is the joint mean.

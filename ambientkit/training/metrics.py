@@ -54,7 +54,8 @@ class Window:
         s, n = self.state, self.state["steps"]
         by_level = {
             name: {
-                edge: {"mean": total / count, "n": count} for edge, (total, count) in sorted(bins.items(), key=lambda item: float(item[0]))
+                edge: {"mean": total / count, "n": count}
+                for edge, (total, count) in sorted(bins.items(), key=lambda item: float(item[0]))
             }
             for name, bins in s["levels"].items()
         }

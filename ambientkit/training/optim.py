@@ -17,7 +17,9 @@ def optimizer_for(config: OptimizerConfig, parameters: Iterable[nn.Parameter]) -
     """AdamW, or SGD with momentum: torch's own."""
     if config.name == "sgd":
         return torch.optim.SGD(parameters, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
-    return torch.optim.AdamW(parameters, lr=config.lr, betas=config.betas, eps=config.eps, weight_decay=config.weight_decay)
+    return torch.optim.AdamW(
+        parameters, lr=config.lr, betas=config.betas, eps=config.eps, weight_decay=config.weight_decay
+    )
 
 
 def lr_factor(config: OptimizerConfig, step: int, end_step: int) -> float:

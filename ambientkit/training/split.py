@@ -32,7 +32,9 @@ class SplitOptimizer:
             raise InputError(
                 "a weight of this model is not in one piece of memory, so that FSDP and ZeRO cannot split it; use plain data parallelism"
             )
-        self.shares = [nn.Parameter(self._cut(whole.detach()), requires_grad=whole.requires_grad) for whole in self._whole]
+        self.shares = [
+            nn.Parameter(self._cut(whole.detach()), requires_grad=whole.requires_grad) for whole in self._whole
+        ]
 
     def attach(self, optimizer: torch.optim.Optimizer) -> None:
         """Let an optimiser of `shares` take its gradients from the whole weights, and give the weights back to all processes."""
@@ -50,7 +52,9 @@ class SplitOptimizer:
 
     def _before(self, *_: Any) -> None:
         for whole, share in zip(self._whole, self.shares, strict=True):
-            share.data = self._cut(whole.detach())  # anew: a weight that was moved to other memory would never change again
+            share.data = self._cut(
+                whole.detach()
+            )  # anew: a weight that was moved to other memory would never change again
             share.grad = None if whole.grad is None else self._cut(whole.grad.contiguous())
 
     def _after(self, *_: Any) -> None:
@@ -58,13 +62,17 @@ class SplitOptimizer:
             share.grad = None  # a view, which would keep the whole gradient in memory
         with torch.no_grad():
             for bucket in buckets([whole for whole in self._whole if whole.grad is not None]):
-                for whole, found in zip(bucket, self._joined([self._cut(whole.detach()) for whole in bucket], bucket), strict=True):
+                for whole, found in zip(
+                    bucket, self._joined([self._cut(whole.detach()) for whole in bucket], bucket), strict=True
+                ):
                     whole.copy_(found.view_as(whole))
 
     def _joined(self, own: list[Tensor], like: list[nn.Parameter]) -> list[Tensor]:
         """The whole of each of some shares, flat. All processes must call it."""
         sizes = [self._size(whole.numel()) for whole in like]
-        row = torch.cat([nn.functional.pad(share, (0, size - len(share))) for share, size in zip(own, sizes, strict=True)])
+        row = torch.cat(
+            [nn.functional.pad(share, (0, size - len(share))) for share, size in zip(own, sizes, strict=True)]
+        )
         rows = self._accelerator.gather(row.unsqueeze(0))
         return [part.reshape(-1)[: whole.numel()] for part, whole in zip(rows.split(sizes, dim=1), like, strict=True)]
 
@@ -74,7 +82,9 @@ class SplitOptimizer:
         for index, entries in sorted(state["state"].items()):
             like = self._whole[index]
             joined[index] = {
-                name: self._joined([value], [like])[0].view_as(like) if isinstance(value, Tensor) and value.ndim else value
+                name: self._joined([value], [like])[0].view_as(like)
+                if isinstance(value, Tensor) and value.ndim
+                else value
                 for name, value in sorted(entries.items())  # a state that was read has another order in every process
             }
         return {**state, "state": joined}

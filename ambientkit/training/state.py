@@ -74,12 +74,16 @@ class Training:
         state = self.bare_optimizer.state_dict()
         return self.split.whole_state(state) if self.split else state
 
-    def state(self, memory: Mapping[str, Tensor] | None = None, optimizer: Mapping[str, Any] | None = None) -> dict[str, bytes]:
+    def state(
+        self, memory: Mapping[str, Tensor] | None = None, optimizer: Mapping[str, Any] | None = None
+    ) -> dict[str, bytes]:
         """The files of a checkpoint of this moment; memory, optimizer: of all processes, where there are several.
 
         Raises RunError where a weight is not finite: such a state is not worth keeping.
         """
-        for name, value in kept(self.average, self.base.under("module.")).items() | kept(self.bare_network, self.base).items():
+        for name, value in (
+            kept(self.average, self.base.under("module.")).items() | kept(self.bare_network, self.base).items()
+        ):
             if value.is_floating_point() and not value.isfinite().all():
                 raise RunError(
                     f"step {self.step}: weight {name!r} is not finite; nothing is saved, the last checkpoint is intact. {ADVICE}"
@@ -125,7 +129,9 @@ class Training:
         if counters.get("scaler") and self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(counters["scaler"])
         self.memories = self._own(from_bytes(files[MEMORY], f"{where}/{MEMORY}")[0]) if MEMORY in files else {}
-        self.schedule.load_state_dict({**self.schedule.state_dict(), "last_epoch": self.step})  # the rate itself is the optimiser's
+        self.schedule.load_state_dict(
+            {**self.schedule.state_dict(), "last_epoch": self.step}
+        )  # the rate itself is the optimiser's
 
     def _left_out(self) -> str:
         """A digest of what the data leave out; empty where that is nothing."""

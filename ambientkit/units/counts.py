@@ -57,7 +57,9 @@ class CountRange:
         if not all(map(math.isfinite, (self.low, self.high, self.gain, self.offset, self.read_std))):
             raise ValueError("counts: gain, offset, read_std and value_range must be finite")
         if self.gain <= 0 or self.read_std < 0:
-            raise ValueError(f"counts: gain must be above 0 and read_std not below, but they are {self.gain:g} and {self.read_std:g}")
+            raise ValueError(
+                f"counts: gain must be above 0 and read_std not below, but they are {self.gain:g} and {self.read_std:g}"
+            )
         if not self._transform(self.low) < self._transform(self.high):
             raise ValueError(f"a value range is (low, high) with low < high, but is ({self.low:g}, {self.high:g})")
 

@@ -37,7 +37,9 @@ class ValueRange:
             return cls(-1, 1)
         if dtype.kind == "u" and dtype.itemsize <= 2:
             return cls(0, np.iinfo(dtype).max)
-        raise ValueError(f"values of type {dtype.name} have no agreed range: give value_range, the two file values that stand for -1 and 1")
+        raise ValueError(
+            f"values of type {dtype.name} have no agreed range: give value_range, the two file values that stand for -1 and 1"
+        )
 
     @property
     def _middle(self) -> float:

@@ -24,7 +24,9 @@ class ExactReverse(Sampler):
 
     mixture: InstanceOf[GaussianMixture]
 
-    def sample(self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]) -> Tensor:
+    def sample(
+        self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]
+    ) -> Tensor:
         """Carry x (B, *S) from sigmas[0] to sigmas[-1]; the denoiser is not asked."""
         for sigma_t, sigma_s in zip(sigmas[:-1], sigmas[1:], strict=True):
             x_0 = self.mixture.sample_posterior(x, sigma_t, generator).to(x.dtype)
@@ -39,7 +41,9 @@ def default_mixture() -> GaussianMixture:
     return GaussianMixture([0.5, 0.3, 0.2], means, covariances)
 
 
-def make_case(corruption: Corruption, seed: int, *, clean: bool = False, mixture: GaussianMixture | None = None) -> Case:
+def make_case(
+    corruption: Corruption, seed: int, *, clean: bool = False, mixture: GaussianMixture | None = None
+) -> Case:
     """A case in float64 whose observations are drawn by `corruption`, as fresh rows each time. clean: rows without any noise."""
     law = mixture or default_mixture()
     points = law.sample(20_000, Generator().manual_seed(0))

@@ -13,7 +13,10 @@ from ambientkit.verification.plan import kind_of
 
 ALSO: dict[str, tuple[str, str]] = {
     "needs-clean-data": ("objective", "Refuses rows that carry noise, and is measured on clean ones."),
-    "own-form": ("model", "Its form is none of the known ones on purpose, and is not held to their skip: see `model-scaling`."),
+    "own-form": (
+        "model",
+        "Its form is none of the known ones on purpose, and is not held to their skip: see `model-scaling`.",
+    ),
 }
 """Claims that no check tests by itself, but that change how a part is measured: name -> (kind, meaning)."""
 
@@ -36,7 +39,10 @@ def known_claims(checks: Sequence[Check]) -> list[Claim]:
     for check in checks:
         if check.claim != CONTRACT:
             found.setdefault((check.kind, check.claim), []).append(check)
-    claims = [Claim(kind, name, _sentence(tests[0]), tuple(test.name for test in tests)) for (kind, name), tests in found.items()]
+    claims = [
+        Claim(kind, name, _sentence(tests[0]), tuple(test.name for test in tests))
+        for (kind, name), tests in found.items()
+    ]
     claims += [Claim(kind, name, meaning, ()) for name, (kind, meaning) in ALSO.items()]
     return sorted(claims, key=lambda claim: (claim.kind, claim.name))
 
@@ -56,7 +62,9 @@ def refuse_misspelt(parts: Iterable[Part], checks: Sequence[Check]) -> None:
             if name not in names:
                 if hint := nearest(name, names):
                     raise InputError(f"{kind} {part.name!r} claims {name!r}, which no check tests{hint}")
-                warn(f"{kind} {part.name!r} claims {name!r}, which no check tests; known for this kind: {', '.join(names)}")
+                warn(
+                    f"{kind} {part.name!r} claims {name!r}, which no check tests; known for this kind: {', '.join(names)}"
+                )
 
 
 def _sentence(check: Check) -> str:

@@ -49,7 +49,9 @@ class Kill:
         return self.fate in (Fate.KILLED, Fate.EQUIVALENT)
 
 
-def mutant_plan(registry: Registry, checks: Sequence[Check], *, quick: bool = False) -> tuple[list[tuple[str, Mutant]], Plan]:
+def mutant_plan(
+    registry: Registry, checks: Sequence[Check], *, quick: bool = False
+) -> tuple[list[tuple[str, Mutant]], Plan]:
     """The registered mutants with their kinds, and the plan of their checks: each is tried as if it were the part it is a mutant of."""
     mutants = [(entry.kind, entry.part()) for entry in registry.mutants()]
     planned = make_plan([mutant for _, mutant in mutants], checks, quick=quick)
@@ -58,4 +60,7 @@ def mutant_plan(registry: Registry, checks: Sequence[Check], *, quick: bool = Fa
 
 def kills(mutants: Sequence[tuple[str, Mutant]], results: Sequence[Result]) -> list[Kill]:
     """The results sorted by mutant. One that no check applies to has survived."""
-    return [Kill(kind, mutant, tuple(r for r in results if r.pair.kind == kind and r.pair.part == mutant)) for kind, mutant in mutants]
+    return [
+        Kill(kind, mutant, tuple(r for r in results if r.pair.kind == kind and r.pair.part == mutant))
+        for kind, mutant in mutants
+    ]

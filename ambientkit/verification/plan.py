@@ -100,7 +100,11 @@ def make_plan(parts: Iterable[Part], checks: Sequence[Check], *, quick: bool = F
         fitting = [check for check in checks if check.kind == kind and claimed(check, part)]
         used = [check for check in fitting if check.quick] if quick else fitting
         pairs += [Pair(kind, part, check) for check in used]
-        other = [check for check in checks if check.kind == kind and not claimed(check, part) and not check.implied_by & part.claims]
+        other = [
+            check
+            for check in checks
+            if check.kind == kind and not claimed(check, part) and not check.implied_by & part.claims
+        ]
         unclaimed += [Pair(kind, part, check, claimed=False) for check in other if check.quick or not quick]
         if not used:
             unchecked.append(Unchecked(kind, part.name, _why(part, kind, checks, bool(fitting))))
@@ -128,7 +132,11 @@ def registered_parts(registry: Registry, checks: Sequence[Check]) -> tuple[list[
         except ValidationError as error:
             path, sentence = explain(error, (), entry.part.model_fields)[0]
             unmade.append(
-                Unchecked(entry.kind, entry.part.name, f"it cannot be made without fields ({'.'.join(map(str, path))}: {sentence})")
+                Unchecked(
+                    entry.kind,
+                    entry.part.name,
+                    f"it cannot be made without fields ({'.'.join(map(str, path))}: {sentence})",
+                )
             )
     return parts, unmade
 

@@ -59,7 +59,11 @@ def unclaimed_lines(results: Sequence[Result]) -> list[str]:
     lines = []
     for (_, name, _), found in _by_claim(results).items():
         said = []
-        for verdict, words in ((Verdict.PASSED, "would pass"), (Verdict.FAILED, "would fail"), (Verdict.INCONCLUSIVE, "no verdict on")):
+        for verdict, words in (
+            (Verdict.PASSED, "would pass"),
+            (Verdict.FAILED, "would fail"),
+            (Verdict.INCONCLUSIVE, "no verdict on"),
+        ):
             claims = [claim for claim, what in found.items() if what is verdict]
             said += [f"{words} {', '.join(claims)}"] if claims else []
         lines.append(f"{name}: not claimed: {'; '.join(said)}")
@@ -103,8 +107,13 @@ def explain_failure(result: Result, seed: int, registry: Registry) -> str:
     check = result.pair.check
     lines = [f"{result}", f"  {check.meaning}"]
     if result.verdict is Verdict.INCONCLUSIVE:
-        lines[1] = "  The check could not tell a part that is wrong on purpose from this one, so it says nothing about the part."
-    lines += ["  To repeat it:", *(f"    {line}".rstrip() for line in snippet(result.pair, seed, registry).splitlines())]
+        lines[1] = (
+            "  The check could not tell a part that is wrong on purpose from this one, so it says nothing about the part."
+        )
+    lines += [
+        "  To repeat it:",
+        *(f"    {line}".rstrip() for line in snippet(result.pair, seed, registry).splitlines()),
+    ]
     return "\n".join(lines)
 
 
@@ -117,8 +126,14 @@ def passed_line(results: Sequence[Result]) -> str:
 def refusal(result: Result) -> str:
     """Why a run is not begun with this part, and what can be done."""
     pair, found = result.pair, result.measured
-    what = f"{pair.kind} {pair.part.name!r} " + ("failed" if result.verdict is Verdict.FAILED else "could not be judged by")
-    figures = result.error if found is None else f"statistic {found.statistic:.3g}, p = {found.p_value:.2g}, level {result.alpha:.2g}"
+    what = f"{pair.kind} {pair.part.name!r} " + (
+        "failed" if result.verdict is Verdict.FAILED else "could not be judged by"
+    )
+    figures = (
+        result.error
+        if found is None
+        else f"statistic {found.statistic:.3g}, p = {found.p_value:.2g}, level {result.alpha:.2g}"
+    )
     figures += f": {found.why}" if found is not None and found.why else ""
     return (
         f"{what} the check {pair.check.name!r} of its claim {pair.check.claim!r} ({figures}). {pair.check.meaning} "
@@ -130,11 +145,19 @@ def document(plan: Plan, results: Sequence[Result], registry: Registry, *, seed:
     """Everything that is known of a run, as JSON values. A number that is not finite is the text "inf", "-inf" or "nan"."""
     return {
         "format": FORMAT,
-        "versions": {"ambientkit": metadata.version("ambientkit"), "torch": metadata.version("torch"), "python": platform.python_version()},
+        "versions": {
+            "ambientkit": metadata.version("ambientkit"),
+            "torch": metadata.version("torch"),
+            "python": platform.python_version(),
+        },
         "seed": seed,
         "quick": quick,
         "level": {"run": plan.run_level, "method": "by check", "pairs": len(plan.pairs), "pair": plan.level},
-        "summary": {str(verdict): sum(r.verdict is verdict for r in results) for verdict in Verdict if verdict is not Verdict.UNCHECKED}
+        "summary": {
+            str(verdict): sum(r.verdict is verdict for r in results)
+            for verdict in Verdict
+            if verdict is not Verdict.UNCHECKED
+        }
         | {"unchecked": len(plan.unchecked)},
         "exit_status": exit_status(results),
         "results": [entry(result, seed, registry) for result in results],
@@ -168,16 +191,23 @@ def kill_row(kill: Kill) -> tuple[str, ...]:
     reason = f"declared right: {kill.mutant.equivalent}" if kill.mutant.equivalent else ""
     if kill.fate is Fate.SURVIVED:
         reason = "no check applies to it" if not kill.results else ""
-    return kill.kind, kill.mutant.name, kill.mutant.mutant_of, kill.mutant.wrong, str(kill.fate), ", ".join(kill.by) or reason or "-"
+    return (
+        kill.kind,
+        kill.mutant.name,
+        kill.mutant.mutant_of,
+        kill.mutant.wrong,
+        str(kill.fate),
+        ", ".join(kill.by) or reason or "-",
+    )
 
 
 def kill_summary(kills: Sequence[Kill]) -> str:
     """One line: how many were killed, survived, or are equivalent."""
     count = Counter(kill.fate for kill in kills)
-    line = (
-        f"{len(kills)} mutants: {count[Fate.KILLED]} killed, {count[Fate.SURVIVED]} survived, {count[Fate.EQUIVALENT]} equivalent by design"
+    line = f"{len(kills)} mutants: {count[Fate.KILLED]} killed, {count[Fate.SURVIVED]} survived, {count[Fate.EQUIVALENT]} equivalent by design"
+    return line + (
+        f", {count[Fate.CONTRADICTED]} declared equivalent, but rejected" if count[Fate.CONTRADICTED] else ""
     )
-    return line + (f", {count[Fate.CONTRADICTED]} declared equivalent, but rejected" if count[Fate.CONTRADICTED] else "")
 
 
 def kill_document(kills: Sequence[Kill], plan: Plan, *, seed: int, quick: bool) -> dict[str, Any]:

@@ -24,7 +24,15 @@ from ambientkit.processes import device_of
 from ambientkit.registry import Registry, load, spec_of
 from ambientkit.sample import Trained, load_run
 from ambientkit.tables import Record, Table, number
-from ambientkit.verification.trained import HOP, Curve, SeedSensitivity, consistency_residual, noisy_rows, seed_sensitivity, tweedie_loss
+from ambientkit.verification.trained import (
+    HOP,
+    Curve,
+    SeedSensitivity,
+    consistency_residual,
+    noisy_rows,
+    seed_sensitivity,
+    tweedie_loss,
+)
 from ambientkit.webpage import Series, bars, curves, figures_page
 
 FORMAT = 1
@@ -65,7 +73,10 @@ class RunMeasurements(Record):
             Table(
                 "",
                 ("sigma", "residual", "standard error", "ratio"),
-                [(number(s), number(m), number(e), ratio) for s, (m, e, ratio) in zip(residual.sigma, ratios, strict=True)],
+                [
+                    (number(s), number(m), number(e), ratio)
+                    for s, (m, e, ratio) in zip(residual.sigma, ratios, strict=True)
+                ],
             ),
             f"n = {residual.n} rows; a ratio beyond 3 is more than chance. A negative value is chance: the estimate is unbiased.",
             "\nTweedie loss mean((a D + b x_t - x_n)^2) per pixel, without weights; its least value is not 0",
@@ -82,7 +93,10 @@ class RunMeasurements(Record):
             cells = [f"{number(c.mean[place], 4)} +- {number(c.error[place], 2)}" for c in curves_]
             if len(curves_) == 2:
                 first, second = curves_
-                gap, error = second.mean[place] - first.mean[place], (first.error[place] ** 2 + second.error[place] ** 2) ** 0.5
+                gap, error = (
+                    second.mean[place] - first.mean[place],
+                    (first.error[place] ** 2 + second.error[place] ** 2) ** 0.5,
+                )
                 cells.append(f"{gap:+.2g} ({gap / error:+.1f} standard errors)" if error > 0 else f"{gap:+.2g}")
             rows.append((number(sigma), *cells))
         return Table("", ("sigma", *self.losses, *(["gap"] if len(curves_) == 2 else [])), rows)
@@ -98,19 +112,27 @@ class RunMeasurements(Record):
             "sampler": self.sampler,
             "consistency_residual": dataclasses.asdict(self.residual),
             "tweedie_loss": {name: dataclasses.asdict(curve) for name, curve in self.losses.items()},
-            "seed_sensitivity": {**dataclasses.asdict(self.spread), "total": self.spread.total, "sigma_data": self.sigma_data},
+            "seed_sensitivity": {
+                **dataclasses.asdict(self.spread),
+                "total": self.spread.total,
+                "sigma_data": self.sigma_data,
+            },
         }
 
     def page(self) -> str:
         """One page of HTML with the curves and their numbers, that needs nothing else."""
-        squares = [sigma**2 for sigma in self.residual.sigma]  # every error vanishes with sigma: only in this unit do all levels show
+        squares = [
+            sigma**2 for sigma in self.residual.sigma
+        ]  # every error vanishes with sigma: only in this unit do all levels show
         relative = Series(
             "divided by sigma^2; 0 is right",
             self.residual.sigma,
             [mean / square for mean, square in zip(self.residual.mean, squares, strict=True)],
             [error / square for error, square in zip(self.residual.error, squares, strict=True)],
         )
-        losses = [Series(name, c.sigma, c.mean, c.error, look, look) for look, (name, c) in enumerate(self.losses.items())]
+        losses = [
+            Series(name, c.sigma, c.mean, c.error, look, look) for look, (name, c) in enumerate(self.losses.items())
+        ]
         restored = [
             ("across seeds", self.spread.within),
             ("across observations", self.spread.across),
@@ -120,7 +142,13 @@ class RunMeasurements(Record):
         return figures_page(
             f"{self.run}, step {self.step}: measured without clean data",
             [
-                curves("Consistency residual over sigma^2, +- 2 standard errors", [relative], "sigma", "residual", log_x=True),
+                curves(
+                    "Consistency residual over sigma^2, +- 2 standard errors",
+                    [relative],
+                    "sigma",
+                    "residual",
+                    log_x=True,
+                ),
                 curves("Tweedie loss, +- 2 standard errors", losses, "sigma", "loss", log_x=True, log_y=True),
                 bars("Std of restored rows, per pixel", restored),
             ],
@@ -168,13 +196,19 @@ def measure_run(
     if data is not None:
         what = f"--data {data if isinstance(data, str | Path) else type(data).__name__}"
         part, corruption = with_noise(data, sigma_n, config.corruption, registry)
-        if part == config.data or all(says_the_same(*pair, but=NOISE) for pair in ((part, config.data), (config.data, part))):
-            raise InputError(f"{what}: the run was trained on these rows, so that nothing would be held out; give others")
+        if part == config.data or all(
+            says_the_same(*pair, but=NOISE) for pair in ((part, config.data), (config.data, part))
+        ):
+            raise InputError(
+                f"{what}: the run was trained on these rows, so that nothing would be held out; give others"
+            )
         fresh = derive_seed(config.seed, "verify.held-out")  # not the noise that the run's rows of these numbers have
         other = config.model_copy(update={"data": part, "corruption": corruption, "augment": ()})
         judged = held_out = noisy_rows(some_rows(part.rows(), other, fresh, rows, place), corruption, levels)
         if tuple(judged.x_n.shape[1:]) != trained.signal.shape:
-            raise InputError(f"{what}: rows of shape {tuple(judged.x_n.shape[1:])}, but the run has {trained.signal.shape}")
+            raise InputError(
+                f"{what}: rows of shape {tuple(judged.x_n.shape[1:])}, but the run has {trained.signal.shape}"
+            )
     assert judged is not None
     residual = consistency_residual(trained.denoiser, judged, corruption, sampler, levels, seed=seed)
     losses = {} if own is None else {OWN: tweedie_loss(trained.denoiser, own, config.corruption, levels, seed=seed)}
@@ -183,7 +217,9 @@ def measure_run(
     few = take(judged, torch.arange(min(RESTORED, len(judged.x_n)), device=judged.x_n.device))
     spread = seed_sensitivity(trained.denoiser, few, corruption, sampler, levels, seed=seed)
     said = _said(config, own, None if held_out is None else part.name, held_out)
-    return RunMeasurements(called, trained.step, said, seed, spec_of(sampler), residual, losses, spread, trained.signal.sigma_data)
+    return RunMeasurements(
+        called, trained.step, said, seed, spec_of(sampler), residual, losses, spread, trained.signal.sigma_data
+    )
 
 
 def kernel_sampler(config: RunConfig) -> Sampler:
@@ -208,7 +244,9 @@ def _own_rows(trained: Trained, rows: int, device: torch.device, needed: bool) -
             raise
         note(f"nothing is compared with the rows of the run: {error}")
         return None
-    return noisy_rows(some_rows(source, config, config.seed, rows, device), config.corruption, config.levels.as_levels())
+    return noisy_rows(
+        some_rows(source, config, config.seed, rows, device), config.corruption, config.levels.as_levels()
+    )
 
 
 def _said(config: RunConfig, own: Batch | None, other: str | None, held_out: Batch | None) -> str:

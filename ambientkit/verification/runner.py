@@ -90,7 +90,14 @@ def case_for(part: Part, seed: int = 0) -> Case:
 
 
 def run_check(
-    check: Check, part: Part, case: Case, alpha: float, *, kind: str | None = None, controls: bool = True, explain: bool = True
+    check: Check,
+    part: Part,
+    case: Case,
+    alpha: float,
+    *,
+    kind: str | None = None,
+    controls: bool = True,
+    explain: bool = True,
 ) -> Result:
     """Measure a part and its control. alpha: the level of this one check. A part or check that raises has failed; nothing is raised here.
 

@@ -45,12 +45,16 @@ def _meant(asked: str | Path | Part | type[Part], registry: Registry) -> list[Pa
 
 def _made(cls: type[Part]) -> Part:
     if inspect.isabstract(cls):
-        raise InputError(f"{cls.__name__} leaves {', '.join(sorted(cls.__abstractmethods__))} abstract: it cannot be verified")
+        raise InputError(
+            f"{cls.__name__} leaves {', '.join(sorted(cls.__abstractmethods__))} abstract: it cannot be verified"
+        )
     try:
         return cls()
     except ValidationError as error:
         path, sentence = explain(error, (), cls.model_fields)[0]
-        raise InputError(f"{cls.__name__} needs fields ({'.'.join(map(str, path))}: {sentence}): give a part, not its class") from None
+        raise InputError(
+            f"{cls.__name__} needs fields ({'.'.join(map(str, path))}: {sentence}): give a part, not its class"
+        ) from None
 
 
 def from_file(path: Path) -> list[Part]:
@@ -63,19 +67,27 @@ def from_file(path: Path) -> list[Part]:
     folder, name = str(path.absolute().parent), path.stem
     spec = importlib.util.spec_from_file_location(name, path)
     if name in sys.modules or not name.isidentifier() or spec is None or spec.loader is None:
-        raise InputError(f"{path}: a module of this name exists already, or it cannot be the name of one: give the file another")
+        raise InputError(
+            f"{path}: a module of this name exists already, or it cannot be the name of one: give the file another"
+        )
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     if folder not in sys.path:
         sys.path.insert(0, folder)  # what it imports lies beside it
     try:
         spec.loader.exec_module(module)
         classes = [value for value in vars(module).values() if inspect.isclass(value) and value.__module__ == name]
-        parts = [cls() for cls in classes if issubclass(cls, Part) and not issubclass(cls, Check | Mutant) and not inspect.isabstract(cls)]
+        parts = [
+            cls()
+            for cls in classes
+            if issubclass(cls, Part) and not issubclass(cls, Check | Mutant) and not inspect.isabstract(cls)
+        ]
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise InputError(f"{path}: cannot be run ({one_line(error)})") from None
     if not parts:
-        raise InputError(f"{path}: defines no part: no class in it implements all of a contract of ambientkit.interfaces")
+        raise InputError(
+            f"{path}: defines no part: no class in it implements all of a contract of ambientkit.interfaces"
+        )
     return parts
 
 
@@ -85,7 +97,9 @@ def _kinds(kind: str | None, name: str, registry: Registry) -> list[str]:
     if kind is not None:
         kind = "objective" if kind == "recipe" else kind
         if kind not in slots:
-            raise InputError(f"there is no kind of part {kind!r}{nearest(kind, slots) or '.'} Known: {', '.join(slots)}")
+            raise InputError(
+                f"there is no kind of part {kind!r}{nearest(kind, slots) or '.'} Known: {', '.join(slots)}"
+            )
         registry.find(kind, name)
         return [kind]
     kinds = [slot for slot in slots if name in registry.names(slot)]

@@ -10,7 +10,9 @@ from ambientkit.verification.plan import Pair
 def snippet(pair: Pair, seed: int, registry: Registry) -> str:
     """A script of at most 15 lines that prints the `Measured` of this pair, the very numbers of the report."""
     made = [_make(pair.kind, "part", pair.part, registry), _make("check", "check", pair.check, registry)]
-    imports = sorted({line for lines, _ in made for line in lines} | {"from ambientkit.verification import case_for, reproducible"})
+    imports = sorted(
+        {line for lines, _ in made for line in lines} | {"from ambientkit.verification import case_for, reproducible"}
+    )
     return "\n".join(
         [
             *imports,

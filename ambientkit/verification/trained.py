@@ -60,13 +60,22 @@ def noisy_rows(batch: Batch, corruption: Corruption, levels: Levels) -> Batch:
     """The rows whose noise is above sigma_min: there is nothing below the noise of a clean row. Raises InputError where none is left."""
     usable = (corruption.floor(batch) > levels.sigma_min).nonzero().squeeze(1)
     if len(usable) < 2:
-        raise InputError(f"{len(usable)} rows have noise above sigma_min = {levels.sigma_min:g}; this report is about noisy data")
+        raise InputError(
+            f"{len(usable)} rows have noise above sigma_min = {levels.sigma_min:g}; this report is about noisy data"
+        )
     return take(batch, usable)
 
 
 @torch.no_grad()
 def consistency_residual(
-    denoiser: Denoiser, batch: Batch, corruption: Corruption, sampler: Sampler, levels: Levels, *, points: int = 8, seed: int = 0
+    denoiser: Denoiser,
+    batch: Batch,
+    corruption: Corruption,
+    sampler: Sampler,
+    levels: Levels,
+    *,
+    points: int = 8,
+    seed: int = 0,
 ) -> Curve:
     """E|E[D(x_s, sigma_s) | x_t] - D(x_t, sigma_t)|^2 a pixel, at `points` levels sigma_t from sigma_n down to sigma_min exp(HOP).
 
@@ -79,7 +88,9 @@ def consistency_residual(
         g = keyed_generator(seed, "verify.consistency", step=number, device=rows.x_n.device)
         floor = corruption.floor(rows)
         view = corruption.degrade(rows, floor, g)
-        grid = geometric_grid(floor, torch.minimum(torch.full_like(floor, levels.sigma_min * math.exp(HOP)), floor), points)
+        grid = geometric_grid(
+            floor, torch.minimum(torch.full_like(floor, levels.sigma_min * math.exp(HOP)), floor), points
+        )
         x, found = view.x, []
         for place, sigma_t in enumerate(grid):
             if place:
@@ -97,7 +108,9 @@ def consistency_residual(
 
 
 @torch.no_grad()
-def tweedie_loss(denoiser: Denoiser, batch: Batch, corruption: Corruption, levels: Levels, *, points: int = 8, seed: int = 0) -> Curve:
+def tweedie_loss(
+    denoiser: Denoiser, batch: Batch, corruption: Corruption, levels: Levels, *, points: int = 8, seed: int = 0
+) -> Curve:
     """mean((expect(D(x_t, sigma)) - x_n)^2) a pixel, without weights, at `points` levels sigma from 1.1 sigma_n to sigma_max.
 
     Its least value is not 0, and is unknown without clean data: it is for comparing two denoisers, or trained rows with others.

@@ -67,7 +67,9 @@ class PartsVerified(Verification):
 
     def blocks(self) -> Sequence[str | Table]:
         """The table, what is unchecked or not claimed, every result that is not "passed" with a script that repeats it, and the count."""
-        unchecked = [(item.kind, item.part, "-", "-", "-", "-", "-", "-", str(Verdict.UNCHECKED)) for item in self.plan.unchecked]
+        unchecked = [
+            (item.kind, item.part, "-", "-", "-", "-", "-", "-", str(Verdict.UNCHECKED)) for item in self.plan.unchecked
+        ]
         rows = [*map(report.result_row, self.results), *unchecked]
         wrong = [result for result in self.results if result.verdict is not Verdict.PASSED]
         return [
@@ -127,7 +129,9 @@ class Planned(Record):
 
     def to_dict(self) -> dict[str, Any]:
         """The same, by heading."""
-        return {"pairs": [dict(zip(report.PLAN_HEADINGS, report.plan_row(pair), strict=True)) for pair in self.plan.pairs]}
+        return {
+            "pairs": [dict(zip(report.PLAN_HEADINGS, report.plan_row(pair), strict=True)) for pair in self.plan.pairs]
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +181,9 @@ def verify(
         count = 1
     results = list(_watched(run_plan(whole, seed, processes=count), len(whole.pairs), progress))
     claimed, unclaimed = results[: len(plan.pairs)], results[len(plan.pairs) :]
-    return PartsVerified(plan, tuple(claimed), registry, seed, quick, strict, tuple(unclaimed), time.monotonic() - began)
+    return PartsVerified(
+        plan, tuple(claimed), registry, seed, quick, strict, tuple(unclaimed), time.monotonic() - began
+    )
 
 
 def planned(

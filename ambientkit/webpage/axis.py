@@ -26,7 +26,12 @@ class Axis:
         if self._log:
             powers = range(math.floor(math.log10(self._low)), math.ceil(math.log10(self._high)) + 1)
             digits = (1,) if len(powers) > 4 else (1, 2, 5)
-            found = [digit * 10.0**power for power in powers for digit in digits if self._low <= digit * 10.0**power <= self._high]
+            found = [
+                digit * 10.0**power
+                for power in powers
+                for digit in digits
+                if self._low <= digit * 10.0**power <= self._high
+            ]
             if len(found) > 2:
                 return found
         # Also on a logarithmic axis that spans too little for 1, 2 and 5.

@@ -40,7 +40,9 @@ class Series:
     """Number of its dashes, of which there are four; 0 is a whole line."""
 
 
-def curves(title: str, series: Sequence[Series], x_label: str, y_label: str, *, log_x: bool = False, log_y: bool = False) -> Markup:
+def curves(
+    title: str, series: Sequence[Series], x_label: str, y_label: str, *, log_x: bool = False, log_y: bool = False
+) -> Markup:
     """A figure: the curves over two axes, a legend, and the numbers in a table that can be opened.
 
     Each curve is drawn as marks joined by a line, with bars of two standard errors to each side where it has them: for a quantity by
@@ -61,7 +63,9 @@ def curves(title: str, series: Sequence[Series], x_label: str, y_label: str, *, 
         lows = [max(low, smallest) for low in lows]
     elif min(lows) >= 0 or max(highs) <= 0:
         lows, highs = [*lows, 0.0], [*highs, 0.0]
-    across = Axis(min(x for x, _, _ in points), max(x for x, _, _ in points), LEFT + INSIDE, WIDTH - RIGHT - INSIDE, log=log_x)
+    across = Axis(
+        min(x for x, _, _ in points), max(x for x, _, _ in points), LEFT + INSIDE, WIDTH - RIGHT - INSIDE, log=log_x
+    )
     up = Axis(min(lows), max(highs), HEIGHT - BOTTOM - INSIDE, TOP + INSIDE, log=log_y)
     drawn = Markup("").join(_curve(s, across, up) for s in series)
     told = "; ".join(map(_told, series))
@@ -99,7 +103,9 @@ def bars(title: str, values: Sequence[tuple[str, float]]) -> Markup:
         drawn += Markup('<text x="{}" y="{}">{}: {}</text>').format(RIGHT, top + 12, name, number(value))
         if share > 0:
             width = share * (WIDTH - 2 * RIGHT)
-            drawn += Markup('<rect class="bar" x="{}" y="{}" width="{:.1f}" height="12"/>').format(RIGHT, top + 18, width)
+            drawn += Markup('<rect class="bar" x="{}" y="{}" width="{:.1f}" height="12"/>').format(
+                RIGHT, top + 18, width
+            )
     told = "; ".join(f"{name}: {number(value)}" for name, value in values)
     return Markup(
         '<figure><figcaption><strong>{}</strong></figcaption><svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">'
@@ -146,7 +152,9 @@ def number(value: float | None) -> str:
 def _points(series: Series) -> list[tuple[float, float, float]]:
     errors = series.error if series.error is not None else [0.0] * len(series.x)
     return [
-        (x, y, e) for x, y, e in zip(series.x, series.y, errors, strict=True) if math.isfinite(x) and math.isfinite(y) and math.isfinite(e)
+        (x, y, e)
+        for x, y, e in zip(series.x, series.y, errors, strict=True)
+        if math.isfinite(x) and math.isfinite(y) and math.isfinite(e)
     ]
 
 
@@ -165,12 +173,18 @@ def _frame(across: Axis, up: Axis, x_label: str, y_label: str) -> Markup:
     parts = []
     for value in up.ticks():
         y = up.at(value)
-        parts.append(Markup('<line class="grid" x1="{}" y1="{:.1f}" x2="{}" y2="{:.1f}"/>').format(LEFT, y, WIDTH - RIGHT, y))
-        parts.append(Markup('<text x="{}" y="{:.1f}" text-anchor="end">{}</text>').format(LEFT - 5, y + 4, _short(value)))
+        parts.append(
+            Markup('<line class="grid" x1="{}" y1="{:.1f}" x2="{}" y2="{:.1f}"/>').format(LEFT, y, WIDTH - RIGHT, y)
+        )
+        parts.append(
+            Markup('<text x="{}" y="{:.1f}" text-anchor="end">{}</text>').format(LEFT - 5, y + 4, _short(value))
+        )
     base, last = HEIGHT - BOTTOM, -math.inf
     for value in across.ticks():
         x, text = across.at(value), _short(value)
-        parts.append(Markup('<line class="axis" x1="{:.1f}" y1="{}" x2="{:.1f}" y2="{}"/>').format(x, base, x, base + 4))
+        parts.append(
+            Markup('<line class="axis" x1="{:.1f}" y1="{}" x2="{:.1f}" y2="{}"/>').format(x, base, x, base + 4)
+        )
         if x - 4 * len(text) > last:  # labels of a logarithmic axis may be closer than they are wide
             last = x + 4 * len(text)
             parts.append(Markup('<text x="{:.1f}" y="{}" text-anchor="middle">{}</text>').format(x, base + 17, text))
@@ -178,7 +192,9 @@ def _frame(across: Axis, up: Axis, x_label: str, y_label: str) -> Markup:
     middle = (LEFT + WIDTH - RIGHT) / 2
     parts.append(Markup('<text x="{}" y="{}" text-anchor="middle">{}</text>').format(middle, HEIGHT - 8, x_label))
     high = (TOP + base) / 2
-    parts.append(Markup('<text transform="translate(13 {}) rotate(-90)" text-anchor="middle">{}</text>').format(high, y_label))
+    parts.append(
+        Markup('<text transform="translate(13 {}) rotate(-90)" text-anchor="middle">{}</text>').format(high, y_label)
+    )
     return Markup("").join(parts)
 
 
@@ -192,7 +208,11 @@ def _curve(series: Series, across: Axis, up: Axis) -> Markup:
     found = _points(series)
     places = [(across.at(x), up.at(y)) for x, y, _ in found]
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-    parts = [Markup('<polyline class="curve" points="{}" stroke-dasharray="{}"/>').format(path, DASHES[series.dash % len(DASHES)])]
+    parts = [
+        Markup('<polyline class="curve" points="{}" stroke-dasharray="{}"/>').format(
+            path, DASHES[series.dash % len(DASHES)]
+        )
+    ]
     for (x, _), (_, y, error) in zip(places, found, strict=True):
         if error > 0:
             parts.append(
@@ -220,7 +240,9 @@ def _mark(look: int, x: float, y: float, r: float = 4) -> Markup:
     shape = shapes[look % len(shapes)]
     if shape is None:
         return Markup('<circle class="mark" cx="{:.1f}" cy="{:.1f}" r="{}"/>').format(x, y, r)
-    return Markup('<polygon class="mark" points="{}"/>').format(" ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in shape))
+    return Markup('<polygon class="mark" points="{}"/>').format(
+        " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in shape)
+    )
 
 
 def _legend(series: Sequence[Series]) -> Markup:
@@ -245,7 +267,9 @@ def _table(title: str, series: Sequence[Series], x_label: str) -> Markup:
         columns.append((s.name, dict(zip(s.x, s.y, strict=True))))
         if s.error is not None:
             columns.append((f"{s.name}: standard error", dict(zip(s.x, s.error, strict=True))))
-    head = Markup("").join(Markup('<th scope="col">{}</th>').format(name) for name in [x_label, *(name for name, _ in columns)])
+    head = Markup("").join(
+        Markup('<th scope="col">{}</th>').format(name) for name in [x_label, *(name for name, _ in columns)]
+    )
     rows = Markup("").join(
         Markup('<tr><th scope="row">{}</th>{}</tr>').format(
             number(x), Markup("").join(Markup("<td>{}</td>").format(number(values.get(x))) for _, values in columns)

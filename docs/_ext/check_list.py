@@ -22,7 +22,9 @@ TITLES = {"objective": "Objectives", "sampler": "Samplers", "corruption": "Corru
 def paragraph(text: str) -> str:
     """The first paragraph of a docstring on one line, safe in Markdown: escaped, but for what stands between backquotes."""
     pieces = " ".join((text or "").partition("\n\n")[0].split()).split("`")
-    return "`".join(piece if place % 2 else re.sub(r"([|*_<\[\]])", r"\\\1", piece) for place, piece in enumerate(pieces))
+    return "`".join(
+        piece if place % 2 else re.sub(r"([|*_<\[\]])", r"\\\1", piece) for place, piece in enumerate(pieces)
+    )
 
 
 def claim_of(check: Check) -> str:
@@ -37,12 +39,17 @@ def entry(check: Check) -> str:
         f"  Null law: {paragraph(check.null_law)}. Finds: {paragraph(check.detects)}.",
         f"  Control: {paragraph(inspect.getdoc(type(check).control) or '')}",
     ]
-    return "\n".join(textwrap.fill(line, 120, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False) for line in lines)
+    return "\n".join(
+        textwrap.fill(line, 120, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+        for line in lines
+    )
 
 
 def listing(registry: Registry) -> str:
     """All built-in checks, by the kind of part they measure."""
-    built_in = {entry.part.name for entry in registry.entries() if entry.kind == "check" and entry.package == "ambientkit"}
+    built_in = {
+        entry.part.name for entry in registry.entries() if entry.kind == "check" and entry.package == "ambientkit"
+    }
     checks = [check for check in registered_checks(registry) if check.name in built_in]
     parts = []
     for kind, title in TITLES.items():
@@ -52,7 +59,9 @@ def listing(registry: Registry) -> str:
 
 def claims_listing(registry: Registry) -> str:
     """All claims that built-in checks test or heed, by kind, as a table."""
-    built_in = {entry.part.name for entry in registry.entries() if entry.kind == "check" and entry.package == "ambientkit"}
+    built_in = {
+        entry.part.name for entry in registry.entries() if entry.kind == "check" and entry.package == "ambientkit"
+    }
     checks = [check for check in registered_checks(registry) if check.name in built_in]
     rows = ["| kind | claim | what is claimed | checks |", "|---|---|---|---|"]
     for claim in known_claims(checks):

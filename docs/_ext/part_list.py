@@ -19,7 +19,11 @@ def field_docs(part: type[Part]) -> dict[str, str]:
     for owner in reversed(part.__mro__):
         if issubclass(owner, Part):
             comments = ModuleAnalyzer.for_module(owner.__module__).find_attr_docs()
-            found |= {field: " ".join(lines).strip() for (name, field), lines in comments.items() if name == owner.__qualname__}
+            found |= {
+                field: " ".join(lines).strip()
+                for (name, field), lines in comments.items()
+                if name == owner.__qualname__
+            }
     described = {name: info.description for name, info in part.model_fields.items() if info.description}
     return {name: text for name, text in {**found, **described}.items() if name in part.model_fields}
 

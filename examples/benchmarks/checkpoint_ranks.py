@@ -38,7 +38,11 @@ MEASURES = ("fid[pixels]", "pixel-statistics", "patch-w2", "spectrum-db", "resid
 """The last two are of one set: their score is how far they are from what the reference has."""
 MODELS = {"mlp": {"width": 256, "depth": 3}, "image_transformer_v1": {"patch_size": 2, "width": 64}}
 """Names of models with their fields. The first takes several times as many steps a second."""
-PAIRS = (*((measure, measure) for measure in MEASURES), ("fid[pixels]", "residual-noise"), ("patch-w2", "residual-noise"))
+PAIRS = (
+    *((measure, measure) for measure in MEASURES),
+    ("fid[pixels]", "residual-noise"),
+    ("patch-w2", "residual-noise"),
+)
 """(proximal measure, true measure) whose orders are compared."""
 KINDS = ("proximal", "held out")
 """Against the run's own noisy rows, and against noisy rows it has not seen."""
@@ -110,10 +114,15 @@ def score(home: Path, arm: str, seed: int, size: Size) -> list[Scored]:
         if not file.exists():
             denoiser = load_run(path, registry).denoiser
             first, second = (
-                draw_all(denoiser, sampler, trained.signal.shape, size.n, sigmas=sigmas, seed=draws, batch_size=size.n) for draws in (0, 1)
+                draw_all(denoiser, sampler, trained.signal.shape, size.n, sigmas=sigmas, seed=draws, batch_size=size.n)
+                for draws in (0, 1)
             )
             near = proximal(first, SIGMA_N, 0)
-            scores = {"proximal": measure(own, near), "held out": measure(noisy.x_n, near), "true": measure(clean, second)}
+            scores = {
+                "proximal": measure(own, near),
+                "held out": measure(noisy.x_n, near),
+                "true": measure(clean, second),
+            }
             write_file(file, json.dumps(scores).encode())
         found.append(Scored(arm, seed, step, json.loads(file.read_text())))
     return found
@@ -157,15 +166,24 @@ def correlation(guess: Any, truth: Any, groups: Any) -> tuple[float, float, floa
 
     def mean_correlation(*chosen: Any, axis: int = -1) -> Any:
         with np.errstate(invalid="ignore"):
-            each = [_pearson(stats.rankdata(guess[c], axis=axis), stats.rankdata(truth[c], axis=axis), axis) for c in chosen]
+            each = [
+                _pearson(stats.rankdata(guess[c], axis=axis), stats.rankdata(truth[c], axis=axis), axis) for c in chosen
+            ]
             known = np.isfinite(each)
             return np.where(known, each, 0).sum(0) / known.sum(0)
 
     value = float(mean_correlation(*members))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # where both orders agree wholly, every resample says 1
+        warnings.simplefilter(
+            "ignore", stats.DegenerateDataWarning
+        )  # where both orders agree wholly, every resample says 1
         result = stats.bootstrap(
-            members, mean_correlation, n_resamples=RESAMPLES, method="percentile", vectorized=True, random_state=np.random.default_rng(0)
+            members,
+            mean_correlation,
+            n_resamples=RESAMPLES,
+            method="percentile",
+            vectorized=True,
+            random_state=np.random.default_rng(0),
         )
     drawn = result.bootstrap_distribution[np.isfinite(result.bootstrap_distribution)]
     low, high = np.quantile(drawn, (0.025, 0.975)) if len(drawn) else (math.nan, math.nan)
@@ -192,7 +210,9 @@ def behind(scored: list[Scored], kind: str, name: str, truth: str) -> dict[tuple
 def report(scored: list[Scored], within: list[float]) -> dict[str, Any]:
     """Print the tables; returns what they say."""
     runs = len({(one.arm, one.seed) for one in scored})
-    print(f"{len(scored)} checkpoints of {runs} runs: digits, sigma_n {SIGMA_N:g}; Spearman's correlation (95 % bootstrap interval)\n")
+    print(
+        f"{len(scored)} checkpoints of {runs} runs: digits, sigma_n {SIGMA_N:g}; Spearman's correlation (95 % bootstrap interval)\n"
+    )
     print(f"| against | its measure | true measure | {' | '.join(GROUPS)} |\n|---|---|---|{'---|' * len(GROUPS)}")
     correlations: list[dict[str, Any]] = []
     for kind in KINDS:
@@ -205,9 +225,13 @@ def report(scored: list[Scored], within: list[float]) -> dict[str, Any]:
                 kept = {"value": value, "low": low, "high": high}
                 kept = {key: number if math.isfinite(number) else None for key, number in kept.items()}  # type: ignore[misc]
                 correlations.append({"kind": kind, "measure": name, "true": truth, "group": title, **kept})
-            print(f"| {'own rows' if kind == 'proximal' else 'rows held out'} | {name} | {truth} | {' | '.join(cells)} |")
+            print(
+                f"| {'own rows' if kind == 'proximal' else 'rows held out'} | {name} | {truth} | {' | '.join(cells)} |"
+            )
     picks: list[dict[str, Any]] = []
-    print(f"\n| against | picked by | mean behind the best of its run | {' | '.join(f'within {x:g} %' for x in within)} | largest |")
+    print(
+        f"\n| against | picked by | mean behind the best of its run | {' | '.join(f'within {x:g} %' for x in within)} | largest |"
+    )
     print("|---|---|---|" + "---|" * (len(within) + 1))
     for place, kind in enumerate((*KINDS, "-")):
         name = MEASURES[0]
@@ -216,30 +240,52 @@ def report(scored: list[Scored], within: list[float]) -> dict[str, Any]:
         title = ("own rows", "rows held out", "-")[place]
         said = "the last checkpoint" if kind == "-" else name
         cells = [f"{share} of {runs}" for share in shares]
-        print(f"| {title} | {said} | {100 * sum(found) / runs:.1f} % | {' | '.join(cells)} | {100 * max(found):.1f} % |")
-        picks.append({"by": said, "kind": kind, "behind": found, "within": dict(zip(map(str, within), shares, strict=True))})
+        print(
+            f"| {title} | {said} | {100 * sum(found) / runs:.1f} % | {' | '.join(cells)} | {100 * max(found):.1f} % |"
+        )
+        picks.append(
+            {"by": said, "kind": kind, "behind": found, "within": dict(zip(map(str, within), shares, strict=True))}
+        )
     last = max(one.step for one in scored)
-    print(f"\nstep {last}, mean over seeds: proximal / true\n\n| arm | {' | '.join(MEASURES)} |\n|---|{'---|' * len(MEASURES)}")
+    print(
+        f"\nstep {last}, mean over seeds: proximal / true\n\n| arm | {' | '.join(MEASURES)} |\n|---|{'---|' * len(MEASURES)}"
+    )
     for arm in dict.fromkeys(one.arm for one in scored):
         own = [one.scores for one in scored if (one.arm, one.step) == (arm, last)]
-        cells = [" / ".join(f"{sum(s[kind][name] for s in own) / len(own):.3g}" for kind in ("proximal", "true")) for name in MEASURES]
+        cells = [
+            " / ".join(f"{sum(s[kind][name] for s in own) / len(own):.3g}" for kind in ("proximal", "true"))
+            for name in MEASURES
+        ]
         print(f"| {arm} | {' | '.join(cells)} |")
-    return {"sigma_n": SIGMA_N, "checkpoints": [asdict(one) for one in scored], "correlations": correlations, "picks": picks}
+    return {
+        "sigma_n": SIGMA_N,
+        "checkpoints": [asdict(one) for one in scored],
+        "correlations": correlations,
+        "picks": picks,
+    }
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--arms", default="naive,tweedie,tweedie-consistency", help=f"separated by commas, of {', '.join(ARMS).replace('%', '%%')}"
+        "--arms",
+        default="naive,tweedie,tweedie-consistency",
+        help=f"separated by commas, of {', '.join(ARMS).replace('%', '%%')}",
     )
     parser.add_argument("--seeds", default="0,1", help="seeds, separated by commas: noise, weights and batches")
     parser.add_argument("--steps", type=int, default=1000, help="steps of each run")
     parser.add_argument("--save-every", type=int, default=200, help="steps between checkpoints")
     parser.add_argument("--model", choices=MODELS, default="mlp", help="what all runs train")
     parser.add_argument("--within", default="5,10", help="per cent behind the best, separated by commas")
-    parser.add_argument("--folder", type=Path, default=Path("build/checkpoint-ranks"), help="where runs and scores are kept")
-    parser.add_argument("--json", type=Path, help="write the scores of every checkpoint, the correlations and the picks")
-    parser.add_argument("--quick", action="store_true", help="two runs of 12 steps: shows that it works, not how well (seconds)")
+    parser.add_argument(
+        "--folder", type=Path, default=Path("build/checkpoint-ranks"), help="where runs and scores are kept"
+    )
+    parser.add_argument(
+        "--json", type=Path, help="write the scores of every checkpoint, the correlations and the picks"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="two runs of 12 steps: shows that it works, not how well (seconds)"
+    )
     args = parser.parse_args(arguments)
     arms, seeds = args.arms.split(","), [int(seed) for seed in args.seeds.split(",")]
     size = Size(args.steps, args.save_every)
@@ -248,7 +294,9 @@ def main(arguments: list[str] | None = None) -> None:
     if unknown := [arm for arm in arms if arm not in ARMS or ARMS[arm].truncated or arm == "clean"]:
         parser.error(f"--arms: {', '.join(unknown)} is no arm that trains on noisy rows")
     if size.save_every < 1 or size.steps < 3 * size.save_every:
-        parser.error(f"--save-every {size.save_every}: should be at most a third of --steps {size.steps}: fewer checkpoints have no order")
+        parser.error(
+            f"--save-every {size.save_every}: should be at most a third of --steps {size.steps}: fewer checkpoints have no order"
+        )
     folder = args.folder / ("quick" if args.quick else f"{size.steps}-by-{size.save_every}") / args.model
     scored: list[Scored] = []
     for arm, seed in tqdm([(arm, seed) for arm in arms for seed in seeds], unit="run", disable=None):

@@ -114,7 +114,9 @@ def train(unit: Unit) -> dict[str, Any]:
     every = config.data.rows()
     order = torch.randperm(len(every), generator=keyed_generator(unit.seed, "few rows")).tolist()[: unit.rows]  # type: ignore[arg-type]
     count = 0 if arm.clean else round(unit.hold_out * unit.rows)
-    trained, others = (observed(Some(every, some), config.corruption, unit.seed) for some in (order[count:], order[:count]))
+    trained, others = (
+        observed(Some(every, some), config.corruption, unit.seed) for some in (order[count:], order[:count])
+    )
     levels = config.levels.as_levels()
     signal = survey(trained, config.corruption, levels, config.sigma_data).signal
     measured = {"own": trained.__getitems__(list(range(min(max(count, 32), 64, len(trained)))))}
@@ -249,7 +251,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, help="write a list of the units with their figures")
     parser.add_argument("--markdown", type=Path, help="write the tables")
     parser.add_argument("--judge", action="store_true", help="the named distances too, of restored rows and samples")
-    parser.add_argument("--quick", action="store_true", help="300 steps of three arms: shows that it works, not how well")
+    parser.add_argument(
+        "--quick", action="store_true", help="300 steps of three arms: shows that it works, not how well"
+    )
     args = parser.parse_args(arguments)
     steps = 300 if args.quick else args.steps
     units = [
@@ -265,7 +269,10 @@ def main(arguments: list[str] | None = None) -> None:
         done[unit] = perform(unit, args.folder)
         s = summary(done[unit])
         told = "  ".join(f"{name} {value:.5g}" for name, value in s.items())
-        print(f"{unit.data} {unit.rows} {unit.sigma_n:g} {unit.arm} seed {unit.seed}: {told}  ({done[unit]['seconds']:.0f} s)", flush=True)
+        print(
+            f"{unit.data} {unit.rows} {unit.sigma_n:g} {unit.arm} seed {unit.seed}: {told}  ({done[unit]['seconds']:.0f} s)",
+            flush=True,
+        )
     print(table(done))
     if args.markdown:
         args.markdown.write_text(table(done))

@@ -57,7 +57,9 @@ ARMS = {
     "transformer-ratio3": Arm({**recipe({"near_ratio": 3.0}), **transformer()}, beside=BESIDE),
     "transformer-drop.1": Arm(transformer(dropout_rate=0.1), beside=BESIDE),
     "transformer-near0-drop.1": Arm({**recipe({"near": 0.0}), **transformer(dropout_rate=0.1)}, beside=BESIDE),
-    "clean-image_v1": Arm({"objective": "denoising", **CONVOLUTIONS}, clean=True, beside=("naive-image_v1", "clean-image_v1")),
+    "clean-image_v1": Arm(
+        {"objective": "denoising", **CONVOLUTIONS}, clean=True, beside=("naive-image_v1", "clean-image_v1")
+    ),
     "naive-image_v1": Arm({"objective": "naive", **CONVOLUTIONS}, beside=("naive-image_v1", "clean-image_v1")),
     "image_v1": Arm(CONVOLUTIONS, beside=("naive-image_v1", "clean-image_v1")),
     "unet2d": Arm(model("unet2d", channels=[32, 64])),

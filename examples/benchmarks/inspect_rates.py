@@ -41,13 +41,19 @@ def main() -> None:
         names = list(inspect_sets.SOURCES)
         chosen = np.random.default_rng([seed, 99]).choice(names, given.sources, replace=False)
         for place, source in enumerate(names):
-            kinds = [("innocent", inspect_sets.innocent)] + [("violation", inspect_sets.violations)] * (source in chosen)
+            kinds = [("innocent", inspect_sets.innocent)] + [("violation", inspect_sets.violations)] * (
+                source in chosen
+            )
             for kind, make in kinds:
                 for case, x, level in make(source, np.random.default_rng([seed, place, kind == "violation"])):
                     said, tests = verdict(x, level)
-                    rows.append({"seed": seed, "kind": kind, "source": source, "case": case, "verdict": said, "tests": tests})
+                    rows.append(
+                        {"seed": seed, "kind": kind, "source": source, "case": case, "verdict": said, "tests": tests}
+                    )
     for row in rows:
-        if row["case"].startswith("a photograph as it is"):  # what it holds is not known: no false alarm, and none missed
+        if row["case"].startswith(
+            "a photograph as it is"
+        ):  # what it holds is not known: no false alarm, and none missed
             row["kind"] = "photograph"
     _table("innocent", "case", rows)
     _table("innocent", "source", rows)

@@ -56,7 +56,9 @@ def phantoms(rng: Rng) -> Array:
     """Shepp-Logan phantoms at random sizes and places, as of a scanner."""
     import skimage
 
-    phantom = np.asarray(Image.open(next((Path(skimage.__file__).parent / "data").glob("phantom.png"))).convert("L"), float)
+    phantom = np.asarray(
+        Image.open(next((Path(skimage.__file__).parent / "data").glob("phantom.png"))).convert("L"), float
+    )
     rows = []
     for _ in range(ROWS):
         small = zoom(phantom, rng.uniform(0.1, 0.16), order=1)
@@ -75,7 +77,9 @@ def stars(rng: Rng) -> Array:
         sky = -0.9 + 0.1 * rng.uniform() * x / SIZE
         for _ in range(int(rng.integers(5, 40))):
             flux = min(1.5, 0.05 * rng.pareto(1.0))
-            sky = sky + flux * np.exp(-((y - rng.uniform(0, SIZE)) ** 2 + (x - rng.uniform(0, SIZE)) ** 2) / (2 * 1.5**2))
+            sky = sky + flux * np.exp(
+                -((y - rng.uniform(0, SIZE)) ** 2 + (x - rng.uniform(0, SIZE)) ** 2) / (2 * 1.5**2)
+            )
         rows.append(sky)
     return np.stack(rows)[:, None]
 
@@ -88,7 +92,9 @@ def blobs(rng: Rng, contrast: float = 1.0) -> Array:
         row = np.full((SIZE, SIZE), -0.7)
         for _ in range(int(rng.integers(4, 14))):
             r = rng.uniform(4, 10)
-            row += rng.uniform(0.2, 0.9) * np.exp(-((((y - rng.uniform(0, SIZE)) ** 2 + (x - rng.uniform(0, SIZE)) ** 2) / r**2) ** 2))
+            row += rng.uniform(0.2, 0.9) * np.exp(
+                -((((y - rng.uniform(0, SIZE)) ** 2 + (x - rng.uniform(0, SIZE)) ** 2) / r**2) ** 2)
+            )
         rows.append(row)
     return contrast * np.stack(rows)[:, None]
 
@@ -116,7 +122,10 @@ def rings(rng: Rng) -> Array:
     """Zone plates around a random centre, ever finer outwards."""
     y, x = _grid()
     return np.stack(
-        [0.6 * np.cos(((y - rng.uniform(0, SIZE)) ** 2 + (x - rng.uniform(0, SIZE)) ** 2) / rng.uniform(40, 120)) for _ in range(ROWS)]
+        [
+            0.6 * np.cos(((y - rng.uniform(0, SIZE)) ** 2 + (x - rng.uniform(0, SIZE)) ** 2) / rng.uniform(40, 120))
+            for _ in range(ROWS)
+        ]
     )[:, None]
 
 

@@ -37,7 +37,10 @@ from tqdm import tqdm
 from train_run import train_run
 
 MEAN_BELOW = "denoising error below sigma_n"
-GAPS = {True: (MEAN_BELOW, "sliced W2"), False: (MEAN_BELOW, "restored: fid", "restored: patch distance", "restored: residual noise")}
+GAPS = {
+    True: (MEAN_BELOW, "sliced W2"),
+    False: (MEAN_BELOW, "restored: fid", "restored: patch distance", "restored: residual noise"),
+}
 """The measures of which the gap closed is told: for mixtures, and for pictures."""
 REFERENCES = {True: ("perfect", "maximum-likelihood"), False: ("noisy-rows", "clean-rows")}
 
@@ -118,7 +121,9 @@ def perform(unit: Unit) -> Path:
             figures = judge_mixture(fitted.denoiser(), law, unit.sigma_n, truncated=False, points=points)
         else:
             train(unit)
-            figures = judge_mixture(load_run(unit.home, load()).denoiser, law, unit.sigma_n, ARMS[unit.arm].truncated, points)
+            figures = judge_mixture(
+                load_run(unit.home, load()).denoiser, law, unit.sigma_n, ARMS[unit.arm].truncated, points
+            )
     else:
         n, samples = (100, 64) if unit.quick else (1000, 500)
         judge = PictureJudge(json.dumps(data.held_out), data.extractor, unit.sigma_n, n, samples)
@@ -151,18 +156,38 @@ def rows_of(units: Iterable[Unit]) -> list[dict[str, Any]]:
     figures = {unit: json.loads(unit.figures.read_text())["figures"] for unit in units}
     for unit, own in figures.items():
         ends = [
-            next((f for other, f in figures.items() if (other.data, other.sigma_n, other.seed, other.arm) == (*key, arm)), {})
+            next(
+                (
+                    f
+                    for other, f in figures.items()
+                    if (other.data, other.sigma_n, other.seed, other.arm) == (*key, arm)
+                ),
+                {},
+            )
             for key in [(unit.data, unit.sigma_n, unit.seed)]
             for arm in ("naive", "clean")
         ]
         gaps = {}
         for name, value in own.items():
-            if name.startswith(GAPS[DATA[unit.data].held_out is None]) and all(name in end for end in ends) and unit.arm in ARMS:
+            if (
+                name.startswith(GAPS[DATA[unit.data].held_out is None])
+                and all(name in end for end in ends)
+                and unit.arm in ARMS
+            ):
                 naive, clean = (end[name] for end in ends)
                 if naive != clean:
                     gaps[f"gap closed: {name}"] = (naive - value) / (naive - clean)
         for name, value in {**own, **gaps}.items():
-            rows.append({"data": unit.data, "sigma_n": unit.sigma_n, "arm": unit.arm, "seed": unit.seed, "measure": name, "value": value})
+            rows.append(
+                {
+                    "data": unit.data,
+                    "sigma_n": unit.sigma_n,
+                    "arm": unit.arm,
+                    "seed": unit.seed,
+                    "measure": name,
+                    "value": value,
+                }
+            )
     return rows
 
 
@@ -226,7 +251,11 @@ def _gap(rows: list[dict[str, Any]], around: list[dict[str, Any]], arm: str, mea
     `rows` are those of one data set and noise level, `around` those of all levels of the data set.
     """
     own, naive, clean = (_values(rows, name, measure) for name in (arm, "naive", "clean"))
-    if arm not in ARMS or not measure.startswith(GAPS[DATA[rows[0]["data"]].held_out is None]) or not (own and naive and clean):
+    if (
+        arm not in ARMS
+        or not measure.startswith(GAPS[DATA[rows[0]["data"]].held_out is None])
+        or not (own and naive and clean)
+    ):
         return ""
     levels = [[row for row in around if row["sigma_n"] == level] for level in {row["sigma_n"] for row in around}]
     elsewhere = max(_range(_values(level, end, measure)) for level in levels for end in ("naive", "clean"))
@@ -261,18 +290,31 @@ def _cell(values: list[float], percent: bool) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", help=f"data sets, separated by commas: {', '.join(DATA)}; mixture by default, with --quick digits too")
-    parser.add_argument("--sigma-n", default="", help="noise levels, separated by commas; those of each data set by default")
     parser.add_argument(
-        "--arms", help=f"arms, separated by commas: {', '.join(ARMS).replace('%', '%%')}; all by default, with --quick five"
+        "--data", help=f"data sets, separated by commas: {', '.join(DATA)}; mixture by default, with --quick digits too"
     )
-    parser.add_argument("--seeds", default="0", help="seeds, separated by commas: noise, weights and batches of all arms")
+    parser.add_argument(
+        "--sigma-n", default="", help="noise levels, separated by commas; those of each data set by default"
+    )
+    parser.add_argument(
+        "--arms",
+        help=f"arms, separated by commas: {', '.join(ARMS).replace('%', '%%')}; all by default, with --quick five",
+    )
+    parser.add_argument(
+        "--seeds", default="0", help="seeds, separated by commas: noise, weights and batches of all arms"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time")
     parser.add_argument("--folder", type=Path, default=Path("build/quality"), help="where runs and figures are kept")
     parser.add_argument("--json", type=Path, help="write a list of rows: data, sigma_n, arm, seed, measure, value")
-    parser.add_argument("--markdown", type=Path, help="write the tables as Markdown, in a page with marks between these")
+    parser.add_argument(
+        "--markdown", type=Path, help="write the tables as Markdown, in a page with marks between these"
+    )
     parser.add_argument("--pictures", type=Path, help="write a picture of each comparison into this folder")
-    parser.add_argument("--quick", action="store_true", help="few steps, one noise level: shows that it works, not how well (two minutes)")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="few steps, one noise level: shows that it works, not how well (two minutes)",
+    )
     args = parser.parse_args(arguments)
     args.data = args.data or ("mixture,digits" if args.quick else "mixture")
     if args.quick and not args.sigma_n:

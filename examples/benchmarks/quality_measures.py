@@ -14,7 +14,17 @@ from ambientkit.builtin.corruptions.gaussian import Gaussian
 from ambientkit.builtin.data.mixture import Mixture
 from ambientkit.config import Source, resolve
 from ambientkit.data import Observations
-from ambientkit.evaluation import denoiser_error, extract, fid, high_frequency, kid, label, patch_distance, proximal, residual_noise
+from ambientkit.evaluation import (
+    denoiser_error,
+    extract,
+    fid,
+    high_frequency,
+    kid,
+    label,
+    patch_distance,
+    proximal,
+    residual_noise,
+)
 from ambientkit.evaluation import pixel_statistics_distance as pixel_statistics
 from ambientkit.interfaces import Denoiser, Extractor, Levels, Sampler
 from ambientkit.maths.mixture import GaussianMixture
@@ -53,8 +63,12 @@ def judge_mixture(denoiser: Denoiser, law: GaussianMixture, sigma_n: float, trun
 
     samples = torch.cat(list(unconditional(denoiser, (2,), points, sigma_n if truncated else None, 64))).double()
     counts = points // len(law.means)
-    reference = law.means.repeat_interleave(counts, 0)  # as many of each mode: a reference without the noise of the counts
-    reference = reference + law.covariances[0, 0, 0].sqrt() * standard_normal(reference, keyed_generator(0, "reference"))
+    reference = law.means.repeat_interleave(
+        counts, 0
+    )  # as many of each mode: a reference without the noise of the counts
+    reference = reference + law.covariances[0, 0, 0].sqrt() * standard_normal(
+        reference, keyed_generator(0, "reference")
+    )
     nearest = torch.cdist(samples, law.means).min(1).indices
     return {
         **({} if truncated else by_level(error, sigma_n)),
@@ -78,7 +92,12 @@ def maximum_likelihood(settings: dict[str, Any]) -> GaussianMixture:
     spread = float(law.covariances[0, 0, 0]) + sigma_n**2
     start = torch.full((len(law.means),), 1 / spread, dtype=torch.float64).numpy()
     fitted = Fitted(
-        len(law.means), covariance_type="spherical", means_init=law.means.numpy(), precisions_init=start, tol=1e-8, max_iter=2000
+        len(law.means),
+        covariance_type="spherical",
+        means_init=law.means.numpy(),
+        precisions_init=start,
+        tol=1e-8,
+        max_iter=2000,
     )
     fitted.fit(x_n)
     variances = torch.as_tensor(fitted.covariances_).sub(sigma_n**2).clamp(min=1e-8)
@@ -112,7 +131,10 @@ class PictureJudge:
 
     def __init__(self, spec: str, extractor: Any, sigma_n: float, n: int, samples: int) -> None:
         clean, self.noisy, self._corruption = held_out(spec, sigma_n, 2 * n)
-        self.clean, self.other = clean[0::2], clean[1::2]  # restored rows are judged by the law of others: copying back gains nothing
+        self.clean, self.other = (
+            clean[0::2],
+            clean[1::2],
+        )  # restored rows are judged by the law of others: copying back gains nothing
         self.noisy = type(self.noisy)(*(value[0::2] for value in self.noisy[:3]), {})
         self.sigma_n, self._samples = sigma_n, samples
         self._extractor = load().build(Extractor, extractor)
@@ -124,7 +146,9 @@ class PictureJudge:
         name = label(self._extractor)  # type: ignore[arg-type]
         return {
             f"{prefix}: fid[{name}]": float(fid(self._reference, features)),
-            f"{prefix}: kid[{name}]": float(kid(self._reference, features, subsets=10, subset_size=min(1000, len(rows)))),
+            f"{prefix}: kid[{name}]": float(
+                kid(self._reference, features, subsets=10, subset_size=min(1000, len(rows)))
+            ),
             f"{prefix}: patch distance": float(patch_distance(self.other, rows, keyed_generator(0, "patches"))),
             f"{prefix}: pixel statistics": float(pixel_statistics(self.other, rows)),
             f"{prefix}: residual noise": float(residual_noise(rows)),
@@ -139,10 +163,20 @@ class PictureJudge:
         sampler = load().build(Sampler, "stochastic-heun")
         draws = 0 if truncated else 1
         restored = restore(
-            denoiser, self.noisy, self._corruption, sampler, Levels(), draws=draws, steps=16, schedule="geometric", batch_size=250
+            denoiser,
+            self.noisy,
+            self._corruption,
+            sampler,
+            Levels(),
+            draws=draws,
+            steps=16,
+            schedule="geometric",
+            batch_size=250,
         )
         rows = restored.mean if truncated else restored.draws[:, 0]
-        drawn = torch.cat(list(unconditional(denoiser, self.clean.shape[1:], self._samples, self.sigma_n if truncated else None, 18)))
+        drawn = torch.cat(
+            list(unconditional(denoiser, self.clean.shape[1:], self._samples, self.sigma_n if truncated else None, 18))
+        )
         near = proximal(drawn, self.sigma_n, seed=0)
         name = label(self._extractor)  # type: ignore[arg-type]
         noisy = extract(self._extractor, self.noisy.x_n)  # type: ignore[arg-type]
@@ -152,6 +186,7 @@ class PictureJudge:
             **self.pictures("sampled", drawn),
             f"proximal: fid[{name}]": float(fid(noisy, extract(self._extractor, near))),  # type: ignore[arg-type]
             "proximal: patch distance": float(patch_distance(self.noisy.x_n, near, keyed_generator(0, "patches"))),
-            "restored: psnr of the posterior mean": -10 * math.log10(float((restored.mean - self.clean).square().mean()) / 4),
+            "restored: psnr of the posterior mean": -10
+            * math.log10(float((restored.mean - self.clean).square().mean()) / 4),
         }
         return figures, {"restored": rows[:8], "sampled": drawn[:8]}

@@ -30,7 +30,9 @@ def write_pictures(units: list[Any], folder: Path) -> None:
             if (unit.data, unit.sigma_n) == (data, sigma_n) and unit.figures.exists():
                 rows.setdefault(unit.arm, json.loads(unit.figures.read_text())["pictures"])
         for kind in ("restored", "sampled"):
-            shown = [(NAMES.get(arm, arm), grid(torch.tensor(rows[arm][kind]))) for arm in SHOWN if kind in rows.get(arm, {})]
+            shown = [
+                (NAMES.get(arm, arm), grid(torch.tensor(rows[arm][kind]))) for arm in SHOWN if kind in rows.get(arm, {})
+            ]
             pages = [(title, picture) for title, picture in shown if picture is not None]
             if len(pages) > 1:
                 write_file(folder / f"{data}-{sigma_n:g}-{kind}.png", png(panels(pages)))

@@ -21,7 +21,19 @@ import numpy as np
 
 from ambientkit.interfaces import Data
 
-FORMATS = ("array", "npz", "hdf5", "zarr", "tiff-stack", "image-folder", "fits", "nifti", "webdataset", "hf-dataset", "parquet-streaming")
+FORMATS = (
+    "array",
+    "npz",
+    "hdf5",
+    "zarr",
+    "tiff-stack",
+    "image-folder",
+    "fits",
+    "nifti",
+    "webdataset",
+    "hf-dataset",
+    "parquet-streaming",
+)
 WORKERS = (0, 1, 4)
 LIBRARIES = {
     "hdf5": "h5py",
@@ -58,7 +70,9 @@ def write(name: str, folder: Path, n: int, side: int) -> dict[str, object] | Non
         if name == "zarr":
             import zarr
 
-            array = zarr.create_array(str(folder / "z"), shape=(n, 1, side, side), chunks=(16, 1, side, side), dtype="f4")
+            array = zarr.create_array(
+                str(folder / "z"), shape=(n, 1, side, side), chunks=(16, 1, side, side), dtype="f4"
+            )
             for start in range(0, n, 16):
                 array[start : start + 16] = np.stack([next(rows) for _ in range(min(16, n - start))])
             return {"name": "zarr", "path": str(folder / "z")}
@@ -107,7 +121,9 @@ def write(name: str, folder: Path, n: int, side: int) -> dict[str, object] | Non
             ) as sink:
                 for start in range(0, n, 500):
                     part = np.stack([next(rows) for _ in range(min(500, n - start))]).ravel()
-                    sink.write_table(pyarrow.table({"x": pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(part), side * side)}))
+                    sink.write_table(
+                        pyarrow.table({"x": pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(part), side * side)})
+                    )
             return {"name": "hf-dataset", "path": str(folder / "x.parquet"), "layout": "N...", "streaming": True}
         import datasets
 
@@ -174,7 +190,9 @@ def main() -> None:
                 found = []
                 for workers in given.workers:
                     task = json.dumps({"spec": spec, "workers": workers, "rows": min(given.rows, 2000)})
-                    done = subprocess.run([sys.executable, __file__, "--one", task], capture_output=True, text=True, check=True)
+                    done = subprocess.run(
+                        [sys.executable, __file__, "--one", task], capture_output=True, text=True, check=True
+                    )
                     found.append(json.loads(done.stdout.splitlines()[-1]))
                 speeds = " | ".join(f"{one['rows_per_s']:,.0f}" for one in found)
                 print(f"| {name} | {n:,} | {found[0]['check_s']:.1f} | {speeds} | {found[0]['MiB']:.0f} |", flush=True)

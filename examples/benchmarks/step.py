@@ -115,7 +115,13 @@ class Pictures(Dataset):
 
 def configuration(objective: str, args: argparse.Namespace) -> RunConfig:
     """A run of an arm."""
-    tree = {"model": args.model, "batch_size": args.batch_size, "device": args.device, "seed": SEED, "end_step": END_STEP}
+    tree = {
+        "model": args.model,
+        "batch_size": args.batch_size,
+        "device": args.device,
+        "seed": SEED,
+        "end_step": END_STEP,
+    }
     corruption = {"sigma_n": 0.0 if objective == PLAIN else SIGMA_N}
     named = {"objective": args.recipe if objective == args.recipe else "tweedie", "corruption": corruption}
     config = resolve(Source({**tree, **named}), load())
@@ -134,12 +140,17 @@ def ours(objective: str, args: argparse.Namespace, pictures: torch.Tensor, runs:
     config = configuration(objective, args)
     observations = Observations(Pictures(pictures), config.corruption, SEED)
     run = build(
-        config, survey(observations, config.corruption, config.levels.as_levels(), 0.5).signal, observations, accelerator_for(config)
+        config,
+        survey(observations, config.corruption, config.levels.as_levels(), 0.5).signal,
+        observations,
+        accelerator_for(config),
     )
     run.step = 3 * END_STEP // 4 // args.period * args.period
     for entry in config.objective:
         if not any(entry.weight_at(run.step + i, END_STEP) == entry.weight for i in range(args.period)):
-            raise SystemExit(f"step.py: {entry.objective.name} of {objective} is not at its full weight three quarters through the run")
+            raise SystemExit(
+                f"step.py: {entry.objective.name} of {objective} is not at its full weight three quarters through the run"
+            )
     runs.append(run)
     iterator = steps(run)
     return lambda: float(next(iterator).loss)
@@ -294,7 +305,10 @@ def on_both(args: argparse.Namespace) -> list[dict]:
     with tempfile.TemporaryDirectory() as folder:
         for device in ("cpu", "cuda"):
             file = Path(folder) / f"{device}.json"
-            flags = [f"--{name.replace('_', '-')}={getattr(args, name)}" for name in ("model", "recipe", "batch_size", "size", "rounds")]
+            flags = [
+                f"--{name.replace('_', '-')}={getattr(args, name)}"
+                for name in ("model", "recipe", "batch_size", "size", "rounds")
+            ]
             done = subprocess.run([sys.executable, __file__, *flags, "--device", device, "--json", str(file)])
             if done.returncode:
                 raise SystemExit(done.returncode)
@@ -306,11 +320,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="image_transformer_v1", help="a network of k-diffusion")
     parser.add_argument("--recipe", default="tweedie-consistency", help="the shipped recipe to measure")
-    parser.add_argument("--device", default="auto", help="auto (the CPU, and a GPU where there is one), cpu, cuda, or cuda:1")
+    parser.add_argument(
+        "--device", default="auto", help="auto (the CPU, and a GPU where there is one), cpu, cuda, or cuda:1"
+    )
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--size", type=int, help="height and width of the pictures")
     parser.add_argument("--rounds", type=int, help="counted rounds, at least 2")
-    parser.add_argument("--quick", action="store_true", help=f"within two minutes on two cores: {QUICK} where not given")
+    parser.add_argument(
+        "--quick", action="store_true", help=f"within two minutes on two cores: {QUICK} where not given"
+    )
     parser.add_argument("--json", type=Path, help="write the figures there, as a list of rows")
     args = parser.parse_args()
     for name, value in (QUICK if args.quick else FULL).items():

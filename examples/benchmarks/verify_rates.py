@@ -87,7 +87,10 @@ def measure(asked: argparse.Namespace) -> dict[str, Values]:
             if wanted - here.keys():
                 jobs.append((what, seed, [pair for pair in here if pair in wanted]))
     with worker_pool(asked.processes) as pool:
-        futures = {pool.submit(measure_seed, WHAT.index(what), seed, done, asked.all): (what, seed) for what, seed, done in jobs}
+        futures = {
+            pool.submit(measure_seed, WHAT.index(what), seed, done, asked.all): (what, seed)
+            for what, seed, done in jobs
+        }
         for number, future in enumerate(as_completed(futures), start=1):
             what, seed = futures[future]
             state[what][str(seed)] |= future.result()
@@ -99,7 +102,10 @@ def measure(asked: argparse.Namespace) -> dict[str, Values]:
 def report(state: dict[str, Values], everything: bool) -> None:
     """Print the rates with their bounds (Clopper and Pearson, 95 %), over the seeds at which all pairs of today's plan were measured."""
     plan, kit, second, second_right = plans(everything)
-    for title, what, one in (("built-in parts", "right", plan), ("right parts of the second kit", "second right", second_right)):
+    for title, what, one in (
+        ("built-in parts", "right", plan),
+        ("right parts of the second kit", "second right", second_right),
+    ):
         print(f"\n== {title}")
         report_right(_whole(state[what], one), one)
     for title, what, one in (("mutants", "kit", kit), ("the second kit", "second", second)):
@@ -114,7 +120,9 @@ def report_right(seeds: Values, plan: Plan) -> None:
     wrong = {seed: [names[pair] for pair, p in one.items() if p < plan.level] for seed, one in seeds.items()}
     wrong = {seed: alarms for seed, alarms in wrong.items() if alarms}
     low, high = bounds(len(wrong), len(seeds)) if seeds else (0.0, 1.0)
-    print(f"\nfalse alarms: {len(wrong)} of {len(seeds)} runs of {len(names)} checks (rate between {low:.2g} and {high:.2g})")
+    print(
+        f"\nfalse alarms: {len(wrong)} of {len(seeds)} runs of {len(names)} checks (rate between {low:.2g} and {high:.2g})"
+    )
     for seed, alarms in wrong.items():
         print(f"  seed {seed}: {', '.join(alarms)}")
     values: dict[str, list[float]] = defaultdict(list)
@@ -123,7 +131,9 @@ def report_right(seeds: Values, plan: Plan) -> None:
             values[json.loads(pair)[2]["name"]].append(p)
             values["all"].append(p)
     head = "".join(f"  p < {tail:<6g} (at most)" for tail in TAILS)
-    print(f"\nright parts, by check: share of p-values below, and its upper bound\n{'check':24}{'values':>7}{'least p':>10}{head}")
+    print(
+        f"\nright parts, by check: share of p-values below, and its upper bound\n{'check':24}{'values':>7}{'least p':>10}{head}"
+    )
     for check, found in sorted(values.items()):
         cells = ""
         for tail in TAILS:
@@ -152,10 +162,15 @@ def report_kit(seeds: Values, plan: Plan) -> None:
             for check in checks:
                 by[name][check] += 1
     n = len(seeds)
-    for title, names in (("mutants", killed.keys() - equivalent), ("mutants that are equivalent by design", killed.keys() & equivalent)):
+    for title, names in (
+        ("mutants", killed.keys() - equivalent),
+        ("mutants that are equivalent by design", killed.keys() & equivalent),
+    ):
         total = sum(killed[name] for name in names)
         low, high = bounds(total, len(names) * n) if names and n else (0.0, 1.0)
-        print(f"\n{len(names)} {title}: rejected {total} of {len(names) * n} times, over {n} seeds (rate between {low:.4f} and {high:.4f})")
+        print(
+            f"\n{len(names)} {title}: rejected {total} of {len(names) * n} times, over {n} seeds (rate between {low:.4f} and {high:.4f})"
+        )
         for name in sorted(names):
             said = ", ".join(f"{check} {count}" for check, count in sorted(by[name].items()))
             print(f"  {name:44}{killed[name]:4}/{n:<4}  {said}")
@@ -192,7 +207,9 @@ def section(state: dict[str, Values], everything: bool) -> str:
     misses, n = sum(p < 1 for check in exact for p in values[check]), sum(len(values[check]) for check in exact)
     lines += ["", f"Exact checks ({_names(exact)}): {misses} of {n} measurements beyond the tolerance."]
     if inside:
-        lines.append(f"Tests with a margin, whose p-values were all 1, as these parts lie well inside: {_names(inside)}.")
+        lines.append(
+            f"Tests with a margin, whose p-values were all 1, as these parts lie well inside: {_names(inside)}."
+        )
     lines.append("")
     names = {f"{pair.kind}:{pair.part.name}": pair.part for pair in kit.pairs}
     by: dict[str, dict[str, int]] = {name: defaultdict(int) for name in names}
@@ -243,7 +260,11 @@ def write_section(page: Path, text: str) -> None:
 
 def _whole(seeds: Values, plan: Plan) -> Values:
     wanted = {key(pair) for pair in plan.pairs}
-    return {seed: {pair: p for pair, p in one.items() if pair in wanted} for seed, one in seeds.items() if wanted <= one.keys()}
+    return {
+        seed: {pair: p for pair, p in one.items() if pair in wanted}
+        for seed, one in seeds.items()
+        if wanted <= one.keys()
+    }
 
 
 def main() -> None:
@@ -251,13 +272,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=300, help="whole runs on right parts")
     parser.add_argument("--kill-seeds", type=int, default=20, help="runs of the kit of mutants")
-    parser.add_argument("--second-seeds", type=int, default=0, help="runs of the second kit, its wrong and its right parts")
+    parser.add_argument(
+        "--second-seeds", type=int, default=0, help="runs of the second kit, its wrong and its right parts"
+    )
     parser.add_argument("--out", type=Path, default=Path("verify_rates.json"))
     parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--all", action="store_true", help="parts of installed plug-ins too, not the built-in ones alone")
-    parser.add_argument("--redo", action="append", default=[], metavar="CHECK", help="measure this check again; may be repeated")
+    parser.add_argument(
+        "--all", action="store_true", help="parts of installed plug-ins too, not the built-in ones alone"
+    )
+    parser.add_argument(
+        "--redo", action="append", default=[], metavar="CHECK", help="measure this check again; may be repeated"
+    )
     parser.add_argument("--report", action="store_true", help="only print what the file holds")
-    parser.add_argument("--page", type=Path, help="write the rates into this page too, between its two marks (docs/verify.md)")
+    parser.add_argument(
+        "--page", type=Path, help="write the rates into this page too, between its two marks (docs/verify.md)"
+    )
     asked = parser.parse_args()
     state = {what: {} for what in WHAT} | json.loads(asked.out.read_text()) if asked.report else measure(asked)
     report(state, asked.all)

@@ -33,7 +33,9 @@ class Size:
 
 QUICK = Size(end_step=40, stops=(20,), width=16, samples=24, draws=2, steps=4, attacked=24)
 SMALL = Size(end_step=6000, stops=(500, 1000, 2000, 3000), width=256, samples=1000, draws=4, steps=24, attacked=60)
-FULL = Size(end_step=30_000, stops=(1000, 2000, 4000, 8000, 16_000), width=512, samples=5000, draws=16, steps=64, attacked=1000)
+FULL = Size(
+    end_step=30_000, stops=(1000, 2000, 4000, 8000, 16_000), width=512, samples=5000, draws=16, steps=64, attacked=1000
+)
 
 
 @dataclass(frozen=True)

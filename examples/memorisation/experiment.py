@@ -105,7 +105,9 @@ def done_before(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text().splitlines()] if file.is_file() else []
 
 
-def run(out: Path, size: Size, data: str, rows: list[int], seeds: int, arms: tuple[Arm, ...], measure_only: bool) -> list[dict[str, Any]]:
+def run(
+    out: Path, size: Size, data: str, rows: list[int], seeds: int, arms: tuple[Arm, ...], measure_only: bool
+) -> list[dict[str, Any]]:
     """Train and measure every arm; what is there already is not done again."""
     out.mkdir(parents=True, exist_ok=True)
     file = out / "points.jsonl"
@@ -146,7 +148,8 @@ def summary(points: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
         names = [name for name in several[0] if name not in ("data", "rows", "seed", "arm", "step")]
         values = {name: [one[name] for one in several] for name in names}
         errors = {
-            name: (statistics.fmean(v), statistics.stdev(v) / len(v) ** 0.5 if len(v) > 1 else float("nan")) for name, v in values.items()
+            name: (statistics.fmean(v), statistics.stdev(v) / len(v) ** 0.5 if len(v) > 1 else float("nan"))
+            for name, v in values.items()
         }
         found.append((*key, len(several), errors))
     return found
@@ -184,13 +187,26 @@ def report(out: Path, points: list[dict[str, Any]]) -> str:
                     f"{data}, {rows} rows: {one[2]} is better on both axes than clean at steps {beaten}; clean is better at steps {better}"
                 )
         series = [
-            Series(name, [o[5]["fid"][0] for o in here if o[2] == name], [o[5][memory][0] for o in here if o[2] == name], look=i, dash=i)
+            Series(
+                name,
+                [o[5]["fid"][0] for o in here if o[2] == name],
+                [o[5][memory][0] for o in here if o[2] == name],
+                look=i,
+                dash=i,
+            )
             for i, name in enumerate(dict.fromkeys(o[2] for o in here))
         ]
         figures.append(
-            curves(f"{data}, {rows} training rows", series, "Frechet distance in pixels to held-out rows", "share of copies, p <= 0.01")
+            curves(
+                f"{data}, {rows} training rows",
+                series,
+                "Frechet distance in pixels to held-out rows",
+                "share of copies, p <= 0.01",
+            )
         )
-    said = ["Towards the lower left is better. A curve of clean training runs through the steps at which it is stopped."]
+    said = [
+        "Towards the lower left is better. A curve of clean training runs through the steps at which it is stopped."
+    ]
     (out / "table.txt").write_text("\n".join(lines) + "\n")
     (out / "pareto.html").write_text(figures_page("Memorisation against quality", figures, said=said))
     return "\n".join(lines)

@@ -24,7 +24,9 @@ class EpsTweedie(Objective):
 
     name = "eps-tweedie"
     source = "arXiv 2404.10177, section 3, in epsilon form; weight and levels arXiv 2206.00364, table 1"
-    claims = frozenset({"stationary-at-oracle", "noise-by-pixel", "views-in-law", "levels-above-floor", "detached-anchor"})
+    claims = frozenset(
+        {"stationary-at-oracle", "noise-by-pixel", "views-in-law", "levels-above-floor", "detached-anchor"}
+    )
 
     def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
         """One term, `eps-tweedie`, with a value for every row. Raises InputError for other noise than Gaussian, or too much of it."""
@@ -35,7 +37,9 @@ class EpsTweedie(Objective):
             row = int(batch.row[floor.argmax()])
             raise InputError(f"row {row} of the data is as noisy as sigma_max = {tools.levels.sigma_max:g} or noisier")
         u = uniform(torch.empty_like(floor), tools.generator)
-        sigma = truncated_lognormal(u, floor.clamp(min=tools.levels.sigma_min), tools.levels.sigma_max, p_mean=-1.2, p_std=1.2)
+        sigma = truncated_lognormal(
+            u, floor.clamp(min=tools.levels.sigma_min), tools.levels.sigma_max, p_mean=-1.2, p_std=1.2
+        )
         z, sigma_t = standard_normal(x_n, tools.generator), per_row(sigma, x_n)
         c = (sigma_t**2 - per_row(batch.sigma_n, x_n) ** 2).sqrt()  # elementwise: sigma_n may be per pixel
         x_t = x_n + c * z

@@ -41,7 +41,11 @@ def made(tmp_path_factory):
 @pytest.fixture(params=["folder", "checkpoint", "exported"])
 def run(request, made):
     """The run as each of the three things that can be loaded."""
-    path = {"folder": made.run.path, "checkpoint": made.run.path / "checkpoints" / "checkpoint_3", "exported": made.exported}
+    path = {
+        "folder": made.run.path,
+        "checkpoint": made.run.path / "checkpoints" / "checkpoint_3",
+        "exported": made.exported,
+    }
     return ak.load(path[request.param], device="cpu")
 
 
@@ -105,7 +109,8 @@ def test_rows_that_an_exported_file_cannot_reach_are_named(made):
     elsewhere = ak.load(made.exported, device="cpu")
     for work in (lambda: elsewhere.evaluate(**FEW), lambda: elsewhere.verify(rows=4)):
         with pytest.raises(
-            ak.InputError, match=r"exported\.safetensors: the rows that it was trained on \(array\) cannot be read: noisy\.npy: no such"
+            ak.InputError,
+            match=r"exported\.safetensors: the rows that it was trained on \(array\) cannot be read: noisy\.npy: no such",
         ):
             work()
 

@@ -32,7 +32,9 @@ def train(data, folder, **more):
 
 def test_the_package_is_light_until_it_is_used() -> None:
     code = "import sys, time; t = time.perf_counter(); import ambientkit; print(time.perf_counter() - t, 'torch' in sys.modules)"
-    seconds, torch_loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    seconds, torch_loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
     assert torch_loaded == "False"
     assert float(seconds) < 0.5  # 3 ms on an idle machine
 
@@ -57,9 +59,28 @@ def test_training_returns_the_run_prints_nothing_and_goes_on_where_it_was_stoppe
 def test_the_same_call_gives_the_same_bits_from_python_and_from_the_command(tmp_path, ambientkit) -> None:
     np.save(tmp_path / "x.npy", noisy())
     train(tmp_path / "x.npy", tmp_path / "python", sigma_n=0.3)
-    flags = ["--set", "model.width=8", "--set", "model.depth=1", "--batch-size", 16, "--device", "cpu", "--skip-preflight"]
+    flags = [
+        "--set",
+        "model.width=8",
+        "--set",
+        "model.depth=1",
+        "--batch-size",
+        16,
+        "--device",
+        "cpu",
+        "--skip-preflight",
+    ]
     status, _, err = ambientkit(
-        "train", "--data", tmp_path / "x.npy", "--sigma-n", 0.3, "--end-step", 3, *flags, "--output-dir", tmp_path / "command"
+        "train",
+        "--data",
+        tmp_path / "x.npy",
+        "--sigma-n",
+        0.3,
+        "--end-step",
+        3,
+        *flags,
+        "--output-dir",
+        tmp_path / "command",
     )
     assert status == 0, err
     of = [(tmp_path / name / "model_ema.safetensors").read_bytes() for name in ("python", "command")]

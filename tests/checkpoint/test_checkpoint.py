@@ -85,7 +85,9 @@ def test_the_state_of_an_optimiser_comes_back_to_the_bit():
         net(torch.ones(2, 3)).sum().backward()
         optimizer.step()
     files = save_state(net, average, optimizer.state_dict(), {"step": 3})
-    assert not any(content.startswith(b"\x80") or b"PK\x03\x04" in content[:8] for content in files.values())  # neither pickle nor zip
+    assert not any(
+        content.startswith(b"\x80") or b"PK\x03\x04" in content[:8] for content in files.values()
+    )  # neither pickle nor zip
     other = network()
     again = torch.optim.AdamW(other.parameters(), lr=5.0)
     assert load_state(files, "here", other, average, again) == {"step": 3}
@@ -195,7 +197,9 @@ def test_what_is_being_replaced_comes_back_where_it_cannot_be(tmp_path, kind, mo
     with monkeypatch.context() as patch:
         patch.setattr("os.replace", refuse)
         with (
-            pytest.raises(RunError, match=r"out: cannot be written \(Input/output error\); what was there before is untouched"),
+            pytest.raises(
+                RunError, match=r"out: cannot be written \(Input/output error\); what was there before is untouched"
+            ),
             replacing(target) as aside,
         ):
             write(aside, "new")

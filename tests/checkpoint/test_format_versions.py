@@ -20,7 +20,20 @@ def finished(tmp_path_factory):
     train = ["train", *FLAGS, "--end-step", 6, "--evaluate-every", 3, "--output-dir", folder]
     for arguments in (
         train,
-        ["sample", folder, "-n", 8, "--steps", 2, "--device", "cpu", "--format", "npy", "--out", folder.parent / "drawn"],
+        [
+            "sample",
+            folder,
+            "-n",
+            8,
+            "--steps",
+            2,
+            "--device",
+            "cpu",
+            "--format",
+            "npy",
+            "--out",
+            folder.parent / "drawn",
+        ],
         [
             "evaluate",
             folder,
@@ -115,7 +128,9 @@ def test_evaluations_of_another_version_are_left_out_and_named(ambientkit, run):
     status, _, err = ambientkit("card", run, "--force")
     assert status == 0
     assert "e.json: format 99 is not known, and is left out of the card" in err
-    status, _, err = ambientkit("report", run, "--out", run / "r.html", "-n", 4, "--steps", 2, "--rows", 4, "--device", "cpu")
+    status, _, err = ambientkit(
+        "report", run, "--out", run / "r.html", "-n", 4, "--steps", 2, "--rows", 4, "--device", "cpu"
+    )
     assert status == 0, err
     page = (run / "r.html").read_text()
     assert "e.json has format 99, which this version does not know" in page
@@ -137,7 +152,10 @@ def test_samples_and_copies_of_another_version_are_refused(ambientkit, finished,
 
 def test_a_run_of_the_time_before_lines_had_a_version_is_read_and_resumed(ambientkit, run):
     """What it has is kept byte by byte."""
-    old = "".join(line.replace('"format_version": 1, ', "") for line in (run / "metrics.jsonl").read_text().splitlines(keepends=True))
+    old = "".join(
+        line.replace('"format_version": 1, ', "")
+        for line in (run / "metrics.jsonl").read_text().splitlines(keepends=True)
+    )
     assert "format_version" not in old
     (run / "metrics.jsonl").write_text(old)
     assert ambientkit("status", run)[0] == 0
@@ -166,7 +184,9 @@ def test_a_line_comes_back_as_it_was_and_a_cut_one_is_none():
 
 def test_lines_after_a_step_and_what_is_cut_are_taken_away(tmp_path):
     path = tmp_path / "m.jsonl"
-    path.write_text('{"step": 1}\n{"other": 2}\n' + to_line({"step": 2}) + '{"st\n' + to_line({"step": 3}) + '{"step": 2}')
+    path.write_text(
+        '{"step": 1}\n{"other": 2}\n' + to_line({"step": 2}) + '{"st\n' + to_line({"step": 3}) + '{"step": 2}'
+    )
     assert read_lines(path) == ([{"step": 1}, {"other": 2}, {"step": 2}, {"step": 3}, {"step": 2}], 1)
     cut_after(path, 2)
     assert path.read_text() == '{"step": 1}\n' + to_line({"step": 2})

@@ -113,7 +113,10 @@ def test_a_device_is_written_to_and_stays(tmp_path: Path) -> None:
 
 
 def test_a_socket_is_written_to_and_stays() -> None:
-    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as server:  # its path may have some 100 characters at most
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        socket.socket(socket.AF_UNIX) as server,
+    ):  # its path may have some 100 characters at most
         path = Path(folder) / "socket"
         server.bind(str(path))
         server.listen()

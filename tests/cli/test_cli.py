@@ -13,7 +13,18 @@ from PIL import Image
 
 from ambientkit.cli import main
 
-SMALL = ["--data", "mixture", "--set", "data.n=64", "--set", "model.width=16", "--set", "model.depth=1", "--device", "cpu"]
+SMALL = [
+    "--data",
+    "mixture",
+    "--set",
+    "data.n=64",
+    "--set",
+    "model.width=16",
+    "--set",
+    "model.depth=1",
+    "--device",
+    "cpu",
+]
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +33,18 @@ def run_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "digits run"
     argv, sys.argv = (
         sys.argv,
-        ["ambientkit", "train", "--sigma-n", "0.1,0.3", "--end-step", "12", "--set", "model.width=16", "--save-every", "5"],
+        [
+            "ambientkit",
+            "train",
+            "--sigma-n",
+            "0.1,0.3",
+            "--end-step",
+            "12",
+            "--set",
+            "model.width=16",
+            "--save-every",
+            "5",
+        ],
     )
     sys.argv += [
         "--keep-last",
@@ -60,7 +82,10 @@ def test_a_run_folder_holds_what_a_user_expects(run_folder):
         "versions.json",
     ]
     assert sorted(path.name for path in (run_folder / "checkpoints").iterdir()) == ["checkpoint_10", "checkpoint_12"]
-    assert sorted(path.name for path in (run_folder / "samples").iterdir()) == ["before_and_after.png", "demo_00000006.png"]
+    assert sorted(path.name for path in (run_folder / "samples").iterdir()) == [
+        "before_and_after.png",
+        "demo_00000006.png",
+    ]
     lines = [json.loads(line) for line in (run_folder / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [4, 8, 12]
     assert set(lines[-1]["terms"]) == {"tweedie", "consistency"}
@@ -79,7 +104,17 @@ def test_samples_depend_on_seed_and_index_only(ambientkit, run_folder, tmp_path)
             "c": ("--n", 3, "--batch-size", 1),
         }.items():
             status, _, err = ambientkit(
-                "sample", run_folder, *options, "--steps", 4, "--seed", 5, "--sampler", sampler, "--out", tmp_path / sampler / name
+                "sample",
+                run_folder,
+                *options,
+                "--steps",
+                4,
+                "--seed",
+                5,
+                "--sampler",
+                sampler,
+                "--out",
+                tmp_path / sampler / name,
             )
             assert status == 0, err
             arrays.append(np.load(tmp_path / sampler / name / "samples.npy"))
@@ -170,7 +205,9 @@ def test_an_output_folder_with_something_in_it_is_left_alone(ambientkit, tmp_pat
         (["--model", "mlp", "--set", "model.width=0"], "model.width: should be greater than or equal to 1, but is 0"),
     ],
 )
-def test_wrong_requests_end_with_status_2_one_message_and_no_folder(ambientkit, tmp_path, monkeypatch, arguments, message):
+def test_wrong_requests_end_with_status_2_one_message_and_no_folder(
+    ambientkit, tmp_path, monkeypatch, arguments, message
+):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     import torch
@@ -231,7 +268,8 @@ def test_what_the_system_refuses_is_named(ambientkit, monkeypatch, tmp_path):
     status, _, err = ambientkit("inspect", tmp_path / "data")
     assert status == 2
     assert re.fullmatch(
-        rf"ambientkit: error: {re.escape(str(tmp_path))}/data/\S+: permission denied; see who may read and write it .*\n", err
+        rf"ambientkit: error: {re.escape(str(tmp_path))}/data/\S+: permission denied; see who may read and write it .*\n",
+        err,
     )
 
 
@@ -255,4 +293,9 @@ def test_data_whose_noise_is_not_the_declared_one_are_refused_unless_allowed_by_
     assert status == 2
     assert "--allow level" in err
     assert not (tmp_path / "b").exists()
-    assert ambientkit("train", "--data", tmp_path / "half.npy", *options, "--output-dir", tmp_path / "b", "--allow", "level")[0] == 0
+    assert (
+        ambientkit(
+            "train", "--data", tmp_path / "half.npy", *options, "--output-dir", tmp_path / "b", "--allow", "level"
+        )[0]
+        == 0
+    )

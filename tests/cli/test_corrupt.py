@@ -49,7 +49,9 @@ def test_the_copy_holds_the_very_noise_that_training_simulates(tmp_path: Path) -
 
 def test_levels_by_row_are_those_that_training_draws(tmp_path: Path) -> None:
     make(src := source(tmp_path), dst := tmp_path / "d", sigma="0.1,0.5")
-    simulated = Observations(open_rows({"name": "array", "path": str(src)}, clean=True), Gaussian(sigma_n=(0.1, 0.5)), seed=3)
+    simulated = Observations(
+        open_rows({"name": "array", "path": str(src)}, clean=True), Gaussian(sigma_n=(0.1, 0.5)), seed=3
+    )
     stored = open_rows({"name": "corrupted", "path": str(dst)})
     assert len({float(stored[i].sigma_n) for i in range(30)}) == 30
     for i in range(30):
@@ -81,7 +83,9 @@ def test_an_interrupted_copy_goes_on_and_ends_in_the_same_bytes(tmp_path: Path, 
     with pytest.raises(InputError, match="not finished"):
         open_rows({"name": "corrupted", "path": str(tmp_path / "cut")})
     seen: list[Any] = []
-    monkeypatch.setattr("ambientkit.corrupting.write_copy", lambda *a, **k: (seen.append(step) or step for step in corrupt(*a, **k)))
+    monkeypatch.setattr(
+        "ambientkit.corrupting.write_copy", lambda *a, **k: (seen.append(step) or step for step in corrupt(*a, **k))
+    )
     make(src, tmp_path / "cut")
     assert seen[0] == (3, 8)
     assert content(tmp_path / "cut") == whole
@@ -92,8 +96,17 @@ def test_rows_in_memory_are_copied_like_those_of_a_file_and_nothing_is_printed(t
     found = copy(np.load(src), tmp_path / "a", sigma=(0.1, 0.5), seed=3)
     make(src, tmp_path / "b", sigma="0.1,0.5")
     assert np.array_equal(np.load(tmp_path / "a" / "rows.npy"), np.load(tmp_path / "b" / "rows.npy"))
-    assert (found.path, found.rows, found.shape, found.sigma, found.eight_bit) == (tmp_path / "a", 30, (1, 12, 10), (0.1, 0.5), False)
-    assert str(found) == f"{tmp_path / 'a'}: 30 noisy rows with their manifest\nnext: ambientkit train --data {tmp_path / 'a'}"
+    assert (found.path, found.rows, found.shape, found.sigma, found.eight_bit) == (
+        tmp_path / "a",
+        30,
+        (1, 12, 10),
+        (0.1, 0.5),
+        False,
+    )
+    assert (
+        str(found)
+        == f"{tmp_path / 'a'}: 30 noisy rows with their manifest\nnext: ambientkit train --data {tmp_path / 'a'}"
+    )
     assert json.loads(json.dumps(found.to_dict()))["sigma"] == [0.1, 0.5]
     assert capsys.readouterr() == ("", "")
     with pytest.raises(InputError, match="NaN or infinite"):

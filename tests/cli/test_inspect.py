@@ -18,7 +18,9 @@ from tests.support.formats import FORMATS, rows
 from tests.support.noisy_sets import clothes, normal
 
 
-def status(data: Path | str, sigma_n: str | None = None, json_file: Path | None = None, html: Path | None = None) -> int:
+def status(
+    data: Path | str, sigma_n: str | None = None, json_file: Path | None = None, html: Path | None = None
+) -> int:
     with pytest.raises(SystemExit) as ended:
         run(str(data), sigma_n, json_file, html, 128)
     return int(ended.value.code or 0)
@@ -61,7 +63,9 @@ def test_rows_that_are_left_out_are_listed_and_the_others_keep_their_numbers(tmp
     np.save(tmp_path / "x.npy", x)
     spec = f"array{{path: {tmp_path / 'x.npy'}, on_bad_file: skip}}"
     assert status(spec, "0.3", tmp_path / "f.json") == 1
-    assert "left out, because they cannot be used: 1: row 5: 784 of its values are not finite" in capsys.readouterr().out
+    assert (
+        "left out, because they cannot be used: 1: row 5: 784 of its values are not finite" in capsys.readouterr().out
+    )
     facts = json.loads((tmp_path / "f.json").read_text())["facts"]
     assert facts["rows"] == 127
     assert facts["constant_rows"] == [9]
@@ -117,7 +121,9 @@ def test_arrays_in_memory_are_inspected_by_a_call_that_prints_nothing(capsys) ->
 def test_a_path_of_every_format_finds_its_data_set(name: str, tmp_path: Path) -> None:
     spec = FORMATS[name](tmp_path / "d", rows())
     found = data_spec(spec["path"], load())
-    if name == "tiff_stack":  # a folder of TIFF files may be one picture a file: image-folder says so where it meets several pages
+    if (
+        name == "tiff_stack"
+    ):  # a folder of TIFF files may be one picture a file: image-folder says so where it meets several pages
         assert found["name"] == "image-folder"
     else:
         assert found["name"] == spec["name"]

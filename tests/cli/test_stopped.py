@@ -44,7 +44,22 @@ def stopped(command: list[str], number: int, begun, everyone: bool, later: float
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_sample_command_that_is_stopped_says_that_the_same_one_goes_on(tmp_path, number, status):
     run, out = write_run(tmp_path / "run"), tmp_path / "out"
-    arguments = ["sample", run, "--n", 2000, "--steps", 40, "--batch-size", 10, "--sampler", "ancestral", "--device", "cpu", "--out", out]
+    arguments = [
+        "sample",
+        run,
+        "--n",
+        2000,
+        "--steps",
+        40,
+        "--batch-size",
+        10,
+        "--sampler",
+        "ancestral",
+        "--device",
+        "cpu",
+        "--out",
+        out,
+    ]
     process = start(*arguments)
     deadline = time.monotonic() + 180
     while len(list(out.glob("parts/0*[0-9].npz"))) < 2 and process.poll() is None and time.monotonic() < deadline:
@@ -61,7 +76,16 @@ def test_a_copy_that_is_stopped_says_that_the_same_command_goes_on_and_no_worker
     """Case: SIGINT to the whole group, as a terminal sends it."""
     np.save(tmp_path / "clean.npy", np.random.default_rng(0).uniform(-1, 1, (20_000, 1, 32, 32)).astype(np.float32))
     out = tmp_path / "out"
-    command = [*AMBIENTKIT, "corrupt", str(tmp_path / "clean.npy"), str(out), "--sigma", "0.2", "--workers", str(workers)]
+    command = [
+        *AMBIENTKIT,
+        "corrupt",
+        str(tmp_path / "clean.npy"),
+        str(out),
+        "--sigma",
+        "0.2",
+        "--workers",
+        str(workers),
+    ]
 
     def begun(process):
         return (out / "rows.npy").exists() and workers_of(process) == workers
@@ -100,7 +124,17 @@ def violated(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(("level", "status"), [("0.3", 0), ("0.6", 1)])
 def test_the_verdict_of_inspect_is_its_exit_status_though_nobody_reads_it(violated, tmp_path, level, status):
     """`inspect | head -1`: a reader that goes away is not taken for a violation, nor the other way round."""
-    command = [*AMBIENTKIT, "inspect", str(violated), "--sigma-n", level, "--rows", "128", "--json", str(tmp_path / "f.json")]
+    command = [
+        *AMBIENTKIT,
+        "inspect",
+        str(violated),
+        "--sigma-n",
+        level,
+        "--rows",
+        "128",
+        "--json",
+        str(tmp_path / "f.json"),
+    ]
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=120)
@@ -112,7 +146,20 @@ def test_the_verdict_of_inspect_is_its_exit_status_though_nobody_reads_it(violat
 
 def test_samples_are_drawn_to_the_end_though_nobody_reads_what_is_printed(tmp_path):
     run, out = write_run(tmp_path / "run"), tmp_path / "out"
-    command = [sys.executable, *SHELL, "sample", str(run), "--n", "8", "--steps", "2", "--device", "cpu", "--out", str(out)]
+    command = [
+        sys.executable,
+        *SHELL,
+        "sample",
+        str(run),
+        "--n",
+        "8",
+        "--steps",
+        "2",
+        "--device",
+        "cpu",
+        "--out",
+        str(out),
+    ]
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(command, stdout=writer, stderr=writer, timeout=120)

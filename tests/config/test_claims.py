@@ -86,7 +86,9 @@ def test_a_plug_in_claims_files_folders_and_marks(folder: Path) -> None:
 
 
 def test_what_it_reads_is_treated_as_every_other_format(folder: Path) -> None:
-    part = registry(Raw).build("data", {**data_spec(str(folder), registry(Raw)), "clean": True, "flip": True, "on_bad_file": "skip"})
+    part = registry(Raw).build(
+        "data", {**data_spec(str(folder), registry(Raw)), "clean": True, "flip": True, "on_bad_file": "skip"}
+    )
     (folder / "9.raw8").write_bytes(b"short")
     rows = part.rows()  # type: ignore[attr-defined]
     assert len(rows) == 4
@@ -98,7 +100,9 @@ def test_what_it_reads_is_treated_as_every_other_format(folder: Path) -> None:
 def test_two_plug_ins_that_claim_one_suffix_are_both_named_and_one_is_asked_for(folder: Path) -> None:
     known = registry(Raw, OtherRaw)
     for path in (folder, folder / "0.RAW8"):
-        with pytest.raises(InputError, match="'other-raw' of package-1 and 'raw' of package-0; say which: 'other-raw") as caught:
+        with pytest.raises(
+            InputError, match="'other-raw' of package-1 and 'raw' of package-0; say which: 'other-raw"
+        ) as caught:
             data_spec(str(path), known)
         assert str(path) in str(caught.value)
     assert data_spec(f"other-raw{{path: {folder}}}", known) == {"name": "other-raw", "path": str(folder)}

@@ -35,7 +35,10 @@ def test_later_sources_win_key_by_key(tmp_path):
     (tmp_path / "base.yaml").write_text("optimizer: {lr: 1e-3, weight_decay: 0.5}\nmodel: {name: mlp, width: 8}\n")
     (tmp_path / "more.json").write_text('{"optimizer": {"lr": 2e-3}, "model": {"depth": 2}}')
     config = resolve(
-        merge([load_file(tmp_path / "base.yaml"), load_file(tmp_path / "more.json"), *from_settings(["model.width=16"])]), load()
+        merge(
+            [load_file(tmp_path / "base.yaml"), load_file(tmp_path / "more.json"), *from_settings(["model.width=16"])]
+        ),
+        load(),
     )
     assert (config.optimizer.lr, config.optimizer.weight_decay) == (2e-3, 0.5)
     assert config.model.model_dump()["width"] == 16
@@ -49,7 +52,11 @@ def test_another_part_does_not_inherit_the_fields_of_the_one_it_replaces(tmp_pat
 
 def test_one_number_inside_a_recipe_can_be_set(tmp_path):
     config = read(
-        tmp_path, "{}", "objective.name=tweedie-consistency", "objective.terms.1.weight=0.3", "objective.terms.1.objective.fraction=0.5"
+        tmp_path,
+        "{}",
+        "objective.name=tweedie-consistency",
+        "objective.terms.1.weight=0.3",
+        "objective.terms.1.objective.fraction=0.5",
     )
     assert config.objective[1].weight == 0.3
     assert config.objective[1].objective.model_dump()["fraction"] == 0.5
@@ -77,10 +84,19 @@ def test_a_term_of_every_fourth_step_has_no_weight_in_the_others(tmp_path):
         ("batch_sise: 3\n", r"run\.yaml:1: batch_sise: .*did you mean 'batch_size'"),
         ("optimizer:\n  weight_decy: 3\n", r"run\.yaml:2: optimizer\.weight_decy: .*did you mean 'weight_decay'"),
         ("seed: 1\nend_step: 1\nseed: 2\n", r"run\.yaml:3: has the key 'seed' twice, first at line 1; keep one"),
-        ("a: 1\nb:\n- c: 1\n  d: 2\n\n  c: hf_hidden\n", r"run\.yaml:6: has the key 'c' twice, first at line 3; keep one$"),
-        ("format_version: 999\n", r"run\.yaml:1: format_version: 999 is not known to this version of ambientkit, which reads 1"),
+        (
+            "a: 1\nb:\n- c: 1\n  d: 2\n\n  c: hf_hidden\n",
+            r"run\.yaml:6: has the key 'c' twice, first at line 3; keep one$",
+        ),
+        (
+            "format_version: 999\n",
+            r"run\.yaml:1: format_version: 999 is not known to this version of ambientkit, which reads 1",
+        ),
         ("optimizer: {name: adagrad}\n", r"run\.yaml:1: optimizer\.name: should be 'adamw' or 'sgd', but is 'adagrad'"),
-        ("optimizer: {name: sgd, betas: [0.8, 0.9]}\n", r"run\.yaml:1: optimizer: betas belongs to adamw, but sgd was chosen"),
+        (
+            "optimizer: {name: sgd, betas: [0.8, 0.9]}\n",
+            r"run\.yaml:1: optimizer: betas belongs to adamw, but sgd was chosen",
+        ),
         ("a:\n\t- b\n", r"run\.yaml:2: not valid YAML"),
         ("", "holds nothing"),
         ("- 1\n", "should hold a mapping"),
@@ -90,7 +106,10 @@ def test_a_term_of_every_fourth_step_has_no_weight_in_the_others(tmp_path):
         ("model:\n  name: mlp\n  widht: 4\n", r"run\.yaml:3: model\.widht: .*did you mean 'width'"),
         ("objective: twedie\n", r"run\.yaml:1: objective: there is no objective 'twedie'; did you mean 'tweedie'\?"),
         ("objective: []\n", "empty list"),
-        ("objective:\n- {objective: tweedie, wieght: 1}\n", r"run\.yaml:2: objective\.0\.wieght: .*did you mean 'weight'"),
+        (
+            "objective:\n- {objective: tweedie, wieght: 1}\n",
+            r"run\.yaml:2: objective\.0\.wieght: .*did you mean 'weight'",
+        ),
         ("objective:\n- {objective: tweedie-consistency}\n", "recipe lists objectives only"),
         ("levels: {sigma_min: 2, sigma_max: 1}\n", "must be below"),
         ("seed: 2020-01-01\n", r"run\.yaml:1: seed should be a number"),
@@ -105,7 +124,10 @@ def test_yaml_tags_run_nothing(tmp_path):
     """Case H-07."""
     canary = tmp_path / "CANARY"
     with pytest.raises(InputError):
-        read(tmp_path, f"seed: !!python/object/apply:pathlib.Path.touch [!!python/object/apply:pathlib.Path ['{canary}']]\n")
+        read(
+            tmp_path,
+            f"seed: !!python/object/apply:pathlib.Path.touch [!!python/object/apply:pathlib.Path ['{canary}']]\n",
+        )
     assert not canary.exists()
 
 

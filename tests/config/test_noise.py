@@ -32,7 +32,11 @@ def test_a_level_is_declared_with_noisy_data_and_simulated_on_clean_ones():
     array = {"name": "array", "path": "x.npy"}
     assert noise_place("digits", 0.2, load()) == noise_place(Digits(), [0.1, 0.2], load()) == "corruption"
     assert noise_place(array, 0.2, load()) == noise_place(Array(path="x.npy"), "levels.csv", load()) == "data"
-    assert noise_place({**array, "clean": True}, 0.2, load()) == noise_place(Array(path="x.npy", clean=True), 0.2, load()) == "corruption"
+    assert (
+        noise_place({**array, "clean": True}, 0.2, load())
+        == noise_place(Array(path="x.npy", clean=True), 0.2, load())
+        == "corruption"
+    )
     with pytest.raises(InputError, match=r"--sigma-n 0\.1,0\.2: a range is for simulated noise"):
         noise_place(array, [0.1, 0.2], load())
     with pytest.raises(InputError, match="--sigma-n estimate: this data set is clean"):

@@ -40,7 +40,10 @@ def visits(rows: int, epoch: int) -> list[int]:
     return [Visit(row, epoch) for row in range(rows)]
 
 
-@given(st.integers(0, 50), st.sets(st.sampled_from(["flip-horizontal", "flip-vertical", "quarter-turns", "crop=4x4"]), min_size=1))
+@given(
+    st.integers(0, 50),
+    st.sets(st.sampled_from(["flip-horizontal", "flip-vertical", "quarter-turns", "crop=4x4"]), min_size=1),
+)
 def test_pixels_move_and_their_levels_move_along(epoch: int, names: set[str]) -> None:
     batch = Augmented(observations(), sorted(names), seed=1).__getitems__(visits(6, epoch))
     assert torch.equal(batch.sigma_n, batch.x_n / 1000)
@@ -77,7 +80,9 @@ def test_white_noise_stays_white_and_of_its_level() -> None:
         def __init__(self) -> None:
             self.x, self.by_pixel = noise, False
 
-    batch = Augmented(Observations(Noise(), Gaussian(), 0), [*KNOWN[:3], "crop=12x12"], seed=0).__getitems__(visits(64, 3))
+    batch = Augmented(Observations(Noise(), Gaussian(), 0), [*KNOWN[:3], "crop=12x12"], seed=0).__getitems__(
+        visits(64, 3)
+    )
     x = batch.x_n
     assert float(x.std()) == pytest.approx(1, abs=0.03)
     assert abs(float((x[..., 1:] * x[..., :-1]).mean())) < 0.03
@@ -97,7 +102,9 @@ def test_workers_and_resumed_runs_see_the_same_poses() -> None:
 
     def batches(workers: int, start: int, count: int) -> list[torch.Tensor]:
         order = KeyedBatches(6, 4, seed=1, start=start)
-        loader = DataLoader(data, batch_sampler=order, num_workers=workers, collate_fn=whole, generator=torch.Generator())
+        loader = DataLoader(
+            data, batch_sampler=order, num_workers=workers, collate_fn=whole, generator=torch.Generator()
+        )
         return [batch.x_n for _, batch in zip(range(count), loader)]
 
     alone = batches(0, 0, 6)
@@ -129,7 +136,11 @@ def test_what_would_change_the_noise_is_refused_with_the_reason(name: str, why: 
 
 @pytest.mark.parametrize(
     ("names", "why"),
-    [(["crop=7x7"], "larger than the rows, 6x8"), (["quarter-turns"], "square"), (["crop=4x4", "crop=3x3"], "one crop at a time")],
+    [
+        (["crop=7x7"], "larger than the rows, 6x8"),
+        (["quarter-turns"], "square"),
+        (["crop=4x4", "crop=3x3"], "one crop at a time"),
+    ],
 )
 def test_what_does_not_fit_the_rows_is_refused(names: list[str], why: str) -> None:
     with pytest.raises(InputError, match=why):

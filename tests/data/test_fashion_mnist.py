@@ -35,7 +35,9 @@ def refused(**fields: object) -> str:
     return str(caught.value)
 
 
-def test_a_missing_file_is_told_with_the_command_that_installs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_file_is_told_with_the_command_that_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_DATA_DIRS", f"{tmp_path / 'one'}:{tmp_path / 'two'}")
     message = refused()
     for place in ("one", "two"):

@@ -53,7 +53,8 @@ def test_every_row_is_as_likely_to_be_held_out():
 
 
 @pytest.mark.parametrize(
-    ("rows", "share", "count"), [(100, None, 0), (200, None, 20), (10**6, None, MOST), (100, 0.0, 0), (100, 0.25, 25), (3, 0.9, 2)]
+    ("rows", "share", "count"),
+    [(100, None, 0), (200, None, 20), (10**6, None, MOST), (100, 0.0, 0), (100, 0.25, 25), (3, 0.9, 2)],
 )
 def test_how_many(rows, share, count):
     assert held_out_count(rows, share) == count

@@ -95,7 +95,9 @@ def test_workers_of_a_rank_read_its_batches_in_order_from_real_shards(workers: i
     seen = []
     for rank in range(2):
         order = KeyedBatches(23, 2, 0, rank=rank, world=2, blocks=data.blocks)
-        loader = DataLoader(data, batch_sampler=order, num_workers=workers, collate_fn=whole, generator=torch.Generator())
+        loader = DataLoader(
+            data, batch_sampler=order, num_workers=workers, collate_fn=whole, generator=torch.Generator()
+        )
         for _, batch in zip(range(5), loader):
             for i, row in enumerate(batch.row.tolist()):
                 assert torch.equal(batch.x_n[i], torch.from_numpy(x[row]))

@@ -91,7 +91,9 @@ class Silent(Dataset[Clean]):
         return Clean(picture(index), {})
 
 
-telling = pytest.mark.parametrize("rows", [Told(), Noisy(), Plain(Told()), Plain(Noisy())], ids=["rows", "noisy", "plain", "plain-noisy"])
+telling = pytest.mark.parametrize(
+    "rows", [Told(), Noisy(), Plain(Told()), Plain(Noisy())], ids=["rows", "noisy", "plain", "plain-noisy"]
+)
 
 
 @telling

@@ -145,7 +145,10 @@ def test_the_survey_finds_shape_level_and_std_of_the_clean_data():
         ([Batch(torch.tensor([float("nan")]), torch.tensor(0.1), torch.tensor(0), {})], r"not finite.*\[0\]"),
         ([Batch(torch.zeros(1), torch.tensor(90.0), torch.tensor(0), {})], r"sigma_max = 80.*\[0\]"),
         ([Batch(torch.zeros(1), torch.tensor(-0.1), torch.tensor(0), {})], "negative"),
-        ([Batch(torch.randn(4, generator=keyed_generator(0, "x")), torch.tensor(25.0), torch.tensor(0), {})], "other units"),
+        (
+            [Batch(torch.randn(4, generator=keyed_generator(0, "x")), torch.tensor(25.0), torch.tensor(0), {})],
+            "other units",
+        ),
         ([Batch(torch.zeros(s), torch.tensor(0.0), torch.tensor(0), {}) for s in (2, 3)], "one shape"),
     ],
 )
@@ -155,7 +158,12 @@ def test_mistakes_in_the_data_are_found_before_the_first_step(items, message):
 
 
 def test_taking_rows_of_a_batch_takes_them_of_everything():
-    batch = Batch(torch.arange(6.0).reshape(3, 2), torch.tensor([0.1, 0.2, 0.3]), torch.arange(3), {"label": torch.tensor([7, 8, 9])})
+    batch = Batch(
+        torch.arange(6.0).reshape(3, 2),
+        torch.tensor([0.1, 0.2, 0.3]),
+        torch.arange(3),
+        {"label": torch.tensor([7, 8, 9])},
+    )
     picked = take(batch, torch.tensor([2, 0, 2]))
     assert picked.x_n[:, 0].tolist() == [4, 0, 4]
     assert picked.cond["label"].tolist() == [9, 7, 9]

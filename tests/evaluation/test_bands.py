@@ -20,7 +20,11 @@ from ambientkit.maths.randomness import keyed_generator
 def pictures(n: int, seed: int, size: int = 12) -> torch.Tensor:
     """Smooth pictures with a texture whose strength rises with the brightness."""
     g = keyed_generator(seed, "pictures")
-    bright = torch.rand(n, 1, size // 4, size // 4, generator=g, dtype=torch.float64).repeat_interleave(4, 2).repeat_interleave(4, 3)
+    bright = (
+        torch.rand(n, 1, size // 4, size // 4, generator=g, dtype=torch.float64)
+        .repeat_interleave(4, 2)
+        .repeat_interleave(4, 3)
+    )
     fine = torch.randn(n, 1, size, size, generator=g, dtype=torch.float64)
     return bright * 2 - 1 + 0.3 * bright * fine
 
@@ -45,7 +49,9 @@ def test_noisy_rows_tell_the_energy_of_clean_ones(seed, sigma_n, channels):
     x_0 = torch.randn(3, channels, BLOCK, BLOCK, generator=keyed_generator(seed, "x"), dtype=torch.float64)
     x_n = (x_0.unsqueeze(1) + sigma_n * signs).flatten(0, 1)
     found = band_energy(x_n, sigma_n, x_0.repeat(len(signs), 1, 1, 1), seed, classes=1)
-    assert np.allclose([b.wanted for b in found.bands], [b.found for b in found.bands], rtol=1e-9, atol=1e-9 * (1 + sigma_n**2))
+    assert np.allclose(
+        [b.wanted for b in found.bands], [b.found for b in found.bands], rtol=1e-9, atol=1e-9 * (1 + sigma_n**2)
+    )
 
 
 @given(seed=st.integers(0, 10**6))
@@ -68,7 +74,9 @@ def test_scores_of_rows_of_the_right_law_are_standard_normal():
         rows, clean = noisy(200, 3 * seed), pictures(150, 3 * seed + 1)
         seen.append([b.z for b in band_energy(rows, 0.3, clean, seed).bands])
         if seed < 60:
-            left = clean + 0.3 * 0.1**0.5 * torch.randn(clean.shape, generator=keyed_generator(seed, "left"), dtype=torch.float64)
+            left = clean + 0.3 * 0.1**0.5 * torch.randn(
+                clean.shape, generator=keyed_generator(seed, "left"), dtype=torch.float64
+            )
             worse.append([b.z for b in band_energy(rows, 0.3, left, seed).bands])
     assert min(kstest(column, "norm").pvalue for column in np.array(seen).T) > 1e-5
     assert max(kstest(column, "norm").pvalue for column in np.array(worse).T) < 1e-5
@@ -82,7 +90,8 @@ def test_the_value_is_free_of_what_chance_adds():
     assert sum(one.value**2 > 3 * one.error for one in values) <= 12
     left = [pictures(150, 3 * s + 1) for s in range(30)]
     left = [
-        x + 0.3 * 0.33**0.5 * torch.randn(x.shape, generator=keyed_generator(s, "left"), dtype=torch.float64) for s, x in enumerate(left)
+        x + 0.3 * 0.33**0.5 * torch.randn(x.shape, generator=keyed_generator(s, "left"), dtype=torch.float64)
+        for s, x in enumerate(left)
     ]
     found = [band_energy(noisy(200, 3 * s), 0.3, x, s) for s, x in enumerate(left)]
     assert all(one.value**2 > 3 * one.error for one in found)
@@ -108,7 +117,9 @@ def test_classes_are_those_of_noisy_means(seed):
         x = pictures(1500, key)
         return x - 0.9 * means(x)
 
-    rows = faint(3 * seed) + 0.3 * torch.randn(1500, 1, 12, 12, generator=keyed_generator(seed, "noise"), dtype=torch.float64)
+    rows = faint(3 * seed) + 0.3 * torch.randn(
+        1500, 1, 12, 12, generator=keyed_generator(seed, "noise"), dtype=torch.float64
+    )
     found = band_energy(rows, 0.3, faint(3 * seed + 1), seed)
     assert found.value**2 < 4.5 * found.error
 
@@ -126,7 +137,9 @@ def test_levels_by_row():
     """Rows of two levels tell the same as rows of one."""
     clean = pictures(400, 0)
     level = torch.tensor([0.1, 0.5], dtype=torch.float64).repeat(200)
-    rows = clean + level.reshape(-1, 1, 1, 1) * torch.randn(clean.shape, generator=keyed_generator(0, "n"), dtype=torch.float64)
+    rows = clean + level.reshape(-1, 1, 1, 1) * torch.randn(
+        clean.shape, generator=keyed_generator(0, "n"), dtype=torch.float64
+    )
     found = band_energy(rows, level, pictures(400, 1))
     assert all(abs(b.z) < 4.5 for b in found.bands)
     assert any(abs(b.z) > 4.5 for b in band_energy(rows, 0.3, pictures(400, 1)).bands)  # the mean level is not enough

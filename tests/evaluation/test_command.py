@@ -124,7 +124,17 @@ def test_noise_is_simulated_on_a_clean_data_set_where_a_level_is_asked_for(repor
 
 
 def test_the_same_command_gives_the_same_numbers_and_says_what_fixes_them(ambientkit, report, sets) -> None:
-    arguments = (sets["right"], "--reference", sets["clean"], "--sigma-n", 0, "--extractor", "pixels", "--extractor", "patches{size: 6}")
+    arguments = (
+        sets["right"],
+        "--reference",
+        sets["clean"],
+        "--sigma-n",
+        0,
+        "--extractor",
+        "pixels",
+        "--extractor",
+        "patches{size: 6}",
+    )
     first, document = report(*arguments)
     again, _ = report(*arguments)
     assert first == again
@@ -148,7 +158,9 @@ def test_the_same_command_gives_the_same_numbers_and_says_what_fixes_them(ambien
 
 
 def test_one_repeat_has_no_spread(report, sets) -> None:
-    lines, _ = report(sets["right"], "--reference", sets["clean"], "--sigma-n", 0, "--extractor", "pixels", "--repeats", 1)
+    lines, _ = report(
+        sets["right"], "--reference", sets["clean"], "--sigma-n", 0, "--extractor", "pixels", "--repeats", 1
+    )
     assert lines["clean", "fid"]["spread"] is None
 
 
@@ -160,7 +172,9 @@ def run_folder(tmp_path_factory) -> Path:
     """A run of a few steps on noisy digits, with three checkpoints."""
 
     folder = tmp_path_factory.mktemp("evaluate") / "run"
-    return train("digits", sigma_n=0.3, end_step=60, save_every=20, device="cpu", output_dir=folder, skip_preflight=True).path
+    return train(
+        "digits", sigma_n=0.3, end_step=60, save_every=20, device="cpu", output_dir=folder, skip_preflight=True
+    ).path
 
 
 SHORT = ("--n", 60, "--steps", 4, "--extractor", "pixels", "--device", "cpu")
@@ -180,7 +194,9 @@ def test_a_run_is_compared_with_its_own_noisy_rows_where_nothing_else_is_given(a
     assert "sample seeds 0 to 2" in out
 
 
-def test_a_run_beside_clean_rows_is_measured_both_ways_with_its_denoiser_and_its_restorations(report, run_folder) -> None:
+def test_a_run_beside_clean_rows_is_measured_both_ways_with_its_denoiser_and_its_restorations(
+    report, run_folder
+) -> None:
     lines, document = report(run_folder, "--reference", "digits", *SHORT)
     assert {group for group, _ in lines} == {"clean", "proximal"}
     errors = document["denoiser_error"]
@@ -193,7 +209,9 @@ def test_a_run_beside_clean_rows_is_measured_both_ways_with_its_denoiser_and_its
 
 
 def test_the_samples_of_a_seed_are_those_that_sample_writes(ambientkit, report, run_folder, tmp_path: Path) -> None:
-    ambientkit("sample", run_folder, "-n", 60, "--steps", 4, "--seed", 5, "--out", tmp_path / "drawn", "--device", "cpu")
+    ambientkit(
+        "sample", run_folder, "-n", 60, "--steps", 4, "--seed", 5, "--out", tmp_path / "drawn", "--device", "cpu"
+    )
     arguments = ("--reference", "digits", "--seed", 5, "--extractor", "pixels")
     drawn, document = report(tmp_path / "drawn", *arguments)
     fresh, _ = report(run_folder, *arguments, "--n", 60, "--steps", 4, "--repeats", 1, "--device", "cpu")
@@ -204,7 +222,15 @@ def test_the_samples_of_a_seed_are_those_that_sample_writes(ambientkit, report, 
 
 
 def test_a_run_whose_own_rows_are_gone_is_still_compared_with_others(ambientkit, report, sets, tmp_path: Path) -> None:
-    train(sets["noisy"], sigma_n=SIGMA_N, end_step=4, device="cpu", output_dir=tmp_path / "run", skip_preflight=True, allow="noise")
+    train(
+        sets["noisy"],
+        sigma_n=SIGMA_N,
+        end_step=4,
+        device="cpu",
+        output_dir=tmp_path / "run",
+        skip_preflight=True,
+        allow="noise",
+    )
     sets["noisy"].unlink()
     status, out, err = ambientkit("evaluate", tmp_path / "run", "--reference", sets["clean"], "--sigma-n", 0, *SHORT)
     assert status == 0
@@ -220,11 +246,16 @@ def test_restored_rows_are_compared_with_the_clean_rows_under_them_row_by_row(am
     folder, clean = tmp_path / "restored", waves(400, "reference")[:30]
     folder.mkdir()
     mean, draws = noise(clean, 0.1, "mean"), torch.stack([noise(clean, 0.2, f"draw{i}") for i in range(4)], 1)
-    for name, rows in (("mean", mean), ("draws", draws)):  # in the units and axes of a user's file: 100 (x + 1), channels last
+    for name, rows in (
+        ("mean", mean),
+        ("draws", draws),
+    ):  # in the units and axes of a user's file: 100 (x + 1), channels last
         np.save(folder / f"{name}.npy", np.moveaxis(100 * (rows.numpy() + 1), -3, -1))
     units = {"mapping": {"kind": "range", "low": 0.0, "high": 200.0}, "layout": "NHWC"}
     (folder / "restored.json").write_text(json.dumps({"finished": True, "units": units}))
-    status, out, err = ambientkit("evaluate", folder, "--reference", sets["clean"], "--sigma-n", 0, "--json", tmp_path / "r.json")
+    status, out, err = ambientkit(
+        "evaluate", folder, "--reference", sets["clean"], "--sigma-n", 0, "--json", tmp_path / "r.json"
+    )
     assert (status, err) == (0, "")
     document = json.loads((tmp_path / "r.json").read_text())
     scores = {(one["name"], one["of"]): one["value"] for one in document["scores"]}
@@ -273,7 +304,10 @@ def test_ranks_are_by_seed_and_the_order_is_by_mean() -> None:
     [
         (["nowhere", "--reference", "digits"], "SUBJECT nowhere: is neither a data set nor an existing path"),
         (["right"], "is no run: give --reference"),
-        (["right", "--reference", "digits"], r"rows of shape \(1, 8, 8\), but .*right.npy has \(1, 12, 12\); neither is resized"),
+        (
+            ["right", "--reference", "digits"],
+            r"rows of shape \(1, 8, 8\), but .*right.npy has \(1, 12, 12\); neither is resized",
+        ),
         (
             ["right", "--reference", "clean"],
             r"nothing says how noisy these rows are\. Give --sigma-n LEVEL .* or --sigma-n 0 for clean rows",
@@ -282,8 +316,14 @@ def test_ranks_are_by_seed_and_the_order_is_by_mean() -> None:
         (["right", "--reference", "digits", "--sigma-n", "levels.npy"], "its noise is simulated; give a number"),
         (["right", "--reference", "clean", "--sigma-n", "0", "--extractor", "lnet"], "did you mean 'lenet'"),
         (["right", "--reference", "clean", "--sigma-n", "0", "--extractor", "patches{size: 13}"], "at least 13 x 13"),
-        (["right", "--reference", "clean", "--sigma-n", "0", "--extractor", "inception{weights: no.pth}"], "nothing is downloaded"),
-        (["right", "--reference", "clean", "--sigma-n", "0", "--json", "no-folder/x.json"], "a file in a folder that exists"),
+        (
+            ["right", "--reference", "clean", "--sigma-n", "0", "--extractor", "inception{weights: no.pth}"],
+            "nothing is downloaded",
+        ),
+        (
+            ["right", "--reference", "clean", "--sigma-n", "0", "--json", "no-folder/x.json"],
+            "a file in a folder that exists",
+        ),
         (["right", "--reference", "clean", "--sigma-n", "0", "--all-checkpoints"], "should be the folder of a run"),
         (["right", "--reference", "clean", "--sigma-n", "0", "--sampler", "hein"], "did you mean 'heun'"),
         (["few", "--reference", "clean", "--sigma-n", "0"], "the subject has 5 rows; at least 8"),
@@ -301,7 +341,12 @@ def test_what_does_not_fit_is_refused_with_status_2_before_anything_is_drawn(
 
     monkeypatch.setattr(Heun, "sample", lambda *_, **__: pytest.fail("samples were drawn"))
     (tmp_path / "empty").mkdir()
-    places = {**sets, "run": run_folder, "few": save(tmp_path / "few.npy", waves(5, "few")), "empty": tmp_path / "empty"}
+    places = {
+        **sets,
+        "run": run_folder,
+        "few": save(tmp_path / "few.npy", waves(5, "few")),
+        "empty": tmp_path / "empty",
+    }
     np.save(tmp_path / "levels.npy", np.ones(3))
     monkeypatch.chdir(tmp_path)
     status, out, err = ambientkit("evaluate", *(places.get(one, one) for one in arguments))
@@ -324,7 +369,9 @@ def test_a_reference_that_is_short_and_another_number_type_are_told(ambientkit, 
 def test_rows_that_are_no_pictures_have_the_distances_that_need_none(report, tmp_path: Path) -> None:
     points = torch.randn((300, 2), generator=keyed_generator(0, "points"))
     a, b = save(tmp_path / "a.npy", points[:100] / 4), save(tmp_path / "b.npy", points[100:] / 4)
-    lines, document = report(f"array{{path: {a}, layout: N...}}", "--reference", f"array{{path: {b}, layout: N..., clean: true}}")
+    lines, document = report(
+        f"array{{path: {a}, layout: N...}}", "--reference", f"array{{path: {b}, layout: N..., clean: true}}"
+    )
     assert document["extractors"] == [{"name": "pixels"}]
     assert {name for _, name in lines} == {"fid", "kid", "precision", "recall", "sliced-w2", "pixel-statistics"}
 

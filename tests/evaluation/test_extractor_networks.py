@@ -37,7 +37,9 @@ def dinov2(request, tmp_path_factory):
     """(timm's own network for pictures of any size, a file of its weights in timm's names, one in Meta's)."""
     timm = pytest.importorskip("timm", reason="timm is not installed (pip install 'ambientkit[dinov2]')")
     with isolated_global_generator(0, "test"):
-        network = timm.create_model(f"vit_small_patch14{request.param}_dinov2", pretrained=False, num_classes=0, dynamic_img_size=True)
+        network = timm.create_model(
+            f"vit_small_patch14{request.param}_dinov2", pretrained=False, num_classes=0, dynamic_img_size=True
+        )
         for parameter in network.parameters():  # of a fresh one some are 0
             parameter.data += 0.02 * torch.randn(parameter.shape)
     folder, own = tmp_path_factory.mktemp("dinov2"), network.state_dict()
@@ -80,7 +82,9 @@ def test_a_dinov2_of_other_files_is_refused_by_name(tmp_path: Path) -> None:
     pytest.importorskip("timm", reason="timm is not installed (pip install 'ambientkit[dinov2]')")
     save_file({"embeddings.cls_token": torch.zeros(1, 1, 384)}, tmp_path / "hf.safetensors")
     assert "holds no DINOv2 in timm's or Meta's names" in message(tmp_path / "hf.safetensors")
-    save_file({"cls_token": torch.zeros(1, 1, 384), "pos_embed": torch.zeros(1, 10, 384)}, tmp_path / "part.safetensors")
+    save_file(
+        {"cls_token": torch.zeros(1, 1, 384), "pos_embed": torch.zeros(1, 10, 384)}, tmp_path / "part.safetensors"
+    )
     assert "does not fit the network" in message(tmp_path / "part.safetensors")
     assert "multiple of 14" in message(tmp_path / "part.safetensors", size=100)
 
@@ -102,7 +106,9 @@ def inception(tmp_path_factory) -> Path:
 
     kept: dict[str, Tensor] = {}
 
-    def fresh(self, tensors, *arguments, **keywords):  # the constructor reads a file before anybody can ask for its names
+    def fresh(
+        self, tensors, *arguments, **keywords
+    ):  # the constructor reads a file before anybody can ask for its names
         if not kept:
             kept.update({name: value.clone() for name, value in self.state_dict().items()})
         return None
@@ -111,7 +117,9 @@ def inception(tmp_path_factory) -> Path:
     torch.save({}, folder / "empty.pth")
     with pytest.MonkeyPatch.context() as patch, isolated_global_generator(0, "test"):
         patch.setattr(module.FeatureExtractorInceptionV3, "load_state_dict", fresh)
-        module.FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], feature_extractor_weights_path=folder / "empty.pth")
+        module.FeatureExtractorInceptionV3(
+            "inception-v3-compat", ["2048"], feature_extractor_weights_path=folder / "empty.pth"
+        )
     torch.save(kept, folder / "w.pth")
     save_file(kept, folder / "w.safetensors")
     return folder
@@ -139,7 +147,9 @@ def test_inception_and_its_distances_are_those_of_torch_fidelity_called_directly
     of_a, of_b = extract(part, a), extract(part, b)
     file, name = str(inception / "w.pth"), "inception-v3-compat"
     with isolated_global_generator(0, "test"):
-        (direct,) = create_feature_extractor(name, ["2048"], cuda=False, feature_extractor_weights_path=file)(Pictures(a).x)
+        (direct,) = create_feature_extractor(name, ["2048"], cuda=False, feature_extractor_weights_path=file)(
+            Pictures(a).x
+        )
         told = calculate_metrics(
             input1=Pictures(b),
             input2=Pictures(a),

@@ -191,10 +191,14 @@ class Odd(Extractor):
     answer: str = "short"
 
     def features(self, pictures: Tensor) -> Tensor:
-        return {"short": pictures[:2].flatten(1), "whole": pictures.flatten(1).long(), "nan": pictures.flatten(1) / 0}[self.answer]
+        return {"short": pictures[:2].flatten(1), "whole": pictures.flatten(1).long(), "nan": pictures.flatten(1) / 0}[
+            self.answer
+        ]
 
 
-@pytest.mark.parametrize(("answer", "message"), [("short", r"gave \(2, 784\)"), ("whole", "int64"), ("nan", "not finite")])
+@pytest.mark.parametrize(
+    ("answer", "message"), [("short", r"gave \(2, 784\)"), ("whole", "int64"), ("nan", "not finite")]
+)
 def test_features_that_break_the_contract_are_refused(answer: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         extract(Odd(answer=answer), torch.zeros(5, 1, 28, 28))

@@ -116,7 +116,9 @@ def test_what_cannot_be_compared_is_refused() -> None:
         kid(a, a / 0)
 
 
-@pytest.mark.parametrize(("package", "function"), [("torchmetrics.image.fid", fid), ("torch_fidelity.metric_prc", precision_recall)])
+@pytest.mark.parametrize(
+    ("package", "function"), [("torchmetrics.image.fid", fid), ("torch_fidelity.metric_prc", precision_recall)]
+)
 def test_a_library_that_is_not_installed_is_named_with_the_command(monkeypatch, package, function) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(InputError, match=r"pip install 'ambientkit\[evaluate\]'"):

@@ -133,7 +133,13 @@ def test_a_comparison_is_a_record_that_prints_as_the_command_does(ambientkit, tm
     ]
     status, out, err = ambientkit("evaluate", *arguments, "--json", tmp_path / "r.json")
     assert (status, err) == (0, "")
-    found = evaluate(str(tmp_path / "samples.npy"), reference=str(tmp_path / "clean.npy"), sigma_n="0", extractors=["pixels"], device="cpu")
+    found = evaluate(
+        str(tmp_path / "samples.npy"),
+        reference=str(tmp_path / "clean.npy"),
+        sigma_n="0",
+        extractors=["pixels"],
+        device="cpu",
+    )
     assert isinstance(found, Record)
     printed = [line.rstrip() for line in out.splitlines()]
     assert printed == [*str(found).splitlines(), "", f"written: {tmp_path / 'r.json'}"]
@@ -211,13 +217,18 @@ def test_what_may_mislead_of_a_run_is_told_by_messages(tmp_path: Path, caplog: p
         ({"clean": True, "sigma_n": 0.2}, r"--reference: clean rows have no sigma_n \(0\.2\)"),
         ({"reference": None, "sigma_n": 0.2}, "--sigma-n declares the noise of --reference"),
         ({"reference": torch.zeros(20, 1, 8, 8)}, "nothing says how noisy these rows are"),
-        ({"reference": waves(20, "side", 12), "sigma_n": 0}, r"rows in memory: rows of shape \(1, 12, 12\), but .* has \(1, 8, 8\)"),
+        (
+            {"reference": waves(20, "side", 12), "sigma_n": 0},
+            r"rows in memory: rows of shape \(1, 12, 12\), but .* has \(1, 8, 8\)",
+        ),
         ({"reference": ["a", "b"], "sigma_n": 0}, "values of type <U1 are no data"),
         ({"reference": "digits", "sigma_n": math.nan}, "should be finite and 0 or more"),
         ({"reference": "digits", "sigma_n": torch.ones(1797)}, "its noise is simulated; give a number"),
     ],
 )
-def test_arguments_that_do_not_fit_are_refused_before_anything_is_drawn(tmp_path: Path, monkeypatch, more, message: str) -> None:
+def test_arguments_that_do_not_fit_are_refused_before_anything_is_drawn(
+    tmp_path: Path, monkeypatch, more, message: str
+) -> None:
     monkeypatch.setattr(Heun, "sample", lambda *_, **__: pytest.fail("samples were drawn"))
     path = write_run(tmp_path / "run")
     with pytest.raises(InputError, match=message):
@@ -247,7 +258,14 @@ def test_a_ranking_is_a_record_of_checkpoints(tmp_path: Path) -> None:
     from ambientkit import train
 
     run = train(
-        "digits", sigma_n=0.3, end_step=4, save_every=2, device="cpu", output_dir=tmp_path / "run", skip_preflight=True, model="mlp"
+        "digits",
+        sigma_n=0.3,
+        end_step=4,
+        save_every=2,
+        device="cpu",
+        output_dir=tmp_path / "run",
+        skip_preflight=True,
+        model="mlp",
     )
     found = rank_checkpoints(run.path, **SHORT)
     assert sorted(one.step for one in found) == [2, 4]
@@ -275,7 +293,9 @@ def test_restored_rows_in_memory_are_compared_row_by_row() -> None:
     assert record.error_of_mean == pytest.approx(0.1, rel=0.05)
     assert record.std_of_draws == pytest.approx(0.2, rel=0.05)
     assert list(compare_restored(mean, clean, draws=draws, sigma_n=0)) == list(record)
-    assert "restored: rows in memory, 40 rows; reference: the first 40 rows of rows in memory, row by row" in str(record)
+    assert "restored: rows in memory, 40 rows; reference: the first 40 rows of rows in memory, row by row" in str(
+        record
+    )
     assert record.to_dict()["calibration"]["std_of_draws"] == record.std_of_draws
     alone = compare_restored(mean, clean, clean=True)
     assert len(alone) == 2

@@ -83,7 +83,9 @@ def test_pixel_statistics_are_the_distance_of_means_and_deviations() -> None:
     a = pictures(50)
     assert pixel_statistics_distance(a, a + 0.25).value == pytest.approx(0.25)
     centred = a - a.mean(0)
-    assert pixel_statistics_distance(centred, 2 * centred).value == pytest.approx(float(centred.std(0).square().mean().sqrt()))
+    assert pixel_statistics_distance(centred, 2 * centred).value == pytest.approx(
+        float(centred.std(0).square().mean().sqrt())
+    )
 
 
 def test_the_spectrum_of_white_noise_is_flat_and_that_of_a_wave_is_at_its_radius() -> None:
@@ -130,7 +132,13 @@ def test_psnr_and_ssim_are_those_of_the_definitions() -> None:
     assert psnr(clean, clean).value == math.inf
     noisy = clean + noise(clean, 0.2)
     one = structural_similarity(
-        noisy[0].numpy(), clean[0].numpy(), data_range=2, channel_axis=0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+        noisy[0].numpy(),
+        clean[0].numpy(),
+        data_range=2,
+        channel_axis=0,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
     )
     assert ssim(noisy[:1], clean[:1]).value == pytest.approx(one)
     assert ssim(clean, clean).value == pytest.approx(1)
@@ -147,7 +155,9 @@ def test_proximal_rows_have_the_noise_asked_for_row_by_row_whatever_their_number
     noisy = proximal(samples, sigma_n, 0)
     assert torch.allclose(noisy.flatten(1).std(1), sigma_n, rtol=0.2)
     assert float((noisy.flatten(1) / sigma_n[:, None]).std()) == pytest.approx(1, rel=0.02)
-    assert len({float(row.flatten()[0] / level) for row, level in zip(noisy, sigma_n, strict=True)}) == 60, "rows have noise of their own"
+    assert len({float(row.flatten()[0] / level) for row, level in zip(noisy, sigma_n, strict=True)}) == 60, (
+        "rows have noise of their own"
+    )
     assert torch.equal(proximal(samples[:7], sigma_n[:7], 0), noisy[:7])
     assert not torch.equal(proximal(samples[:7], sigma_n[:7], 1), noisy[:7])
     assert torch.equal(proximal(samples, 0.0, 0), samples)

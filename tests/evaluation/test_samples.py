@@ -14,9 +14,16 @@ def run(tmp_path: Path) -> Path:
     return write_run(tmp_path / "run")
 
 
-def test_samples_of_another_folder_are_a_reference_and_its_picture_is_not_read_for_data(ambientkit, tmp_path: Path, run: Path) -> None:
+def test_samples_of_another_folder_are_a_reference_and_its_picture_is_not_read_for_data(
+    ambientkit, tmp_path: Path, run: Path
+) -> None:
     for seed in (0, 1):
-        assert ambientkit("sample", run, "-n", 12, "--steps", 2, "--seed", seed, "--device", "cpu", "--out", tmp_path / str(seed))[0] == 0
+        assert (
+            ambientkit(
+                "sample", run, "-n", 12, "--steps", 2, "--seed", seed, "--device", "cpu", "--out", tmp_path / str(seed)
+            )[0]
+            == 0
+        )
     one, two = tmp_path / "0", tmp_path / "1"
     status, out, err = ambientkit("evaluate", one, "--reference", two, "--extractor", "pixels", "--repeats", 1)
     assert status == 0, err
@@ -34,7 +41,10 @@ def test_noisy_rows_are_not_taken_for_clean_ones_and_the_message_names_no_field_
     ambientkit, tmp_path: Path, run: Path
 ) -> None:
     assert ambientkit("corrupt", "digits", tmp_path / "noisy", "--sigma", "0.3")[0] == 0
-    for arguments in ([run, "--reference", tmp_path / "noisy", "--sigma-n", "0"], [tmp_path / "noisy", "--reference", "digits"]):
+    for arguments in (
+        [run, "--reference", tmp_path / "noisy", "--sigma-n", "0"],
+        [tmp_path / "noisy", "--reference", "digits"],
+    ):
         status, _, err = ambientkit("evaluate", *arguments)
         assert status == 2
         assert "these rows are noisy, as their manifest says, and cannot be taken for clean ones" in err
@@ -50,9 +60,22 @@ def test_the_draws_of_truncated_restorations_are_said_to_be_the_mean(ambientkit,
 
 
 def test_a_damaged_checkpoint_is_named_and_left_out_of_the_order(ambientkit, tmp_path: Path) -> None:
-    small = ["--set", "data.n=64", "--set", "model.width=16", "--set", "model.depth=1", "--device", "cpu", "--skip-preflight"]
+    small = [
+        "--set",
+        "data.n=64",
+        "--set",
+        "model.width=16",
+        "--set",
+        "model.depth=1",
+        "--device",
+        "cpu",
+        "--skip-preflight",
+    ]
     run = tmp_path / "trained"
-    assert ambientkit("train", "--data", "mixture", *small, "--end-step", 3, "--save-every", 1, "--output-dir", run)[0] == 0
+    assert (
+        ambientkit("train", "--data", "mixture", *small, "--end-step", 3, "--save-every", 1, "--output-dir", run)[0]
+        == 0
+    )
     file = run / "checkpoints" / "checkpoint_2" / "average.safetensors"
     file.write_bytes(file.read_bytes()[:-4])
     flags = ["--all-checkpoints", "--n", 20, "--steps", 2, "--repeats", 2, "--extractor", "pixels", "--device", "cpu"]

@@ -80,7 +80,12 @@ def test_our_own_file_gives_the_samples_of_the_run(tmp_path, ambientkit):
 
 def test_our_own_file_names_no_path_of_the_machine_and_is_read_all_the_same(tmp_path):
     secret_place = tmp_path / "home" / "somebody"
-    data = {"name": "array", "path": str(secret_place / "scans.npy"), "sigma_n": str(secret_place / "levels.csv"), "layout": "NHW"}
+    data = {
+        "name": "array",
+        "path": str(secret_place / "scans.npy"),
+        "sigma_n": str(secret_place / "levels.csv"),
+        "layout": "NHW",
+    }
     folder = write_run(secret_place / "run", data, init_from=str(secret_place / "older"))
     file = tmp_path / "model.safetensors"
     export(folder, out=file)
@@ -110,7 +115,11 @@ def test_a_path_is_known_by_its_type_or_by_its_look_and_other_texts_stay():
 
 def test_texts_that_are_named_like_secrets_do_not_travel():
     plain = {"api_key": "abc", "deep": [{"hub_token": "x", "n": 1, "token_count": 3}], "name": "kept"}
-    assert _without(plain, {}) == {"api_key": "***", "deep": [{"hub_token": "***", "n": 1, "token_count": 3}], "name": "kept"}
+    assert _without(plain, {}) == {
+        "api_key": "***",
+        "deep": [{"hub_token": "***", "n": 1, "token_count": 3}],
+        "name": "kept",
+    }
 
 
 def test_the_same_run_gives_the_same_bytes(tmp_path):
@@ -138,8 +147,17 @@ def test_the_record_says_what_was_written_and_how_it_is_used(tmp_path, two_more_
     folder, out = write_run(tmp_path / "run", step=9), tmp_path / "out"
     found = export(folder, "two-files", out, registry=two_more_forms)
     size = sum(file.stat().st_size for file in out.rglob("*.json"))
-    assert found.to_dict() == {"form": "two-files", "path": str(out), "step": 9, "size": size, "snippet": f"read({str(out)!r})"}
-    assert str(found) == f"two-files: {out}, step 9, {size / 1e6:.3g} MB\n\nTo sample it with that library alone:\n\nread({str(out)!r})"
+    assert found.to_dict() == {
+        "form": "two-files",
+        "path": str(out),
+        "step": 9,
+        "size": size,
+        "snippet": f"read({str(out)!r})",
+    }
+    assert (
+        str(found)
+        == f"two-files: {out}, step 9, {size / 1e6:.3g} MB\n\nTo sample it with that library alone:\n\nread({str(out)!r})"
+    )
 
 
 def test_a_run_in_memory_gives_the_same_file_and_needs_to_be_told_where(tmp_path):
@@ -179,7 +197,9 @@ def test_force_never_removes_files_that_an_export_does_not_write(tmp_path, two_m
     folder, out = write_run(tmp_path / "run"), tmp_path / "home"
     (out / "deep").mkdir(parents=True)
     (out / "deep" / "thesis.tex").write_text("years of work")
-    with pytest.raises(InputError, match=r"holds files that an export does not write \(deep.thesis\.tex\); nothing is replaced"):
+    with pytest.raises(
+        InputError, match=r"holds files that an export does not write \(deep.thesis\.tex\); nothing is replaced"
+    ):
         export(folder, "two-files", out, force=True, registry=two_more_forms)
     assert (out / "deep" / "thesis.tex").read_text() == "years of work"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "run"]
@@ -204,7 +224,8 @@ def test_a_run_without_whole_weights_is_refused(tmp_path):
     folder.mkdir()
     (folder / "config.yaml").write_text("data: digits\n")
     with pytest.raises(
-        InputError, match=r"early: this run has not saved its averaged weights yet .* Go on with: ambientkit train --resume"
+        InputError,
+        match=r"early: this run has not saved its averaged weights yet .* Go on with: ambientkit train --resume",
     ):
         export(folder)
     whole = write_run(tmp_path / "run")
@@ -229,7 +250,9 @@ def test_an_unknown_form_names_those_there_are(tmp_path):
     ours = Registry([entry for entry in load().entries() if entry.package == "ambientkit"])
     with pytest.raises(InputError, match=r"--format onnx: there is no such form\. Known: ambientkit$"):
         export(tmp_path, "onnx", registry=ours)
-    with pytest.raises(InputError, match="k-diffusion comes with the package ambientkit-kdiffusion, which is not installed"):
+    with pytest.raises(
+        InputError, match="k-diffusion comes with the package ambientkit-kdiffusion, which is not installed"
+    ):
         export(tmp_path, "k-diffusion", registry=ours)
 
 

@@ -38,8 +38,31 @@ def command(folder: Path, seed: int, steps: int, workers: int) -> list[str]:
     """The arguments of a new run, or of one that goes on with what is there."""
     if (folder / "config.yaml").exists():
         return ["train", "--resume", str(folder)]
-    run = ["train", "--data", "mixture", "--set", "data.n=64", "--set", "model.width=64", "--set", "model.depth=2", "--device", "cpu"]
-    run += ["--grad-accum-steps", "2", "--batch-size", "8", "--end-step", str(steps), "--save-every", "3", "--keep-last", "2"]
+    run = [
+        "train",
+        "--data",
+        "mixture",
+        "--set",
+        "data.n=64",
+        "--set",
+        "model.width=64",
+        "--set",
+        "model.depth=2",
+        "--device",
+        "cpu",
+    ]
+    run += [
+        "--grad-accum-steps",
+        "2",
+        "--batch-size",
+        "8",
+        "--end-step",
+        str(steps),
+        "--save-every",
+        "3",
+        "--keep-last",
+        "2",
+    ]
     run += ["--log-every", "2", "--skip-preflight", "--num-workers", str(workers), "--seed", str(seed)]
     return [*run, "--output-dir", str(folder)]
 
@@ -108,7 +131,11 @@ def kill_runs(place: Path, kills: int, steps: int, workers: int, seed: int) -> C
     """All kills, in as many runs as it takes. Exits with a message where a run cannot go on or ends otherwise than undisturbed."""
     draw, done, run_seed = random.Random(seed), Counter[str](), 0
     while done.total() < kills:
-        whole, broken, output = place / f"whole_{run_seed}", place / f"broken_{run_seed}", place / f"output_{run_seed}.txt"
+        whole, broken, output = (
+            place / f"whole_{run_seed}",
+            place / f"broken_{run_seed}",
+            place / f"output_{run_seed}.txt",
+        )
         duration = finish(whole, run_seed, steps, workers, output)
         while done.total() < kills:
             process = start(command(broken, run_seed, steps, workers), output)
@@ -118,7 +145,9 @@ def kill_runs(place: Path, kills: int, steps: int, workers: int, seed: int) -> C
                 how = kill_after(process, draw.uniform(0, duration / 2))
             if not how:  # it came to its end first
                 if process.exitcode != 0:
-                    raise SystemExit(f"a resumed run ended with status {process.exitcode}:\n{output.read_text()[-2000:]}")
+                    raise SystemExit(
+                        f"a resumed run ended with status {process.exitcode}:\n{output.read_text()[-2000:]}"
+                    )
                 break
             done[how] += 1
         finish(broken, run_seed, steps, workers, output)
@@ -126,7 +155,9 @@ def kill_runs(place: Path, kills: int, steps: int, workers: int, seed: int) -> C
         if different := [name for name in expected if expected[name] != found.get(name)]:
             raise SystemExit(f"{broken} ended otherwise than the undisturbed {whole}, in {', '.join(different)}")
         run_seed += 1
-        print(f"{done.total()} kills: {dict(done)}; run {run_seed} ended in the bits of the undisturbed one", flush=True)
+        print(
+            f"{done.total()} kills: {dict(done)}; run {run_seed} ended in the bits of the undisturbed one", flush=True
+        )
         shutil.rmtree(whole), shutil.rmtree(broken)
     return done
 

@@ -111,7 +111,9 @@ def test_a_second_signal_ends_the_process_at_once_even_while_it_waits(first):
         "    print('asked', stop.asked(), flush=True)\n"
         "    import threading; lock = threading.Lock(); lock.acquire(); lock.acquire()\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
     assert process.stdout.readline() == "ready\n"
     process.send_signal(first)
     assert process.stdout.readline() == f"asked {first.value}\n"
@@ -152,7 +154,9 @@ def test_a_signal_counts_more_than_the_time_limit():
     assert min(signal.SIGINT, signal.SIGTERM, signal.SIGUSR1) > TIME_UP
 
 
-@pytest.mark.parametrize(("text", "expected"), [("90", 90), ("90s", 90), ("30m", 1800), ("1.5h", 5400), ("2h30m", 9000), ("1d", 86400)])
+@pytest.mark.parametrize(
+    ("text", "expected"), [("90", 90), ("90s", 90), ("30m", 1800), ("1.5h", 5400), ("2h30m", 9000), ("1d", 86400)]
+)
 def test_times_are_read(text, expected):
     assert seconds(text) == expected
 
@@ -206,7 +210,9 @@ def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch, caplog, numb
     monkeypatch.setattr(fcntl, "flock", refuse)
     with run_lock(tmp_path):
         pass
-    assert caplog.messages == [f"{tmp_path}: this file system has no locks (No locks available); start no second command here"]
+    assert caplog.messages == [
+        f"{tmp_path}: this file system has no locks (No locks available); start no second command here"
+    ]
     (tmp_path / LOCK).touch()
     assert is_held(tmp_path) is None
 
@@ -216,7 +222,11 @@ def test_a_lock_of_a_process_that_ended_is_free_and_its_name_is_kept(tmp_path):
         assert holder(tmp_path).startswith(f"process {os.getpid()} on ")
     assert (tmp_path / LOCK).is_file()  # removing it would let two processes hold two files of one name
     assert is_held(tmp_path) is False
-    with run_lock(tmp_path), pytest.raises(InputError, match=f"process {os.getpid()} on .* is training here"), run_lock(tmp_path):
+    with (
+        run_lock(tmp_path),
+        pytest.raises(InputError, match=f"process {os.getpid()} on .* is training here"),
+        run_lock(tmp_path),
+    ):
         pass
 
 
@@ -261,7 +271,10 @@ def test_a_disk_that_takes_no_more_ends_the_run_with_its_last_checkpoint_intact(
 def test_a_log_that_cannot_be_written_ends_the_run_with_its_name():
     run = make()
     step = next(steps(run))
-    with Log(Path("/dev/full"), run) as stream, pytest.raises(RunError, match=r"/dev/full: cannot be written \(No space left on device\)"):
+    with (
+        Log(Path("/dev/full"), run) as stream,
+        pytest.raises(RunError, match=r"/dev/full: cannot be written \(No space left on device\)"),
+    ):
         stream.write(Window(), step)
 
 

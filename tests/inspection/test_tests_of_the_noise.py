@@ -42,7 +42,17 @@ def test_the_truth_table_is_as_large_as_promised() -> None:
     assert len(INNOCENT) >= 24
     assert len(VIOLATIONS) >= 24
     assert {test for test, _ in VIOLATIONS.values()} >= {
-        *("saturation", "quantisation", "correlation", "signal-dependence", "tails", "level", "symmetry", "channels", "units"),
+        *(
+            "saturation",
+            "quantisation",
+            "correlation",
+            "signal-dependence",
+            "tails",
+            "level",
+            "symmetry",
+            "channels",
+            "units",
+        ),
     }
 
 
@@ -57,7 +67,9 @@ def test_magnitude_images_are_told_what_they_are() -> None:
     clean = (photos() + 1) / 2
     both = clean + 0.15 * (normal(clean) + 1j * normal(clean, 6))
     x = 2 * np.abs(both) - 1
-    assert any("Rician" in f.remedy for f in model_findings(x, level(x, 0.3), zero=-1.0) if f.verdict is Verdict.VIOLATED)
+    assert any(
+        "Rician" in f.remedy for f in model_findings(x, level(x, 0.3), zero=-1.0) if f.verdict is Verdict.VIOLATED
+    )
 
 
 def test_flat_blocks_are_chosen_without_a_look_at_the_details() -> None:
@@ -107,7 +119,9 @@ def test_smooth_texture_is_no_proof_of_correlated_noise_where_no_level_is_declar
     draw = np.random.default_rng(0)
     y, x = np.mgrid[:64, :64]
     angles, periods = draw.uniform(0, np.pi, 24), draw.uniform(5, 20, 24)
-    waves = np.stack([0.7 * np.sin(2 * np.pi * (np.cos(a) * y + np.sin(a) * x) / p) for a, p in zip(angles, periods)])[:, None]
+    waves = np.stack([0.7 * np.sin(2 * np.pi * (np.cos(a) * y + np.sin(a) * x) / p) for a, p in zip(angles, periods)])[
+        :, None
+    ]
     if not declared:
         (finding,) = [f for f in model_findings(waves, None) if f.name == "correlation"]
         assert finding.verdict is Verdict.DOUBT
@@ -208,7 +222,9 @@ def test_lines_with_offsets_of_their_own_do_not_look_clean(shape: tuple[int, ...
 
 
 def test_smooth_and_ruled_pictures_look_clean() -> None:
-    ruled = np.sign(np.sin(np.pi * np.mgrid[:32, :32][0] / 4 + 0.1)) * np.ones((40, 1, 1, 1)) * 0.5  # lines four pixels wide
+    ruled = (
+        np.sign(np.sin(np.pi * np.mgrid[:32, :32][0] / 4 + 0.1)) * np.ones((40, 1, 1, 1)) * 0.5
+    )  # lines four pixels wide
     for x in (smooth(), np.round(smooth() * 127.5) / 127.5, ruled):
         (found,) = model_findings(x, None)
         assert (found.name, found.verdict) == ("noise", Verdict.FINE)

@@ -45,7 +45,9 @@ def test_vp_eps_and_v_agree_with_the_variance_exploding_form(case, point):
 def test_the_tweedie_mix_is_the_posterior_mean_of_the_noisier_mixture(law, sigma_n, ratio, seed, by_row):
     """x_n is itself a mixture with covariances C + sigma_n^2 I, seen through noise sqrt(sigma^2 - sigma_n^2): its oracle is independent."""
     sigma = sigma_n * ratio
-    observed = GaussianMixture(law.weights, law.means, law.covariances + sigma_n**2 * torch.eye(law.dimension, dtype=torch.float64))
+    observed = GaussianMixture(
+        law.weights, law.means, law.covariances + sigma_n**2 * torch.eye(law.dimension, dtype=torch.float64)
+    )
     x_t = law.sample(3, keyed_generator(seed, "x")) + sigma
     missing = (sigma**2 - sigma_n**2) ** 0.5
     level_n = tensor([sigma_n] * 3) if by_row else sigma_n
@@ -94,7 +96,9 @@ def test_the_factor_is_one_over_a_squared_below_its_cap():
 def test_top_up_adds_exactly_the_missing_variance(sigma_n, extra, seed):
     sigma, x_n = sigma_n + extra, torch.zeros(2, 5, dtype=torch.float64)
     z = top_up(x_n, 0.0, 1.0, keyed_generator(seed, "z"))
-    torch.testing.assert_close(top_up(x_n, sigma_n, sigma, keyed_generator(seed, "z")), (sigma**2 - sigma_n**2) ** 0.5 * z)
+    torch.testing.assert_close(
+        top_up(x_n, sigma_n, sigma, keyed_generator(seed, "z")), (sigma**2 - sigma_n**2) ** 0.5 * z
+    )
 
 
 def test_noise_cannot_be_taken_away():

@@ -58,7 +58,9 @@ def test_a_grid_needs_a_step():
 
 @given(st.floats(0.01, 1), st.floats(1.0, 30), st.integers(2, 8))
 def test_geometric_grids_have_equal_ratios(end, ratio, levels):
-    grid = geometric_grid(torch.tensor([end * ratio], dtype=torch.float64), torch.tensor([end], dtype=torch.float64), levels)
+    grid = geometric_grid(
+        torch.tensor([end * ratio], dtype=torch.float64), torch.tensor([end], dtype=torch.float64), levels
+    )
     steps = grid[1:] / grid[:-1]
     torch.testing.assert_close(steps, steps[:1].expand_as(steps))
     assert (float(grid[0, 0]), float(grid[-1, 0])) == (end * ratio, end)
@@ -88,7 +90,8 @@ def test_a_level_by_row_is_never_spread_along_the_width():
 
 
 @pytest.mark.parametrize(
-    "level", [0.5, torch.tensor(0.5), torch.full((3,), 0.5), torch.full((3, 1, 1, 1), 0.5), torch.full((3, 1, 4, 4), 0.5)]
+    "level",
+    [0.5, torch.tensor(0.5), torch.full((3,), 0.5), torch.full((3, 1, 1, 1), 0.5), torch.full((3, 1, 4, 4), 0.5)],
 )
 def test_equal_levels_in_every_form_are_equal(level):
     assert torch.equal(per_row(level, torch.ones(3, 2, 4, 4)) * torch.ones(3, 2, 4, 4), torch.full((3, 2, 4, 4), 0.5))

@@ -73,8 +73,12 @@ def test_posterior_draws_have_the_posterior_moments():
     draws = law.sample_posterior(x.expand(n, 2), 0.7, keyed_generator(0, "draws"))
     mean, covariance = law.posterior_mean(x, 0.7)[0], law.posterior_covariance(x, 0.7)[0]
     centred = draws - mean
-    products = torch.stack([centred[:, 0], centred[:, 1], centred[:, 0] ** 2, centred[:, 0] * centred[:, 1], centred[:, 1] ** 2], dim=1)
-    expected = torch.stack([mean.new_zeros(()), mean.new_zeros(()), covariance[0, 0], covariance[0, 1], covariance[1, 1]])
+    products = torch.stack(
+        [centred[:, 0], centred[:, 1], centred[:, 0] ** 2, centred[:, 0] * centred[:, 1], centred[:, 1] ** 2], dim=1
+    )
+    expected = torch.stack(
+        [mean.new_zeros(()), mean.new_zeros(()), covariance[0, 0], covariance[0, 1], covariance[1, 1]]
+    )
     z = (products.mean(0) - expected) / (products.std(0) / n**0.5)
     assert z.abs().max() < 4.9
     wrong = (products.mean(0) * 1.2 - expected) / (products.std(0) / n**0.5)
@@ -96,7 +100,9 @@ def test_samples_follow_the_mixture():
 def test_pictures_and_flat_points_are_the_same_points():
     law = law_of(ORACLE["cases"][5])
     x = torch.randn(3, 4, generator=keyed_generator(0, "x"), dtype=torch.float64)
-    torch.testing.assert_close(law.denoiser()(x.reshape(3, 1, 2, 2), torch.ones(3)).reshape(3, 4), law.posterior_mean(x, 1.0))
+    torch.testing.assert_close(
+        law.denoiser()(x.reshape(3, 1, 2, 2), torch.ones(3)).reshape(3, 4), law.posterior_mean(x, 1.0)
+    )
     assert law.denoiser()(x.float(), torch.ones(3)).dtype == torch.float32
 
 

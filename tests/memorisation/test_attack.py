@@ -20,19 +20,27 @@ QUICK = {"draws": 2, "steps": 12, "particles": 16, "device": "cpu"}
 
 
 @pytest.mark.parametrize(("kind", "level"), [("noise", 1.0), ("mask", 0.75), ("box", 0.6)])
-def test_a_model_that_remembers_its_rows_is_found_and_one_that_remembers_others_is_not(tmp_path, kind: str, level: float) -> None:
-    found = attack(trained(tmp_path / "a", remembers(TRAIN)), train=TRAIN, heldout=HELD, kind=kind, level=level, **QUICK)
+def test_a_model_that_remembers_its_rows_is_found_and_one_that_remembers_others_is_not(
+    tmp_path, kind: str, level: float
+) -> None:
+    found = attack(
+        trained(tmp_path / "a", remembers(TRAIN)), train=TRAIN, heldout=HELD, kind=kind, level=level, **QUICK
+    )
     assert stats.ks_2samp(found.distance, found.null).pvalue < LEVEL  # the control: the next test can reject
     assert found.listed.double().mean() >= 0.9
     assert found.auc > 0.9
-    other = attack(trained(tmp_path / "b", remembers(OTHER)), train=TRAIN, heldout=HELD, kind=kind, level=level, **QUICK)
+    other = attack(
+        trained(tmp_path / "b", remembers(OTHER)), train=TRAIN, heldout=HELD, kind=kind, level=level, **QUICK
+    )
     # Training and held-out rows of a model that has seen neither: exchangeable, so that p-values are uniform.
     assert stats.ks_2samp(other.distance, other.null).pvalue > LEVEL
     assert stats.binomtest(int((other.p_values <= 0.05).sum()), 40, 0.05 + 0.03, alternative="greater").pvalue > LEVEL
 
 
 def test_what_comes_back_is_the_row_itself_where_the_model_remembers_it(tmp_path) -> None:
-    found = attack(trained(tmp_path / "a", remembers(TRAIN)), train=TRAIN, heldout=HELD, level=0.5, n=10, null=20, **QUICK)
+    found = attack(
+        trained(tmp_path / "a", remembers(TRAIN)), train=TRAIN, heldout=HELD, level=0.5, n=10, null=20, **QUICK
+    )
     originals, corrupted, draws = found.shown["training"]
     assert (corrupted - originals).std() > 0.45
     assert (draws[:, 0] - originals).abs().max() < 0.05
@@ -40,7 +48,16 @@ def test_what_comes_back_is_the_row_itself_where_the_model_remembers_it(tmp_path
     assert found.p_values.min() >= 1 / 21 - 1e-12
     assert found.to_dict()["listed"] == found.rows[found.listed].tolist()
     assert "listed as memorised" in str(found)
-    again = attack(trained(tmp_path / "b", remembers(TRAIN)), train=TRAIN, heldout=HELD, level=0.5, n=10, null=20, batch_size=3, **QUICK)
+    again = attack(
+        trained(tmp_path / "b", remembers(TRAIN)),
+        train=TRAIN,
+        heldout=HELD,
+        level=0.5,
+        n=10,
+        null=20,
+        batch_size=3,
+        **QUICK,
+    )
     assert torch.allclose(again.distance, found.distance, atol=1e-5)  # whatever the batch
 
 
@@ -64,7 +81,9 @@ def test_what_cannot_be_attacked_is_refused_before_the_work(tmp_path) -> None:
 
 # --- under a mask ---------------------------------------------------------------------------------------------------
 
-LAW = GaussianMixture([0.5, 0.5], [[-1.0, -1.0], [1.0, 0.6]], [[[0.16, 0.05], [0.05, 0.09]], [[0.12, -0.04], [-0.04, 0.25]]])
+LAW = GaussianMixture(
+    [0.5, 0.5], [[-1.0, -1.0], [1.0, 0.6]], [[[0.16, 0.05], [0.05, 0.09]], [[0.12, -0.04], [-0.04, 0.25]]]
+)
 
 
 def conditional_cdf(values: torch.Tensor, x: float) -> torch.Tensor:
@@ -81,7 +100,15 @@ def draws_of_x_2(x: float, particles: int, steps: int = 120, n: int = 300) -> to
     point = torch.tensor([[x, 0.0]], dtype=torch.float64)
     seen = torch.tensor([[True, False]])
     found = inpaint(
-        LAW.denoiser(), point, seen, torch.zeros(1), Levels(0.002, 30.0), draws=n, particles=particles, steps=steps, batch_size=1 << 16
+        LAW.denoiser(),
+        point,
+        seen,
+        torch.zeros(1),
+        Levels(0.002, 30.0),
+        draws=n,
+        particles=particles,
+        steps=steps,
+        batch_size=1 << 16,
     )
     assert torch.equal(found[..., 0], torch.full((1, n), x, dtype=torch.float64))
     return found[0, :, 1]

@@ -39,7 +39,9 @@ def test_an_attack_prints_its_figures_and_writes_a_page_with_pictures(tmp_path, 
     sides = ["--train", files["train"], "--heldout", files["held"]]
     small = ["-n", 10, "--null", 30, "--draws", 2, "--steps", 3, "--particles", 4, "--device", "cpu"]
     page, document = tmp_path / "a.html", tmp_path / "a.json"
-    status, out, err = run(capsys, "attack", files["run"], *sides, "--kind", kind, *small, "--html", page, "--json", document)
+    status, out, err = run(
+        capsys, "attack", files["run"], *sides, "--kind", kind, *small, "--html", page, "--json", document
+    )
     assert status == 0, err
     assert "AUC, training against held-out" in out
     found = json.loads(document.read_text())

@@ -14,7 +14,14 @@ from ambientkit.maths.randomness import keyed_generator
 from ambientkit.memorisation.copies import duplicate_groups, refuse_overlap
 from ambientkit.memorisation.moved import distance_moved, nearest_moved
 from ambientkit.memorisation.neighbours import nearest
-from ambientkit.memorisation.pvalues import conformal_p_values, least_listed, listed, listing, need_null_rows, null_rows_needed
+from ambientkit.memorisation.pvalues import (
+    conformal_p_values,
+    least_listed,
+    listed,
+    listing,
+    need_null_rows,
+    null_rows_needed,
+)
 
 LEVEL = 1e-4
 """False-alarm rate of each statistical test here."""
@@ -98,7 +105,9 @@ def test_no_list_is_shorter_than_is_said(tests: int, null: int, level: float) ->
 
 
 def brute(queries: torch.Tensor, rows: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-    difference = (queries.double().flatten(1).unsqueeze(1) - rows.double().flatten(1).unsqueeze(0)).square().mean(2).sqrt()
+    difference = (
+        (queries.double().flatten(1).unsqueeze(1) - rows.double().flatten(1).unsqueeze(0)).square().mean(2).sqrt()
+    )
     ordered = difference.sort(dim=1, stable=True)
     return ordered.values[:, :k], ordered.indices[:, :k]
 
@@ -185,5 +194,7 @@ def test_held_out_rows_that_are_training_rows_are_refused_by_number() -> None:
     train, heldout = normal(5, 1, 4, 4), normal(4, 1, 4, 4, key=1)
     refuse_overlap(train, heldout)
     heldout[2] = train[3].flip(-1)
-    with pytest.raises(InputError, match=r"1 of 4 held-out rows is a training row.*\n  held-out row 2 is training row 3"):
+    with pytest.raises(
+        InputError, match=r"1 of 4 held-out rows is a training row.*\n  held-out row 2 is training row 3"
+    ):
         refuse_overlap(train, heldout)

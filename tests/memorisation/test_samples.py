@@ -129,7 +129,9 @@ def test_planted_copies_among_fresh_samples_are_listed(name: str) -> None:
     assert found.listed[:170].sum() <= 8  # a tenth of the list at most, in expectation
     exact = found.neighbours.row[170:, 0] == torch.arange(30)
     assert exact[found.listed[170:]].double().mean() > 0.95
-    control = measured(torch.cat([FRESH[:170], change(HELD[:30])]), **more)  # the same of rows that are none of the training rows
+    control = measured(
+        torch.cat([FRESH[:170], change(HELD[:30])]), **more
+    )  # the same of rows that are none of the training rows
     assert control.listed[170:].double().mean() < least / 2
 
 
@@ -186,6 +188,12 @@ def test_the_record_prints_and_keeps_everything() -> None:
     plain = found.to_dict()
     assert len(plain["p_values"]) == 55
     assert plain["listed"] == found.listed.nonzero().squeeze(1).tolist()
-    assert {one["name"] for one in plain["measures"]} >= {"C_T", "authenticity", "train gap", "mifid", "ratio below 1/3"}
+    assert {one["name"] for one in plain["measures"]} >= {
+        "C_T",
+        "authenticity",
+        "train gap",
+        "mifid",
+        "ratio below 1/3",
+    }
     with pytest.raises(KeyError, match="there are"):
         found.measure("fid")

@@ -62,7 +62,12 @@ class Exact(nn.Module):
         if self.predicts == "edm":
             total = sigma**2 + SIGMA_DATA**2
             return self.sign * (x_0 - SIGMA_DATA**2 / total * x) * total.sqrt() / (sigma * SIGMA_DATA)
-        a, b = {"x_0": (0 * s, 1 + 0 * s), "eps": (1 + 0 * s, 0 * s), "v": (alpha, -s), "flow": (1 + 0 * s, -1 + 0 * s)}[self.predicts]
+        a, b = {
+            "x_0": (0 * s, 1 + 0 * s),
+            "eps": (1 + 0 * s, 0 * s),
+            "v": (alpha, -s),
+            "flow": (1 + 0 * s, -1 + 0 * s),
+        }[self.predicts]
         return self.sign * (a * z + b * x_0) / (a**2 + (b * SIGMA_DATA) ** 2).sqrt()
 
     def schedule(self, c_noise: Tensor) -> tuple[Tensor, Tensor]:
@@ -85,7 +90,9 @@ def wrapped(network: nn.Module, predicts: str, sees: str, shape: tuple[int, ...]
 def test_the_denoiser_of_an_exact_network_of_any_kind_is_the_oracle(predicts, sees, law, seed, level):
     generator = keyed_generator(seed, "points")
     sigma = level * torch.tensor([1.0, 0.5, 2.0], dtype=torch.float64)
-    x = law.sample(3, generator) + sigma.unsqueeze(1) * torch.randn(3, law.dimension, generator=generator, dtype=torch.float64)
+    x = law.sample(3, generator) + sigma.unsqueeze(1) * torch.randn(
+        3, law.dimension, generator=generator, dtype=torch.float64
+    )
     found = wrapped(Exact(law, predicts, sees), predicts, sees, (law.dimension,))(x, sigma)
     torch.testing.assert_close(found, law.posterior_mean(x, sigma), rtol=1e-8, atol=1e-8)
 
@@ -117,7 +124,10 @@ class Constant(nn.Module):
 def test_the_network_sees_and_answers_numbers_of_unit_variance(predicts, sees):
     generator = keyed_generator(0, "unit")
     sigma = torch.logspace(-2, 2, 9).repeat_interleave(4000)
-    x_0, z = SIGMA_DATA * torch.randn(len(sigma), 2, generator=generator), torch.randn(len(sigma), 2, generator=generator)
+    x_0, z = (
+        SIGMA_DATA * torch.randn(len(sigma), 2, generator=generator),
+        torch.randn(len(sigma), 2, generator=generator),
+    )
     x = x_0.double() + sigma.double().unsqueeze(1) * z.double()
     zero, one = Constant(0.0), Constant(1.0)
     without, with_one = (wrapped(network, predicts, sees, (2,))(x, sigma.double()) for network in (zero, one))
@@ -129,7 +139,11 @@ def test_the_network_sees_and_answers_numbers_of_unit_variance(predicts, sees):
 
 
 def test_by_default_it_is_edm_to_the_bit():
-    signal, x, sigma = Signal((2,), SIGMA_DATA), torch.randn(64, 2, generator=keyed_generator(0, "x")), torch.logspace(-3, 2, 64)
+    signal, x, sigma = (
+        Signal((2,), SIGMA_DATA),
+        torch.randn(64, 2, generator=keyed_generator(0, "x")),
+        torch.logspace(-3, 2, 64),
+    )
     with isolated_global_generator(0, "init"):
         network = MLP(width=16).network(signal)
     nn.init.ones_(network.decode.weight)
@@ -174,10 +188,15 @@ def test_every_row_is_denoised_by_itself(predicts, sees):
         network = MLP(width=16).network(signal).double()
     network.decode.weight.data.copy_(torch.randn(4, 16, generator=generator))
     denoiser = MLP(predicts=predicts, sees=sees).denoiser(network, signal)
-    x, sigma = torch.randn(4, 1, 2, 2, generator=generator, dtype=torch.float64), torch.logspace(-1, 1, 4, dtype=torch.float64)
+    x, sigma = (
+        torch.randn(4, 1, 2, 2, generator=generator, dtype=torch.float64),
+        torch.logspace(-1, 1, 4, dtype=torch.float64),
+    )
     together = denoiser(x, sigma)
     assert together.shape == x.shape
-    torch.testing.assert_close(torch.cat([denoiser(x[i : i + 1], sigma[i : i + 1]) for i in range(4)]), together, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(
+        torch.cat([denoiser(x[i : i + 1], sigma[i : i + 1]) for i in range(4)]), together, rtol=1e-10, atol=1e-10
+    )
     assert float((denoiser(x, sigma.flip(0)) - together).abs().min()) > 0
 
 
@@ -242,7 +261,10 @@ def figures(denoiser: Denoiser) -> dict[str, float]:
     """The rms error against the exact denoiser at sigma_n and above, and the sliced W2 of 4,000 samples to the law."""
     clean, exact, found = LAW.sample(2000, keyed_generator(0, "test.held-out")).float(), LAW.denoiser(), {}
     for level in (0.2, 0.4, 0.8, 2.0):
-        x, sigma = clean + level * standard_normal(clean, keyed_generator(0, "test.view")), torch.full((len(clean),), level)
+        x, sigma = (
+            clean + level * standard_normal(clean, keyed_generator(0, "test.view")),
+            torch.full((len(clean),), level),
+        )
         found[f"rms at {level:g}"] = float((denoiser(x, sigma) - exact(x, sigma)).square().mean().sqrt())
     sigmas = step_grid(20, LEVELS).float()
     start = standard_normal(torch.empty(4000, 2), keyed_generator(0, "test.start")) * float(sigmas[0])

@@ -29,7 +29,10 @@ def all_on(end_step, **changes):
     """The default recipe with every term on in every step from the first on, on 40 rows of the mixture."""
     defaults = make(objective="tweedie-consistency-buffer").config.objective
     AcceleratorState._reset_state(reset_partial_state=True)
-    entries = [{"objective": {"name": entry.objective.name, **entry.objective.model_dump()}, "weight": entry.weight} for entry in defaults]
+    entries = [
+        {"objective": {"name": entry.objective.name, **entry.objective.model_dump()}, "weight": entry.weight}
+        for entry in defaults
+    ]
     return make(objective=entries, end_step=end_step, **changes)
 
 
@@ -62,7 +65,11 @@ def test_rows_of_all_levels_from_clean_to_a_half_go_together():
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_any_share_of_clean_rows_gives_a_loss_that_falls(share):
     """With none noisy the terms below sigma_n are empty, and tweedie is ordinary denoising."""
-    run = all_on(60, corruption={"name": "gaussian", "sigma_n": 0.2, "clean_share": share}, optimizer={"lr": 3e-3, "warmup_steps": 0})
+    run = all_on(
+        60,
+        corruption={"name": "gaussian", "sigma_n": 0.2, "clean_share": share},
+        optimizer={"lr": 3e-3, "warmup_steps": 0},
+    )
     found = finished(run)
     losses = [float(step.terms["tweedie"]) for step in found]
     assert sum(losses[-20:]) < sum(losses[:20])
@@ -76,7 +83,11 @@ def test_each_objective_alone_takes_clean_rows():
     for entry in make(objective="tweedie-consistency-buffer").config.objective:
         AcceleratorState._reset_state(reset_partial_state=True)
         spec = {"name": entry.objective.name, **entry.objective.model_dump()}
-        run = make(objective=[{"objective": spec}], end_step=5, corruption={"name": "gaussian", "sigma_n": 0.2, "clean_share": 1.0})
+        run = make(
+            objective=[{"objective": spec}],
+            end_step=5,
+            corruption={"name": "gaussian", "sigma_n": 0.2, "clean_share": 1.0},
+        )
         assert len(finished(run)) == 5
 
 

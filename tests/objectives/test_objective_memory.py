@@ -127,7 +127,9 @@ def test_backward_through_each_objective_in_turn_has_the_gradient_of_the_summed_
         run.average.double()
         batch = run.observations.__getitems__(list(range(16)))
         batch = batch._replace(x_n=batch.x_n.double(), sigma_n=batch.sigma_n.double())
-        return run, [type(batch)(batch.x_n[i], batch.sigma_n[i], batch.row[i], {}) for i in (slice(0, 10), slice(10, 16))]
+        return run, [
+            type(batch)(batch.x_n[i], batch.sigma_n[i], batch.row[i], {}) for i in (slice(0, 10), slice(10, 16))
+        ]
 
     run, micro = prepared()
     loss, means, _ = _accumulate(run, micro)
@@ -140,7 +142,15 @@ def test_backward_through_each_objective_in_turn_has_the_gradient_of_the_summed_
             key = f"objective.{place}.{entry.objective.name}"
             config, memory = other.config, memories.setdefault(key, {})
             generator = keyed_generator(config.seed, key, step=index)
-            lent = (config.corruption, config.sampler, other.teacher, other.signal, generator, config.levels.as_levels(), memory)
+            lent = (
+                config.corruption,
+                config.sampler,
+                other.teacher,
+                other.signal,
+                generator,
+                config.levels.as_levels(),
+                memory,
+            )
             terms = entry.objective.loss(other.denoiser, batch, Tools(*lent))
             total = total + len(batch.x_n) / 16 * entry.weight * sum(term.value.mean() for term in terms.values())
     total.backward()

@@ -75,7 +75,8 @@ class OneDrawSquare(Objective):
 
 
 @pytest.mark.parametrize(
-    "objective", [Tweedie(), Tweedie(near=0), Tweedie(near=1, cap=1e6), Consistency(), Consistency(fraction=1, max_hop=1.5)]
+    "objective",
+    [Tweedie(), Tweedie(near=0), Tweedie(near=1, cap=1e6), Consistency(), Consistency(fraction=1, max_hop=1.5)],
 )
 def test_right_objectives_are_stationary_at_the_oracle(objective):
     """Level 1e-4 for each, seed fixed; the control is rejected in the same run."""
@@ -161,7 +162,9 @@ def test_pairs_next_to_the_floor_count_in_full_and_single_draws_there_are_bounde
     tools, batch, oracle = tools_and_batch(n=400)
     for near, highest in ((1.0, 1e4), (0.0, 25.0)):
         part = Tweedie(near=near, near_ratio=1.05)
-        capped, plain = (one.loss(oracle, batch, _again(tools))["tweedie"] for one in (part, _Unscaled(near=near, near_ratio=1.05)))
+        capped, plain = (
+            one.loss(oracle, batch, _again(tools))["tweedie"] for one in (part, _Unscaled(near=near, near_ratio=1.05))
+        )
         floor = tools.corruption.floor(take(batch, torch.arange(400) // 2 * 2) if near else batch)
         a = (1 - (floor / capped.sigma) ** 2).clamp(min=0)
         torch.testing.assert_close(capped.value / plain.value, 1 / a.square().clamp(min=1 / highest))
@@ -216,7 +219,9 @@ class _Unscaled(Tweedie):
 
     def loss(self, denoiser, batch, tools):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("ambientkit.builtin.objectives.tweedie.capped_inverse_square", lambda a, cap: torch.ones_like(a))
+            patch.setattr(
+                "ambientkit.builtin.objectives.tweedie.capped_inverse_square", lambda a, cap: torch.ones_like(a)
+            )
             return super().loss(denoiser, batch, tools)
 
 
@@ -253,7 +258,9 @@ def test_the_gradient_is_that_of_the_product():
     expected, error = per_row_gradient.mean(), per_row_gradient.std() / n**0.5
     spread = abs(float(half - expected))
     assert spread < 0.05 * abs(float(expected)) + 5 * float(error)
-    assert abs(float(half) - 0.5 * float(expected)) > 0.2 * abs(float(expected))  # the control: half of the gradient is told apart
+    assert abs(float(half) - 0.5 * float(expected)) > 0.2 * abs(
+        float(expected)
+    )  # the control: half of the gradient is told apart
 
 
 def test_the_gradient_flows_into_the_lower_level_only():
@@ -295,7 +302,12 @@ def test_consistency_gives_a_plain_generator_to_a_sampler_that_claims_no_other_s
     case = case_of()
     case = dataclasses.replace(case, tools=dataclasses.replace(case.tools, sampler=Plain()))
     batch = case.observe(64, keyed_generator(0, "b"))
-    assert Consistency().loss(case.oracle, batch, dataclasses.replace(case.tools, memory={}))["consistency"].value.isfinite().all()
+    assert (
+        Consistency()
+        .loss(case.oracle, batch, dataclasses.replace(case.tools, memory={}))["consistency"]
+        .value.isfinite()
+        .all()
+    )
 
 
 class Plain(Ancestral):

@@ -48,7 +48,11 @@ def test_the_memory_is_filled_and_then_never_grows():
     for call in range(8):
         SMALL.loss(CASE.oracle, observed(call), tools(call, memory))
         drawn.append(int(memory["drawn"]))
-        assert {name: tuple(value.shape) for name, value in memory.items()} == {"x_0": (12, 2), "sigma_n": (12,), "drawn": ()}
+        assert {name: tuple(value.shape) for name, value in memory.items()} == {
+            "x_0": (12, 2),
+            "sigma_n": (12,),
+            "drawn": (),
+        }
         assert int((memory["sigma_n"] > 0).sum()) == min(4 * (call + 1), 12)
     assert drawn == [4, 8, 12, 16, 20, 24, 28, 32]
 
@@ -102,7 +106,9 @@ def test_levels_lie_between_the_lowest_and_the_reach_above_the_noise_of_their_ow
 
     memory = {}
     for call in range(8):
-        term = part.loss(watching, observed(sigma_n=sigma_n, cond={"where": 1000 * sigma_n}), tools(call, memory, sampler=Known()))
+        term = part.loss(
+            watching, observed(sigma_n=sigma_n, cond={"where": 1000 * sigma_n}), tools(call, memory, sampler=Known())
+        )
         assert (term["posterior"].sigma >= CASE.tools.levels.sigma_min).all()
     ratio = torch.cat(asked)
     assert 1.4 < float(ratio.max()) < 1.52

@@ -14,7 +14,15 @@ from ambientkit.registry import load
 from ambientkit.training import build, steps
 from tests.support.engine import SMALL, bits, same
 
-OBJECTIVES = ["tweedie", "consistency", "posterior-buffer", "sure", "naive", "tweedie-consistency", "tweedie-consistency-buffer"]
+OBJECTIVES = [
+    "tweedie",
+    "consistency",
+    "posterior-buffer",
+    "sure",
+    "naive",
+    "tweedie-consistency",
+    "tweedie-consistency-buffer",
+]
 
 
 class Mixed(Data):
@@ -33,7 +41,9 @@ class Mixed(Data):
             level = torch.tensor(self.levels[i % len(self.levels)])
             sigma_n = level * torch.tensor([1.0, 0.5]) if self.by_pixel else level
             x_n = 0.5 * torch.randn(2, generator=generator) + sigma_n * torch.randn(2, generator=generator)
-            found.append(Batch(x_n, sigma_n, torch.tensor(i), {"class_cond": torch.tensor(i % 3)} if self.conditions else {}))
+            found.append(
+                Batch(x_n, sigma_n, torch.tensor(i), {"class_cond": torch.tensor(i % 3)} if self.conditions else {})
+            )
         return found
 
 

@@ -64,7 +64,9 @@ def test_the_share_of_clean_rows_is_the_one_asked_for_and_they_are_exactly_clean
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_no_row_or_every_row_is_clean(share):
-    batch = Observations(Zeros(200), Gaussian(sigma_n=(0.1, 0.3), clean_share=share), seed=0).__getitems__(list(range(200)))
+    batch = Observations(Zeros(200), Gaussian(sigma_n=(0.1, 0.3), clean_share=share), seed=0).__getitems__(
+        list(range(200))
+    )
     assert bool((batch.sigma_n == 0).all() if share else (batch.sigma_n >= 0.1).all())
 
 

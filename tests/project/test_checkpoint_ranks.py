@@ -42,7 +42,9 @@ def test_order_within_groups_is_told_apart_from_order_between_them(ranks):
     groups = ["a"] * 3 + ["b"] * 3
     assert ranks.correlation(guess, truth, groups)[0] == pytest.approx(-1)
     assert ranks.correlation(guess, [3, 2, 1, 13, 12, 11], groups)[0] == pytest.approx(-1)
-    assert ranks.correlation(guess, [3, 2, 1, 13, 12, 11], [""] * 6)[0] == pytest.approx(1 - 6 * 16 / (6 * 35))  # Spearman's own formula
+    assert ranks.correlation(guess, [3, 2, 1, 13, 12, 11], [""] * 6)[0] == pytest.approx(
+        1 - 6 * 16 / (6 * 35)
+    )  # Spearman's own formula
     assert ranks.correlation([1, 2, 3, 5, 5, 5], [1, 2, 3, 1, 2, 3], groups)[0] == pytest.approx(1)  # b has no order
     assert math.isnan(ranks.correlation([5] * 6, truth, groups)[0])
 
@@ -94,7 +96,10 @@ def test_clean_rows_perfect_samples_and_too_few_checkpoints_are_told(ranks, tmp_
     assert ranks.measure(clean, clean)["residual-noise"] == 0
     noisy = clean + 0.5 * torch.randn(64, 1, 8, 8, generator=torch.Generator().manual_seed(1))
     assert all(value > 0 for value in ranks.measure(clean, noisy).values())
-    for asked, said in ((["--arms", "clean"], "clean is no arm that trains on noisy rows"), (["--steps", "100"], "at most a third")):
+    for asked, said in (
+        (["--arms", "clean"], "clean is no arm that trains on noisy rows"),
+        (["--steps", "100"], "at most a third"),
+    ):
         with pytest.raises(SystemExit) as stopped:
             ranks.main([*asked, "--folder", str(tmp_path)])
         assert stopped.value.code == 2

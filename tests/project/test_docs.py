@@ -50,7 +50,9 @@ def run_console_block(example: Example) -> str | None:
         command, _, shown = block.replace("\\\n", " ").partition("\n")
         programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         environment = {**os.environ, "PATH": programs, "COLUMNS": "120"}
-        done = subprocess.run(shlex.split(command), capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL, env=environment)
+        done = subprocess.run(
+            shlex.split(command), capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL, env=environment
+        )
         if done.returncode != 0:
             return f"`{command}` ended with status {done.returncode}:\n{done.stdout}{done.stderr}"
         options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -83,7 +85,9 @@ SYBIL = Sybil(
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_python_console_and_yaml_block_of_a_page_runs_in_the_order_written(page: Path, tmp_path: Path, monkeypatch) -> None:
+def test_every_python_console_and_yaml_block_of_a_page_runs_in_the_order_written(
+    page: Path, tmp_path: Path, monkeypatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     for example in SYBIL.parse(page).examples():
         with suppress(SkipTest):  # a marked block; that each mark has a reason is the next test
@@ -182,7 +186,9 @@ def test_every_file_of_the_repository_in_a_page_exists() -> None:
 
 
 def test_a_module_or_file_that_is_gone_is_noticed() -> None:
-    assert unimportable("`ambientkit.stored.Stored`, `ambientkit.maths.noise.per_row`, ambientkit.maths.noise.no_such") == {
+    assert unimportable(
+        "`ambientkit.stored.Stored`, `ambientkit.maths.noise.per_row`, ambientkit.maths.noise.no_such"
+    ) == {
         "ambientkit.stored.Stored",
         "ambientkit.maths.noise.no_such",
     }
@@ -191,7 +197,11 @@ def test_a_module_or_file_that_is_gone_is_noticed() -> None:
 
 def modules() -> Iterator[str]:
     yield "ambientkit"
-    yield from (module.name for module in pkgutil.walk_packages(ambientkit.__path__, "ambientkit.") if not module.name.endswith("__main__"))
+    yield from (
+        module.name
+        for module in pkgutil.walk_packages(ambientkit.__path__, "ambientkit.")
+        if not module.name.endswith("__main__")
+    )
 
 
 def undocumented(module_name: str) -> Iterator[str]:
@@ -201,13 +211,19 @@ def undocumented(module_name: str) -> Iterator[str]:
         yield module_name
     for name, value in vars(module).items():
         own = getattr(value, "__module__", None) == module_name and (inspect.isclass(value) or inspect.isroutine(value))
-        if not own or name.startswith("_") or hasattr(value, "ambientkit_impl"):  # a hook is explained where it is specified
+        if (
+            not own or name.startswith("_") or hasattr(value, "ambientkit_impl")
+        ):  # a hook is explained where it is specified
             continue
         if not inspect.getdoc(value):
             yield f"{module_name}.{name}"
         if inspect.isclass(value):
             for member, function in vars(value).items():
-                if not member.startswith("_") and isinstance(function, FUNCTIONS) and not inspect.getdoc(getattr(value, member)):
+                if (
+                    not member.startswith("_")
+                    and isinstance(function, FUNCTIONS)
+                    and not inspect.getdoc(getattr(value, member))
+                ):
                     yield f"{module_name}.{name}.{member}"
 
 

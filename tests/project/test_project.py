@@ -74,8 +74,22 @@ def test_every_module_keeps_to_its_layer() -> None:
 
 # --- randomness -----------------------------------------------------------------------------------------------------
 
-DRAWS = {"rand", "randn", "randint", "randperm", "rand_like", "randn_like", "normal", "poisson", "multinomial", "bernoulli"}
-DRAWS |= {f"{name}_" for name in ("normal", "uniform", "random", "bernoulli", "exponential", "cauchy", "geometric", "log_normal")}
+DRAWS = {
+    "rand",
+    "randn",
+    "randint",
+    "randperm",
+    "rand_like",
+    "randn_like",
+    "normal",
+    "poisson",
+    "multinomial",
+    "bernoulli",
+}
+DRAWS |= {
+    f"{name}_"
+    for name in ("normal", "uniform", "random", "bernoulli", "exponential", "cauchy", "geometric", "log_normal")
+}
 
 SEEDS = {"torch.manual_seed", "torch.seed", "np.random.seed", "random.seed"}
 
@@ -83,7 +97,11 @@ SEEDS = {"torch.manual_seed", "torch.seed", "np.random.seed", "random.seed"}
 def unkeyed_draws(source: str) -> Iterator[int]:
     """Lines that draw random numbers without `generator=`, or seed a global generator; the initialisers of networks may (see there)."""
     tree = ast.parse(source)
-    initialisers = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name in ("__init__", "reset_parameters")]
+    initialisers = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef) and node.name in ("__init__", "reset_parameters")
+    ]
     exempt = {id(inner) for node in initialisers for inner in ast.walk(node)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
@@ -95,7 +113,9 @@ def unkeyed_draws(source: str) -> Iterator[int]:
 
 
 def test_an_unkeyed_draw_is_noticed() -> None:
-    assert list(unkeyed_draws("x = torch.randn(3)\ny = torch.randn(3, generator=g)\nz.normal_()\ntorch.manual_seed(0)")) == [1, 3, 4]
+    assert list(
+        unkeyed_draws("x = torch.randn(3)\ny = torch.randn(3, generator=g)\nz.normal_()\ntorch.manual_seed(0)")
+    ) == [1, 3, 4]
 
 
 def test_no_code_draws_from_a_global_generator() -> None:
@@ -148,7 +168,9 @@ def test_no_tracked_file_names_a_place_on_somebodys_machine() -> None:
             lines = path.read_text(encoding="utf-8").splitlines()
         except UnicodeDecodeError:
             continue  # not text
-        found += [f"{path.relative_to(ROOT)}:{number}" for number, line in enumerate(lines, start=1) if place.search(line)]
+        found += [
+            f"{path.relative_to(ROOT)}:{number}" for number, line in enumerate(lines, start=1) if place.search(line)
+        ]
     assert found == []
 
 
@@ -167,7 +189,9 @@ def test_the_lock_satisfies_the_core_and_every_plug_in() -> None:
             name = re.sub(r"[-_.]+", "-", requirement.name).lower()
             if name != "ambientkit":
                 assert name in lock, f"{file.relative_to(ROOT)}: {text}; run `make lock`"
-                assert requirement.specifier.contains(lock[name], prereleases=True), f"{file.relative_to(ROOT)}: {text}; run `make lock`"
+                assert requirement.specifier.contains(lock[name], prereleases=True), (
+                    f"{file.relative_to(ROOT)}: {text}; run `make lock`"
+                )
 
 
 def test_decision_records_exist_and_are_short() -> None:
@@ -178,12 +202,19 @@ def test_decision_records_exist_and_are_short() -> None:
 
 
 def test_every_module_can_be_read_in_one_sitting() -> None:
-    lengths = {str(file.relative_to(ROOT)): len(file.read_text().splitlines()) for file in (ROOT / "ambientkit").rglob("*.py")}
+    lengths = {
+        str(file.relative_to(ROOT)): len(file.read_text().splitlines()) for file in (ROOT / "ambientkit").rglob("*.py")
+    }
     assert {name: length for name, length in lengths.items() if length > 400} == {}
 
 
 def test_examples_and_docs_use_the_library_and_no_command() -> None:
-    files = [*(ROOT / "examples").rglob("*.py"), *(ROOT / "examples").rglob("*.ipynb"), *(ROOT / "docs").rglob("*.md"), ROOT / "README.md"]
+    files = [
+        *(ROOT / "examples").rglob("*.py"),
+        *(ROOT / "examples").rglob("*.ipynb"),
+        *(ROOT / "docs").rglob("*.md"),
+        ROOT / "README.md",
+    ]
     own = [file for file in files if not {"_build", "decisions", "tests"} & set(file.parts)]
     imports = re.compile(r"(from|import) ambientkit\.cli\b")
     assert len(own) > 20

@@ -57,13 +57,17 @@ def bare_decimals(text: str) -> list[int]:
 
 def banned(text: str) -> list[str]:
     """Phrases that should be put in another way, each with the way; headings and code apart."""
-    paragraphs = re.split(r"\n\s*\n|\n(?=\s*(?:[-*|]|\d+\.) )", "\n".join(line for _, line in prose(text) if not line.startswith("#")))
+    paragraphs = re.split(
+        r"\n\s*\n|\n(?=\s*(?:[-*|]|\d+\.) )", "\n".join(line for _, line in prose(text) if not line.startswith("#"))
+    )
     found = []
     for paragraph in paragraphs:
         plain = " ".join(re.sub(r"`[^`]*`", "``", paragraph).split())
         for sentence in re.split(r"(?<=[.?]) ", plain):
             found += [
-                f"{advice}: {sentence}" for advice, phrase in BANNED.items() if re.search(phrase, sentence.strip("-* "), re.IGNORECASE)
+                f"{advice}: {sentence}"
+                for advice, phrase in BANNED.items()
+                if re.search(phrase, sentence.strip("-* "), re.IGNORECASE)
             ]
     return found
 
@@ -109,6 +113,8 @@ def test_a_hard_phrase_is_noticed(phrase) -> None:
     assert banned(f"A fine sentence. {phrase}") != []
 
 
-@pytest.mark.parametrize("phrase", ["What is a row?", "One row by one.", "Compared row by row.", "`stationarity-by-pixel`", "`what is`"])
+@pytest.mark.parametrize(
+    "phrase", ["What is a row?", "One row by one.", "Compared row by row.", "`stationarity-by-pixel`", "`what is`"]
+)
 def test_a_plain_phrase_is_let_through(phrase) -> None:
     assert banned(phrase) == []

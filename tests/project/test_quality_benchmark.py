@@ -47,7 +47,14 @@ def rows(quality, folder: Path, *more: str) -> list[dict]:
 def test_every_arm_has_figures_and_the_gap_is_that_of_its_definition(quality, tmp_path, capsys):
     found = rows(quality, tmp_path)
     assert set(found[0]) == {"data", "sigma_n", "arm", "seed", "measure", "value"}
-    assert {row["arm"] for row in found} == {"perfect", "maximum-likelihood", "clean", "naive", "truncated", "tweedie-consistency"}
+    assert {row["arm"] for row in found} == {
+        "perfect",
+        "maximum-likelihood",
+        "clean",
+        "naive",
+        "truncated",
+        "tweedie-consistency",
+    }
     by = {(row["arm"], row["measure"]): row["value"] for row in found}
     name = "denoising error below sigma_n"
     levels = [by["naive", f"denoising error at {share:g} sigma_n"] for share in (0.1, 0.25, 0.5, 0.75)]

@@ -32,7 +32,18 @@ def benchmark():
 
 def test_a_tiny_run_writes_every_measure_of_every_arm(tmp_path):
     pytest.importorskip("ambientkit_kdiffusion")
-    flags = ["--device", "cpu", "--batch-size", "2", "--size", "8", "--rounds", "2", "--json", str(tmp_path / "step.json")]
+    flags = [
+        "--device",
+        "cpu",
+        "--batch-size",
+        "2",
+        "--size",
+        "8",
+        "--rounds",
+        "2",
+        "--json",
+        str(tmp_path / "step.json"),
+    ]
     done = subprocess.run([sys.executable, SCRIPT, *flags], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     rows = json.loads((tmp_path / "step.json").read_text())
@@ -113,10 +124,14 @@ def test_the_published_form_asks_the_network_four_times_for_every_row_and_keeps_
     assert bool((sigma_s < sigma).all() and (sigma > 0.2).all())
     assert {name: term.value.shape for name, term in terms.items()} == {"tweedie": (16,), "consistency": (16,)}
     product = (0.5 * first - 0.5 * anchor) * (0.5 * second - 0.5 * anchor)
-    torch.testing.assert_close(terms["consistency"].value, 0.1 * (sigma_s**2 + 0.25) / (sigma_s * 0.5) ** 2 * product.mean(1))
+    torch.testing.assert_close(
+        terms["consistency"].value, 0.1 * (sigma_s**2 + 0.25) / (sigma_s * 0.5) ** 2 * product.mean(1)
+    )
     # Through both ends and through the anchor: d/dscale of the product of (scale e' - scale a) and (scale e'' - scale a).
     (slope,) = torch.autograd.grad(product_of(scale, first, second, anchor).mean(), scale, retain_graph=True)
-    (found,) = torch.autograd.grad((terms["consistency"].value / (0.1 * (sigma_s**2 + 0.25) / (sigma_s * 0.5) ** 2)).mean(), scale)
+    (found,) = torch.autograd.grad(
+        (terms["consistency"].value / (0.1 * (sigma_s**2 + 0.25) / (sigma_s * 0.5) ** 2)).mean(), scale
+    )
     torch.testing.assert_close(found, slope)
 
 

@@ -111,11 +111,17 @@ def test_the_value_range_says_which_values_stand_for_minus_one_and_one(tmp_path:
         ((5, 2, 3, 4, 5), "N...", (2, 3, 4, 5)),
     ],
 )
-def test_a_layout_that_is_clear_or_given_is_followed(tmp_path: Path, shape: tuple[int, ...], layout: Any, row: tuple[int, ...]) -> None:
+def test_a_layout_that_is_clear_or_given_is_followed(
+    tmp_path: Path, shape: tuple[int, ...], layout: Any, row: tuple[int, ...]
+) -> None:
     x = noisy(shape)
     item = Array(path=saved(tmp_path, x), clean=True, layout=layout).rows()[4].x_0
     assert tuple(item.shape) == row
-    expected = np.moveaxis(x[4], -1, 0) if layout == "NHWC" or (shape[-1] in (1, 3) and layout == "auto") else x[4].reshape(row)
+    expected = (
+        np.moveaxis(x[4], -1, 0)
+        if layout == "NHWC" or (shape[-1] in (1, 3) and layout == "auto")
+        else x[4].reshape(row)
+    )
     assert np.array_equal(item.numpy(), expected)
 
 
@@ -150,7 +156,9 @@ def test_levels_by_row_stay_by_row_where_rows_and_width_are_equally_many(tmp_pat
     level = np.linspace(0.05, 0.8, 8).astype(np.float32)
     x = level[:, None, None, None] * RNG(0).standard_normal((8, 1, 8, 8)).astype(np.float32)
     np.savez(tmp_path / "x.npz", x=x, sigma=level)
-    batch = next(iter(DataLoader(Array(path=tmp_path / "x.npz", sigma_n="sigma").rows(), 8, generator=torch.Generator())))
+    batch = next(
+        iter(DataLoader(Array(path=tmp_path / "x.npz", sigma_n="sigma").rows(), 8, generator=torch.Generator()))
+    )
     assert batch.sigma_n.shape == (8,)
     assert torch.equal(batch.sigma_n, torch.from_numpy(level))
     assert torch.allclose(batch.x_n.flatten(1).std(1) / batch.sigma_n, torch.ones(8), atol=0.3)
@@ -165,7 +173,9 @@ def test_the_key_sigma_n_is_used_by_default(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("layout", "file_shape"), [("NCHW", (6, 3, 5, 8)), ("NHWC", (6, 5, 8, 3))])
 @pytest.mark.parametrize("whole", [False, True])
-def test_levels_by_pixel_follow_the_layout_of_the_file(tmp_path: Path, layout: Any, file_shape: tuple[int, ...], whole: bool) -> None:
+def test_levels_by_pixel_follow_the_layout_of_the_file(
+    tmp_path: Path, layout: Any, file_shape: tuple[int, ...], whole: bool
+) -> None:
     level = RNG(3).uniform(0.1, 0.3, file_shape if whole else file_shape[1:]).astype(np.float32)
     path, levels = saved(tmp_path, noisy(file_shape)), saved(tmp_path, level, "level.npy")
     rows = Array(path=path, sigma_n=levels, layout=layout).rows()
@@ -181,7 +191,9 @@ def test_grey_pictures_and_their_levels_get_a_channel_together(tmp_path: Path) -
     assert item.x_n.shape == item.sigma_n.shape == (1, 9, 8)
 
 
-@pytest.mark.parametrize(("shape", "one"), [((6,), ()), ((6, 1, 1, 1), (1, 1, 1)), ((1, 1, 8, 8), (1, 8, 8)), ((1, 1, 8), (1, 1, 8))])
+@pytest.mark.parametrize(
+    ("shape", "one"), [((6,), ()), ((6, 1, 1, 1), (1, 1, 1)), ((1, 1, 8, 8), (1, 8, 8)), ((1, 1, 8), (1, 1, 8))]
+)
 def test_an_axis_of_length_one_counts_for_all(tmp_path: Path, shape: tuple[int, ...], one: tuple[int, ...]) -> None:
     level = np.linspace(0.1, 0.3, int(np.prod(shape))).reshape(shape)
     rows = Array(path=saved(tmp_path, noisy()), sigma_n=saved(tmp_path, level, "level.npy")).rows()
@@ -268,7 +280,9 @@ def test_any_other_type_is_refused_by_name(tmp_path: Path) -> None:
         message = refused(saved(tmp_path, x), clean=True, value_range=(0, 1))
         assert f"values of type {x.dtype} are no data" in message
     if np.dtype(np.longdouble).itemsize > 8:
-        assert np.dtype(np.longdouble).name in refused(saved(tmp_path, np.zeros((4, 1, 8, 8), np.longdouble)), clean=True)
+        assert np.dtype(np.longdouble).name in refused(
+            saved(tmp_path, np.zeros((4, 1, 8, 8), np.longdouble)), clean=True
+        )
     assert "int16" in refused(saved(tmp_path, np.zeros((4, 1, 8, 8), np.int16)), clean=True)
 
 
@@ -313,7 +327,9 @@ def _header(shape: str) -> bytes:
 
 
 @pytest.mark.parametrize("shape", ["(1000000, 1000000)", "(2, 8)", "(-2, -4)"])
-def test_a_header_that_claims_more_than_the_file_holds_is_refused_without_allocating(tmp_path: Path, shape: str) -> None:
+def test_a_header_that_claims_more_than_the_file_holds_is_refused_without_allocating(
+    tmp_path: Path, shape: str
+) -> None:
     path = tmp_path / "x.npy"
     path.write_bytes(_header(shape) + b"\0" * 60)
     assert "the header claims" in refused(path, clean=True, layout="N...")
@@ -323,7 +339,8 @@ def test_a_header_that_claims_more_than_the_file_holds_is_refused_without_alloca
 
 
 @pytest.mark.parametrize(
-    "content", [b"\x93NUMPY\x01\x00\x10\x00" + b"{" * 16, b"\x93NUMPY", b"\x93NUMPY\x09\x09" + b" " * 80, _header("'ab'")]
+    "content",
+    [b"\x93NUMPY\x01\x00\x10\x00" + b"{" * 16, b"\x93NUMPY", b"\x93NUMPY\x09\x09" + b" " * 80, _header("'ab'")],
 )
 def test_a_damaged_header_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.npy").write_bytes(content)
@@ -355,7 +372,9 @@ def test_several_arrays_need_a_key(tmp_path: Path) -> None:
     assert "no array that could be the rows" in refused(tmp_path / "x.npz")
 
 
-def test_an_npz_file_above_the_limit_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_npz_file_above_the_limit_is_refused_before_it_is_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     np.savez_compressed(tmp_path / "x.npz", rows=np.zeros((100, 1, 64, 64), np.uint8))
     assert (tmp_path / "x.npz").stat().st_size < 10_000
     assert len(Array(path=tmp_path / "x.npz", clean=True, max_npz_bytes=100 * 4096).rows()) == 100
@@ -383,7 +402,10 @@ def test_a_damaged_npz_member_is_refused(tmp_path: Path, save: Any, n: int) -> N
 def test_rows_travel_to_workers_as_a_path(tmp_path: Path, name: str) -> None:
     level = RNG(5).uniform(0.1, 0.3, (64, 1, 32, 32)).astype(np.float32)
     if name == "x.npy":
-        fields: dict[str, Any] = {"path": saved(tmp_path, noisy(level.shape)), "sigma_n": saved(tmp_path, level, "level.npy")}
+        fields: dict[str, Any] = {
+            "path": saved(tmp_path, noisy(level.shape)),
+            "sigma_n": saved(tmp_path, level, "level.npy"),
+        }
     else:
         np.savez(tmp_path / name, x=noisy(level.shape), sigma_n=level)
         fields = {"path": tmp_path / name}
@@ -401,7 +423,13 @@ def test_forked_workers_read_the_right_rows(tmp_path: Path) -> None:
     x[:, 0, 0, 0] = np.arange(64) / 64
     rows = Array(path=saved(tmp_path, x), sigma_n=0.3).rows()
     for workers in (0, 2):
-        loader = DataLoader(rows, 4, num_workers=workers, multiprocessing_context="fork" if workers else None, generator=torch.Generator())
+        loader = DataLoader(
+            rows,
+            4,
+            num_workers=workers,
+            multiprocessing_context="fork" if workers else None,
+            generator=torch.Generator(),
+        )
         batches = list(loader)
         assert torch.equal(torch.cat([batch.row for batch in batches]), torch.arange(64))
         assert torch.equal(torch.cat([batch.x_n for batch in batches]), torch.from_numpy(x))

@@ -26,15 +26,25 @@ def hyperstack(axes: str) -> np.ndarray:
 def first_pixels(spec: dict[str, Any]) -> np.ndarray:
     """(rows, channels): the first pixel of each picture."""
     data = open_rows(spec, clean=True)
-    return np.stack([np.round(data.mapping.from_unit(data[i].x_0.numpy()))[:, 0, 0] for i in range(len(data))]).astype(int)
+    return np.stack([np.round(data.mapping.from_unit(data[i].x_0.numpy()))[:, 0, 0] for i in range(len(data))]).astype(
+        int
+    )
 
 
 @pytest.mark.parametrize(
     ("axes", "options"),
-    [("TC", {"ome": True}), ("CZ", {"ome": True}), ("TZC", {"ome": True}), ("TC", {"imagej": True}), ("TZC", {"imagej": True})],
+    [
+        ("TC", {"ome": True}),
+        ("CZ", {"ome": True}),
+        ("TZC", {"ome": True}),
+        ("TC", {"imagej": True}),
+        ("TZC", {"imagej": True}),
+    ],
     ids=str,
 )
-def test_channels_are_channels_and_the_other_axes_rows_in_their_order(axes: str, options: dict[str, bool], tmp_path: Path, caplog) -> None:
+def test_channels_are_channels_and_the_other_axes_rows_in_their_order(
+    axes: str, options: dict[str, bool], tmp_path: Path, caplog
+) -> None:
     values = hyperstack(axes)
     tifffile.imwrite(tmp_path / "a.tif", values, metadata={"axes": f"{axes}YX"}, **options)
     channels_last = np.moveaxis(values[..., 0, 0], axes.index("C"), -1).reshape(-1, 2)
@@ -49,7 +59,9 @@ def test_times_alone_are_rows(tmp_path: Path, caplog) -> None:
 
 
 @pytest.mark.parametrize(("pages", "shape"), [("rows", (6, 1)), ("channels", (1, 6))])
-def test_the_file_is_contradicted_by_name_only_and_that_is_told(pages: str, shape: tuple[int, int], tmp_path: Path, caplog) -> None:
+def test_the_file_is_contradicted_by_name_only_and_that_is_told(
+    pages: str, shape: tuple[int, int], tmp_path: Path, caplog
+) -> None:
     tifffile.imwrite(tmp_path / "a.ome.tif", hyperstack("TC"), metadata={"axes": "TCYX"})
     assert first_pixels({"name": "tiff-stack", "path": str(tmp_path), "pages": pages}).shape == shape
     assert f"pages: {pages} takes all pages as {pages} instead" in caplog.text

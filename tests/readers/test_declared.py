@@ -57,7 +57,9 @@ MADE = {f.__name__: f for f in (npz, hdf5, zarr, copy, its_rows, tar)}
 @pytest.mark.parametrize("make", MADE.values(), ids=list(MADE))
 def test_another_level_is_refused_with_both_and_the_way_out(make: Any, tmp_path: Path) -> None:
     spec = make(tmp_path / "d", 0.3)
-    with pytest.raises(InputError, match=r"two noise levels: sigma_n = 0.25 is given, and 0.3( to 0.34)? is stored") as caught:
+    with pytest.raises(
+        InputError, match=r"two noise levels: sigma_n = 0.25 is given, and 0.3( to 0.34)? is stored"
+    ) as caught:
         open_rows(spec, sigma_n=0.25)
     assert str(tmp_path / "d") in str(caught.value)
     assert "Leave sigma_n out" in str(caught.value)
@@ -69,7 +71,9 @@ def test_another_level_is_refused_with_both_and_the_way_out(make: Any, tmp_path:
     assert float(open_rows(spec)[0].sigma_n) == pytest.approx(0.3)
 
 
-@pytest.mark.parametrize("make", [f for f in MADE.values() if f is not tar], ids=[name for name in MADE if name != "tar"])
+@pytest.mark.parametrize(
+    "make", [f for f in MADE.values() if f is not tar], ids=[name for name in MADE if name != "tar"]
+)
 def test_the_same_level_in_other_digits_is_no_contradiction(make: Any, tmp_path: Path) -> None:
     spec = make(tmp_path / "d", 0.3)
     assert float(open_rows(spec, sigma_n=0.30001)[0].sigma_n) == pytest.approx(0.3, rel=1e-3)

@@ -62,7 +62,9 @@ def test_bad_tiffs_are_listed_by_name_and_cause_or_left_out(tmp_path: Path) -> N
     (tmp_path / "d" / "d_empty.tif").write_bytes(b"")
     (tmp_path / "d" / "e_text.tif").write_text("not a picture")
     tifffile.imwrite(tmp_path / "d" / "f_white.tif", rows()[:, 0].astype(np.uint16), photometric="miniswhite")
-    tifffile.imwrite(tmp_path / "d" / "g_alpha.tif", np.zeros((12, 10, 4), np.uint8), photometric="rgb", extrasamples=["unassalpha"])
+    tifffile.imwrite(
+        tmp_path / "d" / "g_alpha.tif", np.zeros((12, 10, 4), np.uint8), photometric="rgb", extrasamples=["unassalpha"]
+    )
     message = refused(spec)
     assert "5 of 7 files cannot be used" in message
     for name in ("c_cut", "d_empty", "e_text", "f_white", "g_alpha"):
@@ -131,18 +133,24 @@ def test_hdf5_that_is_cut_or_no_hdf5_or_no_numbers_is_refused(tmp_path: Path) ->
 @pytest.mark.parametrize("form", [2, 3])
 def test_zarr_of_both_formats_is_read_and_a_lost_chunk_is_noticed(tmp_path: Path, form: int) -> None:
     zarr = pytest.importorskip("zarr")
-    array = zarr.create_array(str(tmp_path / "z"), shape=(5, 1, 12, 10), chunks=(2, 1, 12, 10), dtype="f4", zarr_format=form)
+    array = zarr.create_array(
+        str(tmp_path / "z"), shape=(5, 1, 12, 10), chunks=(2, 1, 12, 10), dtype="f4", zarr_format=form
+    )
     array[:] = rows()
     spec = {"name": "zarr", "path": str(tmp_path / "z")}
     assert torch.equal(open_rows(spec, clean=True)[4].x_0, torch.from_numpy(rows()[4]))
-    lost = [p for p in (tmp_path / "z").rglob("*") if p.is_file() and p.suffix != ".json" and not p.name.startswith(".z")]
+    lost = [
+        p for p in (tmp_path / "z").rglob("*") if p.is_file() and p.suffix != ".json" and not p.name.startswith(".z")
+    ]
     lost[0].unlink()
     assert "1 of 3 chunks are missing" in refused(spec)
 
 
 def test_a_codec_of_zarr_that_runs_code_is_refused_before_anything_is_decoded(tmp_path: Path) -> None:
     zarr = pytest.importorskip("zarr")
-    array = zarr.create_array(str(tmp_path / "z"), shape=(5, 1, 12, 10), chunks=(5, 1, 12, 10), dtype="f4", zarr_format=2)
+    array = zarr.create_array(
+        str(tmp_path / "z"), shape=(5, 1, 12, 10), chunks=(5, 1, 12, 10), dtype="f4", zarr_format=2
+    )
     array[:] = rows()
     header = json.loads((tmp_path / "z" / ".zarray").read_text())
     header["compressor"] = {"id": "pickle", "protocol": 2}
@@ -261,7 +269,9 @@ def test_dicom_without_an_image_or_with_a_negative_is_listed(tmp_path: Path) -> 
     message = refused({"name": "dicom", "path": str(tmp_path)}, value_range=[0, 4095])
     assert "0 is white" in message
     assert "c_text.dcm" in message
-    skipping = open_rows({"name": "dicom", "path": str(tmp_path)}, clean=True, value_range=[0, 4095], on_bad_file="skip")
+    skipping = open_rows(
+        {"name": "dicom", "path": str(tmp_path)}, clean=True, value_range=[0, 4095], on_bad_file="skip"
+    )
     assert np.array_equal(np.rint(skipping.mapping.from_unit(skipping[0].x_0.numpy()))[0], slide.pixel_array)
 
 

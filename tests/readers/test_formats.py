@@ -57,11 +57,15 @@ def test_every_format_finds_values_that_are_not_finite(make: Any, tmp_path: Path
 
 @each_format
 @pytest.mark.parametrize("start", ["fork", "spawn"])
-def test_workers_read_the_rows_that_were_asked_for_after_the_parent_has_read(make: Any, start: str, tmp_path: Path) -> None:
+def test_workers_read_the_rows_that_were_asked_for_after_the_parent_has_read(
+    make: Any, start: str, tmp_path: Path
+) -> None:
     if start == "fork" and not sys.platform.startswith("linux"):
         pytest.skip("fork is safe on Linux only")
     if start == "spawn" and make not in (hdf5, shards):
-        pytest.skip("two formats stand for all under spawn, which takes seconds a worker; all are pickled in another test")
+        pytest.skip(
+            "two formats stand for all under spawn, which takes seconds a worker; all are pickled in another test"
+        )
     x = rows(n=32)
     data = open_rows(make(tmp_path / "d", x), clean=True)
     assert torch.equal(data[7].x_0, torch.from_numpy(x[7]))  # the parent holds the file open, if anything does
@@ -167,7 +171,9 @@ def test_a_large_set_may_be_checked_by_sample(tmp_path: Path, caplog: pytest.Log
 
 
 @pytest.mark.parametrize(("make", "module"), [(tiff_stack, "tifffile"), (hdf5, "h5py"), (fits, "astropy.io.fits")])
-def test_a_missing_library_is_named_with_the_extra_to_install(make: Any, module: str, tmp_path: Path, monkeypatch) -> None:
+def test_a_missing_library_is_named_with_the_extra_to_install(
+    make: Any, module: str, tmp_path: Path, monkeypatch
+) -> None:
     spec = make(tmp_path / "d", rows())
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(InputError, match=r"pip install 'ambientkit\[science\]'"):
@@ -189,9 +195,10 @@ def test_a_handle_is_closed_before_a_fork_so_that_no_two_processes_share_it(tmp_
 def test_a_level_beyond_the_largest_is_found_in_rows_that_a_survey_does_not_look_at(tmp_path: Path) -> None:
     level = np.full(9000, 0.3)
     level[[1, 4001]] = 90.0  # between two of the 4096 rows that are looked at
-    x = (np.random.default_rng(0).normal(0, 0.5, (9000, 16)) + level[:, None] * np.random.default_rng(1).normal(size=(9000, 16))).astype(
-        np.float32
-    )
+    x = (
+        np.random.default_rng(0).normal(0, 0.5, (9000, 16))
+        + level[:, None] * np.random.default_rng(1).normal(size=(9000, 16))
+    ).astype(np.float32)
     np.save(tmp_path / "level.npy", level)
     spec = {**array(tmp_path / "d", x), "layout": "N...", "sigma_n": str(tmp_path / "level.npy")}
     data = Observations(open_rows(spec), Gaussian(), 0)

@@ -38,7 +38,9 @@ def spec(path: Path, **fields: Any) -> dict[str, Any]:
 
 def arrays(path: Path, x: np.ndarray, **columns: Any) -> Any:
     """A .parquet file as the datasets library writes it, with its own type of arrays."""
-    features = datasets.Features({"x": datasets.Array3D(x.shape[1:], str(x.dtype)), **{n: datasets.Value("float64") for n in columns}})
+    features = datasets.Features(
+        {"x": datasets.Array3D(x.shape[1:], str(x.dtype)), **{n: datasets.Value("float64") for n in columns}}
+    )
     made = datasets.Dataset.from_dict({"x": list(x), **columns}, features=features)
     path.parent.mkdir(exist_ok=True)
     made.to_parquet(str(path), batch_size=2)
@@ -54,13 +56,20 @@ def png(pixels: np.ndarray) -> bytes:
 @both
 @pytest.mark.parametrize("dtype", ["float32", "float64", "uint8", "uint16"])
 def test_arrays_keep_their_values_and_type(tmp_path: Path, streaming: bool, dtype: str) -> None:
-    x = (rows(7) if dtype.startswith("float") else np.random.default_rng(0).integers(1, 250, (7, 1, 12, 10))).astype(dtype)
+    x = (rows(7) if dtype.startswith("float") else np.random.default_rng(0).integers(1, 250, (7, 1, 12, 10))).astype(
+        dtype
+    )
     arrays(tmp_path / "d" / "a.parquet", x[:4])
     arrays(tmp_path / "d" / "b.parquet", x[4:])
     clean = open_rows(spec(tmp_path / "d", streaming=streaming), clean=True)
     assert clean.source.dtype == dtype
     for i in range(7):
-        assert np.allclose(clean.mapping.from_unit(clean[i].x_0.numpy()), x[i], rtol=1e-6, atol=0 if dtype.startswith("float") else 0.01)
+        assert np.allclose(
+            clean.mapping.from_unit(clean[i].x_0.numpy()),
+            x[i],
+            rtol=1e-6,
+            atol=0 if dtype.startswith("float") else 0.01,
+        )
     if dtype == "float32":
         arrays(tmp_path / "n" / "a.parquet", x[:4], sigma_n=[0.3, 0.31, 0.32, 0.33])
         arrays(tmp_path / "n" / "b.parquet", x[4:], sigma_n=[0.34, 0.35, 0.36])
@@ -92,7 +101,9 @@ def test_embedded_images_are_decoded_and_a_broken_one_is_left_out_by_number(tmp_
     data = open_rows(spec(tmp_path / "x.parquet", streaming=streaming), clean=True, on_bad_file="skip")
     assert [data.number(i) for i in range(4)] == [0, 2, 3, 4]
     for i in range(4):
-        assert np.array_equal(np.rint(data.mapping.from_unit(data[i].x_0.numpy())), np.moveaxis(pictures[data.number(i)], -1, 0))
+        assert np.array_equal(
+            np.rint(data.mapping.from_unit(data[i].x_0.numpy())), np.moveaxis(pictures[data.number(i)], -1, 0)
+        )
 
 
 @both
@@ -152,7 +163,9 @@ def test_what_cannot_be_read_is_one_line(tmp_path: Path) -> None:
 
 def many(folder: Path, n: int = 240, group: int = 10, files: int = 3) -> np.ndarray:
     """Row i holds the number i and noise, in several files of row groups of 10."""
-    x = np.arange(n, dtype=np.float32)[:, None] / n + 0.1 * np.random.default_rng(0).standard_normal((n, 64)).astype(np.float32)
+    x = np.arange(n, dtype=np.float32)[:, None] / n + 0.1 * np.random.default_rng(0).standard_normal((n, 64)).astype(
+        np.float32
+    )
     folder.mkdir()
     for k, part in enumerate(np.array_split(x, files)):
         column = pa.FixedSizeListArray.from_arrays(pa.array(part.ravel()), 64)
@@ -163,13 +176,17 @@ def many(folder: Path, n: int = 240, group: int = 10, files: int = 3) -> np.ndar
 @pytest.mark.parametrize("workers", [0, 2])
 def test_ranks_share_the_stream_without_overlap_or_loss_and_resume(tmp_path: Path, workers: int) -> None:
     x = many(tmp_path / "d")
-    observations = Observations(open_rows(spec(tmp_path / "d", streaming=True, layout="N..."), clean=True), Gaussian(sigma_n=0.1), 0)
+    observations = Observations(
+        open_rows(spec(tmp_path / "d", streaming=True, layout="N..."), clean=True), Gaussian(sigma_n=0.1), 0
+    )
     assert observations.blocks == [10] * 24
     world, size, steps = 4, 5, 12
 
     def seen(rank: int, start: int, stop: int) -> list[int]:
         order = KeyedBatches(len(x), size, 0, rank=rank, world=world, start=start, blocks=observations.blocks)
-        loader = DataLoader(observations, batch_sampler=order, num_workers=workers, collate_fn=whole, generator=torch.Generator())
+        loader = DataLoader(
+            observations, batch_sampler=order, num_workers=workers, collate_fn=whole, generator=torch.Generator()
+        )
         batches = iter(loader)
         found = []
         for _ in range(stop - start):

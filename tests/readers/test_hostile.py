@@ -197,7 +197,10 @@ def test_noise_in_a_lossy_tiff_is_doubted(tmp_path: Path, caplog) -> None:
     tifffile = pytest.importorskip("tifffile")
     pytest.importorskip("imagecodecs")
     tifffile.imwrite(
-        tmp_path / "a.tif", RNG.normal(128, 20, (32, 32, 3)).clip(1, 254).astype(np.uint8), photometric="rgb", compression="jpeg"
+        tmp_path / "a.tif",
+        RNG.normal(128, 20, (32, 32, 3)).clip(1, 254).astype(np.uint8),
+        photometric="rgb",
+        compression="jpeg",
     )
     spec = {"name": "tiff-stack", "path": str(tmp_path)}
     open_rows(spec, clean=True)
@@ -224,7 +227,9 @@ def test_arrays_of_other_orders_and_sizes_have_their_values(tmp_path: Path, dtyp
     x = (rows() if "f" in dtype else RNG.integers(0, 65535, (5, 1, 12, 10))).astype(dtype)
     np.save(tmp_path / "x.npy", np.asfortranarray(x))
     data = open_rows({"name": "array", "path": str(tmp_path / "x.npy")}, clean=True)
-    assert np.allclose(data.mapping.from_unit(data[3].x_0.numpy()), x[3].astype(float), rtol=1e-6, atol=0 if "f" in dtype else 0.01)
+    assert np.allclose(
+        data.mapping.from_unit(data[3].x_0.numpy()), x[3].astype(float), rtol=1e-6, atol=0 if "f" in dtype else 0.01
+    )
 
 
 def test_values_too_large_for_float32_are_not_called_infinite_alone(tmp_path: Path) -> None:

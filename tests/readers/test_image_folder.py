@@ -123,7 +123,12 @@ def test_float_tiffs_are_taken_as_they_are_or_by_a_given_range(tmp_path: Path) -
 
 def test_the_exif_orientation_is_applied(tmp_path: Path) -> None:
     upright = picture(0, 24, 40, channels=1)
-    for orientation, stored in [(3, np.rot90(upright, 2)), (6, np.rot90(upright, 1)), (8, np.rot90(upright, -1)), (1, upright)]:
+    for orientation, stored in [
+        (3, np.rot90(upright, 2)),
+        (6, np.rot90(upright, 1)),
+        (8, np.rot90(upright, -1)),
+        (1, upright),
+    ]:
         exif = Image.Exif()
         exif[0x0112] = orientation
         save(tmp_path / f"{orientation}.png", np.ascontiguousarray(stored), exif=exif)
@@ -229,7 +234,11 @@ def damaged(folder: Path) -> Path:
 def test_bad_files_are_all_listed_with_their_cause(tmp_path: Path) -> None:
     message = refused(damaged(tmp_path))
     assert f"{tmp_path}: 3 of 6 images cannot be used:" in message
-    for line in ("cut.jpg: image file is truncated", "cut.png: image file is truncated", "hollow.png: the file is empty"):
+    for line in (
+        "cut.jpg: image file is truncated",
+        "cut.png: image file is truncated",
+        "hollow.png: the file is empty",
+    ):
         assert line in message
     assert "on_bad_file: skip" in message
 
@@ -318,7 +327,9 @@ def test_a_damaged_16_bit_rgb_png_is_listed_and_never_decoded_further(tmp_path: 
     assert "c_flipped.png: " in message
 
 
-def test_a_16_bit_rgb_png_is_refused_by_name_where_nothing_can_read_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_16_bit_rgb_png_is_refused_by_name_where_nothing_can_read_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "0.png").write_bytes(png(np.zeros((8, 8, 3)), 16, 2))
     monkeypatch.setitem(sys.modules, "imagecodecs", None)
     message = refused(tmp_path)
@@ -356,7 +367,10 @@ def test_counts_in_pictures_get_even_noise_of_the_level_that_follows(tmp_path: P
     rng = np.random.default_rng(0)
     rate = np.broadcast_to(np.linspace(20, 400, 64), (64, 64))
     for i in range(8):
-        save(tmp_path / f"{i}.png", np.rint(100 + 2 * rng.poisson(rate) + 5 * rng.standard_normal(rate.shape)).astype(np.uint16))
+        save(
+            tmp_path / f"{i}.png",
+            np.rint(100 + 2 * rng.poisson(rate) + 5 * rng.standard_normal(rate.shape)).astype(np.uint16),
+        )
     rows = ImageFolder(path=tmp_path, counts={"gain": 2, "offset": 100, "read_std": 5}, value_range=(100, 1100)).rows()
     x = np.stack([rows[i].x_n.numpy() for i in range(8)])
     sigma = float(rows[0].sigma_n)
@@ -374,7 +388,12 @@ def test_deep_tiffs_that_pillow_would_spoil_are_refused(tmp_path: Path) -> None:
         samples = len(bits)
         start = 8 + 2 + 10 * 12 + 4
         counts = b"" if samples == 1 else struct.pack(f"<{samples}H", *bits)
-        entries = [(256, 3, 1, 8), (257, 3, 1, 8), (258, 3, samples, bits[0] if samples == 1 else start), (259, 3, 1, 1)]
+        entries = [
+            (256, 3, 1, 8),
+            (257, 3, 1, 8),
+            (258, 3, samples, bits[0] if samples == 1 else start),
+            (259, 3, 1, 1),
+        ]
         entries += [(262, 3, 1, photometric), (273, 4, 1, start + len(counts)), (277, 3, 1, samples), (278, 3, 1, 8)]
         entries += [(279, 4, 1, 64 * 2 * samples), (284, 3, 1, 1)]
         table = b"".join(struct.pack("<HHII", *entry) for entry in entries)
@@ -399,7 +418,11 @@ def test_mixed_sizes_and_kinds_are_refused_with_a_table(tmp_path: Path) -> None:
     (tmp_path / "d.png").write_bytes(png(np.full((33, 47), 9), 16, 0))
     message = refused(tmp_path)
     assert "3 x 33 x 47 uint8: 3 (such as a0.png)" in message
-    for line in ("3 x 17 x 90 uint8: 1 (such as b.png)", "1 x 33 x 47 uint8: 1 (such as c.png)", "1 x 33 x 47 uint16: 1 (such as d.png)"):
+    for line in (
+        "3 x 17 x 90 uint8: 1 (such as b.png)",
+        "1 x 33 x 47 uint8: 1 (such as c.png)",
+        "1 x 33 x 47 uint16: 1 (such as d.png)",
+    ):
         assert line in message
     assert message.index("a0.png") < message.index("b.png")
 
@@ -448,7 +471,13 @@ def test_levels_come_from_a_table_by_file_name(folder: Path, tmp_path: Path) -> 
 def test_a_table_must_match_the_folder(folder: Path, tmp_path: Path) -> None:
     table = levels(tmp_path, "a.png,0.1", "a.png,0.2", "c.png,-1", "d.png,x", "e.png", "f.png,nan", "é, b.png,1")
     message = refused(folder, clean=False, sigma_n=table)
-    for line in ("line 3: 'a.png' comes a second time", "line 4: 'c.png,-1' is no", "line 5: 'd.png,x'", "line 6: 'e.png'", "line 7"):
+    for line in (
+        "line 3: 'a.png' comes a second time",
+        "line 4: 'c.png,-1' is no",
+        "line 5: 'd.png,x'",
+        "line 6: 'e.png'",
+        "line 7",
+    ):
         assert line in message
     message = refused(folder, clean=False, sigma_n=levels(tmp_path, "a.png,0.1", "b.png,0.1"))
     assert "no level for 2 of 3 images: c.png, sub/é, b.png" in message
@@ -458,7 +487,9 @@ def test_a_table_must_match_the_folder(folder: Path, tmp_path: Path) -> None:
 def test_a_table_that_cannot_be_read_is_refused(folder: Path, tmp_path: Path) -> None:
     assert "cannot be read" in refused(folder, clean=False, sigma_n=tmp_path / "nowhere.csv")
     (tmp_path / "x.csv").write_text("name;level\n")
-    assert "the first line should be 'file,sigma_n', but is 'name;level'" in refused(folder, clean=False, sigma_n=tmp_path / "x.csv")
+    assert "the first line should be 'file,sigma_n', but is 'name;level'" in refused(
+        folder, clean=False, sigma_n=tmp_path / "x.csv"
+    )
     (tmp_path / "x.csv").write_bytes(b"file,sigma_n\ncaf\xe9.png,0.1\n")
     assert "cannot be read" in refused(folder, clean=False, sigma_n=tmp_path / "x.csv")
 
@@ -526,7 +557,9 @@ def test_the_part_comes_back_from_its_plain_mapping(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("word", ["estimate", "estimate-by-row"])
-def test_a_level_that_nobody_knows_is_estimated_and_told_with_its_uncertainty(tmp_path: Path, caplog, word: str) -> None:
+def test_a_level_that_nobody_knows_is_estimated_and_told_with_its_uncertainty(
+    tmp_path: Path, caplog, word: str
+) -> None:
     y, x = np.mgrid[:64, :64] / 64.0
     for i in range(6):
         clean = 60 + 100 * x + 40 * (y > 0.5)

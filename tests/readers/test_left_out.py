@@ -18,7 +18,18 @@ from ambientkit.checkpoint.weights import load_weights
 from ambientkit.data import Observations
 from ambientkit.errors import InputError
 from ambientkit.readers import Kept
-from tests.support.formats import FORMATS, array, fits, hdf5, hf_dataset, open_rows, rows, shards, tiff_stack, zarr_array
+from tests.support.formats import (
+    FORMATS,
+    array,
+    fits,
+    hdf5,
+    hf_dataset,
+    open_rows,
+    rows,
+    shards,
+    tiff_stack,
+    zarr_array,
+)
 
 each_format = pytest.mark.parametrize("make", FORMATS.values(), ids=list(FORMATS))
 BAD = [0, 3, 4, 8]
@@ -33,7 +44,9 @@ def spoiled(n: int = 9) -> np.ndarray:
 
 
 @each_format
-def test_rows_that_are_not_finite_are_left_out_and_the_others_keep_number_and_level(make: Any, tmp_path: Path, caplog) -> None:
+def test_rows_that_are_not_finite_are_left_out_and_the_others_keep_number_and_level(
+    make: Any, tmp_path: Path, caplog
+) -> None:
     x = spoiled()
     spec = make(tmp_path / "d", x)
     level = 0.3 + np.arange(9) / 100
@@ -67,7 +80,9 @@ def test_without_skip_they_are_counted_and_the_way_to_leave_them_out_is_told(mak
 
 def test_simulated_noise_stays_with_the_row_of_the_file(tmp_path: Path) -> None:
     whole = Observations(open_rows(array(tmp_path / "a", rows(9)), clean=True), Gaussian(sigma_n=0.2), 5)
-    data = Observations(open_rows(array(tmp_path / "b", spoiled()), clean=True, on_bad_file="skip"), Gaussian(sigma_n=0.2), 5)
+    data = Observations(
+        open_rows(array(tmp_path / "b", spoiled()), clean=True, on_bad_file="skip"), Gaussian(sigma_n=0.2), 5
+    )
     seen = data.__getitems__([0, 2, 4])
     assert seen.row.tolist() == [1, 5, 7]
     assert torch.equal(seen.x_n, whole.__getitems__([1, 5, 7]).x_n)
@@ -198,7 +213,18 @@ def test_the_commands_take_it_as_a_flag_and_store_what_was_left_out(ambientkit: 
     clean = rows(20)
     clean[6, 0, 0, 0] = np.inf
     np.save(tmp_path / "clean.npy", clean)
-    train = ["train", "--data", tmp_path / "x.npy", "--sigma-n", "0.3", "--end-step", 1, "--batch-size", 4, "--skip-preflight"]
+    train = [
+        "train",
+        "--data",
+        tmp_path / "x.npy",
+        "--sigma-n",
+        "0.3",
+        "--end-step",
+        1,
+        "--batch-size",
+        4,
+        "--skip-preflight",
+    ]
     train += ["--output-dir", tmp_path / "run", "--model", "mlp", "--device", "cpu"]
     assert ambientkit(*train)[0] == 2
     status, _, err = ambientkit(*train, "--on-bad-file", "drop")
@@ -208,9 +234,17 @@ def test_the_commands_take_it_as_a_flag_and_store_what_was_left_out(ambientkit: 
     assert status == 0, err
     _, metadata = load_weights(tmp_path / "run" / "model_ema.safetensors")
     assert [told.partition(":")[0] for told in metadata["data"]["left_out"]] == ["row 0", "row 3", "row 4", "row 8"]
-    assert ambientkit("corrupt", tmp_path / "clean.npy", tmp_path / "copy", "--sigma", "0.2", "--on-bad-file", "skip")[0] == 0
-    assert json.loads((tmp_path / "copy" / "manifest.json").read_text())["source_left_out"] == ["row 6: 1 of its values is not finite"]
-    assert "left out, because they cannot be used: 4" in ambientkit("inspect", tmp_path / "x.npy", "--on-bad-file", "skip")[1]
+    assert (
+        ambientkit("corrupt", tmp_path / "clean.npy", tmp_path / "copy", "--sigma", "0.2", "--on-bad-file", "skip")[0]
+        == 0
+    )
+    assert json.loads((tmp_path / "copy" / "manifest.json").read_text())["source_left_out"] == [
+        "row 6: 1 of its values is not finite"
+    ]
+    assert (
+        "left out, because they cannot be used: 4"
+        in ambientkit("inspect", tmp_path / "x.npy", "--on-bad-file", "skip")[1]
+    )
     for flag, complaint in [("drop", "fail or skip"), ("skip", "no files of its own")]:
         status, _, err = ambientkit("inspect", "digits", "--on-bad-file", flag)
         assert status == 2
@@ -219,14 +253,28 @@ def test_the_commands_take_it_as_a_flag_and_store_what_was_left_out(ambientkit: 
 
 def test_a_resume_with_other_rows_is_refused_and_changes_nothing(ambientkit: Any, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", spoiled(20))
-    train = ["train", "--data", tmp_path / "x.npy", "--sigma-n", "0.3", "--batch-size", 4, "--skip-preflight", "--on-bad-file", "skip"]
+    train = [
+        "train",
+        "--data",
+        tmp_path / "x.npy",
+        "--sigma-n",
+        "0.3",
+        "--batch-size",
+        4,
+        "--skip-preflight",
+        "--on-bad-file",
+        "skip",
+    ]
     train += ["--output-dir", tmp_path / "run", "--model", "mlp", "--device", "cpu", "--end-step", 2]
     assert ambientkit(*train)[0] == 0
     before = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
     more, other = spoiled(20), spoiled(20)
     more[0] = rows(20)[0]
     other[0], other[1] = rows(20)[0], np.nan
-    for changed, complaint in ((more, "have 17 rows now, and had 16 when it was trained"), (other, "were changed since it was trained")):
+    for changed, complaint in (
+        (more, "have 17 rows now, and had 16 when it was trained"),
+        (other, "were changed since it was trained"),
+    ):
         np.save(tmp_path / "x.npy", changed)
         status, _, err = ambientkit("train", "--resume", tmp_path / "run", "--end-step", 4)
         assert status == 2

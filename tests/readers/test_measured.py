@@ -37,7 +37,9 @@ def test_the_range_is_that_of_all_but_a_thousandth_of_the_values_and_maps_back(t
     assert "measured on the rows; single values reach 108 in these units" in caplog.text
 
 
-def test_the_type_range_is_doubted_where_pictures_use_little_of_it_and_a_given_one_is_not(tmp_path: Path, caplog) -> None:
+def test_the_type_range_is_doubted_where_pictures_use_little_of_it_and_a_given_one_is_not(
+    tmp_path: Path, caplog
+) -> None:
     values = camera()
     values[3, 0, 4, 4] = 700
     open_rows(spec(tmp_path, values))

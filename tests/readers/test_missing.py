@@ -30,7 +30,9 @@ def fits(folder: Path, packed: bool) -> dict[str, Any]:
         unit = module.CompImageHDU(raw, compression_type="RICE_1") if packed else module.PrimaryHDU(raw)
         file = folder / f"{i}.fits"
         module.HDUList([module.PrimaryHDU(), unit] if packed else [unit]).writeto(file)
-        with module.open(file, mode="update", disable_image_compression=True, do_not_scale_image_data=True, ignore_blank=True) as units:
+        with module.open(
+            file, mode="update", disable_image_compression=True, do_not_scale_image_data=True, ignore_blank=True
+        ) as units:
             for key, value in (("BZERO", 32768), ("BSCALE", 1), ("BLANK", -32768)):
                 units[-1].header[key] = value
     return {"name": "fits", "path": str(folder), "value_range": [0, 5000]}
@@ -90,7 +92,12 @@ def tiff(folder: Path) -> dict[str, Any]:
     tifffile = pytest.importorskip("tifffile")
     folder.mkdir()
     for i, values in enumerate(marked()):
-        tifffile.imwrite(folder / f"{i}.tif", values.astype(np.uint16), photometric="minisblack", extratags=[(42113, "s", 0, "77", True)])
+        tifffile.imwrite(
+            folder / f"{i}.tif",
+            values.astype(np.uint16),
+            photometric="minisblack",
+            extratags=[(42113, "s", 0, "77", True)],
+        )
     return {"name": "tiff-stack", "path": str(folder), "value_range": [0, 5000]}
 
 
@@ -123,7 +130,9 @@ MADE = {
 @pytest.mark.parametrize(("make", "named"), MADE.values(), ids=list(MADE))
 def test_missing_pixels_are_refused_by_row_and_name_and_can_be_left_out(make: Any, named: str, tmp_path: Path) -> None:
     spec = make(tmp_path / "d")
-    with pytest.raises(InputError, match=r"1 of 6 rows hold NaN or infinite values: \S+ (2 )?\(3 values\)|row 2 \(3 values\)") as caught:
+    with pytest.raises(
+        InputError, match=r"1 of 6 rows hold NaN or infinite values: \S+ (2 )?\(3 values\)|row 2 \(3 values\)"
+    ) as caught:
         open_rows(spec, clean=True)
     with pytest.raises(InputError, match=named):
         open_rows(spec, clean=True)
@@ -150,7 +159,9 @@ def test_zero_as_fill_value_is_a_value(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("slope", [np.nan, np.inf, 0.0])
-def test_a_slope_that_is_no_number_is_refused_and_zero_means_unscaled(tmp_path: Path, slope: float, caplog: Any) -> None:
+def test_a_slope_that_is_no_number_is_refused_and_zero_means_unscaled(
+    tmp_path: Path, slope: float, caplog: Any
+) -> None:
     nibabel = pytest.importorskip("nibabel")
     nibabel.save(nibabel.Nifti1Image(rows(8, 12, 10)[:, 0], np.eye(4)), tmp_path / "a.nii")
     raw = bytearray((tmp_path / "a.nii").read_bytes())

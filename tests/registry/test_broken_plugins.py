@@ -16,7 +16,12 @@ from tests.support.make_plugin import OBJECTIVE, make_plugin
 def ambientkit(*arguments: str, path: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(path), "COLUMNS": "250", "OMP_NUM_THREADS": "1"}
     return subprocess.run(
-        [sys.executable, "-m", "ambientkit", *arguments], capture_output=True, text=True, timeout=300, cwd=cwd, env=environment
+        [sys.executable, "-m", "ambientkit", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=cwd,
+        env=environment,
     )
 
 
@@ -47,12 +52,26 @@ def test_the_list_of_plug_ins_shows_each_broken_one_in_a_line_with_package_versi
         (line,) = [line for line in done.stdout.splitlines() if package in line]
         assert line.startswith("error: ")
         assert cause in line
-    assert re.search(r"objective +aktest-mine +An objective that is never asked for its loss\. +aktest-sound 0\.1", done.stdout)
+    assert re.search(
+        r"objective +aktest-mine +An objective that is never asked for its loss\. +aktest-sound 0\.1", done.stdout
+    )
 
 
 def test_help_and_training_without_the_broken_plug_ins_work_with_a_line_for_each(broken, tmp_path):
     assert ambientkit("--help", path=broken, cwd=tmp_path).returncode == 0
-    few = ("--data", "mixture", "--set", "data.n=200", "--end-step", "1", "--skip-preflight", "--output-dir", "run", "--device", "cpu")
+    few = (
+        "--data",
+        "mixture",
+        "--set",
+        "data.n=200",
+        "--end-step",
+        "1",
+        "--skip-preflight",
+        "--output-dir",
+        "run",
+        "--device",
+        "cpu",
+    )
     done = ambientkit("train", *few, path=broken, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     for package, cause in CAUSES.items():
@@ -75,7 +94,9 @@ def test_a_name_clash_leaves_everything_else_and_names_both(tmp_path):
     done = ambientkit("plugins", path=tmp_path / "site", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "aktest-dup-one 0.1 and by aktest-dup-two 0.1" in done.stdout
-    used = ambientkit("train", "--objective", "my-objective", "--output-dir", "run", path=tmp_path / "site", cwd=tmp_path)
+    used = ambientkit(
+        "train", "--objective", "my-objective", "--output-dir", "run", path=tmp_path / "site", cwd=tmp_path
+    )
     assert used.returncode == 2
     assert "aktest-dup-one 0.1 and by aktest-dup-two 0.1" in used.stderr
     assert "Traceback" not in used.stderr

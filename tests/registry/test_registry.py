@@ -88,7 +88,11 @@ def test_a_plug_in_that_fails_is_set_aside_with_its_cause_and_the_others_go_on(i
 
 
 def test_a_plug_in_that_fails_half_way_leaves_none_of_its_parts(install):
-    install("aktest-half", OBJECTIVE.format(name="aktest-mine") + "\n\n@hookimpl\ndef register_samplers():\n    raise OSError('no disk')\n")
+    install(
+        "aktest-half",
+        OBJECTIVE.format(name="aktest-mine")
+        + "\n\n@hookimpl\ndef register_samplers():\n    raise OSError('no disk')\n",
+    )
     (problem,) = problems("aktest-half")
     assert "OSError: no disk" in problem.cause
     assert "aktest-mine" not in load().names("objective")
@@ -97,7 +101,8 @@ def test_a_plug_in_that_fails_half_way_leaves_none_of_its_parts(install):
 def test_asking_for_a_part_of_a_plug_in_that_failed_says_so(install):
     install("aktest-broken", "raise RuntimeError('boom at import')")
     with pytest.raises(
-        InputError, match=r"there is no objective 'theirs'\. Known: .*\n(.*\n)*plug-in 'aktest_broken' of aktest-broken 0\.1 was not loaded"
+        InputError,
+        match=r"there is no objective 'theirs'\. Known: .*\n(.*\n)*plug-in 'aktest_broken' of aktest-broken 0\.1 was not loaded",
     ):
         load().build("objective", "theirs")
 
@@ -123,7 +128,9 @@ def test_what_an_interrupted_uninstall_leaves_behind_is_reported_and_not_more(in
 
 
 @pytest.mark.parametrize(
-    "order", [("aktest-dup-one", "aktest-dup-two"), ("aktest-dup-two", "aktest-dup-one")], ids=["one-first", "two-first"]
+    "order",
+    [("aktest-dup-one", "aktest-dup-two"), ("aktest-dup-two", "aktest-dup-one")],
+    ids=["one-first", "two-first"],
 )
 def test_two_packages_of_one_name_are_set_aside_and_both_named_whatever_the_order(install, order):
     for package in order:
@@ -199,11 +206,28 @@ NAMED = "class Part(interfaces.Objective):\n    name = {name}\n    def loss(self
         ("[Part]", "class Part(interfaces.Sampler): name = 'aktest-part'", "must return subclasses of Objective"),
         ("[Part]", ABSTRACT, "Part leaves loss abstract"),
         ("Part", NAMED.format(name="'aktest-part'"), "must return a list of classes, not"),
-        ("[Part]", NAMED.format(name="'My Part'"), "Part.name must be a lower-case word such as 'my-part', not 'My Part'"),
+        (
+            "[Part]",
+            NAMED.format(name="'My Part'"),
+            "Part.name must be a lower-case word such as 'my-part', not 'My Part'",
+        ),
         ("[Part]", NAMED.format(name="3"), "Part.name must be a lower-case word"),
-        ("[Part]", NAMED.format(name="''").replace("name = ''", "pass"), "Part.name must be a lower-case word .* not None"),
+        (
+            "[Part]",
+            NAMED.format(name="''").replace("name = ''", "pass"),
+            "Part.name must be a lower-case word .* not None",
+        ),
     ],
-    ids=["no-part", "an-instance", "another-kind", "abstract", "no-list", "name-with-capitals", "name-no-word", "no-name"],
+    ids=[
+        "no-part",
+        "an-instance",
+        "another-kind",
+        "abstract",
+        "no-list",
+        "name-with-capitals",
+        "name-no-word",
+        "no-name",
+    ],
 )
 def test_a_hook_must_return_concrete_named_classes_of_its_kind(install, returned, before, cause):
     install("aktest-wrong", hooks("register_objectives", returned, before))
@@ -239,7 +263,9 @@ def test_a_requirement_that_is_not_met_is_a_warning_and_the_plug_in_is_loaded(in
     assert "aktest-mine" in load().names("objective")
 
 
-@pytest.mark.parametrize("line", ["torch", "torch>=2", "aktest-nowhere; python_version < '3'", "aktest-nowhere; extra == 'dev'"])
+@pytest.mark.parametrize(
+    "line", ["torch", "torch>=2", "aktest-nowhere; python_version < '3'", "aktest-nowhere; extra == 'dev'"]
+)
 def test_a_requirement_that_is_met_or_does_not_apply_is_no_problem(install, line):
     install("aktest-conflict", OBJECTIVE.format(name="aktest-mine"), requires=[line])
     assert problems("aktest-conflict") == []
@@ -264,7 +290,10 @@ def test_names_that_begin_like_ours_are_no_hooks(install):
 def test_a_part_is_built_from_its_name_or_from_a_mapping_and_rebuilt_from_its_specification(install):
     install("aktest-sound", OBJECTIVE.format(name="aktest-mine"))
     found = load()
-    plain, strong = found.build("objective", "aktest-mine"), found.build("objective", {"name": "aktest-mine", "strength": 2})
+    plain, strong = (
+        found.build("objective", "aktest-mine"),
+        found.build("objective", {"name": "aktest-mine", "strength": 2}),
+    )
     assert (plain.strength, strong.strength) == (1.0, 2.0)
     assert spec_of(strong) == {"name": "aktest-mine", "strength": 2.0}
     assert found.build("objective", spec_of(strong)) == strong
@@ -273,9 +302,15 @@ def test_a_part_is_built_from_its_name_or_from_a_mapping_and_rebuilt_from_its_sp
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("aktest-mien", r"objective: there is no objective 'aktest-mien'; did you mean 'aktest-mine'\? Known: .*aktest-mine.*tweedie"),
+        (
+            "aktest-mien",
+            r"objective: there is no objective 'aktest-mien'; did you mean 'aktest-mine'\? Known: .*aktest-mine.*tweedie",
+        ),
         ({"name": "zzz"}, r"objective\.name: there is no objective 'zzz'\. Known: .*naive"),
-        ({"name": "aktest-mine", "strenght": 2}, r"objective\.strenght: unknown key .*; did you mean 'strength'\? .*takes: strength"),
+        (
+            {"name": "aktest-mine", "strenght": 2},
+            r"objective\.strenght: unknown key .*; did you mean 'strength'\? .*takes: strength",
+        ),
         ({"name": "aktest-mine", "strength": "much"}, r"objective\.strength: should be a valid number.*'much'"),
         ({"name": "aktest-mine", "strength": float("nan")}, r"objective\.strength: should be a finite number"),
         ({"strength": 2}, "objective: should be the name of an objective, or a mapping with a 'name'"),

@@ -42,7 +42,12 @@ def ambientkit(arguments: Sequence[str], *, path: Path | None, cwd: Path) -> sub
     if path is not None:
         environment["PYTHONPATH"] = str(path)
     return subprocess.run(
-        [sys.executable, "-m", "ambientkit", *arguments], capture_output=True, text=True, timeout=300, cwd=cwd, env=environment
+        [sys.executable, "-m", "ambientkit", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=cwd,
+        env=environment,
     )
 
 
@@ -61,7 +66,9 @@ def test_its_claim_is_measured_by_name_and_holds(installed, tmp_path):
 
 
 def test_it_is_trained_with_by_name_and_its_loss_is_logged(installed, tmp_path):
-    done = ambientkit(["train", "--objective", "eps-tweedie", *FEW, "--output-dir", "run"], path=installed, cwd=tmp_path)
+    done = ambientkit(
+        ["train", "--objective", "eps-tweedie", *FEW, "--output-dir", "run"], path=installed, cwd=tmp_path
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "name: eps-tweedie" in (tmp_path / "run" / "config.yaml").read_text()
     last = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])

@@ -16,7 +16,8 @@ from tests.support.report_run import QUICK, train
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(
-    CHROMIUM is None or DRIVER is None, reason="Chromium and its driver are not installed (Debian: chromium, chromium-driver)"
+    CHROMIUM is None or DRIVER is None,
+    reason="Chromium and its driver are not installed (Debian: chromium, chromium-driver)",
 )
 
 TONES = ("--ink", "--soft", "--link", "--fine", "--doubt", "--violated")
@@ -34,7 +35,12 @@ def pages(tmp_path_factory) -> dict[str, Path]:
     _command("report", run, "--out", folder / "one.html", "--pdf", folder / "one.pdf", *QUICK)
     _command("report", run, *others, "--out", folder / "three.html", *QUICK)
     _command("inspect", "digits", "--html", folder / "inspect.html", "--rows", "64")
-    return {"one": folder / "one.html", "three": folder / "three.html", "inspect": folder / "inspect.html", "pdf": folder / "one.pdf"}
+    return {
+        "one": folder / "one.html",
+        "three": folder / "three.html",
+        "inspect": folder / "inspect.html",
+        "pdf": folder / "one.pdf",
+    }
 
 
 def _command(*words: object) -> None:
@@ -66,9 +72,12 @@ def browser(tmp_path_factory) -> Iterator[Any]:
 
 def show(browser: Any, page: Path, width: int = 1280, scheme: str = "light") -> None:
     browser.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride", {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500},
     )
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
+    browser.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    )
     browser.get(page.as_uri())
 
 
@@ -76,7 +85,9 @@ def show(browser: Any, page: Path, width: int = 1280, scheme: str = "light") -> 
 def test_a_page_loads_without_a_complaint_and_loads_nothing_else(browser, pages, name: str) -> None:
     show(browser, pages[name])
     assert browser.get_log("browser") == []
-    loaded = browser.execute_script("return performance.getEntriesByType('resource').map(e => e.name).filter(n => !n.startsWith('data:'))")
+    loaded = browser.execute_script(
+        "return performance.getEntriesByType('resource').map(e => e.name).filter(n => !n.startsWith('data:'))"
+    )
     assert loaded == []
     sizes = browser.execute_script("return [...document.images].map(i => [i.complete, i.naturalWidth])")
     assert sizes
@@ -85,7 +96,9 @@ def test_a_page_loads_without_a_complaint_and_loads_nothing_else(browser, pages,
 
 def test_a_page_that_loads_something_is_noticed(browser, pages, tmp_path: Path) -> None:
     page = tmp_path / "loads.html"
-    page.write_text(pages["inspect"].read_text().replace("<main", '<img src="missing.png" alt="x"><script>nowhere()</script><main'))
+    page.write_text(
+        pages["inspect"].read_text().replace("<main", '<img src="missing.png" alt="x"><script>nowhere()</script><main')
+    )
     show(browser, page)
     assert len(browser.get_log("browser")) >= 2  # the policy of the page forbids both
 
@@ -106,7 +119,9 @@ def test_every_section_is_there_named_by_its_heading_and_reached_from_the_naviga
 @pytest.mark.parametrize("name", ["one", "three", "inspect"])
 def test_landmarks_headings_and_texts_are_there_for_who_does_not_see_the_page(browser, pages, name: str) -> None:
     show(browser, pages[name])
-    counts = browser.execute_script("return ['header', 'main', 'footer', 'h1'].map(t => document.querySelectorAll(t).length)")
+    counts = browser.execute_script(
+        "return ['header', 'main', 'footer', 'h1'].map(t => document.querySelectorAll(t).length)"
+    )
     assert counts == [1, 1, 1, 1]
     levels = browser.execute_script("return [...document.querySelectorAll('h1, h2, h3, h4')].map(h => +h.tagName[1])")
     assert all(after - before <= 1 for before, after in zip(levels, levels[1:]))
@@ -114,11 +129,15 @@ def test_landmarks_headings_and_texts_are_there_for_who_does_not_see_the_page(br
         "return [...document.querySelectorAll('img, svg[role=img]')].filter(e => (e.alt || e.getAttribute('aria-label') || '').length < 20).length"
     )
     assert silent == 0
-    mute = browser.execute_script("return [...document.querySelectorAll('svg:not([role=img])')].filter(e => !e.ariaHidden).length")
+    mute = browser.execute_script(
+        "return [...document.querySelectorAll('svg:not([role=img])')].filter(e => !e.ariaHidden).length"
+    )
     assert mute == 0
     ids = browser.execute_script("return [...document.querySelectorAll('[id]')].map(e => e.id)")
     assert len(ids) == len(set(ids))
-    loose = browser.execute_script("return [...document.querySelectorAll('table')].filter(t => !t.querySelector('th[scope=row]')).length")
+    loose = browser.execute_script(
+        "return [...document.querySelectorAll('table')].filter(t => !t.querySelector('th[scope=row]')).length"
+    )
     assert loose == 0
 
 

@@ -81,7 +81,9 @@ def test_the_page_has_every_section_and_every_picture_of_a_run_and_needs_nothing
     assert "tmp-" not in " ".join(path.name for path in run.parent.iterdir())
 
 
-def test_truncated_samples_stop_at_the_noise_of_the_data_and_full_ones_at_the_lowest_level(run: Path, tmp_path: Path) -> None:
+def test_truncated_samples_stop_at_the_noise_of_the_data_and_full_ones_at_the_lowest_level(
+    run: Path, tmp_path: Path
+) -> None:
     lowest = []
 
     class Recording(Heun):
@@ -98,7 +100,9 @@ def test_truncated_samples_stop_at_the_noise_of_the_data_and_full_ones_at_the_lo
     assert set(lowest[2:]) == {(0.002, 0.0)}  # of the checkpoints
 
 
-def test_the_function_writes_the_page_of_the_command_and_prints_nothing(run: Path, report, tmp_path: Path, capsys, monkeypatch) -> None:
+def test_the_function_writes_the_page_of_the_command_and_prints_nothing(
+    run: Path, report, tmp_path: Path, capsys, monkeypatch
+) -> None:
     page = report(run)
     capsys.readouterr()
     monkeypatch.setattr(logging.getLogger("ambientkit"), "handlers", [])  # which the command has added
@@ -115,7 +119,9 @@ def undated(page: str) -> str:
     return re.sub(r"Written [0-9: -]+ UTC", "", page)
 
 
-def test_the_same_command_writes_the_same_page_but_for_its_date_over_what_was_there(run: Path, report, tmp_path: Path) -> None:
+def test_the_same_command_writes_the_same_page_but_for_its_date_over_what_was_there(
+    run: Path, report, tmp_path: Path
+) -> None:
     (tmp_path / "report.html").write_text("something older")
     first, second = (undated(report(run)) for _ in range(2))
     assert first == second
@@ -123,7 +129,9 @@ def test_the_same_command_writes_the_same_page_but_for_its_date_over_what_was_th
 
 
 def test_the_commands_on_the_page_work(run: Path, report, ambientkit) -> None:
-    lines = [shlex.split(unescape(line)) for line in re.findall(r"<pre[^>]*><code>(ambientkit [^<]*)</code>", report(run))]
+    lines = [
+        shlex.split(unescape(line)) for line in re.findall(r"<pre[^>]*><code>(ambientkit [^<]*)</code>", report(run))
+    ]
     again = next(words for words in lines if words[1] == "train")
     status, out, _ = ambientkit(*again[1:], "--dry-run")
     assert status == 0
@@ -166,10 +174,25 @@ def test_a_checkpoint_that_is_not_whole_is_left_out_and_said_so(run: Path, repor
     assert "demo_00000003.png cannot be read" in page
 
 
-def test_what_verify_and_evaluate_stored_is_shown_and_a_report_of_another_step_is_not(run: Path, report, ambientkit) -> None:
+def test_what_verify_and_evaluate_stored_is_shown_and_a_report_of_another_step_is_not(
+    run: Path, report, ambientkit
+) -> None:
     assert ambientkit("verify", "--run", run, "--rows", 12, "--device", "cpu")[0] == 0
     assert (
-        ambientkit("evaluate", run, "--n", 20, "--repeats", 2, "--steps", 2, "--extractor", "pixels", "--json", run / "evaluate.json")[0]
+        ambientkit(
+            "evaluate",
+            run,
+            "--n",
+            20,
+            "--repeats",
+            2,
+            "--steps",
+            2,
+            "--extractor",
+            "pixels",
+            "--json",
+            run / "evaluate.json",
+        )[0]
         == 0
     )
     stored = json.loads((run / "evaluate.json").read_text())
@@ -177,7 +200,9 @@ def test_what_verify_and_evaluate_stored_is_shown_and_a_report_of_another_step_i
     page = report(run)
     assert "From `ambientkit verify --run`: measured on 12 noisy rows of digits" in page
     assert "digits" in section(page, "metrics")
-    assert "proximal, samples made as noisy as the rows: ambientkit evaluate, from evaluate.json" in section(page, "metrics")
+    assert "proximal, samples made as noisy as the rows: ambientkit evaluate, from evaluate.json" in section(
+        page, "metrics"
+    )
     assert f">fid[pixels]</th><td>{fid['value']:.4g}</td>" in section(page, "metrics")
     assert "(n = 12)" in section(page, "consistency")
     (run / "evaluate.json").write_text(json.dumps(stored | {"step": 3}))
@@ -197,7 +222,10 @@ def test_what_was_checked_before_step_1_is_shown(run: Path, report, capsys) -> N
     document = load_preflight()
     (run / PREFLIGHT).write_text(json.dumps(document))
     verify = section(report(run), "verify")
-    assert "Before step 1: 2 of 2 quick checks passed on the parts of this run, with at most 2e-05 false alarms in all" in unescape(verify)
+    assert (
+        "Before step 1: 2 of 2 quick checks passed on the parts of this run, with at most 2e-05 false alarms in all"
+        in unescape(verify)
+    )
     assert '<th scope="row">toy</th><td>exact</td><td>1</td><td>passed</td>' in verify
     assert "<td>unchecked, it claims no property that a check tests</td>" in verify
     (run / PREFLIGHT).write_text(json.dumps(document | {"format": 99}))

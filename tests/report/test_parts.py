@@ -65,7 +65,9 @@ def test_rows_of_another_shape_and_no_rows_are_errors() -> None:
 
 def line(step: int, value: float, levels: dict[str, tuple[float, int]], skipped: int = 0) -> str:
     by_level = {"tweedie": {edge: {"mean": mean, "n": n} for edge, (mean, n) in levels.items()}}
-    return json.dumps({"step": step, "terms": {"tweedie": value}, "by_level": by_level, "skipped_steps": skipped}) + "\n"
+    return (
+        json.dumps({"step": step, "terms": {"tweedie": value}, "by_level": by_level, "skipped_steps": skipped}) + "\n"
+    )
 
 
 def test_the_history_has_the_terms_and_the_levels_of_each_third_weighted_by_their_counts(tmp_path) -> None:
@@ -94,7 +96,10 @@ def test_a_long_log_is_averaged_in_blocks_and_an_absent_one_is_empty(tmp_path) -
 
 
 def places(svg: str) -> list[tuple[float, float]]:
-    return [tuple(map(float, pair.split(","))) for pair in re.search(r'<polyline class="curve" points="([^"]*)"', svg)[1].split()]  # type: ignore[index, misc]
+    return [
+        tuple(map(float, pair.split(",")))
+        for pair in re.search(r'<polyline class="curve" points="([^"]*)"', svg)[1].split()
+    ]  # type: ignore[index, misc]
 
 
 def test_a_chart_draws_what_its_table_and_its_words_say() -> None:
@@ -102,7 +107,8 @@ def test_a_chart_draws_what_its_table_and_its_words_say() -> None:
     assert "<loss>" not in text
     assert "a&b:" not in text
     assert (
-        '<svg class="chart" viewBox="0 0 400 270" role="img" aria-label="&lt;loss&gt;. a&amp;b: 4 at 1, 2 at 3, least 2, most 8.">' in text
+        '<svg class="chart" viewBox="0 0 400 270" role="img" aria-label="&lt;loss&gt;. a&amp;b: 4 at 1, 2 at 3, least 2, most 8.">'
+        in text
     )
     assert "<title>&lt;loss&gt;</title><desc>a&amp;b: 4 at 1" in text
     assert '<tr><th scope="row">2</th><td>8</td><td>0.5</td></tr>' in text
@@ -141,7 +147,8 @@ def test_a_logarithmic_axis_is_one_only_for_values_above_zero() -> None:
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "log"), [(0.94, 0.98, True), (1.9, 2.4, True), (0.002, 80, True), (-0.02, 0.01, False), (5, 5, False)]
+    ("low", "high", "log"),
+    [(0.94, 0.98, True), (1.9, 2.4, True), (0.002, 80, True), (-0.02, 0.01, False), (5, 5, False)],
 )
 def test_every_axis_has_two_ticks_or_more_and_none_outside(low: float, high: float, log: bool) -> None:
     axis = Axis(low, high, 0, 100, log=log)

@@ -44,7 +44,9 @@ def test_a_run_with_poses_resumes_to_the_same_bits_and_sees_the_cropped_shape(am
 
 
 def test_a_pose_that_would_change_the_noise_is_refused_before_step_1(ambientkit, tmp_path):
-    status, _, err = ambientkit("train", "--data", "digits", "--augment", "rotate", *TINY, "--output-dir", tmp_path / "run")
+    status, _, err = ambientkit(
+        "train", "--data", "digits", "--augment", "rotate", *TINY, "--output-dir", tmp_path / "run"
+    )
     assert status == 2
     assert "'rotate' is refused on noisy data" in err
     assert not (tmp_path / "run").exists()

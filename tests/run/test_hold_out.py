@@ -53,7 +53,11 @@ def run(folder, tree, stop=None, **changes):
     begun = (folder / "config.yaml").exists()
     flags = {(name,): (name, value) for name, value in changes.items()}
     request = Request(
-        flags=flags, config=() if begun else (tree,), output_dir=folder, resume="latest" if begun else None, skip_preflight=True
+        flags=flags,
+        config=() if begun else (tree,),
+        output_dir=folder,
+        resume="latest" if begun else None,
+        skip_preflight=True,
     )
     return train(request, load(), stop=stop)
 
@@ -81,7 +85,13 @@ def quick(tmp_path_factory):
 def by_heart(tmp_path_factory):
     folder = tmp_path_factory.mktemp("by_heart") / "run"
     np.save(folder.parent / "rows.npy", load_digits().images[:60, None].astype(np.float32) / 8 - 1)
-    run(folder, {**BY_HEART, "data": {"name": "array", "path": str(folder.parent / "rows.npy"), "clean": True, "layout": "NCHW"}})
+    run(
+        folder,
+        {
+            **BY_HEART,
+            "data": {"name": "array", "path": str(folder.parent / "rows.npy"), "clean": True, "layout": "NCHW"},
+        },
+    )
     return folder
 
 
@@ -175,7 +185,9 @@ def test_a_run_of_an_early_version_holds_none_out_when_it_is_resumed(tmp_path, m
     folder = tmp_path / "run"
     run(folder, {**QUICK, "hold_out": 0.0}, After(100))
     text = (folder / "config.yaml").read_text()
-    (folder / "config.yaml").write_text("\n".join(line for line in text.splitlines() if not line.startswith(("hold_out", "stop_early"))))
+    (folder / "config.yaml").write_text(
+        "\n".join(line for line in text.splitlines() if not line.startswith(("hold_out", "stop_early")))
+    )
     run(folder, QUICK)
     assert not (folder / BEST).exists()
 

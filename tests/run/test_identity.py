@@ -15,7 +15,13 @@ from ambientkit.builtin.data.array import Array
 from ambientkit.data.identity import fingerprint, refuse_other
 from ambientkit.errors import InputError
 
-SMALL = {"model": {"name": "mlp", "width": 8, "depth": 1}, "batch_size": 16, "device": "cpu", "skip_preflight": True, "allow": "noise"}
+SMALL = {
+    "model": {"name": "mlp", "width": 8, "depth": 1},
+    "batch_size": 16,
+    "device": "cpu",
+    "skip_preflight": True,
+    "allow": "noise",
+}
 
 
 def rows(seed: int = 0) -> np.ndarray:
@@ -38,13 +44,17 @@ def test_a_run_goes_on_with_the_data_it_had_though_the_file_was_touched(begun):
     assert ak.train("a.npy", sigma_n=0.2, end_step=5, output_dir="run", **SMALL).step == 5
 
 
-@pytest.mark.parametrize("change", [lambda x: x[::-1] * 0.7 + 0.1, lambda x: np.concatenate([x[:63], x[:1]]), lambda x: x[:60]])
+@pytest.mark.parametrize(
+    "change", [lambda x: x[::-1] * 0.7 + 0.1, lambda x: np.concatenate([x[:63], x[:1]]), lambda x: x[:60]]
+)
 def test_data_that_were_changed_are_refused_by_name_and_nothing_is_lost(begun, change):
     before = {path.name: path.read_bytes() for path in begun.path.iterdir() if path.is_file() and path.name != ".lock"}
     np.save("a.npy", change(rows()).astype("f4"))
     with pytest.raises(InputError, match=r"run: its data array \(.*a\.npy\) (were changed|have 60 rows now)"):
         ak.train("a.npy", sigma_n=0.2, end_step=6, output_dir="run", **SMALL)
-    assert {path.name: path.read_bytes() for path in begun.path.iterdir() if path.is_file() and path.name != ".lock"} == before
+    assert {
+        path.name: path.read_bytes() for path in begun.path.iterdir() if path.is_file() and path.name != ".lock"
+    } == before
 
 
 def test_a_change_between_the_sampled_rows_is_found_by_a_full_fingerprint_only():

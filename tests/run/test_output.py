@@ -42,7 +42,18 @@ def test_a_line_of_the_log_says_how_fast_how_much_and_how_long(ambientkit, tmp_p
 def test_pictures_in_the_middle_change_no_bit_of_a_run(ambientkit, tmp_path):
     """Case C-08, on the command."""
     for name, every in (("quiet", 0), ("busy", 2)):
-        run = ["train", *FLAGS, "--end-step", 6, "--save-every", 3, "--demo-every", every, "--output-dir", tmp_path / name]
+        run = [
+            "train",
+            *FLAGS,
+            "--end-step",
+            6,
+            "--save-every",
+            3,
+            "--demo-every",
+            every,
+            "--output-dir",
+            tmp_path / name,
+        ]
         assert ambientkit(*run)[0] == 0
     assert (tmp_path / "busy" / "samples" / "demo_00000002.png").exists()
     assert log(tmp_path / "quiet") == log(tmp_path / "busy")
@@ -55,7 +66,17 @@ def test_pictures_in_the_middle_change_no_bit_of_a_run(ambientkit, tmp_path):
 
 def test_a_pipe_gets_plain_lines_no_more_than_one_for_each_window(tmp_path):
     """Case G-06."""
-    run = command("train", *FLAGS, "--end-step", 40, "--log-every", 20, "--output-dir", tmp_path, env={"NO_COLOR": "1", "TERM": "dumb"})
+    run = command(
+        "train",
+        *FLAGS,
+        "--end-step",
+        40,
+        "--log-every",
+        20,
+        "--output-dir",
+        tmp_path,
+        env={"NO_COLOR": "1", "TERM": "dumb"},
+    )
     status, out, err = finish(run)
     assert status == 0, err
     assert "\r" not in out + err
@@ -141,7 +162,9 @@ def test_a_tracker_that_is_not_installed_is_named_with_the_way_to_get_it(ambient
 def test_a_tracker_that_accelerate_does_not_find_is_not_left_out_in_silence(ambientkit, tmp_path, kept, monkeypatch):
     monkeypatch.setattr("accelerate.tracking.get_available_trackers", list)
     with pytest.warns(UserWarning, match="no supported trackers"):
-        status, _, err = ambientkit("train", *FLAGS, "--end-step", 2, "--tracker", "tensorboard", "--output-dir", tmp_path)
+        status, _, err = ambientkit(
+            "train", *FLAGS, "--end-step", 2, "--tracker", "tensorboard", "--output-dir", tmp_path
+        )
     assert status == 2
     assert "--tracker tensorboard: cannot be started: accelerate does not find it" in err
 
@@ -175,8 +198,21 @@ def test_mlflow_keeps_a_resumed_run_as_one(tmp_path, monkeypatch):
     (run,) = client.search_runs([found.experiment_id for found in client.search_experiments()])
     assert run.info.run_name == "run"
     assert run.data.params["optimizer/lr"] == "0.0005"
-    assert [point.step for point in client.get_metric_history(run.info.run_id, "terms/tweedie")] == [1, 2, 3, 4, 5, 6, 7]
-    assert [point.step for point in client.get_metric_history(run.info.run_id, "evaluation/sliced-w2_pixels")] == [3, 5, 6, 7]
+    assert [point.step for point in client.get_metric_history(run.info.run_id, "terms/tweedie")] == [
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+        7,
+    ]
+    assert [point.step for point in client.get_metric_history(run.info.run_id, "evaluation/sliced-w2_pixels")] == [
+        3,
+        5,
+        6,
+        7,
+    ]
 
 
 def test_trackio_keeps_a_resumed_run_as_one(tmp_path, monkeypatch):
@@ -187,7 +223,10 @@ def test_trackio_keeps_a_resumed_run_as_one(tmp_path, monkeypatch):
     (file,) = (tmp_path / "trackio").glob("ambientkit.db")
     with sqlite3.connect(file) as base:
         rows = base.execute("select run_name, step, metrics from metrics order by step").fetchall()
-    found = [(name, step, values if isinstance(values, str) else bytes(values).decode(errors="replace")) for name, step, values in rows]
+    found = [
+        (name, step, values if isinstance(values, str) else bytes(values).decode(errors="replace"))
+        for name, step, values in rows
+    ]
     assert len({name for name, _, _ in found}) == 1
     assert found[0][0].startswith("run-")
     assert [step for _, step, values in found if "terms/tweedie" in values] == [1, 2, 3, 4, 5, 6, 7]
@@ -212,7 +251,11 @@ def test_names_of_values_hold_only_what_every_tracker_takes():
 
 @pytest.mark.parametrize(
     "text",
-    ["hf_token: hf_hidden\n", "api_key: hf_hidden\napi_key: hf_hidden\n", "sampler:\n  name: heun\n  password: hf_hidden\n"],
+    [
+        "hf_token: hf_hidden\n",
+        "api_key: hf_hidden\napi_key: hf_hidden\n",
+        "sampler:\n  name: heun\n  password: hf_hidden\n",
+    ],
 )
 def test_a_secret_in_a_configuration_is_never_printed(ambientkit, tmp_path, text):
     """Case G-05."""
@@ -273,10 +316,16 @@ def test_help_takes_less_than_half_a_second_of_computing():
 
 
 @pytest.mark.parametrize(
-    ("words", "expected"), [("ambientkit st", "status"), ("ambientkit tr", "train"), ("ambientkit train --time", "--time-limit")]
+    ("words", "expected"),
+    [("ambientkit st", "status"), ("ambientkit tr", "train"), ("ambientkit train --time", "--time-limit")],
 )
 def test_the_shell_completes_commands_and_options(words, expected):
-    environment = {**os.environ, "_AMBIENTKIT_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+    environment = {
+        **os.environ,
+        "_AMBIENTKIT_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }
     done = subprocess.run([PROGRAM], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert expected in done.stdout.split()

@@ -29,7 +29,10 @@ SMALL = {
     "batch_size": 16,
     "end_step": 12,
     "device": "cpu",
-    "objective": [{"objective": "tweedie"}, {"objective": {"name": "consistency", "fraction": 0.5}, "weight": 0.1, "start": 3, "ramp": 4}],
+    "objective": [
+        {"objective": "tweedie"},
+        {"objective": {"name": "consistency", "fraction": 0.5}, "weight": 0.1, "start": 3, "ramp": 4},
+    ],
 }
 
 
@@ -43,7 +46,10 @@ def make(**changes):
 def bits(run):
     return {
         name: value.clone()
-        for name, value in {**run.bare_network.state_dict(), **{f"ema.{k}": v for k, v in run.average.state_dict().items()}}.items()
+        for name, value in {
+            **run.bare_network.state_dict(),
+            **{f"ema.{k}": v for k, v in run.average.state_dict().items()},
+        }.items()
     }
 
 
@@ -75,7 +81,16 @@ def test_sampling_in_the_middle_changes_nothing():
     disturbed = []
     for step in steps(busy):
         disturbed.append(float(step.loss))
-        list(draw(busy.teacher, busy.config.sampler, (2,), 4, sigmas=step_grid(3, busy.config.levels.as_levels()), seed=step.step))
+        list(
+            draw(
+                busy.teacher,
+                busy.config.sampler,
+                (2,),
+                4,
+                sigmas=step_grid(3, busy.config.levels.as_levels()),
+                seed=step.step,
+            )
+        )
         with torch.random.fork_rng():
             torch.randn(7)
     assert plain == disturbed
@@ -101,7 +116,9 @@ def test_accumulated_steps_have_the_gradient_of_the_joint_batch():
 
     def gradient(parts):
         run = make(grad_accum_steps=1, batch_size=4)
-        object.__setattr__(run.config, "objective", (run.config.objective[0].model_copy(update={"objective": ByRow()}),))
+        object.__setattr__(
+            run.config, "objective", (run.config.objective[0].model_copy(update={"objective": ByRow()}),)
+        )
         run.network.double()
         batch = run.observations.__getitems__([0, 1, 2, 3])
         batch = batch._replace(x_n=batch.x_n.double())
@@ -200,14 +217,20 @@ def test_a_run_that_is_interrupted_saves_says_how_to_go_on_and_ends_like_an_undi
     status, out, err = finish(command(*TRAIN[:-1], "--resume", "latest", "--output-dir", str(tmp_path / "broken")))
     assert status == 0, err
     assert finish(whole)[0] == 0
-    logs = [[json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()] for name in ("whole", "broken")]
+    logs = [
+        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("whole", "broken")
+    ]
     for log in logs:
         for line in log:
             for name in ("time", "examples_per_s", "eta_s", "memory_mb"):
                 del line[name]
     assert logs[0] == logs[1]
     assert [line["step"] for line in logs[0]] == list(range(5, 401, 5))
-    final = [(tmp_path / name / "checkpoints" / "checkpoint_400" / "average.safetensors").read_bytes() for name in ("whole", "broken")]
+    final = [
+        (tmp_path / name / "checkpoints" / "checkpoint_400" / "average.safetensors").read_bytes()
+        for name in ("whole", "broken")
+    ]
     assert final[0] == final[1]
     assert "\r" not in out + err
 
@@ -221,7 +244,9 @@ def test_a_run_is_not_written_into_the_folder_of_its_own_data(ambientkit, tmp_pa
         picture = np.random.default_rng(index).normal(128, 30, (8, 8)).clip(0, 255).astype(np.uint8)
         Image.fromarray(picture).save(tmp_path / "data" / f"{index}.png")
     out = tmp_path / "data" / "run"
-    status, _, err = ambientkit("train", "--data", tmp_path / "data", "--sigma-n", "0.2", "--end-step", 1, "--output-dir", out)
+    status, _, err = ambientkit(
+        "train", "--data", tmp_path / "data", "--sigma-n", "0.2", "--end-step", 1, "--output-dir", out
+    )
     assert status == 2
     assert f"--output-dir {out}: lies inside the data {tmp_path / 'data'}" in err
     assert not out.exists()

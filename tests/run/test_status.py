@@ -22,7 +22,10 @@ def run(tmp_path: Path) -> Path:
     folder = tmp_path / "run"
     folder.mkdir()
     RunStatus("running", 2, 10, warnings=("first", "second")).write(folder)
-    append_line(folder / METRICS, {"step": 4, "loss": 0.25, "examples_per_s": 100.0, "eta_s": 60.0, "skipped_steps": 1, "time": 2e9})
+    append_line(
+        folder / METRICS,
+        {"step": 4, "loss": 0.25, "examples_per_s": 100.0, "eta_s": 60.0, "skipped_steps": 1, "time": 2e9},
+    )
     write_folder(folder / CHECKPOINTS / checkpoint_name(3), {})
     write_folder(folder / CHECKPOINTS / checkpoint_name(4), {})
     (folder / CHECKPOINTS / checkpoint_name(4) / "manifest.json").unlink()  # half removed

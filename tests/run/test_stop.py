@@ -35,7 +35,9 @@ def test_a_lost_connection_saves_the_run(tmp_path):
 
 @pytest.mark.slow
 def test_a_run_under_nohup_does_not_end_with_the_connection(tmp_path):
-    program = "import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); from ambientkit.cli import main; main()"
+    program = (
+        "import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); from ambientkit.cli import main; main()"
+    )
     end = ["train", *FLAGS, "--end-step", 300]
     process = command(*end, "--output-dir", tmp_path, program=("-c", program))
     wait_for_steps(tmp_path, process)
@@ -45,7 +47,19 @@ def test_a_run_under_nohup_does_not_end_with_the_connection(tmp_path):
 
 @pytest.mark.slow
 def test_a_reader_that_goes_away_does_not_end_a_run(tmp_path):
-    arguments = [sys.executable, "-m", "ambientkit", "train", *FLAGS, "--end-step", 40, "--log-every", 1, "--output-dir", tmp_path]
+    arguments = [
+        sys.executable,
+        "-m",
+        "ambientkit",
+        "train",
+        *FLAGS,
+        "--end-step",
+        40,
+        "--log-every",
+        1,
+        "--output-dir",
+        tmp_path,
+    ]
     writer = subprocess.Popen([str(a) for a in arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert writer.stdout is not None
     writer.stdout.readline()

@@ -17,7 +17,17 @@ from ambientkit.training import steps
 from tests.support.engine import FLAGS, SMALL, command, contents, finish, log, make
 
 EVALUATE = ["--evaluate-every", 3, "--set", "evaluate_n=32", "--evaluate-data", "mixture{n: 90, seed: 5}"]
-DIGITS = ["--data", "digits{split: train}", "--set", "model.width=16", "--set", "model.depth=1", "--device", "cpu", "--skip-preflight"]
+DIGITS = [
+    "--data",
+    "digits{split: train}",
+    "--set",
+    "model.width=16",
+    "--set",
+    "model.depth=1",
+    "--device",
+    "cpu",
+    "--skip-preflight",
+]
 
 
 def evaluations(folder):
@@ -108,7 +118,10 @@ def test_two_processes_evaluate_once_and_train_to_the_same_bits(tmp_path):
 
 
 def config(**changes):
-    return resolve(Source({**SMALL, "evaluate_every": 1, "evaluate_n": 400, "data": {"name": "mixture", "n": 4000}, **changes}), load())
+    return resolve(
+        Source({**SMALL, "evaluate_every": 1, "evaluate_n": 400, "data": {"name": "mixture", "n": 4000}, **changes}),
+        load(),
+    )
 
 
 def test_a_perfect_denoiser_is_at_the_floor_and_a_useless_one_is_not():
@@ -128,7 +141,9 @@ def test_a_perfect_denoiser_is_at_the_floor_and_a_useless_one_is_not():
     for name in ("identity", "zero"):
         assert all(score["value"] > 4 * score["floor"] for score in found[name]["scores"])
         assert found[name]["tweedie_mean"] > 1.1 * found["exact"]["tweedie_mean"]
-        assert all(a > 0.98 * b for a, b in zip(found[name]["tweedie"]["mean"], found["exact"]["tweedie"]["mean"], strict=True))
+        assert all(
+            a > 0.98 * b for a, b in zip(found[name]["tweedie"]["mean"], found["exact"]["tweedie"]["mean"], strict=True)
+        )
 
 
 def test_rows_that_the_run_does_not_train_on_are_held_out_and_have_noise_of_their_own():
@@ -149,7 +164,11 @@ def test_rows_that_the_run_does_not_train_on_are_held_out_and_have_noise_of_thei
 
 def test_the_lines_follow_the_network(ambientkit):
     run = make(
-        data={"name": "mixture", "n": 4000}, evaluate_every=1, end_step=300, batch_size=64, optimizer={"lr": 5e-3, "warmup_steps": 5}
+        data={"name": "mixture", "n": 4000},
+        evaluate_every=1,
+        end_step=300,
+        batch_size=64,
+        optimizer={"lr": 5e-3, "warmup_steps": 5},
     )
     evaluation = Evaluation(run, load())
     first = evaluation.line()
@@ -215,7 +234,10 @@ def test_evaluations_are_shown_while_the_run_goes_by_status_and_in_the_report(am
             ["--evaluate-data", "mixture", "--set", "evaluate_data.n=64"],
             "evaluate_data 'mixture': these are the rows that the run trains on",
         ),
-        (["--evaluate-data", "digits"], "evaluate_data 'digits': its rows have shape (1, 8, 8), those trained on shape (2,)"),
+        (
+            ["--evaluate-data", "digits"],
+            "evaluate_data 'digits': its rows have shape (1, 8, 8), those trained on shape (2,)",
+        ),
         (["--evaluate-data", "mixture{n: 10}"], "evaluate_data 'mixture': 10 rows; an evaluation needs 16 or more"),
         (["--evaluate-data", "nothing"], "--evaluate-data nothing: is neither a data set nor an existing path"),
         (["--set", "evaluate_data.name=mixtur"], "evaluate_data.name: "),
@@ -239,7 +261,15 @@ def test_rows_of_unknown_noise_are_refused_with_the_way_to_say_it(ambientkit, tm
     assert status == 2
     assert "nothing says how noisy these rows are; give --set evaluate_data.sigma_n=LEVEL" in err
     status, _, err = ambientkit(
-        "train", *DIGITS, *evaluate, "--set", "evaluate_data.sigma_n=0.2", "--end-step", 2, "--output-dir", tmp_path / "run"
+        "train",
+        *DIGITS,
+        *evaluate,
+        "--set",
+        "evaluate_data.sigma_n=0.2",
+        "--end-step",
+        2,
+        "--output-dir",
+        tmp_path / "run",
     )
     assert status == 0, err
 

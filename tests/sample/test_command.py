@@ -34,7 +34,9 @@ def levels_seen(monkeypatch, sample, *arguments):
     return ok(sample(*arguments)), seen
 
 
-@pytest.mark.parametrize(("flag", "lowest"), [([], 0.002), (["--sigma-min", "0.05"], 0.05), (["--sigma-min", "sigma-n"], 0.3)])
+@pytest.mark.parametrize(
+    ("flag", "lowest"), [([], 0.002), (["--sigma-min", "0.05"], 0.05), (["--sigma-min", "sigma-n"], 0.3)]
+)
 def test_sampling_stays_in_the_trained_range_and_stops_where_it_is_told(sample, tmp_path, monkeypatch, flag, lowest):
     """Case D-11, and the truncated baseline: the last call of the denoiser is at sigma_n, and its answer is the sample."""
     run = write_run(tmp_path / "run")
@@ -50,7 +52,9 @@ def test_sampling_stays_in_the_trained_range_and_stops_where_it_is_told(sample, 
 
 def test_leaving_the_trained_range_must_be_asked_for_and_is_told(sample, tmp_path, monkeypatch):
     run = write_run(tmp_path / "run")
-    told, seen = levels_seen(monkeypatch, sample, run, "--n", 2, "--steps", 4, "--sigma-min", "1e-4", "--out", tmp_path / "out")
+    told, seen = levels_seen(
+        monkeypatch, sample, run, "--n", 2, "--steps", 4, "--sigma-min", "1e-4", "--out", tmp_path / "out"
+    )
     assert "is below 0.002, the lowest level that the run was trained at" in told
     assert min(seen) == pytest.approx(1e-4)
 
@@ -61,7 +65,9 @@ def test_samples_of_a_class_have_its_mean_and_several_classes_take_turns(sample,
         out = tmp_path / classes
         ok(sample(run, "--class", classes, "--n", 100, "--batch-size", 7, "--out", out))
         found = np.load(out / "samples.npy").reshape(100, -1).mean(1)
-        for place, mean in enumerate(means):  # a tenth is lost by starting at sigma 5; of 50 pictures of 24 values with std .5: +- .015
+        for place, mean in enumerate(
+            means
+        ):  # a tenth is lost by starting at sigma 5; of 50 pictures of 24 values with std .5: +- .015
             assert found[place :: len(means)].mean() == pytest.approx(0.9 * mean, abs=0.07)
     together = np.load(tmp_path / "1,2" / "samples.npy")
     ok(sample(run, "--cond", "class_cond=2", "--n", 100, "--out", tmp_path / "cond"))
@@ -153,9 +159,22 @@ def test_a_condition_that_the_model_cannot_take_is_refused_before_anything_is_wr
 
 def test_a_checkpoint_is_sampled_with_its_own_average_into_the_run_folder(sample, ambientkit, tmp_path):
     """`evaluate --all-checkpoints` may name one that is not the last."""
-    small = ["--set", "data.n=64", "--set", "model.width=16", "--set", "model.depth=1", "--device", "cpu", "--skip-preflight"]
+    small = [
+        "--set",
+        "data.n=64",
+        "--set",
+        "model.width=16",
+        "--set",
+        "model.depth=1",
+        "--device",
+        "cpu",
+        "--skip-preflight",
+    ]
     run = tmp_path / "run"
-    assert ambientkit("train", "--data", "mixture", *small, "--end-step", 4, "--save-every", 2, "--output-dir", run)[0] == 0
+    assert (
+        ambientkit("train", "--data", "mixture", *small, "--end-step", 4, "--save-every", 2, "--output-dir", run)[0]
+        == 0
+    )
     checkpoint = run / "checkpoints" / "checkpoint_2"
     before = files(checkpoint)
     ok(sample(checkpoint, "--n", 5, "--steps", 3))

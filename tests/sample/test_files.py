@@ -44,8 +44,28 @@ def test_samples_are_in_the_units_and_axes_of_the_data_and_never_clipped(sample,
 def test_a_trained_run_knows_what_its_files_meant(ambientkit, tmp_path):
     noisy = np.random.default_rng(0).normal(500, 100, (64, 6, 6, 3)).astype(np.float32)
     np.save(tmp_path / "rows.npy", noisy)
-    setup = ["--set", "data.value_range=[0,1000]", "--set", "data.layout=NHWC", "--set", "model.width=8", "--set", "model.depth=1"]
-    flags = [*setup, "--device", "cpu", "--skip-preflight", "--end-step", 2, "--sigma-n", "0.1", "--output-dir", tmp_path / "run"]
+    setup = [
+        "--set",
+        "data.value_range=[0,1000]",
+        "--set",
+        "data.layout=NHWC",
+        "--set",
+        "model.width=8",
+        "--set",
+        "model.depth=1",
+    ]
+    flags = [
+        *setup,
+        "--device",
+        "cpu",
+        "--skip-preflight",
+        "--end-step",
+        2,
+        "--sigma-n",
+        "0.1",
+        "--output-dir",
+        tmp_path / "run",
+    ]
     assert ambientkit("train", "--data", tmp_path / "rows.npy", *flags)[0] == 0
     trained = load_run(tmp_path / "run", load())
     assert trained.units == OwnUnits(ValueRange(0, 1000), "NHWC")
@@ -70,7 +90,8 @@ def test_units_keep_what_float32_would_round_and_invert_counts_without_bias():
 
 
 @pytest.mark.parametrize(
-    ("format_", "data"), [("hdf5", "hdf5"), ("tiff", "tiff-stack"), ("fits", "fits"), ("nifti", "nifti"), ("npz", "array")]
+    ("format_", "data"),
+    [("hdf5", "hdf5"), ("tiff", "tiff-stack"), ("fits", "fits"), ("nifti", "nifti"), ("npz", "array")],
 )
 @pytest.mark.parametrize("channels", [1, 3])
 def test_each_format_is_read_back_by_the_data_set_of_that_format(sample, tmp_path, format_, data, channels):

@@ -21,7 +21,9 @@ from tests.support.engine import finish
 from tests.support.sampling import SHAPE, SHELL, files, ok, registry, start, write_run
 
 
-@pytest.mark.parametrize("options", [["--format", "npy"], ["--format", "tiff"], ["--from", "digits", "--draws", 2]], ids=str)
+@pytest.mark.parametrize(
+    "options", [["--format", "npy"], ["--format", "tiff"], ["--from", "digits", "--draws", 2]], ids=str
+)
 def test_a_command_that_was_interrupted_goes_on_to_the_same_files(sample, tmp_path, monkeypatch, options):
     run = write_run(tmp_path / "run", shape=(1, 8, 8) if "--from" in options else SHAPE)
     arguments = [run, "--n", 23, "--steps", 3, "--sampler", "ancestral", *options]
@@ -50,7 +52,20 @@ def test_a_command_that_was_interrupted_goes_on_to_the_same_files(sample, tmp_pa
 def test_a_killed_command_goes_on_to_the_same_files(sample, tmp_path):
     """SIGKILL, in a process of its own."""
     run = write_run(tmp_path / "run")
-    arguments = ["sample", run, "--n", 600, "--steps", 40, "--batch-size", 25, "--sampler", "ancestral", "--device", "cpu"]
+    arguments = [
+        "sample",
+        run,
+        "--n",
+        600,
+        "--steps",
+        40,
+        "--batch-size",
+        25,
+        "--sampler",
+        "ancestral",
+        "--device",
+        "cpu",
+    ]
     ok(sample(*arguments[1:], "--out", tmp_path / "whole"))
     cut = tmp_path / "cut"
     process = start(*arguments, "--out", cut)
@@ -69,9 +84,21 @@ def test_a_killed_command_goes_on_to_the_same_files(sample, tmp_path):
 def test_two_processes_share_the_work_and_write_the_same_files(sample, tmp_path):
     run = write_run(tmp_path / "run", shape=(1, 8, 8))
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", *SHELL)
-    arguments = [run, "-n", 22, "--steps", 3, "--batch-size", 4, "--sampler", "ancestral"]  # torchrun takes --n for an option of its own
+    arguments = [
+        run,
+        "-n",
+        22,
+        "--steps",
+        3,
+        "--batch-size",
+        4,
+        "--sampler",
+        "ancestral",
+    ]  # torchrun takes --n for an option of its own
     ok(sample(*arguments, "--out", tmp_path / "one"))
-    status, out, err = finish(start("sample", *arguments, "--device", "cpu", "--out", tmp_path / "two", program=torchrun), timeout=300)
+    status, out, err = finish(
+        start("sample", *arguments, "--device", "cpu", "--out", tmp_path / "two", program=torchrun), timeout=300
+    )
     assert status == 0, (out, err)
     assert out.count("22 samples of shape") == 1
     assert files(tmp_path / "two") == files(tmp_path / "one")
@@ -82,7 +109,9 @@ def test_each_of_two_processes_draws_every_second_piece(tmp_path, monkeypatch):
     place = Processes(0, 2, torch.device("cpu"), lambda: None, lambda values: values, lambda: None)
     options = {"n": 22, "steps": 2, "batch_size": 4, "device": "cpu", "registry": registry()}
     monkeypatch.setattr("ambientkit.sample.files.processes", lambda _: place)
-    with pytest.raises(FileNotFoundError):  # the first process alone, which does not wait here, finds the pieces of the second one missing
+    with pytest.raises(
+        FileNotFoundError
+    ):  # the first process alone, which does not wait here, finds the pieces of the second one missing
         draw_to_files(run, out, **options)
     first = ["00000000.npz", "00000008.npz", "00000016.npz"]
     assert sorted(path.name for path in (out / "parts").glob("0*[0-9].npz")) == first
@@ -101,7 +130,12 @@ def test_another_request_is_refused_field_by_field_and_foreign_files_are_left_al
     before = files(out)
     status, _, err = sample(run, "--n", 5, "--steps", 3, "--seed", 1, "--sampler", "ancestral", "--out", out)
     assert status == 2
-    for line in ("n: 4 there, 5 now", "steps: 32 there, 3 now", "seed: 0 there, 1 now", "sampler.name: 'heun' there, 'ancestral' now"):
+    for line in (
+        "n: 4 there, 5 now",
+        "steps: 32 there, 3 now",
+        "seed: 0 there, 1 now",
+        "sampler.name: 'heun' there, 'ancestral' now",
+    ):
         assert line in err
     write_run(tmp_path / "run", values=(0.3,))
     status, _, err = sample(run, "--n", 4, "--out", out)
@@ -156,7 +190,9 @@ def test_what_the_first_of_two_processes_refuses_both_do_with_one_message(sample
     run, out = write_run(tmp_path / "run"), tmp_path / "out"
     ok(sample(run, "-n", 4, "--out", out))
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", *SHELL)
-    status, _, err = finish(start("sample", run, "-n", 5, "--device", "cpu", "--out", out, program=torchrun), timeout=120)
+    status, _, err = finish(
+        start("sample", run, "-n", 5, "--device", "cpu", "--out", out, program=torchrun), timeout=120
+    )
     assert status == 1  # torchrun's own
     assert err.count("holds the files of another request") == 1
     assert err.count("Traceback") == 1  # torchrun's, about its children; none of theirs

@@ -56,7 +56,9 @@ def test_the_formula_is_that_of_the_two_exact_denoisers(w):
     x = torch.randn(6, 2, generator=keyed_generator(0, "x"), dtype=torch.float64)
     sigma = torch.linspace(0.1, 3, 6, dtype=torch.float64)
     found = Guided(Counted(), w, NULL)(x, sigma, **LABELS)
-    conditional = torch.stack([EACH[k].posterior_mean(x[i : i + 1], sigma[i : i + 1])[0] for i, k in enumerate(LABELS["label"].tolist())])
+    conditional = torch.stack(
+        [EACH[k].posterior_mean(x[i : i + 1], sigma[i : i + 1])[0] for i, k in enumerate(LABELS["label"].tolist())]
+    )
     expected = (1 - w) * BOTH.posterior_mean(x, sigma) + w * conditional
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 

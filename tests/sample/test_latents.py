@@ -126,7 +126,9 @@ def test_samples_are_latents_and_their_picture_is_decoded(run, ambientkit, monke
     assert status == 0, err
     samples = torch.from_numpy(np.load(out / "samples.npy"))
     assert samples.shape == (4, 3)
-    assert np.array_equal(np.asarray(Image.open(out / "samples.png")), np.asarray(grid(samples, decode=_Latents().decode)))
+    assert np.array_equal(
+        np.asarray(Image.open(out / "samples.png")), np.asarray(grid(samples, decode=_Latents().decode))
+    )
 
 
 def test_restored_latents_are_shown_decoded_and_without_their_spread():
@@ -140,7 +142,9 @@ def test_restored_latents_are_shown_decoded_and_without_their_spread():
     assert restored_picture(arrays, 0.2) is None  # three numbers are neither an image nor a point of the plane
 
 
-def test_where_the_data_set_is_gone_samples_are_drawn_all_the_same_without_a_picture(run, monkeypatch, ambientkit, tmp_path):
+def test_where_the_data_set_is_gone_samples_are_drawn_all_the_same_without_a_picture(
+    run, monkeypatch, ambientkit, tmp_path
+):
     monkeypatch.setattr(Latents, "gone", True)
     whole = registry()
     monkeypatch.setattr("ambientkit.registry.environment", lambda: whole)

@@ -94,4 +94,6 @@ def test_the_file_as_it_was_is_read_to_the_bit(written, tmp_path):
     run = load_run(file, load())
     assert (run.step, run.signal.shape, run.path) == (4, (1, 8, 8), file)
     assert run.device == torch.device("cpu")
-    assert all(tensor.device.type == "cpu" and bool(tensor.isfinite().all()) for tensor in run.network.state_dict().values())
+    assert all(
+        tensor.device.type == "cpu" and bool(tensor.isfinite().all()) for tensor in run.network.state_dict().values()
+    )

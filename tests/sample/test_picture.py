@@ -54,7 +54,9 @@ def test_other_shapes_have_no_picture():
 
 def test_labels_stand_below_their_images_and_cover_none_of_them():
     images = -torch.ones(3, 1, 8, 40)
-    plain, labelled = (np.asarray(grid(images, columns=2, scale=1, labels=labels)) for labels in (None, ["3", "", "12"]))
+    plain, labelled = (
+        np.asarray(grid(images, columns=2, scale=1, labels=labels)) for labels in (None, ["3", "", "12"])
+    )
     assert labelled.shape == (plain.shape[0] + 2 * 13, plain.shape[1], 3)
     assert (labelled == 0).all(-1).sum() == (plain == 0).all(-1).sum() == 3 * 8 * 40
     ink = labelled.min(-1) < 250

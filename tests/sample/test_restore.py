@@ -113,9 +113,13 @@ def test_a_draw_depends_on_seed_row_and_number_only():
     _, batch = observed(5, (0.1, 0.4))
     options = {"draws": 3, "steps": 5, "seed": 7}
     whole = restore(EXACT, batch, Gaussian(), Ancestral(), LEVELS, batch_size=64, **options).draws
-    torch.testing.assert_close(restore(EXACT, batch, Gaussian(), Ancestral(), LEVELS, batch_size=2, **options).draws, whole)
+    torch.testing.assert_close(
+        restore(EXACT, batch, Gaussian(), Ancestral(), LEVELS, batch_size=2, **options).draws, whole
+    )
     some = torch.tensor([4, 1])
-    torch.testing.assert_close(restore(EXACT, take(batch, some), Gaussian(), Ancestral(), LEVELS, **options).draws, whole[some])
+    torch.testing.assert_close(
+        restore(EXACT, take(batch, some), Gaussian(), Ancestral(), LEVELS, **options).draws, whole[some]
+    )
     more = restore(EXACT, batch, Gaussian(), Ancestral(), LEVELS, **{**options, "draws": 5}).draws
     torch.testing.assert_close(more[:, :3], whole)
     other = restore(EXACT, batch, Gaussian(), Ancestral(), LEVELS, **{**options, "seed": 8}).draws
@@ -163,7 +167,9 @@ def test_a_batch_that_does_not_fit_into_memory_is_halved_and_done_again():
 
     batches = Batches(16)
     found = restore(hungry, batch, Gaussian(), Ancestral(), LEVELS, draws=2, steps=3, batch_size=batches)
-    torch.testing.assert_close(found.draws, restore(EXACT, batch, Gaussian(), Ancestral(), LEVELS, draws=2, steps=3).draws)
+    torch.testing.assert_close(
+        found.draws, restore(EXACT, batch, Gaussian(), Ancestral(), LEVELS, draws=2, steps=3).draws
+    )
     assert batches.size <= 3
     assert seen.count(9) == 1, "the size is remembered"
 

@@ -15,7 +15,9 @@ def test_noisy_rows_are_restored_in_their_own_units_with_draws_mean_and_spread(s
     """The posterior of N(.2, .5^2) under noise .3: mean .2 + .7353 (x - .2), std .2572."""
     run = write_run(tmp_path / "run")
     data, _, x = noisy_file(tmp_path / "data", 0.3)
-    told = ok(sample(run, "--from", data, "--sigma-n", 0.3, "--draws", 200, "--batch-size", 400, "--out", tmp_path / "out"))
+    told = ok(
+        sample(run, "--from", data, "--sigma-n", 0.3, "--draws", 200, "--batch-size", 400, "--out", tmp_path / "out")
+    )
     assert "6 restored rows (mean, draws, std)" in told
     mean, draws, std = (np.load(tmp_path / "out" / f"{name}.npy") for name in ("mean", "draws", "std"))
     assert draws.shape == (6, 200, 4, 6)
@@ -36,11 +38,15 @@ def test_mixed_rows_are_told_apart_and_the_mean_alone_needs_no_sampler(sample, t
     level[0] = 0.0
     level[1, :, :3] = 0.1
     data, levels, x = noisy_file(tmp_path / "data", level)
-    told = ok(sample(run, "--from", data, "--sigma-n", levels, "--draws", 2, "--units", "unit", "--out", tmp_path / "out"))
+    told = ok(
+        sample(run, "--from", data, "--sigma-n", levels, "--draws", 2, "--units", "unit", "--out", tmp_path / "out")
+    )
     assert "1 rows have noise by pixel" in told
     assert "1 rows have no noise above the lowest level" in told
     np.testing.assert_allclose(np.load(tmp_path / "out" / "draws.npy")[0, :, 0], np.stack([x[0], x[0]]), atol=1e-6)
-    told = ok(sample(run, "--from", data, "--sigma-n", levels, "--draws", 0, "--sampler", "heun", "--out", tmp_path / "mean"))
+    told = ok(
+        sample(run, "--from", data, "--sigma-n", levels, "--draws", 0, "--sampler", "heun", "--out", tmp_path / "mean")
+    )
     assert sorted(path.name for path in (tmp_path / "mean").iterdir()) == ["mean.npy", "restored.json", "restored.png"]
 
 
@@ -58,8 +64,13 @@ def test_a_restored_row_does_not_depend_on_how_many_are_restored_with_it(sample,
 def test_draws_that_stop_at_the_noise_of_the_rows_are_the_mean_and_it_is_said(sample, tmp_path, lowest):
     run = write_run(tmp_path / "run")
     data, _, _ = noisy_file(tmp_path / "data", 0.3)
-    told = ok(sample(run, "--from", data, "--sigma-n", 0.3, "--draws", 2, "--sigma-min", lowest, "--out", tmp_path / "out"))
-    assert f"at or below --sigma-min {lowest} are not drawn for: their draws are the posterior mean, their spread is 0" in told
+    told = ok(
+        sample(run, "--from", data, "--sigma-n", 0.3, "--draws", 2, "--sigma-min", lowest, "--out", tmp_path / "out")
+    )
+    assert (
+        f"at or below --sigma-min {lowest} are not drawn for: their draws are the posterior mean, their spread is 0"
+        in told
+    )
     draws, mean, std = (np.load(tmp_path / "out" / f"{name}.npy") for name in ("draws", "mean", "std"))
     assert (draws == mean[:, None]).all()
     assert (std == 0).all()
@@ -74,7 +85,9 @@ def test_restored_rows_are_not_written_into_the_folder_of_the_noisy_ones(sample,
     noisy = tmp_path / "noisy"
     noisy.mkdir()
     for index in range(3):
-        Image.fromarray(np.random.default_rng(index).normal(0, 0.3, (8, 8)).astype(np.float32)).save(noisy / f"{index}.tif")
+        Image.fromarray(np.random.default_rng(index).normal(0, 0.3, (8, 8)).astype(np.float32)).save(
+            noisy / f"{index}.tif"
+        )
     data = f"image-folder{{path: {noisy}, value_range: [-1, 1]}}"
     before = files(noisy)
     for out in (noisy / "restored", noisy / "a" / "b", noisy):

@@ -37,7 +37,9 @@ def test_samples_in_memory_are_those_of_the_files_to_the_bit(trained, tmp_path, 
     assert rows.shape == ((23, 1, 4, 6) if units == "unit" else (23, 4, 6))
     assert capsys.readouterr() == ("", "")
     assert (record.n, record.shape, record.there_before, record.arrays) == (23, (1, 4, 6), False, ("samples",))
-    assert str(record).startswith(f"23 samples of shape (1, 4, 6) in {record.seconds:.1f} s: {tmp_path / 'out' / 'samples.npy'}\nvalues: ")
+    assert str(record).startswith(
+        f"23 samples of shape (1, 4, 6) in {record.seconds:.1f} s: {tmp_path / 'out' / 'samples.npy'}\nvalues: "
+    )
     again = draw_to_files(trained, tmp_path / "out", units=units, **options)
     assert again.there_before
     assert str(again) == f"{tmp_path / 'out'}: all 23 samples are there already; nothing to do"
@@ -90,7 +92,9 @@ def test_noise_of_clean_rows_is_simulated_at_the_level_given_or_that_of_the_run(
     for level, expected in ((None, 0.3), (0.1, 0.1)):
         found = restore_rows(trained, CleanRows(values), sigma_n=level, draws=0, registry=PARTS)
         assert found.sigma.tolist() == pytest.approx([expected] * 40)
-        exact = 0.2 + 0.25 / (0.25 + expected**2) * (torch.from_numpy(values) - 0.2)  # of the clean rows: the noise is what is left over
+        exact = 0.2 + 0.25 / (0.25 + expected**2) * (
+            torch.from_numpy(values) - 0.2
+        )  # of the clean rows: the noise is what is left over
         left = (found.mean - exact) / (0.25 / (0.25 + expected**2))
         assert float(left.std()) == pytest.approx(expected, rel=0.1)  # 960 values: +- 2.3 %
 
@@ -98,7 +102,10 @@ def test_noise_of_clean_rows_is_simulated_at_the_level_given_or_that_of_the_run(
 def test_rows_without_a_level_and_settings_that_do_not_suit_are_refused(trained):
     for call, message in (
         (lambda: restore_rows(trained, noisy_values(), registry=PARTS), "nothing says how noisy the rows are"),
-        (lambda: restore_rows(trained, noisy_values()[:, :, :3], sigma_n=0.3, registry=PARTS), r"rows of shape \(1, 3, 6\), but the run"),
+        (
+            lambda: restore_rows(trained, noisy_values()[:, :, :3], sigma_n=0.3, registry=PARTS),
+            r"rows of shape \(1, 3, 6\), but the run",
+        ),
         (lambda: restore_rows(trained, noisy_values(), sigma_n=0.3, n=7, registry=PARTS), "--n 7: ndarray has 6 rows"),
         (lambda: restore_rows(trained, noisy_values(), sigma_n=0.3, sampler="heun", registry=PARTS), "reverse kernel"),
         (lambda: sample_rows(trained, 0, registry=PARTS), "should be 1 or more"),
@@ -129,7 +136,10 @@ def test_levels_that_no_objective_trains_are_named_and_only_those(tmp_path, capl
         return caplog.text
 
     run = load_run(write_run(tmp_path / "alone", objective="tweedie"), PARTS)
-    assert "no objective of the run (tweedie) trains levels below the noise of its data: from sigma_n = 0.3 down to 0.002" in told()
+    assert (
+        "no objective of the run (tweedie) trains levels below the noise of its data: from sigma_n = 0.3 down to 0.002"
+        in told()
+    )
     assert "--sigma-min sigma-n stops there" in told(sigma_min=0.1)
     assert "no objective" not in told(sigma_min="sigma-n")
     run = load_run(write_run(tmp_path / "both", objective="tweedie-consistency"), PARTS)
@@ -191,7 +201,10 @@ def test_rows_that_the_run_was_trained_on_are_read_as_it_read_them_and_it_is_sai
     options = {"draws": 0, "registry": PARTS}
     with caplog.at_level(logging.INFO, "ambientkit"):
         found = restore_rows(run, "noisy.npy", **options)
-    assert "--from noisy.npy: the run was trained on these rows; they are read, and their noise is taken, as it was there" in caplog.text
+    assert (
+        "--from noisy.npy: the run was trained on these rows; they are read, and their noise is taken, as it was there"
+        in caplog.text
+    )
     assert torch.allclose(found.mean, restore_rows(run, x, sigma_n=0.3, **options).mean, atol=1e-5)
     np.save(tmp_path / "other.npy", 2000 + 2000 * x)
     with pytest.raises(InputError, match="nothing says how noisy the rows are"):

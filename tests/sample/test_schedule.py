@@ -53,5 +53,7 @@ def test_sampling_gaussian_data_gives_their_mean_and_variance(name, sampler, ste
     samples = torch.cat(list(draw(law.denoiser(), sampler, (1,), 2000, sigmas=grid, seed=0, batch_size=2000)))
     assert float(samples.mean()) == pytest.approx(0.3, abs=0.045)
     assert float(samples.std()) == pytest.approx(0.5, abs=0.05)
-    wrong = torch.cat(list(draw(law.denoiser(), sampler, (1,), 2000, sigmas=torch.tensor([0.2, 0.1, 0.0]), seed=0, batch_size=2000)))
+    wrong = torch.cat(
+        list(draw(law.denoiser(), sampler, (1,), 2000, sigmas=torch.tensor([0.2, 0.1, 0.0]), seed=0, batch_size=2000))
+    )
     assert abs(float(wrong.std()) - 0.5) > 0.05

@@ -22,9 +22,23 @@ SMALL = {
     "batch_size": 16,
     "end_step": 12,
     "device": "cpu",
-    "objective": [{"objective": "tweedie"}, {"objective": {"name": "consistency", "fraction": 0.5}, "weight": 0.1, "start": 3, "ramp": 4}],
+    "objective": [
+        {"objective": "tweedie"},
+        {"objective": {"name": "consistency", "fraction": 0.5}, "weight": 0.1, "start": 3, "ramp": 4},
+    ],
 }
-FLAGS = ["--data", "mixture", "--set", "data.n=64", "--set", "model.width=16", "--set", "model.depth=1", "--device", "cpu"]
+FLAGS = [
+    "--data",
+    "mixture",
+    "--set",
+    "data.n=64",
+    "--set",
+    "model.width=16",
+    "--set",
+    "model.depth=1",
+    "--device",
+    "cpu",
+]
 FLAGS += ["--skip-preflight", "--log-every", "2"]
 CHANGING = ("time", "examples_per_s", "eta_s", "memory_mb")
 
@@ -49,7 +63,10 @@ def make(only=None, **changes):
 
 def bits(run):
     """Copies of the weights and of their average."""
-    state = {**run.bare_network.state_dict(), **{f"ema.{name}": value for name, value in run.average.state_dict().items()}}
+    state = {
+        **run.bare_network.state_dict(),
+        **{f"ema.{name}": value for name, value in run.average.state_dict().items()},
+    }
     return {name: value.clone() for name, value in state.items()}
 
 

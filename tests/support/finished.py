@@ -23,7 +23,11 @@ def write_run(folder, data="digits", step=10_000, noise="declared", sigma_n=(0.2
         "config": dump(config),
         "signal": {"shape": signal.shape, "sigma_data": signal.sigma_data, "conds": {}},
         "step": step,
-        "data": {"units": {"mapping": {"kind": "range", "low": 0, "high": 16}, "layout": "NHW"}, "sigma_n": list(sigma_n), "noise": noise},
+        "data": {
+            "units": {"mapping": {"kind": "range", "low": 0, "high": 16}, "layout": "NHW"},
+            "sigma_n": list(sigma_n),
+            "noise": noise,
+        },
     }
     folder.mkdir(parents=True)
     save_weights(folder / WEIGHTS, network, metadata)

@@ -85,7 +85,9 @@ def hf_dataset(folder: Path, x: NDArray[Any]) -> dict[str, Any]:
     """A folder written by save_to_disk."""
     datasets = pytest.importorskip("datasets", reason="the datasets library is not installed (extra: datasets)")
     features = datasets.Features({"x": datasets.Array3D(x.shape[1:], "float32"), "label": datasets.Value("int64")})
-    datasets.Dataset.from_dict({"x": list(x), "label": list(range(len(x)))}, features=features).save_to_disk(str(folder))
+    datasets.Dataset.from_dict({"x": list(x), "label": list(range(len(x)))}, features=features).save_to_disk(
+        str(folder)
+    )
     return {"name": "hf-dataset", "path": str(folder)}
 
 

@@ -29,7 +29,13 @@ def register_objectives():
 
 
 def make_plugin(
-    folder: Path, package: str, body: str, *, version: str = "0.1", requires: Sequence[str] = (), group: str = "ambientkit"
+    folder: Path,
+    package: str,
+    body: str,
+    *,
+    version: str = "0.1",
+    requires: Sequence[str] = (),
+    group: str = "ambientkit",
 ) -> Path:
     """Install package `package` in `folder`, which has to be on the search path: module `body`, and an entry point of that module in `group`."""
     module = package.replace("-", "_")
@@ -37,6 +43,8 @@ def make_plugin(
     info.mkdir(parents=True)
     (folder / f"{module}.py").write_text(body, encoding="utf-8")
     needs = "".join(f"Requires-Dist: {line}\n" for line in requires)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n{needs}", encoding="utf-8")
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n{needs}", encoding="utf-8"
+    )
     (info / "entry_points.txt").write_text(f"[{group}]\n{module} = {module}\n", encoding="utf-8")
     return folder

@@ -36,7 +36,10 @@ def textures(name: str, n: int = 24, size: int = 64) -> Array:
 
     picture = getattr(data, name)()
     h, w = picture.shape[0] // size, picture.shape[1] // size
-    return picture[: h * size, : w * size].reshape(h, size, w, size).swapaxes(1, 2).reshape(-1, 1, size, size)[:n] / 127.5 - 1
+    return (
+        picture[: h * size, : w * size].reshape(h, size, w, size).swapaxes(1, 2).reshape(-1, 1, size, size)[:n] / 127.5
+        - 1
+    )
 
 
 @cache
@@ -50,7 +53,11 @@ def clothes(n: int = 128) -> Array:
     y, x = np.mgrid[:28, :28]
     draw = RNG(0)
     made = [
-        np.where((y - draw.uniform(8, 20)) ** 2 + (x - draw.uniform(8, 20)) ** 2 < draw.uniform(20, 90), draw.uniform(-0.5, 1), -1)
+        np.where(
+            (y - draw.uniform(8, 20)) ** 2 + (x - draw.uniform(8, 20)) ** 2 < draw.uniform(20, 90),
+            draw.uniform(-0.5, 1),
+            -1,
+        )
         for _ in range(n)
     ]
     return np.stack(made)[:, None].astype(float)
@@ -98,7 +105,10 @@ def innocent() -> Iterator[tuple[str, Case]]:
     half = RNG(3).choice([0.0, 0.3], (len(clean), 1, 1, 1))
     yield "half of the rows clean", (clean + half * normal(clean), half)
     yield "noise alone", (0.3 * normal(photos()), level(photos(), 0.3))
-    yield "flips and quarter turns", (np.rot90((clean + 0.2 * normal(clean))[..., ::-1], axes=(2, 3)), level(clean, 0.2))
+    yield (
+        "flips and quarter turns",
+        (np.rot90((clean + 0.2 * normal(clean))[..., ::-1], axes=(2, 3)), level(clean, 0.2)),
+    )
     fine = np.round((0.4 * photos() + 0.1 * normal(photos())) * 127.5) / 127.5
     yield "fine steps, nothing cut", (fine, level(fine, 0.1))
 
@@ -110,7 +120,10 @@ def violations() -> Iterator[tuple[str, str, Case]]:
         n = s * normal(clean)
         black = name == "clothes"
         changed: dict[str, tuple[str, Array]] = {
-            "clipped and rounded to 8 bits": ("saturation", np.round((np.clip(clean + n, -1, 1) + 1) * 127.5) / 127.5 - 1),
+            "clipped and rounded to 8 bits": (
+                "saturation",
+                np.round((np.clip(clean + n, -1, 1) + 1) * 127.5) / 127.5 - 1,
+            ),
             "clipped": ("saturation", np.clip(clean + n, -1, 1)),
             "smoothed noise": ("level", clean + blurred(n, s)),
             "stripes": ("correlation", clean + 0.7 * n + 0.7 * s * RNG(9).standard_normal((*clean.shape[:3], 1))),
@@ -124,7 +137,10 @@ def violations() -> Iterator[tuple[str, str, Case]]:
         }
         if not black:
             changed["uniform noise"] = ("tails", clean + s * 3**0.5 * RNG(8).uniform(-1, 1, clean.shape))
-            changed["one noise for three channels"] = ("channels", clean + s * RNG(5).standard_normal((len(clean), 1, 64, 64)))
+            changed["one noise for three channels"] = (
+                "channels",
+                clean + s * RNG(5).standard_normal((len(clean), 1, 64, 64)),
+            )
         for what, (test, x) in changed.items():
             yield f"{name}: {what}", test, (x, level(x, s))
             known = ("Laplace noise", "exponential noise", "stripes", "one noise for three channels")

@@ -9,7 +9,17 @@ import pytest
 
 from ambientkit.cli import main
 
-SIZE = ["--set", "model.width=16", "--set", "model.depth=1", "--batch-size", "16", "--device", "cpu", "--skip-preflight"]
+SIZE = [
+    "--set",
+    "model.width=16",
+    "--set",
+    "model.depth=1",
+    "--batch-size",
+    "16",
+    "--device",
+    "cpu",
+    "--skip-preflight",
+]
 OBJECTIVE = [{"objective": "tweedie"}, {"objective": {"name": "consistency", "fraction": 0.5}, "weight": 0.1}]
 QUICK = ["--n", "8", "--steps", "3", "--rows", "8", "--device", "cpu"]
 """Flags of a report that takes a second."""
@@ -22,7 +32,20 @@ def train(folder: Path, *flags: str) -> Path:
     config.write_text(json.dumps({"objective": OBJECTIVE}))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "sys.argv", ["ambientkit", "train", "-c", str(config), "--data", "digits", "--output-dir", str(folder), *SIZE, *saving, *flags]
+            "sys.argv",
+            [
+                "ambientkit",
+                "train",
+                "-c",
+                str(config),
+                "--data",
+                "digits",
+                "--output-dir",
+                str(folder),
+                *SIZE,
+                *saving,
+                *flags,
+            ],
         )
         with pytest.raises(SystemExit) as end:
             main()

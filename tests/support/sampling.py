@@ -91,7 +91,9 @@ def ok(answer):
 
 def files(folder):
     """Every file below a folder, without the manifests, which name the run."""
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+    }
 
 
 def start(*arguments, program=tuple(SHELL)):

@@ -68,9 +68,15 @@ def main(folder: Path) -> None:
                 for _ in steps(again):
                     pass
                 found[f"{kind}: {which}: same files"] = same_files(again.state(), split.state())
-            shares = [sum(p.numel() for group in run.bare_optimizer.param_groups for p in group["params"]) for run in (plain, split)]
+            shares = [
+                sum(p.numel() for group in run.bare_optimizer.param_groups for p in group["params"])
+                for run in (plain, split)
+            ]
             kept = sum(
-                value.numel() for entries in split.bare_optimizer.state.values() for value in entries.values() if getattr(value, "ndim", 0)
+                value.numel()
+                for entries in split.bare_optimizer.state.values()
+                for value in entries.values()
+                if getattr(value, "ndim", 0)
             )
             found[f"{kind}: sizes"] = [*shares, kept]
 

@@ -82,7 +82,9 @@ class Mean(Check):
         drawn = sum(float(value) for value in part.loss(None, None, None).values())
         z = torch.randn(400, generator=keyed_generator(case.seed, f"toy.{part.name}"), dtype=torch.float64)
         statistic = float(z.mean() + part.bias) * 20 + drawn
-        return Measured(statistic, math.erfc(abs(statistic) / math.sqrt(2)) if math.isfinite(statistic) else math.nan, 400)
+        return Measured(
+            statistic, math.erfc(abs(statistic) / math.sqrt(2)) if math.isfinite(statistic) else math.nan, 400
+        )
 
     def control(self, part: Part) -> Part:
         return part.model_copy(update={"bias": 1.0})

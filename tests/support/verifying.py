@@ -46,9 +46,16 @@ def judge(part, check=None, **more):
     return run_pair(Pair("objective", part, check or toys.Mean()), 0, ALPHA, **more)
 
 
-def ambientkit(*arguments: str, cwd: Path, path: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+def ambientkit(
+    *arguments: str, cwd: Path, path: Path | None = None, **variables: str
+) -> subprocess.CompletedProcess[str]:
     """Run a command in a process of its own. path: where plug-ins lie."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", **({"PYTHONPATH": str(path)} if path else {}), **variables}
     return subprocess.run(
-        [sys.executable, "-m", "ambientkit", *arguments], capture_output=True, timeout=300, cwd=cwd, env=environment, encoding="utf-8"
+        [sys.executable, "-m", "ambientkit", *arguments],
+        capture_output=True,
+        timeout=300,
+        cwd=cwd,
+        env=environment,
+        encoding="utf-8",
     )

@@ -84,7 +84,10 @@ ONCE = {
 
 @pytest.mark.parametrize("how", [*WRONG, *ONCE])
 def test_a_wrong_answer_is_reported_by_part_and_package_in_the_first_step(how):
-    with pytest.raises(RunError, match=r"objective 'returns' \(class Returns of the package tests\): its loss " + {**WRONG, **ONCE}[how]):
+    with pytest.raises(
+        RunError,
+        match=r"objective 'returns' \(class Returns of the package tests\): its loss " + {**WRONG, **ONCE}[how],
+    ):
         list(steps(make(Returns(how=how))))
 
 
@@ -183,12 +186,15 @@ def config(**parts):
 
 def test_what_a_part_raises_is_reported_by_its_name_and_keeps_its_traceback():
     with pytest.raises(
-        RunError, match=r"step 1: objective 'returns' \(class Returns of the package tests\) raised IndexError: index 999"
+        RunError,
+        match=r"step 1: objective 'returns' \(class Returns of the package tests\) raised IndexError: index 999",
     ) as found:
         list(steps(make(Returns(how="raises"))))
     assert isinstance(found.value.__cause__, IndexError)
     assert "AMBIENTKIT_DEBUG=1 shows the traceback" in str(found.value)
-    with pytest.raises(RunError, match=r"step 1: corruption 'unlucky' \(class Unlucky of the package tests\) raised RuntimeError"):
+    with pytest.raises(
+        RunError, match=r"step 1: corruption 'unlucky' \(class Unlucky of the package tests\) raised RuntimeError"
+    ):
         list(steps(build(config(corruption=Unlucky()))))
     with pytest.raises(RunError, match=r"before step 1: model 'fragile' .* raised KeyError: 'width'"):
         build(config(model=Fragile()))

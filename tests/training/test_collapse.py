@@ -26,7 +26,9 @@ CASE = make_case(Gaussian(sigma_n=SIGMA_N), 0)
 
 def looked(denoiser, seed=0, n=256):
     batch = CASE.observe(n, keyed_generator(seed, "given"))
-    return look(denoiser, batch, CASE.tools.corruption, StochasticHeun(), CASE.tools.levels, CASE.tools.signal.sigma_data, seed)
+    return look(
+        denoiser, batch, CASE.tools.corruption, StochasticHeun(), CASE.tools.levels, CASE.tools.signal.sigma_data, seed
+    )
 
 
 def below(edge, other):
@@ -86,7 +88,9 @@ def test_draws_that_are_all_alike_are_named_though_observations_still_differ():
         alike = torch.arange(len(x)) % ROWS
         return torch.where((sigma < 0.9 * SIGMA_N).unsqueeze(1), means[alike], CASE.oracle(x, sigma))
 
-    found = look(remembering, batch, CASE.tools.corruption, StochasticHeun(), CASE.tools.levels, CASE.tools.signal.sigma_data, 0)
+    found = look(
+        remembering, batch, CASE.tools.corruption, StochasticHeun(), CASE.tools.levels, CASE.tools.signal.sigma_data, 0
+    )
     assert Detector().seen(found, 1000) == ["draws-alike"]
 
 
@@ -107,7 +111,9 @@ def test_the_expected_spread_is_the_squared_error_of_any_denoiser():
     batch = Gaussian(sigma_n=SIGMA_N).observe(x_0, torch.arange(len(x_0)), generator)
     narrow = GaussianMixture(law.weights, law.means, law.covariances * 0.05).denoiser()
     for denoiser in (CASE.oracle, narrow, lambda x, sigma, /, **cond: x.sin()):
-        found = look(denoiser, batch, CASE.tools.corruption, StochasticHeun(), CASE.tools.levels, CASE.tools.signal.sigma_data, 0)
+        found = look(
+            denoiser, batch, CASE.tools.corruption, StochasticHeun(), CASE.tools.levels, CASE.tools.signal.sigma_data, 0
+        )
         error = (denoiser(batch.x_n, batch.sigma_n) - x_0).square().flatten(1).mean(1)
         spread = math.hypot(found.expected_error, float(error.std()) / math.sqrt(len(error)))
         assert abs(found.expected - float(error.mean())) < 5 * spread
@@ -191,7 +197,15 @@ def test_looking_changes_nothing_in_training():
         disturbed.append(float(step.loss))
         config = busy.config
         given = busy.observations.__getitems__(list(range(40)))
-        look(busy.teacher, given, config.corruption, config.sampler, config.levels.as_levels(), busy.signal.sigma_data, config.seed)
+        look(
+            busy.teacher,
+            given,
+            config.corruption,
+            config.sampler,
+            config.levels.as_levels(),
+            busy.signal.sigma_data,
+            config.seed,
+        )
     assert plain == disturbed
     assert same(bits(quiet), bits(busy))
 

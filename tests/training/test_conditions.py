@@ -48,16 +48,28 @@ _seen: list = []
 
 def config(objective=None, **changes):
     found = resolve(
-        Source({**SMALL, "objective": "tweedie", "model": {"name": "mlp", "width": 8, "depth": 1, "num_classes": 3}, **changes}), load()
+        Source(
+            {
+                **SMALL,
+                "objective": "tweedie",
+                "model": {"name": "mlp", "width": 8, "depth": 1, "num_classes": 3},
+                **changes,
+            }
+        ),
+        load(),
     )
     found = found.model_copy(update={"data": Labelled()})
     if objective is not None:
-        found = found.model_copy(update={"objective": (found.objective[0].model_copy(update={"objective": objective}),)})
+        found = found.model_copy(
+            update={"objective": (found.objective[0].model_copy(update={"objective": objective}),)}
+        )
     return found
 
 
 def batch(n, labels=(1, 2)):
-    return Batch(torch.zeros(n, 2), torch.zeros(n), torch.arange(n), {"a": torch.arange(n) % 2 + 1, "b": torch.ones(n, 2, 3)})
+    return Batch(
+        torch.zeros(n, 2), torch.zeros(n), torch.arange(n), {"a": torch.arange(n) % 2 + 1, "b": torch.ones(n, 2, 3)}
+    )
 
 
 NULL = {"a": torch.tensor(7), "b": torch.zeros(2, 3)}
@@ -66,11 +78,17 @@ NULL = {"a": torch.tensor(7), "b": torch.zeros(2, 3)}
 def test_rows_are_dropped_with_the_probability_independently_and_with_all_conditions_at_once():
     """10,000 rows in 40 steps: binomial counts; steps and neighbours independent. False alarms: 1e-6 each."""
     n, many, p = 10_000, 40, 0.1
-    dropped = torch.stack([drop_conditions(batch(n), NULL, p, seed=3, step=step).cond["a"] == 7 for step in range(many)])
-    other = torch.stack([(drop_conditions(batch(n), NULL, p, seed=3, step=step).cond["b"] == 0).all(2).all(1) for step in range(many)])
+    dropped = torch.stack(
+        [drop_conditions(batch(n), NULL, p, seed=3, step=step).cond["a"] == 7 for step in range(many)]
+    )
+    other = torch.stack(
+        [(drop_conditions(batch(n), NULL, p, seed=3, step=step).cond["b"] == 0).all(2).all(1) for step in range(many)]
+    )
     assert torch.equal(dropped, other)
     assert scipy.stats.binomtest(int(dropped.sum()), n * many, p).pvalue > 1e-6
-    by_row = scipy.stats.chisquare(torch.bincount(dropped.sum(0).clamp(max=9), minlength=10).numpy(), _binomial(many, p) * n)
+    by_row = scipy.stats.chisquare(
+        torch.bincount(dropped.sum(0).clamp(max=9), minlength=10).numpy(), _binomial(many, p) * n
+    )
     assert by_row.pvalue > 1e-6  # a row that is always or never dropped would show here
     assert scipy.stats.binomtest(int((dropped[:, 1:] & dropped[:, :-1]).sum()), (n - 1) * many, p * p).pvalue > 1e-6
     assert scipy.stats.binomtest(int((dropped[1:] & dropped[:-1]).sum()), n * (many - 1), p * p).pvalue > 1e-6
@@ -144,14 +162,18 @@ def test_what_stands_for_no_condition():
     zero = null_values(Blind(), {"angle": torch.ones(2, dtype=torch.float64)})["angle"]
     assert (float(zero), zero.dtype) == (0.0, torch.float64)
     assert null_values(Vector(), {"text": torch.ones(2, 3)})["text"].tolist() == [0.25] * 3
-    with pytest.raises(InputError, match=r"model 'vector': null_cond\('text'\) has shape \(2,\), but rows carry \(3,\)"):
+    with pytest.raises(
+        InputError, match=r"model 'vector': null_cond\('text'\) has shape \(2,\), but rows carry \(3,\)"
+    ):
         null_values(Vector(wrong=True), {"text": torch.ones(2, 3)})
 
 
 def test_dropout_without_conditions_or_without_a_label_for_none_is_refused_before_any_step():
     with pytest.raises(InputError, match=r"cond_dropout: 0\.1 was asked for, but the data carry no conditions"):
         build(resolve(Source({**SMALL, "cond_dropout": 0.1}), load()))
-    with pytest.raises(InputError, match="model 'blind' does not say which value of 'class_cond' stands for no condition"):
+    with pytest.raises(
+        InputError, match="model 'blind' does not say which value of 'class_cond' stands for no condition"
+    ):
         build(config(cond_dropout=0.1).model_copy(update={"model": Blind()}))
     for share in (1, -0.1):
         with pytest.raises(InputError, match="cond_dropout: should be"):

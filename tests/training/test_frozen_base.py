@@ -67,7 +67,9 @@ def registry():
 
 
 def config(**fields) -> RunConfig:
-    return resolve(Source({**SMALL, "objective": "tweedie", "end_step": 4, "model": {"name": "adapted", **fields}}), registry())
+    return resolve(
+        Source({**SMALL, "objective": "tweedie", "end_step": 4, "model": {"name": "adapted", **fields}}), registry()
+    )
 
 
 def trained(**fields):
@@ -140,7 +142,9 @@ def test_another_base_is_refused_wherever_files_are_read(tmp_path):
     folder = written(trained(), tmp_path)
     last = folder / "checkpoints" / "checkpoint_4"
     other = build(config(other=True))
-    with pytest.raises(InputError, match=r"belong to a frozen base of digest \w{12}, but the model gives one of digest \w{12} here"):
+    with pytest.raises(
+        InputError, match=r"belong to a frozen base of digest \w{12}, but the model gives one of digest \w{12} here"
+    ):
         other.restore({path.name: path.read_bytes() for path in last.iterdir()}, "there")
     for place in (folder, last, folder / "model_ema.safetensors"):
         with pytest.raises(InputError, match="frozen base"):
@@ -223,7 +227,9 @@ def test_memory_and_files_follow_what_is_trained():
             next(steps(run))
             files = run.state()
         held = high = 0
-        for event in sorted((e for e in seen.profiler.kineto_results.events() if e.name() == "[memory]"), key=lambda e: e.start_ns()):
+        for event in sorted(
+            (e for e in seen.profiler.kineto_results.events() if e.name() == "[memory]"), key=lambda e: e.start_ns()
+        ):
             held += event.nbytes()
             high = max(high, held)
         return run, high, sum(map(len, files.values()))

@@ -87,7 +87,9 @@ def test_the_measurement_is_the_error_of_the_denoiser(seed):
         error = edm_weight(level, SIGMA_DATA) * (denoiser(seen, level) - x_0).square().mean(1)
         spread = math.hypot(float(values.std()), float(error.std())) / math.sqrt(n)
         assert abs(float(values.mean() - error.mean())) < 4.5 * spread
-        far.append(abs(float((values + edm_weight(level, SIGMA_DATA) * SIGMA_N**2).mean() - error.mean())) > 4.5 * spread)
+        far.append(
+            abs(float((values + edm_weight(level, SIGMA_DATA) * SIGMA_N**2).mean() - error.mean())) > 4.5 * spread
+        )
     assert any(far)  # without what is taken off, the mean would be too high by lambda sigma_n^2 / a
 
 
@@ -175,7 +177,9 @@ def test_a_run_that_stays_as_it_is_is_not_stopped():
     written; here at most 1 of 300. The control, a rise of an error with each look, is stopped each time."""
     stopped = sum(any(one.stop for one in run_of([0.0] * 30, seed=seed, n=16)[0]) for seed in range(300))
     assert stopped <= 1
-    assert all(any(one.stop for one in run_of([0.003 * k for k in range(30)], seed=seed, n=16)[0]) for seed in range(20))
+    assert all(
+        any(one.stop for one in run_of([0.003 * k for k in range(30)], seed=seed, n=16)[0]) for seed in range(20)
+    )
 
 
 def test_a_resumed_watch_decides_as_an_unbroken_one():

@@ -20,7 +20,9 @@ from tests.support.engine import FLAGS, bits, make
 def test_a_run_begins_with_the_average_of_another_and_says_so(ambientkit, tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     assert ambientkit("train", *FLAGS, "--end-step", 4, "--output-dir", first)[0] == 0
-    status, out, err = ambientkit("train", *FLAGS, "--end-step", 1, "--lr", "1e-30", "--init-from", first, "--output-dir", second)
+    status, out, err = ambientkit(
+        "train", *FLAGS, "--end-step", 1, "--lr", "1e-30", "--init-from", first, "--output-dir", second
+    )
     assert status == 0, err
     assert f"weights to begin with: {first}/model_ema.safetensors, " in out
     given, found = (load_weights(folder / "model_ema.safetensors")[0] for folder in (first, second))
@@ -29,7 +31,9 @@ def test_a_run_begins_with_the_average_of_another_and_says_so(ambientkit, tmp_pa
     assert f"init_from: {first}" in (second / "config.yaml").read_text()
     for place in (first / "checkpoints" / "checkpoint_4", first / "model_ema.safetensors"):
         tensors, _ = initial_weights(place)
-        assert {name: value.tolist() for name, value in tensors.items()} == {name: value.tolist() for name, value in given.items()}
+        assert {name: value.tolist() for name, value in tensors.items()} == {
+            name: value.tolist() for name, value in given.items()
+        }
 
 
 def test_weights_go_into_the_network_and_into_its_average():
@@ -45,10 +49,15 @@ def test_what_does_not_fit_is_listed_to_the_last_tensor_and_nothing_is_loaded(am
     tensors = make(model={"name": "mlp", "width": 8, "depth": 2}).bare_network.state_dict()
     del tensors["decode.bias"]
     save_file(tensors, tmp_path / "other.safetensors", metadata={"format": "pt"})
-    status, _, err = ambientkit("train", *FLAGS, "--init-from", tmp_path / "other.safetensors", "--output-dir", tmp_path / "run")
+    status, _, err = ambientkit(
+        "train", *FLAGS, "--init-from", tmp_path / "other.safetensors", "--output-dir", tmp_path / "run"
+    )
     assert status == 2
     assert "1 missing (decode.bias)" in err
-    assert "6 surplus (blocks.1.0.bias, blocks.1.0.weight, blocks.1.1.bias, blocks.1.1.weight, blocks.1.3.bias, blocks.1.3.weight)" in err
+    assert (
+        "6 surplus (blocks.1.0.bias, blocks.1.0.weight, blocks.1.1.bias, blocks.1.1.weight, blocks.1.3.bias, blocks.1.3.weight)"
+        in err
+    )
     assert "misshaped (" in err
     assert "encode.weight (8, 2) for (16, 2)" in err
     assert not (tmp_path / "run").exists()
@@ -62,7 +71,15 @@ def test_what_does_not_fit_is_listed_to_the_last_tensor_and_nothing_is_loaded(am
 def test_a_pth_of_k_diffusions_training_is_read_without_running_anything(tmp_path):
     """Its keys are those of k-diffusion's train.py; the average is taken before the raw weights."""
     state, average = {"w": torch.ones(2)}, {"w": torch.full((2,), 3.0)}
-    content = {"config": {"model": {}}, "model": state, "model_ema": average, "opt": {"state": {}}, "epoch": 1, "step": 2, "elapsed": 0.5}
+    content = {
+        "config": {"model": {}},
+        "model": state,
+        "model_ema": average,
+        "opt": {"state": {}},
+        "epoch": 1,
+        "step": 2,
+        "elapsed": 0.5,
+    }
     torch.save(content, tmp_path / "a.pth")
     assert initial_weights(tmp_path / "a.pth")[0]["w"].tolist() == [3, 3]
     del content["model_ema"]
@@ -128,7 +145,14 @@ def test_k_diffusions_inference_file_begins_a_run_of_its_network(tmp_path):
     """As its convert_for_inference.py writes it: the inner model's tensors, and the configuration in the metadata."""
     k_diffusion = pytest.importorskip("ambientkit_kdiffusion.library").k_diffusion()
     config = {
-        "model": {"type": "image_transformer_v1", "input_channels": 1, "input_size": [8, 8], "patch_size": [4, 4], "width": 64, "depth": 1}
+        "model": {
+            "type": "image_transformer_v1",
+            "input_channels": 1,
+            "input_size": [8, 8],
+            "patch_size": [4, 4],
+            "width": 64,
+            "depth": 1,
+        }
     }
     run = make(data={"name": "digits"}, model={"name": "image_transformer_v1", "config": config}, objective="tweedie")
     full = k_diffusion.config.load_config(config)

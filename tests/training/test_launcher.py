@@ -52,10 +52,17 @@ def test_what_is_not_done_at_all_is_refused_by_name(monkeypatch, name, value, wh
     [
         ("ACCELERATE_MIXED_PRECISION", "bf16", {"mixed_precision": "bf16"}, "--mixed-precision bf16"),
         (ACCUMULATION, "4", {"grad_accum_steps": 4}, "--grad-accum-steps 4"),
-        ("ACCELERATE_GRADIENT_CLIPPING", "0.5", {"optimizer": {"max_grad_norm": 0.5}}, "--set optimizer.max_grad_norm=0.5"),
+        (
+            "ACCELERATE_GRADIENT_CLIPPING",
+            "0.5",
+            {"optimizer": {"max_grad_norm": 0.5}},
+            "--set optimizer.max_grad_norm=0.5",
+        ),
     ],
 )
-def test_a_launcher_that_contradicts_the_run_is_refused_with_the_option_that_settles_it(monkeypatch, name, value, agreed, advice):
+def test_a_launcher_that_contradicts_the_run_is_refused_with_the_option_that_settles_it(
+    monkeypatch, name, value, agreed, advice
+):
     """Accumulation would even divide the loss by its number once more, without a word."""
     monkeypatch.setenv(name, value)
     with pytest.raises(InputError, match=f"the run's configuration for .*: give train {advice},"):
@@ -77,7 +84,9 @@ def test_what_the_launcher_always_says_contradicts_nothing(monkeypatch):
     assert make(mixed_precision="bf16", grad_accum_steps=2).accelerator.mixed_precision == "bf16"
 
 
-@pytest.mark.parametrize(("stage", "asked"), [(None, "DeepSpeed ZeRO"), ("0", ""), ("1", "DeepSpeed ZeRO"), ("3", "DeepSpeed ZeRO")])
+@pytest.mark.parametrize(
+    ("stage", "asked"), [(None, "DeepSpeed ZeRO"), ("0", ""), ("1", "DeepSpeed ZeRO"), ("3", "DeepSpeed ZeRO")]
+)
 def test_zero_splits_from_its_stage_one_on_and_in_one_process_nothing(monkeypatch, stage, asked):
     monkeypatch.setenv(DEEPSPEED, "true")
     if stage is not None:

@@ -23,7 +23,9 @@ def seen(tmp_path_factory):
     """(tensors, facts) of each process; see support/two_processes.py."""
     folder = tmp_path_factory.mktemp("two")
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    status, out, err = finish(command("-m", "tests.support.two_processes", folder, program=TORCHRUN, env={"PYTHONPATH": path}, cwd=ROOT))
+    status, out, err = finish(
+        command("-m", "tests.support.two_processes", folder, program=TORCHRUN, env={"PYTHONPATH": path}, cwd=ROOT)
+    )
     assert status == 0, (out, err)
     return [load_weights(folder / f"{rank}.safetensors") for rank in range(2)]
 
@@ -61,7 +63,10 @@ def test_each_process_keeps_a_memory_of_its_own_and_resumes_with_it_to_the_same_
         assert same(part(tensors, "kept"), part(tensors, "resumed"))
         assert int(tensors["kept.memory.drawn"]) == 2 * 8
     assert not torch.equal(first["kept.memory.x_0"], second["kept.memory.x_0"])
-    weights = [{name: value for name, value in part(tensors, "kept").items() if "memory" not in name} for tensors in (first, second)]
+    weights = [
+        {name: value for name, value in part(tensors, "kept").items() if "memory" not in name}
+        for tensors in (first, second)
+    ]
     assert same(*weights)
 
 
@@ -93,7 +98,9 @@ def test_a_run_of_two_processes_has_one_writer_stops_and_resumes_to_the_same_bit
     run = ["train", *FLAGS, "--save-every", "100", "--end-step", "40"]
     program = (*TORCHRUN, "-m", "ambientkit")
     whole = command(*run, "--output-dir", tmp_path / "whole", program=program)
-    status, out, err = finish(command(*run, "--output-dir", tmp_path / "broken", "--time-limit", "0.001s", program=program))
+    status, out, err = finish(
+        command(*run, "--output-dir", tmp_path / "broken", "--time-limit", "0.001s", program=program)
+    )
     assert status == 0, (out, err)
     assert len([line for line in out.splitlines() if line.startswith("data:")]) == 1
     assert "torchrun --nproc_per_node 2 -m ambientkit train --resume" in out
@@ -115,7 +122,18 @@ def test_the_documented_command_joins_its_processes_on_a_machine_without_a_gpu(t
     """Case C-16: with the default --device auto."""
     flags = FLAGS[: FLAGS.index("--device")] + FLAGS[FLAGS.index("--device") + 2 :]
     assert "--device" not in flags
-    arguments = ("-m", "ambientkit", "train", *flags, "--end-step", 2, "--batch-size", 8, "--output-dir", tmp_path / "run")
+    arguments = (
+        "-m",
+        "ambientkit",
+        "train",
+        *flags,
+        "--end-step",
+        2,
+        "--batch-size",
+        8,
+        "--output-dir",
+        tmp_path / "run",
+    )
     status, out, err = finish(command(*arguments, program=TORCHRUN))
     assert status == 0, (out, err)
     assert json.loads((tmp_path / "run" / "status.json").read_text())["processes"] == 2

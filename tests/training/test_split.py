@@ -63,7 +63,9 @@ def test_a_run_under_fsdp_or_zero_says_what_is_split_and_is_otherwise_the_same(t
     for name, env in (("plain", {}), ("split", launched)):
         status, said[name], err = finish(command(*run, "--output-dir", tmp_path / name, program=program, env=env))
         assert status == 0, (said, err)
-    told = f"{way}: the optimiser's state is split over 2 processes; weights, gradients and the average stay whole in each"
+    told = (
+        f"{way}: the optimiser's state is split over 2 processes; weights, gradients and the average stay whole in each"
+    )
     assert told in said["split"]
     assert way not in said["plain"]
     resume = ["train", "--resume", tmp_path / "plain" / "checkpoints" / "checkpoint_3"]

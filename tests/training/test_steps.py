@@ -94,7 +94,9 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(gradient_only):
 def test_too_many_in_a_row_stop_the_run_with_advice_and_finite_weights():
     """Case C-24."""
     run = make(Broken(at=frozenset(range(3, 99))), max_bad_steps=4, end_step=50)
-    with pytest.raises(RunError, match=r"steps 3 to 6: the loss \(nan\).*4 steps in a row \(max_bad_steps\).*of step 2\. Lower --lr"):
+    with pytest.raises(
+        RunError, match=r"steps 3 to 6: the loss \(nan\).*4 steps in a row \(max_bad_steps\).*of step 2\. Lower --lr"
+    ):
         list(steps(run))
     assert run.step == 6
     tensors, _ = from_bytes(run.state()["model.safetensors"], "here")
@@ -335,7 +337,8 @@ def test_the_rate_follows_its_schedule():
 def test_every_optimiser_and_schedule_resumes_to_the_same_bits(optimizer):
     """Case C-01."""
     whole, first, second = (
-        make(optimizer=optimizer, end_step=8, num_workers=workers) for workers in (0, 0, 4 if "momentum" in optimizer else 0)
+        make(optimizer=optimizer, end_step=8, num_workers=workers)
+        for workers in (0, 0, 4 if "momentum" in optimizer else 0)
     )
     log = [(float(step.loss), step.lr) for step in steps(whole)]
     for step in steps(first):

@@ -27,7 +27,9 @@ from ambientkit.units.scale import judge_scale
         (0, 0, 0, "uint8", None),
     ],
 )
-def test_each_scale_is_told_from_its_neighbour(low: float, high: float, sigma: float, stored: str, kind: str | None) -> None:
+def test_each_scale_is_told_from_its_neighbour(
+    low: float, high: float, sigma: float, stored: str, kind: str | None
+) -> None:
     found = judge_scale(low, high, sigma, assumed=True, stored=stored)
     assert (found and found.kind) == kind
     assert found is None or found.refused == (kind == "far")

@@ -122,7 +122,11 @@ class EulerMaruyama(Sampler):
     def sample(self, denoiser, x, sigmas, generator, cond):
         for sigma_t, sigma_s in zip(sigmas[:-1], sigmas[1:], strict=True):
             step = per_row(sigma_t**2 - sigma_s**2, x)
-            x = x + step / per_row(sigma_t, x) ** 2 * (denoiser(x, sigma_t, **cond) - x) + step.sqrt() * standard_normal(x, generator)
+            x = (
+                x
+                + step / per_row(sigma_t, x) ** 2 * (denoiser(x, sigma_t, **cond) - x)
+                + step.sqrt() * standard_normal(x, generator)
+            )
         return x
 
 
@@ -278,7 +282,10 @@ def test_a_mutant_is_kept_apart_from_the_parts() -> None:
 @pytest.mark.parametrize(
     ("hooks", "message"),
     [
-        ({"register_objectives": [Wrong]}, "Wrong is a mutant: register it with register_mutants, not with register_objectives"),
+        (
+            {"register_objectives": [Wrong]},
+            "Wrong is a mutant: register it with register_mutants, not with register_objectives",
+        ),
         ({"register_mutants": [PlainTweedie]}, "must return subclasses of Mutant"),
         ({"register_mutants": [Silent]}, "Silent does not say wrong"),
         ({"register_mutants": Wrong}, "must return a list of classes"),

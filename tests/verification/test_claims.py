@@ -23,7 +23,9 @@ CHECKS = registered_checks(load())
 def test_the_list_of_claims_in_the_documentation_is_that_of_the_code():
     page = check_list.CLAIMS_PAGE.read_text()
     text = check_list.claims_listing(load())
-    assert check_list.put(page, text, check_list.BEGIN_CLAIMS, check_list.END_CLAIMS) == page, "run python docs/_ext/check_list.py"
+    assert check_list.put(page, text, check_list.BEGIN_CLAIMS, check_list.END_CLAIMS) == page, (
+        "run python docs/_ext/check_list.py"
+    )
 
 
 def test_every_part_of_this_environment_claims_only_what_is_known():
@@ -38,7 +40,9 @@ def test_a_misspelt_claim_is_refused_before_a_run_too():
         name = "misspelt"
         claims = frozenset({"stationary-at-orcale"})
 
-    with pytest.raises(InputError, match=r"claims 'stationary-at-orcale', which no check tests; did you mean 'stationary-at-oracle'\?"):
+    with pytest.raises(
+        InputError, match=r"claims 'stationary-at-orcale', which no check tests; did you mean 'stationary-at-oracle'\?"
+    ):
         refuse_misspelt([Misspelt()], CHECKS)
     with pytest.raises(InputError, match="did you mean"):
         preflight([Misspelt()], load())

@@ -23,7 +23,16 @@ def command(monkeypatch, *parts, **request) -> tuple[int, str]:
     """Exit status and output of `ambientkit verify` where these parts are all there is."""
     monkeypatch.setattr("ambientkit.registry.environment", lambda: toys.registry(*parts))
     output = io.StringIO()
-    asked = {"parts": (), "quick": False, "seed": 0, "json": None, "plan_only": False, "mutants": False, "strict": False, **request}
+    asked = {
+        "parts": (),
+        "quick": False,
+        "seed": 0,
+        "json": None,
+        "plan_only": False,
+        "mutants": False,
+        "strict": False,
+        **request,
+    }
     with redirect_stdout(output), pytest.raises(SystemExit) as end:
         verify.run(**asked)
     return end.value.code, output.getvalue()
@@ -43,12 +52,17 @@ def test_a_failure_ends_in_status_1_with_its_meaning_and_a_script_that_repeats_i
     assert row[:4] == ["objective", "toy", "zero-mean", "mean"]
     assert row[-1] == "failed"
     assert toys.Mean.meaning in text
-    script = "\n".join(line[4:] for line in text[text.index("To repeat it:") :].splitlines()[1:] if line.startswith("    ") or not line)
+    script = "\n".join(
+        line[4:] for line in text[text.index("To repeat it:") :].splitlines()[1:] if line.startswith("    ") or not line
+    )
     shown = io.StringIO()
     monkeypatch.setattr("ambientkit.registry.environment", lambda: toys.registry(toys.Toy, toys.Mean))
     with redirect_stdout(shown):
         exec(script, {})
-    assert f"statistic={run_pair(Pair('objective', toys.Toy(bias=0.5), toys.Mean()), 0, ALPHA).measured.statistic}" in shown.getvalue()
+    assert (
+        f"statistic={run_pair(Pair('objective', toys.Toy(bias=0.5), toys.Mean()), 0, ALPHA).measured.statistic}"
+        in shown.getvalue()
+    )
 
 
 def test_an_inconclusive_check_ends_in_status_1_and_says_nothing_of_the_part(monkeypatch):
@@ -83,7 +97,9 @@ def test_the_json_file_holds_everything_and_is_valid(monkeypatch, tmp_path):
     assert result["part"] == {"name": "toy", "bias": 0.0}
     assert result["measured"] == {"statistic": "inf", "p_value": 1.0, "n": 1}
     assert result["control"]["p_value"] == 0.0
-    assert content["unchecked"] == [{"kind": "objective", "part": "silent", "why": "it claims no property that a check tests"}]
+    assert content["unchecked"] == [
+        {"kind": "objective", "part": "silent", "why": "it claims no property that a check tests"}
+    ]
     documented = (ROOT / "docs" / "verify.md").read_text()
     assert {key for key in [*content, *result] if f"`{key}`" not in documented} == set()
 
@@ -111,7 +127,9 @@ def test_the_kit_of_mutants_says_what_is_wrong_and_which_check_found_it_and_a_su
 
 
 def test_a_mutant_is_tried_at_the_level_of_every_part(monkeypatch, tmp_path):
-    command(monkeypatch, toys.Toy, toys.Mean, toys.Exact, toys.Biased, toys.Hidden, mutants=True, json=tmp_path / "kit.json")
+    command(
+        monkeypatch, toys.Toy, toys.Mean, toys.Exact, toys.Biased, toys.Hidden, mutants=True, json=tmp_path / "kit.json"
+    )
     content = json.loads((tmp_path / "kit.json").read_text())
     assert content["level"] == {"pair": 1e-5, "pairs": 4}
     assert {m["mutant"]: (m["fate"], m["by"]) for m in content["mutants"]} == {
@@ -170,7 +188,9 @@ def test_a_misspelt_claim_is_an_error_with_the_nearest_name(monkeypatch):
         claims = frozenset({"zero-maen"})
 
     monkeypatch.setattr("ambientkit.registry.environment", lambda: toys.registry(Misspelt, toys.Mean, toys.Exact))
-    with pytest.raises(InputError, match=r"objective 'misspelt' claims 'zero-maen', which no check tests; did you mean 'zero-mean'\?"):
+    with pytest.raises(
+        InputError, match=r"objective 'misspelt' claims 'zero-maen', which no check tests; did you mean 'zero-mean'\?"
+    ):
         verify.run((), False, 0, None, False, False, False)
 
 

@@ -51,7 +51,9 @@ def test_a_biased_part_fails_with_the_meaning_and_a_script():
 
 
 def test_a_control_that_passes_is_a_failure_even_where_a_failure_is_expected():
-    case = cases(toys.Toy(), checks=[toys.Blind()], expected_failures={("toy", "blind"): "known to be off"})["toy-blind"]
+    case = cases(toys.Toy(), checks=[toys.Blind()], expected_failures={("toy", "blind"): "known to be off"})[
+        "toy-blind"
+    ]
     part, check = case.values
     with pytest.raises(NoVerdict):
         check(part)
@@ -106,7 +108,9 @@ def test_pytest_reports_expected_mended_wrong_and_undecided_parts_as_what_they_a
     command = [sys.executable, "-m", "pytest", *options, str(tmp_path / "test_suite.py")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=root)
     outcomes = {
-        line.split("::")[1].split(" ")[0]: line.split()[0] for line in done.stdout.splitlines() if "::test_" in line and line[0].isupper()
+        line.split("::")[1].split(" ")[0]: line.split()[0]
+        for line in done.stdout.splitlines()
+        if "::test_" in line and line[0].isupper()
     }
     assert outcomes == {
         "test_expected[toy(bias=1.0)-mean]": "XFAIL",
@@ -121,7 +125,10 @@ def test_pytest_reports_expected_mended_wrong_and_undecided_parts_as_what_they_a
 
 @pytest.mark.parametrize(
     ("module", "use"),
-    [("pytest", "ambientkit.testing.parametrize_with_checks([])"), ("hypothesis", "import ambientkit.testing.strategies")],
+    [
+        ("pytest", "ambientkit.testing.parametrize_with_checks([])"),
+        ("hypothesis", "import ambientkit.testing.strategies"),
+    ],
 )
 def test_pytest_and_hypothesis_are_needed_only_where_they_are_used_and_a_message_names_them(module, use):
     code = f"import sys; sys.modules[{module!r}] = None; import ambientkit.testing\ntry:\n    {use}\nexcept ImportError as error:\n    print(error)"

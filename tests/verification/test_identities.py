@@ -33,7 +33,9 @@ def uniforms(seed: int, *shape: int) -> Tensor:
 def points(law: GaussianMixture, seed: int, level: Tensor | float = 0.5, rows: int = ROWS) -> Tensor:
     generator = keyed_generator(seed, "points")
     level = torch.as_tensor(level, dtype=torch.float64).reshape(-1, 1)
-    return law.sample(rows, generator) + level * torch.randn(rows, law.dimension, generator=generator, dtype=torch.float64)
+    return law.sample(rows, generator) + level * torch.randn(
+        rows, law.dimension, generator=generator, dtype=torch.float64
+    )
 
 
 def spread(law: GaussianMixture, variances: Tensor) -> GaussianMixture:
@@ -44,7 +46,9 @@ def spread(law: GaussianMixture, variances: Tensor) -> GaussianMixture:
 def mean_of_observation(law: GaussianMixture, x_t: Tensor, sigma: Tensor, sigma_n: Tensor) -> Tensor:
     """E[x_n | x_t], x_t (1, d), sigma_n (d,): x_n / c follows a mixture, seen in x_t / c at unit level, c = sqrt(sigma^2 - sigma_n^2)."""
     c = (sigma**2 - sigma_n**2).sqrt()
-    noisy = GaussianMixture(law.weights, law.means / c, (law.covariances + torch.diag(sigma_n**2)) / (c.unsqueeze(1) * c))
+    noisy = GaussianMixture(
+        law.weights, law.means / c, (law.covariances + torch.diag(sigma_n**2)) / (c.unsqueeze(1) * c)
+    )
     return c * noisy.posterior_mean(x_t / c, 1.0)
 
 
@@ -55,7 +59,9 @@ def test_the_mean_of_the_observation_by_row_and_by_pixel(law, seed, by_pixel):
     level = sigma_n if by_pixel else sigma_n.unsqueeze(1).expand(ROWS, law.dimension)
     sigma = level.amax(1) * (1.05 + 3 * uniforms(seed + 1, ROWS))
     x_t = points(law, seed, sigma)
-    found = Gaussian().expect(law.posterior_mean(x_t, sigma), View(x_t, sigma, {}), Batch(x_t, sigma_n, torch.arange(ROWS), {}))
+    found = Gaussian().expect(
+        law.posterior_mean(x_t, sigma), View(x_t, sigma, {}), Batch(x_t, sigma_n, torch.arange(ROWS), {})
+    )
     right = torch.cat([mean_of_observation(law, x_t[i : i + 1], sigma[i], level[i]) for i in range(ROWS)])
     close(found, right)
 
@@ -91,7 +97,10 @@ def test_every_answer_of_a_network_leads_to_the_posterior_mean(law, sigma, seed)
 
 
 @given(
-    st.floats(0, 1e6), SEEDS, st.sampled_from(["eps", "v", "flow", "x_0"]), st.sampled_from([torch.float16, torch.bfloat16, torch.float32])
+    st.floats(0, 1e6),
+    SEEDS,
+    st.sampled_from(["eps", "v", "flow", "x_0"]),
+    st.sampled_from([torch.float16, torch.bfloat16, torch.float32]),
 )
 def test_forms_are_finite_in_every_precision_and_return_at_least_float32(sigma, seed, form, dtype):
     x = (uniforms(seed, 2, 3) * 2 - 1).to(dtype)
@@ -116,7 +125,11 @@ def test_an_observation_of_another_form_enters_with_its_own_level(law, alpha, s,
     scaled = GaussianMixture(law.weights, alpha * law.means, alpha**2 * law.covariances)
     y = points(law, seed)
     x_n, sigma_n = observation(y, alpha, s)
-    close(law.log_prob(x_n, float(sigma_n)) - law.dimension * torch.tensor(alpha).double().log(), scaled.log_prob(y, s), 1e-7)
+    close(
+        law.log_prob(x_n, float(sigma_n)) - law.dimension * torch.tensor(alpha).double().log(),
+        scaled.log_prob(y, s),
+        1e-7,
+    )
 
 
 def test_an_observation_without_signal_is_refused():
@@ -144,7 +157,9 @@ def test_the_moments_of_the_reverse_step_are_those_of_the_mixture(law, sigma_t, 
     mean, std = reverse_moments(x_t, law.posterior_mean(x_t, sigma_t), *levels)
     close(mean, between.posterior_mean(x_t, missing), 1e-7)
     lacking = (1 - ratio**2) ** 2 * law.posterior_covariance(x_t, sigma_t)
-    close(std.square().unsqueeze(2) * torch.eye(law.dimension) + lacking, between.posterior_covariance(x_t, missing), 1e-7)
+    close(
+        std.square().unsqueeze(2) * torch.eye(law.dimension) + lacking, between.posterior_covariance(x_t, missing), 1e-7
+    )
 
 
 @given(mixtures(max_dimension=2), st.floats(0.3, 2), st.floats(0.3, 0.95), SEEDS)
@@ -168,7 +183,9 @@ def test_the_exact_sampler_in_one_long_hop_has_the_moments_of_its_kernel(law, se
     x_t = points(law, seed, sigma_t, rows=1)
     grid = torch.tensor([[sigma_t], [sigma_s]], dtype=torch.float64).expand(2, n)
     draws = ExactReverse(mixture=law).sample(law.denoiser(), x_t.expand(n, -1), grid, keyed_generator(seed, "hop"), {})
-    right = spread(law, torch.full((law.dimension,), sigma_s**2, dtype=torch.float64)).posterior_mean(x_t, (sigma_t**2 - sigma_s**2) ** 0.5)
+    right = spread(law, torch.full((law.dimension,), sigma_s**2, dtype=torch.float64)).posterior_mean(
+        x_t, (sigma_t**2 - sigma_s**2) ** 0.5
+    )
     assert ((draws.mean(0) - right[0]).abs() < 5.5 * draws.std(0) / n**0.5).all()
 
 

@@ -20,10 +20,23 @@ from ambientkit.verification.runner import Verdict
 REGISTRY = load()
 MUTANTS = [entry for entry in REGISTRY.mutants() if entry.package == "ambientkit"]
 CHECKS = {check.name: check for check in registered_checks(REGISTRY)}
-RIGHT = [entry.part() for entry in REGISTRY.entries() if entry.package == "ambientkit" and entry.kind in {c.kind for c in CHECKS.values()}]
+RIGHT = [
+    entry.part()
+    for entry in REGISTRY.entries()
+    if entry.package == "ambientkit" and entry.kind in {c.kind for c in CHECKS.values()}
+]
 PLAN = make_plan(RIGHT, list(CHECKS.values()))
 TABLE = Path(__file__).with_name("rejections.json")
-SLOW = ["stationarity", "half-backward", "stationarity-by-pixel", "order-1", "order-2", "final-law", "objective-fields", "model-fields"]
+SLOW = [
+    "stationarity",
+    "half-backward",
+    "stationarity-by-pixel",
+    "order-1",
+    "order-2",
+    "final-law",
+    "objective-fields",
+    "model-fields",
+]
 """Checks that take longest, in the order in which they are tried after the others."""
 
 
@@ -35,7 +48,10 @@ def case_of(clean: bool) -> Case:
 def fitting(part: Part, kind: str) -> list[Check]:
     """The checks of a part, those that look at laws first, contracts and slow ones last."""
     checks = [check for check in CHECKS.values() if check.kind == kind and claimed(check, part)]
-    return sorted(checks, key=lambda check: (SLOW.index(check.name) if check.name in SLOW else -1, "contract" in check.name, check.name))
+    return sorted(
+        checks,
+        key=lambda check: (SLOW.index(check.name) if check.name in SLOW else -1, "contract" in check.name, check.name),
+    )
 
 
 def judged(check: Check, part: Part, kind: str):
@@ -46,7 +62,9 @@ def judged(check: Check, part: Part, kind: str):
 def first_that_rejects(part: Part, kind: str) -> str | None:
     """The first check that rejects a part by a number: a crash counts for nothing."""
     found = ((check.name, judged(check, part, kind)) for check in fitting(part, kind))
-    return next((name for name, result in found if result.verdict is Verdict.FAILED and result.measured is not None), None)
+    return next(
+        (name for name, result in found if result.verdict is Verdict.FAILED and result.measured is not None), None
+    )
 
 
 EXPECTED: dict[str, str] = json.loads(TABLE.read_text()) if TABLE.exists() else {}
@@ -68,7 +86,9 @@ def test_a_mutant_that_is_equivalent_by_design_says_why_and_is_not_rejected(entr
 
 @pytest.mark.parametrize("pair", PLAN.pairs, ids=lambda pair: pair.label)
 def test_a_right_part_passes_and_the_control_of_each_check_is_rejected(pair) -> None:
-    result = run_check(pair.check, pair.part, case_of("needs-clean-data" in pair.part.claims), PLAN.level, kind=pair.kind)
+    result = run_check(
+        pair.check, pair.part, case_of("needs-clean-data" in pair.part.claims), PLAN.level, kind=pair.kind
+    )
     assert result.verdict is Verdict.PASSED, str(result)
 
 
@@ -84,5 +104,7 @@ def test_mutants_can_be_named_nowhere() -> None:
 
 
 if __name__ == "__main__":
-    found = {entry.part.name: first_that_rejects(entry.part(), entry.kind) for entry in MUTANTS if not entry.part.equivalent}
+    found = {
+        entry.part.name: first_that_rejects(entry.part(), entry.kind) for entry in MUTANTS if not entry.part.equivalent
+    }
     TABLE.write_text(json.dumps(found, indent=1) + "\n")

@@ -44,7 +44,9 @@ def test_what_cannot_be_named_is_refused_with_the_nearest_name(text, complaint):
 
 
 def test_a_file_stands_for_the_parts_it_defines_without_being_installed(tmp_path):
-    body = BIASED.replace("@hookimpl", "from ambientkit.interfaces import Mutant\nclass Not(Mutant, Forgetful): name = 'not'\n\n@hookimpl")
+    body = BIASED.replace(
+        "@hookimpl", "from ambientkit.interfaces import Mutant\nclass Not(Mutant, Forgetful): name = 'not'\n\n@hookimpl"
+    )
     (tmp_path / "aktest_mine.py").write_text(body)
     done = ambientkit("verify", "aktest_mine.py", "--quick", "--json", "out.json", cwd=tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr
@@ -52,7 +54,9 @@ def test_a_file_stands_for_the_parts_it_defines_without_being_installed(tmp_path
     assert {result["part"]["name"] for result in results} == {"forgetful"}
     (failed,) = [result for result in results if result["check"]["name"] == "stationarity"]
     assert failed["verdict"] == "failed"
-    again = subprocess.run([sys.executable, "-c", failed["snippet"]], capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    again = subprocess.run(
+        [sys.executable, "-c", failed["snippet"]], capture_output=True, text=True, timeout=120, cwd=tmp_path
+    )
     assert f"statistic={failed['measured']['statistic']}," in again.stdout, again.stderr
 
 

@@ -91,7 +91,19 @@ def test_clean_rows_are_left_out_and_clean_data_are_refused():
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run") / "run"
-    few = ("--data", "mixture", "--set", "data.n=200", "--set", "model.width=16", "--end-step", "5", "--device", "cpu", "--skip-preflight")
+    few = (
+        "--data",
+        "mixture",
+        "--set",
+        "data.n=200",
+        "--set",
+        "model.width=16",
+        "--end-step",
+        "5",
+        "--device",
+        "cpu",
+        "--skip-preflight",
+    )
     done = subprocess.run(
         [sys.executable, "-m", "ambientkit", "train", *few, "--output-dir", str(folder)],
         capture_output=True,
@@ -140,7 +152,9 @@ def test_a_device_that_is_not_there_is_refused(trained, ambientkit, device, mess
     assert message in err
 
 
-def test_a_target_that_cannot_be_written_is_found_before_anything_is_measured(trained, ambientkit, tmp_path, monkeypatch):
+def test_a_target_that_cannot_be_written_is_found_before_anything_is_measured(
+    trained, ambientkit, tmp_path, monkeypatch
+):
     monkeypatch.setattr("ambientkit.api.measuring.measure_run", lambda *_, **__: pytest.fail("the run was measured"))
     status, _, err = ambientkit("verify", "--run", trained, "--json", tmp_path / "none" / "f.json", "--device", "cpu")
     assert status == 2
@@ -164,7 +178,8 @@ def test_other_rows_are_set_beside_those_of_the_run_and_the_same_seed_gives_the_
 
 def test_rows_in_memory_may_be_held_out(trained):
     x = (
-        LAW.sample(100, keyed_generator(3, "rows")) + 0.3 * torch.randn(100, 2, generator=keyed_generator(4, "noise"), dtype=torch.float64)
+        LAW.sample(100, keyed_generator(3, "rows"))
+        + 0.3 * torch.randn(100, 2, generator=keyed_generator(4, "noise"), dtype=torch.float64)
     ).float()
     found = measure_run(trained, data=InMemory.of(x, 0.3, layout="N..."), rows=64, device="cpu")
     assert "64 rows of in-memory that the run has not seen" in found.rows

@@ -28,7 +28,12 @@ def test_a_part_is_paired_with_the_checks_of_its_kind_and_claims_each_at_a_level
     plan = make_plan([toys.Toy(), toys.Silent()], [toys.Mean(), toys.Exact(), load().build("check", "stationarity")])
     assert [pair.label for pair in plan.pairs] == ["toy: mean", "toy: exact"]
     assert plan.level == make_plan([toys.Toy()], [toys.Mean()]).level == 1e-5
-    assert [pair.label for pair in plan.unclaimed] == ["toy: stationarity", "silent: mean", "silent: exact", "silent: stationarity"]
+    assert [pair.label for pair in plan.unclaimed] == [
+        "toy: stationarity",
+        "silent: mean",
+        "silent: exact",
+        "silent: stationarity",
+    ]
     assert [str(item) for item in plan.unchecked] == ["silent: unchecked, it claims no property that a check tests"]
     assert plan.describe_level() == (
         "p < 1e-05 rejects, whatever else is measured; at most 2e-05 false alarms are to be expected of 2 checks"
@@ -45,7 +50,9 @@ def test_quick_keeps_the_quick_checks_only():
 def test_all_parts_of_the_kinds_that_checks_know_are_in_the_whole_set_and_one_that_needs_fields_is_unchecked():
     parts, unmade = registered_parts(toys.registry(toys.Toy, toys.Needy, toys.Exact), [toys.Exact()])
     assert parts == [toys.Toy()]
-    assert [(item.part, item.why) for item in unmade] == [("needy", "it cannot be made without fields (must: Field required)")]
+    assert [(item.part, item.why) for item in unmade] == [
+        ("needy", "it cannot be made without fields (must: Field required)")
+    ]
 
 
 def test_every_check_of_this_environment_says_its_null_law_what_it_finds_and_what_a_failure_means():
@@ -80,7 +87,9 @@ def test_a_check_without_its_control_is_inconclusive_and_says_why():
     assert judge(toys.Toy(), controls=False).verdict is Verdict.INCONCLUSIVE
 
 
-@pytest.mark.parametrize(("exit", "line"), [(False, "ZeroDivisionError: first line second line"), (True, "SystemExit: 3")])
+@pytest.mark.parametrize(
+    ("exit", "line"), [(False, "ZeroDivisionError: first line second line"), (True, "SystemExit: 3")]
+)
 def test_a_part_that_raises_has_failed_with_the_error_in_one_line(exit, line):
     result = judge(toys.Raises(exit=exit))
     assert (result.verdict, result.error, result.measured) == (Verdict.FAILED, line, None)
@@ -130,7 +139,9 @@ def test_the_workers_of_a_run_that_is_killed_do_not_outlive_it(tmp_path):
 def alive(process: int) -> bool:
     try:
         os.kill(process, 0)
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"  # ended, and not yet waited for
+        return (
+            Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        )  # ended, and not yet waited for
     except (ProcessLookupError, FileNotFoundError):
         return False
 

@@ -35,7 +35,16 @@ def test_a_claim_that_would_be_wrong_though_near_is_refuted_by_its_check(name, c
     assert run_pair(pair, 0, 1e-5).verdict is Verdict.FAILED
 
 
-THIRD = ["Tw_flips", "Tw_shifts", "Tw_first_channel", "Tw_centre", "Tw_quits", "Gauss_level_by_content", "Anc_blurs", "Anc_long_grids"]
+THIRD = [
+    "Tw_flips",
+    "Tw_shifts",
+    "Tw_first_channel",
+    "Tw_centre",
+    "Tw_quits",
+    "Gauss_level_by_content",
+    "Anc_blurs",
+    "Anc_long_grids",
+]
 """Of the third list: kinds that checks were made sharper for."""
 
 

@@ -9,7 +9,17 @@ from pydantic import InstanceOf
 from torch import Generator, Tensor
 
 from ambientkit.batch import Batch, View
-from ambientkit.builtin.checks.labelled import SHAPE, Broken, NoHalf, conditions, copied, global_state, labelled, require, same
+from ambientkit.builtin.checks.labelled import (
+    SHAPE,
+    Broken,
+    NoHalf,
+    conditions,
+    copied,
+    global_state,
+    labelled,
+    require,
+    same,
+)
 from ambientkit.builtin.checks.outcome import exact
 from ambientkit.interfaces import CONTRACT, Case, Check, Corruption, Measured, Part
 from ambientkit.maths.noise import RandomSource, per_row
@@ -29,9 +39,7 @@ class CorruptionContract(Check):
     kind = "corruption"
     claim = CONTRACT
     null_law = "exact: nothing wrong"
-    detects = (
-        "a wrong shape, dtype or condition, rows that are exchanged, a batch that is changed, randomness from elsewhere, a missing gradient"
-    )
+    detects = "a wrong shape, dtype or condition, rows that are exchanged, a batch that is changed, randomness from elsewhere, a missing gradient"
     meaning = "The corruption does not do what objectives rely on: it fails, or does something else, for some batches."
     quick = True
 
@@ -39,7 +47,9 @@ class CorruptionContract(Check):
         """0, or infinity with what is wrong."""
         assert isinstance(part, Corruption)
         try:
-            for index, (rows, shape, dtype) in enumerate(((5, SHAPE, torch.float32), (1, SHAPE, torch.float32), (5, (3,), torch.float64))):
+            for index, (rows, shape, dtype) in enumerate(
+                ((5, SHAPE, torch.float32), (1, SHAPE, torch.float32), (5, (3,), torch.float64))
+            ):
                 batch = self._observed(part, case, rows, shape, dtype, index)
                 self._used(part, case, batch, index)
             if "gaussian-noise" in part.claims:
@@ -54,7 +64,9 @@ class CorruptionContract(Check):
         assert isinstance(part, Corruption)
         return _Losing(inner=part)
 
-    def _observed(self, part: Corruption, case: Case, rows: int, shape: tuple[int, ...], dtype: torch.dtype, index: int) -> Batch:
+    def _observed(
+        self, part: Corruption, case: Case, rows: int, shape: tuple[int, ...], dtype: torch.dtype, index: int
+    ) -> Batch:
         row = 700 - 3 * torch.arange(rows)
         x_0 = 20 * torch.rand(rows, *shape, generator=self._key(case, "x_0", index)).to(dtype)
         kept, numbers, world = x_0.clone(), row.clone(), global_state()
@@ -63,11 +75,16 @@ class CorruptionContract(Check):
         require(not precision.found, "rows are computed with in half precision")
         require(global_state() == world, "observe draws from a global generator, or seeds it")
         require(torch.equal(x_0, kept) and torch.equal(row, numbers), "observe changes the clean rows or their numbers")
-        require(batch.x_n.shape == x_0.shape and batch.x_n.dtype == dtype, "observations have another shape or dtype than the clean rows")
+        require(
+            batch.x_n.shape == x_0.shape and batch.x_n.dtype == dtype,
+            "observations have another shape or dtype than the clean rows",
+        )
         require(torch.equal(batch.row, row), "observe does not keep the numbers of the rows")
         require(batch.sigma_n.is_floating_point() and bool((batch.sigma_n >= 0).all()), "sigma_n is no level")
         if batch.sigma_n.ndim > 1 or (batch.sigma_n.ndim == 1 and len(batch.sigma_n) not in (1, rows)):
-            right = batch.sigma_n.ndim == x_0.ndim and torch.broadcast_shapes(batch.sigma_n.shape, x_0.shape) == x_0.shape
+            right = (
+                batch.sigma_n.ndim == x_0.ndim and torch.broadcast_shapes(batch.sigma_n.shape, x_0.shape) == x_0.shape
+            )
             require(right, f"sigma_n of shape {tuple(batch.sigma_n.shape)} is neither (B,) nor broadcasts to the rows")
         return batch._replace(cond=conditions(torch.arange(1, rows + 1)))
 
@@ -95,13 +112,17 @@ class CorruptionContract(Check):
                 part.expect(batch.x_n.clone(), view, batch)
             require(not precision.found, "rows in float32 are computed with in half precision")
             require(same(batch, kept) and torch.equal(sigma, asked), "degrade changes the batch or the levels")
-            require(isinstance(view, View) and view.x.shape == batch.x_n.shape, "views have another shape than the batch")
+            require(
+                isinstance(view, View) and view.x.shape == batch.x_n.shape, "views have another shape than the batch"
+            )
             require(view.x.dtype == batch.x_n.dtype, f"views are {view.x.dtype} for rows in {batch.x_n.dtype}")
             require(
                 view.sigma.shape == (n,) and torch.equal(view.sigma.to(sigma), sigma),
                 "a view is not at the levels (B,) that were asked for",
             )
-            right = view.cond.keys() == kept.cond.keys() and all(torch.equal(view.cond[name], value) for name, value in kept.cond.items())
+            right = view.cond.keys() == kept.cond.keys() and all(
+                torch.equal(view.cond[name], value) for name, value in kept.cond.items()
+            )
             require(right, "views do not carry the conditions of the batch")
             require(bool(view.x.isfinite().all()), "a view is not finite")
             self._expected(part, batch, view)

@@ -26,7 +26,9 @@ class DenoiserContract(Check):
     kind = "model"
     claim = "denoiser-contract"
     null_law = "exact: tolerance 1e-3"
-    detects = "one level for a whole batch, a wrong shape or dtype, an answer that is not the input where there is no noise"
+    detects = (
+        "one level for a whole batch, a wrong shape or dtype, an answer that is not the input where there is no noise"
+    )
     meaning = "The network is told a wrong noise level for some rows, or its answers cannot be those of a denoiser."
     quick = True
 

@@ -52,7 +52,9 @@ class DetachedAnchor(Check):
             return exact(math.inf, 1e-9, self.batch_size)
         levels = torch.cat([term.sigma.detach() for term in found])
         total = elsewhere = 0.0
-        for (sigma, zero), got in zip(calls, torch.autograd.grad(value, [zero for _, zero in calls], allow_unused=True), strict=True):
+        for (sigma, zero), got in zip(
+            calls, torch.autograd.grad(value, [zero for _, zero in calls], allow_unused=True), strict=True
+        ):
             norms = torch.zeros(len(zero), dtype=torch.float64) if got is None else got.double().flatten(1).norm(dim=1)
             there = torch.isclose(sigma.unsqueeze(1), levels, rtol=1e-7, atol=0).any(1)
             total, elsewhere = total + float(norms.sum()), elsewhere + float(norms[~there].sum())

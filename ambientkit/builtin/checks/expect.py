@@ -45,7 +45,9 @@ class Expect(Check):
         for index, sigma_n in enumerate(kinds):
             level = (sigma_n if sigma_n.ndim == 2 else sigma_n.reshape(-1, 1)).expand(n, d)
             sigma = level.amax(1).clamp(min=0.1) * (1.1 + 2 * u[:, 1 % d])
-            sigma = torch.where(torch.arange(n) % 4 == 3, 1.003 * level.amax(1).clamp(min=0.1), sigma)  # where b is close to 1
+            sigma = torch.where(
+                torch.arange(n) % 4 == 3, 1.003 * level.amax(1).clamp(min=0.1), sigma
+            )  # where b is close to 1
             x_t = at_level(case.law, sigma, key(case, "expect.points", index))
             x_t = torch.where(torch.arange(n).unsqueeze(1) % 4 == 2, 4 * x_t, x_t)  # far from [-1, 1]
             # The answer depends on x_t, and on the observation not at all.

@@ -45,7 +45,9 @@ class FinalLaw(Check):
         start = at_level(case.law, sigmas[0], key(case, "final-law.start"))
         end = carry(part, case.oracle, start, sigmas, key(case, "final-law.noise"))
         scale = case.tools.signal.sigma_data
-        directions = keyed_generator(0, "verify.final-law.frequencies")  # the same for all seeds, as is the error of the steps
+        directions = keyed_generator(
+            0, "verify.final-law.frequencies"
+        )  # the same for all seeds, as is the error of the steps
         frequencies = torch.randn(12, case.law.dimension, generator=directions, dtype=torch.float64) * 1.5 / scale
         scores = []
         for kind in range(3):
@@ -80,7 +82,9 @@ class _Shrunken(Sampler):
 
     inner: InstanceOf[Sampler]
 
-    def sample(self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]) -> Tensor:
+    def sample(
+        self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]
+    ) -> Tensor:
         """The inner sampler's points for another denoiser."""
 
         def shrunken(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:

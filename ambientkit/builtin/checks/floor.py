@@ -28,9 +28,7 @@ class Floor(Check):
     claim = "gaussian-noise"
     null_law = "exact: tolerance 1e-9"
     detects = "a floor off by any amount, and a level below it that is accepted"
-    meaning = (
-        "Rows can be asked for at levels below their own noise, where x_t is NaN or stands at another level than the denoiser is told."
-    )
+    meaning = "Rows can be asked for at levels below their own noise, where x_t is NaN or stands at another level than the denoiser is told."
     quick = True
 
     rows: int = Field(5, ge=3)

@@ -67,7 +67,9 @@ class Grid(Check):
                 kept = torch.is_grad_enabled() == grad and all(mode == grad for _, mode in asked)
             if not kept or found.shape != x.shape or found.dtype != x.dtype or not asked:
                 return math.inf
-            if not torch.allclose(first[0], x[: len(first[0])], rtol=1e-6) and not any(torch.equal(first[0], x[i::2]) for i in range(2)):
+            if not torch.allclose(first[0], x[: len(first[0])], rtol=1e-6) and not any(
+                torch.equal(first[0], x[i::2]) for i in range(2)
+            ):
                 return math.inf
             wrong = max(wrong, _distance(asked, sigmas))
         return wrong
@@ -98,6 +100,8 @@ class _Skipping(Sampler):
 
     inner: InstanceOf[Sampler]
 
-    def sample(self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]) -> Tensor:
+    def sample(
+        self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]
+    ) -> Tensor:
         """The inner sampler's points on another grid."""
         return self.inner.sample(denoiser, x, torch.cat([sigmas[:1], sigmas[2:]]), generator, cond)

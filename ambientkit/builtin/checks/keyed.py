@@ -47,7 +47,12 @@ class Keyed(Check):
 
         one, other, again = observe(0, "a"), observe(1, "a"), observe(0, "b")
         error = largest([one.x_n - again.x_n, one.sigma_n - again.sigma_n])
-        whole = one.x_n.shape == x_0.shape and one.x_n.dtype == x_0.dtype and torch.equal(one.row, row) and torch.equal(x_0, kept)
+        whole = (
+            one.x_n.shape == x_0.shape
+            and one.x_n.dtype == x_0.dtype
+            and torch.equal(one.row, row)
+            and torch.equal(x_0, kept)
+        )
         noisy = one.x_n[(one.x_n != x_0).flatten(1).any(1)]  # the rows that were given noise: some may stay clean
         own = not len(noisy) or not torch.equal(one.x_n, other.x_n)
         own = own and len(torch.unique(noisy.flatten(1), dim=0)) == len(noisy)
@@ -70,7 +75,9 @@ class _Fresh(Corruption):
     def observe(self, x_0: Tensor, row: Tensor, generator: RandomSource) -> Batch:
         """The inner corruption's observation, and noise from torch's global generator on top."""
         batch = self.inner.observe(x_0, row, generator)
-        return batch._replace(x_n=batch.x_n + 1e-3 * torch.randn(x_0.shape, generator=torch.default_generator, dtype=x_0.dtype))
+        return batch._replace(
+            x_n=batch.x_n + 1e-3 * torch.randn(x_0.shape, generator=torch.default_generator, dtype=x_0.dtype)
+        )
 
     def degrade(self, batch: Batch, sigma: Tensor, generator: RandomSource) -> View:
         """The inner corruption's."""

@@ -47,7 +47,9 @@ def labelled(sigma_n: Tensor, generator: torch.Generator, shape: tuple[int, ...]
     number = torch.arange(first, first + len(sigma_n))
     x_0 = (SPACING * number).float().reshape(-1, *[1] * len(shape)).expand(-1, *shape).contiguous()
     sigma_n = sigma_n.float()
-    return Batch(x_0 + per_row(sigma_n, x_0) * standard_normal(x_0, generator), sigma_n, 40 + number, conditions(number))
+    return Batch(
+        x_0 + per_row(sigma_n, x_0) * standard_normal(x_0, generator), sigma_n, 40 + number, conditions(number)
+    )
 
 
 def number_of(x: Tensor) -> Tensor:
@@ -55,11 +57,22 @@ def number_of(x: Tensor) -> Tensor:
     return (x.detach().double().flatten(1).mean(1) / SPACING).nan_to_num(0.0, 0.0, 0.0).round()
 
 
-def asked_of(x: Tensor, sigma: Tensor, cond: Mapping[str, Tensor], *, shape: tuple[int, ...] = SHAPE, conditioned: bool = True) -> Tensor:
+def asked_of(
+    x: Tensor, sigma: Tensor, cond: Mapping[str, Tensor], *, shape: tuple[int, ...] = SHAPE, conditioned: bool = True
+) -> Tensor:
     """The numbers of the rows that a denoiser is asked for. Raises Broken for a call that the contract of `Denoiser` does not allow."""
-    require(isinstance(x, Tensor) and x.shape[1:] == shape, "the denoiser is asked about points of another shape than the rows")
-    require(isinstance(sigma, Tensor) and sigma.shape == x.shape[:1], "the denoiser is asked at levels of another shape than (B,)")
-    require(bool(sigma.isfinite().all() and (sigma > 0).all()), "the denoiser is asked at a level that is not a positive number")
+    require(
+        isinstance(x, Tensor) and x.shape[1:] == shape,
+        "the denoiser is asked about points of another shape than the rows",
+    )
+    require(
+        isinstance(sigma, Tensor) and sigma.shape == x.shape[:1],
+        "the denoiser is asked at levels of another shape than (B,)",
+    )
+    require(
+        bool(sigma.isfinite().all() and (sigma > 0).all()),
+        "the denoiser is asked at a level that is not a positive number",
+    )
     require(bool(x.isfinite().all()), "the denoiser is asked about points that are not finite")
     number = number_of(x)
     if conditioned:
@@ -67,7 +80,10 @@ def asked_of(x: Tensor, sigma: Tensor, cond: Mapping[str, Tensor], *, shape: tup
         require(set(cond) == set(right), "the denoiser is not told the conditions of the rows")
         for name, value in right.items():
             same = cond[name].shape == value.shape and bool((cond[name].double() == value.double()).all())
-            require(same, "the denoiser is told other conditions than those of the row it is asked about, or asked about no row at all")
+            require(
+                same,
+                "the denoiser is told other conditions than those of the row it is asked about, or asked about no row at all",
+            )
     return number
 
 
@@ -117,7 +133,9 @@ class OneStep(Sampler):
     source = "arXiv 2006.11239, eq. 6-7"
     claims = frozenset({"reverse-kernel", "row-generators"})
 
-    def sample(self, denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]) -> Tensor:
+    def sample(
+        self, denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]
+    ) -> Tensor:
         """Carry x (B, *S) from sigmas[0] to sigmas[-1]."""
         for sigma_t, sigma_s in zip(sigmas[:-1], sigmas[1:], strict=True):
             x = reverse_step(x, denoiser(x, sigma_t, **cond).to(x.dtype), sigma_t, sigma_s, generator)

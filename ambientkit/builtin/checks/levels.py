@@ -41,7 +41,9 @@ class LevelsAboveFloor(Check):
             if not len(sigma):  # an objective may leave rows out, clean ones above all
                 continue
             on_it = (sigma <= floor * (1 + 1e-6)).double().mean()
-            outside = (sigma < max(floor, case.tools.levels.sigma_min) * (1 - 1e-6)) | (sigma > case.tools.levels.sigma_max * (1 + 1e-6))
+            outside = (sigma < max(floor, case.tools.levels.sigma_min) * (1 - 1e-6)) | (
+                sigma > case.tools.levels.sigma_max * (1 + 1e-6)
+            )
             shares += [float(on_it), float(outside.any())]
         mixed = torch.full((self.batch_size,), 0.05, dtype=torch.float64)
         mixed[self.batch_size // 2] = 2.0
@@ -70,4 +72,7 @@ class _Clamped(Objective):
         """The inner objective's terms at clamped levels."""
         floor = tools.corruption.floor(batch).median()
         found = self.inner.loss(denoiser, batch, tools)
-        return {name: Term(term.value, torch.where(term.sigma < term.sigma.median(), floor, term.sigma)) for name, term in found.items()}
+        return {
+            name: Term(term.value, torch.where(term.sigma < term.sigma.median(), floor, term.sigma))
+            for name, term in found.items()
+        }

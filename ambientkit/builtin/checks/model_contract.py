@@ -44,7 +44,9 @@ class ModelContract(Check):
         assert isinstance(part, Model)
         taken = 0
         try:
-            for shape in SHAPES[:2] if self._takes(part, case, SHAPES[0]) or self._takes(part, case, SHAPES[1]) else SHAPES[2:]:
+            for shape in (
+                SHAPES[:2] if self._takes(part, case, SHAPES[0]) or self._takes(part, case, SHAPES[1]) else SHAPES[2:]
+            ):
                 if self._takes(part, case, shape):
                     taken += 1
                     _Tried(part, case, Signal(shape, 0.7)).all()
@@ -101,7 +103,9 @@ def tensor_of(output: object) -> Tensor:
     """What a network answers: a tensor, or the first one of a tuple or of a record such as those of diffusers."""
     if isinstance(output, Tensor):
         return output
-    values = list(output.values()) if isinstance(output, dict) else list(output) if isinstance(output, tuple | list) else []
+    values = (
+        list(output.values()) if isinstance(output, dict) else list(output) if isinstance(output, tuple | list) else []
+    )
     return next(value for value in values if isinstance(value, Tensor))
 
 
@@ -117,7 +121,9 @@ class _Tried:
         self.n = 3
         generator = keyed_generator(case.seed, "verify.model-contract.x")
         self.sigma = torch.tensor([0.3, 1.1, 4.0])
-        self.x = torch.randn(self.n, *signal.shape, generator=generator) * self.sigma.reshape(-1, *[1] * len(signal.shape))
+        self.x = torch.randn(self.n, *signal.shape, generator=generator) * self.sigma.reshape(
+            -1, *[1] * len(signal.shape)
+        )
         self.cond: dict[str, Tensor] = {}
 
     def ask(self, denoiser: Denoiser, x: Tensor, sigma: Tensor, **cond: Tensor) -> Tensor:
@@ -160,14 +166,21 @@ class _Tried:
         require(other is not None and other is not self.fresh, "network gives the same network twice")
         assert other is not None
         own = {parameter.data_ptr() for parameter in self.fresh.parameters() if parameter.numel()}
-        require(own.isdisjoint(p.data_ptr() for p in other.parameters() if p.numel()), "two fresh networks share parameters")
+        require(
+            own.isdisjoint(p.data_ptr() for p in other.parameters() if p.numel()), "two fresh networks share parameters"
+        )
         alike = all(map(torch.equal, self.fresh.parameters(), other.parameters()))
         require(not alike, "two networks begin with the same parameters whatever the seed, or have none")
         world = global_state()
         with isolated_global_generator(self.case.seed, "verify.model-contract"):
             again = self.part.network(self.signal)
-        require(all(map(torch.equal, self.fresh.parameters(), again.parameters())), "the same seed gives other parameters")
-        require(global_state()[1:] == world[1:], "network draws from numpy's or Python's generator, which the run does not seed")
+        require(
+            all(map(torch.equal, self.fresh.parameters(), again.parameters())), "the same seed gives other parameters"
+        )
+        require(
+            global_state()[1:] == world[1:],
+            "network draws from numpy's or Python's generator, which the run does not seed",
+        )
 
     def kept_as_it_is(self) -> Denoiser:
         network = self.network
@@ -180,8 +193,13 @@ class _Tried:
                 answer = denoiser(self.x, self.sigma)
             modes = {module.training for module in network.modules()}
             require(modes == {training}, "the denoiser switches the network between training and evaluation")
-            require(flags == [parameter.requires_grad for parameter in network.parameters()], "the denoiser freezes parameters")
-            require(all(map(torch.equal, values, network.parameters())), "the denoiser changes the network's parameters")
+            require(
+                flags == [parameter.requires_grad for parameter in network.parameters()],
+                "the denoiser freezes parameters",
+            )
+            require(
+                all(map(torch.equal, values, network.parameters())), "the denoiser changes the network's parameters"
+            )
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter.mul_(1.5)
@@ -194,7 +212,9 @@ class _Tried:
     def level_matters(self, denoiser: Denoiser) -> None:
         """What the network is told besides its input, the level, changes its answer to the same input."""
         calls: list[tuple[tuple, dict]] = []
-        hook = self.network.register_forward_pre_hook(lambda module, args, kwargs: calls.append((args, kwargs)), with_kwargs=True)
+        hook = self.network.register_forward_pre_hook(
+            lambda module, args, kwargs: calls.append((args, kwargs)), with_kwargs=True
+        )
         try:
             with torch.no_grad():
                 levels = torch.tensor([0.002, 0.3, 0.05, 1.1, 80.0, 4.0])
@@ -208,10 +228,14 @@ class _Tried:
         def rolled(value: object) -> object:
             return value.roll(1, 0) if isinstance(value, Tensor) and value.ndim and len(value) == 6 else value
 
-        require(any(rolled(value) is not value for value in [*rest, *named.values()]), "the network is not told the level")
+        require(
+            any(rolled(value) is not value for value in [*rest, *named.values()]), "the network is not told the level"
+        )
         with torch.no_grad():
             one = tensor_of(self.network(y, *rest, **named))
-            other = tensor_of(self.network(y, *map(rolled, rest), **{name: rolled(value) for name, value in named.items()}))
+            other = tensor_of(
+                self.network(y, *map(rolled, rest), **{name: rolled(value) for name, value in named.items()})
+            )
         require(float((one - other).abs().max()) > 1e-6, "what the network is told of the level has no effect")
 
     def learns(self) -> None:
@@ -230,12 +254,18 @@ class _Tried:
         x = self.x.clone().requires_grad_()
         answer = denoiser(x, self.sigma)
         (slope,) = torch.autograd.grad(answer[0].sum(), x)
-        require(bool((slope[1:] == 0).all()) and bool((slope[0] != 0).any()), "a row's answer depends on another row's points")
+        require(
+            bool((slope[1:] == 0).all()) and bool((slope[0] != 0).any()),
+            "a row's answer depends on another row's points",
+        )
         network.train()
         with isolated_global_generator(self.case.seed, "verify.model-contract.learn"):
             answer = denoiser(x, self.sigma)
         (slope,) = torch.autograd.grad(answer[0].sum(), x)
-        require(bool((slope[1:] == 0).all()), "while training a row's answer depends on the other rows, as with batch normalisation")
+        require(
+            bool((slope[1:] == 0).all()),
+            "while training a row's answer depends on the other rows, as with batch normalisation",
+        )
 
     def conditions(self) -> None:
         """Each condition has a say in its own row alone."""

@@ -34,12 +34,16 @@ class ModelScaling(Check):
     """
 
     name = "model-scaling"
-    source = "arXiv 2206.00364, section 5 and appendix B.6: unit variance of input and target; forms: ambientkit.maths.forms"
+    source = (
+        "arXiv 2206.00364, section 5 and appendix B.6: unit variance of input and target; forms: ambientkit.maths.forms"
+    )
     kind = "model"
     claim = CONTRACT
     null_law = "exact: nothing wrong beyond rounding"
     detects = "a factor that is missing or squared, formulas of two forms mixed up, another sigma_data, a level that is given wrongly"
-    meaning = "No network can answer as it should at low or at high levels, or it is not told which level it is asked at."
+    meaning = (
+        "No network can answer as it should at low or at high levels, or it is not told which level it is asked at."
+    )
     quick = True
 
     spread: float = 8.0
@@ -79,9 +83,15 @@ class ModelScaling(Check):
         size = x.abs().flatten(1).amax(1).double() + out.abs()
         self._small(zero - per_row(skip, x) * x, size, "without the network's answer, D is not a multiple of x")
         self._small(one - zero - per_row(out, x), size, "the network's answer is not scaled by one number a row")
-        self._small(other - zero - per_row(out, x) * f, size, "D is not linear in the network's answer, or its pixels are exchanged")
+        self._small(
+            other - zero - per_row(out, x) * f,
+            size,
+            "D is not linear in the network's answer, or its pixels are exchanged",
+        )
         self._small(back.flip(0) - zero, size, "a row's answer depends on the others")
-        std = (((1 - skip) ** 2 * sigma_data**2 + skip**2 * sigma.double() ** 2).sqrt() / out.abs()).nan_to_num(nan=math.inf)
+        std = (((1 - skip) ** 2 * sigma_data**2 + skip**2 * sigma.double() ** 2).sqrt() / out.abs()).nan_to_num(
+            nan=math.inf
+        )
         require(bool(std.isfinite().all()), "the network's answer does not enter D at some level")
         ratio = float(std.max() / std.min())
         require(
@@ -91,10 +101,18 @@ class ModelScaling(Check):
         self._input(x, sigma, asked, sigma_data)
         self._edm(skip, sigma.double(), sigma_data)
         if OWN_FORM not in part.claims:
-            known = [torch.zeros_like(skip), torch.ones_like(skip), 1 / (1 + sigma.double() ** 2), 1 / (1 + sigma.double())]
+            known = [
+                torch.zeros_like(skip),
+                torch.ones_like(skip),
+                1 / (1 + sigma.double() ** 2),
+                1 / (1 + sigma.double()),
+            ]
             known.append(sigma_data**2 / (sigma.double() ** 2 + sigma_data**2))
             near = any(bool(((skip - one).abs() < 5e-3).all()) for one in known)
-            require(near, f"skip is that of none of EDM, x_0, eps, v and flow; a form that is meant otherwise claims {OWN_FORM!r}")
+            require(
+                near,
+                f"skip is that of none of EDM, x_0, eps, v and flow; a form that is meant otherwise claims {OWN_FORM!r}",
+            )
         if asked.time is not None and again is not None and again.time is not None:
             self._time(asked.time, again.time.flip(0))
 
@@ -126,14 +144,21 @@ class ModelScaling(Check):
             return  # no skip of this kind; s = 1 is that of v, whatever the data
         found = float(s.mean())
         require(
-            abs(found / sigma_data - 1) < 0.02, f"c_skip is that of data of std {found:.3g}, not of {sigma_data:g}, which the signal says"
+            abs(found / sigma_data - 1) < 0.02,
+            f"c_skip is that of data of std {found:.3g}, not of {sigma_data:g}, which the signal says",
         )
 
     def _time(self, time: Tensor, again: Tensor) -> None:
-        require(bool(torch.allclose(time, again, rtol=1e-4, atol=1e-6)), "what the network is told of a level depends on the other rows")
+        require(
+            bool(torch.allclose(time, again, rtol=1e-4, atol=1e-6)),
+            "what the network is told of a level depends on the other rows",
+        )
         require(bool(time.isfinite().all()), "what the network is told of the level is not finite")
         steps = time.diff()
-        require(bool((steps > 0).all() or (steps < 0).all()), "what the network is told of the level neither rises nor falls with it")
+        require(
+            bool((steps > 0).all() or (steps < 0).all()),
+            "what the network is told of the level neither rises nor falls with it",
+        )
 
 
 class _Growing(Model):

@@ -29,9 +29,7 @@ class NoiseLaw(Check):
         "a std wrong by 2.5 %, a mean off by 0.03 std, a correlation of 0.03"
         ", another law with a distance of 0.015, rounded values, levels that depend on the picture"
     )
-    meaning = (
-        "The simulated noise is not what it says: an objective that trusts sigma_n learns a wrong denoiser, and results do not carry over."
-    )
+    meaning = "The simulated noise is not what it says: an objective that trusts sigma_n learns a wrong denoiser, and results do not carry over."
     quick = True
 
     rows: int = Field(400, ge=100)
@@ -54,7 +52,14 @@ class NoiseLaw(Check):
         # Noise that has no finest step: of ever so few values none should come twice.
         values = batch.x_n[noisy].double()
         repeated = exact(1 - len(torch.unique(values)) / len(values), 0.01, len(values))
-        return all_of([white_normal(e, x_0, level), silent, repeated, _unrelated(level.flatten(1).mean(1), x_0.flatten(1).mean(1))])
+        return all_of(
+            [
+                white_normal(e, x_0, level),
+                silent,
+                repeated,
+                _unrelated(level.flatten(1).mean(1), x_0.flatten(1).mean(1)),
+            ]
+        )
 
     def control(self, part: Part) -> Part:
         """The same corruption, whose noise is a tenth stronger than it says."""

@@ -46,7 +46,9 @@ class ObjectiveContract(Check):
     claim = CONTRACT
     null_law = "exact: nothing wrong"
     detects = "a wrong shape, dtype or condition, rows that meet, a batch that is changed, randomness from elsewhere, a missing gradient"
-    meaning = "The objective does not do what the trainer relies on: it fails, or trains something else, on some batches."
+    meaning = (
+        "The objective does not do what the trainer relies on: it fails, or trains something else, on some batches."
+    )
     quick = True
 
     def measure(self, part: Part, case: Case) -> Measured:
@@ -74,7 +76,9 @@ class ObjectiveContract(Check):
                 level = torch.zeros_like(level)
             found.append((name, labelled(level, generator)))
             if name == "noisy" and "noise-by-pixel" in part.claims:
-                found.append(("by pixel", labelled(0.1 + torch.rand(len(level), *SHAPE, generator=generator), generator)))
+                found.append(
+                    ("by pixel", labelled(0.1 + torch.rand(len(level), *SHAPE, generator=generator), generator))
+                )
         return found
 
     def _try(self, part: Objective, case: Case, name: str, batch: Batch) -> None:
@@ -94,7 +98,9 @@ class ObjectiveContract(Check):
             require(torch.is_grad_enabled(), "gradients are left switched off")
             require(same(batch, kept), "the batch is changed")
             require(global_state() == world, "numbers are drawn from a global generator, or it is seeded")
-            learnt = probe.judge(self._terms(found, batch))  # of the last call: who falls silent after the first does not learn
+            learnt = probe.judge(
+                self._terms(found, batch)
+            )  # of the last call: who falls silent after the first does not learn
             pixels = probe.reached if pixels is None else pixels | probe.reached
             shapes.append({key: tuple(value.shape) for key, value in memory.items()})
             require(not any(value.requires_grad for value in memory.values()), "memory holds a graph")
@@ -104,9 +110,14 @@ class ObjectiveContract(Check):
             require(pixels is not None and bool(pixels.all()), "some pixels or channels never get a gradient")
         again, probe = self._fresh(part, case, batch, 0)
         other, moved = self._fresh(part, case, batch, 99)
-        require(_equal(again, self._fresh(part, case, batch, 0)[0]), "equal generators and memory give different values")
+        require(
+            _equal(again, self._fresh(part, case, batch, 0)[0]), "equal generators and memory give different values"
+        )
         drew = any(not bool(torch.isin(x, batch.x_n).all()) for x in probe.points)
-        require(not (_equal(again, other) and drew and _alike(probe.points, moved.points)), "another generator gives the same values")
+        require(
+            not (_equal(again, other) and drew and _alike(probe.points, moved.points)),
+            "another generator gives the same values",
+        )
 
     def _fresh(self, part: Objective, case: Case, batch: Batch, index: int) -> tuple[list[Term], _Probe]:
         probe = _Probe(case)
@@ -121,7 +132,10 @@ class ObjectiveContract(Check):
         for name, term in found.items():
             require(isinstance(name, str) and isinstance(term, Term), "what is returned is no dict of named terms")
             value, sigma = term.value, term.sigma
-            require(value.ndim == 1 and len(value) <= len(batch.x_n), f"a term has values of shape {tuple(value.shape)}, not one a row")
+            require(
+                value.ndim == 1 and len(value) <= len(batch.x_n),
+                f"a term has values of shape {tuple(value.shape)}, not one a row",
+            )
             require(sigma.shape == value.shape, "a term has levels of another shape than its values")
             require(value.dtype == batch.x_n.dtype, f"values are {value.dtype} for rows in {batch.x_n.dtype}")
             require(bool(value.isfinite().all() and sigma.isfinite().all()), "a value or a level is not finite")

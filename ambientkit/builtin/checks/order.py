@@ -29,7 +29,9 @@ class Order(Check):
     An error too small to have a slope is of any order.
     """
 
-    source = "Hairer, Norsett, Wanner, Solving Ordinary Differential Equations I, section II.4; Kloeden, Platen, section 9.7"
+    source = (
+        "Hairer, Norsett, Wanner, Solving Ordinary Differential Equations I, section II.4; Kloeden, Platen, section 9.7"
+    )
     kind = "sampler"
 
     steps: int = Field(24, ge=8)
@@ -77,7 +79,9 @@ class Order(Check):
         errors, spreads = [], []
         for index, steps in enumerate((self.steps // 2, self.steps)):
             start = at_level(law, top, key(case, "order.weak", index))
-            found = carry(part, law.denoiser(), start, geometric_grid(top, end, steps + 1), key(case, "order.weak-noise", index))
+            found = carry(
+                part, law.denoiser(), start, geometric_grid(top, end, steps + 1), key(case, "order.weak-noise", index)
+            )
             square = found.square() / (0.25 + END**2)
             errors.append(float(square.mean()) - 1)
             spreads.append(float(square.std()) / square.numel() ** 0.5)
@@ -153,7 +157,9 @@ class _Inexact(Sampler):
 
     inner: InstanceOf[Sampler]
 
-    def sample(self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]) -> Tensor:
+    def sample(
+        self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]
+    ) -> Tensor:
         """The inner sampler's points for another denoiser."""
 
         def inexact(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:

@@ -115,7 +115,11 @@ class ModelFields(OtherFields):
 def variants(part: Part, seed: int, count: int = 2) -> list[Part]:
     """`count` parts with fields drawn at random round those of `part`, as far as its bounds and validators allow; none where nothing can be drawn."""
     draw = random.Random(f"{seed} {type(part).__name__}")
-    fields = {name: change for name, info in type(part).model_fields.items() if (change := _change(info, getattr(part, name))) is not None}
+    fields = {
+        name: change
+        for name, info in type(part).model_fields.items()
+        if (change := _change(info, getattr(part, name))) is not None
+    }
     found: list[Part] = []
     for _ in range(TRIES if fields else 0):
         chosen = {name: change(draw) for name, change in fields.items() if draw.random() < 0.7}
@@ -150,7 +154,11 @@ def _change(info: FieldInfo, value: Any) -> Callable[[random.Random], Any] | Non
 def _bounds(info: FieldInfo) -> tuple[float, float, bool]:
     low, high, strict = -math.inf, math.inf, False
     for item in info.metadata:
-        low = max(low, *(float(v) for v in (getattr(item, "ge", None), getattr(item, "gt", None)) if v is not None), -math.inf)
-        high = min(high, *(float(v) for v in (getattr(item, "le", None), getattr(item, "lt", None)) if v is not None), math.inf)
+        low = max(
+            low, *(float(v) for v in (getattr(item, "ge", None), getattr(item, "gt", None)) if v is not None), -math.inf
+        )
+        high = min(
+            high, *(float(v) for v in (getattr(item, "le", None), getattr(item, "lt", None)) if v is not None), math.inf
+        )
         strict = strict or getattr(item, "gt", None) is not None or getattr(item, "lt", None) is not None
     return low, high, strict

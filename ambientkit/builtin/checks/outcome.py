@@ -25,7 +25,10 @@ def largest(errors: Iterable[Tensor]) -> float:
     found = 0.0
     for error in errors:
         if error.numel():
-            found = max(found, float(error.detach().double().abs().nan_to_num(nan=math.inf, posinf=math.inf, neginf=math.inf).max()))
+            found = max(
+                found,
+                float(error.detach().double().abs().nan_to_num(nan=math.inf, posinf=math.inf, neginf=math.inf).max()),
+            )
     return found
 
 
@@ -59,7 +62,9 @@ def scores_within(mean: Tensor, error: Tensor, tolerance: Tensor | float = 0.0) 
     """(|mean| - tolerance) / standard error, at least 0: the normal score of the hypothesis that the true mean is within `tolerance` of 0."""
     # A mean without spread is certain: it is within the tolerance, or infinitely far beyond it.
     excess = (mean.abs() - tolerance).clamp(min=0)
-    return torch.where(excess > 0, excess / error.clamp(min=torch.finfo(excess.dtype).tiny), 0.0).nan_to_num(nan=math.inf)
+    return torch.where(excess > 0, excess / error.clamp(min=torch.finfo(excess.dtype).tiny), 0.0).nan_to_num(
+        nan=math.inf
+    )
 
 
 def all_normal(scores: Tensor | Iterable[float], n: int) -> Measured:

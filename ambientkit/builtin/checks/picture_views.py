@@ -76,7 +76,9 @@ class PictureViews(Check):
         if on_clean_rows(case):
             sigma_n = torch.zeros(self.batch_size)
         elif index % 3 == 1:
-            sigma_n = torch.where(torch.arange(self.batch_size) % 3 < 2, 0.0, sigma_n * torch.where(sigma_n > 0.35, 6.0, 0.12))
+            sigma_n = torch.where(
+                torch.arange(self.batch_size) % 3 < 2, 0.0, sigma_n * torch.where(sigma_n > 0.35, 6.0, 0.12)
+            )
         elif "noise-by-pixel" in part.claims and index % 3 == 2:
             sigma_n = torch.linspace(0.1, 0.5, math.prod(SHAPE)).reshape(SHAPE).expand(self.batch_size, *SHAPE)
         batch = labelled(sigma_n, generator)

@@ -79,6 +79,8 @@ class _TooFar(Sampler):
 
     inner: InstanceOf[Sampler]
 
-    def sample(self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]) -> Tensor:
+    def sample(
+        self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]
+    ) -> Tensor:
         """The inner sampler's points on another grid."""
         return self.inner.sample(denoiser, x, torch.cat([sigmas[:-1], 0.8 * sigmas[-1:]]), generator, cond)

@@ -35,7 +35,9 @@ class Power(Check):
     claim = "stationary-at-oracle"
     null_law = "noncentral t(n - 1, sqrt n) at the edge of a one-sided hypothesis"
     detects = "a mean derivative towards the exact denoiser of less than 0.2 standard deviations of one batch's"
-    meaning = "At a wrong denoiser the gradient does not point to the exact one: the loss teaches nothing, or the wrong way."
+    meaning = (
+        "At a wrong denoiser the gradient does not point to the exact one: the loss teaches nothing, or the wrong way."
+    )
     quick = True
 
     batches: int = Field(32, ge=30)
@@ -78,7 +80,13 @@ class Power(Check):
         spread = float(each.std())
         if not each.isfinite().all():
             return Measured(-math.inf, 0.0, n)
-        t = float(each.mean()) / spread * math.sqrt(n) if spread > 0 else math.inf * float(each.mean()) if each.mean() != 0 else 0.0
+        t = (
+            float(each.mean()) / spread * math.sqrt(n)
+            if spread > 0
+            else math.inf * float(each.mean())
+            if each.mean() != 0
+            else 0.0
+        )
         # scipy's noncentral t loses its digits far out on either side, where the answer is 1 or 0 anyhow.
         p = 1.0 if t > 3 * self.least * math.sqrt(n) else float(stats.nct.cdf(t, n - 1, self.least * math.sqrt(n)))
         return Measured(t, min(max(p, 0.0), 1.0) if math.isfinite(p) else 0.0, n)

@@ -21,14 +21,18 @@ def moved(oracle: Denoiser, push: Push, theta: Tensor) -> Denoiser:
     """The denoiser oracle + push(theta), differentiable in theta."""
 
     def probed(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
-        return oracle(x, sigma, **cond) + push(x.double().flatten(1), sigma.double(), theta).reshape(x.shape).to(x.dtype)
+        return oracle(x, sigma, **cond) + push(x.double().flatten(1), sigma.double(), theta).reshape(x.shape).to(
+            x.dtype
+        )
 
     return probed
 
 
 def terms(objective: Objective, denoiser: Denoiser, batch: Batch, case: Case, index: int) -> list[Term]:
     """The terms of one loss, with a generator keyed by the case's seed and `index`; empty ones are left out."""
-    tools = dataclasses.replace(case.tools, generator=keyed_generator(case.seed, "verify.objective", step=index), memory={})
+    tools = dataclasses.replace(
+        case.tools, generator=keyed_generator(case.seed, "verify.objective", step=index), memory={}
+    )
     return [term for term in objective.loss(denoiser, batch, tools).values() if len(term.value)]
 
 

@@ -29,9 +29,7 @@ class ReverseKernel(Check):
     claim = "reverse-kernel"
     null_law = "normal scores of moments, Bonferroni, of the hypothesis |difference| <= tolerance"
     detects = "noise of a wrong std by 10 %, a drift wrong by 25 %, noise shared between rows, a correction of second order without noise"
-    meaning = (
-        "A hop does not draw from the reverse kernel: the mean of D(x_s) is not D(x_t), and consistency training learns a wrong denoiser."
-    )
+    meaning = "A hop does not draw from the reverse kernel: the mean of D(x_s) is not D(x_t), and consistency training learns a wrong denoiser."
     quick = True
 
     rows: int = Field(20_000, ge=1000)
@@ -52,7 +50,9 @@ class ReverseKernel(Check):
         covariance = per_row(sigma_s**2 * one_minus_r, eye.expand(self.rows, -1, -1)) * eye
         covariance = covariance + one_minus_r**2 * case.law.posterior_covariance(x_t, levels)
         residual = x_s - (1 - one_minus_r) * x_t - one_minus_r * x_0_hat
-        e = torch.linalg.solve_triangular(torch.linalg.cholesky(covariance), residual.unsqueeze(2), upper=False).squeeze(2)
+        e = torch.linalg.solve_triangular(
+            torch.linalg.cholesky(covariance), residual.unsqueeze(2), upper=False
+        ).squeeze(2)
         drift = (x_0_hat - x_t) / levels.unsqueeze(1)
         scores = []
         for kind in range(2):
@@ -107,7 +107,9 @@ class _Noisier(Sampler):
 
     inner: InstanceOf[Sampler]
 
-    def sample(self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]) -> Tensor:
+    def sample(
+        self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]
+    ) -> Tensor:
         """Pushed away from a second draw: variance 1.5^2 + 0.5^2 = 2.5 instead of 1."""
         first, second = (self.inner.sample(denoiser, x, sigmas, generator, cond) for _ in range(2))
         return first + 0.5 * (first - second)

@@ -9,7 +9,16 @@ import torch
 from pydantic import InstanceOf
 from torch import Tensor
 
-from ambientkit.builtin.checks.labelled import SHAPE, SPACING, Broken, NoHalf, asked_of, conditions, global_state, require
+from ambientkit.builtin.checks.labelled import (
+    SHAPE,
+    SPACING,
+    Broken,
+    NoHalf,
+    asked_of,
+    conditions,
+    global_state,
+    require,
+)
 from ambientkit.builtin.checks.outcome import exact
 from ambientkit.interfaces import CONTRACT, Case, Check, Denoiser, Measured, Part, Sampler
 from ambientkit.maths.noise import RandomSource, per_row, standard_normal
@@ -30,9 +39,7 @@ class SamplerContract(Check):
     kind = "sampler"
     claim = CONTRACT
     null_law = "exact: nothing wrong"
-    detects = (
-        "a wrong shape, dtype, level or condition, rows that are exchanged, points that are clipped or changed, randomness from elsewhere"
-    )
+    detects = "a wrong shape, dtype, level or condition, rows that are exchanged, points that are clipped or changed, randomness from elsewhere"
     meaning = "The sampler does not do what its callers rely on: it fails, or draws something else, for some batches or grids."
     quick = True
 
@@ -73,14 +80,18 @@ class SamplerContract(Check):
         require(torch.is_grad_enabled(), "gradients are left switched off")
         kept = [x, sigmas, *cond.values()]
         require(
-            set(cond) == {"label", "style"} and all(map(torch.equal, given, kept)), "the points, the grid or the conditions are changed"
+            set(cond) == {"label", "style"} and all(map(torch.equal, given, kept)),
+            "the points, the grid or the conditions are changed",
         )
         require(not x.requires_grad, "the points that were handed in carry a graph")
         require(global_state() == world, "numbers are drawn from a global generator, or it is seeded")
         require(isinstance(found, Tensor) and found.shape == x.shape, "the points come back in another shape")
         require(found.dtype == x.dtype, f"points in {x.dtype} come back in {found.dtype}")
         require(bool(found.isfinite().all()), "points come back that are not finite")
-        require(found.requires_grad and bool(torch.autograd.grad(found.sum(), push)[0].abs() > 0), "no gradient reaches the denoiser")
+        require(
+            found.requires_grad and bool(torch.autograd.grad(found.sum(), push)[0].abs() > 0),
+            "no gradient reaches the denoiser",
+        )
         end = per_row(sigmas[-1], x)
         # Wide enough for a sampler with more noise than its law has: that is for the checks of the law.
         off = (found.detach() - centre).abs()
@@ -90,7 +101,10 @@ class SamplerContract(Check):
         )
         with torch.no_grad():
             again = part.sample(_asked(number, sigmas, push), x, sigmas, self._source(case, index), cond)
-        require(torch.allclose(again, found, rtol=1e-6), "equal generators give different points, or without gradient others than with")
+        require(
+            torch.allclose(again, found, rtol=1e-6),
+            "equal generators give different points, or without gradient others than with",
+        )
 
     def _source(self, case: Case, index: int) -> torch.Generator:
         return keyed_generator(case.seed, "verify.sampler-contract.noise", step=index)
@@ -100,13 +114,21 @@ def _asked(number: Tensor, sigmas: Tensor, push: Tensor) -> Denoiser:
     """The exact denoiser of known pictures, for calls that the contract allows."""
 
     def asked(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
-        require(x.dtype == torch.float32, f"the denoiser is asked about points in {x.dtype} for points in torch.float32")
+        require(
+            x.dtype == torch.float32, f"the denoiser is asked about points in {x.dtype} for points in torch.float32"
+        )
         who = asked_of(x, sigma, cond)
         column = (number.unsqueeze(0) == who.unsqueeze(1)).double()
-        require(bool((column.sum(1) == 1).all()), "the denoiser is asked about a point that is far from any that was handed in")
+        require(
+            bool((column.sum(1) == 1).all()),
+            "the denoiser is asked about a point that is far from any that was handed in",
+        )
         top, low = column @ sigmas[0].double(), column @ sigmas[-1].double()
         above = sigma.double() <= 1.5 * top  # a churn may raise a level a little before a step
-        require(bool((above & (sigma.double() >= 0.999 * low)).all()), "the denoiser is asked at levels beyond the ends of the row's grid")
+        require(
+            bool((above & (sigma.double() >= 0.999 * low)).all()),
+            "the denoiser is asked at levels beyond the ends of the row's grid",
+        )
         return per_row((SPACING * who).float(), x) + 0.0 * x + push
 
     return asked
@@ -119,6 +141,8 @@ class _Unconditional(Sampler):
 
     inner: InstanceOf[Sampler]
 
-    def sample(self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]) -> Tensor:
+    def sample(
+        self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]
+    ) -> Tensor:
         """The inner sampler's points."""
         return self.inner.sample(denoiser, x, sigmas, generator, {})

@@ -37,7 +37,9 @@ class SamplerNoise(Check):
     def measure(self, part: Part, case: Case) -> Measured:
         """The most suspicious of the tests."""
         assert isinstance(part, Sampler)
-        picture = 2 * torch.rand(1, 2, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64) - 1  # rough: blurring shows
+        picture = (
+            2 * torch.rand(1, 2, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64) - 1
+        )  # rough: blurring shows
         centre = picture.expand(self.rows, -1, -1, -1)
         top = torch.full((self.rows,), 0.9, dtype=torch.float64)
         x = centre + per_row(top, centre) * standard_normal(centre, key(case, "sampler-noise.start"))
@@ -67,7 +69,9 @@ class _Common(Sampler):
 
     inner: InstanceOf[Sampler]
 
-    def sample(self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]) -> Tensor:
+    def sample(
+        self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]
+    ) -> Tensor:
         """The inner sampler's points, each moved as a whole."""
         found = self.inner.sample(denoiser, x, sigmas, generator, cond)
         shift = standard_normal(found.flatten(1)[:, :1], generator).reshape(-1, *[1] * (found.ndim - 1))

@@ -89,7 +89,9 @@ class _Mixing(Sampler):
 
     inner: InstanceOf[Sampler]
 
-    def sample(self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]) -> Tensor:
+    def sample(
+        self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]
+    ) -> Tensor:
         """The inner sampler's points, 1 % of the way to their mean."""
         found = self.inner.sample(denoiser, x, sigmas, generator, cond)
         return 0.99 * found + 0.01 * found.mean(0, keepdim=True)

@@ -28,9 +28,7 @@ class Scale(Check):
     claim = "x_0-scale"
     null_law = "exact: relative tolerance 1e-6"
     detects = "any other weight, and a missing factor 1/a^2"
-    meaning = (
-        "The weight by level is not the one that is claimed: the expected minimum is the same, but levels near sigma_n may be learnt badly."
-    )
+    meaning = "The weight by level is not the one that is claimed: the expected minimum is the same, but levels near sigma_n may be learnt badly."
     quick = True
 
     batch_size: int = Field(256, ge=16)
@@ -43,7 +41,11 @@ class Scale(Check):
         floors = (0.0,) if clean else (0.1, 0.3)
         errors, n = [], 0
         for index, floor in enumerate(floors):
-            batch = observations(case, self.batch_size, index) if clean else fixed_level(case, self.batch_size, floor, index)
+            batch = (
+                observations(case, self.batch_size, index)
+                if clean
+                else fixed_level(case, self.batch_size, floor, index)
+            )
             below, here, above = (self._values(part, batch, case, index, size) for size in (-1.0, 0.0, 1.0))
             a, _ = tweedie_coefficients(here.sigma.double(), torch.tensor(floor, dtype=torch.float64))
             cost = (below.value + above.value) / 2 - here.value
@@ -60,8 +62,12 @@ class Scale(Check):
 
     def _values(self, objective: Objective, batch: Batch, case: Case, index: int, size: float) -> Term:
         theta = torch.tensor([0.5 * size], dtype=torch.float64)
-        found = terms(objective, moved(case.oracle, lambda x, sigma, theta: theta.expand_as(x), theta), batch, case, index)
-        return Term(torch.cat([term.value for term in found]).double(), torch.cat([term.sigma for term in found]).double())
+        found = terms(
+            objective, moved(case.oracle, lambda x, sigma, theta: theta.expand_as(x), theta), batch, case, index
+        )
+        return Term(
+            torch.cat([term.value for term in found]).double(), torch.cat([term.sigma for term in found]).double()
+        )
 
 
 class _Overweighted(Objective):

@@ -27,7 +27,9 @@ class Stationarity(Check):
     """
 
     name = "stationarity"
-    source = "first-order condition; test: Anderson, An Introduction to Multivariate Statistical Analysis, theorem 5.2.2"
+    source = (
+        "first-order condition; test: Anderson, An Introduction to Multivariate Statistical Analysis, theorem 5.2.2"
+    )
     kind = "objective"
     claim = "stationary-at-oracle"
     null_law = "F(p, n - p) of Hotelling's T^2, of all batches and of each kind (Bonferroni), p = 12 probe directions in the plane"
@@ -48,7 +50,9 @@ class Stationarity(Check):
         assert isinstance(part, Objective)
         # A control has to be rejected, and is with fewer batches: it is half of the time.
         batches = min(self.batches, CONTROL_BATCHES) if isinstance(part, Shifted) else self.batches
-        found = [gradient_at_oracle(part, unlike_rows(case, self.batch_size, index), case, index) for index in range(batches)]
+        found = [
+            gradient_at_oracle(part, unlike_rows(case, self.batch_size, index), case, index) for index in range(batches)
+        ]
         return mean_zero_by_kind(torch.stack(found), 3)
 
     def control(self, part: Part) -> Part:
@@ -68,7 +72,9 @@ def _push(x: Tensor, sigma: Tensor, theta: Tensor) -> Tensor:
     low = torch.exp(-((sigma / 0.3) ** 2)).unsqueeze(1)
     bends = [torch.ones_like(x[:, :1]), torch.tanh(x[:, :1]), torch.tanh(x.sum(1, keepdim=True) * 2)]
     # Times sigma, as the error of any denoiser must vanish there: keeps the weight 1/sigma^2 from favouring one draw.
-    profiles = torch.cat([b * band * (sigma / (1 + sigma)).unsqueeze(1) for b in bends for band in (low, 1 - low)], dim=1)
+    profiles = torch.cat(
+        [b * band * (sigma / (1 + sigma)).unsqueeze(1) for b in bends for band in (low, 1 - low)], dim=1
+    )
     return profiles @ theta.reshape(profiles.shape[1], -1)
 
 

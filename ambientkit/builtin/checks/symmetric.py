@@ -38,7 +38,9 @@ class SymmetricDegrade(Check):
         scores = []
         for by_pixel in (False, True):
             _, batch = noisy_pictures(case, self.rows, "symmetric-degrade", by_pixel=by_pixel)
-            ratio = torch.rand(self.rows, generator=key(case, "symmetric-degrade.ratio", int(by_pixel)), dtype=torch.float64)
+            ratio = torch.rand(
+                self.rows, generator=key(case, "symmetric-degrade.ratio", int(by_pixel)), dtype=torch.float64
+            )
             sigma = floors(batch) * (1.05 + 2 * ratio)
             view = part.degrade(batch, sigma, key(case, "symmetric-degrade.noise", int(by_pixel)))
             x_n = batch.x_n

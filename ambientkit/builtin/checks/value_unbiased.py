@@ -25,9 +25,7 @@ class ValueUnbiased(Check):
     claim = "value-unbiased"
     null_law = "F(2, n - 2) of Hotelling's T^2"
     detects = "a bias of 0.5 standard deviations of one batch's mean value"
-    meaning = (
-        "The loss does not estimate the squared defect but adds to it, so that the least value is not at the exact denoiser: it blurs."
-    )
+    meaning = "The loss does not estimate the squared defect but adds to it, so that the least value is not at the exact denoiser: it blurs."
 
     batches: int = Field(100, ge=50)
     """Independent mean values."""
@@ -64,4 +62,7 @@ class _Clamped(Objective):
     def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
         """The inner objective's terms, clamped; one that has no negative values is raised."""
         found = self.inner.loss(denoiser, batch, tools)
-        return {name: Term(term.value.clamp(min=0) + 0.1 * term.value.detach().abs(), term.sigma) for name, term in found.items()}
+        return {
+            name: Term(term.value.clamp(min=0) + 0.1 * term.value.detach().abs(), term.sigma)
+            for name, term in found.items()
+        }

@@ -29,16 +29,28 @@ def white_normal(e: Tensor, x: Tensor, level: Tensor) -> Measured:
     spread = per_row(level, e).expand_as(e) - per_row(level, e).expand_as(e).mean()
     if spread.norm() > 1e-9:
         scores.append((square * spread).sum() / (2**0.5 * spread.norm()))
-    for one, next_one in ((e[..., 1:], e[..., :-1]), (e[..., 1:, :], e[..., :-1, :]), (e[:, 1:], e[:, :-1]), (e[1:], e[:-1])):
+    for one, next_one in (
+        (e[..., 1:], e[..., :-1]),
+        (e[..., 1:, :], e[..., :-1, :]),
+        (e[:, 1:], e[:, :-1]),
+        (e[1:], e[:-1]),
+    ):
         if one.numel():
             scores.append((one * next_one).sum() / one.numel() ** 0.5)
     found = [Measured(float(score.abs()), 2 * float(stats.norm.sf(float(score.abs()))), n) for score in scores]
     # Of the squares too: noise whose strength differs per pixel or per row, on average right.
-    rows_square, pixels_square = square.flatten(1).sum(1).square().sum() / (2 * e[0].numel()), square.sum(0).square().sum() / (2 * len(e))
+    rows_square, pixels_square = (
+        square.flatten(1).sum(1).square().sum() / (2 * e[0].numel()),
+        square.sum(0).square().sum() / (2 * len(e)),
+    )
     by_row, by_pixel = e.flatten(1).sum(1).square().sum() / e[0].numel(), e.sum(0).square().sum() / len(e)
     common_to = ((by_row, len(e)), (by_pixel, e[0].numel()), (rows_square, len(e)), (pixels_square, e[0].numel()))
     for common, freedom in common_to:
-        found.append(Measured(float(common), 2 * min(float(stats.chi2.sf(common, freedom)), float(stats.chi2.cdf(common, freedom))), n))
+        found.append(
+            Measured(
+                float(common), 2 * min(float(stats.chi2.sf(common, freedom)), float(stats.chi2.cdf(common, freedom))), n
+            )
+        )
     ks = stats.kstest(e.flatten().numpy(), "norm")
     return all_of([*found, Measured(float(ks.statistic), float(ks.pvalue), n)])
 

@@ -47,7 +47,9 @@ class Gaussian(Corruption):
         if high > low:
             one_each = low + (high - low) * uniform(one_each, generator)
         if self.clean_share > 0:
-            one_each = torch.where(uniform(one_each, generator) < self.clean_share, torch.zeros_like(one_each), one_each)
+            one_each = torch.where(
+                uniform(one_each, generator) < self.clean_share, torch.zeros_like(one_each), one_each
+            )
         sigma_n = one_each.squeeze(1)
         return Batch(x_0 + per_row(sigma_n, x_0) * standard_normal(x_0, generator), sigma_n, row, {})
 
@@ -56,7 +58,9 @@ class Gaussian(Corruption):
         below = sigma < self.floor(batch)
         if below.any():
             first = int(below.nonzero()[0])
-            raise ValueError(f"row {int(batch.row[first])} cannot be seen at sigma {float(sigma[first]):g}, below its own noise level")
+            raise ValueError(
+                f"row {int(batch.row[first])} cannot be seen at sigma {float(sigma[first]):g}, below its own noise level"
+            )
         return View(top_up(batch.x_n, batch.sigma_n, sigma, generator), sigma, batch.cond)
 
     def expect(self, x_0_hat: Tensor, view: View, batch: Batch) -> Tensor:

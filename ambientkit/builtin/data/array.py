@@ -43,7 +43,9 @@ class Array(Stored):
         stored, named = found.get("sigma_n") if self.key != "sigma_n" else None, self._named(found)
         data = self._choose(found, named)
         data.check()
-        self._check_size(found, [data, *(array for array in {id(a): a for a in (stored, named) if a is not None}.values())])
+        self._check_size(
+            found, [data, *(array for array in {id(a): a for a in (stored, named) if a is not None}.values())]
+        )
         levels: ArrayFile | float | None = stored
         if levels is None and self.path.name == ROWS:
             levels = copied_level(self.path.parent)
@@ -74,7 +76,11 @@ class Array(Stored):
             likely = [array for array in candidates if len(array.shape) >= 2 and array.dtype.kind in "uif"]
             candidates = likely if len(likely) == 1 else candidates
         if len(candidates) != 1:
-            what = "several arrays could be the rows: say which by key" if candidates else "no array that could be the rows"
+            what = (
+                "several arrays could be the rows: say which by key"
+                if candidates
+                else "no array that could be the rows"
+            )
             raise InputError(f"{self.path}: {what}; keys: {_keys(found)}")
         return candidates[0]
 

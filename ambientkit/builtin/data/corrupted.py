@@ -25,16 +25,26 @@ class Corrupted(Stored):
             unfinished = (self.path / "progress").is_dir()
             raise InputError(
                 f"{self.path}: "
-                + ("the copy is not finished: run the same `ambientkit corrupt` again" if unfinished else "no manifest.json is there")
+                + (
+                    "the copy is not finished: run the same `ambientkit corrupt` again"
+                    if unfinished
+                    else "no manifest.json is there"
+                )
             )
         manifest = read_manifest(self.path)
         if not (self.path / ROWS).exists():
-            raise InputError(f"{self.path}: there is no {ROWS}; an 8-bit copy is no data to train on, because clipping spoils the noise")
+            raise InputError(
+                f"{self.path}: there is no {ROWS}; an 8-bit copy is no data to train on, because clipping spoils the noise"
+            )
         data, shape = array_of(self.path / ROWS), (manifest["rows"], *manifest["shape"])
         if data.shape != shape:
             raise InputError(f"{self.path}: {ROWS} has shape {data.shape}, but the manifest says {shape}")
         if self.clean:
-            raise InputError(f"{self.path}: these rows are noisy, as their manifest says, and cannot be taken for clean ones")
+            raise InputError(
+                f"{self.path}: these rows are noisy, as their manifest says, and cannot be taken for clean ones"
+            )
         if self.value_range not in (None, (-1.0, 1.0)):
-            raise InputError(f"{self.path}: these rows and their level are in units of [-1, 1] already: leave value_range out")
+            raise InputError(
+                f"{self.path}: these rows and their level are in units of [-1, 1] already: leave value_range out"
+            )
         return Found(data, "N...", level_of(self.path, manifest))

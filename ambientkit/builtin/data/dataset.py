@@ -55,7 +55,9 @@ class Given(Data):
         return part
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Given) and self.model_dump() == other.model_dump()  # the values are known by their hash
+        return (
+            isinstance(other, Given) and self.model_dump() == other.model_dump()
+        )  # the values are known by their hash
 
     __hash__ = Data.__hash__
 

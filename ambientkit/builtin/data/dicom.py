@@ -51,7 +51,9 @@ class _Frames(FileRows[DICOM]):
         import pydicom
 
         header = pydicom.dcmread(file, stop_before_pixels=True)
-        absent = [name for name in ("Rows", "Columns", "BitsAllocated", "PhotometricInterpretation") if name not in header]
+        absent = [
+            name for name in ("Rows", "Columns", "BitsAllocated", "PhotometricInterpretation") if name not in header
+        ]
         if absent:
             raise UnusableFile(f"it holds no image ({', '.join(absent)} missing)")
         height, width, samples = int(header.Rows), int(header.Columns), int(header.get("SamplesPerPixel", 1))
@@ -61,7 +63,11 @@ class _Frames(FileRows[DICOM]):
             )
         meaning = str(header.PhotometricInterpretation)
         if meaning not in ("MONOCHROME2", "RGB"):
-            why = "0 is white, so it would be read as a negative" if meaning == "MONOCHROME1" else "only MONOCHROME2 and RGB are read"
+            why = (
+                "0 is white, so it would be read as a negative"
+                if meaning == "MONOCHROME1"
+                else "only MONOCHROME2 and RGB are read"
+            )
             raise UnusableFile(f"its photometric interpretation is {meaning}: {why}")
         syntax = str(header.file_meta.get("TransferSyntaxUID", ""))
         if str(header.get("LossyImageCompression", "00")) == "01" or syntax in LOSSY:
@@ -125,7 +131,11 @@ def _rescale(header: Any, frame: int) -> tuple[float, float]:
     groups = [header]
     for name, place in (("PerFrameFunctionalGroupsSequence", frame), ("SharedFunctionalGroupsSequence", 0)):
         sequence = header.get(name)
-        if sequence is not None and len(sequence) > place and (found := sequence[place].get("PixelValueTransformationSequence")):
+        if (
+            sequence is not None
+            and len(sequence) > place
+            and (found := sequence[place].get("PixelValueTransformationSequence"))
+        ):
             groups.insert(0 if name.startswith("Per") else len(groups) - 1, found[0])
     for group in groups:
         if "RescaleSlope" in group or "RescaleIntercept" in group:

@@ -50,7 +50,11 @@ class FashionMNIST(Data):
 
     def _find(self, name: str) -> Path:
         data = os.environ.get("XDG_DATA_DIRS") or "/usr/local/share:/usr/share"
-        folders = [self.folder] if self.folder else [Path(base, "datasets", "fashion-mnist") for base in data.split(":") if base]
+        folders = (
+            [self.folder]
+            if self.folder
+            else [Path(base, "datasets", "fashion-mnist") for base in data.split(":") if base]
+        )
         for folder in folders:
             if (folder / name).is_file():
                 return folder / name

@@ -69,13 +69,17 @@ class _Images(FileRows[FITS]):
                 f"its shape {shape} has more values than max_pixels = {self.part.max_pixels}: raise it if the image is honest"
             )
         if len(shape) < 2:
-            raise UnusableFile(f"its image has one axis, of {shape[0]} values: no picture, save such rows as .npy (layout N...)")
+            raise UnusableFile(
+                f"its image has one axis, of {shape[0]} values: no picture, save such rows as .npy (layout N...)"
+            )
         if len(shape) == 2:
             return 1, (1, *shape), dtype
         if len(shape) != 3:
             raise UnusableFile(f"its image has shape {shape}: save each cube as a file of its own")
         if self.part.planes == "refuse":
-            raise UnusableFile(f"its image has shape {shape}: give planes: rows (each a picture) or channels (of one row)")
+            raise UnusableFile(
+                f"its image has shape {shape}: give planes: rows (each a picture) or channels (of one row)"
+            )
         return (shape[0], (1, *shape[1:]), dtype) if self.part.planes == "rows" else (1, shape, dtype)
 
     def load(self, file: Path, start: int, stop: int) -> NDArray[Any]:
@@ -83,11 +87,19 @@ class _Images(FileRows[FITS]):
 
         with fits.open(file, mode="readonly", memmap=False, lazy_load_hdus=True) as units:
             unit = self._image(units)
-            blank, dtype, scale = _blank(unit), _physical(unit), (unit.header.get("BSCALE", 1), unit.header.get("BZERO", 0))
+            blank, dtype, scale = (
+                _blank(unit),
+                _physical(unit),
+                (unit.header.get("BSCALE", 1), unit.header.get("BZERO", 0)),
+            )
             if blank is None:
-                return self._values(unit, start, stop).astype(dtype)  # native byte order, and a copy: the file is closed now
+                return self._values(unit, start, stop).astype(
+                    dtype
+                )  # native byte order, and a copy: the file is closed now
         # astropy scales whole numbers before it looks for BLANK, and an unsigned one it does not look for: here it is told by the raw value
-        with fits.open(file, mode="readonly", memmap=False, lazy_load_hdus=True, do_not_scale_image_data=True, ignore_blank=True) as units:
+        with fits.open(
+            file, mode="readonly", memmap=False, lazy_load_hdus=True, do_not_scale_image_data=True, ignore_blank=True
+        ) as units:
             raw = self._values(self._image(units), start, stop)
             return np.where(raw == blank, np.nan, raw.astype(np.float64) * scale[0] + scale[1]).astype(dtype)
 

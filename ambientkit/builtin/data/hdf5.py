@@ -36,7 +36,9 @@ class HDF5(Stored):
         """The array by its header. Raises InputError where there is no such file or array, or it is no array of numbers."""
         h5py = needs("h5py", "science", "HDF5")
         if not self.path.is_file():
-            raise InputError(f"{self.path}: " + ("should be an HDF5 file, but is a folder" if self.path.exists() else "no such file"))
+            raise InputError(
+                f"{self.path}: " + ("should be an HDF5 file, but is a folder" if self.path.exists() else "no such file")
+            )
         try:
             with h5py.File(self.path, "r") as file:
                 arrays: dict[str, Any] = {}
@@ -78,7 +80,10 @@ def _collect(h5py: Any, group: Any, prefix: str, arrays: dict[str, Any], entered
 
 def _choose(part: HDF5, arrays: dict[str, tuple[tuple[int, ...], Any]], refused: list[str]) -> _Array:
     keys = (
-        listed([f"{key} {shape} {dtype}" for key, (shape, dtype) in arrays.items()] + [f"refused: {r}" for r in refused], limit=12)
+        listed(
+            [f"{key} {shape} {dtype}" for key, (shape, dtype) in arrays.items()] + [f"refused: {r}" for r in refused],
+            limit=12,
+        )
         or "none"
     )
     if part.key is not None:
@@ -86,7 +91,11 @@ def _choose(part: HDF5, arrays: dict[str, tuple[tuple[int, ...], Any]], refused:
         if key not in arrays:
             raise InputError(f"{part.path}: there is no array {part.key!r} that can be used; arrays: {keys}")
     else:
-        likely = [key for key, (shape, dtype) in arrays.items() if len(shape) >= 2 and dtype.kind in "uif" and key != str(part.sigma_n)]
+        likely = [
+            key
+            for key, (shape, dtype) in arrays.items()
+            if len(shape) >= 2 and dtype.kind in "uif" and key != str(part.sigma_n)
+        ]
         likely = [key for key in likely if key.rpartition("/")[2] != "sigma_n"]
         if len(likely) != 1:
             what = "several arrays could be the rows: say which by key" if likely else "no array that could be the rows"

@@ -60,7 +60,9 @@ class HFDataset(Stored):
         arrays = [name for name, feature in features.items() if _is_array(feature)]
         likely = [name for name in [*image, *arrays] if name != "sigma_n"] if self.column is None else [self.column]
         if len(likely) != 1 or likely[0] not in features:
-            raise InputError(f"{self.path}: say which column holds the rows: {listed([f'{n} ({f})' for n, f in features.items()])}")
+            raise InputError(
+                f"{self.path}: say which column holds the rows: {listed([f'{n} ({f})' for n, f in features.items()])}"
+            )
         data = self._column(likely[0], features[likely[0]])
         data.check()
         levels = None
@@ -83,7 +85,9 @@ class HFDataset(Stored):
         except InputError:
             raise
         except Exception as error:  # Arrow's own family of errors
-            raise InputError(f"{self._files()[0]}: cannot be read as Parquet ({type(error).__name__}: {cause_of(error)})") from None
+            raise InputError(
+                f"{self._files()[0]}: cannot be read as Parquet ({type(error).__name__}: {cause_of(error)})"
+            ) from None
 
     def _files(self) -> list[Path]:
         files = parquet_files(self.path)
@@ -102,7 +106,9 @@ class HFDataset(Stored):
 
 def parquet_files(path: Path) -> list[Path]:
     """The .parquet files of a folder and its sub-folders, in the order of their names, or the one named."""
-    return [path] if path.is_file() else sorted(file for file in path.rglob("*.parquet") if not file.name.startswith("."))
+    return (
+        [path] if path.is_file() else sorted(file for file in path.rglob("*.parquet") if not file.name.startswith("."))
+    )
 
 
 def open_table(path: Path, split: str) -> Any:
@@ -127,7 +133,9 @@ def open_table(path: Path, split: str) -> Any:
             found = found[split]
         for name, feature in found.features.items():
             if isinstance(feature, datasets.Image):
-                found = found.cast_column(name, datasets.Image(decode=False))  # decoded here, where large and odd ones are refused
+                found = found.cast_column(
+                    name, datasets.Image(decode=False)
+                )  # decoded here, where large and odd ones are refused
         return found
     except InputError:
         raise
@@ -151,13 +159,20 @@ def _is_image(feature: Any) -> bool:
 
 
 def _is_array(feature: Any) -> bool:
-    return type(feature).__name__.startswith("Array") or isinstance(feature, list) or type(feature).__name__ in ("List", "LargeList")
+    return (
+        type(feature).__name__.startswith("Array")
+        or isinstance(feature, list)
+        or type(feature).__name__ in ("List", "LargeList")
+    )
 
 
 def _number_type(feature: Any) -> np.dtype[Any] | None:
     """The type of the numbers in a feature, where it is one of numpy's."""
     dtype = getattr(feature, "dtype", None)
-    while dtype is None and (feature := feature[0] if isinstance(feature, list) else getattr(feature, "feature", None)) is not None:
+    while (
+        dtype is None
+        and (feature := feature[0] if isinstance(feature, list) else getattr(feature, "feature", None)) is not None
+    ):
         dtype = getattr(feature, "dtype", None)
     try:
         return None if dtype is None else np.dtype(dtype)
@@ -212,5 +227,7 @@ class _Column(OpenedArray):
     def _one(self, value: Any) -> NDArray[Any]:
         row = self._decode(value)
         if row.shape != self.shape[1:] or row.dtype != self.dtype:
-            raise UnusableFile(f"its shape {row.shape} {row.dtype} differs from {self.shape[1:]} {self.dtype} of the first row")
+            raise UnusableFile(
+                f"its shape {row.shape} {row.dtype} differs from {self.shape[1:]} {self.dtype} of the first row"
+            )
         return row

@@ -47,7 +47,10 @@ class ImageFolder(StoredFiles):
         found = super().find()
         assert isinstance(found.source, FileRows)
         if not self.clean and any(name.lower().endswith((".jpg", ".jpeg")) for name in found.source.file_names()):
-            logger.warning("%s: JPEG compression changes noise, which is no longer white and Gaussian of the declared level", self.path)
+            logger.warning(
+                "%s: JPEG compression changes noise, which is no longer white and Gaussian of the declared level",
+                self.path,
+            )
         return found
 
 

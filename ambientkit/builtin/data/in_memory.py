@@ -58,7 +58,9 @@ class InMemory(Stored):
         return part
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, InMemory) and self.model_dump() == other.model_dump()  # the values are known by their hash
+        return (
+            isinstance(other, InMemory) and self.model_dump() == other.model_dump()
+        )  # the values are known by their hash
 
     __hash__ = Stored.__hash__
 
@@ -70,7 +72,9 @@ class InMemory(Stored):
                 f"(sha256 {self.sha256[:12]}...): give the same rows again, ambientkit.train(rows, output_dir=...)"
             )
         source = _Held(self._values, self._called)
-        return Found(source, find_layout(source, self.layout), None if self._levels is None else _Held(self._levels, "sigma_n"))
+        return Found(
+            source, find_layout(source, self.layout), None if self._levels is None else _Held(self._levels, "sigma_n")
+        )
 
 
 def _array(values: Any, what: str) -> NDArray[Any]:

@@ -66,7 +66,9 @@ class _Volumes(FileRows[NIfTI]):
             )
         stored = np.dtype(image.get_data_dtype())
         if stored.names or stored.kind == "c":
-            raise UnusableFile(f"its values are of type {stored}: save real numbers, complex ones as two channels in .npy")
+            raise UnusableFile(
+                f"its values are of type {stored}: save real numbers, complex ones as two channels in .npy"
+            )
         scaled = (image.dataobj.slope, image.dataobj.inter) != (1, 0)
         return image, shape, np.dtype(np.float64) if scaled else stored.newbyteorder("=")
 
@@ -76,7 +78,9 @@ class _Volumes(FileRows[NIfTI]):
         with place.get_prepare_fileobj("rb") as stream:  # nibabel's own header forgets the slope once it has read it
             slope = float(image.header_class.from_fileobj(stream, check=False)["scl_slope"])
         if not math.isfinite(slope):
-            raise UnusableFile(f"its scl_slope is {slope:g}, so nobody knows what its values mean: set it to 1 if they are meant as stored")
+            raise UnusableFile(
+                f"its scl_slope is {slope:g}, so nobody knows what its values mean: set it to 1 if they are meant as stored"
+            )
         if slope == 0 and not self._unscaled:
             self._unscaled = True
             logger.warning("%s: scl_slope is 0: the values are taken as stored, without scaling", file)

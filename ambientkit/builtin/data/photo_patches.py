@@ -13,7 +13,16 @@ from torch.utils.data import Dataset
 from ambientkit.batch import Clean
 from ambientkit.interfaces import Data
 
-IN_SCIKIT_IMAGE = ("astronaut", "chelsea", "coffee", "rocket", "hubble_deep_field", "retina", "immunohistochemistry", "stereo_motorcycle")
+IN_SCIKIT_IMAGE = (
+    "astronaut",
+    "chelsea",
+    "coffee",
+    "rocket",
+    "hubble_deep_field",
+    "retina",
+    "immunohistochemistry",
+    "stereo_motorcycle",
+)
 IN_SCIKIT_LEARN = ("china.jpg", "flower.jpg")
 HELD_OUT = 0.15
 """Share of each photograph's width, on the right, from which the test patches are cut."""

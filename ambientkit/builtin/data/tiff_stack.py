@@ -47,7 +47,10 @@ class TiffStack(StoredFiles):
         for axes in sorted(getattr(found.source, "axes", ())):
             logger.warning("%s: %s", self.path, axes)
         if not self.clean and getattr(found.source, "lossy", False):
-            logger.warning("%s: JPEG compression changes noise, which is no longer white and Gaussian of the declared level", self.path)
+            logger.warning(
+                "%s: JPEG compression changes noise, which is no longer white and Gaussian of the declared level",
+                self.path,
+            )
         return found
 
 
@@ -97,13 +100,17 @@ class _Pages(FileRows[TiffStack]):
             first = tiff.pages[0].aspage()
             shape = self._page_shape(first)
             if first.photometric == tifffile.PHOTOMETRIC.MINISWHITE and first.bitspersample > 1:
-                raise UnusableFile("in this TIFF 0 is white, so it would be read as a negative: save it with 0 as black")
+                raise UnusableFile(
+                    "in this TIFF 0 is white, so it would be read as a negative: save it with 0 as black"
+                )
             if first.photometric == tifffile.PHOTOMETRIC.PALETTE:
                 raise UnusableFile("its values are numbers of colours in a palette: save it as grey or RGB")
             meaning = getattr(first.photometric, "name", str(first.photometric))
             jpeg = first.compression in JPEG
             if meaning in OTHER_COLOURS or (meaning == "YCBCR" and not jpeg):
-                raise UnusableFile(f"its colours are {meaning}, which would be taken for RGB or channels: save it as grey or RGB")
+                raise UnusableFile(
+                    f"its colours are {meaning}, which would be taken for RGB or channels: save it as grey or RGB"
+                )
             self.lossy = self.lossy or jpeg
             for page in tiff.pages[1:]:
                 other = page.aspage()
@@ -117,7 +124,9 @@ class _Pages(FileRows[TiffStack]):
             ):  # those of a grey page are channels
                 raise UnusableFile("it has transparency or extra samples: save its colours alone")
             if first.dtype is None:
-                raise UnusableFile(f"its pixels ({first.bitspersample} bits, format {first.sampleformat}) are of no known type")
+                raise UnusableFile(
+                    f"its pixels ({first.bitspersample} bits, format {first.sampleformat}) are of no known type"
+                )
             if (nodata := first.tags.get("GDAL_NODATA")) is not None:
                 self._note_missing(str(nodata.value))
             axes = _page_axes(tiff)
@@ -162,7 +171,9 @@ class _Pages(FileRows[TiffStack]):
 
         with tifffile.TiffFile(file, _multifile=False) as tiff:
             groups = self._groups(tiff)[start:stop]
-            return np.stack([np.concatenate([self._pixels(tiff.pages[int(n)].aspage(), file) for n in group]) for group in groups])
+            return np.stack(
+                [np.concatenate([self._pixels(tiff.pages[int(n)].aspage(), file) for n in group]) for group in groups]
+            )
 
     def _pixels(self, page: Any, file: Path) -> NDArray[Any]:
         size = file.stat().st_size  # past the end of a cut file the decoder would find nothing, and give zeros
@@ -189,7 +200,9 @@ def _page_axes(tiff: Any) -> tuple[str, tuple[int, ...]] | None:
     announced = sum(math.prod(sizes) for _, sizes in found)
     if len(set(found)) != 1 or announced != len(tiff.pages):
         told = " and ".join(f"{names or 'one page'} {sizes}" for names, sizes in sorted(set(found)))
-        raise UnusableFile(f"its axes ({told or 'none'}: {announced} pages) do not fit the {len(tiff.pages)} pages that it holds")
+        raise UnusableFile(
+            f"its axes ({told or 'none'}: {announced} pages) do not fit the {len(tiff.pages)} pages that it holds"
+        )
     return found[0] if found[0][0] else None
 
 
@@ -200,4 +213,6 @@ def _told(axes: tuple[str, tuple[int, ...]], asked: str) -> str:
         return f"the files name their axes ({names}), and pages: {asked} takes all pages as {asked} instead"
     rows = ", ".join(name for name in axes[0] if name != "C")
     told = ["C as channels"] if "C" in axes[0] else []
-    return f"the files name their axes ({names}): taken are {' and '.join(told + ([f'{rows} as rows'] if rows else []))}"
+    return (
+        f"the files name their axes ({names}): taken are {' and '.join(told + ([f'{rows} as rows'] if rows else []))}"
+    )

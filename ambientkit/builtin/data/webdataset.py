@@ -47,7 +47,11 @@ class WebDataset(Stored):
         shards = Shards(self.path, files)
         for index in range(min(len(shards), FIRST)):  # the first may be a broken one
             suffixes = shards.suffixes(index)
-            likely = [s for s in suffixes if s in PICTURES or s == "npy"] if self.member is None else [self.member.lower().lstrip(".")]
+            likely = (
+                [s for s in suffixes if s in PICTURES or s == "npy"]
+                if self.member is None
+                else [self.member.lower().lstrip(".")]
+            )
             if len(likely) == 1:
                 break
         else:
@@ -86,7 +90,9 @@ class _Samples:
                 pixels = decode_image(data, self._max_pixels)
                 return pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
             version = npy_format.read_magic(data)
-            shape, _, dtype = (npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0)(data)
+            shape, _, dtype = (
+                npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
+            )(data)
             if dtype.hasobject or dtype.kind not in "uif" or dtype.itemsize > 8:
                 raise UnusableFile(f"values of type {dtype} are no data for a diffusion model")
             values = math.prod(shape)
@@ -100,7 +106,9 @@ class _Samples:
     def _row(self, index: int) -> NDArray[Any]:
         row = self._decode(index)
         if row.shape != self.shape[1:] or row.dtype != self.dtype:
-            raise UnusableFile(f"its shape {row.shape} {row.dtype} differs from {self.shape[1:]} {self.dtype} of the first")
+            raise UnusableFile(
+                f"its shape {row.shape} {row.dtype} differs from {self.shape[1:]} {self.dtype} of the first"
+            )
         return row
 
     def read(self, start: int, stop: int) -> NDArray[Any]:

@@ -37,7 +37,10 @@ class Zarr(Stored):
         """The array by its metadata. Raises InputError where there is none, or chunks are missing, or a codec would run code."""
         zarr = needs("zarr", "science", "Zarr")
         if not self.path.is_dir():
-            raise InputError(f"{self.path}: " + ("should be a Zarr folder, but is a file" if self.path.exists() else "no such folder"))
+            raise InputError(
+                f"{self.path}: "
+                + ("should be a Zarr folder, but is a file" if self.path.exists() else "no such folder")
+            )
         _refuse_pickle(self.path)
         try:
             node = zarr.open(str(self.path), mode="r")
@@ -65,7 +68,10 @@ class Zarr(Stored):
         return Found(data, find_layout(data, self.layout), levels, named)
 
     def _choose(self, arrays: dict[str, _Array]) -> _Array:
-        keys = listed([f"{key or '(the array itself)'} {a.shape} {a.dtype}" for key, a in arrays.items()], limit=12) or "none"
+        keys = (
+            listed([f"{key or '(the array itself)'} {a.shape} {a.dtype}" for key, a in arrays.items()], limit=12)
+            or "none"
+        )
         if self.key is not None:
             if self.key.strip("/") not in arrays:
                 raise InputError(f"{self.path}: there is no array {self.key!r}; arrays: {keys}")
@@ -73,7 +79,10 @@ class Zarr(Stored):
         likely = [
             a
             for key, a in arrays.items()
-            if len(a.shape) >= 2 and a.dtype.kind in "uif" and key.rpartition("/")[2] != "sigma_n" and key != str(self.sigma_n)
+            if len(a.shape) >= 2
+            and a.dtype.kind in "uif"
+            and key.rpartition("/")[2] != "sigma_n"
+            and key != str(self.sigma_n)
         ]
         if len(likely) != 1:
             what = "several arrays could be the rows: say which by key" if likely else "no array that could be the rows"
@@ -91,7 +100,9 @@ def _refuse_pickle(folder: Path) -> None:
             except (OSError, ValueError, RecursionError) as error:
                 raise InputError(f"{path}: is no readable metadata ({error})") from None
             if bad := sorted(n for n in names if "pickle" in n.lower()):
-                raise InputError(f"{path}: the codec {bad[0]!r} is refused, because decoding it runs code. Save the array as numbers")
+                raise InputError(
+                    f"{path}: the codec {bad[0]!r} is refused, because decoding it runs code. Save the array as numbers"
+                )
 
 
 def _codecs(tree: Any) -> set[str]:

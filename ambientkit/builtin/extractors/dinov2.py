@@ -62,7 +62,9 @@ def _network(path: Path, size: int, device: str) -> nn.Module:
         import timm
         from timm.models.vision_transformer import checkpoint_filter_fn
     except ImportError as error:
-        raise InputError(f"extractor 'dinov2': {error.name} is not installed; it comes with: pip install 'ambientkit[dinov2]'") from None
+        raise InputError(
+            f"extractor 'dinov2': {error.name} is not installed; it comes with: pip install 'ambientkit[dinov2]'"
+        ) from None
     token = tensors.get("cls_token")
     width = token.shape[-1] if token is not None else 0
     if width not in SIZES or "pos_embed" not in tensors:
@@ -72,10 +74,14 @@ def _network(path: Path, size: int, device: str) -> nn.Module:
         )
     registers = "_reg4" if {"reg_token", "register_tokens"} & tensors.keys() else ""
     with isolated_global_generator(0, "extractor"):  # the fresh weights are overwritten
-        network: Any = timm.create_model(f"vit_{SIZES[width]}_patch14{registers}_dinov2", pretrained=False, num_classes=0, img_size=size)
+        network: Any = timm.create_model(
+            f"vit_{SIZES[width]}_patch14{registers}_dinov2", pretrained=False, num_classes=0, img_size=size
+        )
     try:
         # It brings Meta's names to timm's, and the embeddings of places to this size.
         network.load_state_dict(checkpoint_filter_fn(dict(tensors), network))
     except (RuntimeError, KeyError, ValueError) as error:
-        raise InputError(f"extractor 'dinov2': {path}: does not fit the network ({' '.join(str(error).split())[:200]})") from None
+        raise InputError(
+            f"extractor 'dinov2': {path}: does not fit the network ({' '.join(str(error).split())[:200]})"
+        ) from None
     return network.to(torch.device(device)).eval().requires_grad_(False)

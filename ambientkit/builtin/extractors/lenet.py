@@ -50,7 +50,9 @@ class LeNet(Extractor):
     def features(self, pictures: Tensor) -> Tensor:
         """(N, 1, 28, 28) to (N, 64), float32. Raises InputError for other shapes, and where neither weights nor data are there."""
         if tuple(pictures.shape[1:]) != (1, SIDE, SIDE):
-            raise InputError(f"extractor 'lenet': reads rows of shape (1, {SIDE}, {SIDE}), not {tuple(pictures.shape[1:])}")
+            raise InputError(
+                f"extractor 'lenet': reads rows of shape (1, {SIDE}, {SIDE}), not {tuple(pictures.shape[1:])}"
+            )
         network = trained(self.seed, self.weights or _cached(self.seed), self.folder, str(pictures.device))
         return by_chunks(pictures, network[:-1])  # type: ignore[index]
 
@@ -66,7 +68,9 @@ def trained(seed: int, weights: Path, folder: Path | None, device: str = "cpu") 
         try:
             network.load_state_dict(load_tensors(weights, "lenet"))
         except RuntimeError as error:
-            raise InputError(f"extractor 'lenet': {weights}: does not fit the network ({' '.join(str(error).split())[:200]})") from None
+            raise InputError(
+                f"extractor 'lenet': {weights}: does not fit the network ({' '.join(str(error).split())[:200]})"
+            ) from None
     else:
         data = FashionMNIST(folder=folder)
         labels = data.labels()

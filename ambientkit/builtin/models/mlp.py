@@ -87,18 +87,26 @@ class MLP(Model):
         """A fresh network F for rows of `signal.shape`. Raises InputError for conditions that it does not take, or that it lacks."""
         wanted = {} if self.num_classes is None else {"class_cond": ()}
         if dict(signal.conds) != wanted:
-            takes = f"one label per row, class_cond (), as num_classes is {self.num_classes}" if wanted else "no conditions"
+            takes = (
+                f"one label per row, class_cond (), as num_classes is {self.num_classes}" if wanted else "no conditions"
+            )
             carried = ", ".join(f"{name} {tuple(shape)}" for name, shape in sorted(signal.conds.items())) or "none"
             hint = "" if wanted else ": give num_classes for labels named class_cond, or choose another model"
             raise InputError(f"model 'mlp' takes {takes}, but the data carry {carried}{hint}")
-        return _Perceptron(math.prod(signal.shape), self.width, self.depth, self.features, self.feature_scale, self.num_classes)
+        return _Perceptron(
+            math.prod(signal.shape), self.width, self.depth, self.features, self.feature_scale, self.num_classes
+        )
 
     def denoiser(self, network: nn.Module, signal: Signal) -> Denoiser:
         """D(x, sigma) for x (B, *S), sigma (B,)."""
 
         def denoise(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
             c = edm_preconditioning(sigma.to(x.dtype), signal.sigma_data)
-            y, c_noise = (per_row(c.c_in, x) * x, c.c_noise) if self.sees == "ve" else _seen(x, sigma, signal.sigma_data, self.sees)
+            y, c_noise = (
+                (per_row(c.c_in, x) * x, c.c_noise)
+                if self.sees == "ve"
+                else _seen(x, sigma, signal.sigma_data, self.sees)
+            )
             if self.num_classes is not None and "class_cond" not in cond:
                 raise InputError(f"model 'mlp' with num_classes {self.num_classes} needs class_cond, one label per row")
             label = () if self.num_classes is None else (cond["class_cond"],)
@@ -141,7 +149,9 @@ def _wide(sigma: Tensor, x: Tensor) -> Tensor:
 class _Perceptron(nn.Module):
     """F(y, c_noise, label): y (B, d), c_noise (B,), label (B,) where there are classes, to (B, d)."""
 
-    def __init__(self, size: int, width: int, depth: int, features: int, feature_scale: float, classes: int | None = None) -> None:
+    def __init__(
+        self, size: int, width: int, depth: int, features: int, feature_scale: float, classes: int | None = None
+    ) -> None:
         super().__init__()
         self.frequencies: Tensor
         self.noise_frequencies: Tensor
@@ -150,7 +160,8 @@ class _Perceptron(nn.Module):
         self.encode = nn.Linear(size + 2 * features, width)
         self.encode_noise = nn.Sequential(nn.Linear(32, width), nn.SiLU(), nn.Linear(width, width))
         self.blocks = nn.ModuleList(
-            nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width)) for _ in range(depth)
+            nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+            for _ in range(depth)
         )
         self.decode = nn.Linear(width, size)
         nn.init.zeros_(self.decode.weight)

@@ -26,7 +26,9 @@ class SteppingMutant(Mutant, Sampler, abc.ABC):
         return x
 
     @abc.abstractmethod
-    def step(self, denoiser: Denoiser, x: Tensor, sigma_t: Tensor, sigma_s: Tensor, generator: RandomSource, cond: Cond) -> Tensor:
+    def step(
+        self, denoiser: Denoiser, x: Tensor, sigma_t: Tensor, sigma_s: Tensor, generator: RandomSource, cond: Cond
+    ) -> Tensor:
         """One step."""
 
 
@@ -104,7 +106,11 @@ class RatioNotSquared(AncestralMutant):
 
     def step(self, denoiser, x, sigma_t, sigma_s, generator, cond):
         r = per_row(sigma_s / sigma_t, x)
-        return r * x + (1 - r) * denoiser(x, sigma_t, **cond) + per_row(sigma_s, x) * (1 - r).sqrt() * standard_normal(x, generator)
+        return (
+            r * x
+            + (1 - r) * denoiser(x, sigma_t, **cond)
+            + per_row(sigma_s, x) * (1 - r).sqrt() * standard_normal(x, generator)
+        )
 
 
 class SwappedMean(AncestralMutant):
@@ -180,7 +186,9 @@ class MeanLevel(AncestralMutant):
     wrong = "the mean sigma of the batch in place of that of the row"
 
     def step(self, denoiser, x, sigma_t, sigma_s, generator, cond):
-        return Ancestral().sample(denoiser, x, torch.stack([s.mean().expand_as(s) for s in (sigma_t, sigma_s)]), generator, cond)
+        return Ancestral().sample(
+            denoiser, x, torch.stack([s.mean().expand_as(s) for s in (sigma_t, sigma_s)]), generator, cond
+        )
 
 
 class NoisyEnd(AncestralMutant):

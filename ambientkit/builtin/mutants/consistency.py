@@ -35,7 +35,9 @@ class Hop(NamedTuple):
     sigma_s: Tensor
 
 
-def hop(denoiser: Denoiser, batch: Batch, tools: Tools, *, shared: bool = False, level: float = 1.0, flow: bool = False) -> Hop:
+def hop(
+    denoiser: Denoiser, batch: Batch, tools: Tools, *, shared: bool = False, level: float = 1.0, flow: bool = False
+) -> Hop:
     """A hop from observations at their floor. Mutations: one end for both; an anchor given `level` times its level; no noise."""
     with torch.no_grad():
         sigma_t = tools.corruption.floor(batch)
@@ -120,9 +122,7 @@ class AnchorAtTheWrongLevel(ConsistencyMutant):
     """Consistency whose anchor is taken for a point at 1.2 times its level."""
 
     name = "consistency-anchor-at-the-wrong-level"
-    wrong = (
-        "x_n stands at sigma_n and is taken for a point at 1.2 sigma_n: the property holds there too, but no sample ever passes such points"
-    )
+    wrong = "x_n stands at sigma_n and is taken for a point at 1.2 sigma_n: the property holds there too, but no sample ever passes such points"
 
     def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
         h = hop(denoiser, batch := used(batch), tools, level=1.2)
@@ -228,7 +228,9 @@ class ProductWithinAPair(ConsistencyMutant):
             sigma_s = sigma_t * torch.exp(-0.3 * uniform(sigma_t, tools.generator))
             target = denoiser(x_t, sigma_t, **batch.cond)
             grid = torch.stack([sigma_t, sigma_s]).repeat(1, 2)
-            ends = tools.sampler.sample(denoiser, x_t.repeat(2, *[1] * (x_t.ndim - 1)), grid, Mirrored(tools.generator), {})
+            ends = tools.sampler.sample(
+                denoiser, x_t.repeat(2, *[1] * (x_t.ndim - 1)), grid, Mirrored(tools.generator), {}
+            )
         h = Hop(x_t, sigma_t, ends[: len(x_t)], ends[len(x_t) :], sigma_s)
         first, second = (denoiser(x, sigma_s, **batch.cond) - target for x in (h.first, h.second))
         return term(half(first, second), h, tools)
@@ -260,7 +262,9 @@ class DenoisingVariance(Mutant, Objective):
         sigma = torch.exp(-1.2 + 1.2 * standard_normal(batch.x_n[:, 0], tools.generator))
         x_t = batch.x_n + per_row(sigma**2, batch.x_n) * standard_normal(batch.x_n, tools.generator)
         error = denoiser(x_t, sigma, **batch.cond) - batch.x_n
-        return {"denoising": Term(edm_weight(sigma, tools.signal.sigma_data) * error.square().flatten(1).mean(1), sigma)}
+        return {
+            "denoising": Term(edm_weight(sigma, tools.signal.sigma_data) * error.square().flatten(1).mean(1), sigma)
+        }
 
 
 class DenoisingUnweighted(Mutant, Objective):
@@ -273,7 +277,10 @@ class DenoisingUnweighted(Mutant, Objective):
 
     def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
         found = Denoising().loss(denoiser, batch, tools)
-        return {name: Term(value / edm_weight(sigma, tools.signal.sigma_data), sigma) for name, (value, sigma) in found.items()}
+        return {
+            name: Term(value / edm_weight(sigma, tools.signal.sigma_data), sigma)
+            for name, (value, sigma) in found.items()
+        }
 
 
 MUTANTS: list[type[Mutant]] = [
@@ -286,7 +293,15 @@ MUTANTS: list[type[Mutant]] = [
         TargetAtTheLowerLevel,
         GradientThroughTheAnchor,
     ),
-    *(HalfOfTheGradient, NeverNegative, EndsOfTheTeacher, DeterministicHop, TakesTheEndForTheAnchor, ProductWithinAPair, OtherEnd),
+    *(
+        HalfOfTheGradient,
+        NeverNegative,
+        EndsOfTheTeacher,
+        DeterministicHop,
+        TakesTheEndForTheAnchor,
+        ProductWithinAPair,
+        OtherEnd,
+    ),
     *(DenoisingVariance, DenoisingUnweighted),
 ]
 """Registered by `ambientkit.builtin.plugin`."""

@@ -51,7 +51,9 @@ class TaughtByTheTeacher(TweedieMutant):
         view = tools.corruption.degrade(batch, sigma, tools.generator)
         with torch.no_grad():
             target = tools.corruption.expect(tools.teacher(view.x, sigma, **view.cond), view, batch)
-        return squared(tools.corruption.expect(denoiser(view.x, sigma, **view.cond), view, batch) - target, sigma, batch, tools)
+        return squared(
+            tools.corruption.expect(denoiser(view.x, sigma, **view.cond), view, batch) - target, sigma, batch, tools
+        )
 
 
 class CommonNoise(TweedieMutant):
@@ -66,7 +68,9 @@ class CommonNoise(TweedieMutant):
         if view.x.ndim > 2:
             added = (view.x - batch.x_n)[:, :1]
             view = view._replace(x=batch.x_n + added.expand_as(batch.x_n))
-        return squared(tools.corruption.expect(denoiser(view.x, sigma, **view.cond), view, batch) - batch.x_n, sigma, batch, tools)
+        return squared(
+            tools.corruption.expect(denoiser(view.x, sigma, **view.cond), view, batch) - batch.x_n, sigma, batch, tools
+        )
 
 
 class OnlyAsItComes(TweedieMutant):
@@ -118,7 +122,9 @@ class StepWithoutConditions(AncestralMutant):
     name = "ancestral-without-conditions"
     wrong = "the denoiser is asked without the row's conditions"
 
-    def step(self, denoiser: Denoiser, x: Tensor, sigma_t: Tensor, sigma_s: Tensor, generator: RandomSource, cond: Cond) -> Tensor:
+    def step(
+        self, denoiser: Denoiser, x: Tensor, sigma_t: Tensor, sigma_s: Tensor, generator: RandomSource, cond: Cond
+    ) -> Tensor:
         mean, std = moments(denoiser, x, sigma_t, sigma_s, {})
         return mean + std * standard_normal(x, generator)
 
@@ -129,7 +135,9 @@ class ClippedAnswers(AncestralMutant):
     name = "ancestral-clipped-answers"
     wrong = "D is clipped to [-1, 1], where data that are not pictures lie outside"
 
-    def step(self, denoiser: Denoiser, x: Tensor, sigma_t: Tensor, sigma_s: Tensor, generator: RandomSource, cond: Cond) -> Tensor:
+    def step(
+        self, denoiser: Denoiser, x: Tensor, sigma_t: Tensor, sigma_s: Tensor, generator: RandomSource, cond: Cond
+    ) -> Tensor:
         def clipped(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
             return denoiser(x, sigma, **cond).clamp(-1, 1)
 
@@ -143,7 +151,9 @@ class ChannelsInCommon(AncestralMutant):
     name = "ancestral-channels-in-common"
     wrong = "the noise of the first channel serves all channels"
 
-    def step(self, denoiser: Denoiser, x: Tensor, sigma_t: Tensor, sigma_s: Tensor, generator: RandomSource, cond: Cond) -> Tensor:
+    def step(
+        self, denoiser: Denoiser, x: Tensor, sigma_t: Tensor, sigma_s: Tensor, generator: RandomSource, cond: Cond
+    ) -> Tensor:
         mean, std = moments(denoiser, x, sigma_t, sigma_s, cond)
         z = standard_normal(x, generator)
         return mean + std.to(x.dtype) * (z[:, :1].expand_as(z) if z.ndim > 2 else z)
@@ -160,7 +170,9 @@ class _FormMutant(Mutant, Model, abc.ABC):
 
     def answered(self, network: nn.Module, x: Tensor, sigma: Tensor, form: Form) -> Tensor:
         """x_0_hat of a raw output in a form, whatever the network sees."""
-        return to_x_0(network(x.flatten(1) / (1 + per_row(sigma, x).flatten(1)), sigma.log() / 4).reshape(x.shape), x, sigma, form)
+        return to_x_0(
+            network(x.flatten(1) / (1 + per_row(sigma, x).flatten(1)), sigma.log() / 4).reshape(x.shape), x, sigma, form
+        )
 
 
 class FlowForV(_FormMutant):

@@ -120,6 +120,15 @@ class DeafToTheLevel(MLPMutant):
 
 
 MUTANTS: list[type[Mutant]] = [
-    *(LevelOfTheBatch, WithoutSkip, InputOfAnotherForm, VarianceForStd, DoublePrecision, Flattened, RowsMeet, DeafToTheLevel),
+    *(
+        LevelOfTheBatch,
+        WithoutSkip,
+        InputOfAnotherForm,
+        VarianceForStd,
+        DoublePrecision,
+        Flattened,
+        RowsMeet,
+        DeafToTheLevel,
+    ),
 ]
 """Registered by `ambientkit.builtin.plugin`."""

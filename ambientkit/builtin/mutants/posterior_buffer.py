@@ -26,15 +26,21 @@ class PosteriorBufferMutant(Mutant, Objective, abc.ABC):
 
     def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
         """lambda(sigma) mean((D(x~ + sigma z, sigma) - x~)^2), sigma_min <= sigma <= 2 sigma_n."""
-        batch = take(batch, (tools.corruption.floor(batch) > tools.levels.sigma_min).nonzero().squeeze(1)[: len(batch.x_n) // 4])
+        batch = take(
+            batch, (tools.corruption.floor(batch) > tools.levels.sigma_min).nonzero().squeeze(1)[: len(batch.x_n) // 4]
+        )
         top = tools.corruption.floor(batch)
         with torch.no_grad():
             view = tools.corruption.degrade(batch, top, tools.generator)
             x_0 = self.drawn(view, tools)
-        sigma = truncated_lognormal(uniform(torch.empty_like(top), tools.generator), tools.levels.sigma_min, 2 * top, -1.2, 1.2)
+        sigma = truncated_lognormal(
+            uniform(torch.empty_like(top), tools.generator), tools.levels.sigma_min, 2 * top, -1.2, 1.2
+        )
         x_t = x_0 + per_row(sigma, x_0) * standard_normal(x_0, tools.generator)
         error = denoiser(x_t, self.told(sigma), **batch.cond) - self.target(x_0, x_t, view)
-        return {"posterior": Term(edm_weight(sigma, tools.signal.sigma_data) * error.square().flatten(1).mean(1), sigma)}
+        return {
+            "posterior": Term(edm_weight(sigma, tools.signal.sigma_data) * error.square().flatten(1).mean(1), sigma)
+        }
 
     def drawn(self, view: View, tools: Tools) -> Tensor:
         """x~; right is a draw from p(x_0 | x_n)."""
@@ -42,7 +48,9 @@ class PosteriorBufferMutant(Mutant, Objective, abc.ABC):
 
     def end(self, view: View, start: Tensor, end: Tensor, tools: Tools) -> Tensor:
         """Where the reverse process leads from x_n, said to be at `start`."""
-        grid = torch.stack([start, (start + end) / 2, end])  # the sampler lent by `verify` is exact in hops of any length
+        grid = torch.stack(
+            [start, (start + end) / 2, end]
+        )  # the sampler lent by `verify` is exact in hops of any length
         return tools.sampler.sample(tools.teacher, view.x, grid, tools.generator, view.cond)
 
     def told(self, sigma: Tensor) -> Tensor:

@@ -137,7 +137,9 @@ class HeunsShare(StochasticHeunMutant):
 
     name = "stochastic-heun-share-of-heun"
     wrong = "c = (1 - r) / 2 without the gain"
-    equivalent = "equal to first order in 1 - r, and so of second order too; the gain only makes the error of long steps smaller"
+    equivalent = (
+        "equal to first order in 1 - r, and so of second order too; the gain only makes the error of long steps smaller"
+    )
 
     def size(self, ratio):
         return (1 - ratio**2) / 2

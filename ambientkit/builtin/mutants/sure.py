@@ -114,5 +114,13 @@ class NormalProbe(SureMutant):
         return 2 * sigma**2
 
 
-MUTANTS: list[type[Mutant]] = [WithoutTwo, WithoutDivergence, TurnedDivergence, StdForVariance, OneLevel, UniformProbe, NormalProbe]
+MUTANTS: list[type[Mutant]] = [
+    WithoutTwo,
+    WithoutDivergence,
+    TurnedDivergence,
+    StdForVariance,
+    OneLevel,
+    UniformProbe,
+    NormalProbe,
+]
 """Registered by `ambientkit.builtin.plugin`."""

@@ -120,7 +120,9 @@ class ClampedLevels(TweedieMutant):
         sigma = torch.exp(-1.2 + 1.2 * standard_normal(floor, tools.generator)).clamp(max=tools.levels.sigma_max)
         sigma = torch.maximum(sigma, floor)
         view = tools.corruption.degrade(batch, sigma, tools.generator)
-        return squared(tools.corruption.expect(denoiser(view.x, sigma, **view.cond), view, batch) - batch.x_n, sigma, batch, tools)
+        return squared(
+            tools.corruption.expect(denoiser(view.x, sigma, **view.cond), view, batch) - batch.x_n, sigma, batch, tools
+        )
 
 
 class FloorOfTheBatch(TweedieMutant):
@@ -131,9 +133,13 @@ class FloorOfTheBatch(TweedieMutant):
 
     def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
         floor = tools.corruption.floor(batch).max().expand(len(batch.x_n))
-        sigma = truncated_lognormal(uniform(torch.empty_like(floor), tools.generator), floor, tools.levels.sigma_max, -1.2, 1.2)
+        sigma = truncated_lognormal(
+            uniform(torch.empty_like(floor), tools.generator), floor, tools.levels.sigma_max, -1.2, 1.2
+        )
         view = tools.corruption.degrade(batch, sigma, tools.generator)
-        return squared(tools.corruption.expect(denoiser(view.x, sigma, **view.cond), view, batch) - batch.x_n, sigma, batch, tools)
+        return squared(
+            tools.corruption.expect(denoiser(view.x, sigma, **view.cond), view, batch) - batch.x_n, sigma, batch, tools
+        )
 
 
 class EpsWithoutC(TweedieMutant):
@@ -238,7 +244,9 @@ class MeanLevelToTheNetwork(TweedieMutant):
     wrong = "D(x_t, mean sigma) in place of D(x_t, sigma) of the row"
 
     def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
-        return Tweedie().loss(lambda x, sigma, /, **cond: denoiser(x, sigma.mean().expand_as(sigma), **cond), batch, tools)
+        return Tweedie().loss(
+            lambda x, sigma, /, **cond: denoiser(x, sigma.mean().expand_as(sigma), **cond), batch, tools
+        )
 
 
 class InputOfAnotherForm(TweedieMutant):
@@ -248,7 +256,9 @@ class InputOfAnotherForm(TweedieMutant):
     wrong = "x_t / sqrt(1 + sigma^2) goes into a denoiser of the variance-exploding form"
 
     def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
-        return Tweedie().loss(lambda x, sigma, /, **cond: denoiser(x / per_row((1 + sigma**2).sqrt(), x), sigma, **cond), batch, tools)
+        return Tweedie().loss(
+            lambda x, sigma, /, **cond: denoiser(x / per_row((1 + sigma**2).sqrt(), x), sigma, **cond), batch, tools
+        )
 
 
 class DifferenceOfLevels(TweedieMutant):
@@ -261,7 +271,9 @@ class DifferenceOfLevels(TweedieMutant):
         sigma = drawn_levels(batch, tools)
         missing = per_row(sigma, batch.x_n) - per_row(batch.sigma_n, batch.x_n)
         view = View(batch.x_n + missing * standard_normal(batch.x_n, tools.generator), sigma, batch.cond)
-        return squared(tools.corruption.expect(denoiser(view.x, sigma, **view.cond), view, batch) - batch.x_n, sigma, batch, tools)
+        return squared(
+            tools.corruption.expect(denoiser(view.x, sigma, **view.cond), view, batch) - batch.x_n, sigma, batch, tools
+        )
 
 
 class PositiveNoise(TweedieMutant):
@@ -274,7 +286,9 @@ class PositiveNoise(TweedieMutant):
         sigma = drawn_levels(batch, tools)
         view = tools.corruption.degrade(batch, sigma, tools.generator)
         view = view._replace(x=batch.x_n + (view.x - batch.x_n).abs())
-        return squared(tools.corruption.expect(denoiser(view.x, sigma, **view.cond), view, batch) - batch.x_n, sigma, batch, tools)
+        return squared(
+            tools.corruption.expect(denoiser(view.x, sigma, **view.cond), view, batch) - batch.x_n, sigma, batch, tools
+        )
 
 
 class Unpaired(TweedieMutant):
@@ -282,15 +296,42 @@ class Unpaired(TweedieMutant):
 
     name = "tweedie-unpaired"
     wrong = "no antithetic pairs near sigma_n"
-    equivalent = "only the variance of the gradient is larger: its mean is the same, whichever rows the levels are drawn for"
+    equivalent = (
+        "only the variance of the gradient is larger: its mean is the same, whichever rows the levels are drawn for"
+    )
 
     def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
         return Tweedie(near=0).loss(denoiser, batch, tools)
 
 
 MUTANTS: list[type[Mutant]] = [
-    *(LevelTooHigh, LevelTooLow, SigmaSquaredTwice, OneLevelForTheBatch, LargestLevelOfTheRow, NoFactor, WeightOfTheVariance),
-    *(ClampedLevels, FloorOfTheBatch, EpsWithoutC, TakesNoisyForClean, ViewDoesNotStartAtTheData, SignOfB, NoGradient, TurnedSign),
-    *(AbsoluteError, VarianceToTheNetwork, MeanLevelToTheNetwork, InputOfAnotherForm, DifferenceOfLevels, PositiveNoise, Unpaired),
+    *(
+        LevelTooHigh,
+        LevelTooLow,
+        SigmaSquaredTwice,
+        OneLevelForTheBatch,
+        LargestLevelOfTheRow,
+        NoFactor,
+        WeightOfTheVariance,
+    ),
+    *(
+        ClampedLevels,
+        FloorOfTheBatch,
+        EpsWithoutC,
+        TakesNoisyForClean,
+        ViewDoesNotStartAtTheData,
+        SignOfB,
+        NoGradient,
+        TurnedSign,
+    ),
+    *(
+        AbsoluteError,
+        VarianceToTheNetwork,
+        MeanLevelToTheNetwork,
+        InputOfAnotherForm,
+        DifferenceOfLevels,
+        PositiveNoise,
+        Unpaired,
+    ),
 ]
 """Registered by `ambientkit.builtin.plugin`."""

@@ -31,7 +31,9 @@ class Consistency(Objective):
 
     name = "consistency"
     source = "arXiv 2302.09057, eq. 8; arXiv 2404.10177, section 3.2; pairs, anchors and chains: docs/method.md"
-    claims = frozenset({"stationary-at-oracle", "noise-by-pixel", "views-in-law", "value-unbiased", "detached-anchor", "half-backward"})
+    claims = frozenset(
+        {"stationary-at-oracle", "noise-by-pixel", "views-in-law", "value-unbiased", "detached-anchor", "half-backward"}
+    )
     below_sigma_n = "by making the estimates of neighbouring levels agree (consistency)"
 
     fraction: float = Field(3 / 16, gt=0, le=1)
@@ -54,7 +56,11 @@ class Consistency(Objective):
                 "Use 'stochastic-heun'"
             )
         sigma_min = tools.levels.sigma_min
-        usable = (tools.corruption.floor(batch) > sigma_min).nonzero().squeeze(1)[: math.ceil(self.fraction * len(batch.x_n))]
+        usable = (
+            (tools.corruption.floor(batch) > sigma_min)
+            .nonzero()
+            .squeeze(1)[: math.ceil(self.fraction * len(batch.x_n))]
+        )
         batch = take(batch, usable)
         if len(usable) == 0:
             empty = batch.x_n.new_zeros(0)
@@ -80,13 +86,17 @@ class Consistency(Objective):
         floor = tools.corruption.floor(batch)
         view = tools.corruption.degrade(batch, floor, tools.generator)
         extra = uniform(torch.empty(1, device=floor.device), tools.generator)
-        observed = min(int(self.from_observation * len(floor) + float(extra)), len(floor))  # random rounding keeps the share
+        observed = min(
+            int(self.from_observation * len(floor) + float(extra)), len(floor)
+        )  # random rounding keeps the share
         if observed == len(floor):
             return view
         top, x = floor[observed:], view.x[observed:]
         cond = {name: value[observed:] for name, value in view.cond.items()}
         sigma = log_uniform(uniform(torch.empty_like(top), tools.generator), tools.levels.sigma_min, top)
-        x = tools.sampler.sample(tools.teacher, x, geometric_grid(top, sigma, self.chain_steps + 1), tools.generator, cond)
+        x = tools.sampler.sample(
+            tools.teacher, x, geometric_grid(top, sigma, self.chain_steps + 1), tools.generator, cond
+        )
         return View(torch.cat([view.x[:observed], x]), torch.cat([floor[:observed], sigma]), view.cond)
 
 

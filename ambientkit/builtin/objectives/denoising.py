@@ -35,9 +35,13 @@ class Denoising(Objective):
         noisy = tools.corruption.floor(batch) > 0
         if noisy.any():
             row = int(batch.row[int(noisy.nonzero()[0])])
-            raise InputError(f"denoising needs clean data, but row {row} has sigma_n > 0: use tweedie-consistency, or give sigma_n 0")
+            raise InputError(
+                f"denoising needs clean data, but row {row} has sigma_n > 0: use tweedie-consistency, or give sigma_n 0"
+            )
         u = uniform(torch.empty(len(batch.x_n), device=batch.x_n.device, dtype=batch.x_n.dtype), tools.generator)
         sigma = truncated_lognormal(u, tools.levels.sigma_min, tools.levels.sigma_max, self.p_mean, self.p_std)
         view = tools.corruption.degrade(batch, sigma, tools.generator)
         error = denoiser(view.x, sigma, **view.cond).to(batch.x_n.dtype) - batch.x_n
-        return {"denoising": Term(edm_weight(sigma, tools.signal.sigma_data) * error.square().flatten(1).mean(1), sigma)}
+        return {
+            "denoising": Term(edm_weight(sigma, tools.signal.sigma_data) * error.square().flatten(1).mean(1), sigma)
+        }

@@ -77,10 +77,14 @@ class PosteriorBuffer(Objective):
             return {"posterior": Term(top, top)}
 
         highest = (self.reach * top).clamp(min=sigma_min * 1.01, max=tools.levels.sigma_max)
-        sigma = truncated_lognormal(uniform(torch.empty_like(top), tools.generator), sigma_min, highest, self.p_mean, self.p_std)
+        sigma = truncated_lognormal(
+            uniform(torch.empty_like(top), tools.generator), sigma_min, highest, self.p_mean, self.p_std
+        )
         x_t = x_0 + per_row(sigma, x_0) * standard_normal(x_0, tools.generator)
         error = denoiser(x_t, sigma, **cond).to(x_0.dtype) - x_0
-        return {"posterior": Term(edm_weight(sigma, tools.signal.sigma_data) * error.square().flatten(1).mean(1), sigma)}
+        return {
+            "posterior": Term(edm_weight(sigma, tools.signal.sigma_data) * error.square().flatten(1).mean(1), sigma)
+        }
 
     def _begin(self, batch: Batch, memory: Memory) -> None:
         """Room for the draws of `keep` calls; the same on every process, for any rows."""

@@ -33,7 +33,11 @@ class TweedieConsistencyBuffer(Recipe):
     terms: tuple[WeightedObjective, ...] = (
         WeightedObjective(objective="tweedie", stop=HANDOVER),
         WeightedObjective(objective={"name": "tweedie", "fraction": 0.6}, start=HANDOVER),
-        WeightedObjective(objective={"name": "consistency", "max_hop": 0.3}, weight=0.1, start=0.1, ramp=0.05, stop=HANDOVER, every=4),
+        WeightedObjective(
+            objective={"name": "consistency", "max_hop": 0.3}, weight=0.1, start=0.1, ramp=0.05, stop=HANDOVER, every=4
+        ),
         WeightedObjective(objective="posterior-buffer", start=HANDOVER, ramp=0.05),
-        WeightedObjective(objective={"name": "consistency", "fraction": 0.125, "max_hop": 0.3}, weight=0.1, start=HANDOVER, every=8),
+        WeightedObjective(
+            objective={"name": "consistency", "fraction": 0.125, "max_hop": 0.3}, weight=0.1, start=HANDOVER, every=8
+        ),
     )

@@ -70,7 +70,9 @@ class Tweedie(Objective):
         couple = here - here % 2
         u = uniform(torch.empty(len(here), 2, device=here.device), tools.generator)
         paired = u[couple, 0] < self.near
-        return _Draws(here, couple, paired, torch.where(paired, couple, here), torch.where(paired, u[couple, 1], u[:, 1]))
+        return _Draws(
+            here, couple, paired, torch.where(paired, couple, here), torch.where(paired, u[couple, 1], u[:, 1])
+        )
 
     def _levels(self, batch: Batch, draws: _Draws, tools: Tools) -> Tensor:
         """(N,), a level for each row, not below its own; those of pairs next to it."""
@@ -80,7 +82,9 @@ class Tweedie(Objective):
             raise InputError(
                 f"row {row} of the data is as noisy as sigma_max = {sigma_max:g} or noisier: raise levels.sigma_max or leave it out"
             )
-        sigma = truncated_lognormal(draws.u, floor.clamp(min=tools.levels.sigma_min), sigma_max, self.p_mean, self.p_std).to(floor.dtype)
+        sigma = truncated_lognormal(
+            draws.u, floor.clamp(min=tools.levels.sigma_min), sigma_max, self.p_mean, self.p_std
+        ).to(floor.dtype)
         if self.near == 0:
             return sigma
         low = floor.clamp(min=torch.finfo(floor.dtype).tiny)
@@ -104,7 +108,9 @@ class Tweedie(Objective):
         rho = tools.corruption.expect(x_0_hat, view, batch) - batch.x_n
         a = tools.corruption.slope(view, batch)
         # Independent of D, so it only lowers variance: b (x_t - x_n) is the residual at D = x_n, a sigma_n the noise in x_n.
-        in_vain = (tools.corruption.expect(batch.x_n, view, batch) - batch.x_n) ** 2 + (a * per_row(batch.sigma_n, batch.x_n)) ** 2
+        in_vain = (tools.corruption.expect(batch.x_n, view, batch) - batch.x_n) ** 2 + (
+            a * per_row(batch.sigma_n, batch.x_n)
+        ) ** 2
         factor = capped_inverse_square(a, per_row(cap, batch.x_n))
         return edm_weight(view.sigma, tools.signal.sigma_data) * (factor * (rho**2 - in_vain)).flatten(1).mean(1)
 

@@ -22,7 +22,9 @@ class Ancestral(Sampler):
     source = "arXiv 2006.11239, eq. 6-7, in variance-exploding form"
     claims = frozenset({"reverse-kernel", "exact-for-points", "order-1", "final-law", "grid-levels", "row-generators"})
 
-    def sample(self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]) -> Tensor:
+    def sample(
+        self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]
+    ) -> Tensor:
         """Carry x (B, *S) from sigmas[0] to sigmas[-1]; sigmas (T, B), decreasing, the last may be 0."""
         for sigma_t, sigma_s in zip(sigmas[:-1], sigmas[1:], strict=True):
             x = reverse_step(x, denoiser(x, sigma_t, **cond).to(x.dtype), sigma_t, sigma_s, generator)

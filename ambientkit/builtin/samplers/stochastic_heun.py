@@ -28,12 +28,12 @@ class StochasticHeun(Sampler):
     """
 
     name = "stochastic-heun"
-    source = (
-        "Heun's method with the same noise in both stages, Kloeden and Platen (1992), section 15.1; covariance: arXiv 2206.00364, eq. 3"
-    )
+    source = "Heun's method with the same noise in both stages, Kloeden and Platen (1992), section 15.1; covariance: arXiv 2206.00364, eq. 3"
     claims = frozenset({"reverse-kernel", "exact-for-points", "order-2", "final-law", "grid-levels", "row-generators"})
 
-    def sample(self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]) -> Tensor:
+    def sample(
+        self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]
+    ) -> Tensor:
         """Carry x (B, *S) from sigmas[0] to sigmas[-1]; sigmas (T, B), decreasing, the last may be 0."""
         for sigma_t, sigma_s in zip(sigmas[:-1], sigmas[1:], strict=True):
             x_0_hat = denoiser(x, sigma_t, **cond).to(x.dtype)

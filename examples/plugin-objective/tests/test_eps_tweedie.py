@@ -62,7 +62,9 @@ def test_rows_as_noisy_as_sigma_max_are_refused():
 
 
 def test_other_noise_than_gaussian_is_refused():
-    lent = dataclasses.replace(tools("loss"), corruption=SimpleNamespace(name="mask", floor=lambda batch: batch.sigma_n))
+    lent = dataclasses.replace(
+        tools("loss"), corruption=SimpleNamespace(name="mask", floor=lambda batch: batch.sigma_n)
+    )
     with pytest.raises(InputError, match="knows Gaussian noise only, not the corruption 'mask'"):
         EpsTweedie().loss(EXACT, observations(0.3), lent)
 

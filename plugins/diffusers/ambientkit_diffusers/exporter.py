@@ -44,11 +44,15 @@ class DiffusersFolder(Exporter):
             raise InputError(f"diffusers' pipeline draws square pictures only, and these are {height} x {width}")
         library = diffusers()
         scheduler = library.EDMEulerScheduler(
-            sigma_min=finished.levels.sigma_min, sigma_max=finished.levels.sigma_max, sigma_data=finished.signal.sigma_data
+            sigma_min=finished.levels.sigma_min,
+            sigma_max=finished.levels.sigma_max,
+            sigma_data=finished.signal.sigma_data,
         )
         pipeline = library.ConsistencyModelPipeline(unet=finished.network, scheduler=scheduler)
         pipeline.save_pretrained(path, safe_serialization=True)
 
     def snippet(self, finished: Finished, path: str) -> str:
         """The pipeline, by its general name."""
-        return SNIPPET.format(path=json.dumps(path), cond=", class_labels=[0] * 4" if "class_cond" in finished.signal.conds else "")
+        return SNIPPET.format(
+            path=json.dumps(path), cond=", class_labels=[0] * 4" if "class_cond" in finished.signal.conds else ""
+        )

@@ -28,7 +28,11 @@ SIGMA_DATA, SIGMA_MIN, SIGMA_MAX = 0.37, 0.01, 20.0
 def write_run(drawn):
     def write_run(folder, shape=SHAPE, model="unet2d", **more):
         tree = {"data": "digits", "levels": {"sigma_min": SIGMA_MIN, "sigma_max": SIGMA_MAX}}
-        fields = {"channels": [32, 32], "layers_per_block": 1, "dropout": 0.2, **more} if model == "unet2d" else {"width": 8, "depth": 1}
+        fields = (
+            {"channels": [32, 32], "layers_per_block": 1, "dropout": 0.2, **more}
+            if model == "unet2d"
+            else {"width": 8, "depth": 1}
+        )
         config = resolve(Source({**tree, "model": {"name": model, **fields}}), load())
         signal = Signal(shape, SIGMA_DATA, {"class_cond": ()} if more else {})
         metadata = {
@@ -77,7 +81,9 @@ def test_the_pipeline_draws_what_euler_s_rule_draws_with_our_denoiser(exported):
     with isolated_global_generator(0, "test"):
         pipeline = DiffusionPipeline.from_pretrained(folder)
     pipeline.set_progress_bar_config(disable=True)
-    drawn = pipeline(batch_size=3, num_inference_steps=6, generator=torch.Generator().manual_seed(5), output_type="pt").images
+    drawn = pipeline(
+        batch_size=3, num_inference_steps=6, generator=torch.Generator().manual_seed(5), output_type="pt"
+    ).images
     x = torch.randn(3, *SHAPE, generator=torch.Generator().manual_seed(5)) * (SIGMA_MAX**2 + 1) ** 0.5
     grid = levels("karras", 6, SIGMA_MAX, SIGMA_MIN).squeeze(1)
     for sigma_t, sigma_s in zip(grid[:-1], grid[1:], strict=True):
@@ -103,7 +109,12 @@ def test_the_lines_that_are_shown_give_pictures(write_run, tmp_path, monkeypatch
 def test_the_folder_holds_safetensors_and_json_without_paths_of_the_machine(exported):
     _, folder = exported
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    assert files == {"model_index.json", "scheduler/scheduler_config.json", "unet/config.json", "unet/diffusion_pytorch_model.safetensors"}
+    assert files == {
+        "model_index.json",
+        "scheduler/scheduler_config.json",
+        "unet/config.json",
+        "unet/diffusion_pytorch_model.safetensors",
+    }
     for name in files - {"unet/diffusion_pytorch_model.safetensors"}:
         text = (folder / name).read_text()
         assert str(folder.parent) not in text
@@ -115,7 +126,8 @@ def test_what_the_pipeline_cannot_draw_is_refused_and_nothing_is_written(write_r
     with pytest.raises(InputError, match="draws square pictures only, and these are 8 x 16"):
         export(write_run(tmp_path / "wide", (1, 8, 16)), "diffusers", tmp_path / "out")
     with pytest.raises(
-        InputError, match=r"its model 'mlp' cannot be written as --format diffusers\. Forms that can express it: ambientkit$"
+        InputError,
+        match=r"its model 'mlp' cannot be written as --format diffusers\. Forms that can express it: ambientkit$",
     ):
         export(write_run(tmp_path / "mlp", model="mlp"), "diffusers", tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mlp", "wide"]

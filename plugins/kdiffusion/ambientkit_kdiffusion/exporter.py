@@ -52,7 +52,9 @@ class KDiffusionFile(Exporter):
     def write(self, finished: Finished, path: Path) -> None:
         """Tensors by the names of k-diffusion's `state_dict`, metadata `config`: a text of JSON with `model` and `dataset.num_classes`."""
         # Clones: safetensors refuses tensors that share memory.
-        tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in finished.network.state_dict().items()}
+        tensors = {
+            name: tensor.detach().cpu().contiguous().clone() for name, tensor in finished.network.state_dict().items()
+        }
         path.write_bytes(save(tensors, metadata={"config": json.dumps(configuration(finished))}))
 
     def snippet(self, finished: Finished, path: str) -> str:

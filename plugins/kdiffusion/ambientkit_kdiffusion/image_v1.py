@@ -53,7 +53,9 @@ class ImageV1(KDiffusionModel):
         if self.config is None:
             depths, channels, _ = self._stages()
             if len(depths) != len(channels):
-                raise ValueError(f"depths and channels need one value a stage, but are {list(depths)} and {list(channels)}")
+                raise ValueError(
+                    f"depths and channels need one value a stage, but are {list(depths)} and {list(channels)}"
+                )
         return self
 
     def _stages(self) -> tuple[tuple[int, ...], tuple[int, ...], int]:
@@ -91,9 +93,15 @@ class ImageV1(KDiffusionModel):
     def _check(self, resolved: dict[str, Any], shape: tuple[int, int, int], signal: Signal) -> None:
         model = resolved["model"]
         check_classes(self.name, self.num_classes, signal)
-        wanted = [key for key in ("mapping_cond_dim", "unet_cond_dim", "cross_cond_dim") if model[key]] if self.config else []
+        wanted = (
+            [key for key in ("mapping_cond_dim", "unet_cond_dim", "cross_cond_dim") if model[key]]
+            if self.config
+            else []
+        )
         if wanted:
-            raise InputError(f"config of model {self.name!r} asks for conditions ({', '.join(wanted)}), which no data set here carries")
+            raise InputError(
+                f"config of model {self.name!r} asks for conditions ({', '.join(wanted)}), which no data set here carries"
+            )
         halvings = len(model["depths"]) - 1 - model["skip_stages"]
         multiple = model["patch_size"] * 2**halvings
         check_multiple(self.name, shape[1:], (multiple, multiple), least=2 if halvings > 0 else 1)

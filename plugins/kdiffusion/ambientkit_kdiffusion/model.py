@@ -59,7 +59,10 @@ class KDiffusionModel(Model):
         with _k_diffusion_s_complaints(self.name):
             network = k_diffusion().config.make_model(resolved)
         if self.config is not None and (names := unused(self.config)):
-            warnings.warn(f"of the k-diffusion configuration these are not used by model {self.name!r}: {', '.join(names)}", stacklevel=2)
+            warnings.warn(
+                f"of the k-diffusion configuration these are not used by model {self.name!r}: {', '.join(names)}",
+                stacklevel=2,
+            )
         return stop_dropout_in_evaluation(network)
 
     def resolved(self, signal: Signal) -> dict[str, Any]:
@@ -80,7 +83,9 @@ class KDiffusionModel(Model):
         preconditioned = k_diffusion().Denoiser(network, sigma_data=self.sigma_data(signal))
 
         def denoise(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
-            return preconditioned(x, sigma.to(x.dtype), **self._inputs(x, cond)).to(x.dtype)  # levels of a grid may be float64
+            return preconditioned(x, sigma.to(x.dtype), **self._inputs(x, cond)).to(
+                x.dtype
+            )  # levels of a grid may be float64
 
         return denoise
 
@@ -114,7 +119,9 @@ def _k_diffusion_s_complaints(name: str) -> Iterator[None]:
     except KeyError as error:
         raise InputError(f"config of model {name!r} lacks model.{error.args[0]}") from None
     except (TypeError, ValueError, IndexError, AssertionError, RuntimeError) as error:
-        raise InputError(f"k-diffusion cannot build {name!r} as configured: {type(error).__name__} {error}".rstrip()) from error
+        raise InputError(
+            f"k-diffusion cannot build {name!r} as configured: {type(error).__name__} {error}".rstrip()
+        ) from error
 
 
 def check_classes(name: str, classes: int | None, signal: Signal) -> None:
@@ -133,7 +140,9 @@ def check_classes(name: str, classes: int | None, signal: Signal) -> None:
 def _contradictions(name: str, model: dict[str, Any], shape: tuple[int, int, int]) -> None:
     channels, *size = shape
     if model["input_channels"] != channels:
-        raise InputError(f"config of model {name!r} says input_channels {model['input_channels']}, but the rows have {channels} channel(s)")
+        raise InputError(
+            f"config of model {name!r} says input_channels {model['input_channels']}, but the rows have {channels} channel(s)"
+        )
     stated = model.get("input_size", size)
     if (list(stated) if isinstance(stated, list | tuple) else [stated, stated]) != size:
         raise InputError(f"config of model {name!r} says input_size {stated}, but the rows are {size[0]} x {size[1]}")

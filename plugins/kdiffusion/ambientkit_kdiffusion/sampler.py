@@ -26,7 +26,9 @@ class KDiffusionSampler(Sampler):
     noise: ClassVar[Noise]
     """What the function draws: nothing; once for each of disjoint intervals; for an interval and then one round it; by torch.randn_like."""
 
-    def sample(self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]) -> Tensor:
+    def sample(
+        self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]
+    ) -> Tensor:
         """Carry x (B, *S) from sigmas[0] to sigmas[-1]; sigmas (T, B), decreasing, the last may be 0. Half precision runs in float32."""
         if len(x) == 0:
             return x
@@ -39,11 +41,21 @@ class KDiffusionSampler(Sampler):
         for number in range(columns.shape[1]):
             rows = (group == number).nonzero().squeeze(1)
             source = generator if isinstance(generator, Generator) else [generator[row] for row in rows.tolist()]
-            parts.append(self._run(denoiser, start[rows], columns[:, number], source, {name: value[rows] for name, value in cond.items()}))
+            parts.append(
+                self._run(
+                    denoiser,
+                    start[rows],
+                    columns[:, number],
+                    source,
+                    {name: value[rows] for name, value in cond.items()},
+                )
+            )
             order.append(rows)
         return torch.cat(parts)[torch.cat(order).argsort()].to(x.dtype)
 
-    def _run(self, denoiser: Denoiser, x: Tensor, grid: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]) -> Tensor:
+    def _run(
+        self, denoiser: Denoiser, x: Tensor, grid: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]
+    ) -> Tensor:
         def model(x: Tensor, sigma: Tensor, **cond: Tensor) -> Tensor:
             return denoiser(x, sigma, **cond).to(x.dtype)
 

@@ -31,7 +31,8 @@ def patch_for(name: str, size: tuple[int, int], side: int, halvings: int) -> int
     multiple = least * step
     fewest = 2 if halvings else 1  # the coarsest stage needs two cells
     down, up = (
-        tuple(max(part, fewest) * multiple for part in parts) for parts in (_parts(size, multiple), _parts(size, multiple, up=True))
+        tuple(max(part, fewest) * multiple for part in parts)
+        for parts in (_parts(size, multiple), _parts(size, multiple, up=True))
     )
     crop = f"crop them to {down[0]} x {down[1]}, or " if down[0] <= size[0] and down[1] <= size[1] else ""
     raise InputError(

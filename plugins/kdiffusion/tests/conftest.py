@@ -19,7 +19,9 @@ if torch.get_num_threads() > 2:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("filterwarnings", "ignore:Accessing Draft4Validator.resolver:DeprecationWarning")  # jsonmerge, in load_config
+    config.addinivalue_line(
+        "filterwarnings", "ignore:Accessing Draft4Validator.resolver:DeprecationWarning"
+    )  # jsonmerge, in load_config
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,14 @@ from ambientkit.maths.randomness import isolated_global_generator, keyed_generat
 from ambientkit.registry import load
 from ambientkit.sample import load_run
 
-UNET = {"type": "image_v1", "input_channels": 1, "input_size": [8, 8], "mapping_out": 32, "depths": [1, 1], "channels": [32, 32]}
+UNET = {
+    "type": "image_v1",
+    "input_channels": 1,
+    "input_size": [8, 8],
+    "mapping_out": 32,
+    "depths": [1, 1],
+    "channels": [32, 32],
+}
 UNET |= {"self_attn_depths": [True, True], "loss_config": "karras"}
 MODELS = {
     "transformer": ({"name": "image_transformer_v1", "depth": 1}, (1, 8, 8)),
@@ -32,7 +39,13 @@ MODELS = {
         {
             "name": "image_v1",
             "config": {
-                "model": {**UNET, "augment_wrapper": True, "has_variance": True, "sigma_data": 0.7, "dropout_rate": 0.1},
+                "model": {
+                    **UNET,
+                    "augment_wrapper": True,
+                    "has_variance": True,
+                    "sigma_data": 0.7,
+                    "dropout_rate": 0.1,
+                },
                 "dataset": {"type": "imagefolder", "location": "/home/somebody/pictures"},
             },
         },
@@ -43,13 +56,19 @@ MODELS = {
 
 def write_run(folder, model, shape):
     """A run of an untrained network, all of whose values are drawn."""
-    config = resolve(Source({"data": "digits", "model": model, "levels": {"sigma_min": 0.01, "sigma_max": 20.0}}), load())
+    config = resolve(
+        Source({"data": "digits", "model": model, "levels": {"sigma_min": 0.01, "sigma_max": 20.0}}), load()
+    )
     signal = Signal(shape, 0.37, {"class_cond": ()} if "num_classes" in model else {})
     with isolated_global_generator(0, "test"):
         network = config.model.network(signal)
         for parameter in network.parameters():
             parameter.data = torch.randn(parameter.shape) * 0.1
-    metadata = {"config": dump(config), "signal": {"shape": shape, "sigma_data": 0.37, "conds": dict(signal.conds)}, "step": 10_000}
+    metadata = {
+        "config": dump(config),
+        "signal": {"shape": shape, "sigma_data": 0.37, "conds": dict(signal.conds)},
+        "step": 10_000,
+    }
     folder.mkdir()
     save_weights(folder / WEIGHTS, network, metadata)
     return folder
@@ -106,7 +125,8 @@ def test_the_same_run_gives_the_same_file(tmp_path):
 def test_another_model_is_refused_with_the_forms_that_can_and_nothing_is_written(tmp_path):
     folder = write_run(tmp_path / "run", {"name": "mlp", "width": 8, "depth": 1}, (1, 8, 8))
     with pytest.raises(
-        InputError, match=r"its model 'mlp' cannot be written as --format k-diffusion\. Forms that can express it: ambientkit$"
+        InputError,
+        match=r"its model 'mlp' cannot be written as --format k-diffusion\. Forms that can express it: ambientkit$",
     ):
         export(folder, "k-diffusion")
     assert [path.name for path in folder.iterdir()] == [WEIGHTS]
@@ -114,6 +134,8 @@ def test_another_model_is_refused_with_the_forms_that_can_and_nothing_is_written
 
 def test_the_file_must_end_in_safetensors_by_which_k_diffusion_knows_it(tmp_path):
     folder = write_run(tmp_path / "run", *MODELS["transformer"])
-    with pytest.raises(InputError, match=r"out\.pth: the form k-diffusion is one file whose name ends in \.safetensors"):
+    with pytest.raises(
+        InputError, match=r"out\.pth: the form k-diffusion is one file whose name ends in \.safetensors"
+    ):
         export(folder, "k-diffusion", tmp_path / "out.pth")
     assert finished_of(load_run(folder, load())).levels == (0.01, 20.0)

@@ -27,7 +27,13 @@ MINIMAL = {
         "channels": [32, 32],
         "self_attn_depths": [False, True],
     },
-    "image_transformer_v1": {"type": "image_transformer_v1", "input_channels": 1, "patch_size": [2, 2], "depth": 1, "width": 64},
+    "image_transformer_v1": {
+        "type": "image_transformer_v1",
+        "input_channels": 1,
+        "patch_size": [2, 2],
+        "depth": 1,
+        "width": 64,
+    },
 }
 
 
@@ -66,7 +72,10 @@ def test_sigma_data_is_the_configuration_s_where_it_states_one(kind, tmp_path, b
     network = built(silent, signal)
     with torch.no_grad():
         for model, sigma_data in ((stated, 0.2), (silent, 0.5)):
-            assert torch.equal(model.denoiser(network, signal)(x, sigma), k_diffusion().Denoiser(network, sigma_data=sigma_data)(x, sigma))
+            assert torch.equal(
+                model.denoiser(network, signal)(x, sigma),
+                k_diffusion().Denoiser(network, sigma_data=sigma_data)(x, sigma),
+            )
 
 
 @both

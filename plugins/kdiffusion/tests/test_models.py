@@ -66,7 +66,9 @@ def test_the_denoiser_is_k_diffusion_s_own_preconditioning_of_the_inner_model(ki
         estimate = kind().denoiser(network, signal)(x, sigma)
         torch.testing.assert_close(estimate, c_skip * x + c_out * network(c_in * x, sigma))
         assert torch.equal(estimate, k_diffusion().Denoiser(network, sigma_data=0.4)(x, sigma))
-        assert torch.equal(estimate, kind().denoiser(network, signal)(x, sigma.double())), "levels in float64 must change nothing"
+        assert torch.equal(estimate, kind().denoiser(network, signal)(x, sigma.double())), (
+            "levels in float64 must change nothing"
+        )
 
 
 @both
@@ -119,7 +121,9 @@ def test_attention_still_drops_weights_in_training(built):
 @both
 def test_single_values_of_a_preset_can_be_changed(kind, built, rows):
     signal = Signal((1, 8, 8), 0.5)
-    fields = {"patch_size": 2} | ({"depths": [1, 2], "channels": [32, 96]} if kind is ImageV1 else {"width": 128, "depth": 1})
+    fields = {"patch_size": 2} | (
+        {"depths": [1, 2], "channels": [32, 96]} if kind is ImageV1 else {"width": 128, "depth": 1}
+    )
     model = kind(**fields)
     network = built(model, signal)
     x, sigma = rows(signal.shape)
@@ -127,7 +131,11 @@ def test_single_values_of_a_preset_can_be_changed(kind, built, rows):
     if kind is ImageV1:
         assert (network.patch_size, network.channels) == (2, [32, 96])
     else:
-        assert (list(network.patch_in.patch_size), network.in_proj.out_features, len(network.blocks)) == ([2, 2], 128, 1)
+        assert (list(network.patch_in.patch_size), network.in_proj.out_features, len(network.blocks)) == (
+            [2, 2],
+            128,
+            1,
+        )
 
 
 def test_a_patch_of_the_transformer_may_be_oblong(built, rows):
@@ -205,7 +213,9 @@ def test_the_unet_is_told_nothing_by_the_label_that_stands_for_no_class(built, r
     network = built(model, signal)
     x, sigma = rows(signal.shape, 2)
     found = model.denoiser(network, signal)(x, sigma, class_cond=torch.tensor([4, 4]))
-    expected = ImageV1().denoiser(network, Signal((1, 8, 8), 0.5))(x, sigma)  # k-diffusion's network without its mapping_cond
+    expected = ImageV1().denoiser(network, Signal((1, 8, 8), 0.5))(
+        x, sigma
+    )  # k-diffusion's network without its mapping_cond
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
 
 

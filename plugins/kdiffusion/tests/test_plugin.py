@@ -35,7 +35,11 @@ def registered() -> dict[str, set[str]]:
 
 
 def test_the_installed_package_registers_its_parts_under_k_diffusion_s_own_names():
-    assert registered() == {"model": {"image_v1", "image_transformer_v1"}, "sampler": SAMPLERS, "exporter": {"k-diffusion"}}
+    assert registered() == {
+        "model": {"image_v1", "image_transformer_v1"},
+        "sampler": SAMPLERS,
+        "exporter": {"k-diffusion"},
+    }
 
 
 def test_every_keyword_of_a_k_diffusion_sampler_is_a_field_with_the_same_default():
@@ -57,7 +61,9 @@ def test_no_sampler_on_a_grid_of_levels_is_left_out():
 
     sampling = k_diffusion().sampling
     on_a_grid = {
-        name for name in dir(sampling) if name.startswith("sample_") and "sigmas" in inspect.signature(getattr(sampling, name)).parameters
+        name
+        for name in dir(sampling)
+        if name.startswith("sample_") and "sigmas" in inspect.signature(getattr(sampling, name)).parameters
     }
     assert on_a_grid == SAMPLERS
 

@@ -24,13 +24,17 @@ def defect(sampler: Sampler, sigma_t: float, sigma_s: float, levels: int) -> flo
     x_t = RING.sample(ANCHORS, g) + sigma_t * torch.randn(ANCHORS, 2, generator=g, dtype=torch.float64)
     many = x_t.repeat_interleave(DRAWS, 0)
     sigmas = sigma_t * (sigma_s / sigma_t) ** torch.linspace(0, 1, levels, dtype=torch.float64)
-    x_s = sampler.sample(RING.denoiser(), many, sigmas.unsqueeze(1).expand(-1, len(many)), keyed_generator(2, "hop"), {})
+    x_s = sampler.sample(
+        RING.denoiser(), many, sigmas.unsqueeze(1).expand(-1, len(many)), keyed_generator(2, "hop"), {}
+    )
     mean = RING.posterior_mean(x_s, sigma_s).reshape(ANCHORS, DRAWS, 2).mean(1)
     return float((mean - RING.posterior_mean(x_t, sigma_t)).square().mean().sqrt())
 
 
 @pytest.mark.parametrize("hop", HOPS)
-def test_what_claims_the_reverse_kernel_misses_it_by_no_more_than_the_built_in_step_and_what_does_not_misses_it_by_more(hop):
+def test_what_claims_the_reverse_kernel_misses_it_by_no_more_than_the_built_in_step_and_what_does_not_misses_it_by_more(
+    hop,
+):
     step = defect(Ancestral(), *hop)
     found = {part.name: defect(part(), *hop) for part in register_samplers()}
     claimed = {part.name for part in register_samplers() if "reverse-kernel" in part().claims}

@@ -26,7 +26,11 @@ def write_run(folder, model, conds=None):
         network = config.model.network(signal)
         for parameter in network.parameters():  # the last layer is 0 at first, and the answer then knows no condition
             parameter.data = torch.randn(parameter.shape) * 0.1
-    metadata = {"config": dump(config), "signal": {"shape": signal.shape, "sigma_data": 0.5, "conds": dict(signal.conds)}, "step": 1}
+    metadata = {
+        "config": dump(config),
+        "signal": {"shape": signal.shape, "sigma_data": 0.5, "conds": dict(signal.conds)},
+        "step": 1,
+    }
     folder.mkdir()
     save_weights(folder / WEIGHTS, network, metadata)
     return folder
@@ -58,7 +62,9 @@ def test_samplers_of_the_reverse_kernel_restore_and_others_are_refused(tmp_path,
 
 
 def test_a_class_reaches_the_network(tmp_path):
-    folder = write_run(tmp_path / "run", {"name": "image_transformer_v1", "num_classes": 3, "patch_size": 2}, {"class_cond": ()})
+    folder = write_run(
+        tmp_path / "run", {"name": "image_transformer_v1", "num_classes": 3, "patch_size": 2}, {"class_cond": ()}
+    )
     found = {}
     for classes in ("1", "2", "1,2"):
         draw_to_files(folder, tmp_path / classes, n=4, steps=2, classes=classes, device="cpu")

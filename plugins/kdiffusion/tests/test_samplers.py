@@ -27,7 +27,11 @@ RING = Mixture().law()
 
 
 def label(part: Sampler) -> str:
-    return part.name + ("-churn" if getattr(part, "s_churn", 0) else "") + ("-heun" if getattr(part, "solver_type", "") == "heun" else "")
+    return (
+        part.name
+        + ("-churn" if getattr(part, "s_churn", 0) else "")
+        + ("-heun" if getattr(part, "solver_type", "") == "heun" else "")
+    )
 
 
 every_sampler = pytest.mark.parametrize("sampler", ALL, ids=label)
@@ -35,7 +39,11 @@ every_sampler = pytest.mark.parametrize("sampler", ALL, ids=label)
 
 def grid(steps: int, rows: int, *, end: float = 0.0, sigma_max: float = SIGMA_MAX) -> torch.Tensor:
     """(steps + 1, rows): an EDM grid that ends in `end`."""
-    return torch.cat([edm_grid(steps, 0.02, sigma_max), torch.tensor([end], dtype=torch.float64)]).unsqueeze(1).expand(-1, rows)
+    return (
+        torch.cat([edm_grid(steps, 0.02, sigma_max), torch.tensor([end], dtype=torch.float64)])
+        .unsqueeze(1)
+        .expand(-1, rows)
+    )
 
 
 @every_sampler
@@ -72,7 +80,9 @@ def test_a_row_does_not_depend_on_the_rows_it_is_batched_with(sampler):
 @every_sampler
 def test_the_same_generator_state_gives_the_same_points_and_another_others(sampler):
     x = SIGMA_MAX * torch.randn(3, 2, generator=keyed_generator(2, "start"), dtype=torch.float64)
-    first, again, other = (sampler.sample(RING.denoiser(), x, grid(10, 3), keyed_generator(seed, "noise"), {}) for seed in (1, 1, 2))
+    first, again, other = (
+        sampler.sample(RING.denoiser(), x, grid(10, 3), keyed_generator(seed, "noise"), {}) for seed in (1, 1, 2)
+    )
     assert torch.equal(first, again)
     draws = sampler.name not in DETERMINISTIC or sampler in CHURNED
     assert torch.equal(first, other) != draws
@@ -157,8 +167,12 @@ def test_churn_raises_the_level_by_noise_from_the_generator():
 
 def test_churn_is_confined_to_its_levels():
     x = torch.ones(2, 2, dtype=torch.float64)
-    still = samplers.Heun(s_churn=5.0, s_tmin=100.0).sample(RING.denoiser(), x, grid(5, 2), keyed_generator(12, "z"), {})
-    capped = samplers.Heun(s_churn=5.0, s_tmax=0.001).sample(RING.denoiser(), x, grid(5, 2), keyed_generator(12, "z"), {})
+    still = samplers.Heun(s_churn=5.0, s_tmin=100.0).sample(
+        RING.denoiser(), x, grid(5, 2), keyed_generator(12, "z"), {}
+    )
+    capped = samplers.Heun(s_churn=5.0, s_tmax=0.001).sample(
+        RING.denoiser(), x, grid(5, 2), keyed_generator(12, "z"), {}
+    )
     plain = samplers.Heun().sample(RING.denoiser(), x, grid(5, 2), keyed_generator(12, "z"), {})
     assert torch.equal(still, plain)
     assert torch.equal(capped, plain)
@@ -180,7 +194,10 @@ def test_nested_increments_are_those_of_one_brownian_path():
     """Unit variance each, correlation sqrt(inner / outer) of an interval and one round it, none with the next step."""
     n = 20_000
     increments = Nested(torch.empty(n, 1, dtype=torch.float64), keyed_generator(14, "path"))
-    level = {name: torch.tensor(value, dtype=torch.float64) for name, value in {"t": 3.0, "mid": 2.0, "s": 1.0, "low": 0.5}.items()}
+    level = {
+        name: torch.tensor(value, dtype=torch.float64)
+        for name, value in {"t": 3.0, "mid": 2.0, "s": 1.0, "low": 0.5}.items()
+    }
     inner, outer, after = (increments(level[a], level[b]) for a, b in (("t", "mid"), ("t", "s"), ("s", "low")))
     found = torch.cat([inner, outer, after], dim=1).T.cov()
     expected = torch.eye(3, dtype=torch.float64)

@@ -259,7 +259,12 @@ FAULTS = {
     "floor-first-pixel": "floor: the first pixel's level",
 }
 WRONG = [
-    (type(f"Gauss_{n.replace('-', '_')}", (Gauss,), {"name": f"kit2-gaussian-{n}", "fault": n, "__module__": __name__}), text)
+    (
+        type(
+            f"Gauss_{n.replace('-', '_')}", (Gauss,), {"name": f"kit2-gaussian-{n}", "fault": n, "__module__": __name__}
+        ),
+        text,
+    )
     for n, text in FAULTS.items()
 ]
 
@@ -280,7 +285,11 @@ class LevelOfData(Corruption):
             if a < b:
                 raise ValueError(f"row {int(batch.row[number])} has noise {b:g}, above {a:g}")
         missing = (per_row(sigma, batch.x_n).square() - per_row(batch.sigma_n, batch.x_n).square()).sqrt()
-        return View(batch.x_n + missing * torch.randn(batch.x_n.shape, generator=generator, dtype=batch.x_n.dtype), sigma, dict(batch.cond))
+        return View(
+            batch.x_n + missing * torch.randn(batch.x_n.shape, generator=generator, dtype=batch.x_n.dtype),
+            sigma,
+            dict(batch.cond),
+        )
 
     def expect(self, x_0_hat, view, batch):
         b = (per_row(batch.sigma_n, view.x) / per_row(view.sigma, view.x)) ** 2

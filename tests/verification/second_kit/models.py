@@ -60,7 +60,11 @@ class Net(nn.Module):
             out = out.detach()
         if f == "dead-layer":
             out = out + 0 * hidden.sum()
-        return out.reshape(y.shape) if f != "transposed" or y.ndim < 4 else out.reshape(y.transpose(-1, -2).shape).transpose(-1, -2)
+        return (
+            out.reshape(y.shape)
+            if f != "transposed" or y.ndim < 4
+            else out.reshape(y.transpose(-1, -2).shape).transpose(-1, -2)
+        )
 
 
 class Edm(Model):
@@ -163,7 +167,13 @@ class Edm(Model):
                 y = y.clamp(-1, 1)
             if f == "in-of-view":
                 y = x
-            c = {} if f == "no-condition" else {k: v.roll(1, 0) for k, v in cond.items()} if f == "rolled-condition" else cond
+            c = (
+                {}
+                if f == "no-condition"
+                else {k: v.roll(1, 0) for k, v in cond.items()}
+                if f == "rolled-condition"
+                else cond
+            )
             if f == "first-condition":
                 c = {k: v[:1].expand_as(v) for k, v in cond.items()}
             if f == "no-grad":
@@ -428,7 +438,14 @@ FLOW = {
 
 def variants(base, faults):
     return [
-        (type(f"{base.__name__}_{n.replace('-', '_')}", (base,), {"name": f"{base.name}-{n}", "fault": n, "__module__": __name__}), text)
+        (
+            type(
+                f"{base.__name__}_{n.replace('-', '_')}",
+                (base,),
+                {"name": f"{base.name}-{n}", "fault": n, "__module__": __name__},
+            ),
+            text,
+        )
         for n, text in faults.items()
     ]
 

@@ -40,9 +40,13 @@ class Tw(Objective):
         if f == "odd":
             batch.x_n.view(2, -1)
         if f == "divides-by-sigma-n":
-            batch = batch._replace(x_n=batch.x_n / per_row(batch.sigma_n, batch.x_n) * per_row(batch.sigma_n, batch.x_n))
+            batch = batch._replace(
+                x_n=batch.x_n / per_row(batch.sigma_n, batch.x_n) * per_row(batch.sigma_n, batch.x_n)
+            )
         if f == "clean-as-noisy":
-            batch = batch._replace(sigma_n=torch.where(batch.sigma_n > 0, batch.sigma_n, 0.1 * torch.ones_like(batch.sigma_n)))
+            batch = batch._replace(
+                sigma_n=torch.where(batch.sigma_n > 0, batch.sigma_n, 0.1 * torch.ones_like(batch.sigma_n))
+            )
         if f == "drops-noisiest":
             batch = take(batch, (c.floor(batch) < 0.3).nonzero().squeeze(1))
         if f == "mean-level":
@@ -226,7 +230,9 @@ class Cons(Objective):
     """The two-draw consistency loss with half its gradient's paths: 2 <d', sg d''> symmetrised."""
 
     name = "kit2-consistency"
-    claims = frozenset({"stationary-at-oracle", "noise-by-pixel", "views-in-law", "value-unbiased", "detached-anchor", "half-backward"})
+    claims = frozenset(
+        {"stationary-at-oracle", "noise-by-pixel", "views-in-law", "value-unbiased", "detached-anchor", "half-backward"}
+    )
     fault: ClassVar[str] = ""
 
     def loss(self, denoiser, batch, tools):
@@ -306,7 +312,9 @@ def variants(base, faults):
     return [
         (
             type(
-                f"{base.__name__}_{name.replace('-', '_')}", (base,), {"name": f"{base.name}-{name}", "fault": name, "__module__": __name__}
+                f"{base.__name__}_{name.replace('-', '_')}",
+                (base,),
+                {"name": f"{base.name}-{name}", "fault": name, "__module__": __name__},
             ),
             text,
         )
@@ -418,7 +426,9 @@ class TwoTerms(Objective):
 
     def loss(self, denoiser, batch, tools):
         floor = tools.corruption.floor(batch)
-        sigma = log_uniform(uniform(floor, tools.generator), floor.clamp(min=tools.levels.sigma_min), tools.levels.sigma_max)
+        sigma = log_uniform(
+            uniform(floor, tools.generator), floor.clamp(min=tools.levels.sigma_min), tools.levels.sigma_max
+        )
         view = tools.corruption.degrade(batch, sigma, tools.generator)
         residual = tools.corruption.expect(denoiser(view.x, sigma, **view.cond), view, batch) - batch.x_n
         value = edm_weight(sigma, tools.signal.sigma_data) * rows_mean(residual**2)
@@ -451,7 +461,9 @@ class EpsForm(Objective):
     def loss(self, denoiser, batch, tools):
         x_n = batch.x_n
         floor = tools.corruption.floor(batch)
-        sigma = log_uniform(uniform(floor, tools.generator), floor.clamp(min=tools.levels.sigma_min), tools.levels.sigma_max)
+        sigma = log_uniform(
+            uniform(floor, tools.generator), floor.clamp(min=tools.levels.sigma_min), tools.levels.sigma_max
+        )
         z = standard_normal(x_n, tools.generator)
         c = (per_row(sigma, x_n) ** 2 - per_row(floor, x_n) ** 2).clamp(min=0).sqrt()
         top = x_n if batch.sigma_n.ndim <= 1 else tools.corruption.degrade(batch, floor, tools.generator).x
@@ -468,12 +480,18 @@ class Replay(Objective):
 
     def loss(self, denoiser, batch, tools):
         m = tools.memory
-        kept = Batch(m["x_n"], m["sigma_n"], batch.row, {k[5:]: v for k, v in m.items() if k.startswith("cond.")}) if m else batch
+        kept = (
+            Batch(m["x_n"], m["sigma_n"], batch.row, {k[5:]: v for k, v in m.items() if k.startswith("cond.")})
+            if m
+            else batch
+        )
         m["x_n"], m["sigma_n"] = batch.x_n.clone(), batch.sigma_n.clone()
         for k, v in batch.cond.items():
             m["cond." + k] = v.clone()
         floor = tools.corruption.floor(kept)
-        sigma = log_uniform(uniform(floor, tools.generator), floor.clamp(min=tools.levels.sigma_min), tools.levels.sigma_max)
+        sigma = log_uniform(
+            uniform(floor, tools.generator), floor.clamp(min=tools.levels.sigma_min), tools.levels.sigma_max
+        )
         view = tools.corruption.degrade(kept, sigma, tools.generator)
         residual = tools.corruption.expect(denoiser(view.x, sigma, **view.cond), view, kept) - kept.x_n
         return {"kit": Term(rows_mean(residual**2), sigma)}

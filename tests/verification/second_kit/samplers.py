@@ -45,10 +45,20 @@ class Anc(Sampler):
             x.reshape(len(x), 2)
         given, kept = x, None
         for k, (t, s) in enumerate(zip(sigmas[:-1], sigmas[1:], strict=True)):
-            at = {"asks-below": s.clamp(min=1e-3), "asks-mean": ((t + s) / 2), "asks-first-row": t[:1].expand_as(t)}.get(f, t)
+            at = {
+                "asks-below": s.clamp(min=1e-3),
+                "asks-mean": ((t + s) / 2),
+                "asks-first-row": t[:1].expand_as(t),
+            }.get(f, t)
             if f == "asks-scalar":
                 at = t[0]
-            c = {} if f == "no-condition" else {n: v.roll(1, 0) for n, v in cond.items()} if f == "rolled-condition" else dict(cond)
+            c = (
+                {}
+                if f == "no-condition"
+                else {n: v.roll(1, 0) for n, v in cond.items()}
+                if f == "rolled-condition"
+                else dict(cond)
+            )
             if f == "no-grad":
                 with torch.no_grad():
                     h = denoiser(x, at, **c)
@@ -225,7 +235,14 @@ DET = {
 
 def variants(base, faults):
     return [
-        (type(f"{base.__name__}_{n.replace('-', '_')}", (base,), {"name": f"{base.name}-{n}", "fault": n, "__module__": __name__}), text)
+        (
+            type(
+                f"{base.__name__}_{n.replace('-', '_')}",
+                (base,),
+                {"name": f"{base.name}-{n}", "fault": n, "__module__": __name__},
+            ),
+            text,
+        )
         for n, text in faults.items()
     ]
 
@@ -259,7 +276,9 @@ class Multistep(Sampler):
             if old is None:
                 better = h
             else:
-                last = per_row(torch.where(s > 0, torch.log(before / t) / torch.log(t / s.clamp(min=1e-30)), torch.ones_like(t)), x)
+                last = per_row(
+                    torch.where(s > 0, torch.log(before / t) / torch.log(t / s.clamp(min=1e-30)), torch.ones_like(t)), x
+                )
                 better = torch.where(per_row((s > 0).to(x.dtype), x) > 0, h + (h - old) / (2 * last), h)
             x = better + per_row(s / t, x) * (x - better)
             old, before = h, t

@@ -26,7 +26,9 @@ class Tw(Objective):
     """lambda(sigma) mean((expect(D) - x_n)^2) in its plainest form, at log-uniform levels."""
 
     name = "kit3-tweedie"
-    claims = frozenset({"stationary-at-oracle", "noise-by-pixel", "views-in-law", "levels-above-floor", "detached-anchor"})
+    claims = frozenset(
+        {"stationary-at-oracle", "noise-by-pixel", "views-in-law", "levels-above-floor", "detached-anchor"}
+    )
     fault: ClassVar[str] = ""
 
     def loss(self, denoiser, batch, tools):
@@ -35,11 +37,15 @@ class Tw(Objective):
         if f == "levels-below-1":
             high = 1.0
             low = low.clamp(max=0.9)
-        sigma = log_uniform(uniform(torch.empty_like(low), g), low, torch.maximum(low * 1.01, torch.full_like(low, high)))
+        sigma = log_uniform(
+            uniform(torch.empty_like(low), g), low, torch.maximum(low * 1.01, torch.full_like(low, high))
+        )
         if f == "levels-near-floor":
             sigma = low * (1.001 + 0.05 * uniform(torch.empty_like(low), g))
         if f == "levels-far-above":
-            sigma = log_uniform(uniform(torch.empty_like(low), g), (4 * low).clamp(max=0.9 * high), torch.full_like(low, high))
+            sigma = log_uniform(
+                uniform(torch.empty_like(low), g), (4 * low).clamp(max=0.9 * high), torch.full_like(low, high)
+            )
         sigma = torch.maximum(sigma, c.floor(batch) * (1 + 1e-6))
         view = c.degrade(batch, sigma, g)
         x, cond = view.x, dict(view.cond)
@@ -85,7 +91,9 @@ class Tw(Objective):
         if f == "side-term":
             z = standard_normal(batch.x_n, g)
             low = low * 1.5
-            naive = (denoiser(batch.x_n + per_row(low, z) * z, low, **view.cond) - batch.x_n).square().flatten(1).mean(1)
+            naive = (
+                (denoiser(batch.x_n + per_row(low, z) * z, low, **view.cond) - batch.x_n).square().flatten(1).mean(1)
+            )
             found["side"] = Term(0.2 * naive / low**2, low)
         return found
 
@@ -181,7 +189,11 @@ class Hn(Heun):
 
     def sample(self, denoiser, x, sigmas, generator, cond):
         end = super().sample(denoiser, x, sigmas, generator, cond)
-        return end + 0.05 * standard_normal(end, generator) * per_row(sigmas[-1] == 0, end) if self.fault == "dithers" else end
+        return (
+            end + 0.05 * standard_normal(end, generator) * per_row(sigmas[-1] == 0, end)
+            if self.fault == "dithers"
+            else end
+        )
 
 
 class Mlp(MLP):
@@ -223,7 +235,10 @@ class Con(Consistency):
         found = super().loss(denoiser, batch, tools)
         if self.fault == "noisiest-only":
             floor = tools.corruption.floor(batch)
-            return {name: Term(t.value * (t.sigma > 0.5 * floor.max()).to(t.value.dtype), t.sigma) for name, t in found.items()}
+            return {
+                name: Term(t.value * (t.sigma > 0.5 * floor.max()).to(t.value.dtype), t.sigma)
+                for name, t in found.items()
+            }
         return found
 
 
@@ -313,7 +328,9 @@ WRONG = []
 for base, faults in FAULTS.items():
     for fault, text in faults.items():
         made = type(
-            f"{base.__name__}_{fault.replace('-', '_')}", (base,), {"fault": fault, "name": f"{base.name}-{fault}", "__module__": __name__}
+            f"{base.__name__}_{fault.replace('-', '_')}",
+            (base,),
+            {"fault": fault, "name": f"{base.name}-{fault}", "__module__": __name__},
         )
         globals()[made.__name__] = made
         WRONG.append((made, text))
