@@ -1,6 +1,7 @@
 """ambientkit: train a diffusion model from noisy data only, and sample the clean distribution.
 
-The public names are those in `__all__`; each is imported when it is first used, so that `import ambientkit` loads no torch.
+The public names are those in `__all__`; each is imported when it is first used, so that `import ambientkit` loads no
+torch.
 """
 
 from __future__ import annotations

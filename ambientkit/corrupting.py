@@ -72,11 +72,15 @@ def corrupt(
     progress: bool = False,
     registry: Registry | None = None,
 ) -> NoisyCopy:
-    """Write a noisy copy of clean data into a folder: the very noise that training on them with this seed would simulate.
+    """Write a noisy copy of clean data into a folder: the very noise that training on them with this seed would
+    simulate.
 
-    The same call goes on where an interrupted one was, to the same bytes, with any number of `workers` (processes; 0 for this one alone).
-    source: a name, a path, a part, an array, a tensor or a torch `Dataset`. sigma: std in units of [-1, 1], or (low, high) for one level
-    per row, also as the text "LOW,HIGH". again: add noise even to rows that are noisy. force_8_bit: PNG pictures instead of float32.
+    The same call goes on where an interrupted one was, to the same bytes, with any number of `workers` (processes; 0
+    for this one alone).
+    source: a name, a path, a part, an array, a tensor or a torch `Dataset`. sigma: std in units of [-1, 1], or (low,
+    high) for one level
+    per row, also as the text "LOW,HIGH". again: add noise even to rows that are noisy. force_8_bit: PNG pictures
+    instead of float32.
     Raises InputError where the source is noisy already, or the folder holds something else.
     """
     registry = registry or load()
@@ -122,7 +126,8 @@ def corrupt(
 
 
 def _source(source: DataLike, again: bool, on_bad_file: str | None, registry: Registry) -> Data:
-    """The data set to copy; one that may be clean or noisy is taken for clean, unless it says its level or `again` is set."""
+    """The data set to copy; one that may be clean or noisy is taken for clean, unless it says its level or `again` is
+    set."""
     if not again and isinstance(source, str | Path):
         _refuse_copies(Path(source))
     in_memory = not isinstance(source, str | Path | dict | Data) and hasattr(source, "__array__")

@@ -1,4 +1,5 @@
-"""The errors a user meets. Each says what happened, where, what was read and what to do; the command line prints it without a traceback."""
+"""The errors a user meets. Each says what happened, where, what was read and what to do; the command line prints it
+without a traceback."""
 
 from __future__ import annotations
 
@@ -41,14 +42,16 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def _is_field(word: str) -> bool:
-    """Pydantic names the members of a union in the path ("float", "constrained-float", "tuple[...]"); those are no fields of ours."""
+    """Pydantic names the members of a union in the path ("float", "constrained-float", "tuple[...]"); those are no
+    fields of ours."""
     return word.isidentifier() and word not in ("float", "int", "str", "bool", "dict", "tuple", "list")
 
 
 def explain(
     error: ValidationError, prefix: Sequence[str | int], fields: Iterable[str]
 ) -> list[tuple[tuple[str | int, ...], str]]:
-    """Each problem of a pydantic error as (path, sentence). prefix: the path of the validated object; fields: its known fields."""
+    """Each problem of a pydantic error as (path, sentence). prefix: the path of the validated object; fields: its known
+    fields."""
     problems = []
     for item in error.errors(include_url=False, include_context=False):
         path = (*prefix, *(word for word in item["loc"] if isinstance(word, int) or _is_field(word)))

@@ -1,7 +1,9 @@
 """The contracts: what a part of each kind takes, returns and promises.
 
-Third parties subclass the abstract classes here and register them through the hooks in `ambientkit.hookspecs`. A class is
-abstract or final, and a concrete method is never overridden but for `Model.null_cond`. A part's fields are its whole configuration.
+Third parties subclass the abstract classes here and register them through the hooks in `ambientkit.hookspecs`. A class
+is
+abstract or final, and a concrete method is never overridden but for `Model.null_cond`. A part's fields are its whole
+configuration.
 """
 
 from __future__ import annotations
@@ -99,8 +101,10 @@ class ClaimsWhen:
 class Corruption(Part):
     """How observations arise from clean data, and how they are made noisier still.
 
-    Two claims matter beyond `verify`: "symmetric-degrade", that x_t is symmetric about x_n, so that 2 x_n - x_t is as good a
-    draw; and "row-generators", that `observe` takes a list of generators, one per row. Without the second it is called row by row.
+    Two claims matter beyond `verify`: "symmetric-degrade", that x_t is symmetric about x_n, so that 2 x_n - x_t is as
+    good a
+    draw; and "row-generators", that `observe` takes a list of generators, one per row. Without the second it is called
+    row by row.
     """
 
     @abc.abstractmethod
@@ -123,10 +127,13 @@ class Corruption(Part):
         """(B,), the lowest level at which `degrade` can place each row. Noise per pixel reduces to its maximum."""
 
     def slope(self, view: View, batch: Batch) -> Tensor:
-        """a = d E[x_n | view] / d E[x_0 | view], value by value, (B, *S): how much of x_0 each value of x_n still tells at this level.
+        """a = d E[x_n | view] / d E[x_0 | view], value by value, (B, *S): how much of x_0 each value of x_n still tells
+        at this level.
 
-        An error of x_0_hat counts a^2 times in |expect(x_0_hat) - x_n|^2, so an objective that wants it in full weighs by 1/a^2.
-        1 for clean values, 0 for values that tell nothing (at sigma = sigma_n, or under a mask). Read off `expect`, which is affine: for
+        An error of x_0_hat counts a^2 times in |expect(x_0_hat) - x_n|^2, so an objective that wants it in full weighs
+        by 1/a^2.
+        1 for clean values, 0 for values that tell nothing (at sigma = sigma_n, or under a mask). Read off `expect`,
+        which is affine: for
         a x_0_hat + b x_t it is a to the last bit, as x_t is put to 0. No corruption needs to override it.
         """
         at_0 = view._replace(x=torch.zeros_like(view.x))
@@ -137,7 +144,8 @@ class Sampler(Part):
     """Carries points from one noise level to lower ones.
 
     A sampler that draws from the reverse kernel p(x_s | x_t), so that E[h(x_s) | x_t] = h(x_t) up to its step error,
-    claims "reverse-kernel"; a deterministic one must not. One that draws with `maths.noise.standard_normal`, and so takes a
+    claims "reverse-kernel"; a deterministic one must not. One that draws with `maths.noise.standard_normal`, and so
+    takes a
     list of generators, one per row, claims "row-generators"; for others samples are drawn one at a time.
     """
 
@@ -145,7 +153,8 @@ class Sampler(Part):
     def sample(
         self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]
     ) -> Tensor:
-        """Carry x (B, *S) from sigmas[0] to sigmas[-1]; sigmas (T, B), T >= 2, decreasing, only the last may be 0. Never sets grad mode."""
+        """Carry x (B, *S) from sigmas[0] to sigmas[-1]; sigmas (T, B), T >= 2, decreasing, only the last may be 0.
+        Never sets grad mode."""
 
 
 Memory = dict[str, Tensor]
@@ -166,26 +175,31 @@ class Tools:
     levels: Levels = Levels()
     """The range of levels at which this run's denoiser will be asked."""
     memory: Memory = field(default_factory=dict)
-    """Of this entry of the recipe on this process: empty at first, filled by the objective, saved with the run. Names and shapes stay."""
+    """Of this entry of the recipe on this process: empty at first, filled by the objective, saved with the run. Names
+    and shapes stay."""
 
 
 class Objective(Part):
     """A loss whose minimum is E[x_0 | x_t]. Stateless (what it must keep lies in `tools.memory`); it owns the calls of the model."""
 
     below_sigma_n: ClassVar[str] = ""
-    """How it trains the levels below the noise of the data, as a model card says it ("by making ..."); empty where it does not.
+    """How it trains the levels below the noise of the data, as a model card says it ("by making ..."); empty where it
+    does not.
     `sample` warns where no objective of a run does."""
 
     @abc.abstractmethod
     def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
-        """Named terms, each with one value per row used. Raises InputError where the batch does not suit the objective."""
+        """Named terms, each with one value per row used. Raises InputError where the batch does not suit the
+        objective."""
 
 
 class WeightedObjective(Fields):
     """One entry of a recipe: an objective by name (with its fields), its weight, and when it comes in.
 
-    The weight is 0 before `start`, rises linearly to `weight` within `ramp`, and is 0 again from `stop` on. An integer counts steps, a number with a
-    decimal point is a fraction of the run (1 is one step, 1.0 the whole run). It is evaluated in every `every`-th step only: a
+    The weight is 0 before `start`, rises linearly to `weight` within `ramp`, and is 0 again from `stop` on. An integer
+    counts steps, a number with a
+    decimal point is a fraction of the run (1 is one step, 1.0 the whole run). It is evaluated in every `every`-th step
+    only: a
     large share of the batch now and then costs fewer calls of the network than a small share always.
     """
 
@@ -206,13 +220,19 @@ class Recipe(Part):
 class Model(Part):
     """A network, and how its output becomes an estimate of x_0.
 
-    A model whose networks take a class has a field `num_classes`, the number of classes: the condition `class_cond` is then a label from
-    0 to num_classes - 1, and num_classes itself stands for "no class". A model without such a field says nothing of its labels.
+    A model whose networks take a class has a field `num_classes`, the number of classes: the condition `class_cond` is
+    then a label from
+    0 to num_classes - 1, and num_classes itself stands for "no class". A model without such a field says nothing of its
+    labels.
 
-    A network may hold frozen parameters (`requires_grad` False), such as a base under adapters. Only what is trained is averaged, optimised and kept in
-    files; the average uses the base of the network itself, and modules whose parameters are all frozen run in evaluation mode, so that their buffers
-    stay too. What reads a run's files asks `network` for the base again. So `network` must give the same one each time: from files that fields of the
-    model name, or drawn from torch's global generator, which a run sets by its seed. A digest in the files says whether it did.
+    A network may hold frozen parameters (`requires_grad` False), such as a base under adapters. Only what is trained is
+    averaged, optimised and kept in
+    files; the average uses the base of the network itself, and modules whose parameters are all frozen run in
+    evaluation mode, so that their buffers
+    stay too. What reads a run's files asks `network` for the base again. So `network` must give the same one each time:
+    from files that fields of the
+    model name, or drawn from torch's global generator, which a run sets by its seed. A digest in the files says whether
+    it did.
     """
 
     @property
@@ -229,9 +249,11 @@ class Model(Part):
         """Wrap a (possibly prepared) network. The only home of preconditioning and of VP, eps, v and flow forms."""
 
     def null_cond(self, name: str) -> float | Tensor | None:
-        """What a row without the condition `name` carries in its place, for `cond_dropout` and guidance: a number, or a tensor of the condition's shape.
+        """What a row without the condition `name` carries in its place, for `cond_dropout` and guidance: a number, or a
+        tensor of the condition's shape.
 
-        None, as here, is 0 for floating-point conditions, and means that there is nothing for whole numbers: a model that takes class labels
+        None, as here, is 0 for floating-point conditions, and means that there is nothing for whole numbers: a model
+        that takes class labels
         overrides this and gives the label that stands for none.
         """
         return None
@@ -242,15 +264,19 @@ class Data(Part):
     the declared noise level of its rows; `clean`, that its rows are clean; `on_bad_file`, "fail" or "skip"."""
 
     files: ClassVar[tuple[str, ...]] = ()
-    """Ends of file names, lower case, such as (".fits", ".fits.gz"): a path of such a file, given as data, means {name, path: the file}."""
+    """Ends of file names, lower case, such as (".fits", ".fits.gz"): a path of such a file, given as data, means {name,
+    path: the file}."""
     folders: ClassVar[tuple[str, ...]] = ()
-    """Ends of file names: a folder given as data means {name, path: the folder} where most of its files are named so."""
+    """Ends of file names: a folder given as data means {name, path: the folder} where most of its files are named
+    so."""
     marks: ClassVar[tuple[str, ...]] = ()
-    """Names of files: a folder that holds one of them means this data set, with any other content. "a+b" asks for both."""
+    """Names of files: a folder that holds one of them means this data set, with any other content. "a+b" asks for
+    both."""
 
     @abc.abstractmethod
     def rows(self) -> Dataset[Clean] | Dataset[Batch]:
-        """A map-style data set whose item i is a `Clean` row, or an observation: a `Batch` without its batch axis, with row = i.
+        """A map-style data set whose item i is a `Clean` row, or an observation: a `Batch` without its batch axis, with
+        row = i.
 
         A data set with more properties (units, axes, rows left out) returns a subclass of `ambientkit.rows.Rows`.
         Clean rows get simulated noise from the run's corruption; observations carry their own known noise level.
@@ -261,16 +287,19 @@ class Data(Part):
 class Extractor(Part):
     """From rows to features, in which two sets of rows are compared.
 
-    A distance between features says nothing without the name of the extractor, so every score carries it. Stateless: a network is loaded
+    A distance between features says nothing without the name of the extractor, so every score carries it. Stateless: a
+    network is loaded
     when it is first asked, from a file, never from the net.
     """
 
     @abc.abstractmethod
     def features(self, pictures: Tensor) -> Tensor:
-        """Rows (N, *S) in units of [-1, 1], unclipped, to features (N, F), floating point and finite; a row's features do not depend on the others.
+        """Rows (N, *S) in units of [-1, 1], unclipped, to features (N, F), floating point and finite; a row's features
+        do not depend on the others.
 
         An extractor that sees each row as a set of P parts returns (N P, F), the P parts of a row one after another.
-        Raises InputError where it cannot read rows of this shape, or where the file of its weights is missing or damaged.
+        Raises InputError where it cannot read rows of this shape, or where the file of its weights is missing or
+        damaged.
         """
 
 
@@ -298,7 +327,8 @@ class Exporter(Part):
 
     @abc.abstractmethod
     def write(self, finished: Finished, path: Path) -> None:
-        """Write the file or folder `path`, not there yet, without names of this machine. Raises InputError for a network it cannot express."""
+        """Write the file or folder `path`, not there yet, without names of this machine. Raises InputError for a
+        network it cannot express."""
 
     @abc.abstractmethod
     def snippet(self, finished: Finished, path: str) -> str:
@@ -323,7 +353,8 @@ class Case:
 class Measured(NamedTuple):
     """The outcome of one measurement: a statistic, its p-value under the null law, and the number of independent samples.
 
-    An exact check, whose null law is a tolerance, has the largest error as its statistic, and p-value 1 within the tolerance, 0 beyond it.
+    An exact check, whose null law is a tolerance, has the largest error as its statistic, and p-value 1 within the
+    tolerance, 0 beyond it.
     """
 
     statistic: float
@@ -334,7 +365,8 @@ class Measured(NamedTuple):
 
 
 CONTRACT = "contract"
-"""The claim that every part makes by being of its kind: a check of it measures each part of the kind, whatever its `claims` are."""
+"""The claim that every part makes by being of its kind: a check of it measures each part of the kind, whatever its
+`claims` are."""
 
 
 class Check(Part):
@@ -343,7 +375,8 @@ class Check(Part):
     kind: ClassVar[str]
     """The kind of part it applies to: "objective", "sampler", ..."""
     claim: ClassVar[str]
-    """The claim it tests: a part is measured if its `claims` name this. `CONTRACT`: every part of the kind is measured."""
+    """The claim it tests: a part is measured if its `claims` name this. `CONTRACT`: every part of the kind is
+    measured."""
     null_law: ClassVar[str] = ""
     """Law of the statistic for a right part, such as "F(p, n - p)", or "exact: tolerance 1e-9"."""
     detects: ClassVar[str] = ""
@@ -367,8 +400,10 @@ class Check(Part):
 class Mutant(Part):
     """A part that is wrong on purpose, mixed into the contract of its kind: `class Swapped(Mutant, Objective)`.
 
-    It claims what the right part claims, so that the same checks are run on it; at least one must reject it. A mutant that no check can
-    distinguish from a right part, because it is one, declares it in `equivalent`. It is registered with `register_mutants` and can be named nowhere.
+    It claims what the right part claims, so that the same checks are run on it; at least one must reject it. A mutant
+    that no check can
+    distinguish from a right part, because it is one, declares it in `equivalent`. It is registered with
+    `register_mutants` and can be named nowhere.
     """
 
     mutant_of: ClassVar[str]

@@ -1,4 +1,5 @@
-"""Messages of the library while it works. It prints nothing: it logs, and a command or a notebook decides what becomes of it.
+"""Messages of the library while it works. It prints nothing: it logs, and a command or a notebook decides what becomes
+of it.
 
 Three levels: progress (INFO), a note about what was done with a request (NOTE), and a warning (WARNING).
 """
@@ -25,7 +26,8 @@ def say(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Report a consequence of the request that the user may not expect. Of several processes only the first one reports."""
+    """Report a consequence of the request that the user may not expect. Of several processes only the first one
+    reports."""
     if is_main():
         _logger.log(NOTE, "%s", text)
 

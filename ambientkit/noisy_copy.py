@@ -1,7 +1,9 @@
 """A noisy copy of clean data, made once and for all: the very noise that training would simulate, written to disk.
 
-Row i gets the noise of (seed, "observe", i), so the copy has the same bits for any number of processes, after any interruption, and trains
-like the clean source with the same seed. What is done already is known by small files, one a piece; the manifest comes last.
+Row i gets the noise of (seed, "observe", i), so the copy has the same bits for any number of processes, after any
+interruption, and trains
+like the clean source with the same seed. What is done already is known by small files, one a piece; the manifest comes
+last.
 """
 
 from __future__ import annotations
@@ -73,7 +75,8 @@ def corrupt(
 ) -> Iterator[tuple[int, int]]:
     """Write the noisy copy; yields (pieces done, pieces) as it goes on. about: what the manifest says of the source.
 
-    The folder is held meanwhile. Raises InputError where rows are noisy already and `again` is not set, where the folder holds something else
+    The folder is held meanwhile. Raises InputError where rows are noisy already and `again` is not set, where the
+    folder holds something else
     or half of another copy, and where another command is at work in it.
     """
     total = len(rows)
@@ -158,7 +161,8 @@ def _begin(
 
 
 _work: tuple[Any, ...] = ()
-"""What the pieces of this process belong to; set once a process, so that the rows are not sent again with every piece."""
+"""What the pieces of this process belong to; set once a process, so that the rows are not sent again with every
+piece."""
 
 
 def _initialise(*work: Any) -> None:
@@ -204,7 +208,8 @@ def _piece(bounds: tuple[int, int]) -> None:
 
 
 def _write_picture(path: Path, content: bytes) -> None:
-    """Without waiting for the disk, which costs far more than the picture: the piece is written again unless its own file is there."""
+    """Without waiting for the disk, which costs far more than the picture: the piece is written again unless its own
+    file is there."""
     try:
         path.write_bytes(content)
     except OSError as error:
@@ -214,7 +219,8 @@ def _write_picture(path: Path, content: bytes) -> None:
 
 
 def _as_rows_of(levels: list[NDArray[np.float64]], shape: tuple[int, ...], start: int) -> NDArray[np.float64]:
-    """The levels of some rows, the first of which is row `start`, as rows of an array of that shape, of one or of several levels per row.
+    """The levels of some rows, the first of which is row `start`, as rows of an array of that shape, of one or of
+    several levels per row.
 
     Raises InputError for a row with several in an array of one.
     """

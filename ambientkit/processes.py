@@ -1,4 +1,5 @@
-"""The processes that share one piece of work: siblings, as torchrun or accelerate has started them, with their devices; and workers."""
+"""The processes that share one piece of work: siblings, as torchrun or accelerate has started them, with their devices;
+and workers."""
 
 from __future__ import annotations
 
@@ -34,12 +35,14 @@ class Processes:
 
 
 def is_main() -> bool:
-    """Whether this is the process that writes, as torchrun and accelerate define it, before accelerate itself has started."""
+    """Whether this is the process that writes, as torchrun and accelerate define it, before accelerate itself has
+    started."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def device_of(device: str | torch.device) -> torch.device:
-    """The device that "auto", "cpu", "cuda", "cuda:N" or "mps" stands for; "auto" is the first GPU, or the CPU where there is none.
+    """The device that "auto", "cpu", "cuda", "cuda:N" or "mps" stands for; "auto" is the first GPU, or the CPU where
+    there is none.
 
     Raises InputError where torch knows no such device, or this machine has none.
     """
@@ -63,7 +66,8 @@ def device_of(device: str | torch.device) -> torch.device:
 
 
 def processes(device: str) -> Processes:
-    """Join the siblings, each on a device of its own. device: auto, cpu, cuda or cuda:N. Raises InputError where it is not there."""
+    """Join the siblings, each on a device of its own. device: auto, cpu, cuda or cuda:N. Raises InputError where it is
+    not there."""
     wanted = device_of(device)
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Processes(0, 1, wanted, lambda: None, lambda values: values, lambda: None)
@@ -90,8 +94,10 @@ def worker_pool(
 ) -> Iterator[ProcessPoolExecutor]:
     """Fresh interpreters that share some work: a fork of a process in which torch has threads may hang.
 
-    They end with this process, however it ends. Ctrl-C is left to this process: where an exception leaves the block, it stops them at once,
-    and none of them prints anything. So do not cancel futures inside the block; initializer(*arguments) is called once in each worker.
+    They end with this process, however it ends. Ctrl-C is left to this process: where an exception leaves the block, it
+    stops them at once,
+    and none of them prints anything. So do not cancel futures inside the block; initializer(*arguments) is called once
+    in each worker.
     """
     before = multiprocessing.active_children()
     context = multiprocessing.get_context("spawn")

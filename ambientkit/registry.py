@@ -1,6 +1,8 @@
-"""Finds every part there is: built in, or from installed packages that name a module in the entry-point group `ambientkit`.
+"""Finds every part there is: built in, or from installed packages that name a module in the entry-point group
+`ambientkit`.
 
-Each plug-in is loaded and asked alone, so that a broken one is set aside with its reason and the others go on. Of two parts of
+Each plug-in is loaded and asked alone, so that a broken one is set aside with its reason and the others go on. Of two
+parts of
 one name neither can be used by it, whatever the order of installation.
 """
 
@@ -50,9 +52,11 @@ KINDS: dict[str, tuple[type[Part], str]] = {
 }
 """kind -> (contract, hook)."""
 LATE = ("check",)
-"""Kinds that nothing but verification needs: their hooks, and that of mutants, are asked when one of them is asked for."""
+"""Kinds that nothing but verification needs: their hooks, and that of mutants, are asked when one of them is asked
+for."""
 MUTANTS = "register_mutants"
-"""The hook for parts of any kind that are wrong on purpose; they are kept apart, so that nobody can name one by accident."""
+"""The hook for parts of any kind that are wrong on purpose; they are kept apart, so that nobody can name one by
+accident."""
 
 Late = Callable[[], "tuple[list[Entry], list[Problem]]"]
 P = TypeVar("P", bound=Part)
@@ -93,7 +97,8 @@ class Problem:
 class Registry:
     """All parts by kind and name. Build one with `load`; `problems` says what is broken and why.
 
-    late: gives the entries of checks and mutants, and the problems of their hooks; asked once, when one of them is wanted.
+    late: gives the entries of checks and mutants, and the problems of their hooks; asked once, when one of them is
+    wanted.
     """
 
     def __init__(self, entries: Sequence[Entry], problems: Sequence[Problem] = (), late: Late | None = None) -> None:
@@ -189,7 +194,8 @@ class Registry:
         """A part from its name, or from {"name": ..., **fields}; a part is passed on as it is.
 
         kind: the contract (`Sampler`), or its name ("sampler"), which for "objective" allows recipes too.
-        report: makes the error for a path below the part's own place and a sentence; the default writes "kind.path: sentence".
+        report: makes the error for a path below the part's own place and a sentence; the default writes "kind.path:
+        sentence".
         """
         contract: type[Part] = KINDS[kind][0] if isinstance(kind, str) else kind
         wanted = (Objective, Recipe) if kind == "objective" else (contract,)
@@ -241,7 +247,8 @@ def spec_of(part: Part) -> dict[str, Any]:
 
 
 def load() -> Registry:
-    """The registry of this environment; its `problems` name plug-ins that failed to load, and names that two packages claim."""
+    """The registry of this environment; its `problems` name plug-ins that failed to load, and names that two packages
+    claim."""
     return environment()
 
 
@@ -301,7 +308,8 @@ def _cause(error: BaseException) -> str:
 
 
 def _ask(plugin: object, package: str, version: str) -> list[Entry]:
-    """All that one plug-in registers. Raises PluginError for a hook that is unknown, takes an argument, or returns anything but classes of its kind."""
+    """All that one plug-in registers. Raises PluginError for a hook that is unknown, takes an argument, or returns
+    anything but classes of its kind."""
     asked = _Asked(plugin, package, package, version)
     return [*asked.parts(), *asked.checks_and_mutants()]
 
@@ -315,7 +323,8 @@ class _Asked:
         self._manager = _manager(plugin)
 
     def parts(self) -> list[Entry]:
-        """Entries of all kinds but the late ones. Raises PluginError for a hook that returns anything but classes of its kind."""
+        """Entries of all kinds but the late ones. Raises PluginError for a hook that returns anything but classes of
+        its kind."""
         return [entry for kind in KINDS if kind not in LATE for entry in self._of(kind)]
 
     def checks_and_mutants(self) -> list[Entry]:
@@ -384,7 +393,8 @@ def _accept(part: object, contract: type[P], hook: str) -> type[P]:
 
 
 def _package(point: metadata.EntryPoint) -> str:
-    """The name of a plug-in's package; where an interrupted uninstall has left no metadata, what the entry point names."""
+    """The name of a plug-in's package; where an interrupted uninstall has left no metadata, what the entry point
+    names."""
     return (point.dist.name if point.dist else None) or point.value
 
 

@@ -27,8 +27,10 @@ class Mapping(Protocol):
 class Rows(Dataset[Any], abc.ABC):
     """A map-style data set of `Clean` rows or of observations (`Batch` without its batch axis), with what else is known of them.
 
-    `Data.rows` may return any map-style data set; one that subclasses this and sets some of these keeps its units, axes and order
-    wherever its rows go: in samples and restored rows, in error messages, in the order of training, and in the run's files.
+    `Data.rows` may return any map-style data set; one that subclasses this and sets some of these keeps its units, axes
+    and order
+    wherever its rows go: in samples and restored rows, in error messages, in the order of training, and in the run's
+    files.
     """
 
     mapping: Mapping | None = None
@@ -53,17 +55,21 @@ class Rows(Dataset[Any], abc.ABC):
         """Row `index`: a `Clean` one, or an observation without a batch axis."""
 
     def number(self, index: int) -> int:
-        """The row of the files at position `index`, which is the key of its noise: another one only where rows are left out."""
+        """The row of the files at position `index`, which is the key of its noise: another one only where rows are left
+        out."""
         return index
 
     def at_or_above(self, sigma: float) -> Iterator[int]:
-        """The rows (as `number` counts) of noise level sigma or more, where that is known without reading them; otherwise none."""
+        """The rows (as `number` counts) of noise level sigma or more, where that is known without reading them;
+        otherwise none."""
         return iter(())
 
     def decode(self, rows: Tensor) -> Tensor | None:
-        """Rows (n, *S) in data units, which samples are too, as pictures (n, C, H, W) in [-1, 1]; None where they have none.
+        """Rows (n, *S) in data units, which samples are too, as pictures (n, C, H, W) in [-1, 1]; None where they have
+        none.
 
-        As they are by default. A data set of latents gives its decoder here; n is small, and the answer is for the eye alone: for the pictures
+        As they are by default. A data set of latents gives its decoder here; n is small, and the answer is for the eye
+        alone: for the pictures
         of `train`, `sample` and `report`. What is trained, saved and measured stays in the space of the rows.
         """
         return rows

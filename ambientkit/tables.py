@@ -1,4 +1,5 @@
-"""Results that people read: paragraphs and tables, as plain text, in colour in a terminal, and as HTML in a notebook."""
+"""Results that people read: paragraphs and tables, as plain text, in colour in a terminal, and as HTML in a
+notebook."""
 
 from __future__ import annotations
 

@@ -13,7 +13,8 @@ def lines(items: Sequence[str], limit: int = 8) -> str:
 
 
 def listed(items: Sequence[str], total: int | None = None, limit: int = 8) -> str:
-    """The first few items in one line, and how many more there are. total: their number, where `items` is only the beginning."""
+    """The first few items in one line, and how many more there are. total: their number, where `items` is only the
+    beginning."""
     more = (len(items) if total is None else total) - min(len(items), limit)
     return ", ".join(map(shown, items[:limit])) + (f" and {more} more" if more > 0 else "")
 

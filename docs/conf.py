@@ -1,4 +1,5 @@
-"""Sphinx configuration. Neither the build nor a page needs a network: no intersphinx, no MathJax; formulas become MathML."""
+"""Sphinx configuration. Neither the build nor a page needs a network: no intersphinx, no MathJax; formulas become
+MathML."""
 
 from __future__ import annotations
 

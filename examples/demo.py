@@ -2,7 +2,8 @@
 
     python examples/demo.py [--sigma-n 0.3] [--end-step N] [--output-dir DIR]
 
-Trains on scikit-learn's 1,797 scans with noise added once, and prints where the picture and the run are. The settings are in
+Trains on scikit-learn's 1,797 scans with noise added once, and prints where the picture and the run are. The settings
+are in
 examples/demo.yaml.
 """
 
@@ -15,7 +16,8 @@ import shutil
 import sys
 from pathlib import Path
 
-# One thread: a network this small is slower on two, and much slower where the second core is busy. Before torch is imported.
+# One thread: a network this small is slower on two, and much slower where the second core is busy. Before torch is
+# imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import ambientkit as ak

@@ -51,9 +51,11 @@ def measure(
     device: str = "auto",
     registry: Registry | None = None,
 ) -> Measured:
-    """Measure a trained denoiser by its own consistency, without clean data; writes RUN/verify/report.json and report.html.
+    """Measure a trained denoiser by its own consistency, without clean data; writes RUN/verify/report.json and
+    report.html.
 
-    data: rows that the run has not seen, of noise std sigma_n. json_file: written instead of RUN/verify/report.json. Raises InputError where
+    data: rows that the run has not seen, of noise std sigma_n. json_file: written instead of RUN/verify/report.json.
+    Raises InputError where
     the folder or the file cannot be written to, before anything is measured.
     """
     if json_file is not None:

@@ -47,6 +47,7 @@ class Parts(Record):
 
 
 def parts() -> Parts:
-    """Every part there is, built in or of an installed plug-in: corruptions, objectives, samplers, models, data sets, checks and more."""
+    """Every part there is, built in or of an installed plug-in: corruptions, objectives, samplers, models, data sets,
+    checks and more."""
     registry = load()
     return Parts(tuple(registry.entries()), registry.problems)

@@ -90,8 +90,10 @@ class Run:
     def sample(self, n: int = 64, *, out: str | Path | None = None, **options: Any) -> Tensor | WrittenSamples:
         """n samples of the clean distribution: a tensor (n, *S) in units of [-1, 1], on the CPU.
 
-        out: a folder to write them into instead, from which an interrupted call goes on; the result is then a record. options: `seed`,
-        `steps`, `sampler`, `schedule`, `sigma_min` (a level, or "sigma-n" for the truncated baseline), `classes`, `conds`, `guidance`,
+        out: a folder to write them into instead, from which an interrupted call goes on; the result is then a record.
+        options: `seed`,
+        `steps`, `sampler`, `schedule`, `sigma_min` (a level, or "sigma-n" for the truncated baseline), `classes`,
+        `conds`, `guidance`,
         `batch_size`, `units`, `progress`; with `out` also `format`. Sample i depends on (seed, i) only.
         """
         if out is None:
@@ -101,11 +103,15 @@ class Run:
     def restore(
         self, noisy: DataLike, *, sigma_n: Any = None, draws: int = 8, out: str | Path | None = None, **options: Any
     ) -> Restored | WrittenRestorations:
-        """What may lie under the noise of given rows: posterior `mean`, `draws` draws of each row, and their `std`; data units.
+        """What may lie under the noise of given rows: posterior `mean`, `draws` draws of each row, and their `std`;
+        data units.
 
-        noisy: a path, a name, a part, an array, a tensor or a torch `Dataset`; sigma_n: their noise std, units of [-1, 1]. out: a folder to
-        write into instead. options: `n` (the first rows alone), `seed`, `steps`, `sampler`, `schedule`, `sigma_min`, `classes`, `conds`,
-        `guidance`, `batch_size`, `progress`; with `out` also `format` and `units`. Draw k of row i depends on (seed, i, k) only.
+        noisy: a path, a name, a part, an array, a tensor or a torch `Dataset`; sigma_n: their noise std, units of [-1,
+        1]. out: a folder to
+        write into instead. options: `n` (the first rows alone), `seed`, `steps`, `sampler`, `schedule`, `sigma_min`,
+        `classes`, `conds`,
+        `guidance`, `batch_size`, `progress`; with `out` also `format` and `units`. Draw k of row i depends on (seed, i,
+        k) only.
         """
         options |= {"sigma_n": sigma_n, "draws": draws, "registry": self._registry}
         if out is None:
@@ -123,8 +129,10 @@ class Run:
     ) -> Comparison | Ranking:
         """How far samples of the run are from data: distances, each with its spread and its floor.
 
-        reference: rows to compare with, whose noise std is sigma_n, or which are clean (`clean=True`); by default the noisy rows of the run
-        itself. all_checkpoints: rank the checkpoints instead. options: `n`, `extractors`, `repeats`, `seed`, `steps`, `sampler`,
+        reference: rows to compare with, whose noise std is sigma_n, or which are clean (`clean=True`); by default the
+        noisy rows of the run
+        itself. all_checkpoints: rank the checkpoints instead. options: `n`, `extractors`, `repeats`, `seed`, `steps`,
+        `sampler`,
         `batch_size`, `progress`.
         """
         options |= {"reference": reference, "sigma_n": 0 if clean else sigma_n, "registry": self._registry}
@@ -133,17 +141,21 @@ class Run:
         return evaluate(self.trained, device=self.device, **options)
 
     def verify(self, data: DataLike = None, *, sigma_n: Any = None, rows: int = 256, seed: int = 0) -> Measured:
-        """What can be said of the denoiser without clean data: consistency residual, Tweedie loss by level, and seed sensitivity.
+        """What can be said of the denoiser without clean data: consistency residual, Tweedie loss by level, and seed
+        sensitivity.
 
         data: rows that the run has not seen. A page and a JSON file are written into the folder `verify` of the run.
         """
         return measure(self.trained, data=data, sigma_n=sigma_n, rows=rows, seed=seed, registry=self._registry)
 
     def attack(self, heldout: DataLike, *, train: DataLike | None = None, **options: Any) -> Attack:
-        """Which training rows the model gives back when they are corrupted extremely, with p-values against held-out rows.
+        """Which training rows the model gives back when they are corrupted extremely, with p-values against held-out
+        rows.
 
-        heldout: rows drawn like the training rows that the run has not seen; train: the training rows, by default the run's own data.
-        options: `kind` ("noise", "mask", "box"), `level`, `draws`, `n`, `null`, `similarity`, `over`, `p_level`, `fdr`, `steps`, `seed` and more.
+        heldout: rows drawn like the training rows that the run has not seen; train: the training rows, by default the
+        run's own data.
+        options: `kind` ("noise", "mask", "box"), `level`, `draws`, `n`, `null`, `similarity`, `over`, `p_level`, `fdr`,
+        `steps`, `seed` and more.
         """
         return attack(
             self.trained, heldout=heldout, train=train, device=self.device, registry=self._registry, **options
@@ -152,14 +164,16 @@ class Run:
     def memorization(self, heldout: DataLike, *, train: DataLike | None = None, **options: Any) -> Memorization:
         """How much of the run's samples is copied from the training rows, each figure beside that of held-out rows.
 
-        heldout, train: as for `attack`. options: `n`, `similarity`, `shift`, `flip`, `level`, `fdr`, `steps`, `sampler`, `seed` and more.
+        heldout, train: as for `attack`. options: `n`, `similarity`, `shift`, `flip`, `level`, `fdr`, `steps`,
+        `sampler`, `seed` and more.
         """
         return memorization(
             self.trained, heldout=heldout, train=train, device=self.device, registry=self._registry, **options
         )
 
     def report(self, out: str | Path = "report.html", **options: Any) -> WrittenReport:
-        """Write one self-contained page on the run. options: `pdf`, `n`, `steps`, `rows`, `seed`, `batch_size`, `progress`."""
+        """Write one self-contained page on the run. options: `pdf`, `n`, `steps`, `rows`, `seed`, `batch_size`,
+        `progress`."""
         return write_report(self.folder, out, device=self.device, registry=self._registry, **options)
 
     def export(self, form: str = "ambientkit", out: str | Path | None = None, *, force: bool = False) -> Exported:
@@ -187,7 +201,8 @@ class Run:
 def load(path: str | Path, *, device: str = "auto", parts: Sequence[type[Part]] = ()) -> Run:
     """A run that was trained before: its folder, one of its checkpoints, or a weights file that `export` wrote.
 
-    device: where its network works. parts: classes of the run's own parts that no installed package registers. Raises InputError naming the
+    device: where its network works. parts: classes of the run's own parts that no installed package registers. Raises
+    InputError naming the
     file at fault, now rather than when the weights are first used.
     """
     run = Run(path, device=device, registry=load_registry().including(parts))

@@ -60,15 +60,22 @@ def train(
 ) -> Run:
     """Train a denoiser, and keep everything in a run folder; a run that was begun there goes on where it was stopped.
 
-    data: a name, a path, a `Data` part, an array or tensor (N, ...), a torch `Dataset`; or a whole configuration (`RunConfig`, a
-    mapping, or the path of a YAML or JSON file). sigma_n: known noise std of the rows, units of [-1, 1]; with `clean` (and for clean
-    data sets) it is simulated. output_dir: the run folder, by default runs/DATA-OBJECTIVE. settings: keys of the configuration
-    (`end_step=2000`, `model="mlp"`, `optimizer={"lr": 1e-3}`; also `lr`, `warmup_steps`, `lr_schedule`, as the flags of the command);
-    parts may be names, mappings, or objects: `objective=TweedieConsistency()`. resume: a run or checkpoint folder to go on from.
+    data: a name, a path, a `Data` part, an array or tensor (N, ...), a torch `Dataset`; or a whole configuration
+    (`RunConfig`, a
+    mapping, or the path of a YAML or JSON file). sigma_n: known noise std of the rows, units of [-1, 1]; with `clean`
+    (and for clean
+    data sets) it is simulated. output_dir: the run folder, by default runs/DATA-OBJECTIVE. settings: keys of the
+    configuration
+    (`end_step=2000`, `model="mlp"`, `optimizer={"lr": 1e-3}`; also `lr`, `warmup_steps`, `lr_schedule`, as the flags of
+    the command);
+    parts may be names, mappings, or objects: `objective=TweedieConsistency()`. resume: a run or checkpoint folder to go
+    on from.
     allow, skip_preflight, time_limit, on_bad_file: as the flags of `ambientkit train`.
 
-    Ctrl-C (or the interrupt of a notebook's kernel) saves after the present step and raises KeyboardInterrupt; a second one does so at
-    once. Raises InputError for what was given, CheckFailed where a quick check rejects a part, RunError where the run cannot go on.
+    Ctrl-C (or the interrupt of a notebook's kernel) saves after the present step and raises KeyboardInterrupt; a second
+    one does so at
+    once. Raises InputError for what was given, CheckFailed where a quick check rejects a part, RunError where the run
+    cannot go on.
     """
     request, registry = _request(
         data,
@@ -99,7 +106,8 @@ def train(
 def train_run(
     request: Request, *, stop: Stop | None = None, progress: bool = False, registry: Registry | None = None
 ) -> Run:
-    """Train as a request asks, and return the run; `run.ended` is how the training ended. A finished run gets its model card."""
+    """Train as a request asks, and return the run; `run.ended` is how the training ended. A finished run gets its model
+    card."""
     registry = registry or load()
     ended = train_folder(request, registry, stop=stop, progress=progress)
     if (
@@ -119,13 +127,15 @@ def configure_run(
     config: RunConfig | Mapping[str, Any] | str | Path | Sequence[str | Path | Mapping[str, Any]] = (),
     **settings: Any,
 ) -> RunConfig:
-    """The checked configuration that `train` would use; arguments as there. Raises InputError with the key that is wrong."""
+    """The checked configuration that `train` would use; arguments as there. Raises InputError with the key that is
+    wrong."""
     request, registry = _request(data, config, settings, sigma_n=sigma_n, clean=clean)
     return configure(request, registry, None)
 
 
 def build(config: RunConfig | Mapping[str, Any] | str | Path | None = None, **settings: Any) -> Training:
-    """A training in memory at step 0, for those who own the loop: `for step in steps(build(config))`. Nothing is written.
+    """A training in memory at step 0, for those who own the loop: `for step in steps(build(config))`. Nothing is
+    written.
 
     config, settings: as for `configure`. Raises InputError for data or a device that cannot be used.
     """
@@ -174,7 +184,8 @@ def _request(
 
 
 def _is_config(data: Any) -> bool:
-    """Whether the first argument is a configuration and not data: a `RunConfig`, a mapping without a name, a YAML or JSON file."""
+    """Whether the first argument is a configuration and not data: a `RunConfig`, a mapping without a name, a YAML or
+    JSON file."""
     if isinstance(data, Mapping):
         return "name" not in data
     return isinstance(data, RunConfig) or (

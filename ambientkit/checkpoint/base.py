@@ -1,6 +1,7 @@
 """The frozen base of a network: what training leaves as `Model.network` gave it, so that no file of a run repeats it.
 
-Files hold what is trained, and a digest of the base. Whoever reads them asks the model for the network again, and so for the base (the contract
+Files hold what is trained, and a digest of the base. Whoever reads them asks the model for the network again, and so
+for the base (the contract
 stands in `interfaces.Model`); the digest says whether it is the same one.
 """
 
@@ -47,13 +48,15 @@ NONE = Base()
 
 
 def network_of(config: RunConfig, signal: Signal) -> nn.Module:
-    """The network of a run as it was before the first step: of a seed, the same weights and the same base each time. On the CPU, or where the model puts it."""
+    """The network of a run as it was before the first step: of a seed, the same weights and the same base each time. On
+    the CPU, or where the model puts it."""
     with isolated_global_generator(config.seed, "init"):
         return config.model.network(signal)
 
 
 def base_of(network: nn.Module) -> Base:
-    """The frozen base of a fresh network: parameters that ask for no gradient, and buffers of modules whose parameters are all such.
+    """The frozen base of a fresh network: parameters that ask for no gradient, and buffers of modules whose parameters
+    are all such.
 
     A network without any trained parameter has no base: nothing tells there what would stay.
     """
@@ -70,7 +73,8 @@ def base_of(network: nn.Module) -> Base:
 
 
 def frozen_names(network: nn.Module) -> frozenset[str]:
-    """The names of the frozen base, as `base_of` has them; none where no parameter is trained. The network may lie on the device "meta"."""
+    """The names of the frozen base, as `base_of` has them; none where no parameter is trained. The network may lie on
+    the device "meta"."""
     if not any(parameter.requires_grad for parameter in network.parameters()):
         return frozenset()
     return frozenset(_frozen(network, "", False)) & network.state_dict().keys()
@@ -91,7 +95,8 @@ def _frozen(module: nn.Module, at: str, around: bool) -> Iterator[str]:
 
 
 def train_mode(network: nn.Module) -> None:
-    """Training mode for what is trained, evaluation mode for modules whose parameters are all frozen: no dropout there, and buffers stay."""
+    """Training mode for what is trained, evaluation mode for modules whose parameters are all frozen: no dropout there,
+    and buffers stay."""
     network.train()
     _rest(network)
 
@@ -111,7 +116,8 @@ def kept(module: nn.Module, base: Base = NONE) -> dict[str, Tensor]:
 
 
 def check_base(base: Base, told: Mapping[str, Any] | None, where: object) -> None:
-    """Raise InputError where a file was written over another base than `base`. told: the file's entry "base"; a file may say nothing."""
+    """Raise InputError where a file was written over another base than `base`. told: the file's entry "base"; a file
+    may say nothing."""
     found = (told or {}).get("digest", base.digest)
     if found != base.digest:
         here = f"the model gives one of digest {base.digest[:12]} here" if base else "the model freezes nothing here"

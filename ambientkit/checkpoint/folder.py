@@ -1,4 +1,5 @@
-"""A checkpoint is a folder that is either whole or not there: written aside, flushed to disk, renamed, with a manifest of hashes."""
+"""A checkpoint is a folder that is either whole or not there: written aside, flushed to disk, renamed, with a manifest
+of hashes."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ def check_version(version: object, where: object, known: int = FORMAT_VERSION) -
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees the old content or the new, never a part; a stream is written to. Raises RunError as `replacing`."""
+    """Write a file so that a reader sees the old content or the new, never a part; a stream is written to. Raises
+    RunError as `replacing`."""
     with replacing(path) as aside:
         aside.write_bytes(content)
 
@@ -41,7 +43,8 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
 
 
 def read_folder(path: Path) -> dict[str, bytes]:
-    """The files of a checkpoint folder. Raises InputError naming the file that is missing, damaged or of another format."""
+    """The files of a checkpoint folder. Raises InputError naming the file that is missing, damaged or of another
+    format."""
     try:
         manifest = json.loads((path / MANIFEST).read_text())
         version, hashes = manifest["format_version"], dict(manifest["sha256"])
@@ -102,7 +105,8 @@ def latest(folder: Path) -> tuple[Path, dict[str, bytes], list[str]]:
 
 
 def set_aside_newer(folder: Path, step: int) -> list[Path]:
-    """Rename the checkpoints after `step`, which a run resumed there will write again: a damaged one must not count as one of those kept.
+    """Rename the checkpoints after `step`, which a run resumed there will write again: a damaged one must not count as
+    one of those kept.
 
     Their new names, which nothing here reads.
     """

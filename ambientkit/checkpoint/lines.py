@@ -1,4 +1,5 @@
-"""Files that a run adds lines to, each line a JSON object with its step and its format version: metrics.jsonl and evaluations.jsonl."""
+"""Files that a run adds lines to, each line a JSON object with its step and its format version: metrics.jsonl and
+evaluations.jsonl."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ def append_line(path: Path, facts: Mapping[str, Any]) -> None:
 
 
 def from_line(line: str, where: str) -> dict[str, Any] | None:
-    """The facts of a line; None for one that is cut or damaged. Raises InputError naming `where` for a line of another format.
+    """The facts of a line; None for one that is cut or damaged. Raises InputError naming `where` for a line of another
+    format.
 
     The first files had no version: their lines are those of version 1.
     """
@@ -52,7 +54,8 @@ def from_line(line: str, where: str) -> dict[str, Any] | None:
 
 
 def read_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """All whole lines, and how many others there are: the last one while a run writes it. None of a file that cannot be read.
+    """All whole lines, and how many others there are: the last one while a run writes it. None of a file that cannot be
+    read.
 
     Raises InputError naming a line of another format.
     """
@@ -78,7 +81,8 @@ def last_line(path: Path) -> dict[str, Any]:
 
 
 def cut_after(path: Path, step: int) -> None:
-    """Take away the lines after `step`, which a run resumed there writes again, and those that are not whole. Lines kept stay as they are.
+    """Take away the lines after `step`, which a run resumed there writes again, and those that are not whole. Lines
+    kept stay as they are.
 
     Raises InputError naming a line of another format, and RunError where the disk refuses; the file is then as before.
     """

@@ -21,13 +21,18 @@ def replacing(
     check: Callable[[Path], None] | None = None,
     intact: str = "what was there before is untouched",
 ) -> Iterator[Path]:
-    """A path beside `target` to write a file or a folder to, which takes the target's place once it is whole and on disk.
+    """A path beside `target` to write a file or a folder to, which takes the target's place once it is whole and on
+    disk.
 
-    A reader sees the old content or the new, never a part. After an error the target is as before, and nothing is left beside it.
-    suffix: of the path, for writers that look at it. check: is called with the path before it takes the target's place, and may refuse
-    that by an error. intact: what the message promises. Raises RunError where the target is read-only, or the disk refuses.
+    A reader sees the old content or the new, never a part. After an error the target is as before, and nothing is left
+    beside it.
+    suffix: of the path, for writers that look at it. check: is called with the path before it takes the target's place,
+    and may refuse
+    that by an error. intact: what the message promises. Raises RunError where the target is read-only, or the disk
+    refuses.
 
-    A link is followed, and stays a link. A device, a pipe or a socket is never replaced: the content of the path is written to it.
+    A link is followed, and stays a link. A device, a pipe or a socket is never replaced: the content of the path is
+    written to it.
     """
     try:
         if is_stream(target):
@@ -66,7 +71,8 @@ def replacing(
 
 
 def remove(path: Path) -> None:
-    """Remove a file, or a folder with all that is in it, where there is one. A folder is removed as far as the system allows."""
+    """Remove a file, or a folder with all that is in it, where there is one. A folder is removed as far as the system
+    allows."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:

@@ -1,6 +1,7 @@
 """Large files, for which the room on the disk is taken before anything is computed.
 
-A file written through a memory map that the disk cannot hold kills the process (SIGBUS) without a word. Here the room is reserved first,
+A file written through a memory map that the disk cannot hold kills the process (SIGBUS) without a word. Here the room
+is reserved first,
 and values are written at file positions, so that a full disk is an OSError like any other.
 """
 
@@ -23,7 +24,8 @@ BLOCK = 2**22
 
 
 def reserve(stream: IO[bytes], size: int) -> None:
-    """Make an open file `size` bytes long, all of which the disk holds; new ones are 0. Raises OSError where it has no room."""
+    """Make an open file `size` bytes long, all of which the disk holds; new ones are 0. Raises OSError where it has no
+    room."""
     descriptor = stream.fileno()
     if hasattr(os, "posix_fallocate") and size:
         try:
@@ -71,7 +73,8 @@ class NpyOnDisk:
         return cls(path)
 
     def write(self, start: int, rows: NDArray[Any]) -> None:
-        """Write rows (n, *S) from row `start` on. Raises RunError where the disk refuses, ValueError where they are no rows of this array."""
+        """Write rows (n, *S) from row `start` on. Raises RunError where the disk refuses, ValueError where they are no
+        rows of this array."""
         values = np.ascontiguousarray(rows, self.dtype)
         if values.shape[1:] != self.shape[1:] or start < 0 or start + len(values) > self.shape[0]:
             raise ValueError(f"{values.shape} from row {start} on do not fit into {self.shape}")

@@ -22,7 +22,8 @@ from ambientkit.errors import InputError
 def save_state(
     network: nn.Module, average: nn.Module, state: Mapping[str, Any], counters: Mapping[str, Any], base: Base = NONE
 ) -> dict[str, bytes]:
-    """The files of a checkpoint. state: the optimiser's `state_dict`; counters: JSON values, kept as they are; base: what of the network is frozen,
+    """The files of a checkpoint. state: the optimiser's `state_dict`; counters: JSON values, kept as they are; base:
+    what of the network is frozen,
     which the files do not repeat. average: holds a network of the same names as its `module`."""
     tensors: dict[str, Tensor] = {}
     plain: dict[str, Any] = {}
@@ -54,9 +55,11 @@ def load_state(
     own: Callable[[dict[str, Any]], dict[str, Any]] = dict,
     base: Base = NONE,
 ) -> dict[str, Any]:
-    """Put the files of a checkpoint back, strictly; returns the counters. Raises InputError naming the file that does not fit.
+    """Put the files of a checkpoint back, strictly; returns the counters. Raises InputError naming the file that does
+    not fit.
 
-    own: what of the optimiser's whole state this process keeps; base: what of the network is frozen, and must be what it was.
+    own: what of the optimiser's whole state this process keeps; base: what of the network is frozen, and must be what
+    it was.
     """
     for name in ("model.safetensors", AVERAGE, "optimizer.safetensors", "state.json"):
         if name not in files:

@@ -1,4 +1,5 @@
-"""What a path is that a result is to be written to: a regular file is replaced as a whole, a link is followed, a stream is written to."""
+"""What a path is that a result is to be written to: a regular file is replaced as a whole, a link is followed, a stream
+is written to."""
 
 from __future__ import annotations
 
@@ -38,7 +39,8 @@ def write_through(path: Path, content: bytes) -> None:
 
 
 def is_stream(path: Path) -> bool:
-    """Whether this is a device, a pipe or a socket, or a name of what is open already in this process: replaced it must not be."""
+    """Whether this is a device, a pipe or a socket, or a name of what is open already in this process: replaced it must
+    not be."""
     if _own_descriptor(path) is not None:
         return True
     try:
@@ -54,7 +56,8 @@ def followed(path: Path) -> Path:
 
 
 def _own_descriptor(path: Path) -> int | None:
-    """The number in /dev/stdout or /dev/fd/1, which may be a file that something else is being written to; None for other paths."""
+    """The number in /dev/stdout or /dev/fd/1, which may be a file that something else is being written to; None for
+    other paths."""
     for _ in range(8):
         folder = os.path.realpath(path.parent)
         if re.fullmatch(rf"/proc/{os.getpid()}(/task/\d+)?/fd", folder) and path.name.isdecimal():

@@ -49,7 +49,8 @@ def _value(text: str) -> Any:
 
 
 def from_bytes(content: bytes, where: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and metadata of a safetensors file. Raises InputError naming `where` for a malformed file or non-finite weights."""
+    """Tensors and metadata of a safetensors file. Raises InputError naming `where` for a malformed file or non-finite
+    weights."""
     try:
         tensors = load(content)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
@@ -68,7 +69,8 @@ def from_bytes(content: bytes, where: str) -> tuple[dict[str, Tensor], dict[str,
 
 
 def save_weights(path: Path, network: nn.Module, metadata: Mapping[str, Any], base: Base = NONE) -> None:
-    """Write a network's weights to `path`, whole or not at all. Of a frozen base the metadata hold the digest, and the file no tensor."""
+    """Write a network's weights to `path`, whole or not at all. Of a frozen base the metadata hold the digest, and the
+    file no tensor."""
     write_file(path, to_bytes(kept(network, base), {**metadata, **base.facts()}))
 
 
@@ -82,7 +84,8 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def check_fit(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], where: str) -> None:
-    """Raise InputError listing every tensor that is missing, surplus or misshaped for a network. own: its tensors, also on the device "meta"."""
+    """Raise InputError listing every tensor that is missing, surplus or misshaped for a network. own: its tensors, also
+    on the device "meta"."""
     both = own.keys() & tensors.keys()
     misshaped = {
         f"{name} {tuple(tensors[name].shape)} for {tuple(own[name].shape)}"
@@ -102,9 +105,11 @@ def check_fit(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], where: s
 
 
 def fill(network: nn.Module, tensors: Mapping[str, Tensor], where: str, base: Base = NONE) -> None:
-    """Load tensors into a network, strictly. Raises InputError listing every missing, surplus and misshaped tensor; nothing is loaded then.
+    """Load tensors into a network, strictly. Raises InputError listing every missing, surplus and misshaped tensor;
+    nothing is loaded then.
 
-    base: what is frozen in the network, and need not be given; where it is, as in a file of another program, it must be the same.
+    base: what is frozen in the network, and need not be given; where it is, as in a file of another program, it must be
+    the same.
     """
     whole = network.state_dict()
     for name in sorted(base.names & tensors.keys()):

@@ -86,7 +86,8 @@ def verify(
         str | None, typer.Option(help="With --run: auto, cpu, cuda or cuda:N. [default: auto]", show_default=False)
     ] = None,
 ) -> None:
-    """Test what parts claim, on problems whose answer is known. Exit status 0: all passed, 1: a check failed, 2: wrong usage."""
+    """Test what parts claim, on problems whose answer is known. Exit status 0: all passed, 1: a check failed, 2: wrong
+    usage."""
     if run is None:
         given = {"--data": data, "--sigma-n": sigma_n, "--rows": rows, "--device": device}
         if alone := [flag for flag, value in given.items() if value is not None]:
@@ -125,7 +126,8 @@ def inspect(
         ),
     ] = None,
 ) -> None:
-    """Say what a data set holds, and whether its noise is white, Gaussian and of the declared level. Exit status 0: fine, 1: it is not, 2: wrong input."""
+    """Say what a data set holds, and whether its noise is white, Gaussian and of the declared level. Exit status 0:
+    fine, 1: it is not, 2: wrong input."""
     from ambientkit.cli.inspect import run
 
     run(data, sigma_n, json, html, rows, on_bad_file)
@@ -164,7 +166,8 @@ def corrupt(
 
 @app.command()
 def plugins() -> None:
-    """List every part there is: kind, name, what it does, package and version; and plug-ins that failed to load, with the reason."""
+    """List every part there is: kind, name, what it does, package and version; and plug-ins that failed to load, with
+    the reason."""
     from ambientkit.cli.plugins import run
 
     run()

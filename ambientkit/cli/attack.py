@@ -64,7 +64,8 @@ def attack(
     json: Annotated[Path | None, typer.Option(help="Write everything to this file as well.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write one page with pictures and histograms.")] = None,
 ) -> None:
-    """Corrupt training rows extremely and let the model restore them: which come back, with p-values against held-out rows."""
+    """Corrupt training rows extremely and let the model restore them: which come back, with p-values against held-out
+    rows."""
     import ambientkit as ak
     from ambientkit.cli.output import json_file, write_json, write_text
     from ambientkit.cli.tables import show

@@ -62,7 +62,8 @@ def evaluate(
         ),
     ] = False,
 ) -> None:
-    """Measure samples against data, clean or noisy: FID, KID, precision, recall, patches, spectra, noise left, each with its spread and its floor."""
+    """Measure samples against data, clean or noisy: FID, KID, precision, recall, patches, spectra, noise left, each
+    with its spread and its floor."""
     import ambientkit as ak
     from ambientkit.cli.output import json_file, progress_wanted, write_json
     from ambientkit.cli.tables import Record, show

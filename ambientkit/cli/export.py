@@ -21,7 +21,8 @@ def export(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
 ) -> None:
-    """Write the averaged weights of a run for ambientkit elsewhere, or for another library, which then needs nothing of ambientkit."""
+    """Write the averaged weights of a run for ambientkit elsewhere, or for another library, which then needs nothing of
+    ambientkit."""
     import ambientkit as ak
     from ambientkit.cli.tables import show
 

@@ -67,7 +67,8 @@ def memorization(
     json: Annotated[Path | None, typer.Option(help="Write everything to this file as well.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write one page with pictures and histograms.")] = None,
 ) -> None:
-    """Measure how much of a set of samples is copied from the training rows, each figure beside that of held-out rows."""
+    """Measure how much of a set of samples is copied from the training rows, each figure beside that of held-out
+    rows."""
     import ambientkit as ak
     from ambientkit.cli.output import json_file, progress_wanted, write_json, write_text
     from ambientkit.cli.tables import show

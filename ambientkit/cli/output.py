@@ -1,4 +1,5 @@
-"""What a command prints, and where: results and progress to stdout, notes and warnings to stderr, a bar where a person looks; and --json.
+"""What a command prints, and where: results and progress to stdout, notes and warnings to stderr, a bar where a person
+looks; and --json.
 
 Also what a signal, or a reader that has gone, does to a command.
 """
@@ -30,7 +31,8 @@ def progress_wanted() -> bool:
 
 @contextmanager
 def command() -> Iterator[None]:
-    """The surroundings of every command: messages are printed, a reader that has gone changes nothing, and signals end it in order."""
+    """The surroundings of every command: messages are printed, a reader that has gone changes nothing, and signals end
+    it in order."""
     with ExitStack() as stack:
         stack.enter_context(_stopped_by_signals())
         stack.enter_context(_for_any_reader())
@@ -109,7 +111,8 @@ def _for_any_reader() -> Iterator[None]:
 
 @contextmanager
 def _stopped_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the command as Ctrl-C does, so that it can say what is to be done; the exit status is 128 and the signal."""
+    """SIGTERM and SIGHUP end the command as Ctrl-C does, so that it can say what is to be done; the exit status is 128
+    and the signal."""
     received: list[int] = []
 
     def stop(number: int, _: object) -> None:
@@ -135,7 +138,8 @@ def _stopped_by_signals() -> Iterator[None]:
 
 
 def json_file(path: Path | None, flag: str = "--json") -> None:
-    """Raise InputError where the file that a flag names cannot be written. Called before the work whose result it is to hold."""
+    """Raise InputError where the file that a flag names cannot be written. Called before the work whose result it is to
+    hold."""
     from ambientkit.api.outputs import check_target
 
     if path is not None:
@@ -158,7 +162,8 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def stopping() -> Iterator[Stop]:
-    """Within the block the first signal asks the work to stop in an orderly way; a second one ends the process at once."""
+    """Within the block the first signal asks the work to stop in an orderly way; a second one ends the process at
+    once."""
     from ambientkit.api.training import stop_on_signals
 
     with stop_on_signals() as stop:

@@ -30,7 +30,8 @@ def report(
     ] = 64,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
-    """Write one self-contained page on one or several runs: samples, progress, losses, consistency, nearest rows, metrics, configuration."""
+    """Write one self-contained page on one or several runs: samples, progress, losses, consistency, nearest rows,
+    metrics, configuration."""
     import ambientkit as ak
     from ambientkit.cli.output import progress_wanted
     from ambientkit.cli.tables import show

@@ -94,7 +94,8 @@ def sample(
     ] = 64,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N; several with torchrun.")] = "auto",
 ) -> None:
-    """Draw samples of the clean distribution, or restore noisy rows: floating point, unclipped, in the units of the data, and a grid."""
+    """Draw samples of the clean distribution, or restore noisy rows: floating point, unclipped, in the units of the
+    data, and a grid."""
     for flag, value in (("--sigma-n", sigma_n), ("--draws", draws)):
         if from_ is None and value is not None:
             raise InputError(f"{flag} belongs to --from NOISY: without it samples are drawn from noise")

@@ -34,7 +34,8 @@ LOOKED_AT = 10_000
 
 
 DataLike = Any
-"""What stands for data: a name, 'NAME{field: value}', a path, {"name": ..., **fields}, a `Data` part, an array, a tensor, or a `Dataset`."""
+"""What stands for data: a name, 'NAME{field: value}', a path, {"name": ..., **fields}, a `Data` part, an array, a
+tensor, or a `Dataset`."""
 
 
 def data_argument(
@@ -42,7 +43,8 @@ def data_argument(
 ) -> dict[str, Any] | Data:
     """The spec or part that data given from Python or the command line stand for, with further fields.
 
-    sigma_n: the declared level, for data that carry one; clean: that the rows are clean. Raises InputError where it is no data, or has no
+    sigma_n: the declared level, for data that carry one; clean: that the rows are clean. Raises InputError where it is
+    no data, or has no
     such field.
     """
     if clean and sigma_n is not None:
@@ -79,7 +81,8 @@ def data_argument(
 
 
 def data_spec(text: str, registry: Registry, flag: str = "--data") -> Any:
-    """What the registry builds from a name, 'NAME{field: value}', or a path. Raises InputError where it is none of them.
+    """What the registry builds from a name, 'NAME{field: value}', or a path. Raises InputError where it is none of
+    them.
 
     Which data set a path stands for is what the data sets themselves say: their `files`, `folders` and `marks`.
     """

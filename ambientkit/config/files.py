@@ -33,7 +33,8 @@ def is_secret(path: Iterable[str | int]) -> bool:
 
 
 def redacted(text: str) -> str:
-    """A message without the values of environment variables that are named like secrets, which an error of a library may quote."""
+    """A message without the values of environment variables that are named like secrets, which an error of a library
+    may quote."""
     for name, value in os.environ.items():
         if is_secret([name]) and len(value) >= 6:
             text = text.replace(value, "***")
@@ -105,7 +106,8 @@ def from_settings(settings: Iterable[str]) -> list[Source]:
 
 
 def too_large(tree: Any, where: str) -> None:
-    """Raise InputError for a tree with more values, aliases written out, than a configuration has, or one nested more deeply.
+    """Raise InputError for a tree with more values, aliases written out, than a configuration has, or one nested more
+    deeply.
 
     A few hundred bytes of YAML can stand for billions of values: an alias of a list of aliases, and so on.
     """
@@ -132,7 +134,8 @@ def at(path: KeyPath, value: Any, place: str) -> Source:
 
 
 def merge(sources: Iterable[Source]) -> Source:
-    """Deep merge, later sources winning; a mapping under a number-keyed path ("terms.1.weight") changes one item of a list.
+    """Deep merge, later sources winning; a mapping under a number-keyed path ("terms.1.weight") changes one item of a
+    list.
 
     A mapping given for a part of another name replaces it: its fields belong to the other part.
     """
@@ -184,7 +187,8 @@ def _plain(node: Any, path: Path, at: KeyPath, places: dict[KeyPath, str]) -> An
 
 
 def _duplicates(node: Any) -> Iterator[tuple[str, int, int]]:
-    """(key, first line, second line) of every key that stands twice in a mapping, lines from 1. Values may be secret, and are left out."""
+    """(key, first line, second line) of every key that stands twice in a mapping, lines from 1. Values may be secret,
+    and are left out."""
     if not isinstance(node, MappingNode | SequenceNode):
         return
     seen: dict[Any, int] = {}

@@ -23,7 +23,8 @@ def is_there(path: str | os.PathLike[str]) -> bool:
 
 
 def split_fields(text: str) -> tuple[str, dict[str, Any]]:
-    """ "NAME{field: value}" as the name and the fields; without braces there are none. Raises InputError where it cannot be read."""
+    """ "NAME{field: value}" as the name and the fields; without braces there are none. Raises InputError where it
+    cannot be read."""
     match = re.fullmatch(r"([^\s{}]+)(\{.*\})?", text.strip(), re.DOTALL)
     if match is None:
         raise InputError(f"{text!r} is not a part: give NAME, KIND:NAME or 'KIND:NAME{{field: value}}'")

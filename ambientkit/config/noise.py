@@ -1,4 +1,5 @@
-"""What a noise level given for a data set means: declared where its rows carry noise, simulated by the corruption where they are clean."""
+"""What a noise level given for a data set means: declared where its rows carry noise, simulated by the corruption where
+they are clean."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ NOISE = frozenset({"sigma_n", "sigma_units", "clean"})
 
 
 def noise_level(text: str) -> float | list[float] | str:
-    """A level as the command line takes it: a number, [LOW, HIGH], a file of levels by row, or "estimate". Raises InputError otherwise."""
+    """A level as the command line takes it: a number, [LOW, HIGH], a file of levels by row, or "estimate". Raises
+    InputError otherwise."""
     words = text.split(",")
     try:
         numbers = [float(word) for word in words]
@@ -37,9 +39,11 @@ def noise_level(text: str) -> float | list[float] | str:
 
 
 def noise_place(data: str | Mapping[str, Any] | Data, level: Any, registry: Registry) -> Literal["data", "corruption"]:
-    """The part of a run whose field `sigma_n` a level is for: "data", where it declares their noise, or "corruption", which simulates it.
+    """The part of a run whose field `sigma_n` a level is for: "data", where it declares their noise, or "corruption",
+    which simulates it.
 
-    data: as a configuration has it. Raises InputError for a range of declared noise, and for levels by row of simulated noise.
+    data: as a configuration has it. Raises InputError for a range of declared noise, and for levels by row of simulated
+    noise.
     """
     if isinstance(data, Data):
         known, clean = type(data).model_fields, bool(getattr(data, "clean", False))
@@ -68,7 +72,8 @@ def with_noise(
 ) -> tuple[Data, Corruption]:
     """A data set, and the corruption that simulates the noise of its rows where they are clean.
 
-    data: anything that stands for data. sigma_n: None, which leaves both as they are; a level as `noise_level` takes it, or gives it; for
+    data: anything that stands for data. sigma_n: None, which leaves both as they are; a level as `noise_level` takes
+    it, or gives it; for
     rows in memory also one level per row or per value. corruption: the one to change.
     Raises InputError where there are no such data, or the level does not suit them.
     """
@@ -89,7 +94,8 @@ def with_noise(
 
 
 def says_the_same(part: Data, own: Data, *, but: Collection[str] = ()) -> bool:
-    """Whether every field that is given for a data set on disk has the value that it has in `own`, wherever their paths are seen from.
+    """Whether every field that is given for a data set on disk has the value that it has in `own`, wherever their paths
+    are seen from.
 
     but: fields that are not compared.
     """

@@ -14,7 +14,8 @@ PARTS = ("data", "corruption", "model", "sampler", "evaluate_data")
 def anchored(config: RunConfig) -> RunConfig:
     """The configuration with every path made absolute, seen from the present folder.
 
-    A path is a field of a part that is one by its type, a noise level that names a file, and `init_from`. Links stay links.
+    A path is a field of a part that is one by its type, a noise level that names a file, and `init_from`. Links stay
+    links.
     """
     changes: dict[str, Any] = {name: _part(part) for name in PARTS if (part := getattr(config, name)) is not None}
     changes["objective"] = tuple(

@@ -13,7 +13,8 @@ PARTS = ("data", "corruption", "model", "sampler", "evaluate_data")
 
 
 def portable(config: RunConfig) -> dict[str, Any]:
-    """`dump(config)` in which of every path the last name alone is left, and every value that is named like a secret is "***".
+    """`dump(config)` in which of every path the last name alone is left, and every value that is named like a secret is
+    "***".
 
     A path is what a part declares as one, and any text that begins like an absolute path or leads out of its folder.
     """

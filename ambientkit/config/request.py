@@ -67,7 +67,8 @@ class Request:
 def configure(request: Request, registry: Registry, stored: Path | None, *, quiet: bool = False) -> RunConfig:
     """The configuration: defaults, then the stored one of a resumed run, files, flags and settings, the later winning.
 
-    quiet: report no consequence of a change. Raises InputError where something is wrong, or where a resumed run would change what earlier steps did.
+    quiet: report no consequence of a change. Raises InputError where something is wrong, or where a resumed run would
+    change what earlier steps did.
     """
     base = [load_file(stored)] if stored else []
     given = [Source(dict(one)) if isinstance(one, Mapping) else load_file(one) for one in request.config]
@@ -128,7 +129,8 @@ def _spec(data: DataLike, registry: Registry, flag: str) -> Any:
 
 
 def _settled(config: RunConfig) -> RunConfig:
-    """With what is measured on the data written as numbers, so that the run means the same wherever and whenever it is read."""
+    """With what is measured on the data written as numbers, so that the run means the same wherever and whenever it is
+    read."""
     found = {
         name: part.settled() for name in ("data", "evaluate_data") if isinstance(part := getattr(config, name), Stored)
     }

@@ -110,7 +110,8 @@ class ScheduledObjective(Fields):
         return self.weight > 0 and bool(self.objective.below_sigma_n)
 
     def weight_at(self, step: int, end_step: int) -> float:
-        """The weight in optimiser step `step` (from 0) of `end_step`: a linear rise within `ramp` from `start` on; 0 in steps
+        """The weight in optimiser step `step` (from 0) of `end_step`: a linear rise within `ramp` from `start` on; 0 in
+        steps
         left out, and from `stop` on."""
         start, ramp = (
             value if isinstance(value, int) else round(value * end_step) for value in (self.start, self.ramp)
@@ -133,9 +134,11 @@ class RunConfig(Fields):
     sampler: InstanceOf[Sampler]
     """Lent to the objectives; `ambientkit sample` has its own."""
     augment: tuple[str, ...] = ()
-    """Poses in which rows are seen: flip-horizontal, flip-vertical, quarter-turns, crop=HxW. Others would change the law of the noise."""
+    """Poses in which rows are seen: flip-horizontal, flip-vertical, quarter-turns, crop=HxW. Others would change the
+    law of the noise."""
     cond_dropout: float = Field(0.0, ge=0, lt=1)
-    """Probability with which a row is seen without its conditions in a step, for classifier-free guidance (0.1 is usual)."""
+    """Probability with which a row is seen without its conditions in a step, for classifier-free guidance (0.1 is
+    usual)."""
     levels: LevelsConfig = LevelsConfig()
     sigma_data: float | None = Field(None, gt=0)
     """Std of the clean data; estimated from the observations where it is not given."""
@@ -174,7 +177,8 @@ class RunConfig(Fields):
     sample_n: Steps = 64
     """Samples in each grid."""
     evaluate_every: int = Field(0, ge=0)
-    """Steps between evaluations of the averaged weights, into evaluations.jsonl; 0 for none. Training is the same to the bit."""
+    """Steps between evaluations of the averaged weights, into evaluations.jsonl; 0 for none. Training is the same to
+    the bit."""
     evaluate_n: int = Field(256, ge=8)
     """Rows and samples of an evaluation."""
     evaluate_data: InstanceOf[Data] | None = None
@@ -206,9 +210,11 @@ class Absent(Objective):
 
 
 def resolve(source: Source, registry: Registry, *, absent: bool = False) -> RunConfig:
-    """A checked `RunConfig` from a merged source. Raises InputError with the place, the key, what was read and what was expected.
+    """A checked `RunConfig` from a merged source. Raises InputError with the place, the key, what was read and what was
+    expected.
 
-    absent: allow objectives that no installed package registers, which are not needed to sample; `Absent` stands for each.
+    absent: allow objectives that no installed package registers, which are not needed to sample; `Absent` stands for
+    each.
     """
 
     def complain(path: KeyPath, sentence: str) -> InputError:

@@ -1,7 +1,9 @@
 """Augmentation that keeps the law of the noise: flips, quarter turns and crops by whole pixels.
 
-These move pixels and change none, so white noise of level sigma stays just that, and a map of levels moves along. Everything that computes
-new pixels from several old ones (scaling, turning by other angles, shifting by parts of a pixel, blurring) correlates the noise and lowers
+These move pixels and change none, so white noise of level sigma stays just that, and a map of levels moves along.
+Everything that computes
+new pixels from several old ones (scaling, turning by other angles, shifting by parts of a pixel, blurring) correlates
+the noise and lowers
 it; everything that changes values (brightness, contrast, gamma) changes its level. They are refused by name.
 """
 
@@ -42,7 +44,8 @@ REFUSED = {
 class Augmented(Dataset[Batch]):
     """Observations in another pose at each visit: the pose is keyed by (seed, epoch, row), so runs resume and workers agree to the bit.
 
-    names: of `KNOWN`, applied in that order; crop=32x32 takes a window of 32 rows and columns. Rows are pictures (C, H, W).
+    names: of `KNOWN`, applied in that order; crop=32x32 takes a window of 32 rows and columns. Rows are pictures (C, H,
+    W).
     Raises InputError for anything else, with the reason, and for a crop larger than the rows.
     """
 
@@ -142,7 +145,8 @@ class Augmented(Dataset[Batch]):
 
 
 def observed(rows: Any, corruption: Corruption, seed: int, names: Sequence[str] = ()) -> Observations | Augmented:
-    """The rows of a run as it sees them: corrupted once, and in the poses of `names`. Raises InputError as `Augmented`."""
+    """The rows of a run as it sees them: corrupted once, and in the poses of `names`. Raises InputError as
+    `Augmented`."""
     observations = Observations(rows, corruption, seed)
     return Augmented(observations, names, seed) if names else observations
 

@@ -14,9 +14,11 @@ from ambientkit.maths.randomness import derive_seed
 
 
 def null_values(model: Model, cond: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """name -> what stands for "no condition", in the dtype and on the device of the condition: one value, or one of the shape of a row's.
+    """name -> what stands for "no condition", in the dtype and on the device of the condition: one value, or one of the
+    shape of a row's.
 
-    cond: name -> (B, ...). Raises InputError where the model names none for a whole number, which would be another class, or one that does not fit.
+    cond: name -> (B, ...). Raises InputError where the model names none for a whole number, which would be another
+    class, or one that does not fit.
     """
     found = {}
     for name, value in cond.items():
@@ -36,9 +38,11 @@ def null_values(model: Model, cond: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def drop_conditions(batch: Batch, null: Mapping[str, Tensor], probability: float, seed: int, step: int) -> Batch:
-    """A batch of which each row has all of its conditions put to `null` with this probability, drawn by (seed, row, step).
+    """A batch of which each row has all of its conditions put to `null` with this probability, drawn by (seed, row,
+    step).
 
-    So it depends on neither the batch nor the process in which a row is seen. Source: classifier-free guidance, arXiv 2207.12598, algorithm 1.
+    So it depends on neither the batch nor the process in which a row is seen. Source: classifier-free guidance, arXiv
+    2207.12598, algorithm 1.
     """
     drawn = [derive_seed(seed, "condition", step=step, row=row) for row in batch.row.tolist()]
     dropped = torch.tensor([value < probability * 2**32 for value in drawn], device=batch.x_n.device)

@@ -19,11 +19,13 @@ from ambientkit.rows import Rows
 SHARE = 0.1
 """Of the rows, held out by default."""
 FEWEST, MOST = 16, 512
-"""Rows held out by default: none where the share is fewer than FEWEST, on which nothing could be decided, and never more than MOST."""
+"""Rows held out by default: none where the share is fewer than FEWEST, on which nothing could be decided, and never
+more than MOST."""
 
 
 def held_out_count(rows: int, share: float | None) -> int:
-    """How many of a number of rows are held out: a given share of them, rounded; by default `SHARE`, between `FEWEST` and `MOST` rows.
+    """How many of a number of rows are held out: a given share of them, rounded; by default `SHARE`, between `FEWEST`
+    and `MOST` rows.
 
     One row at least is left to train on.
     """
@@ -34,9 +36,11 @@ def held_out_count(rows: int, share: float | None) -> int:
 
 
 def held_out_rows(numbers: Sequence[int], count: int, seed: int) -> list[int]:
-    """The positions, in order, of the `count` rows to hold out: those whose numbers have the lowest keys derived from (seed, number).
+    """The positions, in order, of the `count` rows to hold out: those whose numbers have the lowest keys derived from
+    (seed, number).
 
-    So a row is held out or not by its own number, up to few rows at the border: rows that are added or left out do not shuffle the others.
+    So a row is held out or not by its own number, up to few rows at the border: rows that are added or left out do not
+    shuffle the others.
     """
     keys = derive_seeds(seed, "hold out", torch.as_tensor(numbers))
     return sorted(torch.argsort(keys, stable=True)[:count].tolist())

@@ -21,7 +21,8 @@ How = Literal["sampled", "full"]
 
 
 def fingerprint(data: Data, rows: Any, how: How = "sampled") -> dict[str, Any]:
-    """What identifies data by content: number of rows, a hash of rows evenly spaced (`how="full"`: of all), and size and time of the files.
+    """What identifies data by content: number of rows, a hash of rows evenly spaced (`how="full"`: of all), and size
+    and time of the files.
 
     A row counts with its values, its noise level and its conditions, as the data set returns them.
     """
@@ -52,7 +53,8 @@ def stored_fingerprint(value: Any) -> dict[str, Any] | None:
 
 
 def refuse_other(data: Data, rows: Any, stored: Mapping[str, Any] | None, where: str) -> None:
-    """Raise InputError where data are not those of a stored fingerprint; nothing is done for a run of an early version, which has none.
+    """Raise InputError where data are not those of a stored fingerprint; nothing is done for a run of an early version,
+    which has none.
 
     Files that were copied or touched are the same data where their rows are the same.
     """
@@ -73,7 +75,8 @@ def refuse_other(data: Data, rows: Any, stored: Mapping[str, Any] | None, where:
 
 
 def rows_of_run(data: Data, stored: Mapping[str, Any] | None, where: str) -> Rows:
-    """The rows that a run was trained on. Raises InputError where they cannot be read, or are other ones by now. where: the run, for messages."""
+    """The rows that a run was trained on. Raises InputError where they cannot be read, or are other ones by now. where:
+    the run, for messages."""
     try:
         rows = as_rows(data.rows())
     except InputError as error:

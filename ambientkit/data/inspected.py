@@ -1,4 +1,5 @@
-"""What a data set holds, how noisy it is, and whether the noise is what the mathematics takes it for: the call behind `ambientkit inspect`."""
+"""What a data set holds, how noisy it is, and whether the noise is what the mathematics takes it for: the call behind
+`ambientkit inspect`."""
 
 from __future__ import annotations
 
@@ -73,8 +74,10 @@ def inspect(
 ) -> Inspection:
     """Look at a data set without judging whether `train` would take it.
 
-    data: a name, a path, a part, an array, a tensor or a torch `Dataset`. sigma_n: the noise std that the rows are said to have, units of [-1, 1]: a
-    number, a file of levels by row, one level per row of an array, or "estimate"; None for the level stored with the data, and an estimate
+    data: a name, a path, a part, an array, a tensor or a torch `Dataset`. sigma_n: the noise std that the rows are said
+    to have, units of [-1, 1]: a
+    number, a file of levels by row, one level per row of an array, or "estimate"; None for the level stored with the
+    data, and an estimate
     where there is none. rows: looked at, evenly spaced. Raises InputError for what cannot be read.
     """
     registry = registry or load()
@@ -94,7 +97,8 @@ def inspect(
 
 
 def _open(data: DataLike, levels: Any, registry: Registry, on_bad_file: str | None) -> tuple[Any, Data]:
-    """The rows, without judging their noise. levels: a number or a file is declared with them; an array is for rows read as if they were clean."""
+    """The rows, without judging their noise. levels: a number or a file is declared with them; an array is for rows
+    read as if they were clean."""
     found = data_argument(data, registry, "DATA")
     if on_bad_file is not None and isinstance(found, dict):
         found = with_bad_files(found, on_bad_file, registry)

@@ -47,9 +47,12 @@ def survey(
 ) -> Survey:
     """Look at the data. sigma_data: std of the clean data if it is known, otherwise it is estimated.
 
-    Raises InputError for an empty set, rows of different shapes, values that are not finite, noise at or above sigma_max or all of it
-    below sigma_min, and noise that exceeds the spread of the data. Warns of values whose scale is doubtful, and where the noise of some
-    rows is below sigma_min; with `noise_estimated` that is an InputError too: an estimate is no reason to take rows for nearly clean ones.
+    Raises InputError for an empty set, rows of different shapes, values that are not finite, noise at or above
+    sigma_max or all of it
+    below sigma_min, and noise that exceeds the spread of the data. Warns of values whose scale is doubtful, and where
+    the noise of some
+    rows is below sigma_min; with `noise_estimated` that is an InputError too: an estimate is no reason to take rows for
+    nearly clean ones.
     """
     total = len(observations)
     if total == 0:
@@ -89,7 +92,8 @@ def survey(
     if sigma_data is None:
         sigma_data = clean_std(batch.x_n, batch.sigma_n)
         spread = float(batch.x_n.double().std(unbiased=False))
-        # The variance of n values has a standard error of sqrt(2/n) of itself: below 4 of them nothing but noise is seen.
+        # The variance of n values has a standard error of sqrt(2/n) of itself: below 4 of them nothing but noise is
+        # seen.
         if sigma_data**2 <= 4 * (2 / batch.x_n.numel()) ** 0.5 * spread**2:
             raise InputError(
                 f"under the noise (sigma_n {float(floor.max()):.4g}) no data can be made out: all values together have std {spread:.4g}. "
@@ -104,7 +108,8 @@ def survey(
 
 
 def _refuse_below(batch: Batch, sigma_min: float, estimated: bool) -> None:
-    """Raises InputError where there is noise, but none at or above the lowest level of the run: it would be learned as part of the picture."""
+    """Raises InputError where there is noise, but none at or above the lowest level of the run: it would be learned as
+    part of the picture."""
     noisy = batch.sigma_n.flatten(1).amax(1) if batch.sigma_n.ndim > 1 else batch.sigma_n
     below = (noisy > 0) & (noisy < sigma_min)
     if not below.any():

@@ -1,4 +1,5 @@
-"""Evaluation: distances between samples and data, with and without clean data, each reported with its extractor, its n and its bias."""
+"""Evaluation: distances between samples and data, with and without clean data, each reported with its extractor, its n
+and its bias."""
 
 from ambientkit.evaluation.compare import evaluate
 from ambientkit.evaluation.comparison import Comparison, Line

@@ -1,4 +1,5 @@
-"""The energy of fine detail by frequency band, which noisy rows know without bias: a measure of samples that needs no clean data."""
+"""The energy of fine detail by frequency band, which noisy rows know without bias: a measure of samples that needs no
+clean data."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ class Band(NamedTuple):
 
     number: int
     wanted: float
-    """Energy a coefficient of clean rows has, as the noisy rows tell: mean of f(x_n)^2 - sigma_n^2, data units squared. By chance it may be below 0."""
+    """Energy a coefficient of clean rows has, as the noisy rows tell: mean of f(x_n)^2 - sigma_n^2, data units squared.
+    By chance it may be below 0."""
     wanted_error: float
     """Standard error of it, over rows."""
     found: float
@@ -45,8 +47,10 @@ class Band(NamedTuple):
 class BandEnergy(Record):
     """How the energy of detail of judged rows compares with what the noisy rows tell of clean ones.
 
-    value: root mean square, over bands and classes of blocks, of found - wanted as a share of the energy of the noisy rows, wanted + sigma_n^2; freed of what
-    chance adds, so that it is 0 in the mean where both laws agree. Rows with all their noise have sigma_n^2 / (wanted + sigma_n^2) on average.
+    value: root mean square, over bands and classes of blocks, of found - wanted as a share of the energy of the noisy
+    rows, wanted + sigma_n^2; freed of what
+    chance adds, so that it is 0 in the mean where both laws agree. Rows with all their noise have sigma_n^2 / (wanted +
+    sigma_n^2) on average.
     """
 
     value: float
@@ -97,18 +101,22 @@ def band_energy(
 ) -> BandEnergy:
     """The energy of detail of judged rows, by frequency band, against what noisy rows tell without bias of clean ones.
 
-    f is an AC coefficient of the orthonormal DCT of a block of 4 x 4 pixels. Its noise is normal of std sigma_n and independent of that in the block's mean, so
+    f is an AC coefficient of the orthonormal DCT of a block of 4 x 4 pixels. Its noise is normal of std sigma_n and
+    independent of that in the block's mean, so
     for any function phi of the noisy mean, here the indicator of a class of means,
 
         E[f(x_0)^2 phi(mean x_n)] = E[(f(x_n)^2 - sigma_n^2) phi(mean x_n)].
 
-    The left side is taken over the judged rows, in the place of x_0: their means get noise of sigma_n, keyed by the seed, and their detail none. By class, what
+    The left side is taken over the judged rows, in the place of x_0: their means get noise of sigma_n, keyed by the
+    seed, and their detail none. By class, what
     is compared is the energy of detail where blocks are dark, say, whatever share of dark blocks there is.
 
     noisy (n, C, H, W) with level sigma_n, a number or (n,); judged (m, C, H, W), in the same data units; channels
     count as blocks. Blocks at the right and lower edge that
-    are not whole are left out. Raises InputError for noise by pixel, for other shapes, and for fewer than 8 rows on either side.
-    Source: second moments of normal variables; Stein (1981), theorem 1, for f alone; the condition on block means: docs/method.md.
+    are not whole are left out. Raises InputError for noise by pixel, for other shapes, and for fewer than 8 rows on
+    either side.
+    Source: second moments of normal variables; Stein (1981), theorem 1, for f alone; the condition on block means:
+    docs/method.md.
     """
     level = _check(noisy, sigma_n, judged)
     whole, other = _blocks(noisy), _blocks(judged)
@@ -161,13 +169,15 @@ class _Energies(NamedTuple):
     mean: NDArray[np.float64]
     """(classes, bands)."""
     influence: NDArray[np.float64]
-    """(rows, classes, bands): the mean over rows of the energy is `mean` plus the mean of these, to first order; of mean 0."""
+    """(rows, classes, bands): the mean over rows of the energy is `mean` plus the mean of these, to first order; of
+    mean 0."""
     share: NDArray[np.float64]
     """(classes,): of the blocks."""
 
     @classmethod
     def of(cls, energies: NDArray[np.float64], classes_of: NDArray[np.int64], classes: int) -> _Energies:
-        """energies (rows, blocks, bands), classes_of (rows, blocks). A ratio of two means over rows in each class, with the error of a ratio."""
+        """energies (rows, blocks, bands), classes_of (rows, blocks). A ratio of two means over rows in each class, with
+        the error of a ratio."""
         member = (classes_of[..., None] == np.arange(classes)).astype(np.float64)  # rows, blocks, classes
         blocks = member.sum(1)
         sums = np.einsum("rbk,rbc->rkc", member, energies)

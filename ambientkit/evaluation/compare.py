@@ -41,20 +41,28 @@ def evaluate(
     progress: bool = False,
     registry: Registry | None = None,
 ) -> Comparison:
-    """Compare samples with a reference: distances in features and pixels, and the noise left, each with its spread and its floor.
+    """Compare samples with a reference: distances in features and pixels, and the noise left, each with its spread and
+    its floor.
 
-    subject: a `Trained`; the path of a run, of its weights file or of a checkpoint; or samples, clean rows in units of [-1, 1]: a folder
-    that `ambientkit sample` wrote, other data by name or path, an array, a tensor, a data set. Of a run, samples are drawn.
-    reference: data, clean or noisy; None for the rows that the run trained on. Samples are compared with clean rows as they are, and with
-    noisy rows after noise of the same levels was added to them (`proximal`), which is what can be measured where no clean data exist.
-    sigma_n: the noise std of the reference in units of [-1, 1]: a number, an array or a file of levels; None: what is stored with it.
+    subject: a `Trained`; the path of a run, of its weights file or of a checkpoint; or samples, clean rows in units of
+    [-1, 1]: a folder
+    that `ambientkit sample` wrote, other data by name or path, an array, a tensor, a data set. Of a run, samples are
+    drawn.
+    reference: data, clean or noisy; None for the rows that the run trained on. Samples are compared with clean rows as
+    they are, and with
+    noisy rows after noise of the same levels was added to them (`proximal`), which is what can be measured where no
+    clean data exist.
+    sigma_n: the noise std of the reference in units of [-1, 1]: a number, an array or a file of levels; None: what is
+    stored with it.
     clean: its rows are clean, which sigma_n 0 says too. On a clean data set by name a level is simulated.
     n: samples, and rows of the reference; by default 1000 of a run, or all samples up to 10,000.
     extractors: the features to compare in; by default efficientnet-lite0, and pixels where rows are no pictures.
     repeats: sample seeds of a run (seed, seed + 1, ...), or random halves of samples already drawn.
-    steps, sampler, batch_size: how a run is sampled. device: "auto" is the first GPU, or the CPU, or where a `Trained` is already.
+    steps, sampler, batch_size: how a run is sampled. device: "auto" is the first GPU, or the CPU, or where a `Trained`
+    is already.
 
-    Raises InputError, before anything is drawn, where something is missing or does not fit; and where samples are not finite.
+    Raises InputError, before anything is drawn, where something is missing or does not fit; and where samples are not
+    finite.
     """
     path = path_of(subject)
     if path is not None and is_restored(path):
@@ -108,7 +116,8 @@ def _scores(setup: Setup) -> list[Line]:
 
 
 def _denoising(setup: Setup) -> tuple[list[LevelError], list[tuple[Score, Score]]]:
-    """The denoiser's error by level on clean reference rows, and (of x_n, of D(x_n)) PSNR and SSIM where the run knows a noise level."""
+    """The denoiser's error by level on clean reference rows, and (of x_n, of D(x_n)) PSNR and SSIM where the run knows
+    a noise level."""
     if setup.trained is None or setup.reference.sigma_n is not None:
         return [], []
     trained, options = setup.trained, setup.options

@@ -24,7 +24,8 @@ class Line:
     values: tuple[float, ...]
     """Of each repeat."""
     reference: Score | None
-    """The same measure of reference rows against other reference rows; of a measure of one set, that of the reference."""
+    """The same measure of reference rows against other reference rows; of a measure of one set, that of the
+    reference."""
     halves: bool = False
     """Whether the repeats are random halves of the rows, rather than fresh samples."""
 
@@ -58,7 +59,8 @@ class Line:
 
     @property
     def floor(self) -> float | None:
-        """The value of `reference`: a distance near it cannot be told from perfect. None where the reference has too few rows."""
+        """The value of `reference`: a distance near it cannot be told from perfect. None where the reference has too
+        few rows."""
         return None if self.reference is None else self.reference.value
 
     def __float__(self) -> float:
@@ -95,7 +97,8 @@ class Line:
 def lines(
     group: str, repeats: Sequence[Sequence[Score]], floor: Sequence[Score], whole: Sequence[Score] | None = None
 ) -> list[Line]:
-    """One line per measure. repeats: the scores of each repeat, all in one order; whole: those of all rows, where the repeats are halves."""
+    """One line per measure. repeats: the scores of each repeat, all in one order; whole: those of all rows, where the
+    repeats are halves."""
     floors = {score.title: score for score in floor}
     first = whole if whole is not None else repeats[0]
     return [
@@ -119,7 +122,8 @@ class Comparison(Record):
     denoiser_error: tuple[LevelError, ...] = ()
     """The error of a run's denoiser at each level, where the reference is clean."""
     restoration: tuple[tuple[Score, Score], ...] = ()
-    """(of x_n, of D(x_n)): PSNR and SSIM of clean rows that were given the noise of the run's data, where that is known."""
+    """(of x_n, of D(x_n)): PSNR and SSIM of clean rows that were given the noise of the run's data, where that is
+    known."""
 
     def __iter__(self) -> Iterator[Line]:
         return iter(self.lines)

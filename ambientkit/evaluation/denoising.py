@@ -43,9 +43,11 @@ def denoiser_error(
     generator: Generator,
     cond: Mapping[str, Tensor] | None = None,
 ) -> list[LevelError]:
-    """Root mean square error of D against held-out clean rows, at each level: (E|D(x_0 + sigma z, sigma) - x_0|^2 / pixels)^(1/2).
+    """Root mean square error of D against held-out clean rows, at each level: (E|D(x_0 + sigma z, sigma) - x_0|^2 /
+    pixels)^(1/2).
 
-    clean (n, *S) on the denoiser's device, data units; levels > 0; cond as the denoiser takes it. The least possible value is not 0 but the
+    clean (n, *S) on the denoiser's device, data units; levels > 0; cond as the denoiser takes it. The least possible
+    value is not 0 but the
     posterior's std. Raises InputError for no rows and for answers that are not finite. Source: arXiv 2206.00364, eq. 2.
     """
     if len(clean) == 0:
@@ -71,7 +73,8 @@ def denoiser_error(
 def psnr(restored: Tensor, clean: Tensor) -> Score:
     """Mean over rows of 10 log10(4 / mean squared error), in decibels, for values of [-1, 1]; `spread`: std over rows.
 
-    restored, clean (n, *S), row by row. Nothing is cut to [-1, 1]. Raises InputError for different shapes. Source: scikit-image.
+    restored, clean (n, *S), row by row. Nothing is cut to [-1, 1]. Raises InputError for different shapes. Source:
+    scikit-image.
     """
     from skimage.metrics import peak_signal_noise_ratio
 
@@ -87,7 +90,8 @@ def psnr(restored: Tensor, clean: Tensor) -> Score:
 
 
 def ssim(restored: Tensor, clean: Tensor) -> Score:
-    """Mean structural similarity over rows, with the paper's Gaussian window (std 1.5, 11 pixels) and data range 2; `spread`: std over rows.
+    """Mean structural similarity over rows, with the paper's Gaussian window (std 1.5, 11 pixels) and data range 2;
+    `spread`: std over rows.
 
     restored, clean (n, C, H, W), row by row. Raises InputError for different shapes, and below 11 x 11 pixels.
     Source: Wang et al. (2004), eq. 13, by scikit-image with the settings it names for that paper.
@@ -116,10 +120,13 @@ def ssim(restored: Tensor, clean: Tensor) -> Score:
 
 
 def proximal(samples: Tensor, sigma_n: Tensor | float, seed: int) -> Tensor:
-    """Samples as noisy as the observations they are to be compared with: samples + sigma_n z, z of row i keyed by (seed, i).
+    """Samples as noisy as the observations they are to be compared with: samples + sigma_n z, z of row i keyed by
+    (seed, i).
 
-    samples (n, *S); sigma_n a number, (n,), or per pixel, broadcastable to (n, *S). If the samples follow the law of x_0, the result follows
-    that of x_n, so any distance to x_n measures them where no clean data exist. The noise hides what is finer than it: a small distance says
+    samples (n, *S); sigma_n a number, (n,), or per pixel, broadcastable to (n, *S). If the samples follow the law of
+    x_0, the result follows
+    that of x_n, so any distance to x_n measures them where no clean data exist. The noise hides what is finer than it:
+    a small distance says
     less than one between clean rows. Raises ValueError where sigma_n does not fit.
     Source: arXiv 2404.10177, section 5, where noisy data are judged in the same way.
     """

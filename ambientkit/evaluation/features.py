@@ -26,11 +26,15 @@ class _Identity(nn.Module):
 
 
 def fid(reference: Tensor, judged: Tensor, *, extractor: str = "features") -> Score:
-    """Frechet distance |m_1 - m_2|^2 + tr(C_1 + C_2 - 2 (C_1 C_2)^(1/2)) of the normal laws with the features' means m and covariances C.
+    """Frechet distance |m_1 - m_2|^2 + tr(C_1 + C_2 - 2 (C_1 C_2)^(1/2)) of the normal laws with the features' means m
+    and covariances C.
 
-    reference (n, F), judged (m, F); computed in float64. Units: features squared. It is biased upwards, roughly as 1 / min(n, m), and the
-    more so the larger F: only values of the same n and extractor may be compared, and the floor is that of the reference against itself.
-    With fewer rows than F + 1 a covariance is singular: the value is still finite, and its bias dominates. Never below 0 but by rounding.
+    reference (n, F), judged (m, F); computed in float64. Units: features squared. It is biased upwards, roughly as 1 /
+    min(n, m), and the
+    more so the larger F: only values of the same n and extractor may be compared, and the floor is that of the
+    reference against itself.
+    With fewer rows than F + 1 a covariance is singular: the value is still finite, and its bias dominates. Never below
+    0 but by rounding.
     Raises InputError for fewer than 2 rows, and where torchmetrics is missing.
     Source: arXiv 1706.08500, eq. 6, by torchmetrics; its bias: arXiv 1911.07023.
     """
@@ -60,12 +64,16 @@ def kid(
     seed: int = 0,
     extractor: str = "features",
 ) -> Score:
-    """Kernel distance, the unbiased estimate of MMD^2 with the kernel (x y / F + 1)^3, averaged over random subsets of both sets.
+    """Kernel distance, the unbiased estimate of MMD^2 with the kernel (x y / F + 1)^3, averaged over random subsets of
+    both sets.
 
-    reference (n, F), judged (m, F); float64; subset_size is at most min(n, m), and where that is all rows one subset is taken. Unbiased
-    for any n, so that it is negative by chance for like laws: it is never cut at 0. `spread` is the std over the subsets, which overlap: no
+    reference (n, F), judged (m, F); float64; subset_size is at most min(n, m), and where that is all rows one subset is
+    taken. Unbiased
+    for any n, so that it is negative by chance for like laws: it is never cut at 0. `spread` is the std over the
+    subsets, which overlap: no
     standard error. Keyed by `seed`.
-    Raises InputError for fewer than 2 rows, and where torchmetrics is missing. Source: arXiv 1801.01401, section 4, by torchmetrics.
+    Raises InputError for fewer than 2 rows, and where torchmetrics is missing. Source: arXiv 1801.01401, section 4, by
+    torchmetrics.
     """
     check_pair(reference, judged, 2, "kid")
     size = min(subset_size, len(reference), len(judged))
@@ -90,11 +98,15 @@ def kid(
 def precision_recall(
     reference: Tensor, judged: Tensor, *, neighbours: int = 3, extractor: str = "features"
 ) -> tuple[Score, Score]:
-    """Precision, the share of judged rows within the reference's balls, and recall, the share of reference rows within those of the judged.
+    """Precision, the share of judged rows within the reference's balls, and recall, the share of reference rows within
+    those of the judged.
 
-    A ball has its centre at a row and reaches to the k-th nearest row of its own set (k = `neighbours`). reference (n, F), judged (m, F);
-    float64. Both grow with the number of rows of the set that makes the balls, so compare at equal n; for equal laws they are below 1.
-    Raises InputError for fewer than k + 1 rows, and where torch-fidelity is missing. Source: arXiv 1904.06991, eq. 2, by torch-fidelity.
+    A ball has its centre at a row and reaches to the k-th nearest row of its own set (k = `neighbours`). reference (n,
+    F), judged (m, F);
+    float64. Both grow with the number of rows of the set that makes the balls, so compare at equal n; for equal laws
+    they are below 1.
+    Raises InputError for fewer than k + 1 rows, and where torch-fidelity is missing. Source: arXiv 1904.06991, eq. 2,
+    by torch-fidelity.
     """
     check_pair(reference, judged, neighbours + 1, "precision and recall")
     try:
@@ -120,7 +132,8 @@ def precision_recall(
 def sliced(
     reference: Tensor, judged: Tensor, generator: Generator, *, projections: int = 256, extractor: str = "features"
 ) -> Score:
-    """Sliced 2-Wasserstein distance, the root mean square over random directions of the distance of the projections on them.
+    """Sliced 2-Wasserstein distance, the root mean square over random directions of the distance of the projections on
+    them.
 
     reference (n, F), judged (m, F); in units of the features. Biased upwards, as n^(-1/2) for like laws.
     Raises InputError for empty sets. Source: Bonneel et al. (2015), definition 3.

@@ -1,4 +1,5 @@
-"""All measures of one set of rows against another, so that samples, halves and the reference itself are measured alike."""
+"""All measures of one set of rows against another, so that samples, halves and the reference itself are measured
+alike."""
 
 from __future__ import annotations
 

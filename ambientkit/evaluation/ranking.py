@@ -114,10 +114,13 @@ def rank_checkpoints(
     progress: bool = False,
     registry: Registry | None = None,
 ) -> Ranking:
-    """Rank the checkpoints of a run folder by the `fid` of the first extractor, against noisy rows where there are any (`proximal`).
+    """Rank the checkpoints of a run folder by the `fid` of the first extractor, against noisy rows where there are any
+    (`proximal`).
 
-    Every checkpoint is sampled from the same seeds, so that they can be paired. The arguments are those of `evaluate`. Damaged
-    checkpoints are left out, with a warning. Raises InputError where fewer than two are left, and for fewer than two repeats.
+    Every checkpoint is sampled from the same seeds, so that they can be paired. The arguments are those of `evaluate`.
+    Damaged
+    checkpoints are left out, with a warning. Raises InputError where fewer than two are left, and for fewer than two
+    repeats.
     """
     registry = registry or load()
     found = _checkpoints(Path(run), repeats)

@@ -44,7 +44,8 @@ class RestoredComparison(Record):
     error_of_mean: float | None = None
     """Root mean square of mean - x_0, data units; None without two draws or more."""
     std_of_draws: float | None = None
-    """Root mean square, over rows and values, of the std over the draws of a row; equal to `error_of_mean` for draws of the posterior."""
+    """Root mean square, over rows and values, of the std over the draws of a row; equal to `error_of_mean` for draws of
+    the posterior."""
 
     def __iter__(self) -> Iterator[tuple[Score, str]]:
         return iter(self.scores)
@@ -100,9 +101,12 @@ def compare_restored(
 ) -> RestoredComparison:
     """PSNR and SSIM of posterior means and of one draw, and whether the draws spread as far as the means err.
 
-    restored: a folder that `ambientkit sample --from` wrote, a `Restored`, or the posterior means (n, *S) in units of [-1, 1], with
-    `draws` (n, K, *S) beside them. reference: data; its row i must be the clean row under restored row i; clean (or sigma_n 0)
-    says of files and arrays that they are clean. Raises InputError where one side is noisy, short, not finite, or of another shape.
+    restored: a folder that `ambientkit sample --from` wrote, a `Restored`, or the posterior means (n, *S) in units of
+    [-1, 1], with
+    `draws` (n, K, *S) beside them. reference: data; its row i must be the clean row under restored row i; clean (or
+    sigma_n 0)
+    says of files and arrays that they are clean. Raises InputError where one side is noisy, short, not finite, or of
+    another shape.
     """
     facts: Mapping[str, Any] = {}
     if reference is None:

@@ -41,7 +41,8 @@ REFERENCE, SUBJECT = "--reference", "SUBJECT"
 """What the two sides are called in messages."""
 
 Level = Any
-"""Noise std of a reference, units of [-1, 1]: a number or its text, "estimate", a file of levels, or an array of them. 0: clean rows."""
+"""Noise std of a reference, units of [-1, 1]: a number or its text, "estimate", a file of levels, or an array of them.
+0: clean rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,8 @@ class RowSet:
         return replace(self, x=self.x[first:last], sigma_n=sigma_n)
 
     def levels(self, n: int) -> Tensor:
-        """The noise levels of n rows, from the first on, again from the first where there are fewer. Only for noisy rows."""
+        """The noise levels of n rows, from the first on, again from the first where there are fewer. Only for noisy
+        rows."""
         assert self.sigma_n is not None
         return self.sigma_n[torch.arange(n) % len(self.x)]
 
@@ -80,7 +82,8 @@ class RowSet:
 def reference_rows(data: DataLike, sigma_n: Level, most: int, seed: int, registry: Registry) -> RowSet:
     """Up to `most` rows of a reference. sigma_n: its declared noise; 0 says that its rows are clean.
 
-    On a clean data set a level above 0 is simulated, as if it had been noisy. Raises InputError where the noise is not known.
+    On a clean data set a level above 0 is simulated, as if it had been noisy. Raises InputError where the noise is not
+    known.
     """
     path = path_of(data)
     if path is not None and (path / MANIFEST).is_file():  # samples of another run, say
@@ -110,7 +113,8 @@ def first_rows(data: DataLike, sigma_n: Level, n: int, registry: Registry) -> Ro
 
 
 def all_rows(data: DataLike, sigma_n: Level, registry: Registry, flag: str = REFERENCE) -> tuple[RowSet, OwnUnits]:
-    """Every row of a data set in its own order, and the meaning of its file values. Noise that would be simulated is left out: clean rows stay clean.
+    """Every row of a data set in its own order, and the meaning of its file values. Noise that would be simulated is
+    left out: clean rows stay clean.
 
     sigma_n: the declared noise of files; 0 says that their rows are clean. flag: what the data are called in messages.
     """
@@ -122,7 +126,8 @@ def all_rows(data: DataLike, sigma_n: Level, registry: Registry, flag: str = REF
 
 
 def drawn_rows(data: DataLike, most: int, seed: int, registry: Registry) -> RowSet:
-    """Up to `most` samples already drawn: a folder that `ambientkit sample` wrote, or anything that stands for data, read as clean rows.
+    """Up to `most` samples already drawn: a folder that `ambientkit sample` wrote, or anything that stands for data,
+    read as clean rows.
 
     Raises InputError where the rows are noisy, or are not there.
     """
@@ -142,7 +147,8 @@ def drawn_rows(data: DataLike, most: int, seed: int, registry: Registry) -> RowS
 
 
 def declared_level(sigma_n: Level, clean: bool) -> Level:
-    """The level of a reference that may be said to be clean. Raises InputError for clean rows of another level than 0."""
+    """The level of a reference that may be said to be clean. Raises InputError for clean rows of another level than
+    0."""
     if clean and sigma_n is not None and _level(sigma_n) != 0:
         raise InputError(f"{REFERENCE}: clean rows have no sigma_n ({sigma_n}); leave one of the two out")
     return 0.0 if clean else sigma_n
@@ -203,7 +209,8 @@ def _words(data: DataLike, part: Data) -> str:
 
 
 def _sampled(folder: Path, most: int, seed: int) -> RowSet:
-    """What `ambientkit sample` wrote, in units of [-1, 1]. Raises InputError where it is unfinished, or in a format with no way back."""
+    """What `ambientkit sample` wrote, in units of [-1, 1]. Raises InputError where it is unfinished, or in a format
+    with no way back."""
     facts = manifest(folder / MANIFEST)
     if facts.get("finished") is False:
         raise InputError(f"{folder}: its samples are not finished: run the same `ambientkit sample` again")
@@ -219,7 +226,8 @@ def _sampled(folder: Path, most: int, seed: int) -> RowSet:
 
 
 def to_unit(values: NDArray[Any], facts: dict[str, Any], file: Path) -> Tensor:
-    """Rows as `ambientkit sample` wrote them, in units of [-1, 1]. Raises InputError where its units cannot be read, or values are not finite."""
+    """Rows as `ambientkit sample` wrote them, in units of [-1, 1]. Raises InputError where its units cannot be read, or
+    values are not finite."""
     x = torch.from_numpy(values).float()
     if isinstance(units := facts.get("units"), dict):  # those of the user's files
         try:
@@ -232,7 +240,8 @@ def to_unit(values: NDArray[Any], facts: dict[str, Any], file: Path) -> Tensor:
 
 
 def manifest(file: Path) -> dict[str, Any]:
-    """What `ambientkit sample` wrote of its samples: run, step, seed, sampler; empty where it is not there. Raises InputError for a damaged file."""
+    """What `ambientkit sample` wrote of its samples: run, step, seed, sampler; empty where it is not there. Raises
+    InputError for a damaged file."""
     if not file.is_file():
         return {}
     try:
@@ -244,7 +253,8 @@ def manifest(file: Path) -> dict[str, Any]:
 
 
 def trained_rows(trained: Trained, most: int, seed: int) -> RowSet:
-    """Up to `most` of the observations that a run trained on, with the very noise that it saw. Raises InputError where they are others by now."""
+    """Up to `most` of the observations that a run trained on, with the very noise that it saw. Raises InputError where
+    they are others by now."""
     config = trained.config
     observations = observed(trained.rows(), config.corruption, config.seed, config.augment)
     chosen = _chosen(len(observations), most, seed)

@@ -45,7 +45,8 @@ class Score:
 
 
 def label(extractor: Extractor) -> str:
-    """The extractor's name with its settings, as every score carries it: `efficientnet-lite0{size=64}`. Of a file, its name alone."""
+    """The extractor's name with its settings, as every score carries it: `efficientnet-lite0{size=64}`. Of a file, its
+    name alone."""
     fields = {name: getattr(extractor, name) for name in type(extractor).model_fields}
     said = [f"{name}={getattr(value, 'name', value)}" for name, value in fields.items() if value is not None]
     return extractor.name + (f"{{{', '.join(said)}}}" if said else "")
@@ -54,7 +55,8 @@ def label(extractor: Extractor) -> str:
 def extract(extractor: Extractor, rows: Tensor) -> Tensor:
     """The features of rows (N, *S), (N P, F) in float64 on the CPU.
 
-    Raises InputError for rows that are not floating point or that the extractor cannot read, and for features that are not finite or not of that shape.
+    Raises InputError for rows that are not floating point or that the extractor cannot read, and for features that are
+    not finite or not of that shape.
     """
     if len(rows) == 0 or not rows.is_floating_point():
         raise InputError(

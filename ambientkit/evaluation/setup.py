@@ -1,4 +1,5 @@
-"""Everything of an evaluation that is settled before the first sample is drawn: the two sides, the features, and the floors."""
+"""Everything of an evaluation that is settled before the first sample is drawn: the two sides, the features, and the
+floors."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ FEWEST = 8
 
 P = TypeVar("P", bound=Part)
 Subject = Any
-"""A `Trained`, the path of a run, of its weights file or of a checkpoint, or samples: a path, an array, a tensor, or other data."""
+"""A `Trained`, the path of a run, of its weights file or of a checkpoint, or samples: a path, an array, a tensor, or
+other data."""
 Named = str | Mapping[str, Any] | Part
 """A part by its name, as 'NAME{field: value}', as {"name": ..., **fields}, or itself."""
 
@@ -179,7 +181,8 @@ def set_up(
     progress: bool,
     registry: Registry,
 ) -> Setup:
-    """Everything that can be wrong is found here: the run, the rows, their shapes, the extractors. Raises InputError."""
+    """Everything that can be wrong is found here: the run, the rows, their shapes, the extractors. Raises
+    InputError."""
     for name, value, least in (
         ("n", n, FEWEST),
         ("repeats", repeats, 1),

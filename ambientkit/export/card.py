@@ -66,7 +66,8 @@ class WrittenCard(Record):
 
 
 def card(run: str | Path, *, registry: Registry | None = None) -> Card:
-    """The model card of the run in a folder, with the scores of all documents of `evaluate --json` there. Nothing is written.
+    """The model card of the run in a folder, with the scores of all documents of `evaluate --json` there. Nothing is
+    written.
 
     Raises InputError where the folder holds no run.
     """
@@ -76,9 +77,11 @@ def card(run: str | Path, *, registry: Registry | None = None) -> Card:
 
 
 def renew_card(run: str | Path, *, force: bool = False, registry: Registry | None = None) -> WrittenCard:
-    """Write the model card of a run anew, into its folder. force: replace even a card that was changed, or that is not ours.
+    """Write the model card of a run anew, into its folder. force: replace even a card that was changed, or that is not
+    ours.
 
-    Raises InputError where the folder holds no run, or, without `force`, a README.md of another hand, and RunError where the disk refuses.
+    Raises InputError where the folder holds no run, or, without `force`, a README.md of another hand, and RunError
+    where the disk refuses.
     """
     registry = load() if registry is None else registry
     folder = _folder(run)
@@ -89,7 +92,8 @@ def renew_card(run: str | Path, *, force: bool = False, registry: Registry | Non
 
 
 def write_card(folder: Path, trained: Trained, registry: Registry, force: bool = False) -> str:
-    """Write README.md into the folder of a run. The reason where it was left as it is: it was changed, or never was ours; otherwise "".
+    """Write README.md into the folder of a run. The reason where it was left as it is: it was changed, or never was
+    ours; otherwise "".
 
     Raises RunError where the disk refuses.
     """

@@ -86,7 +86,8 @@ def card_text(
     evaluations: Sequence[Mapping[str, Any]],
     forms: Sequence[str],
 ) -> str:
-    """The card of a trained network. preflight: what became of the checks before step 1, in a sentence; evaluations: documents of
+    """The card of a trained network. preflight: what became of the checks before step 1, in a sentence; evaluations:
+    documents of
     `ambientkit evaluate --json`; forms: those that `export` can write it in."""
     config, signal = trained.config, trained.signal
     picture = len(signal.shape) == 3

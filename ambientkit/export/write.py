@@ -67,14 +67,19 @@ def export(
     force: bool = False,
     registry: Registry | None = None,
 ) -> Exported:
-    """Write the averaged weights of a run for ambientkit elsewhere, or for another library, which then needs nothing of ambientkit.
+    """Write the averaged weights of a run for ambientkit elsewhere, or for another library, which then needs nothing of
+    ambientkit.
 
-    run: its folder, its weights file, one of its checkpoints, or the run as `load_run` gives it. form: "ambientkit" (one file that
-    `load_run` reads) or the name of an exporter. out: the file or folder to write, RUN/export/FORM where it is not given; a denoiser of no
+    run: its folder, its weights file, one of its checkpoints, or the run as `load_run` gives it. form: "ambientkit"
+    (one file that
+    `load_run` reads) or the name of an exporter. out: the file or folder to write, RUN/export/FORM where it is not
+    given; a denoiser of no
     run folder needs it. force: replace an earlier export. The paths of this machine are not in what is
-    written. Nothing is written before everything that can be checked has been, and what was there stays until the new is whole.
+    written. Nothing is written before everything that can be checked has been, and what was there stays until the new
+    is whole.
 
-    Raises InputError for a form that is not there or cannot express the model, for a run without whole weights and for a target that
+    Raises InputError for a form that is not there or cannot express the model, for a run without whole weights and for
+    a target that
     is taken or of a wrong name, and RunError where the disk refuses.
     """
     registry = load() if registry is None else registry
@@ -186,7 +191,8 @@ def _target(folder: Path | None, out: Path | None, form: str, suffix: str, force
 
 
 def _only_replaces(old: Path) -> Callable[[Path], None]:
-    """A check that raises InputError where the folder `old` holds anything that the new one does not write: it may be no export at all."""
+    """A check that raises InputError where the folder `old` holds anything that the new one does not write: it may be
+    no export at all."""
 
     def check(new: Path) -> None:
         if not old.is_dir():

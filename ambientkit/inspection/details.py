@@ -1,7 +1,9 @@
 """The finest details of pictures, and where they are noise alone.
 
-Each 2 x 2 block (a b; c d) gives four coefficients, orthonormal, so that white noise of level sigma has std sigma in each and they are
-independent: mean (a+b+c+d)/2, horizontal (a-b+c-d)/2, vertical (a+b-c-d)/2 and diagonal (a-b-c+d)/2. Flat blocks are chosen by the means
+Each 2 x 2 block (a b; c d) gives four coefficients, orthonormal, so that white noise of level sigma has std sigma in
+each and they are
+independent: mean (a+b+c+d)/2, horizontal (a-b+c-d)/2, vertical (a+b-c-d)/2 and diagonal (a-b-c+d)/2. Flat blocks are
+chosen by the means
 around them alone, so the choice is independent of the details, where the noise is white and Gaussian.
 """
 
@@ -14,7 +16,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 FLAT = 2.0
-"""A block is flat where the means of its 3 x 3 neighbourhood have at most this variance, in units of the noise variance (1 for noise alone)."""
+"""A block is flat where the means of its 3 x 3 neighbourhood have at most this variance, in units of the noise variance
+(1 for noise alone)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,8 @@ def robust_std(values: Array) -> float:
 def noise_std(found: Details) -> tuple[float, int]:
     """The level by the diagonal details of flat blocks, and how many of those there are.
 
-    Flatness needs the level and the level needs flat blocks: it starts from all blocks, which gives too much, and goes down.
+    Flatness needs the level and the level needs flat blocks: it starts from all blocks, which gives too much, and goes
+    down.
     """
     inside = found.usable
     level = robust_std(found.diagonal[inside])

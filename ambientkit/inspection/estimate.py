@@ -1,10 +1,14 @@
 """How noisy are rows whose noise level nobody knows: a wavelet estimator, with its uncertainty.
 
-sigma = median(|d|) / 0.6745 over the finest diagonal detail coefficients d of a picture: white noise has std sigma in every coefficient, and
-most of a picture's own coefficients are small. Where a picture has enough flat blocks (ambientkit.inspection.details), only their coefficients count,
-which keeps texture out; otherwise all do, by scikit-image's estimator, and texture that reaches the finest scale is counted as noise.
+sigma = median(|d|) / 0.6745 over the finest diagonal detail coefficients d of a picture: white noise has std sigma in
+every coefficient, and
+most of a picture's own coefficients are small. Where a picture has enough flat blocks (ambientkit.inspection.details),
+only their coefficients count,
+which keeps texture out; otherwise all do, by scikit-image's estimator, and texture that reaches the finest scale is
+counted as noise.
 
-Source: Donoho and Johnstone, "Ideal spatial adaptation by wavelet shrinkage", Biometrika 81(3), 1994; `skimage.restoration.estimate_sigma`.
+Source: Donoho and Johnstone, "Ideal spatial adaptation by wavelet shrinkage", Biometrika 81(3), 1994;
+`skimage.restoration.estimate_sigma`.
 """
 
 from __future__ import annotations
@@ -42,7 +46,8 @@ class Estimate:
 
 
 def of_row(row: NDArray[np.floating]) -> float:
-    """The level of one picture (C, H, W), root mean square over its channels; of one volume (C, D, H, W), over its slices too.
+    """The level of one picture (C, H, W), root mean square over its channels; of one volume (C, D, H, W), over its
+    slices too.
 
     Raises InputError for rows that are no pictures, or smaller than 8 x 8.
     """
@@ -67,9 +72,11 @@ def standard_error(sigma: float, values: int) -> float:
 
 
 def estimate(rows: Iterable[NDArray[np.floating]]) -> Estimate:
-    """One level for all rows (a few hundred: they are held in memory): that of their flat blocks together where there are enough.
+    """One level for all rows (a few hundred: they are held in memory): that of their flat blocks together where there
+    are enough.
 
-    Otherwise the median of the levels of the rows. The error counts chance alone; what texture adds cannot be known from noisy rows.
+    Otherwise the median of the levels of the rows. The error counts chance alone; what texture adds cannot be known
+    from noisy rows.
     """
     kept = [np.asarray(row, np.float64) for row in rows]
     found = np.asarray([of_row(row) for row in kept])

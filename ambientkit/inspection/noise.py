@@ -16,7 +16,8 @@ ENOUGH = 200
 LOW, HIGH = 0.85, 1.25
 """The level measured in flat areas, in units of the declared one, may lie between these."""
 COLOURED = (0.65, 1.6)
-"""Variance of details along one axis over that of diagonal ones; 1 for white noise, (1 + r) / (1 - r) where neighbours correlate by r."""
+"""Variance of details along one axis over that of diagonal ones; 1 for white noise, (1 + r) / (1 - r) where neighbours
+correlate by r."""
 SHARPENED = 0.85
 """Least variance of the means of 2 x 2 pixels over that of diagonal details, in flat areas; 1 for white noise."""
 SHARED = 0.3
@@ -26,7 +27,8 @@ SKEWED, HEAVY, LIGHT = 0.25, 0.8, -0.35
 VARIES = 1.3
 """Largest over smallest level among areas of different brightness."""
 STRIPED = -0.45
-"""Correlation of the bends of consecutive lines, below which lines have independent offsets; -2/3 for these, near 1 for smooth pictures."""
+"""Correlation of the bends of consecutive lines, below which lines have independent offsets; -2/3 for these, near 1 for
+smooth pictures."""
 COVERED = 0.25
 """Least share of the range of brightness that flat areas must cover before noise is said not to depend on it."""
 FLAT_SHARE = 0.02
@@ -34,7 +36,8 @@ FLAT_SHARE = 0.02
 
 
 def judge(found: Details, declared: bool, magnitude: bool) -> Iterator[Finding]:
-    """All tests of noise that was divided by its level (declared, or estimated). magnitude: no file value is negative."""
+    """All tests of noise that was divided by its level (declared, or estimated). magnitude: no file value is
+    negative."""
     usable = found.usable
     level, n = noise_std(found)
     share = n / max(int(usable.sum()), 1)
@@ -146,9 +149,12 @@ def _colour(found: Details, chosen: NDArray[np.bool_], few: bool, declared: bool
 def stripes(pictures: Array, least: float) -> Finding | None:
     """A finding where each line of pixels, or each column, has an offset of its own; None where there is none.
 
-    pictures: (n, C, H, W). Offsets show in the bends m_i, the median along line i of x_(i+1) - 2 x_i + x_(i-1), in which smooth pictures
-    have little. White offsets of std s give bends of std sqrt(6) s that correlate by -4/6 from line to line; those of smooth pictures
-    correlate positively. Diagonal details, from which levels are estimated, hold nothing of it. least: std below which it is nothing.
+    pictures: (n, C, H, W). Offsets show in the bends m_i, the median along line i of x_(i+1) - 2 x_i + x_(i-1), in
+    which smooth pictures
+    have little. White offsets of std s give bends of std sqrt(6) s that correlate by -4/6 from line to line; those of
+    smooth pictures
+    correlate positively. Diagonal details, from which levels are estimated, hold nothing of it. least: std below which
+    it is nothing.
     """
     worst: tuple[float, str] | None = None
     for name, axis in (("line", -2), ("column", -1)):

@@ -1,4 +1,5 @@
-"""The inspection as one page of HTML that needs nothing else: pictures inside, light and dark, no script, no network."""
+"""The inspection as one page of HTML that needs nothing else: pictures inside, light and dark, no script, no
+network."""
 
 from __future__ import annotations
 

@@ -23,7 +23,8 @@ VALUES = 2**22
 
 
 def look(rows: Any, most: int = QUICK_ROWS) -> tuple[Array, Array | None, list[int]]:
-    """(x, sigma_n, row numbers) of up to `most` evenly spaced rows: x (n, *S); sigma_n (n, ...) broadcastable, None for clean rows."""
+    """(x, sigma_n, row numbers) of up to `most` evenly spaced rows: x (n, *S); sigma_n (n, ...) broadcastable, None for
+    clean rows."""
     total = len(rows)
     first = rows[0]
     size = (first.x_0 if isinstance(first, Clean) else first.x_n).numel()
@@ -47,7 +48,8 @@ def look(rows: Any, most: int = QUICK_ROWS) -> tuple[Array, Array | None, list[i
 
 
 def scale_findings(x: Array, sigma_n: Array | None, rows: Rows) -> list[Finding]:
-    """A finding "units" where the values x (n, *S) speak against the range that was assumed for them; none where nothing does.
+    """A finding "units" where the values x (n, *S) speak against the range that was assumed for them; none where
+    nothing does.
 
     rows: what else is known of them. Rows without a mapping are in units of [-1, 1] by their own account.
     """
@@ -71,7 +73,8 @@ def scale_findings(x: Array, sigma_n: Array | None, rows: Rows) -> list[Finding]
 def model_findings(x: Array, sigma_n: Array | None, zero: float | None = None) -> list[Finding]:
     """Every test of the noise model on rows x (n, *S) with levels sigma_n (n, ...), or None where they are unknown.
 
-    zero: the file's value 0 in data units, by which magnitude images are recognised. A set in which no noise is found has the one
+    zero: the file's value 0 in data units, by which magnitude images are recognised. A set in which no noise is found
+    has the one
     finding "noise", or "correlation" where its lines are noisy. Their scale is judged by `scale_findings`.
     """
     declared = sigma_n is not None
@@ -131,7 +134,8 @@ def model_findings(x: Array, sigma_n: Array | None, zero: float | None = None) -
 
 
 def quick(observations: Any, *, rows: int = QUICK_ROWS, zero: float | None = None) -> list[Finding]:
-    """The tests on up to `rows` evenly spaced observations (any map-style data set of `Batch` rows without a batch axis)."""
+    """The tests on up to `rows` evenly spaced observations (any map-style data set of `Batch` rows without a batch
+    axis)."""
     x, sigma_n, _ = look(observations, rows)
     if sigma_n is None:
         return []
@@ -158,7 +162,8 @@ def _pictures(x: Array) -> Array | None:
 
 
 def _levels(pictures: Array) -> tuple[Array, bool]:
-    """(n,): the level of each picture where it has enough flat blocks, otherwise that of all together; and whether all have enough."""
+    """(n,): the level of each picture where it has enough flat blocks, otherwise that of all together; and whether all
+    have enough."""
     everything = details(pictures, None)
     together, count = noise_std(everything)
     seen = count >= max(noise.ENOUGH, noise.FLAT_SHARE * everything.usable.sum())
@@ -170,7 +175,8 @@ def _levels(pictures: Array) -> tuple[Array, bool]:
 
 
 def _facts(x: Array, noisy: NDArray[np.bool_], level: Array) -> list[Finding]:
-    """What no noisy data set can be: constant rows, twice the same row, less spread than the noise, far more than it."""
+    """What no noisy data set can be: constant rows, twice the same row, less spread than the noise, far more than
+    it."""
     flat = x.reshape(len(x), -1)
     some = noisy.reshape(len(x), -1).sum(1) >= 16
     constant = int((np.ptp(flat, axis=1) == 0)[some].sum())

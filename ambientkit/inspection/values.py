@@ -16,7 +16,8 @@ SAMPLE = 200_000
 
 
 def gap(values: Array) -> float:
-    """The typical distance from a value to the next larger one that occurs: 0 in the limit of many continuous values."""
+    """The typical distance from a value to the next larger one that occurs: 0 in the limit of many continuous
+    values."""
     kept = values if values.size <= SAMPLE else values[:: values.size // SAMPLE + 1]
     ordered, counts = np.unique(kept, return_counts=True)
     if len(ordered) < 2:
@@ -30,7 +31,8 @@ def gap(values: Array) -> float:
 
 
 def saturation(x: Array, noisy: NDArray[np.bool_], declared: bool) -> Finding:
-    """Whether noise was cut at an end. x: (n, *S); noisy: which values are said to hold noise; declared: their level is known."""
+    """Whether noise was cut at an end. x: (n, *S); noisy: which values are said to hold noise; declared: their level is
+    known."""
     values = x[noisy]
     low, high = float(values.min()), float(values.max())
     shares = {end: float((values == end).mean()) for end in (low, high)}
@@ -59,7 +61,8 @@ def saturation(x: Array, noisy: NDArray[np.bool_], declared: bool) -> Finding:
 
 
 def _alone(x: Array, end: float) -> float:
-    """The share of the values at an end that have a neighbour which is not: large for scattered ones, small for areas."""
+    """The share of the values at an end that have a neighbour which is not: large for scattered ones, small for
+    areas."""
     at = x == end
     if x.ndim < 3 or min(x.shape[-2:]) < 3:
         return 1.0
@@ -84,7 +87,8 @@ def quantisation(x: Array, noisy: NDArray[np.bool_], level: float) -> Finding:
 
 
 def events(x: Array) -> Finding | None:
-    """A finding where most values are one and the same and the others are scattered singly, as counts of rare events are."""
+    """A finding where most values are one and the same and the others are scattered singly, as counts of rare events
+    are."""
     found, counts = np.unique(x if x.size <= SAMPLE else x.ravel()[:SAMPLE], return_counts=True)
     most = found[counts.argmax()]
     other = x != most

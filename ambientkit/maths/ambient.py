@@ -29,8 +29,10 @@ def top_up(x_n: Tensor, sigma_n: Tensor | float, sigma: Tensor | float, source: 
 def tweedie_coefficients(sigma: Tensor, sigma_n: Tensor) -> tuple[Tensor, Tensor]:
     """(a, b) of E[x_n | x_t] = a E[x_0 | x_t] + b x_t: b = sigma_n^2 / sigma^2, a = 1 - b.
 
-    sigma > 0 and sigma_n >= 0 must broadcast against each other. a is computed as (sigma - sigma_n)(sigma + sigma_n) / sigma^2,
-    which keeps its precision where sigma is close to sigma_n. sigma_n = 0 gives (1, 0). Source: arXiv 2404.10177, Lemma 3.1.
+    sigma > 0 and sigma_n >= 0 must broadcast against each other. a is computed as (sigma - sigma_n)(sigma + sigma_n) /
+    sigma^2,
+    which keeps its precision where sigma is close to sigma_n. sigma_n = 0 gives (1, 0). Source: arXiv 2404.10177, Lemma
+    3.1.
     """
     square = sigma**2
     return (sigma - sigma_n) * (sigma + sigma_n) / square, sigma_n**2 / square
@@ -39,7 +41,8 @@ def tweedie_coefficients(sigma: Tensor, sigma_n: Tensor) -> tuple[Tensor, Tensor
 def tweedie_mix(x_0_hat: Tensor, x_t: Tensor, sigma: Tensor | float, sigma_n: Tensor | float) -> Tensor:
     """E[x_n | x_t] from E[x_0 | x_t]: a x_0_hat + b x_t with b = sigma_n^2 / sigma^2, a = 1 - b.
 
-    x_0_hat, x_t: (B, *S). sigma: number or (B,), > 0. sigma_n: number, (B,) or per pixel. Source: arXiv 2404.10177, Lemma 3.1.
+    x_0_hat, x_t: (B, *S). sigma: number or (B,), > 0. sigma_n: number, (B,) or per pixel. Source: arXiv 2404.10177,
+    Lemma 3.1.
     """
     a, b = tweedie_coefficients(per_row(sigma, x_t), per_row(sigma_n, x_t))
     return a * x_0_hat + b * x_t
@@ -49,7 +52,8 @@ def capped_inverse_square(a: Tensor, cap: float | Tensor) -> Tensor:
     """min(1/a^2, cap), without dividing by a: where a^2 <= 1/cap the answer is the cap.
 
     The factor turns the residual a h + b x_t - x_n back into the scale of x_0; uncapped it is unbounded at a = 0.
-    a and cap >= 1 must broadcast against each other. Source: arXiv 2506.10038, loss weight sigma^4 / (sigma^2 - sigma_n^2)^2, which is 1/a^2.
+    a and cap >= 1 must broadcast against each other. Source: arXiv 2506.10038, loss weight sigma^4 / (sigma^2 -
+    sigma_n^2)^2, which is 1/a^2.
     """
     return 1 / torch.maximum(a**2, torch.as_tensor(1 / cap, dtype=a.dtype, device=a.device))
 

@@ -1,6 +1,7 @@
 """Other forms of diffusion, to and from ours: what networks of the VP and flow families are fed, and what they answer.
 
-Ours is variance exploding, x = x_0 + sigma z, and a denoiser answers with x_0. A network trained otherwise is wrapped at the model's edge:
+Ours is variance exploding, x = x_0 + sigma z, and a denoiser answers with x_0. A network trained otherwise is wrapped
+at the model's edge:
 
     form   input                      answers with             x_0 is
     x_0                               x_0                      output
@@ -8,9 +9,12 @@ Ours is variance exploding, x = x_0 + sigma z, and a denoiser answers with x_0. 
     v      x / sqrt(1 + sigma^2)      alpha z - s x_0          x / (1 + sigma^2) - sigma / sqrt(1 + sigma^2) output
     flow   x / (1 + sigma)            z - x_0                  (x - sigma output) / (1 + sigma)
 
-VP: x_vp = alpha x_0 + s z, alpha = 1 / sqrt(1 + sigma^2), s = sigma alpha. Flow: x_flow = (1 - t) x_0 + t z, t = sigma / (1 + sigma).
-Everything is computed in float32 at least: in half precision x - sigma output loses all digits at high levels. Nothing is divided by alpha, 1 - t
-or c, which can be 0. Sources: eps arXiv 2006.11239, eq. 4; v arXiv 2202.00512, section 4 and appendix D; flow arXiv 2210.02747, eq. 20-23.
+VP: x_vp = alpha x_0 + s z, alpha = 1 / sqrt(1 + sigma^2), s = sigma alpha. Flow: x_flow = (1 - t) x_0 + t z, t = sigma
+/ (1 + sigma).
+Everything is computed in float32 at least: in half precision x - sigma output loses all digits at high levels. Nothing
+is divided by alpha, 1 - t
+or c, which can be 0. Sources: eps arXiv 2006.11239, eq. 4; v arXiv 2202.00512, section 4 and appendix D; flow arXiv
+2210.02747, eq. 20-23.
 """
 
 from __future__ import annotations
@@ -42,7 +46,8 @@ _COEFFICIENTS: dict[str, Callable[[Tensor], tuple[Tensor, Tensor]]] = {
 
 
 def vp_coefficients(sigma: Tensor) -> tuple[Tensor, Tensor]:
-    """(alpha, s) of the VP form at our level sigma >= 0: 1 / sqrt(1 + sigma^2) and sigma / sqrt(1 + sigma^2). Never overflows."""
+    """(alpha, s) of the VP form at our level sigma >= 0: 1 / sqrt(1 + sigma^2) and sigma / sqrt(1 + sigma^2). Never
+    overflows."""
     alpha = 1 / torch.hypot(torch.ones_like(sigma), sigma)
     return alpha, sigma * alpha
 
@@ -65,7 +70,8 @@ def flow_input(x: Tensor, sigma: Tensor | float) -> Tensor:
 
 
 def to_x_0(output: Tensor, x: Tensor, sigma: Tensor | float, form: Form) -> Tensor:
-    """x_0_hat from what a network answers at our point x, x and output (B, *S), sigma a number or (B,), >= 0. Float32 at least.
+    """x_0_hat from what a network answers at our point x, x and output (B, *S), sigma a number or (B,), >= 0. Float32
+    at least.
 
     Nothing is divided by sigma: at sigma = 0 the forms eps, v and flow give x.
     """
@@ -89,7 +95,8 @@ def from_x_0(x_0_hat: Tensor, x: Tensor, sigma: Tensor | float, form: Form) -> T
 def observation(y: Tensor, alpha: Tensor | float, s: Tensor | float) -> tuple[Tensor, Tensor]:
     """(x_n, sigma_n) = (y / alpha, s / alpha) of an observation y = alpha x_0 + s z: how other forms enter as data.
 
-    y: (B, *S); alpha > 0 and s >= 0: numbers, (B,) or per pixel. sigma_n comes back shaped to broadcast against x_n. Raises ValueError where
+    y: (B, *S); alpha > 0 and s >= 0: numbers, (B,) or per pixel. sigma_n comes back shaped to broadcast against x_n.
+    Raises ValueError where
     alpha is not positive: such a row holds no data.
     """
     y = _at_least_float32(y)

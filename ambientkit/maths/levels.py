@@ -15,7 +15,8 @@ def truncated_lognormal(
 ) -> Tensor:
     """Levels sigma in [floor, ceiling] with log sigma normal(p_mean, p_std) restricted to that range.
 
-    u: (N,) uniform on [0, 1). floor, ceiling: number or (N,), 0 <= floor < ceiling. Where the range lies so far in a tail that
+    u: (N,) uniform on [0, 1). floor, ceiling: number or (N,), 0 <= floor < ceiling. Where the range lies so far in a
+    tail that
     the normal has no mass left in double precision, levels are log-uniform in it. Returns (N,), dtype of u.
     Source: the density is that of EDM, arXiv 2206.00364, table 1.
     """
@@ -33,7 +34,8 @@ def truncated_lognormal(
 
 
 def log_uniform(u: Tensor, low: Tensor | float, high: Tensor | float) -> Tensor:
-    """Levels with log sigma uniform on [log low, log high]: low^(1-u) high^u. u: (N,) uniform on [0, 1); 0 < low <= high."""
+    """Levels with log sigma uniform on [log low, log high]: low^(1-u) high^u. u: (N,) uniform on [0, 1); 0 < low <=
+    high."""
     low, high = (torch.as_tensor(edge, dtype=u.dtype, device=u.device) for edge in (low, high))
     return torch.minimum(
         torch.maximum(low * (high / low) ** u, low), high
@@ -54,7 +56,8 @@ def edm_grid(steps: int, sigma_min: float, sigma_max: float, rho: float = 7.0) -
 
 
 def geometric_grid(start: Tensor, end: Tensor, levels: int) -> Tensor:
-    """`levels` levels from start down to end with equal ratios, row by row. start, end: (B,), > 0. Returns (levels, B)."""
+    """`levels` levels from start down to end with equal ratios, row by row. start, end: (B,), > 0. Returns (levels,
+    B)."""
     ramp = torch.linspace(0, 1, levels, dtype=start.dtype, device=start.device).unsqueeze(1)
     grid = start * (end / start) ** ramp
     grid[0], grid[-1] = start, end
@@ -62,7 +65,8 @@ def geometric_grid(start: Tensor, end: Tensor, levels: int) -> Tensor:
 
 
 def power_grid(start: Tensor, end: Tensor, levels: int, rho: float) -> Tensor:
-    """`levels` levels from start down to end, evenly spaced in sigma^(1/rho), row by row. start, end: (B,), > 0. Returns (levels, B)."""
+    """`levels` levels from start down to end, evenly spaced in sigma^(1/rho), row by row. start, end: (B,), > 0.
+    Returns (levels, B)."""
     ramp = torch.linspace(0, 1, levels, dtype=start.dtype, device=start.device).unsqueeze(1)
     grid = (start ** (1 / rho) + ramp * (end ** (1 / rho) - start ** (1 / rho))) ** rho
     grid[0], grid[-1] = start, end

@@ -16,7 +16,8 @@ from ambientkit.maths.noise import RandomSource, as_row_levels, standard_normal,
 class GaussianMixture:
     """A Gaussian mixture with full covariances, in float64.
 
-    weights: (K,), positive, taken relative to their sum. means: (K, d). covariances: (K, d, d), symmetric, positive semi-definite.
+    weights: (K,), positive, taken relative to their sum. means: (K, d). covariances: (K, d, d), symmetric, positive
+    semi-definite.
     Points are (B, d), or any (B, *S) with d elements per row; sigma is a number or (B,), in the same units, >= 0.
     Raises ValueError for parameters of other shapes or kinds, and for sigma = 0 under a singular covariance.
     """
@@ -49,7 +50,8 @@ class GaussianMixture:
         return torch.logsumexp(self._log_joint(*self._project(x, sigma)), dim=1)
 
     def score(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
-        """grad log p_sigma(x) = (E[x_0 | x] - x) / sigma^2, computed without that division. Returns the shape of x, float64."""
+        """grad log p_sigma(x) = (E[x_0 | x] - x) / sigma^2, computed without that division. Returns the shape of x,
+        float64."""
         y, total = self._project(x, sigma)
         pulls = -self._rotate(y / total)
         return self._average(self._responsibilities(y, total), pulls).reshape(x.shape)
@@ -100,7 +102,8 @@ class GaussianMixture:
         return exact
 
     def _project(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Tensor]:
-        """Points in each component's eigenbasis, U_k^T (x - m_k), and the variances L_k + sigma^2 there; both (B, K, d)."""
+        """Points in each component's eigenbasis, U_k^T (x - m_k), and the variances L_k + sigma^2 there; both (B, K,
+        d)."""
         flat = (x.flatten(1) if x.ndim > 1 else x.unsqueeze(1)).double()
         if flat.shape[1] != self.dimension:
             raise ValueError(

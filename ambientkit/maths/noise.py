@@ -17,8 +17,10 @@ from torch import Generator, Tensor
 class Mirrored:
     """A random source for a batch of two halves: the normal draws of the second half are those of the first with the other sign.
 
-    Each row has the law it has with `generator` alone, so a function of one row has the same mean; but the mean over a row and its mirror image is
-    free of all terms that are odd in the noise. Uniform draws are independent. Source: antithetic variates, Hammersley and Morton (1956).
+    Each row has the law it has with `generator` alone, so a function of one row has the same mean; but the mean over a
+    row and its mirror image is
+    free of all terms that are odd in the noise. Uniform draws are independent. Source: antithetic variates, Hammersley
+    and Morton (1956).
     """
 
     generator: Generator
@@ -35,7 +37,8 @@ def per_row(level: Tensor | float, like: Tensor) -> Tensor:
     Raises ValueError for any other shape: a (B,) level must never be spread along the width by accident.
     """
     if not isinstance(level, Tensor) or not level.is_floating_point():
-        # A plain number would become float32 and lose digits beside float64 data; half precision is too coarse for a level.
+        # A plain number would become float32 and lose digits beside float64 data; half precision is too coarse for a
+        # level.
         level = torch.as_tensor(level, dtype=torch.promote_types(like.dtype, torch.float32))
     level = level.to(like.device)
     if level.ndim == 0:
@@ -55,7 +58,8 @@ def per_row(level: Tensor | float, like: Tensor) -> Tensor:
 
 
 def as_row_levels(sigma: Tensor | float, like: Tensor) -> Tensor:
-    """A noise level as shape (B,) in the dtype and on the device of `like`. sigma: a number, () or (B,). Raises ValueError otherwise."""
+    """A noise level as shape (B,) in the dtype and on the device of `like`. sigma: a number, () or (B,). Raises
+    ValueError otherwise."""
     sigma = torch.as_tensor(sigma, dtype=like.dtype, device=like.device)
     if sigma.ndim > 1 or (sigma.ndim == 1 and sigma.shape[0] != like.shape[0]):
         raise ValueError(f"sigma must be a number or of shape ({like.shape[0]},), not {tuple(sigma.shape)}")
@@ -63,7 +67,8 @@ def as_row_levels(sigma: Tensor | float, like: Tensor) -> Tensor:
 
 
 def standard_normal(like: Tensor, source: RandomSource) -> Tensor:
-    """z ~ N(0, I), with the shape, dtype and device of `like` (B, *S). Raises ValueError where `Mirrored` meets an odd number of rows."""
+    """z ~ N(0, I), with the shape, dtype and device of `like` (B, *S). Raises ValueError where `Mirrored` meets an odd
+    number of rows."""
     if not isinstance(source, Mirrored):
         return _draw(torch.randn, tuple(like.shape), like, source)
     if len(like) % 2:

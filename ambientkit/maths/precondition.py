@@ -17,7 +17,8 @@ class Preconditioning(NamedTuple):
 
 
 def edm_preconditioning(sigma: Tensor, sigma_data: float) -> Preconditioning:
-    """The EDM coefficients. sigma: (B,), > 0. sigma_data: std of the clean data, > 0. Source: arXiv 2206.00364, table 1."""
+    """The EDM coefficients. sigma: (B,), > 0. sigma_data: std of the clean data, > 0. Source: arXiv 2206.00364, table
+    1."""
     total = sigma**2 + sigma_data**2
     return Preconditioning(
         c_skip=sigma_data**2 / total,

@@ -42,7 +42,8 @@ def derive_seeds(seed: int, purpose: str, rows: Tensor, *, rank: int = 0, step: 
 
 
 def _mixed(value: Mixed) -> Mixed:
-    # A product of two numbers of 32 bits may leave the 63 bits of a tensor's integers; its low 32 bits, which are all that is used, are right still.
+    # A product of two numbers of 32 bits may leave the 63 bits of a tensor's integers; its low 32 bits, which are all
+    # that is used, are right still.
     value = ((value ^ (value >> 16)) * 0x85EBCA6B) & _MASK
     value = ((value ^ (value >> 13)) * 0xC2B2AE35) & _MASK
     return value ^ (value >> 16)
@@ -57,11 +58,13 @@ def keyed_generator(
 
 @contextmanager
 def isolated_global_generator(seed: int, purpose: str, *, rank: int = 0, step: int = 0) -> Iterator[None]:
-    """Run code that insists on torch's global generator (weight init, dropout) on a keyed stream, and put the old state back."""
+    """Run code that insists on torch's global generator (weight init, dropout) on a keyed stream, and put the old state
+    back."""
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices=devices):
         own = derive_seed(seed, purpose, rank=rank, step=step)
-        # Not `torch.manual_seed`: it would also leave the seed behind for GPUs that wake up later, and takes as long as the noise of 64 small pictures.
+        # Not `torch.manual_seed`: it would also leave the seed behind for GPUs that wake up later, and takes as long as
+        # the noise of 64 small pictures.
         for generator in (torch.default_generator, *(torch.cuda.default_generators[device] for device in devices)):
             generator.manual_seed(own)
         if torch.backends.mps.is_available():

@@ -25,6 +25,7 @@ def reverse_moments(x_t: Tensor, x_0_hat: Tensor, sigma_t: Tensor, sigma_s: Tens
 
 
 def reverse_step(x_t: Tensor, x_0_hat: Tensor, sigma_t: Tensor, sigma_s: Tensor, source: RandomSource) -> Tensor:
-    """x_s = r x_t + (1 - r) x_0_hat + sigma_s sqrt(1 - r) z, r = sigma_s^2 / sigma_t^2. Shapes and source as `reverse_moments`."""
+    """x_s = r x_t + (1 - r) x_0_hat + sigma_s sqrt(1 - r) z, r = sigma_s^2 / sigma_t^2. Shapes and source as
+    `reverse_moments`."""
     mean, std = reverse_moments(x_t, x_0_hat, sigma_t, sigma_s)
     return mean + std.to(x_t.dtype) * standard_normal(x_t, source)

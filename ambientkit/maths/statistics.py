@@ -21,7 +21,8 @@ def hotelling_f(samples: Tensor) -> HotellingF:
 
     samples: (n, p) independent rows, n > p. T^2 = n m^T S^-1 m; F = (n - p) / (p (n - 1)) T^2 follows F(p, n - p) for
     normal rows, and by the central limit theorem approximately for means of many draws.
-    Raises ValueError for n <= p. Source: Anderson, "An Introduction to Multivariate Statistical Analysis", theorem 5.2.2.
+    Raises ValueError for n <= p. Source: Anderson, "An Introduction to Multivariate Statistical Analysis", theorem
+    5.2.2.
     """
     n, p = samples.shape
     if n <= p:

@@ -1,4 +1,5 @@
-"""Memorisation: what a model gives back of its training rows, measured and attacked, with p-values against rows that were held out."""
+"""Memorisation: what a model gives back of its training rows, measured and attacked, with p-values against rows that
+were held out."""
 
 from ambientkit.memorisation.attacks import Attack, attack
 from ambientkit.memorisation.copies import duplicate_groups, refuse_overlap

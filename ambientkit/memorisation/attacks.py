@@ -1,4 +1,5 @@
-"""Attacks: training rows are corrupted beyond recognition, and the model is asked what they were. Held-out rows, treated alike, are the null."""
+"""Attacks: training rows are corrupted beyond recognition, and the model is asked what they were. Held-out rows,
+treated alike, are the null."""
 
 from __future__ import annotations
 
@@ -62,7 +63,8 @@ class Attack(Record):
 
     @property
     def auc(self) -> float:
-        """Probability that a training row comes back nearer than a held-out row, ties as half: 0.5 where nothing is memorised."""
+        """Probability that a training row comes back nearer than a held-out row, ties as half: 0.5 where nothing is
+        memorised."""
         return _auc(self.distance, self.null)
 
     def blocks(self) -> list[str | Table]:
@@ -150,19 +152,26 @@ def attack(
     device: str | torch.device = "auto",
     registry: Registry | None = None,
 ) -> Attack:
-    """Corrupt training rows extremely, let the model restore each `draws` times, and see how near the draws come; held-out rows alike.
+    """Corrupt training rows extremely, let the model restore each `draws` times, and see how near the draws come;
+    held-out rows alike.
 
-    subject: a `Run` or `Trained`, or the path of a run, of its weights or of a checkpoint. train: the rows it was trained on, by default its own data without
-    the noise that was simulated on them. heldout: rows of the same law that it has not seen. n, null: rows of each that are attacked, chosen at
+    subject: a `Run` or `Trained`, or the path of a run, of its weights or of a checkpoint. train: the rows it was
+    trained on, by default its own data without
+    the noise that was simulated on them. heldout: rows of the same law that it has not seen. n, null: rows of each that
+    are attacked, chosen at
     random: 100 and 400, or all there are. sigma_n: declared noise of both, where they are files that do not say.
 
-    kind "noise": x_0 + level z, restored by the run's own reverse process (`sample.restore`); level is a std in units of [-1, 1], by default 4
-    times the std of the data, below sigma_max. "mask": a random share `level` of the pixels of each row is hidden; "box": a square of that share of
+    kind "noise": x_0 + level z, restored by the run's own reverse process (`sample.restore`); level is a std in units
+    of [-1, 1], by default 4
+    times the std of the data, below sigma_max. "mask": a random share `level` of the pixels of each row is hidden;
+    "box": a square of that share of
     the picture, at a random place; by default 0.75. Masks are restored by `inpaint`, with `particles`.
 
-    similarity: "pixels", "correlation" or an `Extractor`, as for `memorization`, but without moves and mirroring: a draw is compared with its own
+    similarity: "pixels", "correlation" or an `Extractor`, as for `memorization`, but without moves and mirroring: a
+    draw is compared with its own
     original. over: "nearest" of the draws (extraction), or their "mean". p_level: of the share; fdr: of the list.
-    Raises InputError for rows of another shape, unit or noise level, held-out rows that are training rows, too few of them, a level out of range, a
+    Raises InputError for rows of another shape, unit or noise level, held-out rows that are training rows, too few of
+    them, a level out of range, a
     conditional run, and a sampler that does not draw from the reverse kernel.
     Source: restoration as an attack, arXiv 2305.19256, section 5.3 (memorisation); p-values: `conformal_p_values`.
     """

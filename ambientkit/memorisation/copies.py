@@ -13,16 +13,19 @@ from ambientkit.text import lines
 
 
 def content(row: Tensor, *, flip: bool = True) -> bytes:
-    """What a row is known by: a hash of its values in float32, the same for a picture and its mirror image where `flip`."""
+    """What a row is known by: a hash of its values in float32, the same for a picture and its mirror image where
+    `flip`."""
     whole = row.detach().cpu().float() + 0.0  # -0 and 0 are one value
     kinds = [whole, whole.flip(-1)] if flip and whole.ndim == 3 else [whole]
     return min(hashlib.sha256(one.contiguous().numpy().tobytes()).digest() for one in kinds)
 
 
 def duplicate_groups(rows: Tensor, *, tolerance: float = 0.0, flip: bool = True) -> Tensor:
-    """The group of each row, (N,) int64, numbered by their first row: rows of one content, mirrored or not, are one group.
+    """The group of each row, (N,) int64, numbered by their first row: rows of one content, mirrored or not, are one
+    group.
 
-    tolerance: rows at this root mean square difference or less are joined as well, also by way of others, at the cost of a comparison of all pairs.
+    tolerance: rows at this root mean square difference or less are joined as well, also by way of others, at the cost
+    of a comparison of all pairs.
     rows (N, *S).
     """
     first: dict[bytes, int] = {}
@@ -33,7 +36,8 @@ def duplicate_groups(rows: Tensor, *, tolerance: float = 0.0, flip: bool = True)
 
 
 def refuse_overlap(train: Tensor, heldout: Tensor, *, flip: bool = True) -> None:
-    """Raise InputError that names the held-out rows that are training rows, by content, mirrored or not. (N, *S), (n, *S).
+    """Raise InputError that names the held-out rows that are training rows, by content, mirrored or not. (N, *S), (n,
+    *S).
 
     Such a row is no evidence of what an unseen row looks like: the null would hold the very thing that is looked for.
     """

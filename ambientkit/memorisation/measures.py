@@ -35,7 +35,8 @@ class Measure:
     n: int
     """Samples behind the value."""
     heldout: float
-    """The same figure for held-out rows in the place of samples: what a model that memorises nothing has, but for chance."""
+    """The same figure for held-out rows in the place of samples: what a model that memorises nothing has, but for
+    chance."""
     heldout_interval: tuple[float, float] | None
     heldout_n: int
     means: str
@@ -64,7 +65,8 @@ Statistic = Callable[..., float]
 
 
 def bootstrap(statistic: Statistic, *sets: Tensor, seed: int, resamples: int = RESAMPLES) -> tuple[float, float] | None:
-    """The 95 % percentile interval of statistic(*sets), each set (n, ...) drawn again row by row. Keyed by `seed`; None for a set of fewer than 2.
+    """The 95 % percentile interval of statistic(*sets), each set (n, ...) drawn again row by row. Keyed by `seed`; None
+    for a set of fewer than 2.
 
     Source: Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), chapter 13.
     """
@@ -80,17 +82,21 @@ def bootstrap(statistic: Statistic, *sets: Tensor, seed: int, resamples: int = R
 
 
 def share_nearer(samples: Tensor, heldout: Tensor, level: float) -> float:
-    """The share of samples whose conformal p-value is `level` or less: nearer to a training row than all but a share `level` of held-out rows.
+    """The share of samples whose conformal p-value is `level` or less: nearer to a training row than all but a share
+    `level` of held-out rows.
 
-    samples (m,), heldout (n,): distance to the nearest training row. `level` is expected where nothing is memorised, or less.
+    samples (m,), heldout (n,): distance to the nearest training row. `level` is expected where nothing is memorised, or
+    less.
     """
     return float((conformal_p_values(-samples, -heldout) <= level).double().mean())
 
 
 def ratios(neighbours: Tensor) -> Tensor:
-    """(m,), distance of the nearest over that of the second nearest row, 0 where the nearest is at 0. neighbours (m, 2): the two distances.
+    """(m,), distance of the nearest over that of the second nearest row, 0 where the nearest is at 0. neighbours (m,
+    2): the two distances.
 
-    Unlike the distance alone it does not call blurred or constant pictures copies: they lie near to everything, and to no row most of all.
+    Unlike the distance alone it does not call blurred or constant pictures copies: they lie near to everything, and to
+    no row most of all.
     """
     first, second = neighbours[:, 0], neighbours[:, 1]
     return torch.where(
@@ -99,7 +105,8 @@ def ratios(neighbours: Tensor) -> Tensor:
 
 
 def share_of_third(neighbours: Tensor, ratio: float = THIRD) -> float:
-    """The memorisation ratio: the share of samples whose nearest training row is at less than `ratio` times the distance of the second nearest.
+    """The memorisation ratio: the share of samples whose nearest training row is at less than `ratio` times the
+    distance of the second nearest.
 
     neighbours (m, 2): the two distances. L2, not squared. Source: Gu et al. (2023), arXiv 2310.02664.
     """
@@ -107,20 +114,26 @@ def share_of_third(neighbours: Tensor, ratio: float = THIRD) -> float:
 
 
 def authenticity(distance: Tensor, own: Tensor) -> float:
-    """The share of authentic samples: those farther from their nearest training row than that row is from its own nearest other row.
+    """The share of authentic samples: those farther from their nearest training row than that row is from its own
+    nearest other row.
 
-    distance (m,): of each sample to its nearest training row; own (m,): of that row to the nearest other one. A low share speaks for copies;
+    distance (m,): of each sample to its nearest training row; own (m,): of that row to the nearest other one. A low
+    share speaks for copies;
     about one half is usual, not 1. Source: Alaa et al. (2022), arXiv 2102.08921 (A = 1 if d(x~, x_i) > d(x_i, x_j)).
     """
     return float((distance > own).double().mean())
 
 
 def data_copying(samples: Tensor, heldout: Tensor, sample_cells: Tensor, heldout_cells: Tensor, cells: int) -> float:
-    """C_T: how much farther from the training rows samples lie than held-out rows do, in standard deviations of chance. << 0: copies.
+    """C_T: how much farther from the training rows samples lie than held-out rows do, in standard deviations of chance.
+    << 0: copies.
 
-    samples (m,), heldout (n,): distance to the nearest training row; *_cells: the cell of the feature space of each. In each cell
-    Z = (U - m n / 2) / sqrt(m n (m + n + 1) / 12), U the pairs in which the sample is the farther one (ties count half), and C_T is the mean of Z by the
-    held-out rows in the cells. Cells of too few rows on either side are left out. For one cell and no copying it is N(0, 1).
+    samples (m,), heldout (n,): distance to the nearest training row; *_cells: the cell of the feature space of each. In
+    each cell
+    Z = (U - m n / 2) / sqrt(m n (m + n + 1) / 12), U the pairs in which the sample is the farther one (ties count
+    half), and C_T is the mean of Z by the
+    held-out rows in the cells. Cells of too few rows on either side are left out. For one cell and no copying it is
+    N(0, 1).
     nan where no cell has enough. Source: Meehan, Chaudhuri and Dasgupta (2020), arXiv 2004.05675.
     """
     total, weight = 0.0, 0
@@ -141,7 +154,8 @@ def mann_whitney_z(a: Tensor, b: Tensor) -> float:
 
 
 def cells_of(train: Tensor, *others: Tensor, seed: int) -> tuple[int, list[Tensor]]:
-    """(number of cells, the cell of each row of `others`): k-means of the training rows' features (N, F), by scikit-learn."""
+    """(number of cells, the cell of each row of `others`): k-means of the training rows' features (N, F), by
+    scikit-learn."""
     from sklearn.cluster import KMeans
 
     cells = min(CELLS, len(train))
@@ -150,9 +164,11 @@ def cells_of(train: Tensor, *others: Tensor, seed: int) -> tuple[int, list[Tenso
 
 
 def nearer_to_train(train: Tensor, other: Tensor) -> float:
-    """The share of samples nearer to a training row than to any of as many held-out rows, minus 1/2; a tie is half. (m,), (m,) distances.
+    """The share of samples nearer to a training row than to any of as many held-out rows, minus 1/2; a tie is half.
+    (m,), (m,) distances.
 
-    0 where nothing is memorised, whatever the model and the law: training and held-out rows are then exchangeable. 1/2: every sample is. The gap
+    0 where nothing is memorised, whatever the model and the law: training and held-out rows are then exchangeable. 1/2:
+    every sample is. The gap
     between training and held-out rows that a likelihood shows (FLD, arXiv 2302.04440), asked of nearest rows.
     Source: Platzer and Reutterer (2021), arXiv 2104.00635 (distance to the closest record).
     """
@@ -160,10 +176,13 @@ def nearer_to_train(train: Tensor, other: Tensor) -> float:
 
 
 def mifid(reference: Tensor, samples: Tensor) -> float:
-    """Memorisation-informed FID: the Frechet distance divided by the mean least cosine distance of samples to the reference, where that is small.
+    """Memorisation-informed FID: the Frechet distance divided by the mean least cosine distance of samples to the
+    reference, where that is small.
 
-    reference (N, F), samples (m, F), by torchmetrics (cosine_distance_eps = 0.1, a distance above which counts as 1). Copies make it larger; so does
-    poor quality, and a finite number of rows. Raises InputError where torchmetrics is missing, and for fewer than 2 rows.
+    reference (N, F), samples (m, F), by torchmetrics (cosine_distance_eps = 0.1, a distance above which counts as 1).
+    Copies make it larger; so does
+    poor quality, and a finite number of rows. Raises InputError where torchmetrics is missing, and for fewer than 2
+    rows.
     Source: Bai et al. (2021), arXiv 2106.03062.
     """
     try:
@@ -179,9 +198,11 @@ def mifid(reference: Tensor, samples: Tensor) -> float:
 
 
 def jackknife(statistic: Callable[[Tensor], float], rows: Tensor, *, seed: int) -> tuple[float, float] | None:
-    """value +- 1.96 standard errors by leaving out each of `FOLDS` random tenths of the rows; None for fewer than two rows a tenth.
+    """value +- 1.96 standard errors by leaving out each of `FOLDS` random tenths of the rows; None for fewer than two
+    rows a tenth.
 
-    For statistics that rows given twice would bias, as the bootstrap gives them: Frechet distances. The bias itself is not in it.
+    For statistics that rows given twice would bias, as the bootstrap gives them: Frechet distances. The bias itself is
+    not in it.
     Source: Tukey (1958); grouped: Efron and Tibshirani (1993), section 11.5.
     """
     if len(rows) < 2 * FOLDS:

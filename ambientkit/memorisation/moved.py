@@ -21,11 +21,15 @@ def nearest_moved(
     exclude: Tensor | None = None,
     groups: Tensor | None = None,
 ) -> Neighbours:
-    """The k nearest rows where a query may be mirrored left to right, and moved by up to `shift` pixels in both directions.
+    """The k nearest rows where a query may be mirrored left to right, and moved by up to `shift` pixels in both
+    directions.
 
-    The distance is the least over all (2 shift + 1)^2 moves, with the mirrored query as well where `flip`, of the root mean square difference on the
-    pixels that both pictures show. queries (m, C, H, W), rows (N, C, H, W); arguments and errors else as `nearest`, which does the work once for
-    each move: rows that are no pictures are compared as they are. Raises InputError for a shift by half a picture or more.
+    The distance is the least over all (2 shift + 1)^2 moves, with the mirrored query as well where `flip`, of the root
+    mean square difference on the
+    pixels that both pictures show. queries (m, C, H, W), rows (N, C, H, W); arguments and errors else as `nearest`,
+    which does the work once for
+    each move: rows that are no pictures are compared as they are. Raises InputError for a shift by half a picture or
+    more.
     """
     moves = list(_moves(tuple(queries.shape[1:]), shift, flip))
     if len(moves) > 1 and not isinstance(rows, Tensor):
@@ -35,11 +39,11 @@ def nearest_moved(
         one = queries.flip(-1) if mirrored else queries
         here = nearest(
             _cut(one, down, right),
-            rows if down == right == 0 else _cut(rows, -down, -right),
+            rows if down == right == 0 else _cut(rows, -down, -right),  # type: ignore[arg-type]
             k,
             exclude=exclude,
             groups=groups,
-        )  # type: ignore[arg-type]
+        )
         found = here if found is None else _merged(found, here, k, groups)
     assert found is not None
     return found

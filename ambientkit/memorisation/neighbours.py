@@ -32,8 +32,10 @@ def nearest(
 ) -> Neighbours:
     """The k rows with the least |query - row|, by exhaustive search. queries (m, *S), rows (N, *S).
 
-    Candidates are found by |q|^2 + |r|^2 - 2 q r in float32, then measured as differences in float64; wherever its rounding could have hidden a
-    nearer row, the block is searched again without that formula. So the answer is exact, and the time is that of a product of matrices:
+    Candidates are found by |q|^2 + |r|^2 - 2 q r in float32, then measured as differences in float64; wherever its
+    rounding could have hidden a
+    nearer row, the block is searched again without that formula. So the answer is exact, and the time is that of a
+    product of matrices:
     O(m N F), in memory O(m k) and a block; a block that cannot hold a nearer row costs the product alone.
     exclude (m,): for each query the number of a row that does not count, such as itself.
     groups (N,): of rows with one number only the nearest counts, so that a duplicate is no second neighbour.
@@ -103,7 +105,8 @@ def _block(
     groups: Tensor | None,
     limit: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """(places of the queries that have a row here nearer than `limit` (m,), perhaps; L2 distances and places in the block of their k nearest).
+    """(places of the queries that have a row here nearer than `limit` (m,), perhaps; L2 distances and places in the
+    block of their k nearest).
 
     centre (F,): near to the rows; r: float32, rows - centre.
     """
@@ -115,7 +118,8 @@ def _block(
     if shut is not None:
         inside = ((shut >= 0) & (shut < count)).nonzero().squeeze(1)
         rough[inside, shut[inside]] = torch.inf
-    # 2 q r of F terms errs by at most F eps |q| |r| <= F eps (|q|^2 + |r|^2) / 2, each square by as much (Higham (2002), eq. 3.5).
+    # 2 q r of F terms errs by at most F eps |q| |r| <= F eps (|q|^2 + |r|^2) / 2, each square by as much (Higham
+    # (2002), eq. 3.5).
     bound = (torch.finfo(torch.float32).eps * (q.shape[1] + 8) * (squares + lengths.max())).double()
     active = (rough.amin(1).double() + squares - bound < limit.square()).nonzero().squeeze(1)
     if len(active) == 0:

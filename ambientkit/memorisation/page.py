@@ -31,7 +31,8 @@ Decode = Callable[[Tensor], Tensor | None] | None
 
 
 def attack_page(found: Attack, *, decode: Decode = None) -> str:
-    """The page of an attack: figures, histograms of training and held-out rows, and tiles (original, corrupted, draws)."""
+    """The page of an attack: figures, histograms of training and held-out rows, and tiles (original, corrupted,
+    draws)."""
     charts = [
         histogram(found.distance.numpy(), f"distance of {len(found.distance)} training rows to their draws", bins=30),
         histogram(found.null.numpy(), f"distance of {len(found.null)} held-out rows to their draws", bins=30),

@@ -1,4 +1,5 @@
-"""What is compared: training rows, held-out rows, and the rows that a model made; all that can be wrong with them is found here."""
+"""What is compared: training rows, held-out rows, and the rows that a model made; all that can be wrong with them is
+found here."""
 
 from __future__ import annotations
 
@@ -42,7 +43,8 @@ class Side:
 
 
 def side(data: DataLike, sigma_n: float | None, registry: Registry, flag: str) -> Side:
-    """All rows that `data` stand for. An array or a tensor is rows (N, *S) in units of [-1, 1], channels first, clean unless `sigma_n` is given."""
+    """All rows that `data` stand for. An array or a tensor is rows (N, *S) in units of [-1, 1], channels first, clean
+    unless `sigma_n` is given."""
     if isinstance(data, np.ndarray | Tensor):
         x = torch.as_tensor(data).detach().cpu().float()
         if x.ndim < 2 or len(x) == 0 or not bool(x.isfinite().all()):
@@ -55,7 +57,8 @@ def side(data: DataLike, sigma_n: float | None, registry: Registry, flag: str) -
 def sides(
     train: DataLike | None, heldout: DataLike, sigma_n: float | None, trained: Trained | None, registry: Registry
 ) -> tuple[Side, Side]:
-    """(training rows, held-out rows). train: by default the rows of the run, without the noise that was simulated on them.
+    """(training rows, held-out rows). train: by default the rows of the run, without the noise that was simulated on
+    them.
 
     Raises InputError for rows of another shape, unit or noise level, and for held-out rows that are training rows.
     """
@@ -137,7 +140,8 @@ def similarity_of(
     device: Any,
     registry: Registry,
 ) -> Similarity:
-    """`pixels`, `correlation`, or an extractor by name, as 'NAME{field: value}', or itself. Raises InputError for another one."""
+    """`pixels`, `correlation`, or an extractor by name, as 'NAME{field: value}', or itself. Raises InputError for
+    another one."""
     if shift is None:
         shift = SHIFT if len(shape) == 3 and min(shape[1:]) >= 8 else 0
     if named in ("pixels", "correlation"):

@@ -1,4 +1,5 @@
-"""The noise level of stored rows: what the user says, what the files say, and that the two do not contradict each other."""
+"""The noise level of stored rows: what the user says, what the files say, and that the two do not contradict each
+other."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ NONE = 1e-6
 def declared(part: Stored, found: Found, mapping: Mapping, needed: bool = True) -> Noise | None:
     """The noise level of every row; None for clean rows, and without `needed` where nothing says what it is.
 
-    A level that is stored with the rows and one that is given must agree within `ROUNDING`. Raises InputError where they do not, where
+    A level that is stored with the rows and one that is given must agree within `ROUNDING`. Raises InputError where
+    they do not, where
     rows with a level are said to be clean or counts, and where nothing says what it is.
     """
     source = found.source
@@ -134,7 +136,8 @@ def _given(part: Stored, found: Found, scale: float) -> Noise | None:
 
 
 def _chunks(found: Found, *noises: Noise) -> Iterator[list[NDArray[Any]]]:
-    """The levels, piece by piece, broadcastable to the rows; a piece with a level that cannot be read is told of by the scan."""
+    """The levels, piece by piece, broadcastable to the rows; a piece with a level that cannot be read is told of by the
+    scan."""
     for start, stop in found.source.chunks():
         with suppress(UnusableFile):
             yield [np.asarray(noise.chunk(start, stop, len(found.source.shape))) for noise in noises]

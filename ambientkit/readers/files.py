@@ -53,8 +53,10 @@ class Asked(Protocol):
 class FileRows(abc.ABC, Generic[Part]):
     """The rows of many files, in the order of the files. Files are opened when asked for, one at a time, and never stay open.
 
-    part: the data set, whose own fields `look` and `load` find in `self.part`. Raises InputError where a header is unusable, and where
-    rows differ in shape or number type; with on_bad_file "skip" such files are left out, the less common kinds of rows among them.
+    part: the data set, whose own fields `look` and `load` find in `self.part`. Raises InputError where a header is
+    unusable, and where
+    rows differ in shape or number type; with on_bad_file "skip" such files are left out, the less common kinds of rows
+    among them.
     """
 
     what: ClassVar[str] = "file"
@@ -63,7 +65,8 @@ class FileRows(abc.ABC, Generic[Part]):
     def __init__(self, part: Part, files: Sequence[Path]) -> None:
         self.part = part
         self.missing: dict[str, float] = {}
-        """Name -> file value of what stands for a missing pixel, NaN where `load` returns NaN for it; `look` fills it in."""
+        """Name -> file value of what stands for a missing pixel, NaN where `load` returns NaN for it; `look` fills it
+        in."""
         self._where, self._on_bad_file = part.path, part.on_bad_file
         self._total = len(files)
         self._bad: list[str] = []
@@ -146,7 +149,8 @@ class FileRows(abc.ABC, Generic[Part]):
 
     @abc.abstractmethod
     def look(self, file: Path) -> tuple[int, tuple[int, ...], np.dtype[Any]]:
-        """Rows in a file, the shape of one (channels first) and the number type, from the header. Raises UnusableFile."""
+        """Rows in a file, the shape of one (channels first) and the number type, from the header. Raises
+        UnusableFile."""
 
     @abc.abstractmethod
     def load(self, file: Path, start: int, stop: int) -> NDArray[Any]:

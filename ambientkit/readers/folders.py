@@ -39,7 +39,8 @@ class LeftOut:
 
 
 def find(folder: Path, suffixes: Sequence[str], follow_links: bool, what: str = "image") -> tuple[list[Path], LeftOut]:
-    """Files with one of the suffixes below a folder, in the order of their names. Each folder is entered once, so that a loop of links ends.
+    """Files with one of the suffixes below a folder, in the order of their names. Each folder is entered once, so that
+    a loop of links ends.
 
     Raises InputError where the folder is missing or cannot be read.
     """

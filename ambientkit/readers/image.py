@@ -26,9 +26,12 @@ class UnusableImage(ValueError):
 def read_image(path: Path, max_pixels: int) -> NDArray[Any]:
     """The picture in a file: (H, W) or (H, W, 3); uint8, uint16 or float32, in file values.
 
-    Grey of 1, 8 and 16 bits, 8-bit RGB, 16-bit RGB PNG, palette (to RGB), float TIFF. The EXIF orientation is applied, which moves
-    pixels and leaves their noise untouched. The size in the header is compared with max_pixels before anything is decoded; Pillow's
-    own guard is neither used nor changed. Raises UnusableImage for everything else: damaged files, alpha, several pages, more bits
+    Grey of 1, 8 and 16 bits, 8-bit RGB, 16-bit RGB PNG, palette (to RGB), float TIFF. The EXIF orientation is applied,
+    which moves
+    pixels and leaves their noise untouched. The size in the header is compared with max_pixels before anything is
+    decoded; Pillow's
+    own guard is neither used nor changed. Raises UnusableImage for everything else: damaged files, alpha, several
+    pages, more bits
     than would be read.
     """
     with _opened(path) as file:
@@ -36,7 +39,8 @@ def read_image(path: Path, max_pixels: int) -> NDArray[Any]:
 
 
 def look_at_image(path: Path, max_pixels: int) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """The shape, channels first, and the number type that `read_image` would give, by the header. Raises UnusableImage as it does."""
+    """The shape, channels first, and the number type that `read_image` would give, by the header. Raises UnusableImage
+    as it does."""
     with _opened(path) as file, _damage_told(), _recognise(file) as image:
         _refuse(image, max_pixels)
         bits = _bits(image, file)
@@ -69,7 +73,8 @@ def decode_image(file: IO[bytes], max_pixels: int) -> NDArray[Any]:
 
 
 def _deep_colours(file: IO[bytes], orientation: int) -> NDArray[np.uint16]:
-    """(H, W, 3): a PNG of 16 bits a colour, of which Pillow gives the upper 8. Pillow has read it all before, so it is whole."""
+    """(H, W, 3): a PNG of 16 bits a colour, of which Pillow gives the upper 8. Pillow has read it all before, so it is
+    whole."""
     try:
         import imagecodecs
     except ImportError:
@@ -106,7 +111,8 @@ def _damage_told() -> Iterator[None]:
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation in the header, 1 where there is none. For PNG nothing is decoded to find it behind the pixels."""
+    """The EXIF orientation in the header, 1 where there is none. For PNG nothing is decoded to find it behind the
+    pixels."""
     if image.format == "PNG" and "exif" not in image.info:
         return 1
     return int(image.getexif().get(_ORIENTATION, 1))

@@ -25,7 +25,8 @@ ESTIMATES = ("estimate", "estimate-by-row")
 class Noise:
     """The noise level of each row: one number, one per row (N,), one per value (*S), or both (N, *S). An axis of length 1 counts for all.
 
-    levels: the number, an array of one level per row, or a source. scale: what a level is multiplied with to be in [-1, 1] units.
+    levels: the number, an array of one level per row, or a source. scale: what a level is multiplied with to be in [-1,
+    1] units.
     Raises InputError where the shape fits the rows in no way, or in two.
     """
 
@@ -69,7 +70,8 @@ class Noise:
         return noise
 
     def chunk(self, start: int, stop: int, axes: int) -> NDArray[Any]:
-        """The levels of rows start..stop, broadcastable to them; axes: of the data, with that of the rows. Raises UnusableFile."""
+        """The levels of rows start..stop, broadcastable to them; axes: of the data, with that of the rows. Raises
+        UnusableFile."""
         if not self._by_row and self._file is None:
             return self._scaled(self._level)
         runs = [(start, stop)] if self._kept is None else self._kept.runs(start, stop)
@@ -87,7 +89,8 @@ class Noise:
 
 
 def levels_from_table(table: Path, rows: int) -> NDArray[np.float64]:
-    """(N,): the column `sigma_n` of a .csv or .parquet file, in the order of the rows, or in that of its column `row` where there is one.
+    """(N,): the column `sigma_n` of a .csv or .parquet file, in the order of the rows, or in that of its column `row`
+    where there is one.
 
     Raises InputError where the table cannot be read, or does not hold one number for each row.
     """

@@ -22,9 +22,11 @@ ROWS, VALUES = 4096, 2**24
 
 
 def measured_range(source: Source) -> tuple[float, float]:
-    """(low, high): the quantiles 0.001 and 0.999 of the values of evenly spaced rows, those that are missing aside; 7 digits.
+    """(low, high): the quantiles 0.001 and 0.999 of the values of evenly spaced rows, those that are missing aside; 7
+    digits.
 
-    A function of the files alone, told as a warning together with how far single values lie outside. Nothing is clipped to it: they are
+    A function of the files alone, told as a warning together with how far single values lie outside. Nothing is clipped
+    to it: they are
     mapped by the same line. Raises InputError where no row can be read, or all values are one and the same.
     """
     most = max(1, min(ROWS, VALUES // max(1, int(np.prod(source.shape[1:])))))

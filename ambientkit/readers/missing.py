@@ -15,9 +15,11 @@ class _ToUnit(Protocol):
 
 
 def missing_of(source: Any) -> dict[str, float]:
-    """Name -> file value of what stands for a missing pixel in a source; NaN where the reader has put NaN in its place already.
+    """Name -> file value of what stands for a missing pixel in a source; NaN where the reader has put NaN in its place
+    already.
 
-    What the source itself says (`missing`), and the ends of 32- and 64-bit whole numbers, with which detectors mark dead pixels.
+    What the source itself says (`missing`), and the ends of 32- and 64-bit whole numbers, with which detectors mark
+    dead pixels.
     """
     found: dict[str, float] = dict(getattr(source, "missing", {}))
     dtype = np.dtype(source.dtype)

@@ -1,4 +1,5 @@
-"""Arrays in .npy and .npz files: the header is checked before anything is allocated, and nothing in the file is ever executed."""
+"""Arrays in .npy and .npz files: the header is checked before anything is allocated, and nothing in the file is ever
+executed."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ _UNREADABLE = (OSError, EOFError, zipfile.BadZipFile, zlib.error)
 class ArrayFile:
     """One array on disk. It holds the path, not the data, so that it can be sent to worker processes.
 
-    A .npy file is memory-mapped on first use in each process; an array of an .npz file, which cannot be mapped, is read once.
+    A .npy file is memory-mapped on first use in each process; an array of an .npz file, which cannot be mapped, is read
+    once.
     """
 
     def __init__(self, path: Path, key: str | None, shape: tuple[int, ...], dtype: np.dtype[Any], size: int) -> None:
@@ -60,7 +62,8 @@ class ArrayFile:
             )
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Rows start..stop for a scan. A mapped file is mapped anew each time: pages already read do not stay in memory."""
+        """Rows start..stop for a scan. A mapped file is mapped anew each time: pages already read do not stay in
+        memory."""
         return np.array((self._open() if self.key is None else self._loaded())[start:stop])
 
     def row(self, index: int) -> NDArray[Any]:
@@ -104,7 +107,8 @@ class ArrayFile:
 
 
 def find_arrays(path: Path) -> dict[str | None, ArrayFile]:
-    """What a file holds, by key; a .npy file has the one key None. The content decides, not the suffix; only headers are read.
+    """What a file holds, by key; a .npy file has the one key None. The content decides, not the suffix; only headers
+    are read.
 
     Raises InputError where there is no such file, or it is neither .npy nor .npz.
     """

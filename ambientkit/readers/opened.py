@@ -22,7 +22,8 @@ logger = logging.getLogger("ambientkit")
 class OpenedArray(abc.ABC):
     """One array of a file, read through a library's handle.
 
-    The handle is opened when first needed and belongs to one process: it is closed before a fork and left out of a pickle, since
+    The handle is opened when first needed and belongs to one process: it is closed before a fork and left out of a
+    pickle, since
     processes that share a handle read each other's rows.
     """
 
@@ -111,9 +112,11 @@ class OpenedArray(abc.ABC):
 
 
 def missing_by_attributes(where: str, attributes: Mapping[str, Any], fill: Any = None) -> dict[str, float]:
-    """Name -> value of what stands for a missing pixel, by the attributes of the CF conventions (`_FillValue`, `missing_value`).
+    """Name -> value of what stands for a missing pixel, by the attributes of the CF conventions (`_FillValue`,
+    `missing_value`).
 
-    fill: the fill value of the array, where its writer chose one; 0, which most libraries choose, is a value like any other.
+    fill: the fill value of the array, where its writer chose one; 0, which most libraries choose, is a value like any
+    other.
     Warns of attributes that would change the values: they are not applied.
     """
     scaling = [f"{name} = {attributes[name]}" for name in ("scale_factor", "add_offset") if name in attributes]

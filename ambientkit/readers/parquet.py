@@ -1,4 +1,5 @@
-"""One column of .parquet files, read by row groups as they are needed: nothing is converted, and memory does not grow with the rows."""
+"""One column of .parquet files, read by row groups as they are needed: nothing is converted, and memory does not grow
+with the rows."""
 
 from __future__ import annotations
 
@@ -26,8 +27,10 @@ Decode = Callable[[Any], NDArray[Any]]
 class RowGroups:
     """Rows (N, *S) of one column, in the order of the files. blocks: the row groups, which the order of training goes through.
 
-    A row group is read once for all its rows that are wanted one after another. Files are opened for a row group and closed again, without
-    threads, so that workers may be forked. most: bytes that `HELD` row groups may take. Raises InputError where they would take more, where
+    A row group is read once for all its rows that are wanted one after another. Files are opened for a row group and
+    closed again, without
+    threads, so that workers may be forked. most: bytes that `HELD` row groups may take. Raises InputError where they
+    would take more, where
     the column is missing, and for damaged files.
     """
 
@@ -168,7 +171,8 @@ class RowGroups:
 
 
 def _plain(column: Any) -> Any:
-    """The values of an Arrow column: one array (n, *S) where they are numbers of one shape, otherwise a list of what it holds."""
+    """The values of an Arrow column: one array (n, *S) where they are numbers of one shape, otherwise a list of what it
+    holds."""
     import pyarrow
     import pyarrow.compute as compute
 

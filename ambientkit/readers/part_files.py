@@ -30,7 +30,8 @@ class StoredFiles(Stored):
 
     @abc.abstractmethod
     def open(self, files: Sequence[Path]) -> FileRows:
-        """The rows of these files, by their headers. Raises InputError where they are unusable or the library is missing."""
+        """The rows of these files, by their headers. Raises InputError where they are unusable or the library is
+        missing."""
 
     def find(self) -> Found:
         """The files of the folder, by their headers. Raises InputError where there are none, or they are unusable."""

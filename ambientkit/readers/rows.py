@@ -83,7 +83,8 @@ class NoisyRows(_Rows):
         return Batch(self._pixels(index), self.noise.row(index, self.layout), torch.tensor(self.number(index)), {})
 
     def at_or_above(self, sigma: float) -> Iterator[int]:
-        """The rows whose noise level, or its maximum over the values, is at least sigma; found without reading the rows themselves."""
+        """The rows whose noise level, or its maximum over the values, is at least sigma; found without reading the rows
+        themselves."""
         for start, stop in self.source.chunks():
             level = np.asarray(self.noise.chunk(start, stop, len(self.source.shape)))
             by_row = level.ndim == len(self.source.shape)  # otherwise it is the same for all rows

@@ -1,4 +1,5 @@
-"""Checks of the rows of a data set, all before the first training step: can the data be what they are declared to be?"""
+"""Checks of the rows of a data set, all before the first training step: can the data be what they are declared to
+be?"""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ def unknown_noise(where: str, ways: str) -> InputError:
 
 
 def check_scale(where: str, low: float, high: float, sigma_n: float, *, assumed: bool, stored: str) -> None:
-    """Raises InputError where values low..high, in units of [-1, 1], cannot be in the units that were assumed; logs a doubt.
+    """Raises InputError where values low..high, in units of [-1, 1], cannot be in the units that were assumed; logs a
+    doubt.
 
     sigma_n, assumed, stored: as of `units.scale.judge_scale`.
     """
@@ -54,8 +56,10 @@ def check_scale(where: str, low: float, high: float, sigma_n: float, *, assumed:
 class RowScan:
     """Sees every row once, chunk by chunk, and keeps a few sums, so that its memory does not grow with the data.
 
-    where: the file or folder, for messages. values: the mapping of file values to [-1, 1]; assumed: it was not given by the
-    user but follows from the number type. missing: what stands for a missing value, by name. name: what row i is called.
+    where: the file or folder, for messages. values: the mapping of file values to [-1, 1]; assumed: it was not given by
+    the
+    user but follows from the number type. missing: what stands for a missing value, by name. name: what row i is
+    called.
     """
 
     def __init__(
@@ -119,7 +123,8 @@ class RowScan:
                 self._at_end[end] += int((picked == end).sum())
 
     def finish(self, judge: bool = True) -> None:
-        """Raises InputError for the first thing that is wrong; logs a doubt that is no error. judge: hold the rows against their noise."""
+        """Raises InputError for the first thing that is wrong; logs a doubt that is no error. judge: hold the rows
+        against their noise."""
         self._check_finite()
         self._check_levels()
         self.check_scale()
@@ -174,7 +179,8 @@ class RowScan:
             if self._sigma_max > 1.001 * level
             else ""
         )
-        # var(x_n) = var(x_0) + sigma_n^2; the estimate from n values is off by sqrt(2 / n) of it, six of which never happen.
+        # var(x_n) = var(x_0) + sigma_n^2; the estimate from n values is off by sqrt(2 / n) of it, six of which never
+        # happen.
         if level**2 > std**2 * (1 + max(0.02, 6 * math.sqrt(2 / n))):
             raise InputError(
                 f"{self._where}: sigma_n = {level:.4g}{at} is more than the std of the data themselves, {std:.4g} in [-1, 1] units: "

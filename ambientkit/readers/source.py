@@ -26,7 +26,8 @@ def cause_of(error: Exception) -> str:
 class Source(Protocol):
     """Rows on disk. It holds names and sizes, never the data, and can be pickled; whatever is open belongs to one process.
 
-    A source may also have `missing`: name -> file value of what stands for a missing pixel (NaN where it is returned as NaN already), and
+    A source may also have `missing`: name -> file value of what stands for a missing pixel (NaN where it is returned as
+    NaN already), and
     `blocks()`: the rows of each shard, in order, where reading in another order is slow.
     """
 
@@ -76,7 +77,8 @@ FIRST = 100
 
 
 def first_usable(rows: int, decode: Callable[[int], NDArray[Any]]) -> NDArray[Any]:
-    """The first row that can be decoded, of which all others must have the shape. Raises UnusableFile of row 0 where none of `FIRST` can."""
+    """The first row that can be decoded, of which all others must have the shape. Raises UnusableFile of row 0 where
+    none of `FIRST` can."""
     cause: UnusableFile | None = None
     for index in range(min(rows, FIRST)):
         try:

@@ -23,7 +23,8 @@ from ambientkit.text import lines
 logger = logging.getLogger("ambientkit")
 
 OPEN_SHARDS = 16
-"""Shards whose places of samples are remembered at a time: two windows of the order by shards, or each row would find its shard anew."""
+"""Shards whose places of samples are remembered at a time: two windows of the order by shards, or each row would find
+its shard anew."""
 Place = tuple[int, int]
 """(offset, size) of a member in its file."""
 

@@ -38,7 +38,8 @@ class Reading(NamedTuple):
 def usable(
     source: Source, reading: Reading, level: Callable[[], Noise | None], judge: bool
 ) -> tuple[Source, Noise | None, list[str]]:
-    """The rows that can be used, their level, and what is left out, each with its cause. level: by the files that are left.
+    """The rows that can be used, their level, and what is left out, each with its cause. level: by the files that are
+    left.
 
     Raises InputError as `read_all`, and listing what cannot be used unless it is to be left out.
     """
@@ -129,7 +130,8 @@ def _pieces(source: Source, check: str) -> Iterator[tuple[int, int]]:
 
 
 def enough_counts(source: Source, mapping: CountRange) -> None:
-    """Raises InputError where the transform cannot make the noise even: below about 4 counts, unless Gaussian noise covers the steps."""
+    """Raises InputError where the transform cannot make the noise even: below about 4 counts, unless Gaussian noise
+    covers the steps."""
     if mapping.read_std >= mapping.gain:
         return
     rows = []

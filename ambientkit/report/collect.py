@@ -40,7 +40,8 @@ def collect(
     batch_size: int = 64,
     progress: bool = False,
 ) -> RunReport:
-    """Draw, measure and read, with the options of `write_report`. What cannot be done is told on the page, and is no error: the rest is worth having."""
+    """Draw, measure and read, with the options of `write_report`. What cannot be done is told on the page, and is no
+    error: the rest is worth having."""
     trained = run.trained
     report = RunReport(
         run.name,

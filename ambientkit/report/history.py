@@ -37,7 +37,8 @@ class History:
 
 
 def read_history(metrics: Path) -> History:
-    """The history in a metrics.jsonl and the evaluations.jsonl beside it; empty where there is none yet. Lines are read as far as they are whole.
+    """The history in a metrics.jsonl and the evaluations.jsonl beside it; empty where there is none yet. Lines are read
+    as far as they are whole.
 
     Raises InputError for lines of another format.
     """

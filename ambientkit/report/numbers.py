@@ -39,7 +39,8 @@ ABSENT = "-"
 
 
 def metrics(trained: Trained, full: Tensor, truncated: Tensor | None, seed: int, report: RunReport) -> None:
-    """The measures that need neither clean data nor a network, of both kinds of samples, beside those of the noisy rows themselves."""
+    """The measures that need neither clean data nor a network, of both kinds of samples, beside those of the noisy rows
+    themselves."""
     rows = trained_rows(trained, 2 * len(full), seed)
     n = min(len(full), len(rows.x) // 2)
     if n < 4:
@@ -156,7 +157,8 @@ def preflight_result(path: Path, report: RunReport) -> None:
 def denoiser_numbers(run: ReportedRun, report: RunReport, *, rows: int, seed: int, readable: bool) -> None:
     """Add the consistency residual, the Tweedie loss and the seed sensitivity.
 
-    They are those that `verify --run` stored for this step, otherwise measured on `rows` rows, if those of the run are readable.
+    They are those that `verify --run` stored for this step, otherwise measured on `rows` rows, if those of the run are
+    readable.
     """
     trained = run.trained
     stored = _stored(run.path / VERIFY / VERIFIED, trained.step, report)

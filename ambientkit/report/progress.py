@@ -1,4 +1,5 @@
-"""How the samples of a run have changed: the pictures drawn in training, and samples of the checkpoints that are kept."""
+"""How the samples of a run have changed: the pictures drawn in training, and samples of the checkpoints that are
+kept."""
 
 from __future__ import annotations
 

@@ -103,7 +103,8 @@ def _weighted(entry: ScheduledObjective) -> str:
 
 
 def versions(path: Path) -> dict[str, str]:
-    """Package versions as the run wrote them; empty where it did not. Raises InputError for a file of another format."""
+    """Package versions as the run wrote them; empty where it did not. Raises InputError for a file of another
+    format."""
     return {name: "not installed" if version is None else version for name, version in read_versions(path).items()}
 
 

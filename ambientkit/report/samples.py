@@ -15,7 +15,8 @@ from ambientkit.sample import draw_all, step_grid
 from ambientkit.sample.picture import grid, png
 
 SAMPLES, POINTS = 64, 2000
-"""Samples where no number is given: of pictures and other rows, and of points of the plane, which are drawn as a map."""
+"""Samples where no number is given: of pictures and other rows, and of points of the plane, which are drawn as a
+map."""
 SHOWN = 64
 """Rows of a picture at most, unless they are points of the plane."""
 
@@ -49,9 +50,11 @@ class SampleDrawer:
         return (lambda rows: None) if self.rows is None else self.rows.decode
 
     def draw(self, denoiser: Denoiser, n: int, lowest: float | None = None) -> Tensor | None:
-        """n samples (n, *S), by steps down to `lowest` (the run's sigma_min) and a last denoising; values may be not finite.
+        """n samples (n, *S), by steps down to `lowest` (the run's sigma_min) and a last denoising; values may be not
+        finite.
 
-        None where the conditions that the network needs are not known. Fewer than n where the data have fewer conditions.
+        None where the conditions that the network needs are not known. Fewer than n where the data have fewer
+        conditions.
         """
         trained = self.run.trained
         cond = None
@@ -77,7 +80,8 @@ class SampleDrawer:
 
 
 def draw_samples(drawer: SampleDrawer, report: RunReport) -> tuple[Tensor | None, Tensor | None]:
-    """Add pictures of what was given and of both kinds of samples; (full, truncated), None where one cannot be drawn."""
+    """Add pictures of what was given and of both kinds of samples; (full, truncated), None where one cannot be
+    drawn."""
     run, trained = drawer.run, drawer.run.trained
     points = len(trained.signal.shape) == 1 and not trained.latents
     full = drawer.draw(trained.denoiser, drawer.number)
@@ -129,7 +133,8 @@ def picture_of(
     labels: Sequence[str] | None = None,
     decode: Callable[[Tensor], Tensor | None] | None = None,
 ) -> Picture | None:
-    """Rows (n, *S) as one picture with its text; None for rows without a picture. name: of the run; labels: n, one below each row."""
+    """Rows (n, *S) as one picture with its text; None for rows without a picture. name: of the run; labels: n, one
+    below each row."""
     image = grid(values, columns, labels=labels, decode=decode)
     if image is None:
         return None

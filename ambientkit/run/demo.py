@@ -15,7 +15,8 @@ DEMO_STEPS = 32
 
 
 def draw_demo(training: Training, path: Path, registry: Registry, step: int | None = None) -> bool:
-    """Write noisy rows beside samples of the averaged weights, always from the same seed; False for rows without a picture.
+    """Write noisy rows beside samples of the averaged weights, always from the same seed; False for rows without a
+    picture.
 
     step: of the averaged weights, where it is not that of the training.
     """

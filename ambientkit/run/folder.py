@@ -34,7 +34,8 @@ Checkpoint = tuple[Path, dict[str, bytes]]
 
 
 def resumed(request: Request) -> tuple[Path, Path | None] | None:
-    """The run folder to go on in and the checkpoint, where one was named; None for a new run. Raises InputError where there is none."""
+    """The run folder to go on in and the checkpoint, where one was named; None for a new run. Raises InputError where
+    there is none."""
     if request.resume is None:
         return None
     if request.resume == "latest":
@@ -57,7 +58,8 @@ def resumed(request: Request) -> tuple[Path, Path | None] | None:
 
 
 def checkpoint_of(folder: Path, named: Path | None) -> Checkpoint | None:
-    """The checkpoint to resume from: the one named, or the newest whole one; None where the run ended before its first one.
+    """The checkpoint to resume from: the one named, or the newest whole one; None where the run ended before its first
+    one.
 
     Raises InputError where the one named, or every one there is, is damaged.
     """
@@ -72,7 +74,8 @@ def checkpoint_of(folder: Path, named: Path | None) -> Checkpoint | None:
 
 
 def refuse_used(folder: Path) -> None:
-    """Raise InputError where a new run would write into a folder with something in it. What a killed run left before its first file is nothing."""
+    """Raise InputError where a new run would write into a folder with something in it. What a killed run left before
+    its first file is nothing."""
     if not folder.exists():
         return
     if not folder.is_dir() or any(path.name != LOCK and not path.match(".*.tmp-*") for path in folder.iterdir()):
@@ -90,7 +93,8 @@ def make(folder: Path) -> None:
 
 
 def open_folder(folder: Path, config: RunConfig, training: Training) -> None:
-    """Make the run folder ready for the next steps: take away what interrupted writes left, and what a resumed run will write again."""
+    """Make the run folder ready for the next steps: take away what interrupted writes left, and what a resumed run will
+    write again."""
     clean(folder)
     write_file(folder / CONFIG, to_yaml({"format_version": FORMAT_VERSION, **dump(config)}).encode())
     write_file(folder / VERSIONS, json.dumps({"format_version": FORMAT_VERSION, **versions()}, indent=1).encode())
@@ -144,7 +148,8 @@ def average_metadata(training: Training) -> dict[str, Any]:
 
 
 def read_identity(folder: Path) -> dict[str, Any]:
-    """What a run knows its data by, and what was estimated from them; empty for a run of an early version. Raises InputError."""
+    """What a run knows its data by, and what was estimated from them; empty for a run of an early version. Raises
+    InputError."""
     path = folder / IDENTITY
     if not path.is_file():
         return {}
@@ -157,7 +162,8 @@ def read_identity(folder: Path) -> dict[str, Any]:
 
 
 def read_versions(folder: Path) -> dict[str, str | None]:
-    """What a run was made with, by name; empty where it does not say. Raises InputError for a file of another format."""
+    """What a run was made with, by name; empty where it does not say. Raises InputError for a file of another
+    format."""
     try:
         found = dict(json.loads((folder / VERSIONS).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):

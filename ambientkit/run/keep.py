@@ -1,4 +1,5 @@
-"""The rows that a run holds out, in the run: when they are measured, which averaged weights are kept by them, and the files of both."""
+"""The rows that a run holds out, in the run: when they are measured, which averaged weights are kept by them, and the
+files of both."""
 
 from __future__ import annotations
 
@@ -50,7 +51,8 @@ def split(observations: Observations | Augmented, config: RunConfig) -> tuple[Ob
 class Keeper:
     """Measures the averaged weights of a run on rows held out, and keeps the best of them. Measuring changes nothing in training, to the bit.
 
-    observations: all rows; positions: of those held out, of which at most `MEASURED` are measured, and some of the others.
+    observations: all rows; positions: of those held out, of which at most `MEASURED` are measured, and some of the
+    others.
     """
 
     def __init__(self, training: Training, observations: Observations | Augmented, positions: Sequence[int]) -> None:
@@ -69,7 +71,8 @@ class Keeper:
         self._next = next(self._due)
 
     def due(self, step: int) -> bool:
-        """Whether the run is to be measured after this step: at steps that follow from the numbers of rows alone, and at its end."""
+        """Whether the run is to be measured after this step: at steps that follow from the numbers of rows alone, and
+        at its end."""
         while self._next < step:
             self._next = next(self._due)
         return step == self._next or step == self._training.config.end_step
@@ -117,7 +120,8 @@ class Keeper:
             self.best = from_bytes(files[BEST], f"{where}/{BEST}")[0]
 
     def save(self, folder: Path) -> None:
-        """Write the weights kept beside the newest ones, or take away those of a later moment. Raises RunError where the disk refuses."""
+        """Write the weights kept beside the newest ones, or take away those of a later moment. Raises RunError where
+        the disk refuses."""
         if not self.best:
             (folder / BEST).unlink(missing_ok=True)
             return

@@ -44,7 +44,8 @@ class Log:
                 self._stream.close()
 
     def write(self, window: Window, step: Step, note: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Write the line of a window that `step` ends, and return it. note: what else it says. Raises RunError where the disk refuses."""
+        """Write the line of a window that `step` ends, and return it. note: what else it says. Raises RunError where
+        the disk refuses."""
         config, now = self._training.config, time.monotonic()
         per_step = (now - self._at) / max(step.step - self._since, 1)
         rows = config.batch_size * config.grad_accum_steps * self._training.accelerator.num_processes
@@ -70,7 +71,8 @@ class Log:
         return line
 
     def sync(self) -> None:
-        """Bring the lines to the disk, before a checkpoint that comes after them. Raises RunError where the disk refuses."""
+        """Bring the lines to the disk, before a checkpoint that comes after them. Raises RunError where the disk
+        refuses."""
         if self._stream is not None:
             try:
                 os.fsync(self._stream.fileno())

@@ -48,7 +48,8 @@ def prepare(
     request: Request,
     folder: Path | None = None,
 ) -> Prepared:
-    """A run at its first step, or at the step of a checkpoint, after every check. folder: of a run that was begun before."""
+    """A run at its first step, or at the step of a checkpoint, after every check. folder: of a run that was begun
+    before."""
     rows = config.data.rows()
     known = {} if folder is None else read_identity(folder)
     refuse_other(config.data, rows, known.get("fingerprint"), str(folder))

@@ -92,7 +92,8 @@ class Status(Record):
 
 
 def status(folder: str | Path) -> Status:
-    """The status of the run in `folder`. Raises InputError where there is none, or where one of its files cannot be read."""
+    """The status of the run in `folder`. Raises InputError where there is none, or where one of its files cannot be
+    read."""
     folder = Path(folder)
     written = read_status(folder)
     if written is None:

@@ -1,4 +1,5 @@
-"""Stopping in an orderly way: the first signal, or the time limit, ends the run after the current step; a second signal at once."""
+"""Stopping in an orderly way: the first signal, or the time limit, ends the run after the current step; a second signal
+at once."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from dataclasses import dataclass
 from ambientkit.errors import InputError
 
 WORSE = 1
-"""In the place of what `Stop.asked` returns: the loss on rows held out has risen for good. Below all others, which can be resumed from."""
+"""In the place of what `Stop.asked` returns: the loss on rows held out has risen for good. Below all others, which can
+be resumed from."""
 TIME_UP = 2
 """What `Stop.asked` returns at the time limit: below every signal, so that a signal counts more."""
 SIGNALLED = 100
@@ -43,9 +45,11 @@ class Stop:
 
 @contextmanager
 def stop_on_signals(deadline: float = math.inf) -> Iterator[Stop]:
-    """Within the block, note the first signal instead of dying of it, and leave with 128 plus the number of a second one.
+    """Within the block, note the first signal instead of dying of it, and leave with 128 plus the number of a second
+    one.
 
-    The numbers arrive through a pipe that a thread reads, so that a second signal ends the process even while it waits for another one.
+    The numbers arrive through a pipe that a thread reads, so that a second signal ends the process even while it waits
+    for another one.
     """
     stop = Stop(deadline=deadline)
     reader, writer = socket.socketpair()
@@ -81,7 +85,8 @@ def stop_on_signals(deadline: float = math.inf) -> Iterator[Stop]:
 
 @contextmanager
 def stop_on_interrupt() -> Iterator[Stop]:
-    """Within the block, note the first Ctrl-C (or interrupt of a notebook's kernel); a second one raises KeyboardInterrupt at once.
+    """Within the block, note the first Ctrl-C (or interrupt of a notebook's kernel); a second one raises
+    KeyboardInterrupt at once.
 
     In another thread than the main one nothing is caught: Python handles signals in the main thread only.
     """
@@ -108,7 +113,8 @@ def describe_signal(number: int) -> str:
 
 
 def seconds(given: str | float) -> float:
-    """A duration such as 90, 90s, 30m, 1.5h, 2h30m or 1d, in seconds. Raises InputError for anything else, and for 0."""
+    """A duration such as 90, 90s, 30m, 1.5h, 2h30m or 1d, in seconds. Raises InputError for anything else, and for
+    0."""
     text = str(given)
     units = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
     if re.fullmatch(r"\d+(\.\d+)?", text):

@@ -20,7 +20,8 @@ FOLDER = "ambientkit.folder"
 
 
 def options(config: RunConfig, folder: Path) -> dict[str, Any]:
-    """The settings of trackers for the accelerator of a run. Raises InputError naming a package that is not installed."""
+    """The settings of trackers for the accelerator of a run. Raises InputError naming a package that is not
+    installed."""
     for name in config.trackers:
         if importlib.util.find_spec(name) is None:
             raise InputError(f"--tracker {name}: the package {name!r} is not installed: pip install {name}")
@@ -60,7 +61,8 @@ def start(accelerator: Accelerator, config: RunConfig, folder: Path, step: int) 
 
 
 def _mlflow_run(identity: str) -> tuple[str | None, dict[str, str]]:
-    """The run that this folder has in mlflow, and its parameters, none of which may change there; None and no parameters for a new one."""
+    """The run that this folder has in mlflow, and its parameters, none of which may change there; None and no
+    parameters for a new one."""
     import mlflow
 
     found = mlflow.search_runs(

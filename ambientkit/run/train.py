@@ -1,4 +1,5 @@
-"""Training with a run folder: everything is checked, then the steps are taken, with logs, checkpoints and pictures on the way."""
+"""Training with a run folder: everything is checked, then the steps are taken, with logs, checkpoints and pictures on
+the way."""
 
 from __future__ import annotations
 
@@ -66,10 +67,13 @@ class Ended:
 
 
 def train(request: Request, registry: Registry, *, stop: Stop | None = None, progress: bool = False) -> Ended:
-    """Train in a run folder, from step 0 or from where it was stopped. Nothing is written before everything that can be checked has been.
+    """Train in a run folder, from step 0 or from where it was stopped. Nothing is written before everything that can be
+    checked has been.
 
-    stop: asked after every step; where it says so, the run is saved and left. progress: show a bar; otherwise every log line is reported.
-    The folder is locked from the first read to the end. Raises InputError for what was given, CheckFailed where a quick check rejects a
+    stop: asked after every step; where it says so, the run is saved and left. progress: show a bar; otherwise every log
+    line is reported.
+    The folder is locked from the first read to the end. Raises InputError for what was given, CheckFailed where a quick
+    check rejects a
     part, and RunError where the run cannot go on; its last checkpoint is then intact.
     """
     stop = stop or Stop()
@@ -227,7 +231,8 @@ class _Work:
         return 0
 
     def _measure(self, keeper: Keeper) -> None:
-        """Measure the rows held out; warn where the run learns its rows by heart, and stop where it has got worse for good."""
+        """Measure the rows held out; warn where the run learns its rows by heart, and stop where it has got worse for
+        good."""
         seen, config = keeper.look(), self.training.config
         if seen.by_heart:
             warn(f"step {self.training.step}: {BY_HEART}: {seen.by_heart}")

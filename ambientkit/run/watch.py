@@ -1,4 +1,5 @@
-"""Evaluations during training: the averaged weights on always the same rows, levels and noise, one line each in evaluations.jsonl."""
+"""Evaluations during training: the averaged weights on always the same rows, levels and noise, one line each in
+evaluations.jsonl."""
 
 from __future__ import annotations
 
@@ -37,8 +38,10 @@ SEED = 0
 class Evaluation:
     """Measures a run on fixed rows, from fixed seeds. Everything random has generators of its own, so that training does not notice.
 
-    Two measures, neither of which needs clean data: the Tweedie loss by level (`tweedie_mean`: the geometric mean, in which no level
-    outweighs the others), and the distance of samples, made as noisy as the rows (proximal), to these rows. `floor` is the distance of
+    Two measures, neither of which needs clean data: the Tweedie loss by level (`tweedie_mean`: the geometric mean, in
+    which no level
+    outweighs the others), and the distance of samples, made as noisy as the rows (proximal), to these rows. `floor` is
+    the distance of
     further rows to them, which a perfect model would have.
     """
 
@@ -111,7 +114,8 @@ class Evaluation:
         )
 
     def _distances(self, x: Tensor) -> list[Score]:
-        """Of rows (n, *S) to those of the evaluation, by measures that take less than a second, see noise and need no further package."""
+        """Of rows (n, *S) to those of the evaluation, by measures that take less than a second, see noise and need no
+        further package."""
         reference = self._batch.x_n
         if pictures(reference):
             found = patch_distance(reference, x, keyed_generator(SEED, "evaluation.patches"))

@@ -1,4 +1,5 @@
-"""Sampling: images from a trained run and restorations of noisy rows, each a function of (seed, index) alone, and pictures of them."""
+"""Sampling: images from a trained run and restorations of noisy rows, each a function of (seed, index) alone, and
+pictures of them."""
 
 from ambientkit.sample.batches import Batches
 from ambientkit.sample.draw import draw, draw_all, step_grid

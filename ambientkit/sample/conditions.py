@@ -42,8 +42,10 @@ def _text(value: Any) -> str:
 def conditions(trained: Trained, classes: str | None, conds: tuple[str, ...], carried: Sequence[str] = ()) -> Conds:
     """The conditions that --class and --cond give. carried: names that the rows bring themselves.
 
-    A single number of a condition of shape () may be a list N,N,...: index i has the i-th, again from the first. A number with a point is
-    floating point, one without is an integer label. Raises InputError for a condition that the model does not take, or lacks.
+    A single number of a condition of shape () may be a list N,N,...: index i has the i-th, again from the first. A
+    number with a point is
+    floating point, one without is an integer label. Raises InputError for a condition that the model does not take, or
+    lacks.
     """
     takes = trained.signal.conds
     given: dict[str, str] = {}
@@ -85,7 +87,8 @@ def conditions(trained: Trained, classes: str | None, conds: tuple[str, ...], ca
 
 
 def _try(trained: Trained, values: dict[str, Tensor], given: dict[str, str]) -> None:
-    """Ask the model once, so that it refuses what it cannot take before anything is written. Only where nothing else is needed to ask it."""
+    """Ask the model once, so that it refuses what it cannot take before anything is written. Only where nothing else is
+    needed to ask it."""
     if not values or set(values) != set(trained.signal.conds):
         return
     device = trained.device

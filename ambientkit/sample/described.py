@@ -1,4 +1,5 @@
-"""What a weights file says of itself, held against its tensors before anything of that size is allocated: it may be damaged, or hostile."""
+"""What a weights file says of itself, held against its tensors before anything of that size is allocated: it may be
+damaged, or hostile."""
 
 from __future__ import annotations
 
@@ -44,9 +45,11 @@ def _sizes(what: str, stored: Any) -> tuple[int, ...]:
 
 
 def check_described(config: RunConfig, signal: Signal, tensors: Mapping[str, Tensor], frozen: int, where: str) -> None:
-    """Raise InputError where the network of a run has other tensors than a file. Built on the device "meta", it takes no memory.
+    """Raise InputError where the network of a run has other tensors than a file. Built on the device "meta", it takes
+    no memory.
 
-    One that has more parameters than the file is given up while it is built. frozen: the number of tensors in its frozen base, which the file does
+    One that has more parameters than the file is given up while it is built. frozen: the number of tensors in its
+    frozen base, which the file does
     not hold. A network that can only be built in memory is not checked here.
     """
     most = SPARE * (len(tensors) + frozen) + 100

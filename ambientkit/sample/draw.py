@@ -18,7 +18,8 @@ from ambientkit.sample.schedule import levels as scheduled
 
 
 def step_grid(steps: int, levels: Levels, schedule: str = "karras") -> Tensor:
-    """steps + 1 decreasing levels: `steps` of them from sigma_max to sigma_min by the schedule, then exactly 0. Float64.
+    """steps + 1 decreasing levels: `steps` of them from sigma_max to sigma_min by the schedule, then exactly 0.
+    Float64.
 
     Raises ValueError for steps < 1. Source of the default: arXiv 2206.00364, eq. 5.
     """
@@ -40,10 +41,13 @@ def draw(
     guidance: float = 1.0,
     null: Mapping[str, Tensor] | None = None,
 ) -> Iterator[Tensor]:
-    """Samples first..first + n - 1 in batches of (b, *shape), in order. sigmas: (T,), decreasing; sample i starts at sigmas[0] z and is keyed by (seed, i).
+    """Samples first..first + n - 1 in batches of (b, *shape), in order. sigmas: (T,), decreasing; sample i starts at
+    sigmas[0] z and is keyed by (seed, i).
 
-    cond: name -> (n, ...), one value per sample. guidance: the weight w of `guidance.Guided`, and null what stands for no condition there; 1 is none,
-    and asks the denoiser as often as ever. A batch that does not fit into memory is halved. A sampler that does not claim
+    cond: name -> (n, ...), one value per sample. guidance: the weight w of `guidance.Guided`, and null what stands for
+    no condition there; 1 is none,
+    and asks the denoiser as often as ever. A batch that does not fit into memory is halved. A sampler that does not
+    claim
     "row-generators" is run one sample at a time, so that its samples keep to that rule too.
     """
     separate = "row-generators" in sampler.claims
@@ -125,7 +129,8 @@ def carry(
     generators: Sequence[torch.Generator],
     cond: Mapping[str, Tensor],
 ) -> Tensor:
-    """`sampler.sample` with one generator per row, which a sampler that does not take them gets row by row. sigmas: (T, B)."""
+    """`sampler.sample` with one generator per row, which a sampler that does not take them gets row by row. sigmas: (T,
+    B)."""
     if "row-generators" in sampler.claims:
         return sampler.sample(denoiser, x, sigmas, generators, cond)
     rows = [

@@ -123,11 +123,14 @@ def draw_to_files(
     progress: bool = False,
     registry: Registry | None = None,
 ) -> WrittenSamples:
-    """Draw samples of the clean distribution into a folder; the same call goes on where an interrupted one was, to the same files.
+    """Draw samples of the clean distribution into a folder; the same call goes on where an interrupted one was, to the
+    same files.
 
-    Sample i is a function of (seed, i). trained: a run that is loaded, or its path. out: the folder, by default RUN/samples/step-N-seed-S. Started
+    Sample i is a function of (seed, i). trained: a run that is loaded, or its path. out: the folder, by default
+    RUN/samples/step-N-seed-S. Started
     by torchrun, the processes share the work. progress: show a bar. guidance: the weight of the conditions, 1 for none.
-    Raises InputError, before anything is drawn, where settings do not suit the run, or the folder cannot be written or holds something else.
+    Raises InputError, before anything is drawn, where settings do not suit the run, or the folder cannot be written or
+    holds something else.
     """
     registry, began = registry or load(), time.monotonic()
     _check_counts(n=n, batch_size=batch_size)
@@ -185,11 +188,14 @@ def restore_to_files(
     progress: bool = False,
     registry: Registry | None = None,
 ) -> WrittenRestorations:
-    """Restore noisy rows into a folder: posterior mean, `draws` draws of each and their spread; goes on as `draw_to_files` does.
+    """Restore noisy rows into a folder: posterior mean, `draws` draws of each and their spread; goes on as
+    `draw_to_files` does.
 
-    noisy: a name, a path, a part, an array, a tensor or a torch `Dataset`; sigma_n: their noise std where they do not say it. n: the first
+    noisy: a name, a path, a part, an array, a tensor or a torch `Dataset`; sigma_n: their noise std where they do not
+    say it. n: the first
     rows alone. draws: 0 for the mean alone. out: by default RUN/restored/step-N-seed-S.
-    Raises InputError, before anything is drawn, where rows or settings do not suit the run, or the folder cannot be written.
+    Raises InputError, before anything is drawn, where rows or settings do not suit the run, or the folder cannot be
+    written.
     """
     registry, began = registry or load(), time.monotonic()
     _check_counts(n=n, batch_size=batch_size)

@@ -62,9 +62,11 @@ class Done:
 
 
 def carry_out(job: Job, place: Processes, progress: bool = False) -> Done:
-    """Do what is not done yet, this process its share. The folder is held meanwhile, by the first process for all of them.
+    """Do what is not done yet, this process its share. The folder is held meanwhile, by the first process for all of
+    them.
 
-    Raises InputError where another command is at work in it, or it holds something else. What ends it otherwise (Ctrl-C) is not caught, but
+    Raises InputError where another command is at work in it, or it holds something else. What ends it otherwise
+    (Ctrl-C) is not caught, but
     it is said that the same command goes on.
     """
     with ExitStack() as held:
@@ -82,7 +84,8 @@ def carry_out(job: Job, place: Processes, progress: bool = False) -> Done:
 
 
 def _begin(store: Store, place: Processes, held: ExitStack) -> bool:
-    """Open the folder; True where everything is there already. What the first process refuses, all do: none is left waiting for it."""
+    """Open the folder; True where everything is there already. What the first process refuses, all do: none is left
+    waiting for it."""
     refused: InputError | None = None
     done = False
     if place.rank == 0:

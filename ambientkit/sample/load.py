@@ -59,7 +59,8 @@ class Trained:
     path: Path | None = None
     """What it was loaded from, as `load_run` was given it."""
     kept_after: int = 0
-    """Steps that the run had taken when these weights were its best on rows held out; 0 where they are simply the newest."""
+    """Steps that the run had taken when these weights were its best on rows held out; 0 where they are simply the
+    newest."""
 
     @property
     def device(self) -> torch.device:
@@ -79,7 +80,8 @@ class Trained:
     def decoder(self) -> Callable[[Tensor], Tensor | None] | None:
         """How its rows become pictures (`Rows.decode`); None where they are pictures, or points, themselves.
 
-        Where they are latents and the data set that decodes them cannot be opened, a note says so, and there are no pictures.
+        Where they are latents and the data set that decodes them cannot be opened, a note says so, and there are no
+        pictures.
         """
         if not self.latents:
             return None
@@ -186,7 +188,8 @@ def load_run(path: Path, registry: Registry, device: str | torch.device = "cpu")
 
 
 def about_data(rows: Any, sigma_n: tuple[float, float], noise: Noise = "unknown") -> dict[str, Any]:
-    """What a weights file says of the data, under "data": the meaning of file values, the lowest and highest noise level, how that is known,
+    """What a weights file says of the data, under "data": the meaning of file values, the lowest and highest noise
+    level, how that is known,
     and the rows and files that were left out, each with its cause."""
     left_out = list(as_rows(rows).left_out)
     told: dict[str, Any] = {"left_out": left_out} if left_out else {}

@@ -45,14 +45,16 @@ class OwnUnits:
         return cls({"range": ValueRange, "counts": CountRange}[kind](**values), layout)
 
     def plain(self) -> dict[str, Any]:
-        """As JSON can hold it: {"mapping": {"kind": "range", "low": 0, "high": 255} or "counts" or None, "layout": "NHWC"}."""
+        """As JSON can hold it: {"mapping": {"kind": "range", "low": 0, "high": 255} or "counts" or None, "layout":
+        "NHWC"}."""
         if self.mapping is None:
             return {"mapping": None, "layout": self.layout}
         kind = "range" if isinstance(self.mapping, ValueRange) else "counts"
         return {"mapping": {"kind": kind, **asdict(self.mapping)}, "layout": self.layout}
 
     def values(self, x: Tensor) -> NDArray[Any]:
-        """Data units to file values, channels first as they are, never clipped: v = m + h x, and for counts the exact unbiased inverse.
+        """Data units to file values, channels first as they are, never clipped: v = m + h x, and for counts the exact
+        unbiased inverse.
 
         float32; float64 where the middle of the range is so far from 0 that float32 would round what the network knows.
         """

@@ -28,9 +28,11 @@ def grid(
     labels: Sequence[str] | None = None,
     decode: Callable[[Tensor], Tensor | None] | None = None,
 ) -> Image.Image | None:
-    """Images (n, C, H, W) in [-1, 1] as one picture; points (n, 2) as a density map. None for other shapes: they have no picture.
+    """Images (n, C, H, W) in [-1, 1] as one picture; points (n, 2) as a density map. None for other shapes: they have
+    no picture.
 
-    -1, 0, 1 are drawn as 0, 128, 255 in every picture (values beyond are cut for display only). 1 channel is grey and 3 are colours; of any
+    -1, 0, 1 are drawn as 0, 128, 255 in every picture (values beyond are cut for display only). 1 channel is grey and 3
+    are colours; of any
     other number each channel is a grey image of its own, side by side. labels: a short text below each image.
     scale: pixels per pixel; by default small images are enlarged to about 48 x 48 pixels, long ones to at most 144.
     decode: how rows become pictures, where they are none themselves (`Rows.decode`).
@@ -90,9 +92,11 @@ def panels(pictures: Sequence[tuple[str, Image.Image]]) -> Image.Image:
 def restored_picture(
     shown: Mapping[str, NDArray[Any]], sigma_n: float, decode: Callable[[Tensor], Tensor | None] | None = None
 ) -> bytes | None:
-    """Noisy rows, their posterior means, a few draws (n, K, *S) and the spread side by side, as a PNG file; points of the plane all together.
+    """Noisy rows, their posterior means, a few draws (n, K, *S) and the spread side by side, as a PNG file; points of
+    the plane all together.
 
-    sigma_n: the noise that a white spread stands for. decode: as `grid` takes it; latents are shown without their spread, of which it makes no
+    sigma_n: the noise that a white spread stands for. decode: as `grid` takes it; latents are shown without their
+    spread, of which it makes no
     picture. None for rows without a picture.
     """
     rows = {name: torch.from_numpy(value) for name, value in shown.items()}

@@ -44,7 +44,8 @@ class Restoring:
         return pieces_of(self.n, max(1, self.batches.size // max(1, self.draws)))
 
     def piece(self, rows: range) -> tuple[Batch, Restored]:
-        """The rows of these numbers, as they are and restored, on the device. Raises InputError where either is not finite."""
+        """The rows of these numbers, as they are and restored, on the device. Raises InputError where either is not
+        finite."""
         batch = self.batch(rows)
         found = restore(
             self.trained.denoiser,
@@ -122,10 +123,13 @@ def restore_rows(
     progress: bool = False,
     registry: Registry | None = None,
 ) -> Restored:
-    """Restore noisy rows: posterior mean, `draws` draws from p(x_0 | x_n) of each, and their spread; data units, on the CPU.
+    """Restore noisy rows: posterior mean, `draws` draws from p(x_0 | x_n) of each, and their spread; data units, on the
+    CPU.
 
-    noisy: a name, a path, a part, an array, a tensor or a torch `Dataset`; sigma_n: their noise std in units of [-1, 1], where they do not
-    say it themselves. n: the first rows alone. Draw k of row i is a function of (seed, i, k), and the same to the bit as `restore_to_files`
+    noisy: a name, a path, a part, an array, a tensor or a torch `Dataset`; sigma_n: their noise std in units of [-1,
+    1], where they do not
+    say it themselves. n: the first rows alone. Draw k of row i is a function of (seed, i, k), and the same to the bit
+    as `restore_to_files`
     writes. Raises InputError where rows or settings do not suit the run.
     """
     registry = registry or load()

@@ -38,9 +38,11 @@ SCHEDULES: dict[str, tuple[Callable[[Tensor, Tensor, Tensor], Tensor], str]] = {
 
 
 def levels(name: str, steps: int, high: Tensor | float, low: Tensor | float) -> Tensor:
-    """`steps` levels from high down to low, row by row, and then exactly 0: (steps + 1, B), float64. high, low: number or (B,), high > low > 0.
+    """`steps` levels from high down to low, row by row, and then exactly 0: (steps + 1, B), float64. high, low: number
+    or (B,), high > low > 0.
 
-    So the last step is one call of the denoiser at `low`. A single step has the level `high` alone. Ends are exact. Raises InputError for an
+    So the last step is one call of the denoiser at `low`. A single step has the level `high` alone. Ends are exact.
+    Raises InputError for an
     unknown name, ValueError for steps < 1 and for levels out of order.
     """
     if name not in SCHEDULES:

@@ -46,7 +46,8 @@ class Course:
     """Weight of the conditions (`guidance.Guided`); 1 is none."""
 
     def null(self, trained: Trained, cond: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
-        """What stands for no condition under guidance; None without. Raises InputError where nothing does, or there is no condition."""
+        """What stands for no condition under guidance; None without. Raises InputError where nothing does, or there is
+        no condition."""
         if self.guidance == 1:
             return None
         found = null_values(trained.config.model, cond)
@@ -81,9 +82,11 @@ def course_of(
     restoring: bool = False,
     draws: int = 1,
 ) -> Course:
-    """The settings as a `Course`; says what the run was never trained for. restoring: from noisy rows, `draws` times each.
+    """The settings as a `Course`; says what the run was never trained for. restoring: from noisy rows, `draws` times
+    each.
 
-    Raises InputError for an unknown sampler or schedule, steps below 1, a level outside the run's range, and draws of a sampler that is not
+    Raises InputError for an unknown sampler or schedule, steps below 1, a level outside the run's range, and draws of a
+    sampler that is not
     one of the reverse kernel.
     """
     known_word("--schedule", schedule, list(SCHEDULES))
@@ -156,7 +159,8 @@ def _lowest(sigma_min: LevelLike, trained: Trained, restoring: bool) -> float:
 
 
 def _note_unlearned(trained: Trained, low: float) -> None:
-    """Below the noise of the data only some objectives train a network, and what others leave there is not learned at all."""
+    """Below the noise of the data only some objectives train a network, and what others leave there is not learned at
+    all."""
     entries = trained.config.objective
     unknown = any(isinstance(entry.objective, Absent) for entry in entries)
     if trained.sigma_n is None or low >= trained.sigma_n[0] or unknown or any(entry.trains_below for entry in entries):
@@ -169,7 +173,8 @@ def _note_unlearned(trained: Trained, low: float) -> None:
 
 
 def written_as(format: str, units: str, data: str, own: OwnUnits, shape: tuple[int, ...]) -> tuple[str, OwnUnits]:
-    """The format and the units that files of rows are written in. data: name of the data set whose format "data" stands for.
+    """The format and the units that files of rows are written in. data: name of the data set whose format "data" stands
+    for.
 
     Raises InputError for unknown words, and for rows that the format cannot hold.
     """

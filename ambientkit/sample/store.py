@@ -1,4 +1,5 @@
-"""A folder of samples that is written piece by piece, so that a killed command goes on where it was and ends in the same files."""
+"""A folder of samples that is written piece by piece, so that a killed command goes on where it was and ends in the
+same files."""
 
 from __future__ import annotations
 
@@ -34,9 +35,12 @@ SHOWN = 64
 class Store:
     """The files of one request.
 
-    name: "samples" or "restored", of the manifest NAME.json. arrays: what a row consists of, such as ("samples",). A piece is a range of `piece`
-    rows, the unit of work and of resumption, drawn in the same batches however often the command is killed. Each of its files is written
-    whole or not at all; formats that hold all rows in one file are put together at the end. about: for the reader, compared with nothing.
+    name: "samples" or "restored", of the manifest NAME.json. arrays: what a row consists of, such as ("samples",). A
+    piece is a range of `piece`
+    rows, the unit of work and of resumption, drawn in the same batches however often the command is killed. Each of its
+    files is written
+    whole or not at all; formats that hold all rows in one file are put together at the end. about: for the reader,
+    compared with nothing.
     """
 
     def __init__(
@@ -62,7 +66,8 @@ class Store:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Make the folder and keep other commands out of it. Raises InputError where it cannot be made, or one is at work there."""
+        """Make the folder and keep other commands out of it. Raises InputError where it cannot be made, or one is at
+        work there."""
         with at_work(self.folder, LOCK, "sampling", "--out"):
             yield
 
@@ -126,7 +131,8 @@ class Store:
         return [piece for piece in self._pieces() if not self._done(piece)]
 
     def write(self, piece: range, arrays: Mapping[str, Tensor], shown: Mapping[str, Tensor]) -> None:
-        """Write a piece. arrays: name -> (len(piece), ...), data units; shown: what the picture is made of. Raises RunError where the disk refuses."""
+        """Write a piece. arrays: name -> (len(piece), ...), data units; shown: what the picture is made of. Raises
+        RunError where the disk refuses."""
         if piece.start < SHOWN:
             write_file(self._shown(piece), _npz({name: value.cpu().numpy() for name, value in shown.items()}))
         values = self._values(arrays)
@@ -261,7 +267,8 @@ class Store:
 
 
 def read_samples(folder: Path, rows: Sequence[int] | None = None) -> Tensor:
-    """Samples that `ambientkit sample` wrote as samples.npy, in data units, channels first: (n, *S), float32. rows: which; None for all.
+    """Samples that `ambientkit sample` wrote as samples.npy, in data units, channels first: (n, *S), float32. rows:
+    which; None for all.
 
     Raises InputError where they are not there, not complete, or in counts, which cannot be taken back.
     """

@@ -1,4 +1,5 @@
-"""What authors of parts test with: conformance checks for pytest, and Hypothesis strategies. Neither library is loaded until it is used."""
+"""What authors of parts test with: conformance checks for pytest, and Hypothesis strategies. Neither library is loaded
+until it is used."""
 
 from ambientkit.testing.conformance import BiasFound, NoVerdict, parametrize_with_checks
 

@@ -1,4 +1,5 @@
-"""Conformance checks as pytest cases: whoever writes a part runs on it, in his own tests, what `ambientkit verify` runs."""
+"""Conformance checks as pytest cases: whoever writes a part runs on it, in his own tests, what `ambientkit verify`
+runs."""
 
 from __future__ import annotations
 
@@ -46,17 +47,23 @@ def parametrize_with_checks(
     quick: bool = False,
     seed: int = 0,
 ) -> Any:
-    """A decorator for a test of `part` and `check`, which runs it once for each part and each check of what the part claims.
+    """A decorator for a test of `part` and `check`, which runs it once for each part and each check of what the part
+    claims.
 
         @parametrize_with_checks([MyObjective(), MySampler()])
         def test_my_parts_keep_what_they_claim(part, check):
             check(part)
 
-    parts: instances, or classes that need no field; a recipe stands for its objectives. A part that claims nothing gives one
-    skipped case, with the reason. expected_failures: (part name, check name) -> why it fails; such a case is a strict xfail, so
-    it is reported as soon as it passes. A control that is not rejected is a failure all the same. checks: left out, all that
-    are registered. The level of a false alarm, 1e-3, is shared by all cases of the decorator. The test runs are reproducible: seed.
-    Raises ValueError for an expected failure of a case that is not run, or without a reason; ImportError where pytest is missing.
+    parts: instances, or classes that need no field; a recipe stands for its objectives. A part that claims nothing
+    gives one
+    skipped case, with the reason. expected_failures: (part name, check name) -> why it fails; such a case is a strict
+    xfail, so
+    it is reported as soon as it passes. A control that is not rejected is a failure all the same. checks: left out, all
+    that
+    are registered. The level of a false alarm, 1e-3, is shared by all cases of the decorator. The test runs are
+    reproducible: seed.
+    Raises ValueError for an expected failure of a case that is not run, or without a reason; ImportError where pytest
+    is missing.
     """
     try:
         import pytest

@@ -1,6 +1,7 @@
 """Hypothesis strategies for what parts receive: mixtures, batches and grids of levels, all in float64.
 
-Structure (how many modes, rows, levels; which kind of noise) is drawn by Hypothesis and so shrinks; the numbers come from a drawn seed.
+Structure (how many modes, rows, levels; which kind of noise) is drawn by Hypothesis and so shrinks; the numbers come
+from a drawn seed.
 """
 
 from __future__ import annotations
@@ -48,9 +49,11 @@ def mixtures(draw, max_modes: int = 6, max_dimension: int = 8) -> GaussianMixtur
 def batches(
     draw, law: GaussianMixture | None = None, noise: Noise | None = None, max_rows: int = 6, highest: float = 1.0
 ) -> Batch:
-    """Observations x_n = x_0 + sigma_n z of `law` (left out: of a drawn one), 1 to `max_rows` rows; sigma_n between 0.01 and `highest`.
+    """Observations x_n = x_0 + sigma_n z of `law` (left out: of a drawn one), 1 to `max_rows` rows; sigma_n between
+    0.01 and `highest`.
 
-    noise: "clean" (sigma_n = 0, shape (B,)), "row" (sigma_n (B,)), "pixel" (sigma_n (B, d)), "mixed" (per row, some rows clean);
+    noise: "clean" (sigma_n = 0, shape (B,)), "row" (sigma_n (B,)), "pixel" (sigma_n (B, d)), "mixed" (per row, some
+    rows clean);
     left out, one of these is drawn.
     """
     law = law or draw(mixtures())
@@ -70,7 +73,8 @@ def batches(
 
 @st.composite
 def levels_above(draw, batch: Batch, highest: float = 20.0) -> Tensor:
-    """One level per row, (B,), from the row's own noise (its largest, where it is per pixel; at least 0.001) up to `highest`.
+    """One level per row, (B,), from the row's own noise (its largest, where it is per pixel; at least 0.001) up to
+    `highest`.
 
     Some rows may stand exactly on their floor, where nothing is left to be learnt.
     """
@@ -89,7 +93,8 @@ def grids(
     highest: float = 20.0,
     end_at_zero: bool | None = None,
 ) -> Tensor:
-    """What a sampler is handed: sigmas (T, B), T from 2 to `max_levels`, strictly decreasing, each row its own; only the last may be 0.
+    """What a sampler is handed: sigmas (T, B), T from 2 to `max_levels`, strictly decreasing, each row its own; only
+    the last may be 0.
 
     rows: B; left out, 1 to 6. end_at_zero: whether the last level is 0; left out, either.
     """

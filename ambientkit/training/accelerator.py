@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-# Before any process group is made: its functions have the group as a default argument, so that a later import (which that of torch._dynamo
-# is) keeps the group and gloo's threads beyond `end_training`, and a thread alive when the interpreter ends may abort the process.
+# Before any process group is made: its functions have the group as a default argument, so that a later import (which
+# that of torch._dynamo
+# is) keeps the group and gloo's threads beyond `end_training`, and a thread alive when the interpreter ends may abort
+# the process.
 import torch.distributed.nn.functional  # noqa: F401
 from accelerate import Accelerator
 
@@ -16,7 +18,8 @@ from ambientkit.training.launched import by_itself, check_launched
 
 
 def accelerator_for(config: RunConfig, **options: Any) -> Accelerator:
-    """The accelerator a configuration asks for; options: as accelerate takes them. Raises InputError where the device is not there."""
+    """The accelerator a configuration asks for; options: as accelerate takes them. Raises InputError where the device
+    is not there."""
     cpu = device_of(config.device).type == "cpu"
     if config.mixed_precision == "fp16" and cpu:
         raise InputError("mixed_precision: fp16 needs a GPU; use bf16, or no")

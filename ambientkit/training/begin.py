@@ -29,8 +29,10 @@ def build(
 ) -> Training:
     """A training at step 0, with weights that depend on the seed alone: `for step in steps(build(config))` trains.
 
-    What is not given follows from the configuration: observations, the rows of its data, corrupted where they are clean; signal, a survey of them;
-    accelerator, its device and precision. Raises InputError for data or a device that cannot be used, RunError naming a part of another package that fails.
+    What is not given follows from the configuration: observations, the rows of its data, corrupted where they are
+    clean; signal, a survey of them;
+    accelerator, its device and precision. Raises InputError for data or a device that cannot be used, RunError naming a
+    part of another package that fails.
     """
     with blaming(config, "before step 1"):
         if observations is None:
@@ -57,7 +59,8 @@ def _build(config: RunConfig, signal: Signal, observations: Observed, accelerato
         checkpoint_blocks(network)
     if config.compile:
         network.compile()
-    # Autocast, but no DistributedDataParallel: it takes one forward call a step and no unused parameters (see training/gradients.py).
+    # Autocast, but no DistributedDataParallel: it takes one forward call a step and no unused parameters (see
+    # training/gradients.py).
     prepared = accelerator.prepare_model(network, evaluation_mode=True)
     split = SplitOptimizer(trained, accelerator) if split_asked() and accelerator.num_processes > 1 else None
     optimizer = optimizer_for(config.optimizer, split.shares if split else trained)
@@ -82,7 +85,8 @@ def _build(config: RunConfig, signal: Signal, observations: Observed, accelerato
 
 
 def _null(config: RunConfig, signal: Signal, observations: Observed) -> dict[str, Tensor]:
-    """What stands for no condition, where conditions are to be dropped. Raises InputError where there are none, or the model has nothing for it."""
+    """What stands for no condition, where conditions are to be dropped. Raises InputError where there are none, or the
+    model has nothing for it."""
     if config.cond_dropout == 0:
         return {}
     if not signal.conds:

@@ -1,4 +1,5 @@
-"""Whose mistake it is: what a part of another package returned or raised is reported by its name, not as an error of this one."""
+"""Whose mistake it is: what a part of another package returned or raised is reported by its name, not as an error of
+this one."""
 
 from __future__ import annotations
 
@@ -20,9 +21,11 @@ DTYPES = (torch.float32, torch.float64)
 
 
 def checked_loss(objective: Objective, denoiser: Denoiser, batch: Batch, tools: Tools, first: bool) -> dict[str, Term]:
-    """The terms of an objective, held to the contract. Raises RunError naming the objective, its package and what is wrong.
+    """The terms of an objective, held to the contract. Raises RunError naming the objective, its package and what is
+    wrong.
 
-    Types, shapes and devices are looked at in every call, which costs no look at a value; in the first one also the levels, the gradient, and for a
+    Types, shapes and devices are looked at in every call, which costs no look at a value; in the first one also the
+    levels, the gradient, and for a
     part of another package whether values are finite where every answer of the denoiser is.
     """
     asked = _Watched(denoiser) if first and _is_foreign(objective) else denoiser
@@ -79,7 +82,8 @@ class _Watched:
 
 @contextmanager
 def blaming(config: RunConfig, when: str) -> Iterator[None]:
-    """What is raised inside a part of another package comes out as RunError with its name and `when`, the traceback kept as its cause.
+    """What is raised inside a part of another package comes out as RunError with its name and `when`, the traceback
+    kept as its cause.
 
     Errors that are meant for the user (`AmbientError`), a lack of memory, and those of torch.compile go on as they are.
     """

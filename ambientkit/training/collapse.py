@@ -1,7 +1,10 @@
-"""A detector of collapse: what the log lines and a cheap look at the averaged denoiser say of a run that is going wrong, and why.
+"""A detector of collapse: what the log lines and a cheap look at the averaged denoiser say of a run that is going
+wrong, and why.
 
-It changes nothing in training: its generators are its own, and it only reads. A look takes about 2,700 rows through the network once (4,200 points of the
-plane), measured on a CPU as 2 steps of training for `mlp` and 12 for a transformer; it is taken where a checkpoint is due, and not more often than every
+It changes nothing in training: its generators are its own, and it only reads. A look takes about 2,700 rows through the
+network once (4,200 points of the
+plane), measured on a CPU as 2 steps of training for `mlp` and 12 for a transformer; it is taken where a checkpoint is
+due, and not more often than every
 `APART` steps.
 """
 
@@ -25,7 +28,8 @@ from ambientkit.maths.randomness import keyed_generator
 ROWS, SEEDS, STEPS = 16, 8, 8
 """Observations restored, draws for each, steps of a chain."""
 GIVEN, AT_MOST, VALUES = 256, 1024, 2048
-"""Observations of which the expected spread of the draws is estimated, by two calls each: `GIVEN`, or where those hold fewer than `VALUES` values as many
+"""Observations of which the expected spread of the draws is estimated, by two calls each: `GIVEN`, or where those hold
+fewer than `VALUES` values as many
 more as do, up to `AT_MOST`."""
 PROBE = 0.1
 """Step of the finite difference, in units of sigma_n."""
@@ -34,11 +38,13 @@ APART = 200
 ENOUGH = 100
 """Values a noise level needs in a log line to be compared."""
 ALIKE, NARROW = 0.3, 0.5
-"""Share of the variance expected of them below which the draws of one row, and those of all rows, count as collapsed."""
+"""Share of the variance expected of them below which the draws of one row, and those of all rows, count as
+collapsed."""
 WORSE, RISEN = 1.2, 2.0
 """Factor by which the loss exceeds that of a shrunken input, or its own lowest, before it is said."""
 LOW = 0.25
-"""Lowest loss that a rise is measured from. A network that has learnt nothing has about 1 in the EDM weight, and small means are mostly noise."""
+"""Lowest loss that a rise is measured from. A network that has learnt nothing has about 1 in the EDM weight, and small
+means are mostly noise."""
 GROWN, LEAST = 3.0, 0.01
 """Factor by which the residual exceeds its lowest, and its least size in units of sigma_data^2, before it is said."""
 STRAIGHT = 1e-6
@@ -77,13 +83,17 @@ class Look:
     expected_error: float
     """Its standard error."""
     whole: float
-    """What within + across is for the same rows and a right denoiser: sigma_n^2 - mean |x_n - D|^2 and the variance of D(x_n, sigma_n) over rows."""
+    """What within + across is for the same rows and a right denoiser: sigma_n^2 - mean |x_n - D|^2 and the variance of
+    D(x_n, sigma_n) over rows."""
     shrinking: float
-    """Tweedie loss in units of that of sigma_data^2 / (sigma_data^2 + sigma^2) x, the geometric mean over levels above sigma_n."""
+    """Tweedie loss in units of that of sigma_data^2 / (sigma_data^2 + sigma^2) x, the geometric mean over levels above
+    sigma_n."""
     bent: float
-    """Share of the variance of D(x_t) that is not c x_t + a picture, at a level between sigma_n and that of the data."""
+    """Share of the variance of D(x_t) that is not c x_t + a picture, at a level between sigma_n and that of the
+    data."""
     residual: dict[str, tuple[float, float]]
-    """sigma / sigma_n -> |E[D(x_s) | x_n] - D(x_n)|^2 in units of sigma_data^2 (it may be negative), and its standard error."""
+    """sigma / sigma_n -> |E[D(x_s) | x_n] - D(x_n)|^2 in units of sigma_data^2 (it may be negative), and its standard
+    error."""
 
 
 def given_rows(observations: Observed) -> list[int]:
@@ -104,7 +114,8 @@ def look(
 ) -> Look | None:
     """Draw a few rows of a batch again and again; None where fewer than two of them have noise above sigma_min.
 
-    Along the chain from x_n the mean of D(x_s, sigma_s) over seeds must stay D(x_n, sigma_n), which gives the residual from the same calls.
+    Along the chain from x_n the mean of D(x_s, sigma_s) over seeds must stay D(x_n, sigma_n), which gives the residual
+    from the same calls.
     """
     noisy = (corruption.floor(batch) > levels.sigma_min).nonzero().squeeze(1)
     if len(noisy) < 2:
@@ -153,7 +164,8 @@ def look(
 
 
 def _derivative(denoiser: Denoiser, view: View, here: Tensor, seed: int) -> Tensor:
-    """(B,), sigma^2 div D / d at a view, by a finite difference along random signs v: sigma v . (D(x + PROBE sigma v) - D(x)) / (PROBE d).
+    """(B,), sigma^2 div D / d at a view, by a finite difference along random signs v: sigma v . (D(x + PROBE sigma v) -
+    D(x)) / (PROBE d).
 
     Source: Ramani et al. (2008), theorem 2.
     """
@@ -186,7 +198,8 @@ class _Watched:
 def _above(
     denoiser: Denoiser, batch: Batch, corruption: Corruption, levels: Levels, sigma_data: float, seed: int
 ) -> tuple[float, float]:
-    """Above sigma_n, at four levels: Tweedie loss against that of the input times a constant, on the same views; and `Look.bent`."""
+    """Above sigma_n, at four levels: Tweedie loss against that of the input times a constant, on the same views; and
+    `Look.bent`."""
     low = (corruption.floor(batch) * 1.2).clamp(max=levels.sigma_max)
     high = torch.maximum(low, torch.full_like(low, sigma_data * 4)).clamp(max=levels.sigma_max)
     generator = keyed_generator(seed, "collapse.tweedie", device=batch.x_n.device)
@@ -240,7 +253,8 @@ class Detector:
         return step - self.state["looked"] >= APART
 
     def line(self, line: Mapping[str, Any]) -> list[str]:
-        """The causes that a log line brings to light: whether the loss by level has risen over its lowest, the median over levels."""
+        """The causes that a log line brings to light: whether the loss by level has risen over its lowest, the median
+        over levels."""
         s = self.state
         bins = {
             edge: found["mean"] for edge, found in line["by_level"].get("tweedie", {}).items() if found["n"] >= ENOUGH
@@ -281,7 +295,8 @@ class Detector:
         return self._new(causes)
 
     def note(self) -> dict[str, Any]:
-        """What a log line says beside its means: the look and the new warnings since the last line; empty where there is neither."""
+        """What a log line says beside its means: the look and the new warnings since the last line; empty where there
+        is neither."""
         found, fresh = self.state["look"], self.state["fresh"]
         self.state["look"], self.state["fresh"] = {}, []
         return {

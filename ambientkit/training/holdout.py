@@ -1,7 +1,10 @@
-"""Rows held out of training, and what the Tweedie loss says on them: without clean data, whether a run still learns, or learns rows by heart.
+"""Rows held out of training, and what the Tweedie loss says on them: without clean data, whether a run still learns, or
+learns rows by heart.
 
-The loss of an honest view, in units of x_0 and freed of what no network can change, is lambda(sigma) E|D - x_0|^2 in the mean, on rows that D has
-not been fitted to. On the rows that it was fitted to it may be lower, and below 0 where D gives back the noise of these very rows.
+The loss of an honest view, in units of x_0 and freed of what no network can change, is lambda(sigma) E|D - x_0|^2 in
+the mean, on rows that D has
+not been fitted to. On the rows that it was fitted to it may be lower, and below 0 where D gives back the noise of these
+very rows.
 """
 
 from __future__ import annotations
@@ -44,7 +47,8 @@ all they know; and there few rows are learned by heart first, while the levels a
 ALIKE = 1.0
 """Weights are kept if they are no worse than the best by more than ALIKE standard errors of the difference."""
 WORSE, PATIENCE, LATER = 4.0, 3, 1.5
-"""A run has got worse for good where it is worse than the best by WORSE standard errors, PATIENCE times in a row, at LATER times the step of the
+"""A run has got worse for good where it is worse than the best by WORSE standard errors, PATIENCE times in a row, at
+LATER times the step of the
 weights kept or beyond."""
 BY_HEART = "learns the noise of its rows by heart"
 """What a run is told of that does."""
@@ -56,10 +60,13 @@ SURE = 4.5
 def tweedie_by_row(
     denoiser: Denoiser, batch: Batch, corruption: Corruption, levels: Levels, sigma_data: float, seed: int
 ) -> Tensor:
-    """(POINTS, B) float64: lambda(sigma) / a^2 mean(rho^2 - (b (x_t - x_n))^2 - (a sigma_n)^2) of each row at each level, lowest first.
+    """(POINTS, B) float64: lambda(sigma) / a^2 mean(rho^2 - (b (x_t - x_n))^2 - (a sigma_n)^2) of each row at each
+    level, lowest first.
 
-    rho = a D(x_t, sigma) + b x_t - x_n, the mean over the pixels and over two views with +z and -z. Unbiased for lambda(sigma) E|D(x_t) - x_0|^2 where D
-    does not depend on the row; a single value may be negative. Levels and z are functions of the rows and the seed alone.
+    rho = a D(x_t, sigma) + b x_t - x_n, the mean over the pixels and over two views with +z and -z. Unbiased for
+    lambda(sigma) E|D(x_t) - x_0|^2 where D
+    does not depend on the row; a single value may be negative. Levels and z are functions of the rows and the seed
+    alone.
     Source: arXiv 2404.10177, eq. 3.4; the pairs and what is taken off: docs/method.md.
     """
     found = []
@@ -87,7 +94,8 @@ def _pair(
     sigma_data: float,
     generator: torch.Generator,
 ) -> Tensor:
-    """(B,), the value of each row at levels sigma (B,), the mean over a view and its mirror image (over two views, where the corruption has none)."""
+    """(B,), the value of each row at levels sigma (B,), the mean over a view and its mirror image (over two views,
+    where the corruption has none)."""
     view = corruption.degrade(rows, sigma, generator)
     if "symmetric-degrade" in corruption.claims:
         other = view._replace(x=2 * rows.x_n - view.x)
@@ -106,7 +114,8 @@ def _pair(
 
 
 def measuring_steps(rows: int, rows_per_step: int) -> Iterator[int]:
-    """The steps after which a run is measured, without end: in ratios of `RATIO`, and so far apart that measuring takes `COST` of the calls of the network.
+    """The steps after which a run is measured, without end: in ratios of `RATIO`, and so far apart that measuring takes
+    `COST` of the calls of the network.
 
     rows: measured each time, held out and own; rows_per_step: trained on in a step, over all processes.
     """
@@ -131,8 +140,10 @@ class Seen(NamedTuple):
 class HoldOut:
     """Takes measurements by row, and says which weights to keep, when a run has got worse for good, and whether it learns its rows by heart.
 
-    Kept are the latest weights whose loss on the rows held out is not above the lowest by more than a standard error of the difference, row by row on the same
-    views: the rule of one standard error, for the later ones know more of the levels below sigma_n, of which this loss says nothing.
+    Kept are the latest weights whose loss on the rows held out is not above the lowest by more than a standard error of
+    the difference, row by row on the same
+    views: the rule of one standard error, for the later ones know more of the levels below sigma_n, of which this loss
+    says nothing.
     Its `state` goes into checkpoints, so that a resumed run decides as an unbroken one does.
     Source: Breiman et al., "Classification and Regression Trees" (1984), section 3.4.3.
     """
@@ -152,7 +163,8 @@ class HoldOut:
         return [f"{BY_HEART}: {self.state['said']}"] if self.state["said"] else []
 
     def seen(self, step: int, held: Tensor, own: Tensor) -> Seen:
-        """Take a measurement: `tweedie_by_row` of the rows held out (POINTS, n) and of rows trained on (POINTS, m), always the same rows and views."""
+        """Take a measurement: `tweedie_by_row` of the rows held out (POINTS, n) and of rows trained on (POINTS, m),
+        always the same rows and views."""
         s = self.state
         now, its = _weighted(held), _weighted(own)
         best = torch.tensor(s["rows"], dtype=torch.float64) if s["rows"] else now
@@ -197,7 +209,8 @@ class HoldOut:
     def _by_heart(self, held: Tensor, own: Tensor) -> str:
         """In what the run is seen to learn by heart, by the loss at the lowest level; empty where it is not.
 
-        On rows that D was not fitted to the mean is not below 0, and the same for own and other rows: of a right denoiser each is said with the probability
+        On rows that D was not fitted to the mean is not below 0, and the same for own and other rows: of a right
+        denoiser each is said with the probability
         of a normal variable beyond SURE, 3e-6 in a measurement (of a few rows, by Student's law, more).
         """
         mean, error = float(own.mean()), _error(own)

@@ -1,4 +1,5 @@
-"""Settings that accelerate's launcher gives by environment variables: each is applied or rejected with an error naming it."""
+"""Settings that accelerate's launcher gives by environment variables: each is applied or rejected with an error naming
+it."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ NOT_DONE = {
 
 
 def split_asked() -> str:
-    """By what name the launcher asks for the optimiser's state to be split over the processes: FSDP, DeepSpeed ZeRO, or empty.
+    """By what name the launcher asks for the optimiser's state to be split over the processes: FSDP, DeepSpeed ZeRO, or
+    empty.
 
     Read here, because accelerate itself silently ignores both on a CPU. DeepSpeed's stage 0 splits nothing.
     """
@@ -50,7 +52,8 @@ def split_asked() -> str:
 
 
 def check_launched(config: RunConfig) -> None:
-    """Raises InputError naming the first thing the launcher asks for that is not done here, or that the run's configuration contradicts."""
+    """Raises InputError naming the first thing the launcher asks for that is not done here, or that the run's
+    configuration contradicts."""
     for way, kind in ((FSDP, "FSDP"), (DEEPSPEED, "DeepSpeed")):
         for name, instead in REFUSED[way].items():
             if _on(way) and _on(name):
@@ -81,7 +84,8 @@ def check_launched(config: RunConfig) -> None:
 
 @contextmanager
 def by_itself() -> Iterator[None]:
-    """Let accelerate start without what this package does by itself: its engines are not for objectives that call the network as often as
+    """Let accelerate start without what this package does by itself: its engines are not for objectives that call the
+    network as often as
     they like, and its accumulation would divide the loss a second time."""
     before = {name: os.environ.pop(name) for name in (FSDP, DEEPSPEED, ACCUMULATION) if name in os.environ}
     try:

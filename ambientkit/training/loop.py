@@ -1,4 +1,5 @@
-"""The training loop: a generator that yields one `Step` for every optimiser step. Who iterates decides when to log, sample and save."""
+"""The training loop: a generator that yields one `Step` for every optimiser step. Who iterates decides when to log,
+sample and save."""
 
 from __future__ import annotations
 
@@ -34,14 +35,16 @@ class Step(NamedTuple):
     grad_norm: Tensor
     lr: float
     skipped: bool = False
-    """Whether the step was left out, because its loss or gradient was not finite: weights, optimiser and average are as before."""
+    """Whether the step was left out, because its loss or gradient was not finite: weights, optimiser and average are as
+    before."""
 
 
 def steps(training: Training) -> Iterator[Step]:
     """Train from `training.step` to `config.end_step`, yielding after every optimiser step.
 
     Everything random is keyed by (seed, purpose, rank, step): work between two steps changes nothing in training.
-    A step whose loss or gradient is not finite is skipped and counted. Raises RunError after `config.max_bad_steps` of them in a row, at the end
+    A step whose loss or gradient is not finite is skipped and counted. Raises RunError after `config.max_bad_steps` of
+    them in a row, at the end
     where all were skipped, and where a part of another package breaks its contract or raises (`training.blame`).
     """
     config, accelerator = training.config, training.accelerator
@@ -113,9 +116,11 @@ def _accumulate(training: Training, micro_batches: list[Batch]) -> tuple[Tensor,
 def _backward(
     training: Training, batch: Batch, micro_step: int, share: float
 ) -> tuple[Tensor, dict[str, tuple[Term, Tensor]]]:
-    """Backward through every objective of one micro-batch in turn, so that the activations of one only are held at a time.
+    """Backward through every objective of one micro-batch in turn, so that the activations of one only are held at a
+    time.
 
-    Returns the weighted sum of the terms' means and the terms, detached, scaled so that the average over processes is the joint mean.
+    Returns the weighted sum of the terms' means and the terms, detached, scaled so that the average over processes is
+    the joint mean.
     """
     config, rank = training.config, training.accelerator.process_index
     loss = torch.zeros((), device=training.accelerator.device)
@@ -149,7 +154,8 @@ def _backward(
 
 
 def _joint_mean(training: Training, term: Term) -> Tensor:
-    """A value whose average over processes is the mean of the term over the rows of all of them, also where their numbers differ."""
+    """A value whose average over processes is the mean of the term over the rows of all of them, also where their
+    numbers differ."""
     processes = training.accelerator.num_processes
     count = torch.tensor(float(len(term.value)), device=training.accelerator.device)
     if processes > 1:

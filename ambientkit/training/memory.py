@@ -1,4 +1,5 @@
-"""Memory for time: networks that compute their inner values a second time in the backward pass instead of keeping them."""
+"""Memory for time: networks that compute their inner values a second time in the backward pass instead of keeping
+them."""
 
 from __future__ import annotations
 
@@ -12,9 +13,11 @@ from torch.utils.checkpoint import checkpoint
 
 
 def checkpoint_blocks(network: nn.Module) -> None:
-    """Checkpoint the activations of every block of a network, in place: an item of an outermost `ModuleList`, or else the network itself.
+    """Checkpoint the activations of every block of a network, in place: an item of an outermost `ModuleList`, or else
+    the network itself.
 
-    Names of parameters stay as they are. The recomputed pass draws the same random numbers, so dropout has the same mask.
+    Names of parameters stay as they are. The recomputed pass draws the same random numbers, so dropout has the same
+    mask.
     """
     for block in list(_blocks(network)) or [network]:
         block.forward = partial(_recomputed, block.forward)  # type: ignore[method-assign]

@@ -1,7 +1,10 @@
-"""The optimiser's state split over the processes, for a run that accelerate is configured for FSDP or DeepSpeed's ZeRO with.
+"""The optimiser's state split over the processes, for a run that accelerate is configured for FSDP or DeepSpeed's ZeRO
+with.
 
-Weights, gradients and the average stay whole in every process: objectives call the network as often as their rows ask for, so
-that one process may call it more often than another, and a network whose weights are gathered in each call would wait for ever.
+Weights, gradients and the average stay whole in every process: objectives call the network as often as their rows ask
+for, so
+that one process may call it more often than another, and a network whose weights are gathered in each call would wait
+for ever.
 """
 
 from __future__ import annotations
@@ -20,7 +23,8 @@ from ambientkit.training.gradients import buckets
 class SplitOptimizer:
     """AdamW or SGD, of which each process keeps and computes its share, 1/N of every weight.
 
-    Both work value by value, so the weights after a step are those of an optimiser that is whole, to the bit. A share is a view of the weight:
+    Both work value by value, so the weights after a step are those of an optimiser that is whole, to the bit. A share
+    is a view of the weight:
     the step changes it in place, and the others' shares are copied in after it. parameters: whole weights.
     Raises InputError where one is not in one piece of memory.
     """
@@ -37,7 +41,8 @@ class SplitOptimizer:
         ]
 
     def attach(self, optimizer: torch.optim.Optimizer) -> None:
-        """Let an optimiser of `shares` take its gradients from the whole weights, and give the weights back to all processes."""
+        """Let an optimiser of `shares` take its gradients from the whole weights, and give the weights back to all
+        processes."""
         optimizer.register_step_pre_hook(self._before)
         optimizer.register_step_post_hook(self._after)
 
@@ -77,7 +82,8 @@ class SplitOptimizer:
         return [part.reshape(-1)[: whole.numel()] for part, whole in zip(rows.split(sizes, dim=1), like, strict=True)]
 
     def whole_state(self, state: dict[str, Any]) -> dict[str, Any]:
-        """The `state_dict` of a whole optimiser, from that of this process's share. All processes must call it at the same step."""
+        """The `state_dict` of a whole optimiser, from that of this process's share. All processes must call it at the
+        same step."""
         joined: dict[int, dict[str, Any]] = {}
         for index, entries in sorted(state["state"].items()):
             like = self._whole[index]

@@ -148,7 +148,8 @@ class Training:
         return own
 
     def begin_with(self, tensors: Mapping[str, Tensor], where: str) -> None:
-        """Start from given weights, in the network and in the average. Raises InputError listing every tensor that does not fit."""
+        """Start from given weights, in the network and in the average. Raises InputError listing every tensor that does
+        not fit."""
         fill(self.bare_network, tensors, where, self.base)
         fill(self.average.module, tensors, where, self.base)
 

@@ -1,8 +1,12 @@
-"""Counts: the generalised Anscombe transform, which turns Poisson-Gaussian noise into noise of std 1, and its exact unbiased inverse.
+"""Counts: the generalised Anscombe transform, which turns Poisson-Gaussian noise into noise of std 1, and its exact
+unbiased inverse.
 
-Sources: Makitalo and Foi, "Optimal inversion of the generalized Anscombe transformation for Poisson-Gaussian noise", IEEE TIP 22(1),
-2013, equations 3 (forward) and 10 (closed-form approximation of the exact unbiased inverse); for pure Poisson noise also "A closed-form
-approximation of the exact unbiased inverse of the Anscombe variance-stabilizing transformation", IEEE TIP 20(9), 2011, equation 5.
+Sources: Makitalo and Foi, "Optimal inversion of the generalized Anscombe transformation for Poisson-Gaussian noise",
+IEEE TIP 22(1),
+2013, equations 3 (forward) and 10 (closed-form approximation of the exact unbiased inverse); for pure Poisson noise
+also "A closed-form
+approximation of the exact unbiased inverse of the Anscombe variance-stabilizing transformation", IEEE TIP 20(9), 2011,
+equation 5.
 """
 
 from __future__ import annotations
@@ -28,7 +32,8 @@ def anscombe(values: ArrayLike, gain: float, offset: float, read_std: float) -> 
 
 
 def exact_unbiased_inverse(transformed: ArrayLike, gain: float, offset: float, read_std: float) -> NDArray[np.float64]:
-    """E[v] from E[D | lambda]: lambda = D^2/4 + sqrt(3/2)/4 D^-1 - 11/8 D^-2 + 5 sqrt(3/2)/8 D^-3 - 1/8 - s^2, not below 0; v = gain lambda + offset.
+    """E[v] from E[D | lambda]: lambda = D^2/4 + sqrt(3/2)/4 D^-1 - 11/8 D^-2 + 5 sqrt(3/2)/8 D^-3 - 1/8 - s^2, not
+    below 0; v = gain lambda + offset.
 
     It inverts the *mean* of the transform, which a noise-free sample is; the algebraic inverse would be biased low.
     """
@@ -43,7 +48,8 @@ def exact_unbiased_inverse(transformed: ArrayLike, gain: float, offset: float, r
 class CountRange:
     """The mapping of counts to [-1, 1]: x = (D(v) - m) / h, where the counts low and high stand for -1 and 1.
 
-    m and h are middle and half width of D(low)..D(high). Noise has std sigma = 1 / h at every brightness. `from_unit` is the exact unbiased
+    m and h are middle and half width of D(low)..D(high). Noise has std sigma = 1 / h at every brightness. `from_unit`
+    is the exact unbiased
     inverse and is meant for samples, which are clean. Raises ValueError unless low < high, gain > 0 and read_std >= 0.
     """
 

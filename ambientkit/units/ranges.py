@@ -14,8 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 class ValueRange:
     """The file values that stand for -1 and 1.
 
-    x = (v - m) / h with m = (low + high) / 2 and h = (high - low) / 2; a noise level has no offset: sigma = sigma_file / h.
-    The mapping is increasing, and for (-1, 1) it is the identity to the last bit. Values outside the range are mapped by the
+    x = (v - m) / h with m = (low + high) / 2 and h = (high - low) / 2; a noise level has no offset: sigma = sigma_file
+    / h.
+    The mapping is increasing, and for (-1, 1) it is the identity to the last bit. Values outside the range are mapped
+    by the
     same line and never clipped: noise may leave the range of the clean data.
     Raises ValueError unless low < high and both are finite.
     """
@@ -50,7 +52,8 @@ class ValueRange:
         return (self.high - self.low) / 2
 
     def to_unit(self, values: ArrayLike) -> NDArray[np.float32]:
-        """File values to data units, any shape; computed in float64, returned in float32. A value beyond float32 becomes inf."""
+        """File values to data units, any shape; computed in float64, returned in float32. A value beyond float32
+        becomes inf."""
         with np.errstate(over="ignore"):
             return ((np.asarray(values, np.float64) - self._middle) / self._half).astype(np.float32)
 
@@ -68,9 +71,11 @@ class ValueRange:
 
 
 def to_uint8(x: ArrayLike) -> NDArray[np.uint8]:
-    """Data units to 8-bit values for display: round(127.5 (x + 1)), clipped; -1, -0.5, 0, 0.5, 1 become 0, 64, 128, 191, 255.
+    """Data units to 8-bit values for display: round(127.5 (x + 1)), clipped; -1, -0.5, 0, 0.5, 1 become 0, 64, 128,
+    191, 255.
 
-    The mapping is fixed, never stretched to an image's own extremes, so that pictures can be compared. It is for the eye:
+    The mapping is fixed, never stretched to an image's own extremes, so that pictures can be compared. It is for the
+    eye:
     clipping and rounding spoil the law of the noise. x: any shape. Raises ValueError where a value is not finite.
     """
     values = np.asarray(x, np.float64)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 FAR = 10.0
-"""Values of which nobody said what they mean may leave [-1, 1] by this factor (and 8 sigma_n) before a forgotten range is suspected."""
+"""Values of which nobody said what they mean may leave [-1, 1] by this factor (and 8 sigma_n) before a forgotten range
+is suspected."""
 PART = 1 / 8
 """Share of the range of a whole-number type that pictures use at least, if the range of the type is meant."""
 FAINT = 0.1
@@ -17,7 +18,8 @@ FAINT = 0.1
 class Scale:
     """What speaks against the assumed range of values.
 
-    "far": they lie far beyond [-1, 1]; "unit-interval": they lie in [0, 1]; "small-part": they use a small part of their type's range.
+    "far": they lie far beyond [-1, 1]; "unit-interval": they lie in [0, 1]; "small-part": they use a small part of
+    their type's range.
     """
 
     kind: Literal["far", "unit-interval", "small-part"]
@@ -34,10 +36,13 @@ class Scale:
 
 
 def judge_scale(low: float, high: float, sigma_n: float, *, assumed: bool, stored: str) -> Scale | None:
-    """Least and largest value, in units of [-1, 1], held against the range that was assumed; None where nothing speaks against it.
+    """Least and largest value, in units of [-1, 1], held against the range that was assumed; None where nothing speaks
+    against it.
 
-    sigma_n: the largest noise level, in the same units; 0 for clean rows and where it is not known. assumed: the range follows from the
-    number type `stored` (such as "uint16"; "" where it is not known) and was not given: a range that the user gave is never doubted.
+    sigma_n: the largest noise level, in the same units; 0 for clean rows and where it is not known. assumed: the range
+    follows from the
+    number type `stored` (such as "uint16"; "" where it is not known) and was not given: a range that the user gave is
+    never doubted.
     """
     if not assumed or not low <= high:
         return None

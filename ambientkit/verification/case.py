@@ -44,7 +44,8 @@ def default_mixture() -> GaussianMixture:
 def make_case(
     corruption: Corruption, seed: int, *, clean: bool = False, mixture: GaussianMixture | None = None
 ) -> Case:
-    """A case in float64 whose observations are drawn by `corruption`, as fresh rows each time. clean: rows without any noise."""
+    """A case in float64 whose observations are drawn by `corruption`, as fresh rows each time. clean: rows without any
+    noise."""
     law = mixture or default_mixture()
     points = law.sample(20_000, Generator().manual_seed(0))
     tools = Tools(

@@ -48,9 +48,11 @@ def known_claims(checks: Sequence[Check]) -> list[Claim]:
 
 
 def refuse_misspelt(parts: Iterable[Part], checks: Sequence[Check]) -> None:
-    """Raise InputError for a part whose claim is nearly one of its kind: it would be dropped, and the part pass without it.
+    """Raise InputError for a part whose claim is nearly one of its kind: it would be dropped, and the part pass without
+    it.
 
-    Warns of any other claim that nothing tests: a plug-in's parts may tell each other something by it, but nobody has tested it.
+    Warns of any other claim that nothing tests: a plug-in's parts may tell each other something by it, but nobody has
+    tested it.
     """
     known = known_claims(checks)
     for part in parts:

@@ -52,7 +52,8 @@ class Kill:
 def mutant_plan(
     registry: Registry, checks: Sequence[Check], *, quick: bool = False
 ) -> tuple[list[tuple[str, Mutant]], Plan]:
-    """The registered mutants with their kinds, and the plan of their checks: each is tried as if it were the part it is a mutant of."""
+    """The registered mutants with their kinds, and the plan of their checks: each is tried as if it were the part it is
+    a mutant of."""
     mutants = [(entry.kind, entry.part()) for entry in registry.mutants()]
     planned = make_plan([mutant for _, mutant in mutants], checks, quick=quick)
     return [(kind, m) for kind, m in mutants if isinstance(m, Mutant)], planned

@@ -12,8 +12,10 @@ from ambientkit.interfaces import CONTRACT, Check, Objective, Part, Recipe
 from ambientkit.registry import KINDS, Registry
 
 LEVEL = 1e-5
-"""The level of every measurement: a part fails, and a control is rejected, where p is below it. It depends on nothing else in the run, so that a
-verdict on a part is the same whatever it is measured with; a right part with ten checks is rejected with a chance of at most 1e-4."""
+"""The level of every measurement: a part fails, and a control is rejected, where p is below it. It depends on nothing
+else in the run, so that a
+verdict on a part is the same whatever it is measured with; a right part with ten checks is rejected with a chance of at
+most 1e-4."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,8 @@ class Plan:
 
     @property
     def run_level(self) -> float:
-        """The most false alarms of the whole plan: the chance that any right part is rejected, by Bonferroni's inequality."""
+        """The most false alarms of the whole plan: the chance that any right part is rejected, by Bonferroni's
+        inequality."""
         return min(1.0, self.level * len(self.pairs))
 
     def describe_level(self) -> str:
@@ -69,7 +72,8 @@ class Plan:
 
 
 def claimed(check: Check, part: Part) -> bool:
-    """Whether a part of the check's kind claims what the check tests. The contract of its kind is claimed by every part."""
+    """Whether a part of the check's kind claims what the check tests. The contract of its kind is claimed by every
+    part."""
     return check.claim == CONTRACT or check.claim in part.claims
 
 
@@ -120,7 +124,8 @@ def _why(part: Part, kind: str, checks: Sequence[Check], slow: bool) -> str:
 
 
 def registered_parts(registry: Registry, checks: Sequence[Check]) -> tuple[list[Part], list[Unchecked]]:
-    """Every registered part of a kind that some check measures, with default fields; and those that cannot be made from defaults."""
+    """Every registered part of a kind that some check measures, with default fields; and those that cannot be made from
+    defaults."""
     kinds = {check.kind for check in checks}
     parts: list[Part] = []
     unmade: list[Unchecked] = []

@@ -15,9 +15,11 @@ SEED = 0
 
 
 def preflight(parts: Sequence[Part], registry: Registry) -> tuple[Plan, Iterator[Result]]:
-    """Every quick check on each of these parts that claims what it tests: the plan, with the parts that no check measures, and its results.
+    """Every quick check on each of these parts that claims what it tests: the plan, with the parts that no check
+    measures, and its results.
 
-    A result is measured when it is asked for. The level is that of `ambientkit verify`. Raises InputError for a claim that nothing tests.
+    A result is measured when it is asked for. The level is that of `ambientkit verify`. Raises InputError for a claim
+    that nothing tests.
     """
     checks = registered_checks(registry)
     refuse_misspelt(parts, checks)

@@ -55,7 +55,8 @@ def unchecked_lines(plan: Plan) -> list[str]:
 
 
 def unclaimed_lines(results: Sequence[Result]) -> list[str]:
-    """A line for each part that does not claim all that the checks of its kind test: which it would pass, and which fail."""
+    """A line for each part that does not claim all that the checks of its kind test: which it would pass, and which
+    fail."""
     lines = []
     for (_, name, _), found in _by_claim(results).items():
         said = []
@@ -76,7 +77,8 @@ def would_pass(results: Sequence[Result]) -> bool:
 
 
 def _by_claim(results: Sequence[Result]) -> dict[tuple[str, str, str], dict[str, Verdict]]:
-    """(kind, name, spec) of a part -> claim -> verdict: failed where any check of the claim fails, passed where all pass."""
+    """(kind, name, spec) of a part -> claim -> verdict: failed where any check of the claim fails, passed where all
+    pass."""
     parts: dict[tuple[str, str, str], dict[str, Verdict]] = {}
     for result in results:
         found = parts.setdefault((result.pair.kind, result.part, str(spec_of(result.pair.part))), {})
@@ -142,7 +144,8 @@ def refusal(result: Result) -> str:
 
 
 def document(plan: Plan, results: Sequence[Result], registry: Registry, *, seed: int, quick: bool) -> dict[str, Any]:
-    """Everything that is known of a run, as JSON values. A number that is not finite is the text "inf", "-inf" or "nan"."""
+    """Everything that is known of a run, as JSON values. A number that is not finite is the text "inf", "-inf" or
+    "nan"."""
     return {
         "format": FORMAT,
         "versions": {

@@ -1,4 +1,5 @@
-"""One check on one part: the measurement, its control, and the verdict; and a whole plan of them, in one or more processes."""
+"""One check on one part: the measurement, its control, and the verdict; and a whole plan of them, in one or more
+processes."""
 
 from __future__ import annotations
 
@@ -69,10 +70,13 @@ class Result:
 
 @contextmanager
 def reproducible(seed: int) -> Iterator[None]:
-    """Within the block, one thread, gradients on, and torch's global generator keyed by the seed; all are as before afterwards.
+    """Within the block, one thread, gradients on, and torch's global generator keyed by the seed; all are as before
+    afterwards.
 
-    Sums over threads depend on their number in the last digits. A part must not draw from the global generator; one that
-    does gets the same numbers each time all the same. A part that leaves gradients switched off spoils no other part's measurement.
+    Sums over threads depend on their number in the last digits. A part must not draw from the global generator; one
+    that
+    does gets the same numbers each time all the same. A part that leaves gradients switched off spoils no other part's
+    measurement.
     """
     threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
     torch.set_num_threads(1)
@@ -85,7 +89,8 @@ def reproducible(seed: int) -> Iterator[None]:
 
 
 def case_for(part: Part, seed: int = 0) -> Case:
-    """The case a part is measured on: rows of built-in Gaussian noise, one level per row in [0.1, 0.4]; clean rows for "needs-clean-data"."""
+    """The case a part is measured on: rows of built-in Gaussian noise, one level per row in [0.1, 0.4]; clean rows for
+    "needs-clean-data"."""
     return make_case(Gaussian(sigma_n=(0.1, 0.4)), seed, clean="needs-clean-data" in part.claims)
 
 
@@ -99,10 +104,13 @@ def run_check(
     controls: bool = True,
     explain: bool = True,
 ) -> Result:
-    """Measure a part and its control. alpha: the level of this one check. A part or check that raises has failed; nothing is raised here.
+    """Measure a part and its control. alpha: the level of this one check. A part or check that raises has failed;
+    nothing is raised here.
 
-    A control that is not rejected, or cannot be measured, makes the check inconclusive, unless the part itself has failed.
-    controls: False leaves the control out, and so no part can pass. explain: measure the control of a part that has failed too, for who reads it.
+    A control that is not rejected, or cannot be measured, makes the check inconclusive, unless the part itself has
+    failed.
+    controls: False leaves the control out, and so no part can pass. explain: measure the control of a part that has
+    failed too, for who reads it.
     """
     pair = Pair(kind or check.kind, part, check, explain)
     began = time.perf_counter()
@@ -156,7 +164,8 @@ def run_pair(pair: Pair, seed: int, alpha: float, controls: bool = True) -> Resu
 def run_plan(plan: Plan, seed: int = 0, *, processes: int = 1, controls: bool = True) -> Iterator[Result]:
     """The results of a plan, in its order, as they come. The numbers do not depend on `processes`.
 
-    With more than one process, parts and checks travel to fresh interpreters, so their classes must be importable there.
+    With more than one process, parts and checks travel to fresh interpreters, so their classes must be importable
+    there.
     """
     if processes <= 1 or len(plan.pairs) < 2:
         for pair in plan.pairs:

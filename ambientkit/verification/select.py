@@ -21,7 +21,8 @@ from ambientkit.verification.runner import one_line
 def select(asked: Sequence[str | Path | Part | type[Part]], registry: Registry) -> list[Part]:
     """The parts that are meant, each once; a recipe stands for its objectives.
 
-    asked: NAME, KIND:NAME, KIND:NAME{field: value}, FILE.py, a part, or a class of one that needs no field. Raises InputError for anything else.
+    asked: NAME, KIND:NAME, KIND:NAME{field: value}, FILE.py, a part, or a class of one that needs no field. Raises
+    InputError for anything else.
     """
     found: list[Part] = []
     for one in asked:
@@ -58,7 +59,8 @@ def _made(cls: type[Part]) -> Part:
 
 
 def from_file(path: Path) -> list[Part]:
-    """The parts that a Python file defines, with default fields, in the order written. The file is run, as `python FILE.py` would run it.
+    """The parts that a Python file defines, with default fields, in the order written. The file is run, as `python
+    FILE.py` would run it.
 
     Raises InputError where it is missing, cannot be run, or defines no part.
     """

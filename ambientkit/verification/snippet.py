@@ -27,7 +27,8 @@ def snippet(pair: Pair, seed: int, registry: Registry) -> str:
 
 
 def _make(kind: str, variable: str, part: Part, registry: Registry) -> tuple[list[str], str]:
-    """The imports and the line that make a part: through the registry where it is registered, otherwise from its module."""
+    """The imports and the line that make a part: through the registry where it is registered, otherwise from its
+    module."""
     cls = type(part)
     fields = part.model_dump(mode="json", exclude_defaults=True)
     if any(entry.part is cls for entry in registry.entries()):

@@ -1,6 +1,7 @@
 """Measurements of a trained denoiser without clean data: three measurements, each with its sampling error.
 
-None of them has a null law of its own, so none gives a verdict: a network is never exact. They show where it errs, and by how much.
+None of them has a null law of its own, so none gives a verdict: a network is never exact. They show where it errs, and
+by how much.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ class SeedSensitivity:
 
 
 def noisy_rows(batch: Batch, corruption: Corruption, levels: Levels) -> Batch:
-    """The rows whose noise is above sigma_min: there is nothing below the noise of a clean row. Raises InputError where none is left."""
+    """The rows whose noise is above sigma_min: there is nothing below the noise of a clean row. Raises InputError where
+    none is left."""
     usable = (corruption.floor(batch) > levels.sigma_min).nonzero().squeeze(1)
     if len(usable) < 2:
         raise InputError(
@@ -77,10 +79,13 @@ def consistency_residual(
     points: int = 8,
     seed: int = 0,
 ) -> Curve:
-    """E|E[D(x_s, sigma_s) | x_t] - D(x_t, sigma_t)|^2 a pixel, at `points` levels sigma_t from sigma_n down to sigma_min exp(HOP).
+    """E|E[D(x_s, sigma_s) | x_t] - D(x_t, sigma_t)|^2 a pixel, at `points` levels sigma_t from sigma_n down to
+    sigma_min exp(HOP).
 
-    x_t: where the denoiser's own reverse process leads from (x_n, sigma_n). Each value is a U-statistic of independent hops, the mean over
-    pairs of (D(x_s') - D(x_t)) (D(x_s'') - D(x_t)): unbiased, so that it may be negative. It is 0 where D is a martingale of its own
+    x_t: where the denoiser's own reverse process leads from (x_n, sigma_n). Each value is a U-statistic of independent
+    hops, the mean over
+    pairs of (D(x_s') - D(x_t)) (D(x_s'') - D(x_t)): unbiased, so that it may be negative. It is 0 where D is a
+    martingale of its own
     reverse process. sampler: one of the reverse kernel. Source: arXiv 2302.09057, eq. 8.
     """
     sigmas, values = [], []
@@ -111,9 +116,11 @@ def consistency_residual(
 def tweedie_loss(
     denoiser: Denoiser, batch: Batch, corruption: Corruption, levels: Levels, *, points: int = 8, seed: int = 0
 ) -> Curve:
-    """mean((expect(D(x_t, sigma)) - x_n)^2) a pixel, without weights, at `points` levels sigma from 1.1 sigma_n to sigma_max.
+    """mean((expect(D(x_t, sigma)) - x_n)^2) a pixel, without weights, at `points` levels sigma from 1.1 sigma_n to
+    sigma_max.
 
-    Its least value is not 0, and is unknown without clean data: it is for comparing two denoisers, or trained rows with others.
+    Its least value is not 0, and is unknown without clean data: it is for comparing two denoisers, or trained rows with
+    others.
     Source: arXiv 2404.10177, eq. 3.4.
     """
     sigmas, values = [], []
@@ -144,9 +151,11 @@ def seed_sensitivity(
     steps: int = 24,
     seed: int = 0,
 ) -> SeedSensitivity:
-    """Spread of x_0 restored from each row of the batch `seeds` times, by `steps` steps from (x_n, sigma_n) to sigma_min and one to 0.
+    """Spread of x_0 restored from each row of the batch `seeds` times, by `steps` steps from (x_n, sigma_n) to
+    sigma_min and one to 0.
 
-    `within` near 0 says that samples do not depend on the seed: the reverse process has collapsed onto a point estimate.
+    `within` near 0 says that samples do not depend on the seed: the reverse process has collapsed onto a point
+    estimate.
     """
     drawn = []
     for number in range(seeds):

@@ -61,12 +61,14 @@ class PartsVerified(Verification):
 
     @property
     def exit_status(self) -> int:
-        """1 where a check failed or was inconclusive; if strict, also where a part is unchecked or does not claim what it would pass."""
+        """1 where a check failed or was inconclusive; if strict, also where a part is unchecked or does not claim what
+        it would pass."""
         strictly = self.strict and bool(self.plan.unchecked or report.would_pass(self.unclaimed))
         return int(strictly or any(result.verdict is not Verdict.PASSED for result in self.results))
 
     def blocks(self) -> Sequence[str | Table]:
-        """The table, what is unchecked or not claimed, every result that is not "passed" with a script that repeats it, and the count."""
+        """The table, what is unchecked or not claimed, every result that is not "passed" with a script that repeats it,
+        and the count."""
         unchecked = [
             (item.kind, item.part, "-", "-", "-", "-", "-", "-", str(Verdict.UNCHECKED)) for item in self.plan.unchecked
         ]
@@ -160,12 +162,17 @@ def verify(
     progress: bool = False,
     registry: Registry | None = None,
 ) -> Verification:
-    """Measure what parts claim on Gaussian mixtures, where the right answer is known; every registered part where none is given.
+    """Measure what parts claim on Gaussian mixtures, where the right answer is known; every registered part where none
+    is given.
 
-    parts: NAME, KIND:NAME, KIND:NAME{field: value}, FILE.py, parts, or their classes. quick: the quick checks alone. mutants: measure the
-    registered mutants instead, which the checks must reject. strict: what is not claimed or not checked is not as it should be. What the parts do
-    not claim is measured too, and told. processes: for a long plan; left out, this one alone, as others may only be started
-    below `if __name__ == "__main__"`. The numbers do not depend on it. Raises InputError for a part that is not there, and for a claim that nothing tests.
+    parts: NAME, KIND:NAME, KIND:NAME{field: value}, FILE.py, parts, or their classes. quick: the quick checks alone.
+    mutants: measure the
+    registered mutants instead, which the checks must reject. strict: what is not claimed or not checked is not as it
+    should be. What the parts do
+    not claim is measured too, and told. processes: for a long plan; left out, this one alone, as others may only be
+    started
+    below `if __name__ == "__main__"`. The numbers do not depend on it. Raises InputError for a part that is not there,
+    and for a claim that nothing tests.
     """
     registry = _registry(registry)
     began = time.monotonic()
@@ -222,7 +229,8 @@ def _plan(parts: Sequence[Asked] | Asked, quick: bool, registry: Registry) -> Pl
 
 
 def _travels(pair) -> bool:
-    """Whether a fresh interpreter can import the classes of a pair: those of a notebook, or of a function, it cannot."""
+    """Whether a fresh interpreter can import the classes of a pair: those of a notebook, or of a function, it
+    cannot."""
     classes = (type(pair.part), type(pair.check))
     return all(cls.__module__ != "__main__" and "<locals>" not in cls.__qualname__ for cls in classes)
 

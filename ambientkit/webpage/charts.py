@@ -45,11 +45,16 @@ def curves(
 ) -> Markup:
     """A figure: the curves over two axes, a legend, and the numbers in a table that can be opened.
 
-    Each curve is drawn as marks joined by a line, with bars of two standard errors to each side where it has them: for a quantity by
-    noise level, say, `curves("Tweedie loss", [Series("rows of the run", sigma, mean, error)], "noise level sigma", "loss", log_x=True)`.
-    log_x, log_y: a logarithmic axis, which needs values above 0; otherwise that axis is linear. A linear vertical axis whose values have
-    one sign begins at 0. Values that are not finite are left out of the picture, and shown in the table. The chart is told in words for
-    those who do not see it. The figure is HTML with its SVG inside, for `render` or `figures_page`, whose style it needs.
+    Each curve is drawn as marks joined by a line, with bars of two standard errors to each side where it has them: for
+    a quantity by
+    noise level, say, `curves("Tweedie loss", [Series("rows of the run", sigma, mean, error)], "noise level sigma",
+    "loss", log_x=True)`.
+    log_x, log_y: a logarithmic axis, which needs values above 0; otherwise that axis is linear. A linear vertical axis
+    whose values have
+    one sign begins at 0. Values that are not finite are left out of the picture, and shown in the table. The chart is
+    told in words for
+    those who do not see it. The figure is HTML with its SVG inside, for `render` or `figures_page`, whose style it
+    needs.
     """
     from markupsafe import Markup
 
@@ -89,7 +94,8 @@ def curves(
 
 
 def bars(title: str, values: Sequence[tuple[str, float]]) -> Markup:
-    """A figure: named values >= 0 as horizontal bars from 0, each under its name and its number. The longest bar is as wide as the chart.
+    """A figure: named values >= 0 as horizontal bars from 0, each under its name and its number. The longest bar is as
+    wide as the chart.
 
     A value that is not finite, or below 0, has its number and no bar.
     """
@@ -114,7 +120,8 @@ def bars(title: str, values: Sequence[tuple[str, float]]) -> Markup:
 
 
 def histogram(values: Any, what: str, bins: int = 60) -> Markup:
-    """A figure: how often the values of an array of any shape occur, in `bins` bins of equal width from the least to the greatest.
+    """A figure: how often the values of an array of any shape occur, in `bins` bins of equal width from the least to
+    the greatest.
 
     Its caption and its text for those who do not see it name the ends and the quartiles. The values should be finite.
     """

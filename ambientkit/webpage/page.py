@@ -12,7 +12,8 @@ HERE = Path(__file__).parent
 
 
 def render(template: Path, **facts: Any) -> str:
-    """A page from a template, which extends base.html of this folder. Every value is escaped, unless it is `Markup` from `charts`.
+    """A page from a template, which extends base.html of this folder. Every value is escaped, unless it is `Markup`
+    from `charts`.
 
     A name that the template uses and nobody gave is an error (jinja2.UndefinedError).
     """
@@ -31,7 +32,8 @@ def render(template: Path, **facts: Any) -> str:
 def figures_page(title: str, figures: Sequence[Any], *, said: Sequence[str] = (), footer: str = "") -> str:
     """A page of figures side by side, for those that need no template of their own.
 
-    figures: `Markup` from `curves`, `bars` or `histogram`; said: paragraphs above them, and footer: a line below, as plain text.
+    figures: `Markup` from `curves`, `bars` or `histogram`; said: paragraphs above them, and footer: a line below, as
+    plain text.
     """
     return render(HERE / "figures.html", title=title, figures=figures, said=said, footer=footer)
 

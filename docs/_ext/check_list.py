@@ -1,4 +1,5 @@
-"""Keeps the lists of checks (docs/verify.md) and of claims (docs/contracts.md) true: `python docs/_ext/check_list.py` writes them from the code."""
+"""Keeps the lists of checks (docs/verify.md) and of claims (docs/contracts.md) true: `python docs/_ext/check_list.py`
+writes them from the code."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ TITLES = {"objective": "Objectives", "sampler": "Samplers", "corruption": "Corru
 
 
 def paragraph(text: str) -> str:
-    """The first paragraph of a docstring on one line, safe in Markdown: escaped, but for what stands between backquotes."""
+    """The first paragraph of a docstring on one line, safe in Markdown: escaped, but for what stands between
+    backquotes."""
     pieces = " ".join((text or "").partition("\n\n")[0].split()).split("`")
     return "`".join(
         piece if place % 2 else re.sub(r"([|*_<\[\]])", r"\\\1", piece) for place, piece in enumerate(pieces)

@@ -1,4 +1,5 @@
-"""Keeps the layers in docs/contracts.md true: `python docs/_ext/layer_list.py` writes them from the contract in pyproject.toml."""
+"""Keeps the layers in docs/contracts.md true: `python docs/_ext/layer_list.py` writes them from the contract in
+pyproject.toml."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ BEGIN, END = "<!-- layers: written by docs/_ext/layer_list.py -->\n", "<!-- end 
 
 
 def layers(project: str) -> list[str]:
-    """The layers of the package, highest first, as import-linter checks them; rooms of one layer stand beside each other."""
+    """The layers of the package, highest first, as import-linter checks them; rooms of one layer stand beside each
+    other."""
     contracts = tomllib.loads(project)["tool"]["importlinter"]["contracts"]
     (found,) = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
     return [layer.replace("ambientkit.", "") for layer in found]

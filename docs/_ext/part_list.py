@@ -1,4 +1,5 @@
-"""The directive `{parts} KIND`: every registered part of one kind, with its equation, source and fields, read from the code."""
+"""The directive `{parts} KIND`: every registered part of one kind, with its equation, source and fields, read from the
+code."""
 
 from __future__ import annotations
 

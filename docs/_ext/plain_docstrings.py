@@ -1,4 +1,5 @@
-"""Docstrings are plain text with `code` in single backticks; this makes reStructuredText of them, so that formulas stay as written."""
+"""Docstrings are plain text with `code` in single backticks; this makes reStructuredText of them, so that formulas stay
+as written."""
 
 from __future__ import annotations
 

@@ -1,15 +1,21 @@
 """Does the proximal score, which needs no clean data, order checkpoints as their true distance to clean rows does?
 
-    python examples/benchmarks/checkpoint_ranks.py [--arms naive,tweedie,tweedie-consistency] [--seeds 0,1] [--steps 1000] [--save-every 200]
+    python examples/benchmarks/checkpoint_ranks.py [--arms naive,tweedie,tweedie-consistency] [--seeds 0,1] [--steps
+    1000] [--save-every 200]
                                                    [--model mlp] [--within 5,10] [--folder build/checkpoint-ranks]
                                                    [--json FILE] [--quick]
 
-Trains small runs on noisy digits and scores every checkpoint three times: samples made as noisy as the data against the run's own noisy rows
-(what `evaluate --all-checkpoints` does), the same against noisy rows held out, and samples against clean rows held out: the truth. The truth is
-measured on samples of another seed, since otherwise both sides would share the luck of the draw and agree for that reason.
+Trains small runs on noisy digits and scores every checkpoint three times: samples made as noisy as the data against the
+run's own noisy rows
+(what `evaluate --all-checkpoints` does), the same against noisy rows held out, and samples against clean rows held out:
+the truth. The truth is
+measured on samples of another seed, since otherwise both sides would share the luck of the draw and agree for that
+reason.
 
-Prints Spearman's rank correlation with a 95 % bootstrap interval over checkpoints: over all checkpoints, within runs (which moment of a run?),
-and at one step (which run?); then how far the checkpoint that the proximal score picks is behind the best of its run. Runs and scores are kept
+Prints Spearman's rank correlation with a 95 % bootstrap interval over checkpoints: over all checkpoints, within runs
+(which moment of a run?),
+and at one step (which run?); then how far the checkpoint that the proximal score picks is behind the best of its run.
+Runs and scores are kept
 in --folder: the script may be stopped and started again, with more arms or seeds. Tables are Markdown.
 """
 
@@ -154,7 +160,8 @@ def measure(reference: Any, judged: Any) -> dict[str, float]:
 def correlation(guess: Any, truth: Any, groups: Any) -> tuple[float, float, float]:
     """Spearman's rank correlation of guess (n,) with truth (n,), the mean over groups, and its 95 % bootstrap interval.
 
-    groups (n,): what each belongs to. Checkpoints are drawn again within their group, so that groups keep their size. A group in which either
+    groups (n,): what each belongs to. Checkpoints are drawn again within their group, so that groups keep their size. A
+    group in which either
     side is constant has no correlation and is left out; NaN where that is so of all.
     """
     import numpy as np
@@ -191,13 +198,15 @@ def correlation(guess: Any, truth: Any, groups: Any) -> tuple[float, float, floa
 
 
 def _pearson(a: Any, b: Any, axis: int) -> Any:
-    """Of ranks this is Spearman's correlation; scipy's `spearmanr` takes one pair at a time, and thousands are resampled."""
+    """Of ranks this is Spearman's correlation; scipy's `spearmanr` takes one pair at a time, and thousands are
+    resampled."""
     a, b = a - a.mean(axis=axis, keepdims=True), b - b.mean(axis=axis, keepdims=True)
     return (a * b).sum(axis=axis) / ((a * a).sum(axis=axis) * (b * b).sum(axis=axis)) ** 0.5
 
 
 def behind(scored: list[Scored], kind: str, name: str, truth: str) -> dict[tuple[str, int], tuple[float, float]]:
-    """For each run, by how much (a share) the checkpoint that is first by kind and name, and the last checkpoint, are behind the best in truth."""
+    """For each run, by how much (a share) the checkpoint that is first by kind and name, and the last checkpoint, are
+    behind the best in truth."""
     found = {}
     for run in dict.fromkeys((one.arm, one.seed) for one in scored):
         own = [one for one in scored if (one.arm, one.seed) == run]

@@ -1,15 +1,22 @@
-"""Few noisy rows: which training still learns, when it begins to learn its rows by heart, and what stopping in time saves.
+"""Few noisy rows: which training still learns, when it begins to learn its rows by heart, and what stopping in time
+saves.
 
-    python examples/benchmarks/few_rows.py [--data digits] [--rows 200,500,1500] [--sigma-n .2,.4] [--arms clean,naive,default] [--seeds 0]
-                                           [--steps 6000] [--hold-out .1] [--judge] [--folder build/few_rows] [--json FILE]
+    python examples/benchmarks/few_rows.py [--data digits] [--rows 200,500,1500] [--sigma-n .2,.4] [--arms
+    clean,naive,default] [--seeds 0]
+                                           [--steps 6000] [--hold-out .1] [--judge] [--folder build/few_rows] [--json
+                                           FILE]
                                            [--markdown FILE] [--quick]
 
-Trained by the library, without run folders. Each training is watched at steps in equal ratios, and its figures are kept as a file under --folder, so
-that the script may be stopped at any moment and started again. "error" is the mean squared error of the averaged denoiser against held-out clean
-rows, the mean over .1, .25, .5 and .75 sigma_n. "kept" is that of the weights a run would keep by the rows held out of training (noisy, --hold-out
+Trained by the library, without run folders. Each training is watched at steps in equal ratios, and its figures are kept
+as a file under --folder, so
+that the script may be stopped at any moment and started again. "error" is the mean squared error of the averaged
+denoiser against held-out clean
+rows, the mean over .1, .25, .5 and .75 sigma_n. "kept" is that of the weights a run would keep by the rows held out of
+training (noisy, --hold-out
 of all); "best" is where the error itself was lowest: what stopping could give if one knew.
 
-"Gap closed" is (naive - arm) / (naive - clean) for the same network, each with its lowest error over the training, which flatters these two.
+"Gap closed" is (naive - arm) / (naive - clean) for the same network, each with its lowest error over the training,
+which flatters these two.
 """
 
 from __future__ import annotations
@@ -201,7 +208,8 @@ HEAD = "| arm | seeds | final | kept (at) | best (at) | stops at | gap closed: f
 
 
 def table(done: dict[Unit, dict[str, Any]]) -> str:
-    """Markdown: one table for each data set, number of rows and level. Errors in 1e-5; mean over the seeds, and range."""
+    """Markdown: one table for each data set, number of rows and level. Errors in 1e-5; mean over the seeds, and
+    range."""
     parts = []
     for key in dict.fromkeys((u.data, u.rows, u.sigma_n, u.steps, u.hold_out) for u in done):
         mine = {u: summary(f) for u, f in done.items() if (u.data, u.rows, u.sigma_n, u.steps, u.hold_out) == key}

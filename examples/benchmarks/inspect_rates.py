@@ -1,8 +1,12 @@
-"""How often `ambientkit inspect` is wrong on sets it has not seen: python examples/benchmarks/inspect_rates.py [--seeds 0 1 2]
+"""How often `ambientkit inspect` is wrong on sets it has not seen: python examples/benchmarks/inspect_rates.py [--seeds
+0 1 2]
 
-Innocent sets, of which a verdict "violated" is a false alarm, and violations, which are found, doubted or missed, on pictures that no
-threshold was set on: photographs and scans that ship with scikit-learn and scikit-image, phantoms, star fields, cells, clouds, gratings.
-Photographs as they are may hold noise that breaks the model, and are counted apart. A set has 24 rows of 64 x 64. Violations are put on
+Innocent sets, of which a verdict "violated" is a false alarm, and violations, which are found, doubted or missed, on
+pictures that no
+threshold was set on: photographs and scans that ship with scikit-learn and scikit-image, phantoms, star fields, cells,
+clouds, gratings.
+Photographs as they are may hold noise that breaks the model, and are counted apart. A set has 24 rows of 64 x 64.
+Violations are put on
 --sources pictures for each seed, drawn anew.
 """
 

@@ -1,4 +1,5 @@
-"""Pictures, innocent sets and violations for inspect_rates.py: none of the pictures was looked at when thresholds were set."""
+"""Pictures, innocent sets and violations for inspect_rates.py: none of the pictures was looked at when thresholds were
+set."""
 
 from __future__ import annotations
 

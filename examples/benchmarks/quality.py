@@ -1,17 +1,26 @@
-"""Every way to learn below the noise of the data, through one trainer: same model, budget and seeds, judged on what is known.
+"""Every way to learn below the noise of the data, through one trainer: same model, budget and seeds, judged on what is
+known.
 
-    python examples/benchmarks/quality.py [--data mixture,fashion-mnist] [--sigma-n 0.2] [--arms clean,naive,tweedie-consistency]
-                                          [--seeds 0,1,2] [--jobs 2] [--folder build/quality] [--json FILE] [--pictures FOLDER] [--quick]
+    python examples/benchmarks/quality.py [--data mixture,fashion-mnist] [--sigma-n 0.2] [--arms
+    clean,naive,tweedie-consistency]
+                                          [--seeds 0,1,2] [--jobs 2] [--folder build/quality] [--json FILE] [--pictures
+                                          FOLDER] [--quick]
 
-Each training run is a run folder under --folder and is resumed or taken over where it is there already; its figures lie beside it. So the
-script may be stopped at any moment and started again, with more arms, seeds or data. Noise levels are in units of [-1, 1]; for the
+Each training run is a run folder under --folder and is resumed or taken over where it is there already; its figures lie
+beside it. So the
+script may be stopped at any moment and started again, with more arms, seeds or data. Noise levels are in units of [-1,
+1]; for the
 mixtures, whose modes have std 0.1, sigma_n = 0.2 is twice that.
 
-"Gap closed" is (naive - arm) / (naive - clean) in the measure named: 0 % is no better than taking the noisy rows for clean, 100 % is as good
-as the same network trained on clean rows. A ratio whose denominator is noise is a dash in the tables: where |naive - clean| is no larger than
-the range, over the seeds, of `naive`, of `clean` or of the arm. Of one seed no range is known; for `naive` and `clean` the largest one
+"Gap closed" is (naive - arm) / (naive - clean) in the measure named: 0 % is no better than taking the noisy rows for
+clean, 100 % is as good
+as the same network trained on clean rows. A ratio whose denominator is noise is a dash in the tables: where |naive -
+clean| is no larger than
+the range, over the seeds, of `naive`, of `clean` or of the arm. Of one seed no range is known; for `naive` and `clean`
+the largest one
 measured at another noise level of the same data then stands in. The JSON has every ratio.
-The first line of a table shows the noisy rows themselves (in `restored`), so that a measure that does not see the noise shows itself.
+The first line of a table shows the noisy rows themselves (in `restored`), so that a measure that does not see the noise
+shows itself.
 """
 
 from __future__ import annotations
@@ -62,7 +71,8 @@ class Unit:
 
     @property
     def home(self) -> Path:
-        """Where its run and figures lie. The clean arm is the same at all noise levels but for what it is compared at."""
+        """Where its run and figures lie. The clean arm is the same at all noise levels but for what it is compared
+        at."""
         trained = ARMS[self.arm].trained_as or self.arm if self.arm in ARMS else self.arm
         level = "any" if trained == "clean" else f"{self.sigma_n:g}"
         return self.folder / ("quick" if self.quick else "full") / self.data / level / trained / f"seed{self.seed}"
@@ -205,7 +215,8 @@ SHORT = {
 
 
 def tables(rows: list[dict[str, Any]]) -> Iterable[tuple[str, list[str], list[list[str]]]]:
-    """Title, headings and cells for each data set and noise level: mean over the seeds (range), and the gap closed beside its measure."""
+    """Title, headings and cells for each data set and noise level: mean over the seeds (range), and the gap closed
+    beside its measure."""
     for data, sigma_n in dict.fromkeys((row["data"], row["sigma_n"]) for row in rows):
         mine = [row for row in rows if (row["data"], row["sigma_n"]) == (data, sigma_n)]
         names = dict.fromkeys(row["measure"] for row in mine)
@@ -239,7 +250,8 @@ def markdown(rows: list[dict[str, Any]]) -> str:
 def denominator_is_noise(naive: list[float], clean: list[float], arm: list[float], elsewhere: float = 0.0) -> bool:
     """Whether |naive - clean| is no larger than the range, over the seeds, of `naive`, of `clean` or of the arm.
 
-    Of a single seed no range is known: `elsewhere`, the range of `naive` and `clean` at other noise levels, stands in for theirs.
+    Of a single seed no range is known: `elsewhere`, the range of `naive` and `clean` at other noise levels, stands in
+    for theirs.
     """
     ends = [_range(end) if len(end) > 1 else elsewhere for end in (naive, clean)]
     return abs(statistics.mean(naive) - statistics.mean(clean)) <= max(*ends, _range(arm))
@@ -270,7 +282,8 @@ def _range(values: list[float]) -> float:
 
 
 def put(page: str, text: str) -> str:
-    """The page with what stands between its two marks replaced; of a page without marks nothing is left but the text."""
+    """The page with what stands between its two marks replaced; of a page without marks nothing is left but the
+    text."""
     if BEGIN not in page or END not in page:
         return text
     return page.partition(BEGIN)[0] + BEGIN + text + END + page.partition(END)[2]
@@ -360,7 +373,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _performed(groups: list[list[Unit]], jobs: int) -> Iterator[tuple[Path, BaseException | None]]:
-    """Perform the groups, `jobs` at a time, each in a process of its own where there are several; what failed comes with its error."""
+    """Perform the groups, `jobs` at a time, each in a process of its own where there are several; what failed comes
+    with its error."""
     if jobs == 1:
         for group in groups:
             yield group[0].home, _all(group)

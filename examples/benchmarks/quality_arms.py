@@ -1,4 +1,5 @@
-"""What `quality.py` compares: the data with their settings, and the arms. Everything but the arm is the same within a comparison."""
+"""What `quality.py` compares: the data with their settings, and the arms. Everything but the arm is the same within a
+comparison."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ ARMS = {
     "sure": Arm({"objective": "sure"}),
     "clean-1%": Arm({"objective": "tweedie-consistency", "corruption": {"clean_share": 0.01}}, knows="1 % clean rows"),
 }
-"""`tweedie-consistency` is the default recipe as shipped, `buffer+consistency` the recipe `tweedie-consistency-buffer`."""
+"""`tweedie-consistency` is the default recipe as shipped, `buffer+consistency` the recipe
+`tweedie-consistency-buffer`."""
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,8 @@ def by_level(error: Callable[[float], float], sigma_n: float) -> Figures:
 
 @torch.no_grad()
 def judge_mixture(denoiser: Denoiser, law: GaussianMixture, sigma_n: float, truncated: bool, points: int) -> Figures:
-    """Error against the exact denoiser, and the law of the samples. Every arm gets the same points, noise and directions."""
+    """Error against the exact denoiser, and the law of the samples. Every arm gets the same points, noise and
+    directions."""
     clean, exact = law.sample(4000, keyed_generator(0, "held-out")).float(), law.denoiser()
 
     def error(sigma: float) -> float:
@@ -78,7 +79,8 @@ def judge_mixture(denoiser: Denoiser, law: GaussianMixture, sigma_n: float, trun
 
 
 def maximum_likelihood(settings: dict[str, Any]) -> GaussianMixture:
-    """The mixture of maximum likelihood for the very rows an arm sees, its modes begun at the truth: what the data can tell at best."""
+    """The mixture of maximum likelihood for the very rows an arm sees, its modes begun at the truth: what the data can
+    tell at best."""
     from sklearn.mixture import GaussianMixture as Fitted
 
     config = resolve(Source(settings), load())

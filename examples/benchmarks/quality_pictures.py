@@ -22,7 +22,8 @@ NAMES = {
 
 
 def write_pictures(units: list[Any], folder: Path) -> None:
-    """For each data set and level of pictures, one page of restorations of the same noisy rows, arm by arm; the first seed's."""
+    """For each data set and level of pictures, one page of restorations of the same noisy rows, arm by arm; the first
+    seed's."""
     folder.mkdir(parents=True, exist_ok=True)
     for data, sigma_n in dict.fromkeys((unit.data, unit.sigma_n) for unit in units):
         rows = {}

@@ -11,7 +11,8 @@ import ambientkit as ak
 
 
 def train_run(home: Path, tree: dict[str, Any]) -> ak.Run:
-    """Train the run folder `home` to its end, from its last checkpoint where it was begun; a finished one is returned as it is.
+    """Train the run folder `home` to its end, from its last checkpoint where it was begun; a finished one is returned
+    as it is.
 
     tree: the configuration of a run that is begun, which HOME.json keeps; HOME.log keeps what is reported.
     """

@@ -3,10 +3,12 @@
     python examples/benchmarks/verify_rates.py --seeds 300 --kill-seeds 20 --second-seeds 5 --out rates.json
 
 Two kits are measured: the mutants that were written together with the checks, and the second kit
-(tests/verification/second_kit), wrong and right parts written before their author had read a check. The p-value of every pair
+(tests/verification/second_kit), wrong and right parts written before their author had read a check. The p-value of
+every pair
 of a part and a check is kept for every seed, and judged at the level of every check. The file is written after every
 seed; a second call with the same file measures only what is missing: seeds, or pairs that are new.
-After the code of a check has changed, `--redo CHECK` measures its pairs again. Controls are left out: they cannot cause a false alarm.
+After the code of a check has changed, `--redo CHECK` measures its pairs again. Controls are left out: they cannot cause
+a false alarm.
 """
 
 from __future__ import annotations
@@ -100,7 +102,8 @@ def measure(asked: argparse.Namespace) -> dict[str, Values]:
 
 
 def report(state: dict[str, Values], everything: bool) -> None:
-    """Print the rates with their bounds (Clopper and Pearson, 95 %), over the seeds at which all pairs of today's plan were measured."""
+    """Print the rates with their bounds (Clopper and Pearson, 95 %), over the seeds at which all pairs of today's plan
+    were measured."""
     plan, kit, second, second_right = plans(everything)
     for title, what, one in (
         ("built-in parts", "right", plan),

@@ -70,7 +70,8 @@ def pictures(data: str) -> tuple[Tensor, Tensor]:
 
 
 def split(data: str, rows: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    """(training rows, held-out rows, their labels): one random order of the whole set, so that both are drawn alike. Rows given twice count once."""
+    """(training rows, held-out rows, their labels): one random order of the whole set, so that both are drawn alike.
+    Rows given twice count once."""
     x, labels = pictures(data)
     _, first = np.unique(x.flatten(1).numpy(), axis=0, return_index=True)
     keep = torch.from_numpy(np.sort(first))

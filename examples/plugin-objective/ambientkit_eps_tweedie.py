@@ -17,8 +17,10 @@ from ambientkit.maths.weights import edm_weight
 class EpsTweedie(Objective):
     """Ambient Tweedie in its epsilon form: predict the noise z in x_t = x_n + c z, c = sqrt(sigma^2 - sigma_n^2), without a division by c.
 
-    loss = sigma^2 lambda(sigma) mean(((c / sigma) eps_hat - z)^2), eps_hat = (x_t - D(x_t, sigma)) / sigma, lambda the EDM weight.
-    Least at D = E[x_0 | x_t]: given x_t the mean of z is c / sigma times that of the whole noise. The levels are log-normal above
+    loss = sigma^2 lambda(sigma) mean(((c / sigma) eps_hat - z)^2), eps_hat = (x_t - D(x_t, sigma)) / sigma, lambda the
+    EDM weight.
+    Least at D = E[x_0 | x_t]: given x_t the mean of z is c / sigma times that of the whole noise. The levels are
+    log-normal above
     sigma_n. In terms of D the weight is that of `tweedie` times (c / sigma)^2 and needs no cap: it fades near sigma_n.
     """
 
@@ -29,7 +31,8 @@ class EpsTweedie(Objective):
     )
 
     def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
-        """One term, `eps-tweedie`, with a value for every row. Raises InputError for other noise than Gaussian, or too much of it."""
+        """One term, `eps-tweedie`, with a value for every row. Raises InputError for other noise than Gaussian, or too
+        much of it."""
         x_n, floor = batch.x_n, tools.corruption.floor(batch)
         if tools.corruption.name != "gaussian":
             raise InputError(f"eps-tweedie knows Gaussian noise only, not the corruption {tools.corruption.name!r}")

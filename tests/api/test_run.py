@@ -1,4 +1,5 @@
-"""What can be done with a trained run from Python: every method of `Run`, and the other public functions, as a notebook calls them."""
+"""What can be done with a trained run from Python: every method of `Run`, and the other public functions, as a notebook
+calls them."""
 
 from __future__ import annotations
 
@@ -51,7 +52,8 @@ def run(request, made):
 
 @pytest.fixture(autouse=True)
 def nothing_printed(capfd):
-    """No function prints, whatever the streams are; what it warns of is logged, and only warnings reach a program that set up no logging."""
+    """No function prints, whatever the streams are; what it warns of is logged, and only warnings reach a program that
+    set up no logging."""
     yield
     out, err = capfd.readouterr()
     assert (out, err) == ("", "")

@@ -1,4 +1,5 @@
-"""Every file that a run writes states its format: another version is refused by name before anything is written, and the first files are read."""
+"""Every file that a run writes states its format: another version is refused by name before anything is written, and
+the first files are read."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from tests.support.engine import FLAGS, command, finish
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A run of six steps with evaluations, its samples, and what `verify --run` and `evaluate` say of it; not to be changed."""
+    """A run of six steps with evaluations, its samples, and what `verify --run` and `evaluate` say of it; not to be
+    changed."""
     folder = tmp_path_factory.mktemp("formats") / "run"
     train = ["train", *FLAGS, "--end-step", 6, "--evaluate-every", 3, "--output-dir", folder]
     for arguments in (

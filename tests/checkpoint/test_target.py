@@ -1,4 +1,5 @@
-"""What a result is written to: files are replaced as a whole, links stay links, and devices, pipes and sockets are never replaced."""
+"""What a result is written to: files are replaced as a whole, links stay links, and devices, pipes and sockets are
+never replaced."""
 
 from __future__ import annotations
 

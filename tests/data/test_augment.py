@@ -1,4 +1,5 @@
-"""Augmentation keeps the law of the noise, moves maps of levels along, and is the same after a resume and in any worker."""
+"""Augmentation keeps the law of the noise, moves maps of levels along, and is the same after a resume and in any
+worker."""
 
 from __future__ import annotations
 

@@ -43,7 +43,8 @@ def test_a_row_is_held_out_by_its_own_number(rows, seed, more):
 
 
 def test_every_row_is_as_likely_to_be_held_out():
-    """Counts over 400 seeds, binomial(400, .2) each: none of 50 rows beyond 5 standard deviations (false alarm 3e-5). Held out by order, the control is."""
+    """Counts over 400 seeds, binomial(400, .2) each: none of 50 rows beyond 5 standard deviations (false alarm 3e-5).
+    Held out by order, the control is."""
     counts, first = torch.zeros(50), torch.zeros(50)
     for seed in range(400):
         counts[held_out_rows(range(50), 10, seed)] += 1

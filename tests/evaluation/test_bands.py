@@ -1,4 +1,5 @@
-"""The energy of detail that noisy rows tell: exact over a design of noise, a known null law for rows of the right law, and controls that are found."""
+"""The energy of detail that noisy rows tell: exact over a design of noise, a known null law for rows of the right law,
+and controls that are found."""
 
 from __future__ import annotations
 
@@ -68,7 +69,8 @@ def test_the_transform_is_orthonormal(seed):
 
 
 def test_scores_of_rows_of_the_right_law_are_standard_normal():
-    """Null law: z of each band over 300 trials; Kolmogorov-Smirnov at level 1e-5 by band, 6e-5 in all. The control holds a tenth of the noise's energy."""
+    """Null law: z of each band over 300 trials; Kolmogorov-Smirnov at level 1e-5 by band, 6e-5 in all. The control
+    holds a tenth of the noise's energy."""
     seen, worse = [], []
     for seed in range(300):
         rows, clean = noisy(200, 3 * seed), pictures(150, 3 * seed + 1)
@@ -83,7 +85,8 @@ def test_scores_of_rows_of_the_right_law_are_standard_normal():
 
 
 def test_the_value_is_free_of_what_chance_adds():
-    """value^2 is unbiased: of 300 trials of the right law about a half are cut at 0, and few are beyond 3 of its errors (at most 12; expected 4 or less for a
+    """value^2 is unbiased: of 300 trials of the right law about a half are cut at 0, and few are beyond 3 of its errors
+    (at most 12; expected 4 or less for a
     skewed law); with a third of the noise left all are."""
     values = [band_energy(noisy(200, 3 * s), 0.3, pictures(150, 3 * s + 1), s) for s in range(300)]
     assert 0.3 < sum(one.value == 0 for one in values) / 300 < 0.75
@@ -111,7 +114,8 @@ def test_detail_in_the_wrong_places_is_found_by_class_only():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_classes_are_those_of_noisy_means(seed):
-    """Where noise hides much of a block's mean, classes by the judged rows' own means would not be those of the noisy rows'. Three trials of 4.5 errors."""
+    """Where noise hides much of a block's mean, classes by the judged rows' own means would not be those of the noisy
+    rows'. Three trials of 4.5 errors."""
 
     def faint(key):  # the same texture on means of little contrast
         x = pictures(1500, key)

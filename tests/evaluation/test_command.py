@@ -1,4 +1,5 @@
-"""`ambientkit evaluate`: samples of the right law score near the floor, others do not, and what does not fit is refused before work starts."""
+"""`ambientkit evaluate`: samples of the right law score near the floor, others do not, and what does not fit is refused
+before work starts."""
 
 from __future__ import annotations
 
@@ -42,7 +43,8 @@ def save(path: Path, x: Tensor) -> Path:
 
 @pytest.fixture
 def sets(tmp_path: Path) -> dict[str, Path]:
-    """Clean and noisy rows of one law, and samples: right ones, ones with noise left, and the noisy rows repeated as if learned by heart."""
+    """Clean and noisy rows of one law, and samples: right ones, ones with noise left, and the noisy rows repeated as if
+    learned by heart."""
     noisy = noise(waves(400, "reference"), SIGMA_N, "n")
     return {
         "clean": save(tmp_path / "clean.npy", waves(400, "reference")),

@@ -1,4 +1,5 @@
-"""Extractors that read a file of weights: the real networks, with random weights, against their libraries called directly."""
+"""Extractors that read a file of weights: the real networks, with random weights, against their libraries called
+directly."""
 
 from __future__ import annotations
 
@@ -175,7 +176,8 @@ def test_inception_and_its_distances_are_those_of_torch_fidelity_called_directly
 
 
 def test_a_file_in_the_names_of_torchvision_is_refused_since_its_network_is_another(tmp_path: Path) -> None:
-    """torchvision's Inception has the same blocks, a classifier of 1,000 and other pooling: its FID is not the published one."""
+    """torchvision's Inception has the same blocks, a classifier of 1,000 and other pooling: its FID is not the
+    published one."""
     from torchvision.models import inception_v3
 
     with isolated_global_generator(0, "test"):

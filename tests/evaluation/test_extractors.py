@@ -1,4 +1,5 @@
-"""Extractors: what they read, that their features are the same each time, and that files of weights are checked and never run."""
+"""Extractors: what they read, that their features are the same each time, and that files of weights are checked and
+never run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Distances between features: what the libraries say when they are asked directly, and what must hold of any such distance."""
+"""Distances between features: what the libraries say when they are asked directly, and what must hold of any such
+distance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The functions of `ambientkit.evaluation`: what may stand for samples and references, records instead of print, and errors of bad arguments."""
+"""The functions of `ambientkit.evaluation`: what may stand for samples and references, records instead of print, and
+errors of bad arguments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What `ambientkit evaluate` is given: folders of samples on both sides, noisy rows where clean ones are due, restorations that drew nothing."""
+"""What `ambientkit evaluate` is given: folders of samples on both sides, noisy rows where clean ones are due,
+restorations that drew nothing."""
 
 from __future__ import annotations
 

@@ -1,10 +1,13 @@
-"""Kill a training run with SIGKILL at random moments, half of them inside a save, and compare how it ends with an undisturbed run.
+"""Kill a training run with SIGKILL at random moments, half of them inside a save, and compare how it ends with an
+undisturbed run.
 
     python tests/faults/kill_test.py            # 100 kills, some minutes on one core
     python tests/faults/kill_test.py --kills 5 --workers 1
 
-Every run is killed again and again, resumed each time, until it reaches its end; then its last checkpoint, its averaged weights and its
-log must be those of the undisturbed run, to the bit. A second run with another seed follows, and so on, until all kills are done.
+Every run is killed again and again, resumed each time, until it reaches its end; then its last checkpoint, its averaged
+weights and its
+log must be those of the undisturbed run, to the bit. A second run with another seed follows, and so on, until all kills
+are done.
 Exit status 0: all the same. The moments are drawn from --seed, but what a process is doing then depends on the machine.
 """
 
@@ -68,7 +71,8 @@ def command(folder: Path, seed: int, steps: int, workers: int) -> list[str]:
 
 
 def start(arguments: list[str], output: Path) -> BaseProcess:
-    """Run a command in a fork of this process, which has everything imported: a fresh interpreter would take seconds each time."""
+    """Run a command in a fork of this process, which has everything imported: a fresh interpreter would take seconds
+    each time."""
 
     def child() -> None:
         stream = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -83,7 +87,8 @@ def start(arguments: list[str], output: Path) -> BaseProcess:
 
 
 def kill_inside_a_save(process: BaseProcess, folder: Path, skip: int, delay: float) -> str:
-    """Kill while a save is going on: `delay` seconds after the folder that it writes aside has appeared for the (skip + 1)-th time."""
+    """Kill while a save is going on: `delay` seconds after the folder that it writes aside has appeared for the (skip +
+    1)-th time."""
     seen: set[str] = set()
     while process.is_alive():
         aside = {path.name for path in folder.glob("checkpoints/.checkpoint_*.tmp-*")}
@@ -108,7 +113,8 @@ def kill_after(process: BaseProcess, seconds: float) -> str:
 
 
 def contents(folder: Path) -> dict[str, object]:
-    """What must be the same: the newest checkpoint, the averaged weights, and the log without what depends on the clock."""
+    """What must be the same: the newest checkpoint, the averaged weights, and the log without what depends on the
+    clock."""
     checkpoint = checkpoint_of(folder, None)
     assert checkpoint is not None
     path, files = checkpoint
@@ -128,7 +134,8 @@ def finish(folder: Path, seed: int, steps: int, workers: int, output: Path) -> f
 
 
 def kill_runs(place: Path, kills: int, steps: int, workers: int, seed: int) -> Counter[str]:
-    """All kills, in as many runs as it takes. Exits with a message where a run cannot go on or ends otherwise than undisturbed."""
+    """All kills, in as many runs as it takes. Exits with a message where a run cannot go on or ends otherwise than
+    undisturbed."""
     draw, done, run_seed = random.Random(seed), Counter[str](), 0
     while done.total() < kills:
         whole, broken, output = (

@@ -43,7 +43,8 @@ def test_vp_eps_and_v_agree_with_the_variance_exploding_form(case, point):
 
 @given(mixtures(), st.floats(0.02, 1.0), st.floats(1.01, 20.0), st.integers(0, 2**31), st.booleans())
 def test_the_tweedie_mix_is_the_posterior_mean_of_the_noisier_mixture(law, sigma_n, ratio, seed, by_row):
-    """x_n is itself a mixture with covariances C + sigma_n^2 I, seen through noise sqrt(sigma^2 - sigma_n^2): its oracle is independent."""
+    """x_n is itself a mixture with covariances C + sigma_n^2 I, seen through noise sqrt(sigma^2 - sigma_n^2): its
+    oracle is independent."""
     sigma = sigma_n * ratio
     observed = GaussianMixture(
         law.weights, law.means, law.covariances + sigma_n**2 * torch.eye(law.dimension, dtype=torch.float64)

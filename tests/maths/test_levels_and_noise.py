@@ -21,7 +21,8 @@ def test_levels_stay_above_their_floor_and_below_the_ceiling(floor, u):
 
 
 def test_levels_follow_the_restricted_density_and_pile_up_nowhere():
-    """Kolmogorov-Smirnov at level 1e-4 against the truncated law; a clamp, which puts 37 % of the draws on .2, is rejected."""
+    """Kolmogorov-Smirnov at level 1e-4 against the truncated law; a clamp, which puts 37 % of the draws on .2, is
+    rejected."""
     u = torch.rand(5000, generator=keyed_generator(0, "u"), dtype=torch.float64)
     law = stats.norm(-1.2, 1.2)
     low, high = law.cdf(torch.tensor(0.2).log()), law.cdf(torch.tensor(80.0).log())
@@ -140,7 +141,8 @@ def test_the_isolated_global_generator_is_keyed_and_put_back():
 
 
 def test_hotellings_statistic_follows_its_null_law_and_sees_a_shift():
-    """P-values of 400 null data sets are uniform (Kolmogorov-Smirnov, level 1e-4); a mean of a fifth of a std is found."""
+    """P-values of 400 null data sets are uniform (Kolmogorov-Smirnov, level 1e-4); a mean of a fifth of a std is
+    found."""
     generator = keyed_generator(0, "h")
     mixing = torch.randn(3, 3, generator=generator, dtype=torch.float64)
 

@@ -67,7 +67,8 @@ def test_a_level_for_each_row_is_the_same_as_one_call_a_row(law, seed):
 
 
 def test_posterior_draws_have_the_posterior_moments():
-    """20,000 draws, each of 5 moments within 4.9 standard errors: a right sampler fails once in 10^5 runs; the seed is fixed."""
+    """20,000 draws, each of 5 moments within 4.9 standard errors: a right sampler fails once in 10^5 runs; the seed is
+    fixed."""
     law = law_of(ORACLE["cases"][2])
     x, n = torch.tensor([[0.3, -0.8]], dtype=torch.float64), 20_000
     draws = law.sample_posterior(x.expand(n, 2), 0.7, keyed_generator(0, "draws"))
@@ -86,7 +87,8 @@ def test_posterior_draws_have_the_posterior_moments():
 
 
 def test_samples_follow_the_mixture():
-    """The probability transform of the first coordinate is uniform: Kolmogorov-Smirnov at level 1e-4, seed fixed, with a control."""
+    """The probability transform of the first coordinate is uniform: Kolmogorov-Smirnov at level 1e-4, seed fixed, with
+    a control."""
     from scipy import stats
 
     law = law_of(ORACLE["cases"][0])

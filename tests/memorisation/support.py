@@ -24,7 +24,8 @@ def digits(seed: int = 0) -> Tensor:
 
 
 def remembers(rows: Tensor):
-    """The exact denoiser of the empirical law of rows (N, *S): E[x_0 | x] = softmax(-|x - x_i|^2 / (2 sigma^2)) averages."""
+    """The exact denoiser of the empirical law of rows (N, *S): E[x_0 | x] = softmax(-|x - x_i|^2 / (2 sigma^2))
+    averages."""
 
     def denoise(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
         flat = rows.flatten(1).to(x)

@@ -1,6 +1,7 @@
 """Networks that answer with x_0, eps, v or z - x_0, under VE, VP and flow schedules, all lead to the same law.
 
-For every pair the exact answer is written down from the schedule's own coefficients, without `ambientkit.maths.forms`; and every pair is trained,
+For every pair the exact answer is written down from the schedule's own coefficients, without `ambientkit.maths.forms`;
+and every pair is trained,
 within bounds that were measured (see `BOUNDS`) and that naive training breaks.
 """
 
@@ -220,14 +221,16 @@ BOUNDS = {
     v      .0281  .0291  .0357  .0622  .0424        a perfect denoiser            0      0      0      0      .0175
     flow   .0265  .0300  .0336  .0469  .0545
 
-The bounds that naive training breaks are those at sigma_n and of the distance: at best it is 1.3 and 1.2 times the widest."""
+The bounds that naive training breaks are those at sigma_n and of the distance: at best it is 1.3 and 1.2 times the
+widest."""
 
 
 @cache
 def trained(predicts: str, sees: str, naive: bool = False, seed: int = 0) -> Denoiser:
     """The average of a narrow network trained on 20,000 noisy points for 500 steps of 256.
 
-    Networks that answer with x_0 do not extrapolate below sigma_n, as their answer has no skip: consistency carries them down.
+    Networks that answer with x_0 do not extrapolate below sigma_n, as their answer has no skip: consistency carries
+    them down.
     """
     x_0 = LAW.sample(ROWS, keyed_generator(0, "test.rows")).float()
     x_n = x_0 + SIGMA_N * standard_normal(x_0, keyed_generator(seed, "test.noise"))

@@ -1,4 +1,5 @@
-"""The default recipe where it might break: half precision, clean and mixed rows, and rows as noisy as the range allows."""
+"""The default recipe where it might break: half precision, clean and mixed rows, and rows as noisy as the range
+allows."""
 
 from __future__ import annotations
 

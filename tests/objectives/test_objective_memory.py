@@ -1,4 +1,5 @@
-"""What an objective keeps between steps, schedules of objectives, and the gradient of several: a resumed run is the unbroken one."""
+"""What an objective keeps between steps, schedules of objectives, and the gradient of several: a resumed run is the
+unbroken one."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ def ran(run, window, upto=None):
 
 @pytest.mark.parametrize("changes", [{}, {"grad_accum_steps": 2}])
 def test_thirteen_and_twenty_seven_steps_are_forty(changes):
-    """Weights, average, optimiser, memory, counters and log lines: the same bits. Step 13 lies between two calls of the buffer."""
+    """Weights, average, optimiser, memory, counters and log lines: the same bits. Step 13 lies between two calls of the
+    buffer."""
     unbroken = make(objective=OBJECTIVE, end_step=40, **changes)
     lines = ran(unbroken, Window())
     first = make(objective=OBJECTIVE, end_step=40, **changes)

@@ -135,7 +135,8 @@ def test_near_levels_come_in_pairs_of_one_row_at_one_level_with_opposite_noise()
 
 
 def test_the_antithetic_pair_has_bounded_gradient_where_single_draws_do_not():
-    """At c -> 0 the gradient of a single draw grows as 1/c; that of a pair tends to that of SURE, (h - x_n) + sigma_n^2 div h."""
+    """At c -> 0 the gradient of a single draw grows as 1/c; that of a pair tends to that of SURE, (h - x_n) + sigma_n^2
+    div h."""
     sigma_n, slope = 0.2, torch.tensor(0.9, dtype=torch.float64, requires_grad=True)
     x_n = torch.tensor([[0.4, -0.1]], dtype=torch.float64)
     z = torch.randn(1, 2, generator=keyed_generator(0, "z"), dtype=torch.float64)
@@ -158,7 +159,8 @@ def test_the_antithetic_pair_has_bounded_gradient_where_single_draws_do_not():
 
 
 def test_pairs_next_to_the_floor_count_in_full_and_single_draws_there_are_bounded():
-    """The value is lambda factor mean(...): what the factor is shows in the ratio to the same loss with the factor 1."""
+    """The value is lambda factor mean(...): what the factor is shows in the ratio to the same loss with the factor
+    1."""
     tools, batch, oracle = tools_and_batch(n=400)
     for near, highest in ((1.0, 1e4), (0.0, 25.0)):
         part = Tweedie(near=near, near_ratio=1.05)
@@ -174,7 +176,8 @@ def test_pairs_next_to_the_floor_count_in_full_and_single_draws_there_are_bounde
 
 @pytest.mark.parametrize("near", [0.0, 1.0])
 def test_the_mean_value_of_tweedie_is_the_loss_of_training_on_clean_data(near):
-    """lambda E|D - x_0|^2 at a wrong denoiser, on the same views: the mean difference is 0, as a normal score over batches within 5 (6e-7)."""
+    """lambda E|D - x_0|^2 at a wrong denoiser, on the same views: the mean difference is 0, as a normal score over
+    batches within 5 (6e-7)."""
     case, differences, residues = case_of(), [], []
     for index in range(200):
         x_0 = case.law.sample(400, keyed_generator(index, "x_0"))
@@ -186,7 +189,8 @@ def test_the_mean_value_of_tweedie_is_the_loss_of_training_on_clean_data(near):
             return seen["x_0_hat"]
 
         tools = dataclasses.replace(case.tools, generator=keyed_generator(index, "o"))
-        # a cap as high as that of pairs, and no levels so near to the floor that it holds: it would make the value smaller than the error
+        # a cap as high as that of pairs, and no levels so near to the floor that it holds: it would make the value
+        # smaller than the error
         term = Tweedie(near=near, near_ratio=1.3, cap=1e4).loss(wrong, batch, tools)["tweedie"]
         rows = torch.arange(400) // 2 * 2 if near else torch.arange(400)
         floor = NOISY.floor(take(batch, rows))
@@ -243,7 +247,8 @@ def test_single_values_of_consistency_may_be_negative_and_are_not_clamped():
 
 
 def test_the_gradient_is_that_of_the_product():
-    """The mean gradient and that of the exact defect over 20,000 rows agree within 5 standard errors at a wrong denoiser, where they are not 0."""
+    """The mean gradient and that of the exact defect over 20,000 rows agree within 5 standard errors at a wrong
+    denoiser, where they are not 0."""
     case, n = case_of(), 20_000
     batch = case.observe(n, keyed_generator(1, "b"))
     tools = dataclasses.replace(case.tools, generator=keyed_generator(0, "o"))

@@ -202,7 +202,8 @@ def test_a_row_just_below_the_highest_level_is_no_obstacle():
 
 
 def test_the_draws_follow_the_law_of_the_clean_data():
-    """With the exact posterior the draws of fresh observations are draws of x_0: mean and covariance within 4.5 standard errors."""
+    """With the exact posterior the draws of fresh observations are draws of x_0: mean and covariance within 4.5
+    standard errors."""
     part, memory = PosteriorBuffer(refresh=1.0, keep=1, steps=2), {}
     n = 4000
     part.loss(CASE.oracle, observed(n=n), tools(memory=memory))

@@ -1,4 +1,5 @@
-"""Every objective, on what real data may hold: clean rows among noisy ones, noise by pixel, conditions, and batches of an odd number of rows."""
+"""Every objective, on what real data may hold: clean rows among noisy ones, noise by pixel, conditions, and batches of
+an odd number of rows."""
 
 from __future__ import annotations
 

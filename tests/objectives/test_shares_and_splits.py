@@ -1,4 +1,5 @@
-"""Shares and splits: `fraction` of tweedie, `clean_share` of gaussian, and data sets whose test part is not trained on."""
+"""Shares and splits: `fraction` of tweedie, `clean_share` of gaussian, and data sets whose test part is not trained
+on."""
 
 from __future__ import annotations
 
@@ -84,7 +85,8 @@ def test_whether_a_row_is_clean_depends_on_the_row_and_the_seed_alone():
 
 
 def test_without_clean_rows_the_noise_has_the_bits_it_always_had():
-    """x_0 + sigma_n z with the first draws of the generator of the row; a further draw for the share would move them."""
+    """x_0 + sigma_n z with the first draws of the generator of the row; a further draw for the share would move
+    them."""
     rows = Observations(Zeros(5), Gaussian(sigma_n=0.2), seed=4)
     for row in range(5):
         z = standard_normal(torch.empty(1, 1, 2, 2), keyed_generator(4, "observe", row=row))

@@ -20,7 +20,8 @@ def test_sure_is_stationary_at_the_oracle():
 
 
 def test_the_value_is_the_error_against_the_clean_point():
-    """For D = .8 x, which is wrong: over 20,000 rows the mean value is within 5 standard errors of the true risk, and not of one 5 % off."""
+    """For D = .8 x, which is wrong: over 20,000 rows the mean value is within 5 standard errors of the true risk, and
+    not of one 5 % off."""
     case, n, sigma_n = make_case(Gaussian(sigma_n=0.3), 0), 20_000, 0.3
     batch = case.observe(n, keyed_generator(0, "b"))
     tools = dataclasses.replace(case.tools, generator=keyed_generator(0, "o"))

@@ -1,4 +1,5 @@
-"""`examples/benchmarks/checkpoint_ranks.py`: its correlation is Spearman's, within groups, and it goes on where scores lie already."""
+"""`examples/benchmarks/checkpoint_ranks.py`: its correlation is Spearman's, within groups, and it goes on where scores
+lie already."""
 
 from __future__ import annotations
 

@@ -45,7 +45,8 @@ import part_list  # noqa: E402  (the extension of the documentation that lists t
 
 
 def run_console_block(example: Example) -> str | None:
-    """Run the lines that begin with `$ ` one by one; where output is shown below one, it must match (`...` stands for anything)."""
+    """Run the lines that begin with `$ ` one by one; where output is shown below one, it must match (`...` stands for
+    anything)."""
     for block in re.split(r"^\$ ", example.parsed, flags=re.MULTILINE)[1:]:
         command, _, shown = block.replace("\\\n", " ").partition("\n")
         programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
@@ -68,7 +69,8 @@ def write_yaml_block(example: Example) -> None:
 
 
 def run_python_block(example: Example) -> None:
-    """Run a block of Python; one that begins with a line such as `# part.py` is written to that file too, for the commands after it."""
+    """Run a block of Python; one that begins with a line such as `# part.py` is written to that file too, for the
+    commands after it."""
     if name := re.match(r"# (\w+\.py)\n", example.parsed):
         Path(name[1]).write_text(example.parsed)
     PythonEvaluator()(example)
@@ -205,7 +207,8 @@ def modules() -> Iterator[str]:
 
 
 def undocumented(module_name: str) -> Iterator[str]:
-    """Public functions, classes and methods written in a module that explain themselves nowhere, inherited docstrings counting."""
+    """Public functions, classes and methods written in a module that explain themselves nowhere, inherited docstrings
+    counting."""
     module = importlib.import_module(module_name)
     if not module.__doc__:
         yield module_name

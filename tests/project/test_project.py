@@ -95,7 +95,8 @@ SEEDS = {"torch.manual_seed", "torch.seed", "np.random.seed", "random.seed"}
 
 
 def unkeyed_draws(source: str) -> Iterator[int]:
-    """Lines that draw random numbers without `generator=`, or seed a global generator; the initialisers of networks may (see there)."""
+    """Lines that draw random numbers without `generator=`, or seed a global generator; the initialisers of networks may
+    (see there)."""
     tree = ast.parse(source)
     initialisers = [
         node

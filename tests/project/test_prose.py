@@ -1,4 +1,5 @@
-"""The pages read as one text: paragraphs wrap at one width, decimals have their zero, and phrases that were hard to read stay away."""
+"""The pages read as one text: paragraphs wrap at one width, decimals have their zero, and phrases that were hard to
+read stay away."""
 
 from __future__ import annotations
 
@@ -44,7 +45,8 @@ def prose(text: str) -> Iterator[tuple[int, str]]:
 
 
 def too_wide(text: str) -> list[int]:
-    """Lines of paragraphs that are wider than a page; headings, tables, pictures and formulas cannot be broken, nor can one long word."""
+    """Lines of paragraphs that are wider than a page; headings, tables, pictures and formulas cannot be broken, nor can
+    one long word."""
     text = GENERATED.sub(lambda found: "<!-- -->" + "\n" * found[0].count("\n"), text)
     loose = ((number, line) for number, line in prose(text) if not line.startswith(("#", "|", "![", "$$")))
     return [number for number, line in loose if len(line) > WIDTH and " " in line.strip()[:WIDTH]]

@@ -1,4 +1,5 @@
-"""`examples/benchmarks/quality.py`: it trains what was asked, goes on where figures lie already, and computes the gap closed."""
+"""`examples/benchmarks/quality.py`: it trains what was asked, goes on where figures lie already, and computes the gap
+closed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The benchmark of a step: it writes its figures, its arms are what it says they are, and its memory is that of the arm alone."""
+"""The benchmark of a step: it writes its figures, its arms are what it says they are, and its memory is that of the arm
+alone."""
 
 from __future__ import annotations
 
@@ -127,7 +128,8 @@ def test_the_published_form_asks_the_network_four_times_for_every_row_and_keeps_
     torch.testing.assert_close(
         terms["consistency"].value, 0.1 * (sigma_s**2 + 0.25) / (sigma_s * 0.5) ** 2 * product.mean(1)
     )
-    # Through both ends and through the anchor: d/dscale of the product of (scale e' - scale a) and (scale e'' - scale a).
+    # Through both ends and through the anchor: d/dscale of the product of (scale e' - scale a) and (scale e'' - scale
+    # a).
     (slope,) = torch.autograd.grad(product_of(scale, first, second, anchor).mean(), scale, retain_graph=True)
     (found,) = torch.autograd.grad(
         (terms["consistency"].value / (0.1 * (sigma_s**2 + 0.25) / (sigma_s * 0.5) ** 2)).mean(), scale

@@ -1,4 +1,5 @@
-"""The data set `image-folder`: which files are images, what their values mean, and what is refused before anything starts."""
+"""The data set `image-folder`: which files are images, what their values mean, and what is refused before anything
+starts."""
 
 from __future__ import annotations
 

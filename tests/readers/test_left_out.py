@@ -1,4 +1,5 @@
-"""`on_bad_file: skip`: rows that cannot be used are left out, listed and counted, and the others keep their numbers, levels and noise."""
+"""`on_bad_file: skip`: rows that cannot be used are left out, listed and counted, and the others keep their numbers,
+levels and noise."""
 
 from __future__ import annotations
 

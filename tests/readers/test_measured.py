@@ -1,4 +1,5 @@
-"""A value range measured on the rows: robust, the same every time, and written into the run's configuration as numbers."""
+"""A value range measured on the rows: robust, the same every time, and written into the run's configuration as
+numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The registry: every part is found, and a plug-in that is broken, old or in another's way is named and harms nobody else."""
+"""The registry: every part is found, and a plug-in that is broken, old or in another's way is named and harms nobody
+else."""
 
 from __future__ import annotations
 

@@ -22,7 +22,8 @@ FEW = ("--data", "mixture", "--set", "data.n=500", "--model", "mlp", "--end-step
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that pip has installed the example into, without a network. A copy is built, so that the tree stays clean."""
+    """A folder that pip has installed the example into, without a network. A copy is built, so that the tree stays
+    clean."""
     source, target = tmp_path_factory.mktemp("source") / "plugin-objective", tmp_path_factory.mktemp("site")
     shutil.copytree(EXAMPLE, source, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info", "build"))
     offline = ("--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check")

@@ -1,4 +1,5 @@
-"""The pages of `report` and `inspect` in a headless Chromium: nothing fails to load, and they can be read by everybody, on a phone and in the dark."""
+"""The pages of `report` and `inspect` in a headless Chromium: nothing fails to load, and they can be read by everybody,
+on a phone and in the dark."""
 
 from __future__ import annotations
 

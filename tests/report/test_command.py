@@ -1,4 +1,5 @@
-"""`ambientkit report`: the page holds what the run's folder says, whole or not, and what cannot be is refused before anything is drawn."""
+"""`ambientkit report`: the page holds what the run's folder says, whole or not, and what cannot be is refused before
+anything is drawn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The parts of a report: nearest rows are the nearest, the log's means are its means, and a chart tells in words what it draws."""
+"""The parts of a report: nearest rows are the nearest, the log's means are its means, and a chart tells in words what
+it draws."""
 
 from __future__ import annotations
 

@@ -127,7 +127,8 @@ def test_a_resumed_run_keeps_the_same_weights(quick, tmp_path, stops):
 
 
 def test_weights_of_a_later_moment_are_taken_back(quick, tmp_path):
-    """A run resumed from an older checkpoint keeps no newer weights than that knew of: here none, as the first measurement comes later."""
+    """A run resumed from an older checkpoint keeps no newer weights than that knew of: here none, as the first
+    measurement comes later."""
     folder = tmp_path / "run"
     shutil.copytree(quick, folder)
     request = Request(resume=str(folder / "checkpoints" / "checkpoint_100"), skip_preflight=True)

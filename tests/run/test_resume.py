@@ -60,7 +60,8 @@ def same(a, b):
 @pytest.mark.parametrize("stop_after", [1, 4, 7])
 @pytest.mark.parametrize("changes", [{}, {"grad_accum_steps": 2}, {"num_workers": 1}])
 def test_a_run_stopped_anywhere_ends_in_the_same_bits(stop_after, changes):
-    """40 rows in batches of 16: the stops lie in the middle of epochs, before, within and after the ramp. Weights, EMA, logs."""
+    """40 rows in batches of 16: the stops lie in the middle of epochs, before, within and after the ramp. Weights, EMA,
+    logs."""
     unbroken = make(**changes)
     log = [(float(step.loss), step.lr) for step in steps(unbroken)]
     first = make(**changes)

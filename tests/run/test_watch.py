@@ -1,4 +1,5 @@
-"""Evaluations during training: they change no bit of a run, are never written twice, and are shown where a user looks."""
+"""Evaluations during training: they change no bit of a run, are never written twice, and are shown where a user
+looks."""
 
 from __future__ import annotations
 
@@ -125,7 +126,8 @@ def config(**changes):
 
 
 def test_a_perfect_denoiser_is_at_the_floor_and_a_useless_one_is_not():
-    """The exact denoiser of the mixture in the place of the average: distances as those of other rows, the least Tweedie loss of the three."""
+    """The exact denoiser of the mixture in the place of the average: distances as those of other rows, the least
+    Tweedie loss of the three."""
     run = make(data={"name": "mixture", "n": 4000}, evaluate_every=1, evaluate_n=400)
     evaluation = Evaluation(run, load())
     found = {}
@@ -147,7 +149,8 @@ def test_a_perfect_denoiser_is_at_the_floor_and_a_useless_one_is_not():
 
 
 def test_rows_that_the_run_does_not_train_on_are_held_out_and_have_noise_of_their_own():
-    """A network that has learned its rows by heart is told by the loss on others; the noise differs also where the rows are the same."""
+    """A network that has learned its rows by heart is told by the loss on others; the noise differs also where the rows
+    are the same."""
     own, other = ({"name": "digits", "split": split} for split in ("train", "test"))
     run = make(data=own, evaluate_every=1, evaluate_n=64)
     held_out = make(data=own, evaluate_every=1, evaluate_n=64, evaluate_data=other)

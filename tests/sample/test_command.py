@@ -38,7 +38,8 @@ def levels_seen(monkeypatch, sample, *arguments):
     ("flag", "lowest"), [([], 0.002), (["--sigma-min", "0.05"], 0.05), (["--sigma-min", "sigma-n"], 0.3)]
 )
 def test_sampling_stays_in_the_trained_range_and_stops_where_it_is_told(sample, tmp_path, monkeypatch, flag, lowest):
-    """Case D-11, and the truncated baseline: the last call of the denoiser is at sigma_n, and its answer is the sample."""
+    """Case D-11, and the truncated baseline: the last call of the denoiser is at sigma_n, and its answer is the
+    sample."""
     run = write_run(tmp_path / "run")
     _, seen = levels_seen(monkeypatch, sample, run, "--n", 2, "--steps", 6, *flag, "--out", tmp_path / "out")
     assert max(seen) == pytest.approx(5.0)

@@ -1,4 +1,5 @@
-"""The folder of `ambientkit sample`: the same files after a kill and for any number of processes, and nothing of others is touched."""
+"""The folder of `ambientkit sample`: the same files after a kill and for any number of processes, and nothing of others
+is touched."""
 
 from __future__ import annotations
 
@@ -199,7 +200,8 @@ def test_what_the_first_of_two_processes_refuses_both_do_with_one_message(sample
 
 
 def test_a_lock_whose_file_was_removed_by_its_holder_is_taken_anew(tmp_path, monkeypatch):
-    """The second command has opened the file just before the first one removed it: it must not hold a file that nobody else can find."""
+    """The second command has opened the file just before the first one removed it: it must not hold a file that nobody
+    else can find."""
     flock, opened = fcntl.flock, []
 
     def first(descriptor, operation):

@@ -14,7 +14,8 @@ from ambientkit.sample.picture import grid, panels, png
 
 
 def test_grey_values_are_a_fixed_function_of_the_data():
-    """Cases D-07 and D-09: -1, -.5, 0, .5, 1 are 0, 64, 128, 191, 255, also beside an outlier and for a constant image."""
+    """Cases D-07 and D-09: -1, -.5, 0, .5, 1 are 0, 64, 128, 191, 255, also beside an outlier and for a constant
+    image."""
     values = torch.tensor([-1, -0.5, 0, 0.5, 1])
     image = values.reshape(1, 1, 1, 5)
     shown = np.asarray(grid(image, scale=1))[2, 2:7, 0]

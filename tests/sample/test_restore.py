@@ -1,4 +1,5 @@
-"""Restoration, where the posterior is known in closed form: the draws have its moments, the spread is honest, and a wrong sampler is found out."""
+"""Restoration, where the posterior is known in closed form: the draws have its moments, the spread is honest, and a
+wrong sampler is found out."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ def observed(n, sigma_n=SIGMA_N):
 
 
 def moments(sampler, denoiser=EXACT, rows=4, draws=2500):
-    """The largest error of the mean of the draws, in posterior standard deviations, and that of their standard deviation, relative."""
+    """The largest error of the mean of the draws, in posterior standard deviations, and that of their standard
+    deviation, relative."""
     _, batch = observed(rows)
     found = restore(denoiser, batch, Gaussian(), sampler, LEVELS, draws=draws, steps=64, batch_size=10_000)
     exact = LAW.posterior_covariance(batch.x_n, SIGMA_N).diagonal(dim1=1, dim2=2).sqrt()
@@ -38,7 +40,8 @@ def moments(sampler, denoiser=EXACT, rows=4, draws=2500):
 
 
 def test_the_draws_have_the_mean_and_spread_of_the_posterior():
-    """Sampling error of 2,500 draws: .02 and, for Gaussians, .014. Of 64 steps (8,000 draws of six rows): at most .04 and .07."""
+    """Sampling error of 2,500 draws: .02 and, for Gaussians, .014. Of 64 steps (8,000 draws of six rows): at most .04
+    and .07."""
     bias, spread = moments(Ancestral())
     assert bias < 0.1
     assert spread < 0.12

@@ -37,7 +37,8 @@ def make_plugin(
     requires: Sequence[str] = (),
     group: str = "ambientkit",
 ) -> Path:
-    """Install package `package` in `folder`, which has to be on the search path: module `body`, and an entry point of that module in `group`."""
+    """Install package `package` in `folder`, which has to be on the search path: module `body`, and an entry point of
+    that module in `group`."""
     module = package.replace("-", "_")
     info = folder / f"{module}-{version}.dist-info"
     info.mkdir(parents=True)

@@ -1,4 +1,5 @@
-"""Data sets whose noise keeps the model, and data sets whose noise breaks it in a known way. Small, seeded, on real pictures."""
+"""Data sets whose noise keeps the model, and data sets whose noise breaks it in a known way. Small, seeded, on real
+pictures."""
 
 from __future__ import annotations
 

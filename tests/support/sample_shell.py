@@ -1,4 +1,5 @@
-"""`python -m tests.support.sample_shell sample ...`: the command line in a process of its own, with the parts of the tests."""
+"""`python -m tests.support.sample_shell sample ...`: the command line in a process of its own, with the parts of the
+tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What test_train_split.py looks at, run by torchrun in two processes: the optimiser split over them, beside one that is whole in each."""
+"""What test_train_split.py looks at, run by torchrun in two processes: the optimiser split over them, beside one that
+is whole in each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What test_engine_processes.py looks at, run by torchrun in two processes: each writes what it has seen to DIR/RANK.safetensors."""
+"""What test_engine_processes.py looks at, run by torchrun in two processes: each writes what it has seen to
+DIR/RANK.safetensors."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ PARTS = ([slice(0, 1), slice(1, 2)], [slice(2, 3), slice(3, 4)])
 
 
 def gradient(run, parts):
-    """Gradients of the rows 0 to 3 in float64, of which this process takes `parts`, by name; unused and half-used parameters too."""
+    """Gradients of the rows 0 to 3 in float64, of which this process takes `parts`, by name; unused and half-used
+    parameters too."""
     batch = run.observations.__getitems__([0, 1, 2, 3])
     batch = batch._replace(x_n=batch.x_n.double())
     micro = [type(batch)(batch.x_n[i], batch.sigma_n[i], batch.row[i], {}) for i in parts]

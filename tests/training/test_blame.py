@@ -1,4 +1,5 @@
-"""Mistakes of parts that others have written: found, named, and told apart from a run that diverges and from errors of this package."""
+"""Mistakes of parts that others have written: found, named, and told apart from a run that diverges and from errors of
+this package."""
 
 from __future__ import annotations
 

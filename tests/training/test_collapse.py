@@ -1,4 +1,5 @@
-"""The detector of collapse: it names what is wrong with a broken run, says nothing of a healthy one, and changes nothing in training."""
+"""The detector of collapse: it names what is wrong with a broken run, says nothing of a healthy one, and changes
+nothing in training."""
 
 from __future__ import annotations
 
@@ -80,7 +81,8 @@ def test_a_network_that_answers_whatever_it_is_asked_with_one_constant_is_named(
 
 
 def test_draws_that_are_all_alike_are_named_though_observations_still_differ():
-    """Below sigma_n the denoiser answers what it answered for the observation itself: a posterior mean, the same for every seed."""
+    """Below sigma_n the denoiser answers what it answered for the observation itself: a posterior mean, the same for
+    every seed."""
     batch = CASE.observe(256, keyed_generator(0, "given"))
     means = CASE.oracle(batch.x_n, batch.sigma_n)
 
@@ -96,7 +98,8 @@ def test_draws_that_are_all_alike_are_named_though_observations_still_differ():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_law_that_has_become_too_narrow_is_named_though_its_denoiser_is_consistent_with_itself(seed):
-    """What is left when posterior draws are replaced by their mean: by its own measure, sigma_n^2 - |x_n - D|^2, the draws spread as they should."""
+    """What is left when posterior draws are replaced by their mean: by its own measure, sigma_n^2 - |x_n - D|^2, the
+    draws spread as they should."""
     law = CASE.law
     narrow = GaussianMixture(law.weights, law.means, law.covariances * 0.05).denoiser()
     found = looked(narrow, seed, 1024)
@@ -105,7 +108,8 @@ def test_a_law_that_has_become_too_narrow_is_named_though_its_denoiser_is_consis
 
 
 def test_the_expected_spread_is_the_squared_error_of_any_denoiser():
-    """Against the clean points, for denoisers that are right, too narrow and nonsense; within 5 standard errors, one in 3,000 by chance for all."""
+    """Against the clean points, for denoisers that are right, too narrow and nonsense; within 5 standard errors, one in
+    3,000 by chance for all."""
     law, generator = CASE.law, keyed_generator(0, "given")
     x_0 = law.sample(4096, generator)
     batch = Gaussian(sigma_n=SIGMA_N).observe(x_0, torch.arange(len(x_0)), generator)

@@ -1,4 +1,5 @@
-"""Conditions that are dropped in some rows of a step, for guidance: which rows, in favour of what, and where that is refused."""
+"""Conditions that are dropped in some rows of a step, for guidance: which rows, in favour of what, and where that is
+refused."""
 
 from __future__ import annotations
 

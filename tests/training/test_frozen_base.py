@@ -1,4 +1,5 @@
-"""A network with a frozen base: only what is trained is averaged, optimised and kept, and the base must be the same wherever files are read."""
+"""A network with a frozen base: only what is trained is averaged, optimised and kept, and the base must be the same
+wherever files are read."""
 
 from __future__ import annotations
 
@@ -217,7 +218,8 @@ def test_frozen_modules_run_in_evaluation_mode_and_others_in_training_mode():
 
 
 def test_memory_and_files_follow_what_is_trained():
-    """50 million frozen numbers, of which two rows are read, under a head of 1 million: nothing but the network itself is as large as the base."""
+    """50 million frozen numbers, of which two rows are read, under a head of 1 million: nothing but the network itself
+    is as large as the base."""
     table, width = 6_250_000, 72_000
 
     def peak(**fields):

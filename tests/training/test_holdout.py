@@ -1,4 +1,5 @@
-"""Rows held out: what is measured on them is exact for known denoisers, a right denoiser is not accused, and one that learns its rows by heart is."""
+"""Rows held out: what is measured on them is exact for known denoisers, a right denoiser is not accused, and one that
+learns its rows by heart is."""
 
 from __future__ import annotations
 
@@ -61,7 +62,8 @@ def by_heart(batch: Batch):
 
 @given(batch=batches(), seed=st.integers(0, 1000), sigma_data=st.floats(0.2, 3))
 def test_giving_back_the_row_scores_minus_its_noise(batch, seed, sigma_data):
-    """Exact: D = x_n has rho = b (x_t - x_n), so that each view has the value -lambda(sigma) times the mean of sigma_n^2, whatever z is."""
+    """Exact: D = x_n has rho = b (x_t - x_n), so that each view has the value -lambda(sigma) times the mean of
+    sigma_n^2, whatever z is."""
     found = tweedie_by_row(lambda x, sigma, **cond: batch.x_n, batch, GAUSSIAN, Levels(), sigma_data, seed)
     low = (GAUSSIAN.floor(batch) * LOWEST).clamp(min=Levels().sigma_min)
     grid = geometric_grid(low, torch.maximum(2 * low, torch.full_like(low, HIGHEST * sigma_data)), POINTS)
@@ -105,7 +107,8 @@ def test_a_measurement_depends_on_its_rows_and_seed_alone():
 def test_a_right_denoiser_is_not_accused(n):
     """Null law: for a denoiser that was not fitted to the rows each of 300 trials has two scores of mean >= 0 or 0.
     Beyond 4.5 errors a normal one is found with
-    probability 3e-6, Student's with 15 degrees of freedom with 2e-4; so at most one accusation in 600 trials has a probability above .99."""
+    probability 3e-6, Student's with 15 degrees of freedom with 2e-4; so at most one accusation in 600 trials has a
+    probability above .99."""
     accused = 0
     for seed in range(300):
         held, own = (measured(LAW.denoiser(), observed(n, 2 * seed + which), seed) for which in (0, 1))
@@ -126,7 +129,8 @@ def test_one_that_learned_its_rows_by_heart_is_accused(seed):
 
 
 def test_rows_half_learned_by_heart_are_told_from_others():
-    """A mixture of the right answers and those by heart, whose own loss is not below 0: what differs is the loss on rows held out."""
+    """A mixture of the right answers and those by heart, whose own loss is not below 0: what differs is the loss on
+    rows held out."""
     own, held = observed(512, 0), observed(512, 1)
     wrong, right = by_heart(own), LAW.denoiser()
     denoiser = lambda x, sigma, **cond: 0.04 * wrong(x, sigma) + 0.96 * right(x, sigma)  # noqa: E731

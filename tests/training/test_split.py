@@ -1,4 +1,5 @@
-"""A run that accelerate is configured for FSDP with: the optimiser's state is split over the processes, and nothing else changes, to the bit."""
+"""A run that accelerate is configured for FSDP with: the optimiser's state is split over the processes, and nothing
+else changes, to the bit."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ def seen(tmp_path_factory):
 
 
 def test_a_split_optimiser_gives_the_bits_of_a_whole_one_and_resumes_from_its_checkpoints_too(seen):
-    """Weights, average, norms of the gradient before clipping, and every file of a checkpoint; also where the processes call the network unequally often."""
+    """Weights, average, norms of the gradient before clipping, and every file of a checkpoint; also where the processes
+    call the network unequally often."""
     for found in seen:
         wrong = [name for name, value in found.items() if value is False]
         assert wrong == []
@@ -43,7 +45,8 @@ def test_each_process_holds_its_share_of_the_optimisers_state_only(seen):
 
 
 def test_no_thread_outlives_the_processes_group(seen):
-    """One that is alive when the interpreter ends may abort the process, after all is done: exit status 134 in a run that has succeeded."""
+    """One that is alive when the interpreter ends may abort the process, after all is done: exit status 134 in a run
+    that has succeeded."""
     for found in seen:
         assert found["threads that outlive the group"] == []
 

@@ -161,7 +161,8 @@ def test_in_bf16_the_network_computes_in_bf16_and_the_algebra_in_float32(fresh_a
 
 
 def in_fp16(scale, **changes):
-    """A run whose network computes in float16 on the CPU: torch can, but accelerate switches it on for GPUs only, so it is done here by hand."""
+    """A run whose network computes in float16 on the CPU: torch can, but accelerate switches it on for GPUs only, so it
+    is done here by hand."""
     config = resolve(Source({**SMALL, **changes}), load())
     accelerator = Accelerator(cpu=True, mixed_precision="fp16")
     accelerator.native_amp = True
@@ -172,7 +173,8 @@ def in_fp16(scale, **changes):
 
 
 def test_in_fp16_the_gradients_are_scaled_back_before_they_are_clipped(fresh_accelerate):
-    """The network computes in float16, the algebra in float32; norms and weights are those of float32 up to rounding."""
+    """The network computes in float16, the algebra in float32; norms and weights are those of float32 up to
+    rounding."""
     exact = make(end_step=6)
     norms = [float(step.grad_norm) for step in steps(exact)]
     expected, inner = bits(exact), []

@@ -1,4 +1,5 @@
-"""Counts: the generalised Anscombe transform and its exact unbiased inverse, against Poisson sums and simulated cameras."""
+"""Counts: the generalised Anscombe transform and its exact unbiased inverse, against Poisson sums and simulated
+cameras."""
 
 from __future__ import annotations
 

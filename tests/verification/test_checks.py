@@ -1,4 +1,5 @@
-"""The checks: what they say of themselves, that their numbers depend on the seed alone, and right and wrong parts of others."""
+"""The checks: what they say of themselves, that their numbers depend on the seed alone, and right and wrong parts of
+others."""
 
 from __future__ import annotations
 

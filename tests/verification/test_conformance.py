@@ -1,4 +1,5 @@
-"""What authors of parts test with: cases for pytest whose outcome can be trusted, and strategies that draw what parts receive."""
+"""What authors of parts test with: cases for pytest whose outcome can be trusted, and strategies that draw what parts
+receive."""
 
 from __future__ import annotations
 

@@ -44,7 +44,8 @@ def spread(law: GaussianMixture, variances: Tensor) -> GaussianMixture:
 
 
 def mean_of_observation(law: GaussianMixture, x_t: Tensor, sigma: Tensor, sigma_n: Tensor) -> Tensor:
-    """E[x_n | x_t], x_t (1, d), sigma_n (d,): x_n / c follows a mixture, seen in x_t / c at unit level, c = sqrt(sigma^2 - sigma_n^2)."""
+    """E[x_n | x_t], x_t (1, d), sigma_n (d,): x_n / c follows a mixture, seen in x_t / c at unit level, c =
+    sqrt(sigma^2 - sigma_n^2)."""
     c = (sigma**2 - sigma_n**2).sqrt()
     noisy = GaussianMixture(
         law.weights, law.means / c, (law.covariances + torch.diag(sigma_n**2)) / (c.unsqueeze(1) * c)
@@ -68,7 +69,8 @@ def test_the_mean_of_the_observation_by_row_and_by_pixel(law, seed, by_pixel):
 
 @given(mixtures(), st.floats(0.02, 20), SEEDS)
 def test_a_denoiser_of_the_vp_form_is_ours_on_scaled_points(law, sigma, seed):
-    """alpha x_0 is itself a mixture, seen at level s: its posterior mean is alpha times ours, at the point the network is fed."""
+    """alpha x_0 is itself a mixture, seen at level s: its posterior mean is alpha times ours, at the point the network
+    is fed."""
     alpha, s = (float(value) for value in vp_coefficients(torch.tensor(sigma, dtype=torch.float64)))
     scaled = GaussianMixture(law.weights, alpha * law.means, alpha**2 * law.covariances)
     x = points(law, seed, sigma)
@@ -139,7 +141,8 @@ def test_an_observation_without_signal_is_refused():
 
 @given(mixtures(), st.floats(0.02, 1), st.floats(1.001, 30), SEEDS, st.booleans())
 def test_top_up_keeps_the_marginal(law, sigma_n, ratio, seed, by_pixel):
-    """The density of x_n plus the missing noise is that of x_0 plus noise sigma, for one level and for one by coordinate."""
+    """The density of x_n plus the missing noise is that of x_0 plus noise sigma, for one level and for one by
+    coordinate."""
     share = uniforms(seed, law.dimension) if by_pixel else torch.ones(law.dimension, dtype=torch.float64)
     levels, sigma = sigma_n * share, sigma_n * ratio
     x = points(law, seed, sigma)
@@ -149,7 +152,8 @@ def test_top_up_keeps_the_marginal(law, sigma_n, ratio, seed, by_pixel):
 
 @given(mixtures(), st.floats(0.05, 10), st.floats(0.05, 0.99), SEEDS)
 def test_the_moments_of_the_reverse_step_are_those_of_the_mixture(law, sigma_t, ratio, seed):
-    """x_s follows the mixture at level sigma_s and is seen in x_t: its mean is that of the step, its covariance that plus (1 - r)^2 Cov[x_0 | x_t]."""
+    """x_s follows the mixture at level sigma_s and is seen in x_t: its mean is that of the step, its covariance that
+    plus (1 - r)^2 Cov[x_0 | x_t]."""
     sigma_s, x_t = sigma_t * ratio, points(law, seed, sigma_t)
     between = spread(law, torch.full((law.dimension,), sigma_s**2, dtype=torch.float64))
     missing = (sigma_t**2 - sigma_s**2) ** 0.5
@@ -164,10 +168,12 @@ def test_the_moments_of_the_reverse_step_are_those_of_the_mixture(law, sigma_t, 
 
 @given(mixtures(max_dimension=2), st.floats(0.3, 2), st.floats(0.3, 0.95), SEEDS)
 def test_the_denoiser_is_a_martingale_of_the_exact_reverse_process(law, sigma_t, ratio, seed):
-    """E[h(x_s) | x_t] = h(x_t), the left side by the trapezoidal rule, which is exact to rounding for functions as smooth as these."""
+    """E[h(x_s) | x_t] = h(x_t), the left side by the trapezoidal rule, which is exact to rounding for functions as
+    smooth as these."""
     sigma_s, x_t = sigma_t * ratio, points(law, seed, sigma_t, rows=1)
     missing = (sigma_t**2 - sigma_s**2) ** 0.5
-    # p(x_s | x_t) is proportional to p_s(x_s) N(x_t; x_s, missing^2); nothing of it lies beyond 9 std of the second factor.
+    # p(x_s | x_t) is proportional to p_s(x_s) N(x_t; x_s, missing^2); nothing of it lies beyond 9 std of the second
+    # factor.
     steps = 1201 if law.dimension == 1 else 161
     axis = torch.linspace(-9 * missing, 9 * missing, steps, dtype=torch.float64)
     offsets = torch.cartesian_prod(*[axis] * law.dimension).reshape(-1, law.dimension)
@@ -178,7 +184,8 @@ def test_the_denoiser_is_a_martingale_of_the_exact_reverse_process(law, sigma_t,
 
 @given(mixtures(max_dimension=3), SEEDS)
 def test_the_exact_sampler_in_one_long_hop_has_the_moments_of_its_kernel(law, seed):
-    """5,000 draws from one point: each mean within 5.5 standard errors, which a right sampler exceeds once in 10^7 coordinates."""
+    """5,000 draws from one point: each mean within 5.5 standard errors, which a right sampler exceeds once in 10^7
+    coordinates."""
     n, sigma_t, sigma_s = 5000, 1.5, 0.3
     x_t = points(law, seed, sigma_t, rows=1)
     grid = torch.tensor([[sigma_t], [sigma_s]], dtype=torch.float64).expand(2, n)
@@ -191,7 +198,8 @@ def test_the_exact_sampler_in_one_long_hop_has_the_moments_of_its_kernel(law, se
 
 @given(mixtures(), st.floats(0.3, 1), SEEDS)
 def test_the_limit_of_antithetic_pairs_is_steins_unbiased_risk_estimate(law, sigma_n, seed):
-    """mean over +-z of |rho / a|^2, less sigma_n^4 |z|^2 / c^2, tends to |h - x_n|^2 + 2 sigma_n^2 z^T J z as c -> 0."""
+    """mean over +-z of |rho / a|^2, less sigma_n^4 |z|^2 / c^2, tends to |h - x_n|^2 + 2 sigma_n^2 z^T J z as c ->
+    0."""
     generator = keyed_generator(seed, "sure")
     x_n = points(law, seed, sigma_n, rows=1)
     z = torch.randn(1, law.dimension, generator=generator, dtype=torch.float64)

@@ -1,6 +1,8 @@
-"""Every mutant is rejected by the check that is written beside its name, by a number and not by a crash, and no right part is rejected.
+"""Every mutant is rejected by the check that is written beside its name, by a number and not by a crash, and no right
+part is rejected.
 
-`rejections.json` holds for each mutant a check that rejects it; `python -m tests.verification.test_mutants` writes it anew.
+`rejections.json` holds for each mutant a check that rejects it; `python -m tests.verification.test_mutants` writes it
+anew.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""`ambientkit verify --run`: an exact denoiser comes out right within the sampling error, a wrong one does not, and the report is honest."""
+"""`ambientkit verify --run`: an exact denoiser comes out right within the sampling error, a wrong one does not, and the
+report is honest."""
 
 from __future__ import annotations
 

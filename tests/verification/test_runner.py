@@ -1,4 +1,5 @@
-"""The plan of `ambientkit verify` and its budget, verdicts that can be trusted, and numbers that depend on the seed alone."""
+"""The plan of `ambientkit verify` and its budget, verdicts that can be trusted, and numbers that depend on the seed
+alone."""
 
 from __future__ import annotations
 

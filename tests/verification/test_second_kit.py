@@ -1,4 +1,5 @@
-"""The second kit: parts of kinds of mistakes that a formula does not show, each rejected by a check, and right ones that are not."""
+"""The second kit: parts of kinds of mistakes that a formula does not show, each rejected by a check, and right ones
+that are not."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from tests.verification import second_kit
 
 CHECKS = registered_checks(load())
 STATISTICAL = 12
-"""Of the wrong parts that no exact check rejects every so many-th is tried here, with all checks; examples/benchmarks/verify_rates.py tries all."""
+"""Of the wrong parts that no exact check rejects every so many-th is tried here, with all checks;
+examples/benchmarks/verify_rates.py tries all."""
 
 
 def exact_first(part: Part):

@@ -37,7 +37,8 @@ class Answering:
         self.denoiser: Denoiser = part.denoiser(self.network, self.signal)
 
     def __call__(self, x: Tensor, sigma: Tensor, answer: Callable[[Tensor], Tensor]) -> tuple[Tensor, Asked | None]:
-        """D(x, sigma) where the network answers answer(y); and what it was asked, None where it was not called as a module, or more than once."""
+        """D(x, sigma) where the network answers answer(y); and what it was asked, None where it was not called as a
+        module, or more than once."""
         calls: list[Asked] = []
 
         def replace(module: nn.Module, args: tuple, kwargs: dict, output):

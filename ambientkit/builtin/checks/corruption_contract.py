@@ -1,4 +1,5 @@
-"""The check `corruption-contract`: shapes, dtypes, conditions and randomness of a corruption, on small pictures in float32."""
+"""The check `corruption-contract`: shapes, dtypes, conditions and randomness of a corruption, on small pictures in
+float32."""
 
 from __future__ import annotations
 
@@ -29,9 +30,12 @@ from ambientkit.maths.randomness import keyed_generator
 class CorruptionContract(Check):
     """A corruption keeps the contract of `Corruption` on its own observations of pictures and of plain rows, in float32 and float64, and far from [-1, 1].
 
-    `observe` keeps the clean rows, their numbers, shape and dtype. `degrade` gives views of shape, dtype and conditions of the batch at the levels
-    asked for, (B,); `expect` and `floor`, (B,), answer in shape and dtype, and a gradient passes through `expect`. None changes what it is
-    given, draws from a global generator, or gives numbers that are not finite, from the floor of each row up to 20, for 1 row and for 5.
+    `observe` keeps the clean rows, their numbers, shape and dtype. `degrade` gives views of shape, dtype and conditions
+    of the batch at the levels
+    asked for, (B,); `expect` and `floor`, (B,), answer in shape and dtype, and a gradient passes through `expect`. None
+    changes what it is
+    given, draws from a global generator, or gives numbers that are not finite, from the floor of each row up to 20, for
+    1 row and for 5.
     """
 
     name = "corruption-contract"
@@ -89,7 +93,8 @@ class CorruptionContract(Check):
         return batch._replace(cond=conditions(torch.arange(1, rows + 1)))
 
     def _others(self, case: Case) -> list[Batch]:
-        """Noise per row with clean rows; per pixel, one pattern for all rows; (B, 1, 1, 1); one number for all; and one row as noisy as the data are wide."""
+        """Noise per row with clean rows; per pixel, one pattern for all rows; (B, 1, 1, 1); one number for all; and one
+        row as noisy as the data are wide."""
         g = self._key(case, "others", 0)
         pattern = torch.linspace(0.05, 0.6, math.prod(SHAPE)).reshape(SHAPE).expand(4, *SHAPE).contiguous()
         mixed = labelled(torch.tensor([0.0, 0.3, 0.0, 0.012, 3.0]), g)

@@ -19,7 +19,8 @@ from ambientkit.interfaces import Case, Check, Corruption, Measured, Part
 class Floor(Check):
     """`floor` is the largest sigma_n of each row, `degrade` works from there up and raises ValueError, naming the row, below it.
 
-    For one level per data set, per row, per pixel, and clean rows. Exactly at the floor of a row with one level, x_t is x_n.
+    For one level per data set, per row, per pixel, and clean rows. Exactly at the floor of a row with one level, x_t is
+    x_n.
     """
 
     name = "floor"
@@ -35,7 +36,8 @@ class Floor(Check):
     """Rows of each batch."""
 
     def measure(self, part: Part, case: Case) -> Measured:
-        """The largest error of `floor`, or infinity where `degrade` accepts what it must refuse, or refuses what it must accept."""
+        """The largest error of `floor`, or infinity where `degrade` accepts what it must refuse, or refuses what it
+        must accept."""
         assert isinstance(part, Corruption)
         errors = [self._one(part, case, batch) for batch in self._batches(case)]
         return exact(max(errors), 1e-9, len(errors) * self.rows)

@@ -1,4 +1,5 @@
-"""The check `grid`: the denoiser is asked at the levels of the grid, for every row its own, and nowhere outside of them."""
+"""The check `grid`: the denoiser is asked at the levels of the grid, for every row its own, and nowhere outside of
+them."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ from ambientkit.maths.noise import RandomSource
 class Grid(Check):
     """Every level of the grid but the last is visited in each row, and none above the first or below the last.
 
-    The first question is about the start itself, at sigmas[0]. Levels in between are allowed: some rules ask at midpoints. The grad mode is left
+    The first question is about the start itself, at sigmas[0]. Levels in between are allowed: some rules ask at
+    midpoints. The grad mode is left
     as it was, and the shape and the dtype of the points are kept, for a batch of one row too.
     """
 
@@ -35,7 +37,8 @@ class Grid(Check):
     """Rows of the batch."""
 
     def measure(self, part: Part, case: Case) -> Measured:
-        """The largest relative distance of a level that was asked for from where it should be; infinity for anything else that is wrong."""
+        """The largest relative distance of a level that was asked for from where it should be; infinity for anything
+        else that is wrong."""
         assert isinstance(part, Sampler)
         error = max(self._once(part, case, rows, end) for rows in (1, self.rows) for end in (0.0, 0.15))
         return exact(max(error, self._once(part, case, 1, 0.0, 24)), 1e-6, 5)

@@ -17,9 +17,12 @@ from ambientkit.interfaces import Case, Check, Denoiser, Levels, Measured, Objec
 class HalfBackward(Check):
     """With the anchor held fixed, the mean gradient is that of the product of the two defects, and the mean value their product.
 
-    The denoiser is h* + theta c below a level s, and h* from there up, c constant; no level is below 0.05. A hop across s has defect
-    theta c, any other 0. The mean value is then V theta^2 with some V > 0 that depends on levels and weights, and the mean gradient
-    of the product in theta, the anchor fixed, is 2 V theta: so theta gradient / 2 - value has mean 0, in each batch. A gradient
+    The denoiser is h* + theta c below a level s, and h* from there up, c constant; no level is below 0.05. A hop across
+    s has defect
+    theta c, any other 0. The mean value is then V theta^2 with some V > 0 that depends on levels and weights, and the
+    mean gradient
+    of the product in theta, the anchor fixed, is 2 V theta: so theta gradient / 2 - value has mean 0, in each batch. A
+    gradient
     through one end without the factor 2 has half of that, a value that is not the product another V.
     """
 
@@ -39,7 +42,8 @@ class HalfBackward(Check):
     def measure(self, part: Part, case: Case) -> Measured:
         """F statistic and p-value of theta gradient / 2 - value."""
         assert isinstance(part, Objective)
-        # A constant error is out of all proportion at the lowest levels, where the weight is 1/sigma^2: the few draws there would rule the mean,
+        # A constant error is out of all proportion at the lowest levels, where the weight is 1/sigma^2: the few draws
+        # there would rule the mean,
         # and t would not be t.
         case = dataclasses.replace(case, tools=dataclasses.replace(case.tools, levels=Levels(0.05, 20.0)))
         return mean_zero(torch.stack([self._difference(part, case, index) for index in range(self.batches)]))

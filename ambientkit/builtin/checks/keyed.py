@@ -20,7 +20,8 @@ from ambientkit.maths.randomness import isolated_global_generator
 class Keyed(Check):
     """The same generator state gives the same observation, independent of earlier calls and of torch's global generator.
 
-    Another state gives another one; rows get noise of their own; x_0 is left as it was; row numbers, shape and dtype are kept.
+    Another state gives another one; rows get noise of their own; x_0 is left as it was; row numbers, shape and dtype
+    are kept.
     """
 
     name = "keyed"

@@ -1,6 +1,8 @@
-"""Pictures that can be told apart at any level: row i is constant, its number times `SPACING`, and conditions say the number again.
+"""Pictures that can be told apart at any level: row i is constant, its number times `SPACING`, and conditions say the
+number again.
 
-For data that are known points m the exact denoiser is D = m, and each view is m + sigma z with z white, whatever the level. So a denoiser sees
+For data that are known points m the exact denoiser is D = m, and each view is m + sigma z with z white, whatever the
+level. So a denoiser sees
 from its input which row it is asked for, and whether the conditions are those of that row.
 """
 
@@ -60,7 +62,8 @@ def number_of(x: Tensor) -> Tensor:
 def asked_of(
     x: Tensor, sigma: Tensor, cond: Mapping[str, Tensor], *, shape: tuple[int, ...] = SHAPE, conditioned: bool = True
 ) -> Tensor:
-    """The numbers of the rows that a denoiser is asked for. Raises Broken for a call that the contract of `Denoiser` does not allow."""
+    """The numbers of the rows that a denoiser is asked for. Raises Broken for a call that the contract of `Denoiser`
+    does not allow."""
     require(
         isinstance(x, Tensor) and x.shape[1:] == shape,
         "the denoiser is asked about points of another shape than the rows",

@@ -46,7 +46,8 @@ class NoiseLaw(Check):
         silent = exact(largest([added[~noisy]]), 1e-6, int((~noisy).sum()))
         if not noisy.any():
             return silent
-        # Where there is no noise the law has nothing to say: those places get noise of the check's own, which changes no test.
+        # Where there is no noise the law has nothing to say: those places get noise of the check's own, which changes
+        # no test.
         filler = standard_normal(x_0, key(case, "noise-law.filler"))
         e = torch.where(noisy, added / torch.where(noisy, level, 1.0), filler)
         # Noise that has no finest step: of ever so few values none should come twice.
@@ -68,7 +69,8 @@ class NoiseLaw(Check):
 
 
 def _unrelated(level: Tensor, brightness: Tensor) -> Measured:
-    """Spearman's test that the level of a row says nothing of its picture; without levels that differ there is nothing to test."""
+    """Spearman's test that the level of a row says nothing of its picture; without levels that differ there is nothing
+    to test."""
     from scipy import stats
 
     if not bool(level.std() > 1e-9):

@@ -1,4 +1,5 @@
-"""The check `objective-contract`: shapes, dtypes, conditions, randomness and memory of an objective, on small pictures in float32."""
+"""The check `objective-contract`: shapes, dtypes, conditions, randomness and memory of an objective, on small pictures
+in float32."""
 
 from __future__ import annotations
 
@@ -34,10 +35,14 @@ from ambientkit.maths.randomness import keyed_generator
 class ObjectiveContract(Check):
     """An objective keeps the contract of `Objective` on pictures in float32 with conditions, for 1, 5 and 6 rows, some clean, some very noisy.
 
-    Each term has one finite value per row in float32, and the level it was taken at, which the denoiser was asked at for that row; a value depends on
-    one row alone, and some carry a gradient. The denoiser is asked with the row's own conditions. The batch, the grad mode and the global generators
-    are left as they were; equal generators give equal values, others do not; memory keeps its names and shapes. A batch that does not
-    suit the objective may be refused with InputError, but not one of six noisy rows (or clean ones, for "needs-clean-data").
+    Each term has one finite value per row in float32, and the level it was taken at, which the denoiser was asked at
+    for that row; a value depends on
+    one row alone, and some carry a gradient. The denoiser is asked with the row's own conditions. The batch, the grad
+    mode and the global generators
+    are left as they were; equal generators give equal values, others do not; memory keeps its names and shapes. A batch
+    that does not
+    suit the objective may be refused with InputError, but not one of six noisy rows (or clean ones, for
+    "needs-clean-data").
     """
 
     name = "objective-contract"
@@ -177,7 +182,8 @@ class _Probe:
         return number, centre + size * (0.5 * torch.tanh(x - centre) + 0.3 * torch.sin(3 * level.log()) + 0.2)
 
     def judge(self, terms: list[Term]) -> bool:
-        """Whether any value carries a gradient. Raises Broken where one depends on several rows, or says another level than it was taken at."""
+        """Whether any value carries a gradient. Raises Broken where one depends on several rows, or says another level
+        than it was taken at."""
         zeros, learnt = [zero for _, _, zero in self._asked], False
         for value, sigma in ((v, s) for term in terms for v, s in zip(term.value, term.sigma, strict=True)):
             if not value.requires_grad or not zeros:

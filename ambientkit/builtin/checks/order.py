@@ -23,8 +23,10 @@ START, END = 4.0, 0.25
 class Order(Check):
     """The slope of log error against log step, on a grid of equal ratios of levels, between `steps` steps and twice as many.
 
-    A deterministic sampler is compared point by point with the probability-flow equation on a smooth mixture, solved by a Runge-Kutta rule of
-    fourth order with very many steps; the null law is a tolerance. For one that draws, the error of the variance of its ends is
+    A deterministic sampler is compared point by point with the probability-flow equation on a smooth mixture, solved by
+    a Runge-Kutta rule of
+    fourth order with very many steps; the null law is a tolerance. For one that draws, the error of the variance of its
+    ends is
     taken, on Gaussian data in many dimensions (weak order); the slope is then an estimate with a known standard error.
     An error too small to have a slope is of any order.
     """
@@ -85,7 +87,8 @@ class Order(Check):
             square = found.square() / (0.25 + END**2)
             errors.append(float(square.mean()) - 1)
             spreads.append(float(square.std()) / square.numel() ** 0.5)
-        # Slope log2(e1 / e2) >= least  <=>  |e1| - 2^least |e2| >= 0: linear in the errors, so without a logarithm of noise.
+        # Slope log2(e1 / e2) >= least  <=>  |e1| - 2^least |e2| >= 0: linear in the errors, so without a logarithm of
+        # noise.
         factor = 2**self.least
         score = (factor * abs(errors[1]) - abs(errors[0])) / math.hypot(spreads[0], factor * spreads[1])
         slope = math.log2(abs(errors[0] / errors[1])) if errors[1] else math.inf

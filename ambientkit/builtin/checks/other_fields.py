@@ -1,4 +1,5 @@
-"""The checks of parts with other fields than their defaults: two settings drawn at random within the bounds of each field."""
+"""The checks of parts with other fields than their defaults: two settings drawn at random within the bounds of each
+field."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ TRIES = 20
 class OtherFields(Check):
     """A part keeps the contract, and what it still claims, with other fields: for some settings drawn within the bounds of each field.
 
-    Numbers move by a factor of up to 2, those that are 0 to up to 0.5; switches and choices are drawn; what has no default, or holds another part, stays.
+    Numbers move by a factor of up to 2, those that are 0 to up to 0.5; switches and choices are drawn; what has no
+    default, or holds another part, stays.
     A part without such fields is measured as it is.
     """
 
@@ -113,7 +115,8 @@ class ModelFields(OtherFields):
 
 
 def variants(part: Part, seed: int, count: int = 2) -> list[Part]:
-    """`count` parts with fields drawn at random round those of `part`, as far as its bounds and validators allow; none where nothing can be drawn."""
+    """`count` parts with fields drawn at random round those of `part`, as far as its bounds and validators allow; none
+    where nothing can be drawn."""
     draw = random.Random(f"{seed} {type(part).__name__}")
     fields = {
         name: change

@@ -47,9 +47,11 @@ def mean_zero(samples: Tensor) -> Measured:
 
 
 def mean_zero_by_kind(samples: Tensor, kinds: int) -> Measured:
-    """`mean_zero` of all samples, and of those of each kind alone (row i is of kind i mod `kinds`), where an error of one kind is not diluted; Bonferroni.
+    """`mean_zero` of all samples, and of those of each kind alone (row i is of kind i mod `kinds`), where an error of
+    one kind is not diluted; Bonferroni.
 
-    For the first each kind is scaled to a std of 1: a mixture of unlike spreads would have heavier tails than normal rows.
+    For the first each kind is scaled to a std of 1: a mixture of unlike spreads would have heavier tails than normal
+    rows.
     """
     scaled = torch.empty_like(samples)
     for kind in range(kinds):
@@ -59,7 +61,8 @@ def mean_zero_by_kind(samples: Tensor, kinds: int) -> Measured:
 
 
 def scores_within(mean: Tensor, error: Tensor, tolerance: Tensor | float = 0.0) -> Tensor:
-    """(|mean| - tolerance) / standard error, at least 0: the normal score of the hypothesis that the true mean is within `tolerance` of 0."""
+    """(|mean| - tolerance) / standard error, at least 0: the normal score of the hypothesis that the true mean is
+    within `tolerance` of 0."""
     # A mean without spread is certain: it is within the tolerance, or infinitely far beyond it.
     excess = (mean.abs() - tolerance).clamp(min=0)
     return torch.where(excess > 0, excess / error.clamp(min=torch.finfo(excess.dtype).tiny), 0.0).nan_to_num(
@@ -77,7 +80,8 @@ def all_normal(scores: Tensor | Iterable[float], n: int) -> Measured:
 
 
 def all_of(parts: Iterable[Measured]) -> Measured:
-    """Several tests in one: the statistic of the one with the smallest p-value, and that p-value times their number (Bonferroni)."""
+    """Several tests in one: the statistic of the one with the smallest p-value, and that p-value times their number
+    (Bonferroni)."""
     parts = list(parts)
     worst = min(parts, key=lambda part: part.p_value)
     return Measured(worst.statistic, min(1.0, len(parts) * worst.p_value), worst.n)

@@ -17,8 +17,10 @@ from ambientkit.maths.noise import RandomSource, standard_normal
 class PointKernel(Check):
     """For data that are one point m, D = m, and each hop is exactly normal with mean r x_t + (1 - r) m and std sigma_s sqrt(1 - r).
 
-    r = sigma_s^2 / sigma_t^2. Long hops, whose levels differ between rows; a chain of them keeps x_s = m + sigma_s z, so the standardised end is
-    unit normal, given the start as well. A hop to 0 ends on m. What is tested: mean, correlation with the start, variance,
+    r = sigma_s^2 / sigma_t^2. Long hops, whose levels differ between rows; a chain of them keeps x_s = m + sigma_s z,
+    so the standardised end is
+    unit normal, given the start as well. A hop to 0 ends on m. What is tested: mean, correlation with the start,
+    variance,
     independence of rows.
     """
 
@@ -48,7 +50,8 @@ class PointKernel(Check):
             z = standard_normal(torch.empty(self.rows, 2, dtype=torch.float64), key(case, "point-kernel.start", index))
             end = carry(part, known, point + sigmas[0].unsqueeze(1) * z, sigmas, key(case, "point-kernel.noise", index))
             ratio = (sigmas[-1] / sigmas[0]).unsqueeze(1)
-            # Hop by hop (x_s - m) / sigma_s = q (x_t - m) / sigma_t + sqrt(1 - q^2) z, q = sigma_s / sigma_t; the q multiply along a chain.
+            # Hop by hop (x_s - m) / sigma_s = q (x_t - m) / sigma_t + sqrt(1 - q^2) z, q = sigma_s / sigma_t; the q
+            # multiply along a chain.
             e = ((end - point) / sigmas[-1].unsqueeze(1) - ratio * z) / (1 - ratio**2).sqrt()
             scores += [score for kind in range(3) for score in _scores(e[kind::3], z[kind::3])]
             scores += [float((e[1:] * e[:-1]).sum() / e[1:].numel() ** 0.5)]

@@ -17,10 +17,14 @@ from ambientkit.maths.noise import RandomSource, per_row
 class ReverseKernel(Check):
     """One hop from x_t draws from p(x_s | x_t), so that E[D(x_s, sigma_s) | x_t] = D(x_t, sigma_t).
 
-    For a mixture the moments are known: mean r x_t + (1 - r) D, covariance sigma_s^2 (1 - r) + (1 - r)^2 Cov[x_0 | x_t], r = sigma_s^2 / sigma_t^2. With
-    sigma_s = 0.98 sigma_t, and a level for each row, the standardised residual e must have mean 0 (also against the drift), second moments of the unit
-    matrix, and no correlation between rows. Steps of first order differ in the variance by about 1 - r = 4 %: the hypothesis is that
-    the difference is within `tolerance`. In a longer hop, sigma_s = 0.75 sigma_t, the mean is tested against the change of D along the path without noise.
+    For a mixture the moments are known: mean r x_t + (1 - r) D, covariance sigma_s^2 (1 - r) + (1 - r)^2 Cov[x_0 |
+    x_t], r = sigma_s^2 / sigma_t^2. With
+    sigma_s = 0.98 sigma_t, and a level for each row, the standardised residual e must have mean 0 (also against the
+    drift), second moments of the unit
+    matrix, and no correlation between rows. Steps of first order differ in the variance by about 1 - r = 4 %: the
+    hypothesis is that
+    the difference is within `tolerance`. In a longer hop, sigma_s = 0.75 sigma_t, the mean is tested against the change
+    of D along the path without noise.
     """
 
     name = "reverse-kernel"
@@ -64,9 +68,11 @@ class ReverseKernel(Check):
         return all_normal(torch.cat(scores), self.rows)
 
     def _turn(self, part: Sampler, case: Case) -> Tensor:
-        """(rows,), products of a longer hop's residual with g, how much D changes along the path without noise, over the mean of g^2.
+        """(rows,), products of a longer hop's residual with g, how much D changes along the path without noise, over
+        the mean of g^2.
 
-        The mean of the reverse kernel is r x_t + (1 - r) D(x_t) however long the hop is, so that their mean is 0; it is about 1 for a rule that
+        The mean of the reverse kernel is r x_t + (1 - r) D(x_t) however long the hop is, so that their mean is 0; it is
+        about 1 for a rule that
         corrects itself along the path without noise, which keeps the law of x_s and not the kernel.
         """
         t = torch.full((self.rows,), 0.4, dtype=torch.float64)

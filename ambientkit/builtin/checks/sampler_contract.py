@@ -1,4 +1,5 @@
-"""The check `sampler-contract`: shapes, dtypes, conditions and randomness of a sampler, on small pictures in float32."""
+"""The check `sampler-contract`: shapes, dtypes, conditions and randomness of a sampler, on small pictures in
+float32."""
 
 from __future__ import annotations
 
@@ -28,8 +29,10 @@ from ambientkit.maths.randomness import keyed_generator
 class SamplerContract(Check):
     """A sampler keeps the contract of `Sampler` on pictures in float32 with conditions, each row with a grid of its own, for 1, 2 and 5 rows.
 
-    The denoiser is asked at positive levels (B,) that lie between the ends of the row's grid, with the row's own conditions. Points, grid,
-    conditions, grad mode and global generators are left as they were; shape and dtype are kept, rows stay in their places, and a gradient
+    The denoiser is asked at positive levels (B,) that lie between the ends of the row's grid, with the row's own
+    conditions. Points, grid,
+    conditions, grad mode and global generators are left as they were; shape and dtype are kept, rows stay in their
+    places, and a gradient
     passes where it is on. A grid of one step is enough, and may end above 0. D = m is far outside of [-1, 1], so that
     nothing may be clipped; a row that ends at 0 ends on m.
     """

@@ -1,4 +1,5 @@
-"""The check `sampler-noise`: on pictures, what a sampler adds has nothing in common between pixels, channels and rows."""
+"""The check `sampler-noise`: on pictures, what a sampler adds has nothing in common between pixels, channels and
+rows."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ from ambientkit.maths.noise import RandomSource, per_row, standard_normal
 class SamplerNoise(Check):
     """For data that are one picture m, D = m, points m + sigma z end at m + w with w white, for every rule: it is linear in z and in fresh noise.
 
-    w over its own std (row by row of the grid, as the std depends on the rule) is tested for correlations between neighbouring pixels,
+    w over its own std (row by row of the grid, as the std depends on the rule) is tested for correlations between
+    neighbouring pixels,
     channels and rows, and for what rows or pixels have in common.
     """
 

@@ -1,4 +1,5 @@
-"""The check `sampler-rows`: what a sampler does to a row depends on that row's own point, levels, condition and generator."""
+"""The check `sampler-rows`: what a sampler does to a row depends on that row's own point, levels, condition and
+generator."""
 
 from __future__ import annotations
 
@@ -18,8 +19,10 @@ from ambientkit.maths.randomness import isolated_global_generator, keyed_generat
 class SamplerRows(Check):
     """With a list of generators, row i is the same alone, in another batch and in another order; torch's global generator has no effect.
 
-    Rows have different levels, some end at 0, and different conditions. A sampler that draws must also draw something else from
-    other generators, and differently for rows of the same start. All comparisons are exact, up to the rounding of batched sums.
+    Rows have different levels, some end at 0, and different conditions. A sampler that draws must also draw something
+    else from
+    other generators, and differently for rows of the same start. All comparisons are exact, up to the rounding of
+    batched sums.
     """
 
     name = "sampler-rows"
@@ -64,7 +67,8 @@ class SamplerRows(Check):
         return _Mixing(inner=part)
 
     def _one_start(self, part: Sampler, case: Case) -> float:
-        """For a batch generator: equal states give equal results for any state of the global generator, and rows get noise of their own."""
+        """For a batch generator: equal states give equal results for any state of the global generator, and rows get
+        noise of their own."""
         start = torch.full((self.rows, case.law.dimension), 0.3, dtype=torch.float64)
         sigmas = torch.tensor([1.0, 0.8, 0.6], dtype=torch.float64).unsqueeze(1).expand(3, self.rows)
 

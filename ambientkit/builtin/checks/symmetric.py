@@ -17,7 +17,8 @@ from ambientkit.maths.noise import RandomSource, per_row
 class SymmetricDegrade(Check):
     """Given x_n, x_t - x_n and x_n - x_t have one law, at the level asked for, so that antithetic pairs are unbiased.
 
-    With e = (x_t - x_n) / sqrt(sigma^2 - sigma_n^2): e, e^3, e |x_n|, e x_n and e^2 - 1 have mean 0. Levels differ between rows.
+    With e = (x_t - x_n) / sqrt(sigma^2 - sigma_n^2): e, e^3, e |x_n|, e x_n and e^2 - 1 have mean 0. Levels differ
+    between rows.
     """
 
     name = "symmetric-degrade"

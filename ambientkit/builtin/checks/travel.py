@@ -1,4 +1,5 @@
-"""Running a sampler on the case's law: points that follow it exactly at a level, and grids with a column for each row."""
+"""Running a sampler on the case's law: points that follow it exactly at a level, and grids with a column for each
+row."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ def carry(sampler: Sampler, denoiser: Denoiser, x: Tensor, sigmas: Tensor, sourc
 
 
 def column_grids(start: tuple[float, ...], end: tuple[float, ...], levels: int, rows: int) -> Tensor:
-    """Geometric grids (levels, rows): row i goes from start[i mod k] to end[i mod k]; an end of 0 is put below the others' last level."""
+    """Geometric grids (levels, rows): row i goes from start[i mod k] to end[i mod k]; an end of 0 is put below the
+    others' last level."""
     which = torch.arange(rows) % len(start)
     first, last = (torch.tensor(values, dtype=torch.float64)[which] for values in (start, end))
     zero = last == 0

@@ -54,7 +54,8 @@ class Gaussian(Corruption):
         return Batch(x_0 + per_row(sigma_n, x_0) * standard_normal(x_0, generator), sigma_n, row, {})
 
     def degrade(self, batch: Batch, sigma: Tensor, generator: RandomSource) -> View:
-        """x_t = x_n + sqrt(sigma^2 - sigma_n^2) z. sigma: (B,). Raises ValueError naming the row where sigma is below its floor."""
+        """x_t = x_n + sqrt(sigma^2 - sigma_n^2) z. sigma: (B,). Raises ValueError naming the row where sigma is below
+        its floor."""
         below = sigma < self.floor(batch)
         if below.any():
             first = int(below.nonzero()[0])

@@ -20,7 +20,8 @@ class Corrupted(Stored):
     """The folder."""
 
     def find(self) -> Found:
-        """The rows and their level. Raises InputError where the folder is no finished copy, or its files do not fit the manifest."""
+        """The rows and their level. Raises InputError where the folder is no finished copy, or its files do not fit the
+        manifest."""
         if not (self.path / MANIFEST).is_file():
             unfinished = (self.path / "progress").is_dir()
             raise InputError(

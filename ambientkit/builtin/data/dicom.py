@@ -18,9 +18,12 @@ from ambientkit.readers import FileRows, Found, StoredFiles, UnusableFile, cause
 class DICOM(StoredFiles):
     """Frames of DICOM images, grey or RGB, one per row; rescale slope and intercept are applied (CT: Hounsfield units).
 
-    In enhanced images each frame may have a slope and intercept of its own. Pixels that hold the padding value are NaN, and refused.
-    What part of 16 bits the pictures use differs from machine to machine, so `value_range` must be given. Compressed files need pydicom's
-    decoders; lossy ones are refused, since their noise is no longer white, and so are look-up tables. Patient data are neither read nor kept.
+    In enhanced images each frame may have a slope and intercept of its own. Pixels that hold the padding value are NaN,
+    and refused.
+    What part of 16 bits the pictures use differs from machine to machine, so `value_range` must be given. Compressed
+    files need pydicom's
+    decoders; lossy ones are refused, since their noise is no longer white, and so are look-up tables. Patient data are
+    neither read nor kept.
     """
 
     name = "dicom"
@@ -32,7 +35,8 @@ class DICOM(StoredFiles):
     """Largest frame that is decoded, by its header."""
 
     def find(self) -> Found:
-        """The frames by their headers. Raises InputError where there are none, they are unusable, or nobody says what their values mean."""
+        """The frames by their headers. Raises InputError where there are none, they are unusable, or nobody says what
+        their values mean."""
         if self.value_range is None:
             raise InputError(
                 f"{self.path}: DICOM does not say what part of their range the values use: give value_range, the two values (after rescaling) "
@@ -110,7 +114,8 @@ LOSSY = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 81))
 
 
 def _padding(header: Any) -> tuple[int, int] | None:
-    """The stored values, least and largest, that mark padding (PS3.3 C.7.5.1.1.2): before rescaling, in grey images only."""
+    """The stored values, least and largest, that mark padding (PS3.3 C.7.5.1.1.2): before rescaling, in grey images
+    only."""
     if "PixelPaddingValue" not in header or int(header.get("SamplesPerPixel", 1)) != 1:
         return None
     value = _stored(header, header.PixelPaddingValue)
@@ -127,7 +132,8 @@ def _stored(header: Any, value: Any) -> int:
 
 
 def _rescale(header: Any, frame: int) -> tuple[float, float]:
-    """Slope and intercept of a frame: of the image, or of its own or the shared group of an enhanced image (PS3.3 C.7.6.16.2.9)."""
+    """Slope and intercept of a frame: of the image, or of its own or the shared group of an enhanced image (PS3.3
+    C.7.6.16.2.9)."""
     groups = [header]
     for name, place in (("PerFrameFunctionalGroupsSequence", frame), ("SharedFunctionalGroupsSequence", 0)):
         sequence = header.get(name)

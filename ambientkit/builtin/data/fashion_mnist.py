@@ -41,11 +41,13 @@ class FashionMNIST(Data):
     """Where the files *-idx?-ubyte.gz are; by default datasets/fashion-mnist in a folder of XDG_DATA_DIRS."""
 
     def rows(self) -> Dataset[Clean]:
-        """Rows of shape (1, 28, 28), float32; the file's 0..255 mapped to [-1, 1]. Raises InputError for a missing or damaged file."""
+        """Rows of shape (1, 28, 28), float32; the file's 0..255 mapped to [-1, 1]. Raises InputError for a missing or
+        damaged file."""
         return _Clothes(_read(self._find(FILES[self.split]), (SIDE, SIDE)))
 
     def labels(self) -> Tensor:
-        """The class of each row, (N,) int64, 0 to 9; no part of the rows. Raises InputError for a missing or damaged file."""
+        """The class of each row, (N,) int64, 0 to 9; no part of the rows. Raises InputError for a missing or damaged
+        file."""
         return torch.from_numpy(_read(self._find(LABELS[self.split]), ()).astype(np.int64))
 
     def _find(self, name: str) -> Path:
@@ -78,7 +80,8 @@ class _Clothes(Dataset[Clean]):
 
 
 def _read(path: Path, sides: tuple[int, ...]) -> NDArray[np.uint8]:
-    """An idx file of bytes (N, *sides): big-endian int32 (magic 2048 + number of axes, N, sides), then one byte per value."""
+    """An idx file of bytes (N, *sides): big-endian int32 (magic 2048 + number of axes, N, sides), then one byte per
+    value."""
     what = f"{SIDE} x {SIDE} pictures" if sides else "labels"
     try:
         with gzip.open(path) as file:

@@ -17,7 +17,8 @@ from ambientkit.readers import FileRows, StoredFiles, UnusableFile, needs
 class FITS(StoredFiles):
     """Images in FITS files: one image per row, or the planes of a cube.
 
-    Values are physical: BSCALE and BZERO are applied, tiled compression is undone, pixels that hold BLANK are NaN and refused. Stored in floating point or
+    Values are physical: BSCALE and BZERO are applied, tiled compression is undone, pixels that hold BLANK are NaN and
+    refused. Stored in floating point or
     scaled, they need `value_range` unless they are already in [-1, 1].
     """
 
@@ -96,7 +97,8 @@ class _Images(FileRows[FITS]):
                 return self._values(unit, start, stop).astype(
                     dtype
                 )  # native byte order, and a copy: the file is closed now
-        # astropy scales whole numbers before it looks for BLANK, and an unsigned one it does not look for: here it is told by the raw value
+        # astropy scales whole numbers before it looks for BLANK, and an unsigned one it does not look for: here it is
+        # told by the raw value
         with fits.open(
             file, mode="readonly", memmap=False, lazy_load_hdus=True, do_not_scale_image_data=True, ignore_blank=True
         ) as units:
@@ -113,7 +115,8 @@ class _Images(FileRows[FITS]):
 
 
 def _blank(unit: Any) -> int | None:
-    """The stored whole number that marks an undefined pixel; FITS 4.0, 4.4.2.4: none in floating point, where it is NaN."""
+    """The stored whole number that marks an undefined pixel; FITS 4.0, 4.4.2.4: none in floating point, where it is
+    NaN."""
     return int(unit.header["BLANK"]) if "BLANK" in unit.header and unit.header["BITPIX"] > 0 else None
 
 

@@ -33,7 +33,8 @@ class HDF5(Stored):
     """What the axes mean. "N...": rows of any shape, as they are. "auto" takes pictures whose shape leaves no doubt."""
 
     def find(self) -> Found:
-        """The array by its header. Raises InputError where there is no such file or array, or it is no array of numbers."""
+        """The array by its header. Raises InputError where there is no such file or array, or it is no array of
+        numbers."""
         h5py = needs("h5py", "science", "HDF5")
         if not self.path.is_file():
             raise InputError(
@@ -56,7 +57,8 @@ class HDF5(Stored):
 
 
 def _collect(h5py: Any, group: Any, prefix: str, arrays: dict[str, Any], entered: set[int]) -> list[str]:
-    """Fill in name -> (shape, type) of the arrays in this very file; returns what was refused, and why. Each group is entered once."""
+    """Fill in name -> (shape, type) of the arrays in this very file; returns what was refused, and why. Each group is
+    entered once."""
     refused: list[str] = []
     if (address := h5py.h5o.get_info(group.id).addr) in entered:  # hard links may form a loop
         return refused
@@ -147,7 +149,8 @@ def _fill_value(array: Any) -> Any:
 
 class _Array(OpenedArray):
     def look(self) -> None:
-        """What stands for missing pixels, by the header. Raises InputError where parts were never written, which would be read as the fill
+        """What stands for missing pixels, by the header. Raises InputError where parts were never written, which would
+        be read as the fill
         value, and where a filter that decodes the values is not installed."""
         try:
             array = self._open()

@@ -25,8 +25,10 @@ from ambientkit.text import listed
 class HFDataset(Stored):
     """Rows of a Hugging Face dataset kept on this machine: a folder written by save_to_disk, a .parquet file, or a folder of them.
 
-    Read lazily from memory-mapped Arrow tables. .parquet files are converted once, in the library's cache, or with `streaming` read by row
-    groups as they are needed: nothing is written, and training goes through the row groups, a few at a time. Nothing is downloaded and no
+    Read lazily from memory-mapped Arrow tables. .parquet files are converted once, in the library's cache, or with
+    `streaming` read by row
+    groups as they are needed: nothing is written, and training goes through the row groups, a few at a time. Nothing is
+    downloaded and no
     loading script is run. The column of the rows holds images or arrays; a column "sigma_n" is their level.
     """
 
@@ -46,7 +48,8 @@ class HFDataset(Stored):
     max_pixels: int = Field(2**26, ge=1)
     """Largest image that is decoded, by its header."""
     streaming: bool = False
-    """Read .parquet files by row groups instead of converting them: no room on disk, an order by row groups, a few of them in memory."""
+    """Read .parquet files by row groups instead of converting them: no room on disk, an order by row groups, a few of
+    them in memory."""
     max_group_bytes: int = Field(2**31, ge=1)
     """With streaming: most memory that the row groups held by one worker may take."""
 

@@ -21,9 +21,12 @@ logger = logging.getLogger("ambientkit")
 class ImageFolder(StoredFiles):
     """Pictures of one size in a folder and its sub-folders, in the order of their names: observations with their noise level, or clean.
 
-    x_n = (v - m) / h maps the file's values v to [-1, 1] (m, h: middle and half width of the value range). PNG, JPEG, TIFF, WebP
-    and BMP by content; grey of 1, 8 and 16 bits, 8-bit RGB, 16-bit RGB PNG, palette as RGB, float TIFF. Nothing is resized: that would
-    change the noise. Rounding to whole numbers and lossy compression change it too: noisy data keep best as .npy (data set `array`).
+    x_n = (v - m) / h maps the file's values v to [-1, 1] (m, h: middle and half width of the value range). PNG, JPEG,
+    TIFF, WebP
+    and BMP by content; grey of 1, 8 and 16 bits, 8-bit RGB, 16-bit RGB PNG, palette as RGB, float TIFF. Nothing is
+    resized: that would
+    change the noise. Rounding to whole numbers and lossy compression change it too: noisy data keep best as .npy (data
+    set `array`).
     The path of one picture is a data set of one row.
     """
 
@@ -41,7 +44,8 @@ class ImageFolder(StoredFiles):
         return _Pictures(self, files)
 
     def find(self) -> Found:
-        """The pictures of the folder, by their headers. Raises InputError where there are none, or they are unusable."""
+        """The pictures of the folder, by their headers. Raises InputError where there are none, or they are
+        unusable."""
         if self.path.is_file() and not self.path.name.lower().endswith(SUFFIXES):
             raise InputError(f"{self.path}: should be a folder of images, but is a file")
         found = super().find()

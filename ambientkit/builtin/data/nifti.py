@@ -20,7 +20,8 @@ logger = logging.getLogger("ambientkit")
 class NIfTI(StoredFiles):
     """Volumes in NIfTI files: one volume per row, or its slices along an axis; the slope and intercept of the header are applied.
 
-    Axes are those of the file. Magnitude images of magnetic resonance have Rician noise, which is Gaussian only where the signal is well
+    Axes are those of the file. Magnitude images of magnetic resonance have Rician noise, which is Gaussian only where
+    the signal is well
     above it (`ambientkit inspect` reports it).
     """
 
@@ -73,7 +74,8 @@ class _Volumes(FileRows[NIfTI]):
         return image, shape, np.dtype(np.float64) if scaled else stored.newbyteorder("=")
 
     def _check_slope(self, image: Any, file: Path) -> None:
-        """A slope of 0 means no scaling (NIfTI-1: "if scl_slope is nonzero"), and is told; one that is no number means nothing at all."""
+        """A slope of 0 means no scaling (NIfTI-1: "if scl_slope is nonzero"), and is told; one that is no number means
+        nothing at all."""
         place = image.file_map["header" if "header" in image.file_map else "image"]
         with place.get_prepare_fileobj("rb") as stream:  # nibabel's own header forgets the slope once it has read it
             slope = float(image.header_class.from_fileobj(stream, check=False)["scl_slope"])

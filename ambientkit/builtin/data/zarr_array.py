@@ -34,7 +34,8 @@ class Zarr(Stored):
     """What the axes mean. "N...": rows of any shape, as they are. "auto" takes pictures whose shape leaves no doubt."""
 
     def find(self) -> Found:
-        """The array by its metadata. Raises InputError where there is none, or chunks are missing, or a codec would run code."""
+        """The array by its metadata. Raises InputError where there is none, or chunks are missing, or a codec would run
+        code."""
         zarr = needs("zarr", "science", "Zarr")
         if not self.path.is_dir():
             raise InputError(

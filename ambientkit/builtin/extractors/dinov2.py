@@ -26,9 +26,12 @@ PATCH = 14
 class DINOv2(Extractor):
     """DINOv2, ViT-S/B/L/g with patches of 14 pixels: its class token, 384 to 1,536 values, from a local file of weights.
 
-    The network is that of timm, the size follows from the file: one of timm's (vit_large_patch14_dinov2.lvd142m, model.safetensors), or Meta's
-    dinov2_vitl14_pretrain converted to .safetensors; with registers too. Pictures are resized to `size` (bicubic, antialiased) and shifted
-    to ImageNet's mean and std; values are neither cut nor rounded. Published values (FD-DINOv2) are those of ViT-L on 8-bit pictures of 224.
+    The network is that of timm, the size follows from the file: one of timm's (vit_large_patch14_dinov2.lvd142m,
+    model.safetensors), or Meta's
+    dinov2_vitl14_pretrain converted to .safetensors; with registers too. Pictures are resized to `size` (bicubic,
+    antialiased) and shifted
+    to ImageNet's mean and std; values are neither cut nor rounded. Published values (FD-DINOv2) are those of ViT-L on
+    8-bit pictures of 224.
     """
 
     name = "dinov2"
@@ -40,7 +43,8 @@ class DINOv2(Extractor):
     """Side of the pictures that the network sees, pixels; a multiple of 14."""
 
     def features(self, pictures: Tensor) -> Tensor:
-        """(N, C, H, W), C = 1 or 3, to (N, F), float32. Raises InputError for other shapes, and for a missing or unfit file."""
+        """(N, C, H, W), C = 1 or 3, to (N, F), float32. Raises InputError for other shapes, and for a missing or unfit
+        file."""
         coloured = colour(pictures, self.name)
         network = _network(self.weights.absolute(), self.size, str(pictures.device))
         mean, std = (torch.tensor(values, device=pictures.device).reshape(3, 1, 1) for values in (MEAN, STD))

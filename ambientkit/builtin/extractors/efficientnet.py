@@ -22,8 +22,10 @@ SHA256 = "57934424"
 class EfficientNetLite0(Extractor):
     """EfficientNet-Lite0, trained on ImageNet: the 1,280 values of its last convolution, averaged over the picture.
 
-    Rows are resized to size x size (bilinear, antialiased), grey is repeated to three channels, and values v of [-1, 1] enter as
-    (127.5 v + 127.5 - 127) / 128, unclipped. It was trained at 224; at 64 it is twelve times as fast. For comparisons within one study: a
+    Rows are resized to size x size (bilinear, antialiased), grey is repeated to three channels, and values v of [-1, 1]
+    enter as
+    (127.5 v + 127.5 - 127) / 128, unclipped. It was trained at 224; at 64 it is twelve times as fast. For comparisons
+    within one study: a
     published FID is that of `inception`.
     """
 
@@ -34,7 +36,8 @@ class EfficientNetLite0(Extractor):
     """Side of the pictures that the network sees, pixels."""
 
     def features(self, pictures: Tensor) -> Tensor:
-        """(N, C, H, W), C = 1 or 3, to (N, 1280), float32. Raises InputError for other shapes, and where the packages are not installed."""
+        """(N, C, H, W), C = 1 or 3, to (N, 1280), float32. Raises InputError for other shapes, and where the packages
+        are not installed."""
         coloured = colour(pictures, self.name)
         network = _network(str(pictures.device))
 

@@ -17,8 +17,10 @@ from ambientkit.maths.randomness import isolated_global_generator
 class Inception(Extractor):
     """Inception v3 as TensorFlow published it in 2015, the network of FID: 2,048 values, from a local file of weights.
 
-    It is the implementation of torch-fidelity, whose file is weights-inception-2015-12-05-6726825d.pth. As FID is defined on 8-bit pictures,
-    values are cut to [-1, 1], rounded to 0..255 and resized to 299 as TensorFlow 1 did: it cannot see what 8 bits cannot hold.
+    It is the implementation of torch-fidelity, whose file is weights-inception-2015-12-05-6726825d.pth. As FID is
+    defined on 8-bit pictures,
+    values are cut to [-1, 1], rounded to 0..255 and resized to 299 as TensorFlow 1 did: it cannot see what 8 bits
+    cannot hold.
     """
 
     name = "inception"
@@ -28,7 +30,8 @@ class Inception(Extractor):
     """The file of weights, .pth or .safetensors; nothing is downloaded."""
 
     def features(self, pictures: Tensor) -> Tensor:
-        """(N, C, H, W), C = 1 or 3, to (N, 2048), float32. Raises InputError for other shapes, and for a missing or unfit file."""
+        """(N, C, H, W), C = 1 or 3, to (N, 2048), float32. Raises InputError for other shapes, and for a missing or
+        unfit file."""
         coloured = colour(pictures, self.name)
         network = _network(self.weights.absolute(), str(pictures.device))
 

@@ -27,8 +27,10 @@ logger = logging.getLogger("ambientkit")
 class LeNet(Extractor):
     """A LeNet taught to distinguish the ten kinds of clothes of clean Fashion-MNIST: the 64 values before its last layer.
 
-    An extractor of the domain, for rows 1 x 28 x 28 in [-1, 1]. It is trained when first asked, for two epochs on the 60,000 labelled rows
-    (seconds), by one thread and keyed generators, so that one kind of machine always finds the same weights; they are kept in a file.
+    An extractor of the domain, for rows 1 x 28 x 28 in [-1, 1]. It is trained when first asked, for two epochs on the
+    60,000 labelled rows
+    (seconds), by one thread and keyed generators, so that one kind of machine always finds the same weights; they are
+    kept in a file.
     """
 
     name = "lenet"
@@ -37,9 +39,11 @@ class LeNet(Extractor):
     seed: int = Field(0, ge=0)
     """Seed of its weights and of the order of the rows."""
     weights: Path | None = None
-    """A .safetensors file: read where it exists, otherwise written after training. By default below XDG_CACHE_HOME (~/.cache)."""
+    """A .safetensors file: read where it exists, otherwise written after training. By default below XDG_CACHE_HOME
+    (~/.cache)."""
     folder: Path | None = None
-    """Where Fashion-MNIST is, as for the data set `fashion-mnist`; with `weights` only, since what is trained on it is kept."""
+    """Where Fashion-MNIST is, as for the data set `fashion-mnist`; with `weights` only, since what is trained on it is
+    kept."""
 
     @model_validator(mode="after")
     def _kept_by_name(self) -> LeNet:
@@ -48,7 +52,8 @@ class LeNet(Extractor):
         return self
 
     def features(self, pictures: Tensor) -> Tensor:
-        """(N, 1, 28, 28) to (N, 64), float32. Raises InputError for other shapes, and where neither weights nor data are there."""
+        """(N, 1, 28, 28) to (N, 64), float32. Raises InputError for other shapes, and where neither weights nor data
+        are there."""
         if tuple(pictures.shape[1:]) != (1, SIDE, SIDE):
             raise InputError(
                 f"extractor 'lenet': reads rows of shape (1, {SIDE}, {SIDE}), not {tuple(pictures.shape[1:])}"
@@ -59,7 +64,8 @@ class LeNet(Extractor):
 
 @cache
 def trained(seed: int, weights: Path, folder: Path | None, device: str = "cpu") -> nn.Sequential:
-    """The network, from its file or trained and written there. Raises InputError where the file is unfit or the data are missing."""
+    """The network, from its file or trained and written there. Raises InputError where the file is unfit or the data
+    are missing."""
     if weights.suffix != ".safetensors":
         raise InputError(f"extractor 'lenet': weights: should be a .safetensors file, but is {weights}")
     with isolated_global_generator(seed, "extractor.lenet"):

@@ -13,7 +13,8 @@ from ambientkit.interfaces import Extractor
 class Patches(Extractor):
     """The values of square windows on a grid, each a row of features: texture and noise, blind to how the windows are put together.
 
-    P = (floor((H - size) / stride) + 1) (floor((W - size) / stride) + 1) windows per picture of C size^2 values each. Windows of one picture
+    P = (floor((H - size) / stride) + 1) (floor((W - size) / stride) + 1) windows per picture of C size^2 values each.
+    Windows of one picture
     depend on each other, so a spread must be taken over pictures, not over windows.
     """
 
@@ -26,7 +27,8 @@ class Patches(Extractor):
     """Distance of neighbouring windows, pixels; below `size` they overlap."""
 
     def features(self, pictures: Tensor) -> Tensor:
-        """(N, C, H, W) to (N P, C size^2), the P windows of a picture one after another. Raises InputError for other shapes."""
+        """(N, C, H, W) to (N P, C size^2), the P windows of a picture one after another. Raises InputError for other
+        shapes."""
         if pictures.ndim != 4 or min(pictures.shape[2:]) < self.size:
             raise InputError(
                 f"extractor 'patches': reads pictures (C, H, W) of at least {self.size} x {self.size}, not rows of shape {tuple(pictures.shape[1:])}"

@@ -10,7 +10,8 @@ from ambientkit.interfaces import Extractor
 class Pixels(Extractor):
     """The values of each row, flattened: no network, and the one that sees noise pixel by pixel.
 
-    A covariance of C H W dimensions needs many more rows than that: a Frechet distance of fewer is dominated by its bias.
+    A covariance of C H W dimensions needs many more rows than that: a Frechet distance of fewer is dominated by its
+    bias.
     """
 
     name = "pixels"

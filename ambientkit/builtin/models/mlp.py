@@ -1,25 +1,31 @@
 """The model `mlp`: a residual network on flattened rows, for mixtures and small pictures.
 
-Its network may answer in any form and take the noise level in any schedule. A schedule (alpha, s) puts x = x_0 + sigma z at
-alpha x = alpha x_0 + s z, s = alpha sigma; the network is fed alpha x over its std, sqrt(alpha^2 sigma_data^2 + s^2), and the schedule's own time:
+Its network may answer in any form and take the noise level in any schedule. A schedule (alpha, s) puts x = x_0 + sigma
+z at
+alpha x = alpha x_0 + s z, s = alpha sigma; the network is fed alpha x over its std, sqrt(alpha^2 sigma_data^2 + s^2),
+and the schedule's own time:
 
     sees   alpha                      c_noise
     ve     1                          log(sigma) / 4
     vp     1 / sqrt(1 + sigma^2)      4 phi / pi - 1, phi = atan(sigma): alpha = cos(phi), s = sin(phi)
     flow   1 / (1 + sigma)            2 t - 1, t = sigma / (1 + sigma): alpha = 1 - t, s = t
 
-Over their std the three inputs are equal, up to rounding: what a schedule changes is the variable that the network must resolve. The
+Over their std the three inputs are equal, up to rounding: what a schedule changes is the variable that the network must
+resolve. The
 network's output F is a target over its std, and becomes x_0_hat in float32 at least (`ambientkit.maths.forms`):
 
     predicts   target                 its std                              x_0_hat
     edm        (see `MLP`)            1                                    c_skip x + c_out F
     x_0        x_0                    sigma_data                           std F
     eps        z                      1                                    x - sigma std F
-    v          alpha z - s x_0        sqrt(alpha^2 + s^2 sigma_data^2)     x / (1 + sigma^2) - sigma / sqrt(1 + sigma^2) std F, alpha of vp
+    v          alpha z - s x_0        sqrt(alpha^2 + s^2 sigma_data^2)     x / (1 + sigma^2) - sigma / sqrt(1 + sigma^2)
+    std F, alpha of vp
     flow       z - x_0                sqrt(1 + sigma_data^2)               (x - sigma std F) / (1 + sigma)
 
-z - x_0 is what a flow network answers whatever it sees. The v of any schedule is alpha (z - sigma x_0), so that v over its std is the same in all
-three, and one formula serves them. Nothing is divided by alpha, s, sigma or 1 - t. Sources: edm arXiv 2206.00364, table 1; eps arXiv 2006.11239,
+z - x_0 is what a flow network answers whatever it sees. The v of any schedule is alpha (z - sigma x_0), so that v over
+its std is the same in all
+three, and one formula serves them. Nothing is divided by alpha, s, sigma or 1 - t. Sources: edm arXiv 2206.00364, table
+1; eps arXiv 2006.11239,
 eq. 4; v and phi arXiv 2202.00512, section 4 and appendix D; flow arXiv 2210.02747, eq. 20-23.
 """
 
@@ -54,9 +60,12 @@ class _Claims:
 class MLP(Model):
     """A residual multilayer perceptron on flattened rows of any shape; EDM preconditioning, or any form and schedule.
 
-    D(x, sigma) = c_skip x + c_out F(c_in x, c_noise), or for another form and schedule skip x + out std F(alpha x / std of alpha x, c_noise)
-    by the tables of this module, so that F sees and answers numbers of unit variance. With `features` > 0 the input is joined by that many
-    random Fourier features of itself, which a smooth network needs to fit sharp modes. With `predicts: x_0` it claims nothing: that
+    D(x, sigma) = c_skip x + c_out F(c_in x, c_noise), or for another form and schedule skip x + out std F(alpha x / std
+    of alpha x, c_noise)
+    by the tables of this module, so that F sees and answers numbers of unit variance. With `features` > 0 the input is
+    joined by that many
+    random Fourier features of itself, which a smooth network needs to fit sharp modes. With `predicts: x_0` it claims
+    nothing: that
     D(x, sigma) -> x as sigma -> 0 is learned there, where all others have it built in.
     """
 
@@ -73,7 +82,8 @@ class MLP(Model):
     feature_scale: float = Field(3.0, gt=0)
     """Std of their frequencies, in units of 1 / std of the preconditioned input."""
     predicts: Literal["edm", "x_0", "eps", "v", "flow"] = "edm"
-    """What the network answers with, in units of its std: EDM's mixture of x_0 and z, x_0, z, alpha z - s x_0, or z - x_0."""
+    """What the network answers with, in units of its std: EDM's mixture of x_0 and z, x_0, z, alpha z - s x_0, or z -
+    x_0."""
     sees: Literal["ve", "vp", "flow"] = "ve"
     """The schedule of its input and of the time it is given: log sigma, VP's angle, or t of the flow."""
     num_classes: int | None = Field(None, ge=1)
@@ -84,7 +94,8 @@ class MLP(Model):
         return self.num_classes if name == "class_cond" else None
 
     def network(self, signal: Signal) -> nn.Module:
-        """A fresh network F for rows of `signal.shape`. Raises InputError for conditions that it does not take, or that it lacks."""
+        """A fresh network F for rows of `signal.shape`. Raises InputError for conditions that it does not take, or that
+        it lacks."""
         wanted = {} if self.num_classes is None else {"class_cond": ()}
         if dict(signal.conds) != wanted:
             takes = (
@@ -134,7 +145,8 @@ def _seen(x: Tensor, sigma: Tensor, sigma_data: float, schedule: Literal["vp", "
 
 
 def _target_std(sigma: Tensor, sigma_data: float, form: Form) -> Tensor:
-    """(B,), the std of what a network of a form answers with, for data of std sigma_data. For v of the VP schedule, as `to_x_0` takes it."""
+    """(B,), the std of what a network of a form answers with, for data of std sigma_data. For v of the VP schedule, as
+    `to_x_0` takes it."""
     if form == "v":
         alpha, s = vp_coefficients(sigma)
         return torch.hypot(alpha, s * sigma_data)

@@ -38,7 +38,8 @@ class Hop(NamedTuple):
 def hop(
     denoiser: Denoiser, batch: Batch, tools: Tools, *, shared: bool = False, level: float = 1.0, flow: bool = False
 ) -> Hop:
-    """A hop from observations at their floor. Mutations: one end for both; an anchor given `level` times its level; no noise."""
+    """A hop from observations at their floor. Mutations: one end for both; an anchor given `level` times its level; no
+    noise."""
     with torch.no_grad():
         sigma_t = tools.corruption.floor(batch)
         x_t = tools.corruption.degrade(batch, sigma_t, tools.generator).x

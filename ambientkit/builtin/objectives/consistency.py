@@ -22,10 +22,14 @@ ENDS = 4
 class Consistency(Objective):
     """Carries D from sigma_n to the levels below: D is a martingale of its own reverse process.
 
-    E[D(x_s, sigma_s) | x_t] = D(x_t, sigma_t) under the reverse kernel, sigma_s < sigma_t <= sigma_n. Two independent pairs of
-    hops start in x_t, the two hops of a pair with opposite noise. With d', d'' the means of D over the ends of a pair, less
-    c = sg[D(x_t, sigma_t)], loss = lambda(sigma_s) mean(d' d''), unbiased for the squared martingale defect; a single value may
-    be negative. Terms that are odd in the noise cancel in the mean of a pair, and for short hops these are nearly all of it. Anchors x_t
+    E[D(x_s, sigma_s) | x_t] = D(x_t, sigma_t) under the reverse kernel, sigma_s < sigma_t <= sigma_n. Two independent
+    pairs of
+    hops start in x_t, the two hops of a pair with opposite noise. With d', d'' the means of D over the ends of a pair,
+    less
+    c = sg[D(x_t, sigma_t)], loss = lambda(sigma_s) mean(d' d''), unbiased for the squared martingale defect; a single
+    value may
+    be negative. Terms that are odd in the noise cancel in the mean of a pair, and for short hops these are nearly all
+    of it. Anchors x_t
     are observations at sigma_n, or states that a short chain of the EMA teacher reaches below it.
     """
 
@@ -41,12 +45,15 @@ class Consistency(Objective):
     from_observation: float = Field(0.3, ge=0, le=1)
     """Share of the anchors at (x_n, sigma_n); the others lie below it."""
     max_hop: float = Field(0.5, gt=0)
-    """The hop log(sigma_t / sigma_s) is uniform on [0, max_hop]. 0.5 is for a sampler of second order; with `ancestral` take 0.3."""
+    """The hop log(sigma_t / sigma_s) is uniform on [0, max_hop]. 0.5 is for a sampler of second order; with `ancestral`
+    take 0.3."""
     chain_steps: int = Field(2, ge=1)
-    """Steps of the teacher's chain from sigma_n to an anchor below it. 2 is for a sampler of second order; with `ancestral` take 4."""
+    """Steps of the teacher's chain from sigma_n to an anchor below it. 2 is for a sampler of second order; with
+    `ancestral` take 4."""
 
     def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
-        """One term, `consistency`, with a value for each row used; rows at or below sigma_min (clean rows) are left out.
+        """One term, `consistency`, with a value for each row used; rows at or below sigma_min (clean rows) are left
+        out.
 
         Raises InputError where the sampler is not one of the reverse kernel, for which the property does not hold.
         """
@@ -73,7 +80,8 @@ class Consistency(Objective):
             target = denoiser(anchor.x, anchor.sigma, **anchor.cond).to(batch.x_n.dtype)
             x_t, cond = _repeated(anchor.x, ENDS), {name: _repeated(value, ENDS) for name, value in anchor.cond.items()}
             grid = torch.stack([_repeated(anchor.sigma, ENDS), _repeated(sigma_s, ENDS)])
-            # The halves of the batch mirror each other: ends 0 and 2 are a pair, and 1 and 3. A sampler that takes no such source draws four alike.
+            # The halves of the batch mirror each other: ends 0 and 2 are a pair, and 1 and 3. A sampler that takes no
+            # such source draws four alike.
             source = Mirrored(tools.generator) if "row-generators" in tools.sampler.claims else tools.generator
             ends = tools.sampler.sample(_Remembered(denoiser, x_t, _repeated(target, ENDS)), x_t, grid, source, cond)
         x_0_hat = denoiser(ends, grid[1], **cond).to(batch.x_n.dtype).unflatten(0, (2, 2, -1))
@@ -82,7 +90,8 @@ class Consistency(Objective):
         return {"consistency": Term(value, sigma_s)}
 
     def _anchors(self, batch: Batch, tools: Tools) -> View:
-        """Points (x_t, sigma_t) with sigma_t <= sigma_n: the first rows are observations, the others ends of short chains."""
+        """Points (x_t, sigma_t) with sigma_t <= sigma_n: the first rows are observations, the others ends of short
+        chains."""
         floor = tools.corruption.floor(batch)
         view = tools.corruption.degrade(batch, floor, tools.generator)
         extra = uniform(torch.empty(1, device=floor.device), tools.generator)

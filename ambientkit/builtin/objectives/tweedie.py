@@ -20,18 +20,24 @@ from ambientkit.maths.weights import edm_weight
 CAP_OF_X_0_SCALE = 25.0
 """With this cap or a higher one the factor is 1/a^2 wherever a >= 0.2, which the claim "x_0-scale" says."""
 CAP_OF_PAIRS = 1e4
-"""Bound of the factor for pairs. Their mean gradient is bounded without one, so this only keeps a >= 0.01, where float32 still has five digits of rho / a."""
+"""Bound of the factor for pairs. Their mean gradient is bounded without one, so this only keeps a >= 0.01, where
+float32 still has five digits of rho / a."""
 
 
 class Tweedie(Objective):
     """Ambient Tweedie: learns E[x_0 | x_t] above sigma_n by predicting x_n from a noisier x_t.
 
     E[x_n | x_t] = a E[x_0 | x_t] + b x_t;
-    loss = lambda(sigma) min(1/a^2, cap) mean(rho^2 - (b (x_t - x_n))^2 - (a sigma_n)^2), rho = a D(x_t, sigma) + b x_t - x_n,
-    sigma > sigma_n of the row, lambda the EDM weight. The terms subtracted from rho^2 do not depend on D; without them, and where the cap does not hold,
-    the mean would exceed the lambda E|D - x_0|^2 of training on clean data by lambda sigma_n^2 / a, which is noise. A single value may be negative.
-    A share `near` of the levels lies in [sigma_n, 1.5 sigma_n], in pairs of one row at one level with +z and -z: their mean
-    gradient stays bounded as sigma -> sigma_n, where it is that of Stein's unbiased risk estimate; so the cap holds for single draws alone, and the
+    loss = lambda(sigma) min(1/a^2, cap) mean(rho^2 - (b (x_t - x_n))^2 - (a sigma_n)^2), rho = a D(x_t, sigma) + b x_t
+    - x_n,
+    sigma > sigma_n of the row, lambda the EDM weight. The terms subtracted from rho^2 do not depend on D; without them,
+    and where the cap does not hold,
+    the mean would exceed the lambda E|D - x_0|^2 of training on clean data by lambda sigma_n^2 / a, which is noise. A
+    single value may be negative.
+    A share `near` of the levels lies in [sigma_n, 1.5 sigma_n], in pairs of one row at one level with +z and -z: their
+    mean
+    gradient stays bounded as sigma -> sigma_n, where it is that of Stein's unbiased risk estimate; so the cap holds for
+    single draws alone, and the
     levels next to sigma_n count in full. sigma_n = 0 is ordinary denoising.
     """
 
@@ -65,7 +71,8 @@ class Tweedie(Objective):
         return {"tweedie": Term(self._value(denoiser, batch, view, cap, tools), sigma)}
 
     def _drawn(self, batch: Batch, tools: Tools) -> _Draws:
-        """What is drawn for the first `fraction` of the rows: which of them come in pairs, and where their levels lie."""
+        """What is drawn for the first `fraction` of the rows: which of them come in pairs, and where their levels
+        lie."""
         here = torch.arange(math.ceil(self.fraction * len(batch.x_n)), device=batch.x_n.device)
         couple = here - here % 2
         u = uniform(torch.empty(len(here), 2, device=here.device), tools.generator)
@@ -107,7 +114,8 @@ class Tweedie(Objective):
         x_0_hat = denoiser(view.x, view.sigma, **view.cond).to(batch.x_n.dtype)
         rho = tools.corruption.expect(x_0_hat, view, batch) - batch.x_n
         a = tools.corruption.slope(view, batch)
-        # Independent of D, so it only lowers variance: b (x_t - x_n) is the residual at D = x_n, a sigma_n the noise in x_n.
+        # Independent of D, so it only lowers variance: b (x_t - x_n) is the residual at D = x_n, a sigma_n the noise in
+        # x_n.
         in_vain = (tools.corruption.expect(batch.x_n, view, batch) - batch.x_n) ** 2 + (
             a * per_row(batch.sigma_n, batch.x_n)
         ) ** 2

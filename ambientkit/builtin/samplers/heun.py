@@ -26,7 +26,8 @@ class Heun(Sampler):
     def sample(
         self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]
     ) -> Tensor:
-        """Carry x (B, *S) from sigmas[0] to sigmas[-1]; sigmas (T, B), decreasing, the last may be 0. The generator is not used."""
+        """Carry x (B, *S) from sigmas[0] to sigmas[-1]; sigmas (T, B), decreasing, the last may be 0. The generator is
+        not used."""
         for sigma_t, sigma_s in zip(sigmas[:-1], sigmas[1:], strict=True):
             slope = (x - denoiser(x, sigma_t, **cond).to(x.dtype)) / per_row(sigma_t, x)
             step = per_row(sigma_s - sigma_t, x)

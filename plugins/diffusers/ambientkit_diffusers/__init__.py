@@ -1,1 +1,2 @@
-"""diffusers' U-Net as a model of ambientkit, and the way back to diffusers. Importing this package does not import diffusers."""
+"""diffusers' U-Net as a model of ambientkit, and the way back to diffusers. Importing this package does not import
+diffusers."""

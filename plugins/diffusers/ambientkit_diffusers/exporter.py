@@ -1,4 +1,5 @@
-"""The export form `diffusers`: a folder with a network, a scheduler and a pipeline, all of them diffusers' own classes."""
+"""The export form `diffusers`: a folder with a network, a scheduler and a pipeline, all of them diffusers' own
+classes."""
 
 from __future__ import annotations
 
@@ -23,9 +24,12 @@ pictures[0].save("picture.png")
 class DiffusersFolder(Exporter):
     """A folder for diffusers: `unet` (UNet2DModel), `scheduler` (EDMEulerScheduler), and a pipeline that joins them.
 
-    The scheduler carries sigma_min, sigma_max and sigma_data, so that c_skip x + c_out F(c_in x, c_noise) is the same denoiser; its steps
-    are those of Euler's rule on the levels of `--schedule karras`. The pipeline is `ConsistencyModelPipeline`, the one of diffusers' own that
-    leaves the scaling of noise and input to the scheduler; what it draws is no consistency model's. It takes square pictures only, and
+    The scheduler carries sigma_min, sigma_max and sigma_data, so that c_skip x + c_out F(c_in x, c_noise) is the same
+    denoiser; its steps
+    are those of Euler's rule on the levels of `--schedule karras`. The pipeline is `ConsistencyModelPipeline`, the one
+    of diffusers' own that
+    leaves the scaling of noise and input to the scheduler; what it draws is no consistency model's. It takes square
+    pictures only, and
     cuts them to [0, 1]; `UNet2DModel.from_pretrained(PATH, subfolder="unet")` and the scheduler leave them whole.
     """
 
@@ -38,7 +42,8 @@ class DiffusersFolder(Exporter):
         return isinstance(model, UNet2D)
 
     def write(self, finished: Finished, path: Path) -> None:
-        """`model_index.json`, `unet/` with safetensors, `scheduler/`. Raises InputError for pictures that are not square."""
+        """`model_index.json`, `unet/` with safetensors, `scheduler/`. Raises InputError for pictures that are not
+        square."""
         _, height, width = finished.signal.shape
         if height != width:
             raise InputError(f"diffusers' pipeline draws square pictures only, and these are {height} x {width}")

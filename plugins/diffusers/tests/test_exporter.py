@@ -1,4 +1,5 @@
-"""`ambientkit export --format diffusers`: diffusers' own classes read the folder, offline, and give the same denoiser and the same pictures."""
+"""`ambientkit export --format diffusers`: diffusers' own classes read the folder, offline, and give the same denoiser
+and the same pictures."""
 
 from __future__ import annotations
 

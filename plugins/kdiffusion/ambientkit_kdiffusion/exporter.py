@@ -37,8 +37,10 @@ samples = K.sampling.sample_heun(denoiser, noise, sigmas{cond})  # in [-1, 1]
 class KDiffusionFile(Exporter):
     """One .safetensors file for k-diffusion: the averaged weights, and its own configuration in the metadata.
 
-    k-diffusion's `config.load_config`, `make_model` and `make_denoiser_wrapper` give the same denoiser from it, bit for bit on a CPU;
-    its `sample.py` takes square pictures only. The rate of dropout is written as 0: k-diffusion's attention drops in evaluation too.
+    k-diffusion's `config.load_config`, `make_model` and `make_denoiser_wrapper` give the same denoiser from it, bit for
+    bit on a CPU;
+    its `sample.py` takes square pictures only. The rate of dropout is written as 0: k-diffusion's attention drops in
+    evaluation too.
     """
 
     name = "k-diffusion"
@@ -50,7 +52,8 @@ class KDiffusionFile(Exporter):
         return isinstance(model, KDiffusionModel)
 
     def write(self, finished: Finished, path: Path) -> None:
-        """Tensors by the names of k-diffusion's `state_dict`, metadata `config`: a text of JSON with `model` and `dataset.num_classes`."""
+        """Tensors by the names of k-diffusion's `state_dict`, metadata `config`: a text of JSON with `model` and
+        `dataset.num_classes`."""
         # Clones: safetensors refuses tensors that share memory.
         tensors = {
             name: tensor.detach().cpu().contiguous().clone() for name, tensor in finished.network.state_dict().items()
@@ -72,7 +75,8 @@ class KDiffusionFile(Exporter):
 
 
 def configuration(finished: Finished) -> dict[str, Any]:
-    """What k-diffusion needs to build the network, and to sample it; of a JSON configuration that the model was made from, no more than that."""
+    """What k-diffusion needs to build the network, and to sample it; of a JSON configuration that the model was made
+    from, no more than that."""
     model = finished.model
     assert isinstance(model, KDiffusionModel)
     resolved = model.resolved(finished.signal)

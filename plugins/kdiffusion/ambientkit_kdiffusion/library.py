@@ -1,4 +1,5 @@
-"""The one place that imports k_diffusion: late, since it takes seconds, and with what it needs to run on this machine."""
+"""The one place that imports k_diffusion: late, since it takes seconds, and with what it needs to run on this
+machine."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ from ambientkit.errors import InputError
 def k_diffusion() -> ModuleType:
     """The module k_diffusion, imported at the first call. Raises InputError where it cannot be imported.
 
-    Without CUDA its torch.compile is off unless the environment says otherwise: on a CPU compiling takes half a minute and
+    Without CUDA its torch.compile is off unless the environment says otherwise: on a CPU compiling takes half a minute
+    and
     gains nothing. The variable has to be set before the import.
     """
     if not torch.cuda.is_available():

@@ -24,7 +24,8 @@ Preset = Literal["tiny", "small", "base"]
 class KDiffusionModel(Model):
     """A network of k-diffusion under its `layers.Denoiser`: D(x, sigma) = c_skip x + c_out F(c_in x, sigma).
 
-    Configured by a preset (and the other fields, which change single values of it), or by a configuration of k-diffusion.
+    Configured by a preset (and the other fields, which change single values of it), or by a configuration of
+    k-diffusion.
     """
 
     source: ClassVar[str] = "k-diffusion 0.1.1.post1; preconditioning arXiv 2206.00364, table 1"
@@ -33,7 +34,8 @@ class KDiffusionModel(Model):
     preset: Preset | None = None
     """Where the values come from that no other field gives; "tiny" where neither this nor `config` is given."""
     config: KDiffusionConfig | None = None
-    """Path of a k-diffusion JSON configuration, or its content. Read: its section `model`, with k-diffusion's own defaults, and
+    """Path of a k-diffusion JSON configuration, or its content. Read: its section `model`, with k-diffusion's own
+    defaults, and
     `dataset.num_classes`. A warning lists what else it states."""
     dropout_rate: float | None = Field(None, ge=0, lt=1)
     """Share of features dropped while training; 0 where it is not given."""
@@ -66,7 +68,8 @@ class KDiffusionModel(Model):
         return stop_dropout_in_evaluation(network)
 
     def resolved(self, signal: Signal) -> dict[str, Any]:
-        """The configuration of k-diffusion for rows of this signal, with all its defaults. Raises InputError where it does not fit."""
+        """The configuration of k-diffusion for rows of this signal, with all its defaults. Raises InputError where it
+        does not fit."""
         shape = picture(self.name, signal)
         load_config = k_diffusion().config.load_config
         with _k_diffusion_s_complaints(self.name):
@@ -79,7 +82,8 @@ class KDiffusionModel(Model):
         return resolved
 
     def denoiser(self, network: nn.Module, signal: Signal) -> Denoiser:
-        """D(x, sigma) for x (B, C, H, W), sigma (B,). sigma_data is the configuration's where it states one, else the signal's."""
+        """D(x, sigma) for x (B, C, H, W), sigma (B,). sigma_data is the configuration's where it states one, else the
+        signal's."""
         preconditioned = k_diffusion().Denoiser(network, sigma_data=self.sigma_data(signal))
 
         def denoise(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
@@ -102,7 +106,8 @@ class KDiffusionModel(Model):
         """Raise InputError where the resolved configuration does not suit the size of the rows or their conditions."""
 
     def sigma_data(self, signal: Signal) -> float:
-        """The std of the clean data that the denoiser is made with. Raises InputError for a configuration that states none that can be."""
+        """The std of the clean data that the denoiser is made with. Raises InputError for a configuration that states
+        none that can be."""
         stated = signal.sigma_data if self.config is None else self.config["model"].get("sigma_data", signal.sigma_data)
         if not isinstance(stated, int | float) or not stated > 0:
             raise InputError(

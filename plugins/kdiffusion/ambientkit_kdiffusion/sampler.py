@@ -19,17 +19,20 @@ Noise = Literal["none", "white", "nested", "churn"]
 class KDiffusionSampler(Sampler):
     """One of the functions in `k_diffusion.sampling`. The part's name is the function's, its fields are the function's keywords.
 
-    k-diffusion takes one grid for the whole batch. Where the columns of `sigmas` differ, rows with equal columns run together,
+    k-diffusion takes one grid for the whole batch. Where the columns of `sigmas` differ, rows with equal columns run
+    together,
     group after group; a batch of B different grids costs B runs.
     """
 
     noise: ClassVar[Noise]
-    """What the function draws: nothing; once for each of disjoint intervals; for an interval and then one round it; by torch.randn_like."""
+    """What the function draws: nothing; once for each of disjoint intervals; for an interval and then one round it; by
+    torch.randn_like."""
 
     def sample(
         self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]
     ) -> Tensor:
-        """Carry x (B, *S) from sigmas[0] to sigmas[-1]; sigmas (T, B), decreasing, the last may be 0. Half precision runs in float32."""
+        """Carry x (B, *S) from sigmas[0] to sigmas[-1]; sigmas (T, B), decreasing, the last may be 0. Half precision
+        runs in float32."""
         if len(x) == 0:
             return x
         dtype = torch.promote_types(x.dtype, torch.float32)
@@ -60,7 +63,8 @@ class KDiffusionSampler(Sampler):
             return denoiser(x, sigma, **cond).to(x.dtype)
 
         if len(grid) == 2 and grid[1] == 0 and self.noise != "churn":
-            # One step to level 0 is the denoised point in every rule without churn; two of k-diffusion's functions fail on such a grid.
+            # One step to level 0 is the denoised point in every rule without churn; two of k-diffusion's functions fail
+            # on such a grid.
             return model(x, grid[:1].expand(len(x)), **cond)
         # __wrapped__: k-diffusion's functions switch gradients off, which is the caller's business here.
         function = getattr(k_diffusion().sampling, self.name).__wrapped__

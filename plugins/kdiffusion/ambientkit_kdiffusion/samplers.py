@@ -97,8 +97,10 @@ class DPMpp2M(KDiffusionSampler):
 class EulerAncestral(Renoised):
     """Euler's rule down to sigma_down, then noise of std sigma_up; with eta = 1 this is the reverse step of `ancestral`.
 
-    sigma_up = eta sigma_s sqrt(1 - r), sigma_down = sqrt(sigma_s^2 - sigma_up^2), r = sigma_s^2 / sigma_t^2. With eta = 1,
-    sigma_down / sigma_t = r, so the mean is r x_t + (1 - r) D. Claims "reverse-kernel" for eta = 1 and s_noise = 1 only.
+    sigma_up = eta sigma_s sqrt(1 - r), sigma_down = sqrt(sigma_s^2 - sigma_up^2), r = sigma_s^2 / sigma_t^2. With eta =
+    1,
+    sigma_down / sigma_t = r, so the mean is r x_t + (1 - r) D. Claims "reverse-kernel" for eta = 1 and s_noise = 1
+    only.
     """
 
     name = "sample_euler_ancestral"
@@ -117,7 +119,8 @@ class DPM2Ancestral(Renoised):
     claims = at_unit_noise("exact-for-points", "order-2")
 
     eta: float = Field(1.0, ge=0, le=1)
-    """Share of fresh noise; 0 is deterministic. Above 1 sigma_down may reach 0, where the function adds no noise at all."""
+    """Share of fresh noise; 0 is deterministic. Above 1 sigma_down may reach 0, where the function adds no noise at
+    all."""
 
 
 class DPMpp2SAncestral(Renoised):
@@ -134,8 +137,10 @@ class DPMpp2SAncestral(Renoised):
 class DPMppSDE(Renoised):
     """DPM-Solver++ for the reverse stochastic equation, two evaluations a step, whose noise is that of one Brownian path.
 
-    With eta = 1 and s_noise = 1 it draws from the reverse kernel, and more exactly than `ancestral`: on eight modes of std .1 a
-    hop from sigma .3 to .225 leaves E[D(x_s)] off D(x_t) by .008 rms, against .024 of `ancestral` and .047 of a deterministic step.
+    With eta = 1 and s_noise = 1 it draws from the reverse kernel, and more exactly than `ancestral`: on eight modes of
+    std .1 a
+    hop from sigma .3 to .225 leaves E[D(x_s)] off D(x_t) by .008 rms, against .024 of `ancestral` and .047 of a
+    deterministic step.
     """
 
     name = "sample_dpmpp_sde"
@@ -150,7 +155,8 @@ class DPMppSDE(Renoised):
 class DPMpp2MSDE(Renoised):
     """DPM-Solver++(2M) for the reverse stochastic equation, one evaluation a step.
 
-    With eta = 1 and s_noise = 1 it draws from the reverse kernel: its first step is that of `ancestral`, later ones are more exact.
+    With eta = 1 and s_noise = 1 it draws from the reverse kernel: its first step is that of `ancestral`, later ones are
+    more exact.
     """
 
     name = "sample_dpmpp_2m_sde"
@@ -164,7 +170,8 @@ class DPMpp2MSDE(Renoised):
 class DPMpp3MSDE(Renoised):
     """DPM-Solver++(3M) for the reverse stochastic equation, one evaluation a step.
 
-    With eta = 1 and s_noise = 1 it draws from the reverse kernel: its first step is that of `ancestral`, later ones are more exact.
+    With eta = 1 and s_noise = 1 it draws from the reverse kernel: its first step is that of `ancestral`, later ones are
+    more exact.
     """
 
     name = "sample_dpmpp_3m_sde"

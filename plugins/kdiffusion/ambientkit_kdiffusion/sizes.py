@@ -18,9 +18,11 @@ def picture(name: str, signal: Signal) -> tuple[int, int, int]:
 
 
 def patch_for(name: str, size: tuple[int, int], side: int, halvings: int) -> int:
-    """The smallest square patch that leaves at most `side` patches along the longer side, and a size that can be halved `halvings` times.
+    """The smallest square patch that leaves at most `side` patches along the longer side, and a size that can be halved
+    `halvings` times.
 
-    A patch of p pixels needs height and width to be multiples of p 2^halvings. Patches up to twice the smallest sensible one
+    A patch of p pixels needs height and width to be multiples of p 2^halvings. Patches up to twice the smallest
+    sensible one
     are tried. Raises InputError, naming the multiple, where none fits.
     """
     least = -(-max(size) // side)
@@ -42,7 +44,8 @@ def patch_for(name: str, size: tuple[int, int], side: int, halvings: int) -> int
 
 
 def check_multiple(name: str, size: tuple[int, int], multiple: tuple[int, int], least: int) -> None:
-    """Height and width must be multiples of `multiple`, and `least` times it or more. Raises InputError naming the allowed ones."""
+    """Height and width must be multiples of `multiple`, and `least` times it or more. Raises InputError naming the
+    allowed ones."""
     for axis, length, step in zip(("height", "width"), size, multiple, strict=True):
         if length % step or length < least * step:
             raise InputError(

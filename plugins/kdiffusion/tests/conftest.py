@@ -1,4 +1,5 @@
-"""A guard of torch's global generator, as in the tests of ambientkit itself, and what the tests of both networks share."""
+"""A guard of torch's global generator, as in the tests of ambientkit itself, and what the tests of both networks
+share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""`ambientkit export --format k-diffusion`: k-diffusion's own functions read the file and give the same denoiser, bit for bit."""
+"""`ambientkit export --format k-diffusion`: k-diffusion's own functions read the file and give the same denoiser, bit
+for bit."""
 
 from __future__ import annotations
 

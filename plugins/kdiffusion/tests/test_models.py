@@ -1,4 +1,5 @@
-"""k-diffusion's networks as models: presets by size, its own JSON configurations, its own preconditioning, and clear refusals."""
+"""k-diffusion's networks as models: presets by size, its own JSON configurations, its own preconditioning, and clear
+refusals."""
 
 from __future__ import annotations
 
@@ -93,7 +94,8 @@ def test_the_same_seed_gives_the_same_weights_and_a_copy_gives_the_same_estimate
 
 @both
 def test_dropout_disturbs_training_only(kind, built, rows):
-    """k-diffusion's 2-D attention drops weights in evaluation too, from torch's global generator; that is repaired here."""
+    """k-diffusion's 2-D attention drops weights in evaluation too, from torch's global generator; that is repaired
+    here."""
     signal = Signal((1, 8, 8), 0.5)
     model = kind(dropout_rate=0.5)
     network = built(model, signal)

@@ -1,4 +1,5 @@
-"""The claim "reverse-kernel", measured: E[D(x_s, sigma_s) | x_t] = D(x_t, sigma_t) up to the step error of the built-in reverse step."""
+"""The claim "reverse-kernel", measured: E[D(x_s, sigma_s) | x_t] = D(x_t, sigma_t) up to the step error of the built-in
+reverse step."""
 
 from __future__ import annotations
 

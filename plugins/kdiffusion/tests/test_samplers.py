@@ -48,7 +48,8 @@ def grid(steps: int, rows: int, *, end: float = 0.0, sigma_max: float = SIGMA_MA
 
 @every_sampler
 def test_the_final_law_on_gaussian_data_has_the_right_mean_and_covariance(sampler):
-    """60 steps, 8,000 rows. Tolerances: the step error of each order (measured .16 and .035 in the variance) and 5 standard errors."""
+    """60 steps, 8,000 rows. Tolerances: the step error of each order (measured .16 and .035 in the variance) and 5
+    standard errors."""
     law = GaussianMixture([1.0], [[0.5, -1.0]], [[[0.25, 0.1], [0.1, 0.16]]])
     n, generator = 8_000, keyed_generator(7, "law")
     start = law.sample(n, generator) + SIGMA_MAX * torch.randn(n, 2, generator=generator, dtype=torch.float64)
@@ -156,7 +157,8 @@ def test_sample_euler_ancestral_is_the_built_in_ancestral_draw_for_draw():
 
 
 def test_churn_raises_the_level_by_noise_from_the_generator():
-    """At a denoiser that returns x nothing else moves: x + sqrt((gamma + 1)^2 - 1) sigma z, gamma = min(s_churn / steps, sqrt 2 - 1)."""
+    """At a denoiser that returns x nothing else moves: x + sqrt((gamma + 1)^2 - 1) sigma z, gamma = min(s_churn /
+    steps, sqrt 2 - 1)."""
     x, n = torch.zeros(20_000, 1, dtype=torch.float64), 20_000
     for part in CHURNED:
         sampler = part.model_copy(update={"s_churn": 0.3, "s_noise": 1.0})

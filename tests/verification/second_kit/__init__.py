@@ -1,7 +1,9 @@
 """The second kit: wrong parts, and right ones, written before its author had read the code of a check.
 
-The first kit, in `ambientkit.builtin.mutants`, was written together with the checks, so its kill rate says only that nothing has broken since.
-This one was committed before any check was changed for it: only the claims of forms (eps, v, flow), which did not exist, and `NOT_WRONG` were
+The first kit, in `ambientkit.builtin.mutants`, was written together with the checks, so its kill rate says only that
+nothing has broken since.
+This one was committed before any check was changed for it: only the claims of forms (eps, v, flow), which did not
+exist, and `NOT_WRONG` were
 added afterwards. Each part is one small implementation with one fault, chosen by its name.
 """
 
@@ -14,7 +16,8 @@ KINDS = {"objective": objectives, "corruption": corruptions, "sampler": samplers
 
 
 NOT_WRONG = {name: why for module in KINDS.values() for name, why in module.NOT_WRONG.items()}
-"""Parts that were written as wrong and turned out not to be, each with its reason: left out of `wrong_parts`, not rejected by intent."""
+"""Parts that were written as wrong and turned out not to be, each with its reason: left out of `wrong_parts`, not
+rejected by intent."""
 
 
 def wrong_parts() -> list[tuple[str, Part, str]]:

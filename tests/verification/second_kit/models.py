@@ -1,4 +1,5 @@
-"""Models: a small network under EDM's preconditioning, and under VP's, flow's, eps' and v's forms, each with one fault."""
+"""Models: a small network under EDM's preconditioning, and under VP's, flow's, eps' and v's forms, each with one
+fault."""
 
 from __future__ import annotations
 

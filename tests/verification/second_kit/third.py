@@ -1,4 +1,5 @@
-"""The third list: kinds of mistakes that the second kit lacks, written down before it was tried which checks reject them.
+"""The third list: kinds of mistakes that the second kit lacks, written down before it was tried which checks reject
+them.
 
 Most are of the kind that small batches, square pictures, short grids or a first call do not show.
 """
