@@ -43,7 +43,7 @@ def main() -> int:
     except ak.AmbientError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status
-    print(f"run: {run.path}\npicture: {run.path / 'samples' / 'before_and_after.png'}")
+    print(f"run: {run.path}")
     return 0
 
 
