@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 import torch
@@ -16,6 +18,11 @@ from ambientkit.cli import main
 # No deadline: the first call of a torch operator may take a second. In CI the examples are always the same.
 settings.register_profile("ambientkit", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("ambientkit")
+
+# A shell starts commands in the background with Ctrl-C ignored, which they and all that they start inherit.
+with suppress(ValueError):  # not in the main thread
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)  # workers that spin on one another's cores are ten times slower
