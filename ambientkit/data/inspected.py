@@ -15,9 +15,9 @@ from torch.utils.data import Dataset
 from ambientkit.config.datapath import DataLike, data_argument, with_bad_files
 from ambientkit.errors import InputError
 from ambientkit.inspection import Finding, Verdict
+from ambientkit.inspection.document import ROWS, document, inspect_rows, verdict
 from ambientkit.inspection.page import page
 from ambientkit.inspection.quick import Array
-from ambientkit.inspection.report import ROWS, document, inspect_rows, verdict
 from ambientkit.interfaces import Data
 from ambientkit.readers import open_rows
 from ambientkit.registry import Registry, load

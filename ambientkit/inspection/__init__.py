@@ -2,6 +2,6 @@
 level."""
 
 from ambientkit.inspection.finding import NAMES, Finding, Verdict
-from ambientkit.inspection.quick import look, model_findings, quick, refuse, scale_findings
+from ambientkit.inspection.quick import model_findings, quick, refuse, sampled_rows, scale_findings
 
-__all__ = ["NAMES", "Finding", "Verdict", "look", "model_findings", "quick", "refuse", "scale_findings"]
+__all__ = ["NAMES", "Finding", "Verdict", "model_findings", "quick", "refuse", "sampled_rows", "scale_findings"]

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from ambientkit.inspection.document import verdict
 from ambientkit.inspection.finding import Finding
 from ambientkit.inspection.quick import Array
-from ambientkit.inspection.report import verdict
 from ambientkit.units.ranges import to_uint8
 from ambientkit.webpage import histogram, picture_uri, render
 

@@ -22,7 +22,7 @@ VALUES = 2**22
 """Most values looked at."""
 
 
-def look(rows: Any, most: int = QUICK_ROWS) -> tuple[Array, Array | None, list[int]]:
+def sampled_rows(rows: Any, most: int = QUICK_ROWS) -> tuple[Array, Array | None, list[int]]:
     """(x, sigma_n, row numbers) of up to `most` evenly spaced rows: x (n, *S); sigma_n (n, ...) broadcastable, None for
     clean rows."""
     total = len(rows)
@@ -136,7 +136,7 @@ def model_findings(x: Array, sigma_n: Array | None, zero: float | None = None) -
 def quick(observations: Any, *, rows: int = QUICK_ROWS, zero: float | None = None) -> list[Finding]:
     """The tests on up to `rows` evenly spaced observations (any map-style data set of `Batch` rows without a batch
     axis)."""
-    x, sigma_n, _ = look(observations, rows)
+    x, sigma_n, _ = sampled_rows(observations, rows)
     if sigma_n is None:
         return []
     return [*scale_findings(x, sigma_n, as_rows(observations)), *model_findings(x, sigma_n, zero)]

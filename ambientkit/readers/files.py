@@ -136,7 +136,7 @@ class FileRows(abc.ABC, Generic[Part]):
         try:
             if file.stat().st_size == 0:
                 raise UnusableFile("the file is empty (0 bytes)")
-            rows, shape, dtype = self.look(file)
+            rows, shape, dtype = self.header(file)
         except UnusableFile:
             raise
         except Exception as error:  # decoders raise anything on damaged files
@@ -148,7 +148,7 @@ class FileRows(abc.ABC, Generic[Part]):
         return rows, tuple(shape), np.dtype(dtype)
 
     @abc.abstractmethod
-    def look(self, file: Path) -> tuple[int, tuple[int, ...], np.dtype[Any]]:
+    def header(self, file: Path) -> tuple[int, tuple[int, ...], np.dtype[Any]]:
         """Rows in a file, the shape of one (channels first) and the number type, from the header. Raises
         UnusableFile."""
 

@@ -16,7 +16,7 @@ from ambientkit.messages import say
 from ambientkit.registry import Registry
 from ambientkit.verification import Result, Verdict, preflight
 from ambientkit.verification.preflight import SEED
-from ambientkit.verification.report import FORMAT, document, number, passed_line, refusal
+from ambientkit.verification.tables import FORMAT, document, number, passed_line, refusal
 
 SKIPPED = {"format": FORMAT, "skipped": True}
 """The record of a preflight that --skip-preflight left out."""

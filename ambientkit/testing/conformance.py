@@ -11,7 +11,7 @@ from ambientkit.interfaces import Check, Part
 from ambientkit.registry import load
 from ambientkit.verification import Verdict, make_plan, registered_checks, run_pair
 from ambientkit.verification.plan import Pair, expand
-from ambientkit.verification.report import explain_failure
+from ambientkit.verification.tables import explain_failure
 
 
 class BiasFound(AssertionError):

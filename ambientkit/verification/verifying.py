@@ -16,7 +16,7 @@ from ambientkit.interfaces import Part
 from ambientkit.messages import warn
 from ambientkit.registry import Registry, load
 from ambientkit.tables import Record, Table
-from ambientkit.verification import report
+from ambientkit.verification import tables
 from ambientkit.verification.claims import refuse_misspelt
 from ambientkit.verification.kills import Kill, kills, mutant_plan
 from ambientkit.verification.plan import Plan, make_plan, registered_checks, registered_parts
@@ -63,7 +63,7 @@ class PartsVerified(Verification):
     def exit_status(self) -> int:
         """1 where a check failed or was inconclusive; if strict, also where a part is unchecked or does not claim what
         it would pass."""
-        strictly = self.strict and bool(self.plan.unchecked or report.would_pass(self.unclaimed))
+        strictly = self.strict and bool(self.plan.unchecked or tables.would_pass(self.unclaimed))
         return int(strictly or any(result.verdict is not Verdict.PASSED for result in self.results))
 
     def blocks(self) -> Sequence[str | Table]:
@@ -72,21 +72,21 @@ class PartsVerified(Verification):
         unchecked = [
             (item.kind, item.part, "-", "-", "-", "-", "-", "-", str(Verdict.UNCHECKED)) for item in self.plan.unchecked
         ]
-        rows = [*map(report.result_row, self.results), *unchecked]
+        rows = [*map(tables.result_row, self.results), *unchecked]
         wrong = [result for result in self.results if result.verdict is not Verdict.PASSED]
         return [
-            Table("", report.RESULT_HEADINGS, rows),
-            *report.unchecked_lines(self.plan),
-            *report.unclaimed_lines(self.unclaimed),
-            *(f"\n{report.explain_failure(result, self.seed, self.registry)}" for result in wrong),
+            Table("", tables.RESULT_HEADINGS, rows),
+            *tables.unchecked_lines(self.plan),
+            *tables.unclaimed_lines(self.unclaimed),
+            *(f"\n{tables.explain_failure(result, self.seed, self.registry)}" for result in wrong),
             f"\nseed {self.seed}; {self.plan.describe_level()}",
-            f"{report.summary(self.plan, self.results)} ({self.seconds:.1f} s)",
+            f"{tables.summary(self.plan, self.results)} ({self.seconds:.1f} s)",
         ]
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document of docs/verify.md."""
-        content = report.document(self.plan, self.results, self.registry, seed=self.seed, quick=self.quick)
-        unclaimed = [report.entry(result, self.seed, self.registry) for result in self.unclaimed]
+        content = tables.document(self.plan, self.results, self.registry, seed=self.seed, quick=self.quick)
+        unclaimed = [tables.entry(result, self.seed, self.registry) for result in self.unclaimed]
         return content | {"exit_status": self.exit_status, "strict": self.strict, "unclaimed": unclaimed}
 
 
@@ -108,14 +108,14 @@ class KitVerified(Verification):
     def blocks(self) -> Sequence[str | Table]:
         """The table of the mutants, and the count."""
         return [
-            Table("", report.KILL_HEADINGS, [report.kill_row(kill) for kill in self.kills]),
+            Table("", tables.KILL_HEADINGS, [tables.kill_row(kill) for kill in self.kills]),
             f"\nseed {self.seed}; each is tried as if in the place of its right part: p < {self.plan.level:.2g} rejects",
-            f"{report.kill_summary(self.kills)} ({self.seconds:.1f} s)",
+            f"{tables.kill_summary(self.kills)} ({self.seconds:.1f} s)",
         ]
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document of docs/verify.md."""
-        return report.kill_document(self.kills, self.plan, seed=self.seed, quick=self.quick)
+        return tables.kill_document(self.kills, self.plan, seed=self.seed, quick=self.quick)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +126,13 @@ class Planned(Record):
 
     def blocks(self) -> Sequence[str | Table]:
         """The pairs of parts and checks with null laws and smallest detectable differences."""
-        rows = [report.plan_row(pair) for pair in self.plan.pairs]
-        return [Table("", report.PLAN_HEADINGS, rows), *report.unchecked_lines(self.plan), self.plan.describe_level()]
+        rows = [tables.plan_row(pair) for pair in self.plan.pairs]
+        return [Table("", tables.PLAN_HEADINGS, rows), *tables.unchecked_lines(self.plan), self.plan.describe_level()]
 
     def to_dict(self) -> dict[str, Any]:
         """The same, by heading."""
         return {
-            "pairs": [dict(zip(report.PLAN_HEADINGS, report.plan_row(pair), strict=True)) for pair in self.plan.pairs]
+            "pairs": [dict(zip(tables.PLAN_HEADINGS, tables.plan_row(pair), strict=True)) for pair in self.plan.pairs]
         }
 
 

@@ -35,7 +35,7 @@ class Raw(StoredFiles):
 
 
 class _Pictures(FileRows[Raw]):
-    def look(self, file: Path) -> tuple[int, tuple[int, ...], np.dtype[Any]]:
+    def header(self, file: Path) -> tuple[int, tuple[int, ...], np.dtype[Any]]:
         if file.stat().st_size != 64:
             raise UnusableFile(f"it has {file.stat().st_size} bytes instead of 64")
         return 1, (1, 8, 8), np.dtype(np.uint8)

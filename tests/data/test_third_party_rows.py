@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from ambientkit.batch import Batch, Clean
 from ambientkit.builtin.corruptions.gaussian import Gaussian
 from ambientkit.data import Observations, survey
-from ambientkit.inspection.report import inspect_rows
+from ambientkit.inspection.document import inspect_rows
 from ambientkit.interfaces import Levels
 from ambientkit.noisy_copy import corrupt
 from ambientkit.rows import Rows

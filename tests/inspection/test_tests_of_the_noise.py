@@ -11,10 +11,10 @@ from ambientkit.batch import Batch
 from ambientkit.errors import InputError
 from ambientkit.inspection import Finding, Verdict, model_findings, quick, refuse
 from ambientkit.inspection.details import details, noise_std
+from ambientkit.inspection.document import document, inspect_rows
 from ambientkit.inspection.estimate import estimate, estimate_rows
 from ambientkit.inspection.noise import _channels
 from ambientkit.inspection.page import page
-from ambientkit.inspection.report import document, inspect_rows
 from tests.support.noisy_sets import clothes, innocent, level, normal, photos, textures, violations
 
 INNOCENT = dict(innocent())

@@ -22,7 +22,7 @@ from ambientkit.registry import Entry, Registry, load
 from ambientkit.report import write_report
 from ambientkit.report.page import SECTIONS
 from ambientkit.verification import make_plan, run_plan
-from ambientkit.verification.report import document as verify_document
+from ambientkit.verification.tables import document as verify_document
 from tests.support import toy_parts as toys
 from tests.support.report_run import QUICK, train
 

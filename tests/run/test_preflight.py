@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from ambientkit.verification import report
+from ambientkit.verification import tables
 from tests.support import toy_parts as toys
 from tests.support.make_plugin import make_plugin
 from tests.support.verifying import BIASED, ambientkit, judge
@@ -43,6 +43,6 @@ def test_the_preflight_takes_in_the_corruption_and_the_sampler_of_the_run(tmp_pa
 
 
 def test_the_refusal_names_the_part_the_check_and_the_way_on():
-    text = report.refusal(judge(toys.Toy(), toys.Blind()))
+    text = tables.refusal(judge(toys.Toy(), toys.Blind()))
     assert text.startswith("objective 'toy' could not be judged by the check 'blind'")
     assert "--skip-preflight" in text

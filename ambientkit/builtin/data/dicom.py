@@ -51,7 +51,7 @@ class DICOM(StoredFiles):
 
 
 class _Frames(FileRows[DICOM]):
-    def look(self, file: Path) -> tuple[int, tuple[int, ...], np.dtype[Any]]:
+    def header(self, file: Path) -> tuple[int, tuple[int, ...], np.dtype[Any]]:
         import pydicom
 
         header = pydicom.dcmread(file, stop_before_pixels=True)

@@ -57,7 +57,7 @@ class _Images(FileRows[FITS]):
                 return unit
         raise UnusableFile("it holds no image")
 
-    def look(self, file: Path) -> tuple[int, tuple[int, ...], np.dtype[Any]]:
+    def header(self, file: Path) -> tuple[int, tuple[int, ...], np.dtype[Any]]:
         from astropy.io import fits
 
         with fits.open(file, mode="readonly", memmap=False, lazy_load_hdus=True) as units:

@@ -61,7 +61,7 @@ class ImageFolder(StoredFiles):
 class _Pictures(FileRows[ImageFolder]):
     what = "image"
 
-    def look(self, file: Path) -> tuple[int, tuple[int, ...], np.dtype[Any]]:
+    def header(self, file: Path) -> tuple[int, tuple[int, ...], np.dtype[Any]]:
         try:
             shape, dtype = look_at_image(file, self.part.max_pixels)
         except UnusableImage as error:

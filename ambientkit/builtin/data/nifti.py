@@ -87,7 +87,7 @@ class _Volumes(FileRows[NIfTI]):
             self._unscaled = True
             logger.warning("%s: scl_slope is 0: the values are taken as stored, without scaling", file)
 
-    def look(self, file: Path) -> tuple[int, tuple[int, ...], np.dtype[Any]]:
+    def header(self, file: Path) -> tuple[int, tuple[int, ...], np.dtype[Any]]:
         image, shape, dtype = self._image(file)
         self._check_slope(image, file)
         if self._axis is None:

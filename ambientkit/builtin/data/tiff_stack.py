@@ -94,7 +94,7 @@ class _Pages(FileRows[TiffStack]):
         """What was made of the axes that the files name, in words."""
         super().__init__(part, files)
 
-    def look(self, file: Path) -> tuple[int, tuple[int, ...], np.dtype[Any]]:
+    def header(self, file: Path) -> tuple[int, tuple[int, ...], np.dtype[Any]]:
         import tifffile
 
         with _complaints(), tifffile.TiffFile(file, _multifile=False) as tiff:

@@ -12,7 +12,7 @@ import numpy as np
 from ambientkit.errors import InputError
 from ambientkit.inspection.estimate import of_row
 from ambientkit.inspection.finding import Finding, Verdict
-from ambientkit.inspection.quick import Array, look, model_findings, scale_findings
+from ambientkit.inspection.quick import Array, model_findings, sampled_rows, scale_findings
 from ambientkit.rows import as_rows
 
 ROWS = 512
@@ -26,7 +26,7 @@ def inspect_rows(
     sigma_n: the level that the rows are said to have, a number or one per row (N,), where they do not bring it.
     """
     rows = as_rows(rows)
-    x, levels, index = look(rows, most)
+    x, levels, index = sampled_rows(rows, most)
     if sigma_n is not None:
         level = np.asarray(sigma_n, np.float64)
         if level.ndim == 1 and len(level) != len(rows):
