@@ -55,7 +55,7 @@ def test_the_configuration_of_a_run_holds_numbers_and_reads_back_as_the_same(tmp
     registry = load()
     given = spec(tmp_path, camera())
     text = f"array{{path: {given['path']}, clean: true, value_range: data}}"
-    config = configure(Request({}, text, "0.2", (), (), None, None, True, True), registry, None)
+    config = configure(Request(data=text, sigma_n="0.2"), registry, None)
     low, high = config.data.value_range  # type: ignore[attr-defined]
     assert 95 < low < 110
     assert 1290 < high < 1305
