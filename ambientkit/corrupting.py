@@ -76,12 +76,10 @@ def corrupt(
     simulate.
 
     The same call goes on where an interrupted one was, to the same bytes, with any number of `workers` (processes; 0
-    for this one alone).
-    source: a name, a path, a part, an array, a tensor or a torch `Dataset`. sigma: std in units of [-1, 1], or (low,
-    high) for one level
-    per row, also as the text "LOW,HIGH". again: add noise even to rows that are noisy. force_8_bit: PNG pictures
-    instead of float32.
-    Raises InputError where the source is noisy already, or the folder holds something else.
+    for this one alone). source: a name, a path, a part, an array, a tensor or a torch `Dataset`. sigma: std in units of
+    [-1, 1], or (low, high) for one level per row, also as the text "LOW,HIGH". again: add noise even to rows that are
+    noisy. force_8_bit: PNG pictures instead of float32. Raises InputError where the source is noisy already, or the
+    folder holds something else.
     """
     registry = registry or load()
     level, target = _level(sigma), Path(out)

@@ -1,8 +1,7 @@
 """The contracts: what a part of each kind takes, returns and promises.
 
 Third parties subclass the abstract classes here and register them through the hooks in `ambientkit.hookspecs`. A class
-is
-abstract or final, and a concrete method is never overridden but for `Model.null_cond`. A part's fields are its whole
+is abstract or final, and a concrete method is never overridden but for `Model.null_cond`. A part's fields are its whole
 configuration.
 """
 
@@ -102,9 +101,8 @@ class Corruption(Part):
     """How observations arise from clean data, and how they are made noisier still.
 
     Two claims matter beyond `verify`: "symmetric-degrade", that x_t is symmetric about x_n, so that 2 x_n - x_t is as
-    good a
-    draw; and "row-generators", that `observe` takes a list of generators, one per row. Without the second it is called
-    row by row.
+    good a draw; and "row-generators", that `observe` takes a list of generators, one per row. Without the second it is
+    called row by row.
     """
 
     @abc.abstractmethod
@@ -131,10 +129,9 @@ class Corruption(Part):
         at this level.
 
         An error of x_0_hat counts a^2 times in |expect(x_0_hat) - x_n|^2, so an objective that wants it in full weighs
-        by 1/a^2.
-        1 for clean values, 0 for values that tell nothing (at sigma = sigma_n, or under a mask). Read off `expect`,
-        which is affine: for
-        a x_0_hat + b x_t it is a to the last bit, as x_t is put to 0. No corruption needs to override it.
+        by 1/a^2. 1 for clean values, 0 for values that tell nothing (at sigma = sigma_n, or under a mask). Read off
+        `expect`, which is affine: for a x_0_hat + b x_t it is a to the last bit, as x_t is put to 0. No corruption
+        needs to override it.
         """
         at_0 = view._replace(x=torch.zeros_like(view.x))
         return self.expect(torch.ones_like(view.x), at_0, batch) - self.expect(at_0.x, at_0, batch)
@@ -145,8 +142,7 @@ class Sampler(Part):
 
     A sampler that draws from the reverse kernel p(x_s | x_t), so that E[h(x_s) | x_t] = h(x_t) up to its step error,
     claims "reverse-kernel"; a deterministic one must not. One that draws with `maths.noise.standard_normal`, and so
-    takes a
-    list of generators, one per row, claims "row-generators"; for others samples are drawn one at a time.
+    takes a list of generators, one per row, claims "row-generators"; for others samples are drawn one at a time.
     """
 
     @abc.abstractmethod
@@ -184,8 +180,7 @@ class Objective(Part):
 
     below_sigma_n: ClassVar[str] = ""
     """How it trains the levels below the noise of the data, as a model card says it ("by making ..."); empty where it
-    does not.
-    `sample` warns where no objective of a run does."""
+    does not. `sample` warns where no objective of a run does."""
 
     @abc.abstractmethod
     def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
@@ -197,10 +192,9 @@ class WeightedObjective(Fields):
     """One entry of a recipe: an objective by name (with its fields), its weight, and when it comes in.
 
     The weight is 0 before `start`, rises linearly to `weight` within `ramp`, and is 0 again from `stop` on. An integer
-    counts steps, a number with a
-    decimal point is a fraction of the run (1 is one step, 1.0 the whole run). It is evaluated in every `every`-th step
-    only: a
-    large share of the batch now and then costs fewer calls of the network than a small share always.
+    counts steps, a number with a decimal point is a fraction of the run (1 is one step, 1.0 the whole run). It is
+    evaluated in every `every`-th step only: a large share of the batch now and then costs fewer calls of the network
+    than a small share always.
     """
 
     objective: str | dict[str, Any]
@@ -221,18 +215,14 @@ class Model(Part):
     """A network, and how its output becomes an estimate of x_0.
 
     A model whose networks take a class has a field `num_classes`, the number of classes: the condition `class_cond` is
-    then a label from
-    0 to num_classes - 1, and num_classes itself stands for "no class". A model without such a field says nothing of its
-    labels.
+    then a label from 0 to num_classes - 1, and num_classes itself stands for "no class". A model without such a field
+    says nothing of its labels.
 
     A network may hold frozen parameters (`requires_grad` False), such as a base under adapters. Only what is trained is
-    averaged, optimised and kept in
-    files; the average uses the base of the network itself, and modules whose parameters are all frozen run in
-    evaluation mode, so that their buffers
-    stay too. What reads a run's files asks `network` for the base again. So `network` must give the same one each time:
-    from files that fields of the
-    model name, or drawn from torch's global generator, which a run sets by its seed. A digest in the files says whether
-    it did.
+    averaged, optimised and kept in files; the average uses the base of the network itself, and modules whose parameters
+    are all frozen run in evaluation mode, so that their buffers stay too. What reads a run's files asks `network` for
+    the base again. So `network` must give the same one each time: from files that fields of the model name, or drawn
+    from torch's global generator, which a run sets by its seed. A digest in the files says whether it did.
     """
 
     @property
@@ -253,8 +243,7 @@ class Model(Part):
         tensor of the condition's shape.
 
         None, as here, is 0 for floating-point conditions, and means that there is nothing for whole numbers: a model
-        that takes class labels
-        overrides this and gives the label that stands for none.
+        that takes class labels overrides this and gives the label that stands for none.
         """
         return None
 
@@ -288,8 +277,7 @@ class Extractor(Part):
     """From rows to features, in which two sets of rows are compared.
 
     A distance between features says nothing without the name of the extractor, so every score carries it. Stateless: a
-    network is loaded
-    when it is first asked, from a file, never from the net.
+    network is loaded when it is first asked, from a file, never from the net.
     """
 
     @abc.abstractmethod
@@ -401,9 +389,8 @@ class Mutant(Part):
     """A part that is wrong on purpose, mixed into the contract of its kind: `class Swapped(Mutant, Objective)`.
 
     It claims what the right part claims, so that the same checks are run on it; at least one must reject it. A mutant
-    that no check can
-    distinguish from a right part, because it is one, declares it in `equivalent`. It is registered with
-    `register_mutants` and can be named nowhere.
+    that no check can distinguish from a right part, because it is one, declares it in `equivalent`. It is registered
+    with `register_mutants` and can be named nowhere.
     """
 
     mutant_of: ClassVar[str]

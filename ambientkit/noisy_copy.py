@@ -1,9 +1,8 @@
 """A noisy copy of clean data, made once and for all: the very noise that training would simulate, written to disk.
 
 Row i gets the noise of (seed, "observe", i), so the copy has the same bits for any number of processes, after any
-interruption, and trains
-like the clean source with the same seed. What is done already is known by small files, one a piece; the manifest comes
-last.
+interruption, and trains like the clean source with the same seed. What is done already is known by small files, one a
+piece; the manifest comes last.
 """
 
 from __future__ import annotations
@@ -76,8 +75,7 @@ def corrupt(
     """Write the noisy copy; yields (pieces done, pieces) as it goes on. about: what the manifest says of the source.
 
     The folder is held meanwhile. Raises InputError where rows are noisy already and `again` is not set, where the
-    folder holds something else
-    or half of another copy, and where another command is at work in it.
+    folder holds something else or half of another copy, and where another command is at work in it.
     """
     total = len(rows)
     first = rows[0]

@@ -95,9 +95,8 @@ def worker_pool(
     """Fresh interpreters that share some work: a fork of a process in which torch has threads may hang.
 
     They end with this process, however it ends. Ctrl-C is left to this process: where an exception leaves the block, it
-    stops them at once,
-    and none of them prints anything. So do not cancel futures inside the block; initializer(*arguments) is called once
-    in each worker.
+    stops them at once, and none of them prints anything. So do not cancel futures inside the block;
+    initializer(*arguments) is called once in each worker.
     """
     before = multiprocessing.active_children()
     context = multiprocessing.get_context("spawn")

@@ -2,8 +2,7 @@
 `ambientkit`.
 
 Each plug-in is loaded and asked alone, so that a broken one is set aside with its reason and the others go on. Of two
-parts of
-one name neither can be used by it, whatever the order of installation.
+parts of one name neither can be used by it, whatever the order of installation.
 """
 
 from __future__ import annotations

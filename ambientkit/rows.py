@@ -28,9 +28,8 @@ class Rows(Dataset[Any], abc.ABC):
     """A map-style data set of `Clean` rows or of observations (`Batch` without its batch axis), with what else is known of them.
 
     `Data.rows` may return any map-style data set; one that subclasses this and sets some of these keeps its units, axes
-    and order
-    wherever its rows go: in samples and restored rows, in error messages, in the order of training, and in the run's
-    files.
+    and order wherever its rows go: in samples and restored rows, in error messages, in the order of training, and in
+    the run's files.
     """
 
     mapping: Mapping | None = None
@@ -69,8 +68,8 @@ class Rows(Dataset[Any], abc.ABC):
         none.
 
         As they are by default. A data set of latents gives its decoder here; n is small, and the answer is for the eye
-        alone: for the pictures
-        of `train`, `sample` and `report`. What is trained, saved and measured stays in the space of the rows.
+        alone: for the pictures of `train`, `sample` and `report`. What is trained, saved and measured stays in the
+        space of the rows.
         """
         return rows
 

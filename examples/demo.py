@@ -3,8 +3,7 @@
     python examples/demo.py [--sigma-n 0.3] [--end-step N] [--output-dir DIR]
 
 Trains on scikit-learn's 1,797 scans with noise added once, and prints where the picture and the run are. The settings
-are in
-examples/demo.yaml.
+are in examples/demo.yaml.
 """
 
 from __future__ import annotations

@@ -55,8 +55,7 @@ def measure(
     report.html.
 
     data: rows that the run has not seen, of noise std sigma_n. json_file: written instead of RUN/verify/report.json.
-    Raises InputError where
-    the folder or the file cannot be written to, before anything is measured.
+    Raises InputError where the folder or the file cannot be written to, before anything is measured.
     """
     if json_file is not None:
         check_target(Path(json_file), "--json")

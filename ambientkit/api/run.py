@@ -91,10 +91,9 @@ class Run:
         """n samples of the clean distribution: a tensor (n, *S) in units of [-1, 1], on the CPU.
 
         out: a folder to write them into instead, from which an interrupted call goes on; the result is then a record.
-        options: `seed`,
-        `steps`, `sampler`, `schedule`, `sigma_min` (a level, or "sigma-n" for the truncated baseline), `classes`,
-        `conds`, `guidance`,
-        `batch_size`, `units`, `progress`; with `out` also `format`. Sample i depends on (seed, i) only.
+        options: `seed`, `steps`, `sampler`, `schedule`, `sigma_min` (a level, or "sigma-n" for the truncated baseline),
+        `classes`, `conds`, `guidance`, `batch_size`, `units`, `progress`; with `out` also `format`. Sample i depends on
+        (seed, i) only.
         """
         if out is None:
             return sample_rows(self.trained, n, registry=self._registry, **options)
@@ -107,11 +106,9 @@ class Run:
         data units.
 
         noisy: a path, a name, a part, an array, a tensor or a torch `Dataset`; sigma_n: their noise std, units of [-1,
-        1]. out: a folder to
-        write into instead. options: `n` (the first rows alone), `seed`, `steps`, `sampler`, `schedule`, `sigma_min`,
-        `classes`, `conds`,
-        `guidance`, `batch_size`, `progress`; with `out` also `format` and `units`. Draw k of row i depends on (seed, i,
-        k) only.
+        1]. out: a folder to write into instead. options: `n` (the first rows alone), `seed`, `steps`, `sampler`,
+        `schedule`, `sigma_min`, `classes`, `conds`, `guidance`, `batch_size`, `progress`; with `out` also `format` and
+        `units`. Draw k of row i depends on (seed, i, k) only.
         """
         options |= {"sigma_n": sigma_n, "draws": draws, "registry": self._registry}
         if out is None:
@@ -130,10 +127,8 @@ class Run:
         """How far samples of the run are from data: distances, each with its spread and its floor.
 
         reference: rows to compare with, whose noise std is sigma_n, or which are clean (`clean=True`); by default the
-        noisy rows of the run
-        itself. all_checkpoints: rank the checkpoints instead. options: `n`, `extractors`, `repeats`, `seed`, `steps`,
-        `sampler`,
-        `batch_size`, `progress`.
+        noisy rows of the run itself. all_checkpoints: rank the checkpoints instead. options: `n`, `extractors`,
+        `repeats`, `seed`, `steps`, `sampler`, `batch_size`, `progress`.
         """
         options |= {"reference": reference, "sigma_n": 0 if clean else sigma_n, "registry": self._registry}
         if all_checkpoints:
@@ -153,9 +148,8 @@ class Run:
         rows.
 
         heldout: rows drawn like the training rows that the run has not seen; train: the training rows, by default the
-        run's own data.
-        options: `kind` ("noise", "mask", "box"), `level`, `draws`, `n`, `null`, `similarity`, `over`, `p_level`, `fdr`,
-        `steps`, `seed` and more.
+        run's own data. options: `kind` ("noise", "mask", "box"), `level`, `draws`, `n`, `null`, `similarity`, `over`,
+        `p_level`, `fdr`, `steps`, `seed` and more.
         """
         return attack(
             self.trained, heldout=heldout, train=train, device=self.device, registry=self._registry, **options
@@ -202,8 +196,7 @@ def load(path: str | Path, *, device: str = "auto", parts: Sequence[type[Part]] 
     """A run that was trained before: its folder, one of its checkpoints, or a weights file that `export` wrote.
 
     device: where its network works. parts: classes of the run's own parts that no installed package registers. Raises
-    InputError naming the
-    file at fault, now rather than when the weights are first used.
+    InputError naming the file at fault, now rather than when the weights are first used.
     """
     run = Run(path, device=device, registry=load_registry().including(parts))
     run.trained  # noqa: B018  (reads and checks the file)

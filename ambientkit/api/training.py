@@ -61,21 +61,16 @@ def train(
     """Train a denoiser, and keep everything in a run folder; a run that was begun there goes on where it was stopped.
 
     data: a name, a path, a `Data` part, an array or tensor (N, ...), a torch `Dataset`; or a whole configuration
-    (`RunConfig`, a
-    mapping, or the path of a YAML or JSON file). sigma_n: known noise std of the rows, units of [-1, 1]; with `clean`
-    (and for clean
-    data sets) it is simulated. output_dir: the run folder, by default runs/DATA-OBJECTIVE. settings: keys of the
-    configuration
-    (`end_step=2000`, `model="mlp"`, `optimizer={"lr": 1e-3}`; also `lr`, `warmup_steps`, `lr_schedule`, as the flags of
-    the command);
-    parts may be names, mappings, or objects: `objective=TweedieConsistency()`. resume: a run or checkpoint folder to go
-    on from.
-    allow, skip_preflight, time_limit, on_bad_file: as the flags of `ambientkit train`.
+    (`RunConfig`, a mapping, or the path of a YAML or JSON file). sigma_n: known noise std of the rows, units of [-1,
+    1]; with `clean` (and for clean data sets) it is simulated. output_dir: the run folder, by default
+    runs/DATA-OBJECTIVE. settings: keys of the configuration (`end_step=2000`, `model="mlp"`, `optimizer={"lr": 1e-3}`;
+    also `lr`, `warmup_steps`, `lr_schedule`, as the flags of the command); parts may be names, mappings, or objects:
+    `objective=TweedieConsistency()`. resume: a run or checkpoint folder to go on from. allow, skip_preflight,
+    time_limit, on_bad_file: as the flags of `ambientkit train`.
 
     Ctrl-C (or the interrupt of a notebook's kernel) saves after the present step and raises KeyboardInterrupt; a second
-    one does so at
-    once. Raises InputError for what was given, CheckFailed where a quick check rejects a part, RunError where the run
-    cannot go on.
+    one does so at once. Raises InputError for what was given, CheckFailed where a quick check rejects a part, RunError
+    where the run cannot go on.
     """
     request, registry = _request(
         data,

@@ -1,8 +1,7 @@
 """The frozen base of a network: what training leaves as `Model.network` gave it, so that no file of a run repeats it.
 
 Files hold what is trained, and a digest of the base. Whoever reads them asks the model for the network again, and so
-for the base (the contract
-stands in `interfaces.Model`); the digest says whether it is the same one.
+for the base (the contract stands in `interfaces.Model`); the digest says whether it is the same one.
 """
 
 from __future__ import annotations

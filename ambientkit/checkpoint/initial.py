@@ -26,10 +26,9 @@ def initial_weights(path: Path, base: Base | None = None) -> tuple[dict[str, Ten
     """The tensors of a network, by the names of its `state_dict`, and the file they are from.
 
     path: a run folder or one of its checkpoints (the averaged weights), a .safetensors file such as k-diffusion's for
-    inference, or a .pth
-    file of k-diffusion's training. A .pth is a pickle: it is read with `weights_only`, and refused where that does not
-    suffice.
-    base: of the network they are for; the weights must not belong to another one. Raises InputError naming the file.
+    inference, or a .pth file of k-diffusion's training. A .pth is a pickle: it is read with `weights_only`, and refused
+    where that does not suffice. base: of the network they are for; the weights must not belong to another one. Raises
+    InputError naming the file.
     """
     if path.is_dir():
         if path.parent.name == CHECKPOINTS:

@@ -36,10 +36,9 @@ def folder_lock(folder: Path, name: str, doing: str, flag: str, passing: bool = 
     """Hold a folder for this process. Raises InputError naming the process that holds it.
 
     The lock is the kernel's on the file `name`, not the file: it ends with the process, however that ends, so there are
-    no stale locks.
-    NFS passes it on to its server; on a file system without locks a warning is given, and nothing guards the folder.
-    doing: what the holder does there, in one word; flag: by which another folder is given. passing: remove the file at
-    the end.
+    no stale locks. NFS passes it on to its server; on a file system without locks a warning is given, and nothing
+    guards the folder. doing: what the holder does there, in one word; flag: by which another folder is given. passing:
+    remove the file at the end.
     """
     lock = FileLock(folder / name, mode=0o644, thread_local=False, preserve_lock_file=True, on_acquired=_sign)
     try:

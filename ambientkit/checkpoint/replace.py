@@ -25,11 +25,9 @@ def replacing(
     disk.
 
     A reader sees the old content or the new, never a part. After an error the target is as before, and nothing is left
-    beside it.
-    suffix: of the path, for writers that look at it. check: is called with the path before it takes the target's place,
-    and may refuse
-    that by an error. intact: what the message promises. Raises RunError where the target is read-only, or the disk
-    refuses.
+    beside it. suffix: of the path, for writers that look at it. check: is called with the path before it takes the
+    target's place, and may refuse that by an error. intact: what the message promises. Raises RunError where the target
+    is read-only, or the disk refuses.
 
     A link is followed, and stays a link. A device, a pipe or a socket is never replaced: the content of the path is
     written to it.

@@ -1,8 +1,7 @@
 """Large files, for which the room on the disk is taken before anything is computed.
 
 A file written through a memory map that the disk cannot hold kills the process (SIGBUS) without a word. Here the room
-is reserved first,
-and values are written at file positions, so that a full disk is an OSError like any other.
+is reserved first, and values are written at file positions, so that a full disk is an OSError like any other.
 """
 
 from __future__ import annotations

@@ -23,8 +23,8 @@ def save_state(
     network: nn.Module, average: nn.Module, state: Mapping[str, Any], counters: Mapping[str, Any], base: Base = NONE
 ) -> dict[str, bytes]:
     """The files of a checkpoint. state: the optimiser's `state_dict`; counters: JSON values, kept as they are; base:
-    what of the network is frozen,
-    which the files do not repeat. average: holds a network of the same names as its `module`."""
+    what of the network is frozen, which the files do not repeat. average: holds a network of the same names as its
+    `module`."""
     tensors: dict[str, Tensor] = {}
     plain: dict[str, Any] = {}
     for index, entries in state["state"].items():

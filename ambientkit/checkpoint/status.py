@@ -20,8 +20,8 @@ class RunStatus:
     """The state of a run when it last began or ended.
 
     running: at work, if its process lives. finished: end_step is reached, or the run has stopped early, as `message`
-    says. unfinished: the time limit was reached. stopped: by a
-    signal. failed: by an error. All but the first may be resumed.
+    says. unfinished: the time limit was reached. stopped: by a signal. failed: by an error. All but the first may be
+    resumed.
     """
 
     state: State

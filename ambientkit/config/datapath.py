@@ -44,8 +44,7 @@ def data_argument(
     """The spec or part that data given from Python or the command line stand for, with further fields.
 
     sigma_n: the declared level, for data that carry one; clean: that the rows are clean. Raises InputError where it is
-    no data, or has no
-    such field.
+    no data, or has no such field.
     """
     if clean and sigma_n is not None:
         raise InputError(f"{flag}: clean rows have no sigma_n; leave one of the two out")

@@ -73,9 +73,8 @@ def with_noise(
     """A data set, and the corruption that simulates the noise of its rows where they are clean.
 
     data: anything that stands for data. sigma_n: None, which leaves both as they are; a level as `noise_level` takes
-    it, or gives it; for
-    rows in memory also one level per row or per value. corruption: the one to change.
-    Raises InputError where there are no such data, or the level does not suit them.
+    it, or gives it; for rows in memory also one level per row or per value. corruption: the one to change. Raises
+    InputError where there are no such data, or the level does not suit them.
     """
     level = (
         noise_level(sigma_n) if isinstance(sigma_n, str) else float(sigma_n) if isinstance(sigma_n, int) else sigma_n

@@ -111,8 +111,7 @@ class ScheduledObjective(Fields):
 
     def weight_at(self, step: int, end_step: int) -> float:
         """The weight in optimiser step `step` (from 0) of `end_step`: a linear rise within `ramp` from `start` on; 0 in
-        steps
-        left out, and from `stop` on."""
+        steps left out, and from `stop` on."""
         start, ramp = (
             value if isinstance(value, int) else round(value * end_step) for value in (self.start, self.ramp)
         )

@@ -1,10 +1,9 @@
 """Augmentation that keeps the law of the noise: flips, quarter turns and crops by whole pixels.
 
 These move pixels and change none, so white noise of level sigma stays just that, and a map of levels moves along.
-Everything that computes
-new pixels from several old ones (scaling, turning by other angles, shifting by parts of a pixel, blurring) correlates
-the noise and lowers
-it; everything that changes values (brightness, contrast, gamma) changes its level. They are refused by name.
+Everything that computes new pixels from several old ones (scaling, turning by other angles, shifting by parts of a
+pixel, blurring) correlates the noise and lowers it; everything that changes values (brightness, contrast, gamma)
+changes its level. They are refused by name.
 """
 
 from __future__ import annotations
@@ -45,8 +44,7 @@ class Augmented(Dataset[Batch]):
     """Observations in another pose at each visit: the pose is keyed by (seed, epoch, row), so runs resume and workers agree to the bit.
 
     names: of `KNOWN`, applied in that order; crop=32x32 takes a window of 32 rows and columns. Rows are pictures (C, H,
-    W).
-    Raises InputError for anything else, with the reason, and for a crop larger than the rows.
+    W). Raises InputError for anything else, with the reason, and for a crop larger than the rows.
     """
 
     def __init__(self, observations: Any, names: Sequence[str], seed: int) -> None:

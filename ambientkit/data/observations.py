@@ -19,11 +19,10 @@ class Observations(Dataset[Batch]):
     """The rows of a data set as observations.
 
     A row that is already an observation is passed on. A `Clean` row is corrupted by a generator keyed by (seed, row),
-    so it
-    has the same noise in every epoch, worker, process and resumed run: fresh noise each epoch would leak the clean
-    picture
-    through averaging. What training sees is x_n, never x_0. Nothing is stored, so memory does not grow with the data.
-    Where rows are left out, the others keep the numbers of their files: in `Batch.row`, and as keys of their noise.
+    so it has the same noise in every epoch, worker, process and resumed run: fresh noise each epoch would leak the
+    clean picture through averaging. What training sees is x_n, never x_0. Nothing is stored, so memory does not grow
+    with the data. Where rows are left out, the others keep the numbers of their files: in `Batch.row`, and as keys of
+    their noise.
 
     A whole batch of indices is fetched at once and comes back collated: give the loader `collate_fn=whole`.
     """

@@ -33,15 +33,12 @@ class KeyedBatches(Sampler[list[int]]):
     """An endless batch sampler: one shuffled epoch after another, cut into batches across processes.
 
     Micro-step m of rank r takes rows [(m * world + r) * batch_size, ...) of the concatenated epochs, so a run resumed
-    at
-    any step, in the middle of an epoch, sees what the unbroken run sees, and every row is used once an epoch.
-    Epoch e is a permutation keyed by (seed, e): 8 bytes per row while it is used.
+    at any step, in the middle of an epoch, sees what the unbroken run sees, and every row is used once an epoch. Epoch
+    e is a permutation keyed by (seed, e): 8 bytes per row while it is used.
 
     blocks: numbers of rows that are quick to read after one another, such as those of shards. Then the order is by
-    blocks: they are
-    permuted, `MIX` at a time are taken together, and the rows of those are permuted, so that all ranks read from few
-    shards at a time and
-    what is remembered is 8 bytes for each row of `MIX` blocks.
+    blocks: they are permuted, `MIX` at a time are taken together, and the rows of those are permuted, so that all ranks
+    read from few shards at a time and what is remembered is 8 bytes for each row of `MIX` blocks.
     """
 
     def __init__(

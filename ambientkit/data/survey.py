@@ -48,11 +48,9 @@ def survey(
     """Look at the data. sigma_data: std of the clean data if it is known, otherwise it is estimated.
 
     Raises InputError for an empty set, rows of different shapes, values that are not finite, noise at or above
-    sigma_max or all of it
-    below sigma_min, and noise that exceeds the spread of the data. Warns of values whose scale is doubtful, and where
-    the noise of some
-    rows is below sigma_min; with `noise_estimated` that is an InputError too: an estimate is no reason to take rows for
-    nearly clean ones.
+    sigma_max or all of it below sigma_min, and noise that exceeds the spread of the data. Warns of values whose scale
+    is doubtful, and where the noise of some rows is below sigma_min; with `noise_estimated` that is an InputError too:
+    an estimate is no reason to take rows for nearly clean ones.
     """
     total = len(observations)
     if total == 0:

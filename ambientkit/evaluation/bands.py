@@ -48,9 +48,8 @@ class BandEnergy(Record):
     """How the energy of detail of judged rows compares with what the noisy rows tell of clean ones.
 
     value: root mean square, over bands and classes of blocks, of found - wanted as a share of the energy of the noisy
-    rows, wanted + sigma_n^2; freed of what
-    chance adds, so that it is 0 in the mean where both laws agree. Rows with all their noise have sigma_n^2 / (wanted +
-    sigma_n^2) on average.
+    rows, wanted + sigma_n^2; freed of what chance adds, so that it is 0 in the mean where both laws agree. Rows with
+    all their noise have sigma_n^2 / (wanted + sigma_n^2) on average.
     """
 
     value: float
@@ -102,21 +101,19 @@ def band_energy(
     """The energy of detail of judged rows, by frequency band, against what noisy rows tell without bias of clean ones.
 
     f is an AC coefficient of the orthonormal DCT of a block of 4 x 4 pixels. Its noise is normal of std sigma_n and
-    independent of that in the block's mean, so
-    for any function phi of the noisy mean, here the indicator of a class of means,
+    independent of that in the block's mean, so for any function phi of the noisy mean, here the indicator of a class of
+    means,
 
         E[f(x_0)^2 phi(mean x_n)] = E[(f(x_n)^2 - sigma_n^2) phi(mean x_n)].
 
     The left side is taken over the judged rows, in the place of x_0: their means get noise of sigma_n, keyed by the
-    seed, and their detail none. By class, what
-    is compared is the energy of detail where blocks are dark, say, whatever share of dark blocks there is.
+    seed, and their detail none. By class, what is compared is the energy of detail where blocks are dark, say, whatever
+    share of dark blocks there is.
 
-    noisy (n, C, H, W) with level sigma_n, a number or (n,); judged (m, C, H, W), in the same data units; channels
-    count as blocks. Blocks at the right and lower edge that
-    are not whole are left out. Raises InputError for noise by pixel, for other shapes, and for fewer than 8 rows on
-    either side.
-    Source: second moments of normal variables; Stein (1981), theorem 1, for f alone; the condition on block means:
-    docs/method.md.
+    noisy (n, C, H, W) with level sigma_n, a number or (n,); judged (m, C, H, W), in the same data units; channels count
+    as blocks. Blocks at the right and lower edge that are not whole are left out. Raises InputError for noise by pixel,
+    for other shapes, and for fewer than 8 rows on either side. Source: second moments of normal variables; Stein
+    (1981), theorem 1, for f alone; the condition on block means: docs/method.md.
     """
     level = _check(noisy, sigma_n, judged)
     whole, other = _blocks(noisy), _blocks(judged)

@@ -47,8 +47,8 @@ def denoiser_error(
     pixels)^(1/2).
 
     clean (n, *S) on the denoiser's device, data units; levels > 0; cond as the denoiser takes it. The least possible
-    value is not 0 but the
-    posterior's std. Raises InputError for no rows and for answers that are not finite. Source: arXiv 2206.00364, eq. 2.
+    value is not 0 but the posterior's std. Raises InputError for no rows and for answers that are not finite. Source:
+    arXiv 2206.00364, eq. 2.
     """
     if len(clean) == 0:
         raise InputError("denoiser error: there are no clean rows")
@@ -124,11 +124,9 @@ def proximal(samples: Tensor, sigma_n: Tensor | float, seed: int) -> Tensor:
     (seed, i).
 
     samples (n, *S); sigma_n a number, (n,), or per pixel, broadcastable to (n, *S). If the samples follow the law of
-    x_0, the result follows
-    that of x_n, so any distance to x_n measures them where no clean data exist. The noise hides what is finer than it:
-    a small distance says
-    less than one between clean rows. Raises ValueError where sigma_n does not fit.
-    Source: arXiv 2404.10177, section 5, where noisy data are judged in the same way.
+    x_0, the result follows that of x_n, so any distance to x_n measures them where no clean data exist. The noise hides
+    what is finer than it: a small distance says less than one between clean rows. Raises ValueError where sigma_n does
+    not fit. Source: arXiv 2404.10177, section 5, where noisy data are judged in the same way.
     """
     generators = [
         keyed_generator(seed, "evaluate.proximal", row=index, device=samples.device) for index in range(len(samples))

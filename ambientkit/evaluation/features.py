@@ -30,13 +30,10 @@ def fid(reference: Tensor, judged: Tensor, *, extractor: str = "features") -> Sc
     and covariances C.
 
     reference (n, F), judged (m, F); computed in float64. Units: features squared. It is biased upwards, roughly as 1 /
-    min(n, m), and the
-    more so the larger F: only values of the same n and extractor may be compared, and the floor is that of the
-    reference against itself.
-    With fewer rows than F + 1 a covariance is singular: the value is still finite, and its bias dominates. Never below
-    0 but by rounding.
-    Raises InputError for fewer than 2 rows, and where torchmetrics is missing.
-    Source: arXiv 1706.08500, eq. 6, by torchmetrics; its bias: arXiv 1911.07023.
+    min(n, m), and the more so the larger F: only values of the same n and extractor may be compared, and the floor is
+    that of the reference against itself. With fewer rows than F + 1 a covariance is singular: the value is still
+    finite, and its bias dominates. Never below 0 but by rounding. Raises InputError for fewer than 2 rows, and where
+    torchmetrics is missing. Source: arXiv 1706.08500, eq. 6, by torchmetrics; its bias: arXiv 1911.07023.
     """
     check_pair(reference, judged, 2, "fid")
     metric = _torchmetrics().image.fid.FrechetInceptionDistance(_Identity(reference.shape[1])).set_dtype(torch.float64)
@@ -68,12 +65,9 @@ def kid(
     both sets.
 
     reference (n, F), judged (m, F); float64; subset_size is at most min(n, m), and where that is all rows one subset is
-    taken. Unbiased
-    for any n, so that it is negative by chance for like laws: it is never cut at 0. `spread` is the std over the
-    subsets, which overlap: no
-    standard error. Keyed by `seed`.
-    Raises InputError for fewer than 2 rows, and where torchmetrics is missing. Source: arXiv 1801.01401, section 4, by
-    torchmetrics.
+    taken. Unbiased for any n, so that it is negative by chance for like laws: it is never cut at 0. `spread` is the std
+    over the subsets, which overlap: no standard error. Keyed by `seed`. Raises InputError for fewer than 2 rows, and
+    where torchmetrics is missing. Source: arXiv 1801.01401, section 4, by torchmetrics.
     """
     check_pair(reference, judged, 2, "kid")
     size = min(subset_size, len(reference), len(judged))
@@ -102,11 +96,9 @@ def precision_recall(
     those of the judged.
 
     A ball has its centre at a row and reaches to the k-th nearest row of its own set (k = `neighbours`). reference (n,
-    F), judged (m, F);
-    float64. Both grow with the number of rows of the set that makes the balls, so compare at equal n; for equal laws
-    they are below 1.
-    Raises InputError for fewer than k + 1 rows, and where torch-fidelity is missing. Source: arXiv 1904.06991, eq. 2,
-    by torch-fidelity.
+    F), judged (m, F); float64. Both grow with the number of rows of the set that makes the balls, so compare at equal
+    n; for equal laws they are below 1. Raises InputError for fewer than k + 1 rows, and where torch-fidelity is
+    missing. Source: arXiv 1904.06991, eq. 2, by torch-fidelity.
     """
     check_pair(reference, judged, neighbours + 1, "precision and recall")
     try:

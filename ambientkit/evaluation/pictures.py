@@ -22,9 +22,8 @@ def pixel_statistics_distance(reference: Tensor, judged: Tensor) -> Score:
     set.
 
     (n, *S) and (m, *S), in data units. It is the 2-Wasserstein distance of the normal laws with these means and
-    variances and independent
-    pixels. Biased upwards, as n^(-1/2). Raises InputError for rows of different shapes and for fewer than 2.
-    Source: Dowson and Landau (1982), eq. 4, for diagonal covariances.
+    variances and independent pixels. Biased upwards, as n^(-1/2). Raises InputError for rows of different shapes and
+    for fewer than 2. Source: Dowson and Landau (1982), eq. 4, for diagonal covariances.
     """
     _check(reference, judged, 2)
     a, b = reference.double().flatten(1), judged.double().flatten(1)
@@ -44,11 +43,9 @@ def patch_distance(
     """Sliced 2-Wasserstein distance of random windows of size x size pixels, in data units.
 
     (n, C, H, W) and (m, C, H, W). `patches` windows of each, from rows and places that are drawn alike for both, so
-    that a set is at distance
-    0 from itself. It sees texture and noise, and needs no network; it is blind to how windows are put together. Biased
-    upwards.
-    Raises InputError for rows that are no pictures of at least that size. Source: arXiv 1710.10196, section 5, at one
-    scale.
+    that a set is at distance 0 from itself. It sees texture and noise, and needs no network; it is blind to how windows
+    are put together. Biased upwards. Raises InputError for rows that are no pictures of at least that size. Source:
+    arXiv 1710.10196, section 5, at one scale.
     """
     _check(reference, judged, 1)
     if reference.ndim != 4 or min(reference.shape[2:]) < size:
@@ -75,11 +72,9 @@ def residual_noise(pictures: Tensor) -> Score:
     0.6745, data units.
 
     pictures (n, C, H, W); channels count as their root mean square. Texture at the finest scale is counted as noise, so
-    compare with the
-    value of clean pictures of the kind: the level of noise that is really there is sqrt(value^2 - clean^2). `spread`:
-    std over pictures.
-    Raises InputError for rows that are no pictures of at least 8 x 8.
-    Source: Donoho and Johnstone (1994), by `skimage.restoration.estimate_sigma`.
+    compare with the value of clean pictures of the kind: the level of noise that is really there is sqrt(value^2 -
+    clean^2). `spread`: std over pictures. Raises InputError for rows that are no pictures of at least 8 x 8. Source:
+    Donoho and Johnstone (1994), by `skimage.restoration.estimate_sigma`.
     """
     from skimage.restoration import estimate_sigma
 
@@ -96,10 +91,8 @@ def high_frequency(pictures: Tensor) -> Score:
     """Root mean square of pictures under the filter [[1, -2, 1], [-2, 4, -2], [1, -2, 1]] / 6, data units.
 
     pictures (n, C, H, W). The filter is blind to planes and straight edges along the axes and leaves white noise of std
-    sigma at std sigma, so
-    that value^2 = clean^2 + sigma^2 exactly, in expectation. Raises InputError for rows that are no pictures of at
-    least 8 x 8.
-    Source: the mask of Immerkaer (1996), "Fast noise variance estimation", CVIU 64(2).
+    sigma at std sigma, so that value^2 = clean^2 + sigma^2 exactly, in expectation. Raises InputError for rows that are
+    no pictures of at least 8 x 8. Source: the mask of Immerkaer (1996), "Fast noise variance estimation", CVIU 64(2).
     """
     _planes(pictures, "high-frequency residue")
     line = torch.tensor([1.0, -2.0, 1.0], dtype=torch.float64)
@@ -122,8 +115,7 @@ def power_spectrum(pictures: Tensor) -> Tensor:
     float64.
 
     pictures (n, C, H, W); the mean of each picture is left out by leaving out radius 0. White noise of std sigma adds
-    sigma^2 at every radius.
-    Raises InputError for rows that are no pictures of at least 8 x 8.
+    sigma^2 at every radius. Raises InputError for rows that are no pictures of at least 8 x 8.
     """
     _planes(pictures, "power spectrum")
     height, width = pictures.shape[2:]
@@ -144,11 +136,9 @@ def power_spectrum_distance(reference: Tensor, judged: Tensor, *, floor: float =
     `power_spectrum`).
 
     (n, C, H, W) and (m, C, H, W). `floor` is added to both powers, so that rows without any are no infinity. Noise left
-    over shows at high
-    radii, blur as its lack. Biased upwards, slightly. Raises InputError for rows of different shapes, and such that are
-    no pictures.
-    Source: van der Schaaf and van Hateren (1996), "Modelling the power spectra of natural images", Vision Research
-    36(17).
+    over shows at high radii, blur as its lack. Biased upwards, slightly. Raises InputError for rows of different
+    shapes, and such that are no pictures. Source: van der Schaaf and van Hateren (1996), "Modelling the power spectra
+    of natural images", Vision Research 36(17).
     """
     _check(reference, judged, 1)
     one, other = (10 * (power_spectrum(rows) + floor).log10() for rows in (reference, judged))

@@ -118,9 +118,8 @@ def rank_checkpoints(
     (`proximal`).
 
     Every checkpoint is sampled from the same seeds, so that they can be paired. The arguments are those of `evaluate`.
-    Damaged
-    checkpoints are left out, with a warning. Raises InputError where fewer than two are left, and for fewer than two
-    repeats.
+    Damaged checkpoints are left out, with a warning. Raises InputError where fewer than two are left, and for fewer
+    than two repeats.
     """
     registry = registry or load()
     found = _checkpoints(Path(run), repeats)

@@ -102,11 +102,9 @@ def compare_restored(
     """PSNR and SSIM of posterior means and of one draw, and whether the draws spread as far as the means err.
 
     restored: a folder that `ambientkit sample --from` wrote, a `Restored`, or the posterior means (n, *S) in units of
-    [-1, 1], with
-    `draws` (n, K, *S) beside them. reference: data; its row i must be the clean row under restored row i; clean (or
-    sigma_n 0)
-    says of files and arrays that they are clean. Raises InputError where one side is noisy, short, not finite, or of
-    another shape.
+    [-1, 1], with `draws` (n, K, *S) beside them. reference: data; its row i must be the clean row under restored row i;
+    clean (or sigma_n 0) says of files and arrays that they are clean. Raises InputError where one side is noisy, short,
+    not finite, or of another shape.
     """
     facts: Mapping[str, Any] = {}
     if reference is None:

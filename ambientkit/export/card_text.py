@@ -87,8 +87,7 @@ def card_text(
     forms: Sequence[str],
 ) -> str:
     """The card of a trained network. preflight: what became of the checks before step 1, in a sentence; evaluations:
-    documents of
-    `ambientkit evaluate --json`; forms: those that `export` can write it in."""
+    documents of `ambientkit evaluate --json`; forms: those that `export` can write it in."""
     config, signal = trained.config, trained.signal
     picture = len(signal.shape) == 3
     noisy = trained.sigma_n is None or trained.sigma_n[1] > 0

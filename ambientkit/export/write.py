@@ -71,16 +71,13 @@ def export(
     ambientkit.
 
     run: its folder, its weights file, one of its checkpoints, or the run as `load_run` gives it. form: "ambientkit"
-    (one file that
-    `load_run` reads) or the name of an exporter. out: the file or folder to write, RUN/export/FORM where it is not
-    given; a denoiser of no
-    run folder needs it. force: replace an earlier export. The paths of this machine are not in what is
-    written. Nothing is written before everything that can be checked has been, and what was there stays until the new
-    is whole.
+    (one file that `load_run` reads) or the name of an exporter. out: the file or folder to write, RUN/export/FORM where
+    it is not given; a denoiser of no run folder needs it. force: replace an earlier export. The paths of this machine
+    are not in what is written. Nothing is written before everything that can be checked has been, and what was there
+    stays until the new is whole.
 
     Raises InputError for a form that is not there or cannot express the model, for a run without whole weights and for
-    a target that
-    is taken or of a wrong name, and RunError where the disk refuses.
+    a target that is taken or of a wrong name, and RunError where the disk refuses.
     """
     registry = load() if registry is None else registry
     exporter = exporter_of(form, registry)

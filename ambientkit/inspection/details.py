@@ -1,10 +1,9 @@
 """The finest details of pictures, and where they are noise alone.
 
 Each 2 x 2 block (a b; c d) gives four coefficients, orthonormal, so that white noise of level sigma has std sigma in
-each and they are
-independent: mean (a+b+c+d)/2, horizontal (a-b+c-d)/2, vertical (a+b-c-d)/2 and diagonal (a-b-c+d)/2. Flat blocks are
-chosen by the means
-around them alone, so the choice is independent of the details, where the noise is white and Gaussian.
+each and they are independent: mean (a+b+c+d)/2, horizontal (a-b+c-d)/2, vertical (a+b-c-d)/2 and diagonal (a-b-c+d)/2.
+Flat blocks are chosen by the means around them alone, so the choice is independent of the details, where the noise is
+white and Gaussian.
 """
 
 from __future__ import annotations

@@ -1,11 +1,9 @@
 """How noisy are rows whose noise level nobody knows: a wavelet estimator, with its uncertainty.
 
 sigma = median(|d|) / 0.6745 over the finest diagonal detail coefficients d of a picture: white noise has std sigma in
-every coefficient, and
-most of a picture's own coefficients are small. Where a picture has enough flat blocks (ambientkit.inspection.details),
-only their coefficients count,
-which keeps texture out; otherwise all do, by scikit-image's estimator, and texture that reaches the finest scale is
-counted as noise.
+every coefficient, and most of a picture's own coefficients are small. Where a picture has enough flat blocks
+(ambientkit.inspection.details), only their coefficients count, which keeps texture out; otherwise all do, by
+scikit-image's estimator, and texture that reaches the finest scale is counted as noise.
 
 Source: Donoho and Johnstone, "Ideal spatial adaptation by wavelet shrinkage", Biometrika 81(3), 1994;
 `skimage.restoration.estimate_sigma`.

@@ -150,11 +150,9 @@ def stripes(pictures: Array, least: float) -> Finding | None:
     """A finding where each line of pixels, or each column, has an offset of its own; None where there is none.
 
     pictures: (n, C, H, W). Offsets show in the bends m_i, the median along line i of x_(i+1) - 2 x_i + x_(i-1), in
-    which smooth pictures
-    have little. White offsets of std s give bends of std sqrt(6) s that correlate by -4/6 from line to line; those of
-    smooth pictures
-    correlate positively. Diagonal details, from which levels are estimated, hold nothing of it. least: std below which
-    it is nothing.
+    which smooth pictures have little. White offsets of std s give bends of std sqrt(6) s that correlate by -4/6 from
+    line to line; those of smooth pictures correlate positively. Diagonal details, from which levels are estimated, hold
+    nothing of it. least: std below which it is nothing.
     """
     worst: tuple[float, str] | None = None
     for name, axis in (("line", -2), ("column", -1)):

@@ -74,8 +74,7 @@ def model_findings(x: Array, sigma_n: Array | None, zero: float | None = None) -
     """Every test of the noise model on rows x (n, *S) with levels sigma_n (n, ...), or None where they are unknown.
 
     zero: the file's value 0 in data units, by which magnitude images are recognised. A set in which no noise is found
-    has the one
-    finding "noise", or "correlation" where its lines are noisy. Their scale is judged by `scale_findings`.
+    has the one finding "noise", or "correlation" where its lines are noisy. Their scale is judged by `scale_findings`.
     """
     declared = sigma_n is not None
     pictures = _pictures(x)

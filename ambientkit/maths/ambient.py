@@ -30,9 +30,8 @@ def tweedie_coefficients(sigma: Tensor, sigma_n: Tensor) -> tuple[Tensor, Tensor
     """(a, b) of E[x_n | x_t] = a E[x_0 | x_t] + b x_t: b = sigma_n^2 / sigma^2, a = 1 - b.
 
     sigma > 0 and sigma_n >= 0 must broadcast against each other. a is computed as (sigma - sigma_n)(sigma + sigma_n) /
-    sigma^2,
-    which keeps its precision where sigma is close to sigma_n. sigma_n = 0 gives (1, 0). Source: arXiv 2404.10177, Lemma
-    3.1.
+    sigma^2, which keeps its precision where sigma is close to sigma_n. sigma_n = 0 gives (1, 0). Source: arXiv
+    2404.10177, Lemma 3.1.
     """
     square = sigma**2
     return (sigma - sigma_n) * (sigma + sigma_n) / square, sigma_n**2 / square

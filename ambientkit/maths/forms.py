@@ -10,11 +10,9 @@ at the model's edge:
     flow   x / (1 + sigma)            z - x_0                  (x - sigma output) / (1 + sigma)
 
 VP: x_vp = alpha x_0 + s z, alpha = 1 / sqrt(1 + sigma^2), s = sigma alpha. Flow: x_flow = (1 - t) x_0 + t z, t = sigma
-/ (1 + sigma).
-Everything is computed in float32 at least: in half precision x - sigma output loses all digits at high levels. Nothing
-is divided by alpha, 1 - t
-or c, which can be 0. Sources: eps arXiv 2006.11239, eq. 4; v arXiv 2202.00512, section 4 and appendix D; flow arXiv
-2210.02747, eq. 20-23.
+/ (1 + sigma). Everything is computed in float32 at least: in half precision x - sigma output loses all digits at high
+levels. Nothing is divided by alpha, 1 - t or c, which can be 0. Sources: eps arXiv 2006.11239, eq. 4; v arXiv
+2202.00512, section 4 and appendix D; flow arXiv 2210.02747, eq. 20-23.
 """
 
 from __future__ import annotations
@@ -96,8 +94,7 @@ def observation(y: Tensor, alpha: Tensor | float, s: Tensor | float) -> tuple[Te
     """(x_n, sigma_n) = (y / alpha, s / alpha) of an observation y = alpha x_0 + s z: how other forms enter as data.
 
     y: (B, *S); alpha > 0 and s >= 0: numbers, (B,) or per pixel. sigma_n comes back shaped to broadcast against x_n.
-    Raises ValueError where
-    alpha is not positive: such a row holds no data.
+    Raises ValueError where alpha is not positive: such a row holds no data.
     """
     y = _at_least_float32(y)
     alpha, s = per_row(alpha, y), per_row(s, y)

@@ -16,8 +16,7 @@ def truncated_lognormal(
     """Levels sigma in [floor, ceiling] with log sigma normal(p_mean, p_std) restricted to that range.
 
     u: (N,) uniform on [0, 1). floor, ceiling: number or (N,), 0 <= floor < ceiling. Where the range lies so far in a
-    tail that
-    the normal has no mass left in double precision, levels are log-uniform in it. Returns (N,), dtype of u.
+    tail that the normal has no mass left in double precision, levels are log-uniform in it. Returns (N,), dtype of u.
     Source: the density is that of EDM, arXiv 2206.00364, table 1.
     """
     v = u.double()

@@ -17,9 +17,9 @@ class GaussianMixture:
     """A Gaussian mixture with full covariances, in float64.
 
     weights: (K,), positive, taken relative to their sum. means: (K, d). covariances: (K, d, d), symmetric, positive
-    semi-definite.
-    Points are (B, d), or any (B, *S) with d elements per row; sigma is a number or (B,), in the same units, >= 0.
-    Raises ValueError for parameters of other shapes or kinds, and for sigma = 0 under a singular covariance.
+    semi-definite. Points are (B, d), or any (B, *S) with d elements per row; sigma is a number or (B,), in the same
+    units, >= 0. Raises ValueError for parameters of other shapes or kinds, and for sigma = 0 under a singular
+    covariance.
     """
 
     def __init__(self, weights, means, covariances) -> None:

@@ -156,24 +156,21 @@ def attack(
     held-out rows alike.
 
     subject: a `Run` or `Trained`, or the path of a run, of its weights or of a checkpoint. train: the rows it was
-    trained on, by default its own data without
-    the noise that was simulated on them. heldout: rows of the same law that it has not seen. n, null: rows of each that
-    are attacked, chosen at
-    random: 100 and 400, or all there are. sigma_n: declared noise of both, where they are files that do not say.
+    trained on, by default its own data without the noise that was simulated on them. heldout: rows of the same law that
+    it has not seen. n, null: rows of each that are attacked, chosen at random: 100 and 400, or all there are. sigma_n:
+    declared noise of both, where they are files that do not say.
 
     kind "noise": x_0 + level z, restored by the run's own reverse process (`sample.restore`); level is a std in units
-    of [-1, 1], by default 4
-    times the std of the data, below sigma_max. "mask": a random share `level` of the pixels of each row is hidden;
-    "box": a square of that share of
-    the picture, at a random place; by default 0.75. Masks are restored by `inpaint`, with `particles`.
+    of [-1, 1], by default 4 times the std of the data, below sigma_max. "mask": a random share `level` of the pixels of
+    each row is hidden; "box": a square of that share of the picture, at a random place; by default 0.75. Masks are
+    restored by `inpaint`, with `particles`.
 
     similarity: "pixels", "correlation" or an `Extractor`, as for `memorization`, but without moves and mirroring: a
-    draw is compared with its own
-    original. over: "nearest" of the draws (extraction), or their "mean". p_level: of the share; fdr: of the list.
-    Raises InputError for rows of another shape, unit or noise level, held-out rows that are training rows, too few of
-    them, a level out of range, a
-    conditional run, and a sampler that does not draw from the reverse kernel.
-    Source: restoration as an attack, arXiv 2305.19256, section 5.3 (memorisation); p-values: `conformal_p_values`.
+    draw is compared with its own original. over: "nearest" of the draws (extraction), or their "mean". p_level: of the
+    share; fdr: of the list. Raises InputError for rows of another shape, unit or noise level, held-out rows that are
+    training rows, too few of them, a level out of range, a conditional run, and a sampler that does not draw from the
+    reverse kernel. Source: restoration as an attack, arXiv 2305.19256, section 5.3 (memorisation); p-values:
+    `conformal_p_values`.
     """
     registry, place = registry or load(), device_of(device)
     trained, name = subject_of(subject, registry, place)

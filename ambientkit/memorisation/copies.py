@@ -25,8 +25,7 @@ def duplicate_groups(rows: Tensor, *, tolerance: float = 0.0, flip: bool = True)
     group.
 
     tolerance: rows at this root mean square difference or less are joined as well, also by way of others, at the cost
-    of a comparison of all pairs.
-    rows (N, *S).
+    of a comparison of all pairs. rows (N, *S).
     """
     first: dict[bytes, int] = {}
     group = torch.tensor(

@@ -25,9 +25,8 @@ def all_measures(
     seed: int,
 ) -> tuple[Measure, ...]:
     """All measures. known, judged, unseen: training rows, samples and held-out rows as they are compared; near, null:
-    the two nearest training rows
-    of samples and of held-out rows. Where held-out rows stand in for samples, a random half of them does, and the other
-    half is their null."""
+    the two nearest training rows of samples and of held-out rows. Where held-out rows stand in for samples, a random
+    half of them does, and the other half is their null."""
     order = torch.randperm(len(unseen), generator=keyed_generator(seed, "memorisation.halves"))
     one, other = order[: len(order) // 2], order[len(order) // 2 :]
     near_1, null_1 = near.distance[:, 0], null.distance[:, 0]

@@ -118,8 +118,8 @@ def authenticity(distance: Tensor, own: Tensor) -> float:
     nearest other row.
 
     distance (m,): of each sample to its nearest training row; own (m,): of that row to the nearest other one. A low
-    share speaks for copies;
-    about one half is usual, not 1. Source: Alaa et al. (2022), arXiv 2102.08921 (A = 1 if d(x~, x_i) > d(x_i, x_j)).
+    share speaks for copies; about one half is usual, not 1. Source: Alaa et al. (2022), arXiv 2102.08921 (A = 1 if
+    d(x~, x_i) > d(x_i, x_j)).
     """
     return float((distance > own).double().mean())
 
@@ -129,12 +129,10 @@ def data_copying(samples: Tensor, heldout: Tensor, sample_cells: Tensor, heldout
     << 0: copies.
 
     samples (m,), heldout (n,): distance to the nearest training row; *_cells: the cell of the feature space of each. In
-    each cell
-    Z = (U - m n / 2) / sqrt(m n (m + n + 1) / 12), U the pairs in which the sample is the farther one (ties count
-    half), and C_T is the mean of Z by the
-    held-out rows in the cells. Cells of too few rows on either side are left out. For one cell and no copying it is
-    N(0, 1).
-    nan where no cell has enough. Source: Meehan, Chaudhuri and Dasgupta (2020), arXiv 2004.05675.
+    each cell Z = (U - m n / 2) / sqrt(m n (m + n + 1) / 12), U the pairs in which the sample is the farther one (ties
+    count half), and C_T is the mean of Z by the held-out rows in the cells. Cells of too few rows on either side are
+    left out. For one cell and no copying it is N(0, 1). nan where no cell has enough. Source: Meehan, Chaudhuri and
+    Dasgupta (2020), arXiv 2004.05675.
     """
     total, weight = 0.0, 0
     for cell in range(cells):
@@ -168,9 +166,8 @@ def nearer_to_train(train: Tensor, other: Tensor) -> float:
     (m,), (m,) distances.
 
     0 where nothing is memorised, whatever the model and the law: training and held-out rows are then exchangeable. 1/2:
-    every sample is. The gap
-    between training and held-out rows that a likelihood shows (FLD, arXiv 2302.04440), asked of nearest rows.
-    Source: Platzer and Reutterer (2021), arXiv 2104.00635 (distance to the closest record).
+    every sample is. The gap between training and held-out rows that a likelihood shows (FLD, arXiv 2302.04440), asked
+    of nearest rows. Source: Platzer and Reutterer (2021), arXiv 2104.00635 (distance to the closest record).
     """
     return float(((train < other).double() + (train == other).double() / 2).mean()) - 0.5
 
@@ -180,10 +177,8 @@ def mifid(reference: Tensor, samples: Tensor) -> float:
     reference, where that is small.
 
     reference (N, F), samples (m, F), by torchmetrics (cosine_distance_eps = 0.1, a distance above which counts as 1).
-    Copies make it larger; so does
-    poor quality, and a finite number of rows. Raises InputError where torchmetrics is missing, and for fewer than 2
-    rows.
-    Source: Bai et al. (2021), arXiv 2106.03062.
+    Copies make it larger; so does poor quality, and a finite number of rows. Raises InputError where torchmetrics is
+    missing, and for fewer than 2 rows. Source: Bai et al. (2021), arXiv 2106.03062.
     """
     try:
         from torchmetrics.image.mifid import MemorizationInformedFrechetInceptionDistance
@@ -202,8 +197,7 @@ def jackknife(statistic: Callable[[Tensor], float], rows: Tensor, *, seed: int) 
     rows a tenth.
 
     For statistics that rows given twice would bias, as the bootstrap gives them: Frechet distances. The bias itself is
-    not in it.
-    Source: Tukey (1958); grouped: Efron and Tibshirani (1993), section 11.5.
+    not in it. Source: Tukey (1958); grouped: Efron and Tibshirani (1993), section 11.5.
     """
     if len(rows) < 2 * FOLDS:
         return None

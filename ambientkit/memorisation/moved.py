@@ -25,11 +25,9 @@ def nearest_moved(
     directions.
 
     The distance is the least over all (2 shift + 1)^2 moves, with the mirrored query as well where `flip`, of the root
-    mean square difference on the
-    pixels that both pictures show. queries (m, C, H, W), rows (N, C, H, W); arguments and errors else as `nearest`,
-    which does the work once for
-    each move: rows that are no pictures are compared as they are. Raises InputError for a shift by half a picture or
-    more.
+    mean square difference on the pixels that both pictures show. queries (m, C, H, W), rows (N, C, H, W); arguments and
+    errors else as `nearest`, which does the work once for each move: rows that are no pictures are compared as they
+    are. Raises InputError for a shift by half a picture or more.
     """
     moves = list(_moves(tuple(queries.shape[1:]), shift, flip))
     if len(moves) > 1 and not isinstance(rows, Tensor):

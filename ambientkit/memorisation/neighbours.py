@@ -33,12 +33,10 @@ def nearest(
     """The k rows with the least |query - row|, by exhaustive search. queries (m, *S), rows (N, *S).
 
     Candidates are found by |q|^2 + |r|^2 - 2 q r in float32, then measured as differences in float64; wherever its
-    rounding could have hidden a
-    nearer row, the block is searched again without that formula. So the answer is exact, and the time is that of a
-    product of matrices:
-    O(m N F), in memory O(m k) and a block; a block that cannot hold a nearer row costs the product alone.
-    exclude (m,): for each query the number of a row that does not count, such as itself.
-    groups (N,): of rows with one number only the nearest counts, so that a duplicate is no second neighbour.
+    rounding could have hidden a nearer row, the block is searched again without that formula. So the answer is exact,
+    and the time is that of a product of matrices: O(m N F), in memory O(m k) and a block; a block that cannot hold a
+    nearer row costs the product alone. exclude (m,): for each query the number of a row that does not count, such as
+    itself. groups (N,): of rows with one number only the nearest counts, so that a duplicate is no second neighbour.
     Raises InputError for rows of another shape, and for values that are not finite.
     """
     wanted = queries.detach().cpu().flatten(1)

@@ -16,17 +16,14 @@ def conformal_p_values(scores: Tensor, null: Tensor, generator: Generator | None
     one.
 
     scores (m,), null (n,), of any unit; large scores speak for memorisation. Returns (m,) in float64, from 1 / (n + 1)
-    to 1. If s is
-    exchangeable with the null scores, P(p <= a) <= a at every a and every n, with ties or without: ties count against
-    the finding.
+    to 1. If s is exchangeable with the null scores, P(p <= a) <= a at every a and every n, with ties or without: ties
+    count against the finding.
 
     generator: p-values with ties broken at random, (#{null > s} + u (1 + #{null = s})) / (n + 1) with u ~ U(0, 1):
-    exactly uniform under
-    exchangeability, so that they can be tested for it. For findings take the others: nobody should be listed by luck.
-    Raises InputError for an empty null set, and for scores that are not finite.
-    Source: Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World" (2005), section 2.2; as tests of
-    outliers,
-    Bates et al. (2023), arXiv 2104.08279.
+    exactly uniform under exchangeability, so that they can be tested for it. For findings take the others: nobody
+    should be listed by luck. Raises InputError for an empty null set, and for scores that are not finite. Source: Vovk,
+    Gammerman and Shafer, "Algorithmic Learning in a Random World" (2005), section 2.2; as tests of outliers, Bates et
+    al. (2023), arXiv 2104.08279.
     """
     scores, null = scores.double().cpu(), null.double().cpu()
     if scores.ndim != 1 or null.ndim != 1 or len(null) == 0:
@@ -48,8 +45,7 @@ def null_rows_needed(level: float, tests: int = 1) -> int:
     """How many held-out rows make a p-value of `level` possible, as p >= 1 / (n + 1): n = ceil(1 / level) - 1.
 
     tests: of so many rows at once, Benjamini-Hochberg lists a single one only if p <= level / tests: this is that n.
-    Where many rows are memorised,
-    fewer do. Raises InputError for a level that is not within (0, 1), and for no tests.
+    Where many rows are memorised, fewer do. Raises InputError for a level that is not within (0, 1), and for no tests.
     """
     if not 0 < level < 1 or tests < 1:
         raise InputError(
@@ -90,9 +86,8 @@ def listed(p_values: Tensor, level: float) -> Tensor:
     """Which tests are listed at a false-discovery rate of `level`, (m,) bool, by Benjamini and Hochberg.
 
     Of the rows listed, an expected share of at most `level` is there by chance. That all p-values share one null set
-    makes them positively
-    dependent, under which the procedure holds (Bates et al.). By `scipy.stats.false_discovery_control`.
-    Source: Benjamini and Hochberg (1995), J. R. Stat. Soc. B 57 (1).
+    makes them positively dependent, under which the procedure holds (Bates et al.). By
+    `scipy.stats.false_discovery_control`. Source: Benjamini and Hochberg (1995), J. R. Stat. Soc. B 57 (1).
     """
     from scipy.stats import false_discovery_control
 

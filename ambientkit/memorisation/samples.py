@@ -157,25 +157,19 @@ def memorization(
     """Measure how near samples lie to the training rows, calibrated by held-out rows.
 
     subject: a `Run` or `Trained`, the path of a run, of its weights or a checkpoint (n samples are drawn, 1,000 by
-    default); or samples: a path, an array or a
-    tensor (m, *S) in [-1, 1]. train: the training rows; of a run its own by default. heldout: rows of the same law that
-    the model has not seen.
-    Both without duplicates of each other. sigma_n: declared noise of both, where they are files that do not say; 0:
-    clean.
+    default); or samples: a path, an array or a tensor (m, *S) in [-1, 1]. train: the training rows; of a run its own by
+    default. heldout: rows of the same law that the model has not seen. Both without duplicates of each other. sigma_n:
+    declared noise of both, where they are files that do not say; 0: clean.
 
     similarity: "pixels" (root mean square difference, the least over moves by up to `shift` pixels, 2 for pictures of 8
-    x 8 or more, and
-    mirroring where `flip`), "correlation" (the same after each row's mean is taken away and its std made 1, so that
-    brightness and contrast do
-    not count), or any `Extractor`. level: of the single p-values behind the share. fdr: false-discovery rate of the
-    list of copies.
-    duplicates_within: distance at which training rows are one group; groups are found first, and the second neighbour
-    is of another group.
+    x 8 or more, and mirroring where `flip`), "correlation" (the same after each row's mean is taken away and its std
+    made 1, so that brightness and contrast do not count), or any `Extractor`. level: of the single p-values behind the
+    share. fdr: false-discovery rate of the list of copies. duplicates_within: distance at which training rows are one
+    group; groups are found first, and the second neighbour is of another group.
 
     Raises InputError for rows of another shape, unit or noise level, for held-out rows that are training rows, for too
-    few held-out rows for
-    `level`, for a conditional run, and for fewer than 20 rows on a side. No differential privacy follows from any of
-    these figures.
+    few held-out rows for `level`, for a conditional run, and for fewer than 20 rows on a side. No differential privacy
+    follows from any of these figures.
     """
     registry = registry or load()
     place = device_of(device)

@@ -41,8 +41,7 @@ def declared(part: Stored, found: Found, mapping: Mapping, needed: bool = True) 
     """The noise level of every row; None for clean rows, and without `needed` where nothing says what it is.
 
     A level that is stored with the rows and one that is given must agree within `ROUNDING`. Raises InputError where
-    they do not, where
-    rows with a level are said to be clean or counts, and where nothing says what it is.
+    they do not, where rows with a level are said to be clean or counts, and where nothing says what it is.
     """
     source = found.source
     scale = mapping.sigma_to_unit(1.0) if part.sigma_units == "file" and not isinstance(mapping, CountRange) else 1.0

@@ -54,9 +54,8 @@ class FileRows(abc.ABC, Generic[Part]):
     """The rows of many files, in the order of the files. Files are opened when asked for, one at a time, and never stay open.
 
     part: the data set, whose own fields `look` and `load` find in `self.part`. Raises InputError where a header is
-    unusable, and where
-    rows differ in shape or number type; with on_bad_file "skip" such files are left out, the less common kinds of rows
-    among them.
+    unusable, and where rows differ in shape or number type; with on_bad_file "skip" such files are left out, the less
+    common kinds of rows among them.
     """
 
     what: ClassVar[str] = "file"

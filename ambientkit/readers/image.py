@@ -27,12 +27,9 @@ def read_image(path: Path, max_pixels: int) -> NDArray[Any]:
     """The picture in a file: (H, W) or (H, W, 3); uint8, uint16 or float32, in file values.
 
     Grey of 1, 8 and 16 bits, 8-bit RGB, 16-bit RGB PNG, palette (to RGB), float TIFF. The EXIF orientation is applied,
-    which moves
-    pixels and leaves their noise untouched. The size in the header is compared with max_pixels before anything is
-    decoded; Pillow's
-    own guard is neither used nor changed. Raises UnusableImage for everything else: damaged files, alpha, several
-    pages, more bits
-    than would be read.
+    which moves pixels and leaves their noise untouched. The size in the header is compared with max_pixels before
+    anything is decoded; Pillow's own guard is neither used nor changed. Raises UnusableImage for everything else:
+    damaged files, alpha, several pages, more bits than would be read.
     """
     with _opened(path) as file:
         return decode_image(file, max_pixels)

@@ -26,8 +26,7 @@ class Noise:
     """The noise level of each row: one number, one per row (N,), one per value (*S), or both (N, *S). An axis of length 1 counts for all.
 
     levels: the number, an array of one level per row, or a source. scale: what a level is multiplied with to be in [-1,
-    1] units.
-    Raises InputError where the shape fits the rows in no way, or in two.
+    1] units. Raises InputError where the shape fits the rows in no way, or in two.
     """
 
     def __init__(self, levels: Source | NDArray[np.float64] | float, data: Source, scale: float = 1.0) -> None:

@@ -26,8 +26,8 @@ def measured_range(source: Source) -> tuple[float, float]:
     digits.
 
     A function of the files alone, told as a warning together with how far single values lie outside. Nothing is clipped
-    to it: they are
-    mapped by the same line. Raises InputError where no row can be read, or all values are one and the same.
+    to it: they are mapped by the same line. Raises InputError where no row can be read, or all values are one and the
+    same.
     """
     most = max(1, min(ROWS, VALUES // max(1, int(np.prod(source.shape[1:])))))
     rows = []

@@ -23,8 +23,7 @@ class OpenedArray(abc.ABC):
     """One array of a file, read through a library's handle.
 
     The handle is opened when first needed and belongs to one process: it is closed before a fork and left out of a
-    pickle, since
-    processes that share a handle read each other's rows.
+    pickle, since processes that share a handle read each other's rows.
     """
 
     def __init__(self, path: Path, key: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -116,8 +115,7 @@ def missing_by_attributes(where: str, attributes: Mapping[str, Any], fill: Any =
     `missing_value`).
 
     fill: the fill value of the array, where its writer chose one; 0, which most libraries choose, is a value like any
-    other.
-    Warns of attributes that would change the values: they are not applied.
+    other. Warns of attributes that would change the values: they are not applied.
     """
     scaling = [f"{name} = {attributes[name]}" for name in ("scale_factor", "add_offset") if name in attributes]
     if scaling:

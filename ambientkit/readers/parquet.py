@@ -28,10 +28,8 @@ class RowGroups:
     """Rows (N, *S) of one column, in the order of the files. blocks: the row groups, which the order of training goes through.
 
     A row group is read once for all its rows that are wanted one after another. Files are opened for a row group and
-    closed again, without
-    threads, so that workers may be forked. most: bytes that `HELD` row groups may take. Raises InputError where they
-    would take more, where
-    the column is missing, and for damaged files.
+    closed again, without threads, so that workers may be forked. most: bytes that `HELD` row groups may take. Raises
+    InputError where they would take more, where the column is missing, and for damaged files.
     """
 
     def __init__(

@@ -55,18 +55,16 @@ class Stored(Data):
 
     sigma_n: Annotated[float, Strict()] | str | Path | None = None
     """Known noise std: a number, a .npy array, a .csv or .parquet table with a column sigma_n, the name of an array in
-    the same
-    file, or "estimate" (one for all) or "estimate-by-row". An array holds one level a row (N,), or one a value, in the
-    layout of the file."""
+    the same file, or "estimate" (one for all) or "estimate-by-row". An array holds one level a row (N,), or one a
+    value, in the layout of the file."""
     sigma_units: Literal["unit", "file"] = "unit"
     """Whether sigma_n is given in units of [-1, 1], or in those of the file, from which value_range converts it."""
     clean: bool = False
     """The rows are clean: noise is simulated on them."""
     value_range: tuple[float, float] | Literal["data"] | None = None
     """The two file values that stand for -1 and 1; by default (0, 255) for uint8, (0, 65535) for uint16, (-1, 1) for
-    floating point.
-    "data": measured once, as the values below which 0.1 % and 99.9 % of the rows' values lie; a run's configuration
-    holds the two numbers."""
+    floating point. "data": measured once, as the values below which 0.1 % and 99.9 % of the rows' values lie; a run's
+    configuration holds the two numbers."""
     counts: Counts | None = None
     """The values are counts {gain, offset, read_std}: the Anscombe transform makes their noise Gaussian, of a level
     that follows from it."""
@@ -74,8 +72,7 @@ class Stored(Data):
     """Read every row once before anything starts, or (for sets too large for that) 4,096 rows, evenly spaced."""
     on_bad_file: Literal["fail", "skip"] = "fail"
     """What to do with files and rows that cannot be used (damaged, or with values that are not finite): list them and
-    refuse to start,
-    or leave them out, list and count them. The other rows keep their numbers and levels."""
+    refuse to start, or leave them out, list and count them. The other rows keep their numbers and levels."""
 
     @field_validator("sigma_n")
     @classmethod
@@ -111,11 +108,9 @@ class Stored(Data):
         grow with them.
 
         judge: hold the rows against their declared noise. Without it only what cannot be read, or not in these units,
-        is refused, and
-        rows of which nobody says how noisy they are come as clean ones: for callers who judge the noise themselves.
-        Raises InputError where files are missing, cut, or hold anything but numbers; where shape or noise level are
-        unclear; for rows
-        that are not finite; and (judge) constant, clipped, or without the declared noise.
+        is refused, and rows of which nobody says how noisy they are come as clean ones: for callers who judge the noise
+        themselves. Raises InputError where files are missing, cut, or hold anything but numbers; where shape or noise
+        level are unclear; for rows that are not finite; and (judge) constant, clipped, or without the declared noise.
         """
         found = self.find()
         found.source.check()

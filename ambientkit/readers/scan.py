@@ -57,8 +57,7 @@ class RowScan:
     """Sees every row once, chunk by chunk, and keeps a few sums, so that its memory does not grow with the data.
 
     where: the file or folder, for messages. values: the mapping of file values to [-1, 1]; assumed: it was not given by
-    the
-    user but follows from the number type. missing: what stands for a missing value, by name. name: what row i is
+    the user but follows from the number type. missing: what stands for a missing value, by name. name: what row i is
     called.
     """
 

@@ -27,8 +27,7 @@ class Source(Protocol):
     """Rows on disk. It holds names and sizes, never the data, and can be pickled; whatever is open belongs to one process.
 
     A source may also have `missing`: name -> file value of what stands for a missing pixel (NaN where it is returned as
-    NaN already), and
-    `blocks()`: the rows of each shard, in order, where reading in another order is slow.
+    NaN already), and `blocks()`: the rows of each shard, in order, where reading in another order is slow.
     """
 
     shape: tuple[int, ...]

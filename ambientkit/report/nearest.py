@@ -24,10 +24,9 @@ def nearest_rows(samples: Tensor, blocks: Iterable[tuple[Tensor, Tensor]]) -> Ne
     """The row with the least |sample - row|, L2 over all pixels and channels, among all blocks.
 
     samples (B, *S); blocks of (row numbers (N,), rows (N, *S)), of which one is in memory at a time: memory does not
-    grow with the data.
-    Nothing is aligned and no feature is used, so that a copy moved by a pixel is far away. On noisy rows even the clean
-    row under one is at about
-    its noise level. Raises InputError for rows of another shape, and where there are none.
+    grow with the data. Nothing is aligned and no feature is used, so that a copy moved by a pixel is far away. On noisy
+    rows even the clean row under one is at about its noise level. Raises InputError for rows of another shape, and
+    where there are none.
     """
     wanted = samples.detach().double().cpu().flatten(1)
     best = torch.full((len(wanted),), torch.inf, dtype=torch.float64)

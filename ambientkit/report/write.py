@@ -62,19 +62,15 @@ def write_report(
     metrics, configuration.
 
     runs: one run folder or several, of runs that are finished or still at work. out: the page, "report.html" in the
-    current folder where
-    it is not given; one that is there is replaced as a whole. pdf: print the page to this file too, which needs
-    Chromium or Chrome.
-    n: samples of each kind, at least 4; 64 where it is not given, or 2000 for points of the plane. steps: of the
-    sampler. rows: the
-    denoiser is measured on so many, at least 2, where `verify --run` has not done it. seed: of everything that is
-    random. batch_size:
-    samples drawn at a time, which changes nothing but the speed. progress: show a bar while samples are drawn.
+    current folder where it is not given; one that is there is replaced as a whole. pdf: print the page to this file
+    too, which needs Chromium or Chrome. n: samples of each kind, at least 4; 64 where it is not given, or 2000 for
+    points of the plane. steps: of the sampler. rows: the denoiser is measured on so many, at least 2, where `verify
+    --run` has not done it. seed: of everything that is random. batch_size: samples drawn at a time, which changes
+    nothing but the speed. progress: show a bar while samples are drawn.
 
     Raises InputError, before anything is drawn, for a folder without a run or without weights, for a file that cannot
-    be written to or a
-    browser that is missing, and RunError where the disk or the browser refuses. What else is missing is told on the
-    page.
+    be written to or a browser that is missing, and RunError where the disk or the browser refuses. What else is missing
+    is told on the page.
     """
     folders = [Path(runs)] if isinstance(runs, str | Path) else [Path(run) for run in runs]
     out, pdf = Path(OUT if out is None else out), None if pdf is None else Path(pdf)

@@ -71,10 +71,9 @@ def train(request: Request, registry: Registry, *, stop: Stop | None = None, pro
     checked has been.
 
     stop: asked after every step; where it says so, the run is saved and left. progress: show a bar; otherwise every log
-    line is reported.
-    The folder is locked from the first read to the end. Raises InputError for what was given, CheckFailed where a quick
-    check rejects a
-    part, and RunError where the run cannot go on; its last checkpoint is then intact.
+    line is reported. The folder is locked from the first read to the end. Raises InputError for what was given,
+    CheckFailed where a quick check rejects a part, and RunError where the run cannot go on; its last checkpoint is then
+    intact.
     """
     stop = stop or Stop()
     if request.time_limit is not None:

@@ -39,10 +39,8 @@ class Evaluation:
     """Measures a run on fixed rows, from fixed seeds. Everything random has generators of its own, so that training does not notice.
 
     Two measures, neither of which needs clean data: the Tweedie loss by level (`tweedie_mean`: the geometric mean, in
-    which no level
-    outweighs the others), and the distance of samples, made as noisy as the rows (proximal), to these rows. `floor` is
-    the distance of
-    further rows to them, which a perfect model would have.
+    which no level outweighs the others), and the distance of samples, made as noisy as the rows (proximal), to these
+    rows. `floor` is the distance of further rows to them, which a perfect model would have.
     """
 
     def __init__(self, training: Training, registry: Registry) -> None:

@@ -43,9 +43,8 @@ def conditions(trained: Trained, classes: str | None, conds: tuple[str, ...], ca
     """The conditions that --class and --cond give. carried: names that the rows bring themselves.
 
     A single number of a condition of shape () may be a list N,N,...: index i has the i-th, again from the first. A
-    number with a point is
-    floating point, one without is an integer label. Raises InputError for a condition that the model does not take, or
-    lacks.
+    number with a point is floating point, one without is an integer label. Raises InputError for a condition that the
+    model does not take, or lacks.
     """
     takes = trained.signal.conds
     given: dict[str, str] = {}

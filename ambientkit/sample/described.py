@@ -49,8 +49,7 @@ def check_described(config: RunConfig, signal: Signal, tensors: Mapping[str, Ten
     no memory.
 
     One that has more parameters than the file is given up while it is built. frozen: the number of tensors in its
-    frozen base, which the file does
-    not hold. A network that can only be built in memory is not checked here.
+    frozen base, which the file does not hold. A network that can only be built in memory is not checked here.
     """
     most = SPARE * (len(tensors) + frozen) + 100
     try:

@@ -45,10 +45,9 @@ def draw(
     sigmas[0] z and is keyed by (seed, i).
 
     cond: name -> (n, ...), one value per sample. guidance: the weight w of `guidance.Guided`, and null what stands for
-    no condition there; 1 is none,
-    and asks the denoiser as often as ever. A batch that does not fit into memory is halved. A sampler that does not
-    claim
-    "row-generators" is run one sample at a time, so that its samples keep to that rule too.
+    no condition there; 1 is none, and asks the denoiser as often as ever. A batch that does not fit into memory is
+    halved. A sampler that does not claim "row-generators" is run one sample at a time, so that its samples keep to that
+    rule too.
     """
     separate = "row-generators" in sampler.claims
     cond = {name: value.to(device) for name, value in (cond or {}).items()}

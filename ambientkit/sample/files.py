@@ -127,10 +127,9 @@ def draw_to_files(
     same files.
 
     Sample i is a function of (seed, i). trained: a run that is loaded, or its path. out: the folder, by default
-    RUN/samples/step-N-seed-S. Started
-    by torchrun, the processes share the work. progress: show a bar. guidance: the weight of the conditions, 1 for none.
-    Raises InputError, before anything is drawn, where settings do not suit the run, or the folder cannot be written or
-    holds something else.
+    RUN/samples/step-N-seed-S. Started by torchrun, the processes share the work. progress: show a bar. guidance: the
+    weight of the conditions, 1 for none. Raises InputError, before anything is drawn, where settings do not suit the
+    run, or the folder cannot be written or holds something else.
     """
     registry, began = registry or load(), time.monotonic()
     _check_counts(n=n, batch_size=batch_size)
@@ -192,10 +191,8 @@ def restore_to_files(
     `draw_to_files` does.
 
     noisy: a name, a path, a part, an array, a tensor or a torch `Dataset`; sigma_n: their noise std where they do not
-    say it. n: the first
-    rows alone. draws: 0 for the mean alone. out: by default RUN/restored/step-N-seed-S.
-    Raises InputError, before anything is drawn, where rows or settings do not suit the run, or the folder cannot be
-    written.
+    say it. n: the first rows alone. draws: 0 for the mean alone. out: by default RUN/restored/step-N-seed-S. Raises
+    InputError, before anything is drawn, where rows or settings do not suit the run, or the folder cannot be written.
     """
     registry, began = registry or load(), time.monotonic()
     _check_counts(n=n, batch_size=batch_size)

@@ -16,9 +16,8 @@ class Guided:
     """D(x, sigma) = D_null + w (D_cond - D_null), in every call: two calls of the denoiser, one with no condition and one with the row's own.
 
     w = 0 is the denoiser without condition, in one call; w > 1 exaggerates the condition, and what comes out is then a
-    draw from no law of the data.
-    null: name -> what stands for no condition (`data.conditions.null_values`). Source: arXiv 2207.12598, eq. 6, where w
-    is 1 + its w.
+    draw from no law of the data. null: name -> what stands for no condition (`data.conditions.null_values`). Source:
+    arXiv 2207.12598, eq. 6, where w is 1 + its w.
     """
 
     def __init__(self, denoiser: Denoiser, guidance: float, null: Mapping[str, Tensor]) -> None:

@@ -66,8 +66,7 @@ def carry_out(job: Job, place: Processes, progress: bool = False) -> Done:
     them.
 
     Raises InputError where another command is at work in it, or it holds something else. What ends it otherwise
-    (Ctrl-C) is not caught, but
-    it is said that the same command goes on.
+    (Ctrl-C) is not caught, but it is said that the same command goes on.
     """
     with ExitStack() as held:
         if _begin(job.store, place, held):

@@ -189,8 +189,7 @@ def load_run(path: Path, registry: Registry, device: str | torch.device = "cpu")
 
 def about_data(rows: Any, sigma_n: tuple[float, float], noise: Noise = "unknown") -> dict[str, Any]:
     """What a weights file says of the data, under "data": the meaning of file values, the lowest and highest noise
-    level, how that is known,
-    and the rows and files that were left out, each with its cause."""
+    level, how that is known, and the rows and files that were left out, each with its cause."""
     left_out = list(as_rows(rows).left_out)
     told: dict[str, Any] = {"left_out": left_out} if left_out else {}
     if decodes(rows):

@@ -46,9 +46,8 @@ def noisy_rows(noisy: DataLike, sigma_n: Any, trained: Trained, registry: Regist
     """The rows that stand for `noisy`: a name, a path, a part, an array, a tensor or a torch `Dataset`.
 
     sigma_n: their level as `train` takes it, or one per row or per value of an array; None where the data say it, where
-    they are those of
-    the run, or the run's corruption simulates it. Raises InputError where they cannot be read, do not fit the run, or
-    nobody says how noisy they are.
+    they are those of the run, or the run's corruption simulates it. Raises InputError where they cannot be read, do not
+    fit the run, or nobody says how noisy they are.
     """
     what = f"--from {noisy if isinstance(noisy, str | Path) else type(noisy).__name__}"
     if isinstance(noisy, str) and not noisy.strip():  # of a shell variable that is not set

@@ -96,8 +96,7 @@ def restored_picture(
     the plane all together.
 
     sigma_n: the noise that a white spread stands for. decode: as `grid` takes it; latents are shown without their
-    spread, of which it makes no
-    picture. None for rows without a picture.
+    spread, of which it makes no picture. None for rows without a picture.
     """
     rows = {name: torch.from_numpy(value) for name, value in shown.items()}
     plane = rows["noisy"].ndim == 2 and decode is None

@@ -34,9 +34,8 @@ class Restored(NamedTuple):
     the steps."""
     std: Tensor | None
     """(B, *S), std over the draws (divided by K - 1): how uncertain each value is. None for fewer than two draws. The
-    error of the steps
-    makes it too small: by 1.4 % rms with `stochastic-heun` and 32 steps, 5 % with `ancestral` and 64 (as many calls),
-    on a mixture."""
+    error of the steps makes it too small: by 1.4 % rms with `stochastic-heun` and 32 steps, 5 % with `ancestral` and 64
+    (as many calls), on a mixture."""
     sigma: Tensor
     """(B,), the level restored from: that of the row, the largest of a row with noise per pixel, 0 for a row returned
     as it is."""
@@ -72,23 +71,17 @@ def restore(
     """Restore rows: carry each from (x_n, its sigma_n) down the reverse process of the denoiser, `draws` times.
 
     x_t = x_n at sigma_t = sigma_n is the very start of the reverse process that unconditional sampling comes by from
-    above, so what it ends in
-    is a draw from p(x_0 | x_n). The grid is `steps` levels from sigma_n down to sigma_min (by default
-    levels.sigma_min), then one call of
-    the denoiser there. With sigma_min >= sigma_n nothing is drawn: all draws are the posterior mean (the truncated
-    baseline).
+    above, so what it ends in is a draw from p(x_0 | x_n). The grid is `steps` levels from sigma_n down to sigma_min (by
+    default levels.sigma_min), then one call of the denoiser there. With sigma_min >= sigma_n nothing is drawn: all
+    draws are the posterior mean (the truncated baseline).
 
     Noise per pixel is topped up to its largest level first, once per row: the draws are then those of p(x_0 | the
-    topped-up row), which holds
-    less information than x_n. batch: (B, *S) on the denoiser's device. Draw k of a row is keyed by (seed, batch.row, k)
-    in any batch.
-    batch_size: draws at a time; a batch that does not fit into memory is halved. guidance, null: as `draw` takes them,
-    in every call; with another
-    weight than 1 neither the mean nor the draws are those of p(x_0 | x_n).
-    Raises InputError for a sampler that does not draw from the reverse kernel: a deterministic one carries the law of
-    all rows, but not
-    the posterior of one. Sources: arXiv 2302.09057, eq. 8 (consistency: the mean of the draws is D(x_n, sigma_n));
-    arXiv 2404.10177, section 3.
+    topped-up row), which holds less information than x_n. batch: (B, *S) on the denoiser's device. Draw k of a row is
+    keyed by (seed, batch.row, k) in any batch. batch_size: draws at a time; a batch that does not fit into memory is
+    halved. guidance, null: as `draw` takes them, in every call; with another weight than 1 neither the mean nor the
+    draws are those of p(x_0 | x_n). Raises InputError for a sampler that does not draw from the reverse kernel: a
+    deterministic one carries the law of all rows, but not the posterior of one. Sources: arXiv 2302.09057, eq. 8
+    (consistency: the mean of the draws is D(x_n, sigma_n)); arXiv 2404.10177, section 3.
     """
     need_kernel(sampler, draws)
     denoiser = guided(denoiser, guidance, batch.cond, null)

@@ -127,10 +127,8 @@ def restore_rows(
     CPU.
 
     noisy: a name, a path, a part, an array, a tensor or a torch `Dataset`; sigma_n: their noise std in units of [-1,
-    1], where they do not
-    say it themselves. n: the first rows alone. Draw k of row i is a function of (seed, i, k), and the same to the bit
-    as `restore_to_files`
-    writes. Raises InputError where rows or settings do not suit the run.
+    1], where they do not say it themselves. n: the first rows alone. Draw k of row i is a function of (seed, i, k), and
+    the same to the bit as `restore_to_files` writes. Raises InputError where rows or settings do not suit the run.
     """
     registry = registry or load()
     for name, value in (("n", n), ("batch_size", batch_size)):

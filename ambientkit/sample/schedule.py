@@ -42,8 +42,7 @@ def levels(name: str, steps: int, high: Tensor | float, low: Tensor | float) -> 
     or (B,), high > low > 0.
 
     So the last step is one call of the denoiser at `low`. A single step has the level `high` alone. Ends are exact.
-    Raises InputError for an
-    unknown name, ValueError for steps < 1 and for levels out of order.
+    Raises InputError for an unknown name, ValueError for steps < 1 and for levels out of order.
     """
     if name not in SCHEDULES:
         raise InputError(

@@ -86,8 +86,7 @@ def course_of(
     each.
 
     Raises InputError for an unknown sampler or schedule, steps below 1, a level outside the run's range, and draws of a
-    sampler that is not
-    one of the reverse kernel.
+    sampler that is not one of the reverse kernel.
     """
     known_word("--schedule", schedule, list(SCHEDULES))
     if steps < 1:

@@ -36,11 +36,9 @@ class Store:
     """The files of one request.
 
     name: "samples" or "restored", of the manifest NAME.json. arrays: what a row consists of, such as ("samples",). A
-    piece is a range of `piece`
-    rows, the unit of work and of resumption, drawn in the same batches however often the command is killed. Each of its
-    files is written
-    whole or not at all; formats that hold all rows in one file are put together at the end. about: for the reader,
-    compared with nothing.
+    piece is a range of `piece` rows, the unit of work and of resumption, drawn in the same batches however often the
+    command is killed. Each of its files is written whole or not at all; formats that hold all rows in one file are put
+    together at the end. about: for the reader, compared with nothing.
     """
 
     def __init__(

@@ -55,15 +55,11 @@ def parametrize_with_checks(
             check(part)
 
     parts: instances, or classes that need no field; a recipe stands for its objectives. A part that claims nothing
-    gives one
-    skipped case, with the reason. expected_failures: (part name, check name) -> why it fails; such a case is a strict
-    xfail, so
-    it is reported as soon as it passes. A control that is not rejected is a failure all the same. checks: left out, all
-    that
-    are registered. The level of a false alarm, 1e-3, is shared by all cases of the decorator. The test runs are
-    reproducible: seed.
-    Raises ValueError for an expected failure of a case that is not run, or without a reason; ImportError where pytest
-    is missing.
+    gives one skipped case, with the reason. expected_failures: (part name, check name) -> why it fails; such a case is
+    a strict xfail, so it is reported as soon as it passes. A control that is not rejected is a failure all the same.
+    checks: left out, all that are registered. The level of a false alarm, 1e-3, is shared by all cases of the
+    decorator. The test runs are reproducible: seed. Raises ValueError for an expected failure of a case that is not
+    run, or without a reason; ImportError where pytest is missing.
     """
     try:
         import pytest

@@ -53,8 +53,7 @@ def batches(
     0.01 and `highest`.
 
     noise: "clean" (sigma_n = 0, shape (B,)), "row" (sigma_n (B,)), "pixel" (sigma_n (B, d)), "mixed" (per row, some
-    rows clean);
-    left out, one of these is drawn.
+    rows clean); left out, one of these is drawn.
     """
     law = law or draw(mixtures())
     kind = noise or draw(st.sampled_from(["clean", "row", "pixel", "mixed"]))

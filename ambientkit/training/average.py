@@ -23,8 +23,7 @@ class WarmedUpAverage(nn.Module):
     base: what is frozen in the network; it is not copied, but the same tensors here as there.
 
     Same names and values as torch's `AveragedModel`, which looks for the weights in all modules four times per step,
-    for longer than the arithmetic
-    of a small network takes. Here they are found once, when it is built.
+    for longer than the arithmetic of a small network takes. Here they are found once, when it is built.
     """
 
     n_averaged: Tensor

@@ -30,9 +30,8 @@ def build(
     """A training at step 0, with weights that depend on the seed alone: `for step in steps(build(config))` trains.
 
     What is not given follows from the configuration: observations, the rows of its data, corrupted where they are
-    clean; signal, a survey of them;
-    accelerator, its device and precision. Raises InputError for data or a device that cannot be used, RunError naming a
-    part of another package that fails.
+    clean; signal, a survey of them; accelerator, its device and precision. Raises InputError for data or a device that
+    cannot be used, RunError naming a part of another package that fails.
     """
     with blaming(config, "before step 1"):
         if observations is None:

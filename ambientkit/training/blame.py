@@ -25,8 +25,8 @@ def checked_loss(objective: Objective, denoiser: Denoiser, batch: Batch, tools: 
     wrong.
 
     Types, shapes and devices are looked at in every call, which costs no look at a value; in the first one also the
-    levels, the gradient, and for a
-    part of another package whether values are finite where every answer of the denoiser is.
+    levels, the gradient, and for a part of another package whether values are finite where every answer of the denoiser
+    is.
     """
     asked = _Watched(denoiser) if first and _is_foreign(objective) else denoiser
     terms = objective.loss(asked, batch, tools)

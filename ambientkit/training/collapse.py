@@ -2,10 +2,8 @@
 wrong, and why.
 
 It changes nothing in training: its generators are its own, and it only reads. A look takes about 2,700 rows through the
-network once (4,200 points of the
-plane), measured on a CPU as 2 steps of training for `mlp` and 12 for a transformer; it is taken where a checkpoint is
-due, and not more often than every
-`APART` steps.
+network once (4,200 points of the plane), measured on a CPU as 2 steps of training for `mlp` and 12 for a transformer;
+it is taken where a checkpoint is due, and not more often than every `APART` steps.
 """
 
 from __future__ import annotations
@@ -29,8 +27,7 @@ ROWS, SEEDS, STEPS = 16, 8, 8
 """Observations restored, draws for each, steps of a chain."""
 GIVEN, AT_MOST, VALUES = 256, 1024, 2048
 """Observations of which the expected spread of the draws is estimated, by two calls each: `GIVEN`, or where those hold
-fewer than `VALUES` values as many
-more as do, up to `AT_MOST`."""
+fewer than `VALUES` values as many more as do, up to `AT_MOST`."""
 PROBE = 0.1
 """Step of the finite difference, in units of sigma_n."""
 APART = 200

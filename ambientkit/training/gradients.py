@@ -16,8 +16,7 @@ def average_gradients(accelerator: Accelerator, parameters: Iterable[nn.Paramete
     """Replace every gradient by its mean over the processes; one process keeps its own.
 
     A parameter that a process did not use counts as zero there; one that no process used keeps no gradient, as in a run
-    of one process.
-    Always in the same buckets, so a resumed run adds in the same order as an unbroken one.
+    of one process. Always in the same buckets, so a resumed run adds in the same order as an unbroken one.
     """
     if accelerator.num_processes == 1:
         return

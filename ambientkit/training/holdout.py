@@ -2,9 +2,8 @@
 learns rows by heart.
 
 The loss of an honest view, in units of x_0 and freed of what no network can change, is lambda(sigma) E|D - x_0|^2 in
-the mean, on rows that D has
-not been fitted to. On the rows that it was fitted to it may be lower, and below 0 where D gives back the noise of these
-very rows.
+the mean, on rows that D has not been fitted to. On the rows that it was fitted to it may be lower, and below 0 where D
+gives back the noise of these very rows.
 """
 
 from __future__ import annotations
@@ -41,15 +40,14 @@ COST = 0.02
 CALLS = 3
 """Calls of the network that a row costs in a step of training: forward, and backward for about two."""
 NEAR = 0.5
-"""Weight of the lowest level in what decides; the others share the rest. So much of its draws `tweedie` spends next
-to sigma_n, from where the levels below take
-all they know; and there few rows are learned by heart first, while the levels above still improve."""
+"""Weight of the lowest level in what decides; the others share the rest. So much of its draws `tweedie` spends next to
+sigma_n, from where the levels below take all they know; and there few rows are learned by heart first, while the levels
+above still improve."""
 ALIKE = 1.0
 """Weights are kept if they are no worse than the best by more than ALIKE standard errors of the difference."""
 WORSE, PATIENCE, LATER = 4.0, 3, 1.5
 """A run has got worse for good where it is worse than the best by WORSE standard errors, PATIENCE times in a row, at
-LATER times the step of the
-weights kept or beyond."""
+LATER times the step of the weights kept or beyond."""
 BY_HEART = "learns the noise of its rows by heart"
 """What a run is told of that does."""
 SURE = 4.5
@@ -64,10 +62,9 @@ def tweedie_by_row(
     level, lowest first.
 
     rho = a D(x_t, sigma) + b x_t - x_n, the mean over the pixels and over two views with +z and -z. Unbiased for
-    lambda(sigma) E|D(x_t) - x_0|^2 where D
-    does not depend on the row; a single value may be negative. Levels and z are functions of the rows and the seed
-    alone.
-    Source: arXiv 2404.10177, eq. 3.4; the pairs and what is taken off: docs/method.md.
+    lambda(sigma) E|D(x_t) - x_0|^2 where D does not depend on the row; a single value may be negative. Levels and z are
+    functions of the rows and the seed alone. Source: arXiv 2404.10177, eq. 3.4; the pairs and what is taken off:
+    docs/method.md.
     """
     found = []
     for number, first in enumerate(range(0, len(batch.x_n), CHUNK)):
@@ -141,11 +138,10 @@ class HoldOut:
     """Takes measurements by row, and says which weights to keep, when a run has got worse for good, and whether it learns its rows by heart.
 
     Kept are the latest weights whose loss on the rows held out is not above the lowest by more than a standard error of
-    the difference, row by row on the same
-    views: the rule of one standard error, for the later ones know more of the levels below sigma_n, of which this loss
-    says nothing.
-    Its `state` goes into checkpoints, so that a resumed run decides as an unbroken one does.
-    Source: Breiman et al., "Classification and Regression Trees" (1984), section 3.4.3.
+    the difference, row by row on the same views: the rule of one standard error, for the later ones know more of the
+    levels below sigma_n, of which this loss says nothing. Its `state` goes into checkpoints, so that a resumed run
+    decides as an unbroken one does. Source: Breiman et al., "Classification and Regression Trees" (1984), section
+    3.4.3.
     """
 
     def __init__(self, state: Mapping[str, Any] | None = None) -> None:
@@ -210,8 +206,8 @@ class HoldOut:
         """In what the run is seen to learn by heart, by the loss at the lowest level; empty where it is not.
 
         On rows that D was not fitted to the mean is not below 0, and the same for own and other rows: of a right
-        denoiser each is said with the probability
-        of a normal variable beyond SURE, 3e-6 in a measurement (of a few rows, by Student's law, more).
+        denoiser each is said with the probability of a normal variable beyond SURE, 3e-6 in a measurement (of a few
+        rows, by Student's law, more).
         """
         mean, error = float(own.mean()), _error(own)
         other, its = float(held.mean()), _error(held)

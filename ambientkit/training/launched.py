@@ -85,8 +85,7 @@ def check_launched(config: RunConfig) -> None:
 @contextmanager
 def by_itself() -> Iterator[None]:
     """Let accelerate start without what this package does by itself: its engines are not for objectives that call the
-    network as often as
-    they like, and its accumulation would divide the loss a second time."""
+    network as often as they like, and its accumulation would divide the loss a second time."""
     before = {name: os.environ.pop(name) for name in (FSDP, DEEPSPEED, ACCUMULATION) if name in os.environ}
     try:
         yield

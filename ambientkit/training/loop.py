@@ -42,10 +42,10 @@ class Step(NamedTuple):
 def steps(training: Training) -> Iterator[Step]:
     """Train from `training.step` to `config.end_step`, yielding after every optimiser step.
 
-    Everything random is keyed by (seed, purpose, rank, step): work between two steps changes nothing in training.
-    A step whose loss or gradient is not finite is skipped and counted. Raises RunError after `config.max_bad_steps` of
-    them in a row, at the end
-    where all were skipped, and where a part of another package breaks its contract or raises (`training.blame`).
+    Everything random is keyed by (seed, purpose, rank, step): work between two steps changes nothing in training. A
+    step whose loss or gradient is not finite is skipped and counted. Raises RunError after `config.max_bad_steps` of
+    them in a row, at the end where all were skipped, and where a part of another package breaks its contract or raises
+    (`training.blame`).
     """
     config, accelerator = training.config, training.accelerator
     batches = iter(training.loader())

@@ -26,10 +26,8 @@ def lr_factor(config: OptimizerConfig, step: int, end_step: int) -> float:
     """The rate of optimiser step `step` (from 0) as a share of `config.lr`.
 
     A linear warm-up, (step + 1) / (warmup_steps + 1), times one of: constant, 1; cosine, (1 + cos(pi t)) / 2, where t
-    rises from 0 after
-    the warm-up to 1 at end_step; inverse-sqrt, (max(step, s) / s)^-1/2 with s = decay_start, or warmup_steps where it
-    is not given.
-    Source: inverse-sqrt, arXiv 2312.02696, eq. 67.
+    rises from 0 after the warm-up to 1 at end_step; inverse-sqrt, (max(step, s) / s)^-1/2 with s = decay_start, or
+    warmup_steps where it is not given. Source: inverse-sqrt, arXiv 2312.02696, eq. 67.
     """
     warmup = min(1.0, (step + 1) / (config.warmup_steps + 1))
     if config.schedule == "cosine":
@@ -49,8 +47,7 @@ def schedule_for(config: OptimizerConfig, optimizer: torch.optim.Optimizer, end_
 
 def advance(schedule: LambdaLR) -> None:
     """One optimiser step on. Silences torch's warnings of a schedule that is ahead of its optimiser, as a skipped step
-    counts too, and of
-    accelerate's change of the optimiser's step under fp16."""
+    counts too, and of accelerate's change of the optimiser's step under fp16."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
         warnings.filterwarnings("ignore", r"Seems like `optimizer.step\(\)` has been overridden")

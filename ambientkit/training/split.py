@@ -2,9 +2,8 @@
 with.
 
 Weights, gradients and the average stay whole in every process: objectives call the network as often as their rows ask
-for, so
-that one process may call it more often than another, and a network whose weights are gathered in each call would wait
-for ever.
+for, so that one process may call it more often than another, and a network whose weights are gathered in each call
+would wait for ever.
 """
 
 from __future__ import annotations
@@ -24,9 +23,8 @@ class SplitOptimizer:
     """AdamW or SGD, of which each process keeps and computes its share, 1/N of every weight.
 
     Both work value by value, so the weights after a step are those of an optimiser that is whole, to the bit. A share
-    is a view of the weight:
-    the step changes it in place, and the others' shares are copied in after it. parameters: whole weights.
-    Raises InputError where one is not in one piece of memory.
+    is a view of the weight: the step changes it in place, and the others' shares are copied in after it. parameters:
+    whole weights. Raises InputError where one is not in one piece of memory.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], accelerator: Accelerator) -> None:

@@ -2,11 +2,9 @@
 unbiased inverse.
 
 Sources: Makitalo and Foi, "Optimal inversion of the generalized Anscombe transformation for Poisson-Gaussian noise",
-IEEE TIP 22(1),
-2013, equations 3 (forward) and 10 (closed-form approximation of the exact unbiased inverse); for pure Poisson noise
-also "A closed-form
-approximation of the exact unbiased inverse of the Anscombe variance-stabilizing transformation", IEEE TIP 20(9), 2011,
-equation 5.
+IEEE TIP 22(1), 2013, equations 3 (forward) and 10 (closed-form approximation of the exact unbiased inverse); for pure
+Poisson noise also "A closed-form approximation of the exact unbiased inverse of the Anscombe variance-stabilizing
+transformation", IEEE TIP 20(9), 2011, equation 5.
 """
 
 from __future__ import annotations
@@ -49,8 +47,8 @@ class CountRange:
     """The mapping of counts to [-1, 1]: x = (D(v) - m) / h, where the counts low and high stand for -1 and 1.
 
     m and h are middle and half width of D(low)..D(high). Noise has std sigma = 1 / h at every brightness. `from_unit`
-    is the exact unbiased
-    inverse and is meant for samples, which are clean. Raises ValueError unless low < high, gain > 0 and read_std >= 0.
+    is the exact unbiased inverse and is meant for samples, which are clean. Raises ValueError unless low < high, gain >
+    0 and read_std >= 0.
     """
 
     low: float

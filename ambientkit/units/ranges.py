@@ -15,11 +15,9 @@ class ValueRange:
     """The file values that stand for -1 and 1.
 
     x = (v - m) / h with m = (low + high) / 2 and h = (high - low) / 2; a noise level has no offset: sigma = sigma_file
-    / h.
-    The mapping is increasing, and for (-1, 1) it is the identity to the last bit. Values outside the range are mapped
-    by the
-    same line and never clipped: noise may leave the range of the clean data.
-    Raises ValueError unless low < high and both are finite.
+    / h. The mapping is increasing, and for (-1, 1) it is the identity to the last bit. Values outside the range are
+    mapped by the same line and never clipped: noise may leave the range of the clean data. Raises ValueError unless low
+    < high and both are finite.
     """
 
     low: float
@@ -75,8 +73,7 @@ def to_uint8(x: ArrayLike) -> NDArray[np.uint8]:
     191, 255.
 
     The mapping is fixed, never stretched to an image's own extremes, so that pictures can be compared. It is for the
-    eye:
-    clipping and rounding spoil the law of the noise. x: any shape. Raises ValueError where a value is not finite.
+    eye: clipping and rounding spoil the law of the noise. x: any shape. Raises ValueError where a value is not finite.
     """
     values = np.asarray(x, np.float64)
     bad = int(values.size - np.isfinite(values).sum())

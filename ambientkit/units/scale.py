@@ -40,9 +40,8 @@ def judge_scale(low: float, high: float, sigma_n: float, *, assumed: bool, store
     against it.
 
     sigma_n: the largest noise level, in the same units; 0 for clean rows and where it is not known. assumed: the range
-    follows from the
-    number type `stored` (such as "uint16"; "" where it is not known) and was not given: a range that the user gave is
-    never doubted.
+    follows from the number type `stored` (such as "uint16"; "" where it is not known) and was not given: a range that
+    the user gave is never doubted.
     """
     if not assumed or not low <= high:
         return None

@@ -13,9 +13,8 @@ from ambientkit.registry import KINDS, Registry
 
 LEVEL = 1e-5
 """The level of every measurement: a part fails, and a control is rejected, where p is below it. It depends on nothing
-else in the run, so that a
-verdict on a part is the same whatever it is measured with; a right part with ten checks is rejected with a chance of at
-most 1e-4."""
+else in the run, so that a verdict on a part is the same whatever it is measured with; a right part with ten checks is
+rejected with a chance of at most 1e-4."""
 
 
 @dataclass(frozen=True, slots=True)

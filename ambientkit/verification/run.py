@@ -178,9 +178,8 @@ def measure_run(
     """Measure a trained denoiser by its own consistency, on up to `rows` noisy rows; nothing is written.
 
     trained: a run that is loaded, or its path, which is loaded onto `device`. data: rows that it has not seen, as
-    `train` takes them, and
-    sigma_n their level; without, its own rows. The same seed gives the same numbers.
-    Raises InputError where the rows are clean, do not fit, or are those that the run was trained on.
+    `train` takes them, and sigma_n their level; without, its own rows. The same seed gives the same numbers. Raises
+    InputError where the rows are clean, do not fit, or are those that the run was trained on.
     """
     registry = registry or load()
     if rows < 2:

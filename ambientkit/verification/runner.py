@@ -74,9 +74,8 @@ def reproducible(seed: int) -> Iterator[None]:
     afterwards.
 
     Sums over threads depend on their number in the last digits. A part must not draw from the global generator; one
-    that
-    does gets the same numbers each time all the same. A part that leaves gradients switched off spoils no other part's
-    measurement.
+    that does gets the same numbers each time all the same. A part that leaves gradients switched off spoils no other
+    part's measurement.
     """
     threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
     torch.set_num_threads(1)
@@ -108,9 +107,8 @@ def run_check(
     nothing is raised here.
 
     A control that is not rejected, or cannot be measured, makes the check inconclusive, unless the part itself has
-    failed.
-    controls: False leaves the control out, and so no part can pass. explain: measure the control of a part that has
-    failed too, for who reads it.
+    failed. controls: False leaves the control out, and so no part can pass. explain: measure the control of a part that
+    has failed too, for who reads it.
     """
     pair = Pair(kind or check.kind, part, check, explain)
     began = time.perf_counter()

@@ -83,10 +83,9 @@ def consistency_residual(
     sigma_min exp(HOP).
 
     x_t: where the denoiser's own reverse process leads from (x_n, sigma_n). Each value is a U-statistic of independent
-    hops, the mean over
-    pairs of (D(x_s') - D(x_t)) (D(x_s'') - D(x_t)): unbiased, so that it may be negative. It is 0 where D is a
-    martingale of its own
-    reverse process. sampler: one of the reverse kernel. Source: arXiv 2302.09057, eq. 8.
+    hops, the mean over pairs of (D(x_s') - D(x_t)) (D(x_s'') - D(x_t)): unbiased, so that it may be negative. It is 0
+    where D is a martingale of its own reverse process. sampler: one of the reverse kernel. Source: arXiv 2302.09057,
+    eq. 8.
     """
     sigmas, values = [], []
     for number, rows in enumerate(_chunks(batch)):
@@ -120,8 +119,7 @@ def tweedie_loss(
     sigma_max.
 
     Its least value is not 0, and is unknown without clean data: it is for comparing two denoisers, or trained rows with
-    others.
-    Source: arXiv 2404.10177, eq. 3.4.
+    others. Source: arXiv 2404.10177, eq. 3.4.
     """
     sigmas, values = [], []
     for number, rows in enumerate(_chunks(batch)):

@@ -46,15 +46,11 @@ def curves(
     """A figure: the curves over two axes, a legend, and the numbers in a table that can be opened.
 
     Each curve is drawn as marks joined by a line, with bars of two standard errors to each side where it has them: for
-    a quantity by
-    noise level, say, `curves("Tweedie loss", [Series("rows of the run", sigma, mean, error)], "noise level sigma",
-    "loss", log_x=True)`.
-    log_x, log_y: a logarithmic axis, which needs values above 0; otherwise that axis is linear. A linear vertical axis
-    whose values have
-    one sign begins at 0. Values that are not finite are left out of the picture, and shown in the table. The chart is
-    told in words for
-    those who do not see it. The figure is HTML with its SVG inside, for `render` or `figures_page`, whose style it
-    needs.
+    a quantity by noise level, say, `curves("Tweedie loss", [Series("rows of the run", sigma, mean, error)], "noise
+    level sigma", "loss", log_x=True)`. log_x, log_y: a logarithmic axis, which needs values above 0; otherwise that
+    axis is linear. A linear vertical axis whose values have one sign begins at 0. Values that are not finite are left
+    out of the picture, and shown in the table. The chart is told in words for those who do not see it. The figure is
+    HTML with its SVG inside, for `render` or `figures_page`, whose style it needs.
     """
     from markupsafe import Markup
 

@@ -6,17 +6,14 @@
                                                    [--json FILE] [--quick]
 
 Trains small runs on noisy digits and scores every checkpoint three times: samples made as noisy as the data against the
-run's own noisy rows
-(what `evaluate --all-checkpoints` does), the same against noisy rows held out, and samples against clean rows held out:
-the truth. The truth is
-measured on samples of another seed, since otherwise both sides would share the luck of the draw and agree for that
-reason.
+run's own noisy rows (what `evaluate --all-checkpoints` does), the same against noisy rows held out, and samples against
+clean rows held out: the truth. The truth is measured on samples of another seed, since otherwise both sides would share
+the luck of the draw and agree for that reason.
 
 Prints Spearman's rank correlation with a 95 % bootstrap interval over checkpoints: over all checkpoints, within runs
-(which moment of a run?),
-and at one step (which run?); then how far the checkpoint that the proximal score picks is behind the best of its run.
-Runs and scores are kept
-in --folder: the script may be stopped and started again, with more arms or seeds. Tables are Markdown.
+(which moment of a run?), and at one step (which run?); then how far the checkpoint that the proximal score picks is
+behind the best of its run. Runs and scores are kept in --folder: the script may be stopped and started again, with more
+arms or seeds. Tables are Markdown.
 """
 
 from __future__ import annotations
@@ -161,8 +158,7 @@ def correlation(guess: Any, truth: Any, groups: Any) -> tuple[float, float, floa
     """Spearman's rank correlation of guess (n,) with truth (n,), the mean over groups, and its 95 % bootstrap interval.
 
     groups (n,): what each belongs to. Checkpoints are drawn again within their group, so that groups keep their size. A
-    group in which either
-    side is constant has no correlation and is left out; NaN where that is so of all.
+    group in which either side is constant has no correlation and is left out; NaN where that is so of all.
     """
     import numpy as np
     from scipy import stats

@@ -8,12 +8,10 @@ saves.
                                            [--markdown FILE] [--quick]
 
 Trained by the library, without run folders. Each training is watched at steps in equal ratios, and its figures are kept
-as a file under --folder, so
-that the script may be stopped at any moment and started again. "error" is the mean squared error of the averaged
-denoiser against held-out clean
-rows, the mean over .1, .25, .5 and .75 sigma_n. "kept" is that of the weights a run would keep by the rows held out of
-training (noisy, --hold-out
-of all); "best" is where the error itself was lowest: what stopping could give if one knew.
+as a file under --folder, so that the script may be stopped at any moment and started again. "error" is the mean squared
+error of the averaged denoiser against held-out clean rows, the mean over .1, .25, .5 and .75 sigma_n. "kept" is that of
+the weights a run would keep by the rows held out of training (noisy, --hold-out of all); "best" is where the error
+itself was lowest: what stopping could give if one knew.
 
 "Gap closed" is (naive - arm) / (naive - clean) for the same network, each with its lowest error over the training,
 which flatters these two.

@@ -7,20 +7,15 @@ known.
                                           FOLDER] [--quick]
 
 Each training run is a run folder under --folder and is resumed or taken over where it is there already; its figures lie
-beside it. So the
-script may be stopped at any moment and started again, with more arms, seeds or data. Noise levels are in units of [-1,
-1]; for the
-mixtures, whose modes have std 0.1, sigma_n = 0.2 is twice that.
+beside it. So the script may be stopped at any moment and started again, with more arms, seeds or data. Noise levels are
+in units of [-1, 1]; for the mixtures, whose modes have std 0.1, sigma_n = 0.2 is twice that.
 
 "Gap closed" is (naive - arm) / (naive - clean) in the measure named: 0 % is no better than taking the noisy rows for
-clean, 100 % is as good
-as the same network trained on clean rows. A ratio whose denominator is noise is a dash in the tables: where |naive -
-clean| is no larger than
-the range, over the seeds, of `naive`, of `clean` or of the arm. Of one seed no range is known; for `naive` and `clean`
-the largest one
-measured at another noise level of the same data then stands in. The JSON has every ratio.
-The first line of a table shows the noisy rows themselves (in `restored`), so that a measure that does not see the noise
-shows itself.
+clean, 100 % is as good as the same network trained on clean rows. A ratio whose denominator is noise is a dash in the
+tables: where |naive - clean| is no larger than the range, over the seeds, of `naive`, of `clean` or of the arm. Of one
+seed no range is known; for `naive` and `clean` the largest one measured at another noise level of the same data then
+stands in. The JSON has every ratio. The first line of a table shows the noisy rows themselves (in `restored`), so that
+a measure that does not see the noise shows itself.
 """
 
 from __future__ import annotations

@@ -2,10 +2,8 @@
 64]
 
 Each reader runs in a process of its own, at 1 time and 10 times the rows (--times), with 0, 1 and 4 workers. Memory is
-the growth of the largest
-resident size over that of the same process before it opened the data, the format's library loaded: shared pages of
-memory-mapped files
-count in it.
+the growth of the largest resident size over that of the same process before it opened the data, the format's library
+loaded: shared pages of memory-mapped files count in it.
 """
 
 from __future__ import annotations

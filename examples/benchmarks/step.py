@@ -5,23 +5,18 @@ batch.
         [--model image_transformer_v1] [--batch-size 64] [--size 28] [--rounds 20]
 
 The plain step is k-diffusion's own: `Denoiser.loss` on clean pictures, AdamW, `ema_update`, and a loader over a tensor.
-Beside it stand `tweedie`,
-a recipe as shipped, and the published form of consistency (`PublishedForm`). With `--device auto` all of it is done on
-the CPU, and again
-on the GPU where there is one.
+Beside it stand `tweedie`, a recipe as shipped, and the published form of consistency (`PublishedForm`). With `--device
+auto` all of it is done on the CPU, and again on the GPU where there is one.
 
 Time: the arms are taken in turn, round by round, so that a drift of the machine's speed hits all of them. A round is as
-many steps as the recipe takes
-to come round (the least common multiple of its `every`). The median over the rounds is printed; of the ratios, taken
-within a round, with quartiles.
+many steps as the recipe takes to come round (the least common multiple of its `every`). The median over the rounds is
+printed; of the ratios, taken within a round, with quartiles.
 
 Memory: every arm is built afresh, and after one round the peak over another is taken of everything its tensors hold:
-weights, average, optimiser,
-gradients, batch and activations. On the CPU it is the sum of the allocations and releases that `torch.profiler` saw
-since before the arm was built, so
-it neither depends on the C library nor counts the scratch space of kernels; on a GPU it is
-`torch.cuda.max_memory_allocated`, over what was
-allocated before the arm was built. The second does not count what the caching allocator reserves beyond that.
+weights, average, optimiser, gradients, batch and activations. On the CPU it is the sum of the allocations and releases
+that `torch.profiler` saw since before the arm was built, so it neither depends on the C library nor counts the scratch
+space of kernels; on a GPU it is `torch.cuda.max_memory_allocated`, over what was allocated before the arm was built.
+The second does not count what the caching allocator reserves beyond that.
 """
 
 from __future__ import annotations
@@ -80,12 +75,10 @@ class PublishedForm(Objective):
     """A re-implementation of the published pattern of computation, for its cost alone: consistency on every row of every step.
 
     As in the code of 2404.10177 with one hop and gradients (`with_grad`): the Tweedie estimate h(x_t) is the anchor,
-    with its gradient; the hop asks the
-    network at x_t again; two ends x_s', x_s'' are each asked with gradient; the loss is mean((h(x_s') - h(x_t))
-    (h(x_s'') - h(x_t))). With f for one
-    forward and 2f for one backward that is 3f + f + 6f against 3f of a plain step. Published code that also keeps the
-    gradient of the hop takes 2f more,
-    and longer chains more still: this is its cheapest form.
+    with its gradient; the hop asks the network at x_t again; two ends x_s', x_s'' are each asked with gradient; the
+    loss is mean((h(x_s') - h(x_t)) (h(x_s'') - h(x_t))). With f for one forward and 2f for one backward that is 3f + f
+    + 6f against 3f of a plain step. Published code that also keeps the gradient of the hop takes 2f more, and longer
+    chains more still: this is its cheapest form.
     """
 
     name = "published-form"

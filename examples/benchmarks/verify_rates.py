@@ -4,11 +4,10 @@
 
 Two kits are measured: the mutants that were written together with the checks, and the second kit
 (tests/verification/second_kit), wrong and right parts written before their author had read a check. The p-value of
-every pair
-of a part and a check is kept for every seed, and judged at the level of every check. The file is written after every
-seed; a second call with the same file measures only what is missing: seeds, or pairs that are new.
-After the code of a check has changed, `--redo CHECK` measures its pairs again. Controls are left out: they cannot cause
-a false alarm.
+every pair of a part and a check is kept for every seed, and judged at the level of every check. The file is written
+after every seed; a second call with the same file measures only what is missing: seeds, or pairs that are new. After
+the code of a check has changed, `--redo CHECK` measures its pairs again. Controls are left out: they cannot cause a
+false alarm.
 """
 
 from __future__ import annotations

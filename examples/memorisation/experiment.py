@@ -4,11 +4,9 @@ resumable.
     python examples/memorisation/experiment.py OUT [--quick | --full] [--data digits] [--rows 100 300 1000] [--seeds 3]
 
 Arms: clean training, the same stopped early at several steps (the honest baseline), and `tweedie-consistency` on noisy
-copies at several sigma_n.
-Quality: Frechet distance in pixels to all held-out rows, and the share of samples that a classifier recognises.
-Memorisation: the calibrated share of
-copies among samples, and two attacks. OUT holds a folder for each run, points.jsonl with one line for each point,
-table.txt, and pareto.html.
+copies at several sigma_n. Quality: Frechet distance in pixels to all held-out rows, and the share of samples that a
+classifier recognises. Memorisation: the calibrated share of copies among samples, and two attacks. OUT holds a folder
+for each run, points.jsonl with one line for each point, table.txt, and pareto.html.
 """
 
 from __future__ import annotations

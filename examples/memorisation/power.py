@@ -3,10 +3,8 @@
     python examples/memorisation/power.py [--repeats 5] [--train 300] [--planted 40]
 
 Digits: training rows, held-out rows, and samples of which most are fresh rows (what a perfect model draws) and some are
-copies. Printed: the share of
-the copies on the list at a false-discovery rate of 0.1, for the rows nearer to another training row than the median,
-and for the others; and the share
-of fresh rows on the list, which are false alarms.
+copies. Printed: the share of the copies on the list at a false-discovery rate of 0.1, for the rows nearer to another
+training row than the median, and for the others; and the share of fresh rows on the list, which are false alarms.
 """
 
 from __future__ import annotations

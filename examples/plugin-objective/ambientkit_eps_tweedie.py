@@ -18,10 +18,9 @@ class EpsTweedie(Objective):
     """Ambient Tweedie in its epsilon form: predict the noise z in x_t = x_n + c z, c = sqrt(sigma^2 - sigma_n^2), without a division by c.
 
     loss = sigma^2 lambda(sigma) mean(((c / sigma) eps_hat - z)^2), eps_hat = (x_t - D(x_t, sigma)) / sigma, lambda the
-    EDM weight.
-    Least at D = E[x_0 | x_t]: given x_t the mean of z is c / sigma times that of the whole noise. The levels are
-    log-normal above
-    sigma_n. In terms of D the weight is that of `tweedie` times (c / sigma)^2 and needs no cap: it fades near sigma_n.
+    EDM weight. Least at D = E[x_0 | x_t]: given x_t the mean of z is c / sigma times that of the whole noise. The
+    levels are log-normal above sigma_n. In terms of D the weight is that of `tweedie` times (c / sigma)^2 and needs no
+    cap: it fades near sigma_n.
     """
 
     name = "eps-tweedie"

@@ -42,9 +42,9 @@ def means(x: torch.Tensor) -> torch.Tensor:
 
 @given(seed=st.integers(0, 10**6), sigma_n=st.floats(0.01, 2), channels=st.integers(1, 3))
 def test_noisy_rows_tell_the_energy_of_clean_ones(seed, sigma_n, channels):
-    """Exact: over the rows of a Hadamard matrix and their opposites as noise, whose mean is 0 and whose second
-    moments are those of white noise of std 1, the mean of
-    f(x_n)^2 - sigma_n^2 is f(x_0)^2; so the energies wanted are those found in the clean rows themselves."""
+    """Exact: over the rows of a Hadamard matrix and their opposites as noise, whose mean is 0 and whose second moments
+    are those of white noise of std 1, the mean of f(x_n)^2 - sigma_n^2 is f(x_0)^2; so the energies wanted are those
+    found in the clean rows themselves."""
     signs = torch.tensor(hadamard(BLOCK * BLOCK), dtype=torch.float64).reshape(-1, 1, BLOCK, BLOCK)
     signs = torch.cat([signs, -signs])
     x_0 = torch.randn(3, channels, BLOCK, BLOCK, generator=keyed_generator(seed, "x"), dtype=torch.float64)
@@ -86,8 +86,7 @@ def test_scores_of_rows_of_the_right_law_are_standard_normal():
 
 def test_the_value_is_free_of_what_chance_adds():
     """value^2 is unbiased: of 300 trials of the right law about a half are cut at 0, and few are beyond 3 of its errors
-    (at most 12; expected 4 or less for a
-    skewed law); with a third of the noise left all are."""
+    (at most 12; expected 4 or less for a skewed law); with a third of the noise left all are."""
     values = [band_energy(noisy(200, 3 * s), 0.3, pictures(150, 3 * s + 1), s) for s in range(300)]
     assert 0.3 < sum(one.value == 0 for one in values) / 300 < 0.75
     assert sum(one.value**2 > 3 * one.error for one in values) <= 12

@@ -5,10 +5,9 @@ undisturbed run.
     python tests/faults/kill_test.py --kills 5 --workers 1
 
 Every run is killed again and again, resumed each time, until it reaches its end; then its last checkpoint, its averaged
-weights and its
-log must be those of the undisturbed run, to the bit. A second run with another seed follows, and so on, until all kills
-are done.
-Exit status 0: all the same. The moments are drawn from --seed, but what a process is doing then depends on the machine.
+weights and its log must be those of the undisturbed run, to the bit. A second run with another seed follows, and so on,
+until all kills are done. Exit status 0: all the same. The moments are drawn from --seed, but what a process is doing
+then depends on the machine.
 """
 
 from __future__ import annotations

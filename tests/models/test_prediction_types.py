@@ -1,8 +1,7 @@
 """Networks that answer with x_0, eps, v or z - x_0, under VE, VP and flow schedules, all lead to the same law.
 
 For every pair the exact answer is written down from the schedule's own coefficients, without `ambientkit.maths.forms`;
-and every pair is trained,
-within bounds that were measured (see `BOUNDS`) and that naive training breaks.
+and every pair is trained, within bounds that were measured (see `BOUNDS`) and that naive training breaks.
 """
 
 from __future__ import annotations

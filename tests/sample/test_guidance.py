@@ -79,8 +79,8 @@ def test_weight_1_is_the_plain_path_to_the_bit_and_in_as_many_calls_and_weight_0
 
 def test_guidance_of_gaussians_is_a_known_gaussian():
     """Of one Gaussian each, N(m, s^2) with and N(0, t^2) without condition, the guided denoiser is affine, and so the
-    samples of Heun's rule are Gaussian:
-    the same affine maps, applied by hand, give them. The control: they differ from those of another weight."""
+    samples of Heun's rule are Gaussian: the same affine maps, applied by hand, give them. The control: they differ from
+    those of another weight."""
     m, s, t, w = 0.7, 0.3, 0.5, 1.8
 
     def denoiser(x, sigma, /, on):

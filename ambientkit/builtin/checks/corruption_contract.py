@@ -31,11 +31,9 @@ class CorruptionContract(Check):
     """A corruption keeps the contract of `Corruption` on its own observations of pictures and of plain rows, in float32 and float64, and far from [-1, 1].
 
     `observe` keeps the clean rows, their numbers, shape and dtype. `degrade` gives views of shape, dtype and conditions
-    of the batch at the levels
-    asked for, (B,); `expect` and `floor`, (B,), answer in shape and dtype, and a gradient passes through `expect`. None
-    changes what it is
-    given, draws from a global generator, or gives numbers that are not finite, from the floor of each row up to 20, for
-    1 row and for 5.
+    of the batch at the levels asked for, (B,); `expect` and `floor`, (B,), answer in shape and dtype, and a gradient
+    passes through `expect`. None changes what it is given, draws from a global generator, or gives numbers that are not
+    finite, from the floor of each row up to 20, for 1 row and for 5.
     """
 
     name = "corruption-contract"

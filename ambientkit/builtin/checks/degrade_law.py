@@ -18,8 +18,8 @@ class DegradeLaw(Check):
     """Given x_n, x_t has mean x_n and independent noise of std sqrt(sigma^2 - sigma_n^2); against x_0 it has white noise of std sigma.
 
     Every row has a level sigma of its own, between 1.02 and 100 times its floor. Done with a noise level per row, with
-    one per pixel, and with a pattern of
-    levels that is the same in all rows, where errors of single pixels do not cancel.
+    one per pixel, and with a pattern of levels that is the same in all rows, where errors of single pixels do not
+    cancel.
     """
 
     name = "degrade-law"

@@ -18,8 +18,8 @@ class DetachedAnchor(Check):
     """No gradient reaches the denoiser at any other level than `Term.sigma`, the lower end of each hop.
 
     To every answer of the denoiser a zero is added, and the loss is differentiated with respect to all of these. With
-    gradient through
-    the anchor a run pulls the higher level, which Tweedie has taught, towards the lower one, and diverges.
+    gradient through the anchor a run pulls the higher level, which Tweedie has taught, towards the lower one, and
+    diverges.
     """
 
     name = "detached-anchor"

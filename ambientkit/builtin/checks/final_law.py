@@ -19,10 +19,9 @@ class FinalLaw(Check):
     """From points that follow the law at sigmas[0], a sampler reaches points that follow the law at sigmas[-1], row by row.
 
     Three kinds of rows with different grids, one of which ends at 0, go together in one batch. The law of the ends is
-    known: E[cos(k x)] and
-    E[sin(k x)] of a mixture are closed forms. For each kind and each of 12 frequencies k the mean over the rows is
-    compared with it.
-    The test is that the difference is within `tolerance`, which leaves room for the error of the steps.
+    known: E[cos(k x)] and E[sin(k x)] of a mixture are closed forms. For each kind and each of 12 frequencies k the
+    mean over the rows is compared with it. The test is that the difference is within `tolerance`, which leaves room for
+    the error of the steps.
     """
 
     name = "final-law"

@@ -22,9 +22,8 @@ class FormCheck(Check):
     """A network that answers exactly in the form gives D = E[x_0 | x].
 
     The network's output is replaced by the exact answer for independent normal pixels of std sigma_data, whose E[x_0 |
-    x] is
-    sigma_data^2 x / (sigma^2 + sigma_data^2): as it is, or over its std, whichever the model reads. Levels from 0.01 to
-    50, two stds of the data.
+    x] is sigma_data^2 x / (sigma^2 + sigma_data^2): as it is, or over its std, whichever the model reads. Levels from
+    0.01 to 50, two stds of the data.
     """
 
     source = "ambientkit.maths.forms: eps arXiv 2006.11239, eq. 4; v arXiv 2202.00512, appendix D; flow arXiv 2210.02747, eq. 20-23"

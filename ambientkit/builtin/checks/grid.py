@@ -20,8 +20,8 @@ class Grid(Check):
     """Every level of the grid but the last is visited in each row, and none above the first or below the last.
 
     The first question is about the start itself, at sigmas[0]. Levels in between are allowed: some rules ask at
-    midpoints. The grad mode is left
-    as it was, and the shape and the dtype of the points are kept, for a batch of one row too.
+    midpoints. The grad mode is left as it was, and the shape and the dtype of the points are kept, for a batch of one
+    row too.
     """
 
     name = "grid"

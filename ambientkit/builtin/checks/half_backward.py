@@ -18,12 +18,10 @@ class HalfBackward(Check):
     """With the anchor held fixed, the mean gradient is that of the product of the two defects, and the mean value their product.
 
     The denoiser is h* + theta c below a level s, and h* from there up, c constant; no level is below 0.05. A hop across
-    s has defect
-    theta c, any other 0. The mean value is then V theta^2 with some V > 0 that depends on levels and weights, and the
-    mean gradient
-    of the product in theta, the anchor fixed, is 2 V theta: so theta gradient / 2 - value has mean 0, in each batch. A
-    gradient
-    through one end without the factor 2 has half of that, a value that is not the product another V.
+    s has defect theta c, any other 0. The mean value is then V theta^2 with some V > 0 that depends on levels and
+    weights, and the mean gradient of the product in theta, the anchor fixed, is 2 V theta: so theta gradient / 2 -
+    value has mean 0, in each batch. A gradient through one end without the factor 2 has half of that, a value that is
+    not the product another V.
     """
 
     name = "half-backward"

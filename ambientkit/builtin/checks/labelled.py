@@ -2,8 +2,7 @@
 number again.
 
 For data that are known points m the exact denoiser is D = m, and each view is m + sigma z with z white, whatever the
-level. So a denoiser sees
-from its input which row it is asked for, and whether the conditions are those of that row.
+level. So a denoiser sees from its input which row it is asked for, and whether the conditions are those of that row.
 """
 
 from __future__ import annotations

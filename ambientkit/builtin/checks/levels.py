@@ -16,11 +16,9 @@ class LevelsAboveFloor(Check):
     """Levels are drawn from a density truncated to (sigma_n, sigma_max] of each row, never clamped onto sigma_n.
 
     At sigma = sigma_n the Tweedie gradient is zero, so a draw clamped there is lost: 37 % of an EDM batch at sigma_n =
-    0.2. On rows of one level no
-    `Term.sigma` may lie below it, above sigma_max, or, but for one in a hundred, on it. In a batch of quiet rows and
-    one noisy
-    row the quiet ones keep their own range: nine in ten levels would lie above the noisy row's floor only by another
-    density.
+    0.2. On rows of one level no `Term.sigma` may lie below it, above sigma_max, or, but for one in a hundred, on it. In
+    a batch of quiet rows and one noisy row the quiet ones keep their own range: nine in ten levels would lie above the
+    noisy row's floor only by another density.
     """
 
     name = "levels"

@@ -26,12 +26,10 @@ class ModelContract(Check):
     """A model keeps the contract of `Model` and `Denoiser`: for rows of every shape it takes, with conditions if it takes any.
 
     A fresh network each time, whose parameters differ and nearly all of which are reached by the gradient; a denoiser
-    of the very network it
-    was given, that leaves its mode, its parameters and the inputs as they are, answers in shape and dtype of x
-    (float32; float64 where the
-    network can be cast), row by row, for 1 row too, and in evaluation mode twice the same. Each level and condition has
-    a say in its own row.
-    A shape or condition that the model does not take is refused with InputError by `network`.
+    of the very network it was given, that leaves its mode, its parameters and the inputs as they are, answers in shape
+    and dtype of x (float32; float64 where the network can be cast), row by row, for 1 row too, and in evaluation mode
+    twice the same. Each level and condition has a say in its own row. A shape or condition that the model does not take
+    is refused with InputError by `network`.
     """
 
     name = "model-contract"

@@ -27,15 +27,11 @@ class ModelScaling(Check):
     """D(x, sigma) = skip x + out F, skip and out functions of sigma alone; the F that makes D exact has a std that keeps within bounds.
 
     The network's output is replaced by numbers of the check's own, so skip and out are read off. What F must be for x =
-    x_0 + sigma z has variance
-    ((1 - skip)^2 sigma_data^2 + skip^2 sigma^2) / out^2; it may vary by a factor of `spread` over levels from 0.002 to
-    80, and so may the std of the
-    network's input, unless that is x itself. All of EDM, x_0, eps, v and flow keep within 3, in any schedule. What the
-    network is told
-    of the level must rise or fall with it, and must be the same for the same level in any row; a discrete time may
-    round it. Where skip is
-    EDM's for some spread of the data, that must be `Signal.sigma_data`; a skip that is none of EDM's, x_0's, eps', v's
-    and flow's is taken for a
+    x_0 + sigma z has variance ((1 - skip)^2 sigma_data^2 + skip^2 sigma^2) / out^2; it may vary by a factor of `spread`
+    over levels from 0.002 to 80, and so may the std of the network's input, unless that is x itself. All of EDM, x_0,
+    eps, v and flow keep within 3, in any schedule. What the network is told of the level must rise or fall with it, and
+    must be the same for the same level in any row; a discrete time may round it. Where skip is EDM's for some spread of
+    the data, that must be `Signal.sigma_data`; a skip that is none of EDM's, x_0's, eps', v's and flow's is taken for a
     mistake, unless the model claims "own-form".
     """
 

@@ -36,13 +36,10 @@ class ObjectiveContract(Check):
     """An objective keeps the contract of `Objective` on pictures in float32 with conditions, for 1, 5 and 6 rows, some clean, some very noisy.
 
     Each term has one finite value per row in float32, and the level it was taken at, which the denoiser was asked at
-    for that row; a value depends on
-    one row alone, and some carry a gradient. The denoiser is asked with the row's own conditions. The batch, the grad
-    mode and the global generators
-    are left as they were; equal generators give equal values, others do not; memory keeps its names and shapes. A batch
-    that does not
-    suit the objective may be refused with InputError, but not one of six noisy rows (or clean ones, for
-    "needs-clean-data").
+    for that row; a value depends on one row alone, and some carry a gradient. The denoiser is asked with the row's own
+    conditions. The batch, the grad mode and the global generators are left as they were; equal generators give equal
+    values, others do not; memory keeps its names and shapes. A batch that does not suit the objective may be refused
+    with InputError, but not one of six noisy rows (or clean ones, for "needs-clean-data").
     """
 
     name = "objective-contract"

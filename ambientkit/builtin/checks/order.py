@@ -24,11 +24,9 @@ class Order(Check):
     """The slope of log error against log step, on a grid of equal ratios of levels, between `steps` steps and twice as many.
 
     A deterministic sampler is compared point by point with the probability-flow equation on a smooth mixture, solved by
-    a Runge-Kutta rule of
-    fourth order with very many steps; the null law is a tolerance. For one that draws, the error of the variance of its
-    ends is
-    taken, on Gaussian data in many dimensions (weak order); the slope is then an estimate with a known standard error.
-    An error too small to have a slope is of any order.
+    a Runge-Kutta rule of fourth order with very many steps; the null law is a tolerance. For one that draws, the error
+    of the variance of its ends is taken, on Gaussian data in many dimensions (weak order); the slope is then an
+    estimate with a known standard error. An error too small to have a slope is of any order.
     """
 
     source = (

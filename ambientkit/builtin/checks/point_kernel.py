@@ -18,10 +18,8 @@ class PointKernel(Check):
     """For data that are one point m, D = m, and each hop is exactly normal with mean r x_t + (1 - r) m and std sigma_s sqrt(1 - r).
 
     r = sigma_s^2 / sigma_t^2. Long hops, whose levels differ between rows; a chain of them keeps x_s = m + sigma_s z,
-    so the standardised end is
-    unit normal, given the start as well. A hop to 0 ends on m. What is tested: mean, correlation with the start,
-    variance,
-    independence of rows.
+    so the standardised end is unit normal, given the start as well. A hop to 0 ends on m. What is tested: mean,
+    correlation with the start, variance, independence of rows.
     """
 
     name = "point-kernel"

@@ -19,9 +19,8 @@ class EDMPreconditioning(Check):
     """D(x, sigma) = c_skip x + c_out F(c_in x, log(sigma) / 4), with EDM's coefficients, for any network F.
 
     The network's output is replaced by 0 or 1, and what it is asked is written down: c_in x must have unit variance for
-    data of std
-    sigma_data, D must be c_skip x for F = 0, and c_out more for F = 1. Levels differ between rows; three values of
-    sigma_data.
+    data of std sigma_data, D must be c_skip x for F = 0, and c_out more for F = 1. Levels differ between rows; three
+    values of sigma_data.
     """
 
     name = "preconditioning"

@@ -56,9 +56,8 @@ def observations(case: Case, n: int, index: int) -> Batch:
 
 def unlike_rows(case: Case, n: int, index: int) -> Batch:
     """Observations (n rows) of the case's own levels for index = 0 mod 3, and for others of unlike levels, where a
-    level of a neighbour or of the batch
-    shows: a few very noisy rows among quiet ones; clean rows, rows close to sigma_min and rows of level 1 to 3
-    together."""
+    level of a neighbour or of the batch shows: a few very noisy rows among quiet ones; clean rows, rows close to
+    sigma_min and rows of level 1 to 3 together."""
     batch = observations(case, n, index)
     if index % 3 == 0 or case.tools.corruption.name != "gaussian" or not batch.sigma_n.any():
         return batch

@@ -18,13 +18,11 @@ class ReverseKernel(Check):
     """One hop from x_t draws from p(x_s | x_t), so that E[D(x_s, sigma_s) | x_t] = D(x_t, sigma_t).
 
     For a mixture the moments are known: mean r x_t + (1 - r) D, covariance sigma_s^2 (1 - r) + (1 - r)^2 Cov[x_0 |
-    x_t], r = sigma_s^2 / sigma_t^2. With
-    sigma_s = 0.98 sigma_t, and a level for each row, the standardised residual e must have mean 0 (also against the
-    drift), second moments of the unit
-    matrix, and no correlation between rows. Steps of first order differ in the variance by about 1 - r = 4 %: the
-    hypothesis is that
-    the difference is within `tolerance`. In a longer hop, sigma_s = 0.75 sigma_t, the mean is tested against the change
-    of D along the path without noise.
+    x_t], r = sigma_s^2 / sigma_t^2. With sigma_s = 0.98 sigma_t, and a level for each row, the standardised residual e
+    must have mean 0 (also against the drift), second moments of the unit matrix, and no correlation between rows. Steps
+    of first order differ in the variance by about 1 - r = 4 %: the hypothesis is that the difference is within
+    `tolerance`. In a longer hop, sigma_s = 0.75 sigma_t, the mean is tested against the change of D along the path
+    without noise.
     """
 
     name = "reverse-kernel"
@@ -72,8 +70,8 @@ class ReverseKernel(Check):
         the mean of g^2.
 
         The mean of the reverse kernel is r x_t + (1 - r) D(x_t) however long the hop is, so that their mean is 0; it is
-        about 1 for a rule that
-        corrects itself along the path without noise, which keeps the law of x_s and not the kernel.
+        about 1 for a rule that corrects itself along the path without noise, which keeps the law of x_s and not the
+        kernel.
         """
         t = torch.full((self.rows,), 0.4, dtype=torch.float64)
         s, r = 0.75 * t, 0.75**2

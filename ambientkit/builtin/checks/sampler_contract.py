@@ -30,11 +30,9 @@ class SamplerContract(Check):
     """A sampler keeps the contract of `Sampler` on pictures in float32 with conditions, each row with a grid of its own, for 1, 2 and 5 rows.
 
     The denoiser is asked at positive levels (B,) that lie between the ends of the row's grid, with the row's own
-    conditions. Points, grid,
-    conditions, grad mode and global generators are left as they were; shape and dtype are kept, rows stay in their
-    places, and a gradient
-    passes where it is on. A grid of one step is enough, and may end above 0. D = m is far outside of [-1, 1], so that
-    nothing may be clipped; a row ends near its own m.
+    conditions. Points, grid, conditions, grad mode and global generators are left as they were; shape and dtype are
+    kept, rows stay in their places, and a gradient passes where it is on. A grid of one step is enough, and may end
+    above 0. D = m is far outside of [-1, 1], so that nothing may be clipped; a row ends near its own m.
     """
 
     name = "sampler-contract"

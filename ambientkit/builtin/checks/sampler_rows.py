@@ -20,9 +20,8 @@ class SamplerRows(Check):
     """With a list of generators, row i is the same alone, in another batch and in another order; torch's global generator has no effect.
 
     Rows have different levels, some end at 0, and different conditions. A sampler that draws must also draw something
-    else from
-    other generators, and differently for rows of the same start. All comparisons are exact, up to the rounding of
-    batched sums.
+    else from other generators, and differently for rows of the same start. All comparisons are exact, up to the
+    rounding of batched sums.
     """
 
     name = "sampler-rows"

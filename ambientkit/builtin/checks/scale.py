@@ -18,10 +18,9 @@ class Scale(Check):
     """A loss in the scale of x_0: moving the denoiser by delta c costs lambda(sigma) delta^2 mean(c^2), lambda the EDM weight.
 
     For a squared loss the second difference (v(+delta) + v(-delta)) / 2 - v(0) on the same draws is that cost exactly,
-    row by row, without
-    any statistics. It is compared where a = 1 - sigma_n^2 / sigma^2 >= 0.2; without the factor 1/a^2 the cost there is
-    a^2 lambda, and levels
-    just above sigma_n are hardly learnt. An objective with another weight is not wrong: it does not claim this.
+    row by row, without any statistics. It is compared where a = 1 - sigma_n^2 / sigma^2 >= 0.2; without the factor
+    1/a^2 the cost there is a^2 lambda, and levels just above sigma_n are hardly learnt. An objective with another
+    weight is not wrong: it does not claim this.
     """
 
     name = "scale"

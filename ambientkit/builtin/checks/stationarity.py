@@ -20,13 +20,11 @@ class Stationarity(Check):
     """An unbiased objective has zero mean gradient at the exact denoiser, in every direction.
 
     With h* exact, the denoiser is h* + sum_k theta_k phi_k with smooth probe directions phi_k of position and level.
-    Each batch of fresh
-    observations gives one independent gradient in theta at 0; Hotelling's T^2 tests that their mean is 0. Null law:
-    F(p, n - p).
-    In every third batch a few very noisy rows stand among quiet ones, so that a level for the whole batch is not right
-    on average; in every other
-    third clean rows, rows close to sigma_min and rows of level 1 to 3 are mixed.
-    The control sees the denoiser shifted by a multiple of log sigma, which no sound objective can be content with.
+    Each batch of fresh observations gives one independent gradient in theta at 0; Hotelling's T^2 tests that their mean
+    is 0. Null law: F(p, n - p). In every third batch a few very noisy rows stand among quiet ones, so that a level for
+    the whole batch is not right on average; in every other third clean rows, rows close to sigma_min and rows of level
+    1 to 3 are mixed. The control sees the denoiser shifted by a multiple of log sigma, which no sound objective can be
+    content with.
     """
 
     name = "stationarity"

@@ -18,9 +18,8 @@ class StationarityByPixel(Check):
     """`stationarity` on observations with a noise level for each pixel, uniform in [0.05, 0.4] over rows, or a pattern that all rows share.
 
     Levels drawn for each pixel of each row cancel errors that a pattern, such as a camera's, shows, so every other
-    batch has one.
-    The Tweedie mix is elementwise: what is right for one level per row may use the mean or the largest level of a row
-    by mistake.
+    batch has one. The Tweedie mix is elementwise: what is right for one level per row may use the mean or the largest
+    level of a row by mistake.
     """
 
     name = "stationarity-by-pixel"

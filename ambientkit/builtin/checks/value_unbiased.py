@@ -16,9 +16,8 @@ class ValueUnbiased(Check):
     """An unbiased estimate of the squared martingale defect |E[D(x_s) | x_t] - D(x_t)|^2 has mean 0 at the exact denoiser.
 
     A mean of K draws, squared, adds Var / K; values clamped at 0 add more. The mean over each batch of fresh
-    observations is one sample;
-    levels below 0.1 and above are two columns of one Hotelling test. Single values must be negative about as often as
-    positive.
+    observations is one sample; levels below 0.1 and above are two columns of one Hotelling test. Single values must be
+    negative about as often as positive.
     """
 
     name = "value-unbiased"

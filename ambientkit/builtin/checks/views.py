@@ -18,11 +18,9 @@ class ViewsInLaw(Check):
     """Every point x at which the denoiser is asked for a level sigma follows p_sigma, the law of x_0 + sigma z, for rows of like and unlike levels.
 
     Stein's identity, E[s(x) f(x) + f'(x)] = 0 with the score s = (D - x) / sigma^2 of p_sigma, for f constant and for f
-    linear: (x - D) / sigma and
-    x (x - D) / sigma^2 - d, weighted by sigma / (1 + sigma), have mean 0, below level 0.3 and above. The mean over all
-    questions of one
-    loss is one sample of Hotelling's test. A loss may be unbiased elsewhere too, and then teaches what no sampler will
-    ask.
+    linear: (x - D) / sigma and x (x - D) / sigma^2 - d, weighted by sigma / (1 + sigma), have mean 0, below level 0.3
+    and above. The mean over all questions of one loss is one sample of Hotelling's test. A loss may be unbiased
+    elsewhere too, and then teaches what no sampler will ask.
     """
 
     name = "views"

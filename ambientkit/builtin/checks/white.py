@@ -17,9 +17,8 @@ def white_normal(e: Tensor, x: Tensor, level: Tensor) -> Measured:
     (broadcastable).
 
     Mean, variance and normality (Kolmogorov-Smirnov); correlation with the next pixel, row below, channel and row of
-    the batch; noise, or
-    a strength of it, that rows or pixels have in common; correlation of e and e^2 with x, of e^2 with the level.
-    Bonferroni over all of them.
+    the batch; noise, or a strength of it, that rows or pixels have in common; correlation of e and e^2 with x, of e^2
+    with the level. Bonferroni over all of them.
     """
     from scipy import stats
 

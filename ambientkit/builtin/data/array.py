@@ -19,12 +19,9 @@ class Array(Stored):
     """Rows of any shape in one .npy or .npz file: observations with their noise level, or clean rows.
 
     x_n = (v - m) / h maps the file's values v to [-1, 1] (m, h: middle and half width of the value range). Types:
-    uint8, uint16,
-    float16, float32, float64; other whole numbers with `value_range`. A .npy file is memory-mapped, so it may be larger
-    than the
-    memory; an .npz file cannot be mapped, is read once into the memory of each process that starts afresh, and has a
-    size limit.
-    In an .npz file the noise level may be a key, by default "sigma_n".
+    uint8, uint16, float16, float32, float64; other whole numbers with `value_range`. A .npy file is memory-mapped, so
+    it may be larger than the memory; an .npz file cannot be mapped, is read once into the memory of each process that
+    starts afresh, and has a size limit. In an .npz file the noise level may be a key, by default "sigma_n".
     """
 
     name = "array"

@@ -24,8 +24,7 @@ class Given(Data):
     """A map-style torch `Dataset` held by the program that calls ambientkit, known to a run by some of its rows.
 
     `Given.of(dataset)` makes one. Items: `Clean` rows, observations (`Batch` without a batch axis), or tensors (*S) in
-    units of [-1, 1],
-    which are observations of level `sigma_n`, and clean where that is 0.
+    units of [-1, 1], which are observations of level `sigma_n`, and clean where that is 0.
     """
 
     name = "dataset"

@@ -19,11 +19,9 @@ class DICOM(StoredFiles):
     """Frames of DICOM images, grey or RGB, one per row; rescale slope and intercept are applied (CT: Hounsfield units).
 
     In enhanced images each frame may have a slope and intercept of its own. Pixels that hold the padding value are NaN,
-    and refused.
-    What part of 16 bits the pictures use differs from machine to machine, so `value_range` must be given. Compressed
-    files need pydicom's
-    decoders; lossy ones are refused, since their noise is no longer white, and so are look-up tables. Patient data are
-    neither read nor kept.
+    and refused. What part of 16 bits the pictures use differs from machine to machine, so `value_range` must be given.
+    Compressed files need pydicom's decoders; lossy ones are refused, since their noise is no longer white, and so are
+    look-up tables. Patient data are neither read nor kept.
     """
 
     name = "dicom"

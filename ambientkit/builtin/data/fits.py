@@ -18,8 +18,7 @@ class FITS(StoredFiles):
     """Images in FITS files: one image per row, or the planes of a cube.
 
     Values are physical: BSCALE and BZERO are applied, tiled compression is undone, pixels that hold BLANK are NaN and
-    refused. Stored in floating point or
-    scaled, they need `value_range` unless they are already in [-1, 1].
+    refused. Stored in floating point or scaled, they need `value_range` unless they are already in [-1, 1].
     """
 
     name = "fits"

@@ -150,8 +150,7 @@ def _fill_value(array: Any) -> Any:
 class _Array(OpenedArray):
     def look(self) -> None:
         """What stands for missing pixels, by the header. Raises InputError where parts were never written, which would
-        be read as the fill
-        value, and where a filter that decodes the values is not installed."""
+        be read as the fill value, and where a filter that decodes the values is not installed."""
         try:
             array = self._open()
             missing, total = _unwritten(array)

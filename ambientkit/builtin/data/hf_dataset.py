@@ -26,10 +26,9 @@ class HFDataset(Stored):
     """Rows of a Hugging Face dataset kept on this machine: a folder written by save_to_disk, a .parquet file, or a folder of them.
 
     Read lazily from memory-mapped Arrow tables. .parquet files are converted once, in the library's cache, or with
-    `streaming` read by row
-    groups as they are needed: nothing is written, and training goes through the row groups, a few at a time. Nothing is
-    downloaded and no
-    loading script is run. The column of the rows holds images or arrays; a column "sigma_n" is their level.
+    `streaming` read by row groups as they are needed: nothing is written, and training goes through the row groups, a
+    few at a time. Nothing is downloaded and no loading script is run. The column of the rows holds images or arrays; a
+    column "sigma_n" is their level.
     """
 
     name = "hf-dataset"

@@ -22,12 +22,9 @@ class ImageFolder(StoredFiles):
     """Pictures of one size in a folder and its sub-folders, in the order of their names: observations with their noise level, or clean.
 
     x_n = (v - m) / h maps the file's values v to [-1, 1] (m, h: middle and half width of the value range). PNG, JPEG,
-    TIFF, WebP
-    and BMP by content; grey of 1, 8 and 16 bits, 8-bit RGB, 16-bit RGB PNG, palette as RGB, float TIFF. Nothing is
-    resized: that would
-    change the noise. Rounding to whole numbers and lossy compression change it too: noisy data keep best as .npy (data
-    set `array`).
-    The path of one picture is a data set of one row.
+    TIFF, WebP and BMP by content; grey of 1, 8 and 16 bits, 8-bit RGB, 16-bit RGB PNG, palette as RGB, float TIFF.
+    Nothing is resized: that would change the noise. Rounding to whole numbers and lossy compression change it too:
+    noisy data keep best as .npy (data set `array`). The path of one picture is a data set of one row.
     """
 
     name = "image-folder"

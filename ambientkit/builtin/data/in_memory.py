@@ -20,8 +20,7 @@ class InMemory(Stored):
     """Rows held in memory by the program that calls ambientkit, known to a run by their content.
 
     `InMemory.of(values)` makes one from an array or a tensor. A run records shape, type and hash, not the values: to
-    resume it, the same
-    rows are given again.
+    resume it, the same rows are given again.
     """
 
     name = "in-memory"
@@ -42,8 +41,7 @@ class InMemory(Stored):
     @classmethod
     def of(cls, values: Any, sigma_n: Any = None, *, called: str = "data", **fields: Any) -> InMemory:
         """The data set of an array or a tensor (N, ...). sigma_n: a number, "estimate", or an array of one level per
-        row or per value.
-        called: what messages call it.
+        row or per value. called: what messages call it.
 
         Raises InputError where the values are no numbers.
         """

@@ -21,8 +21,7 @@ class NIfTI(StoredFiles):
     """Volumes in NIfTI files: one volume per row, or its slices along an axis; the slope and intercept of the header are applied.
 
     Axes are those of the file. Magnitude images of magnetic resonance have Rician noise, which is Gaussian only where
-    the signal is well
-    above it (`ambientkit inspect` reports it).
+    the signal is well above it (`ambientkit inspect` reports it).
     """
 
     name = "nifti"

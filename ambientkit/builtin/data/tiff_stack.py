@@ -22,9 +22,8 @@ class TiffStack(StoredFiles):
     """Pages of TIFF files, 8 to 64 bits or floating point, grey or colour: one page per row, several, or one file per row.
 
     Values are those of the file, without any scaling. OME and ImageJ files name the axes of their pages: the channels C
-    of one place and
-    time are the channels of one row, and times T, planes Z and the rest are rows. Pixels that hold the file's
-    GDAL_NODATA are missing.
+    of one place and time are the channels of one row, and times T, planes Z and the rest are rows. Pixels that hold the
+    file's GDAL_NODATA are missing.
     """
 
     name = "tiff-stack"
@@ -34,8 +33,8 @@ class TiffStack(StoredFiles):
 
     pages: Literal["auto", "rows", "channels"] = "auto"
     """What the pages of a file are: rows, each a picture of its own, or the channels (or depth) of one row. "auto": as
-    the axes in the file
-    say, and rows where it names none. "rows" and "channels" are taken as they are, whatever the file says."""
+    the axes in the file say, and rows where it names none. "rows" and "channels" are taken as they are, whatever the
+    file says."""
     max_pixels: int = Field(2**26, ge=1)
     """Largest page that is decoded, by its header."""
 

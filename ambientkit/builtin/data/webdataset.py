@@ -26,10 +26,9 @@ class WebDataset(Stored):
     """Samples in the tar shards of WebDataset, read by number: for sets too large for one file.
 
     A sample is the members of one base name: its picture or array (.npy, channels first), and its level in .json
-    ({"sigma_n": 0.2}) or,
-    by value, in .sigma_n.npy. Nothing is extracted or unpickled; shards must be uncompressed tar files. Only the number
-    of samples of
-    each shard is kept in memory. Train with the order by shards (docs: large data sets).
+    ({"sigma_n": 0.2}) or, by value, in .sigma_n.npy. Nothing is extracted or unpickled; shards must be uncompressed tar
+    files. Only the number of samples of each shard is kept in memory. Train with the order by shards (docs: large data
+    sets).
     """
 
     name = "webdataset"

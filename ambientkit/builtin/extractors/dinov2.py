@@ -27,11 +27,9 @@ class DINOv2(Extractor):
     """DINOv2, ViT-S/B/L/g with patches of 14 pixels: its class token, 384 to 1,536 values, from a local file of weights.
 
     The network is that of timm, the size follows from the file: one of timm's (vit_large_patch14_dinov2.lvd142m,
-    model.safetensors), or Meta's
-    dinov2_vitl14_pretrain converted to .safetensors; with registers too. Pictures are resized to `size` (bicubic,
-    antialiased) and shifted
-    to ImageNet's mean and std; values are neither cut nor rounded. Published values (FD-DINOv2) are those of ViT-L on
-    8-bit pictures of 224.
+    model.safetensors), or Meta's dinov2_vitl14_pretrain converted to .safetensors; with registers too. Pictures are
+    resized to `size` (bicubic, antialiased) and shifted to ImageNet's mean and std; values are neither cut nor rounded.
+    Published values (FD-DINOv2) are those of ViT-L on 8-bit pictures of 224.
     """
 
     name = "dinov2"

@@ -23,10 +23,8 @@ class EfficientNetLite0(Extractor):
     """EfficientNet-Lite0, trained on ImageNet: the 1,280 values of its last convolution, averaged over the picture.
 
     Rows are resized to size x size (bilinear, antialiased), grey is repeated to three channels, and values v of [-1, 1]
-    enter as
-    (127.5 v + 127.5 - 127) / 128, unclipped. It was trained at 224; at 64 it is twelve times as fast. For comparisons
-    within one study: a
-    published FID is that of `inception`.
+    enter as (127.5 v + 127.5 - 127) / 128, unclipped. It was trained at 224; at 64 it is twelve times as fast. For
+    comparisons within one study: a published FID is that of `inception`.
     """
 
     name = "efficientnet-lite0"

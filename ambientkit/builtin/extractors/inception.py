@@ -18,9 +18,8 @@ class Inception(Extractor):
     """Inception v3 as TensorFlow published it in 2015, the network of FID: 2,048 values, from a local file of weights.
 
     It is the implementation of torch-fidelity, whose file is weights-inception-2015-12-05-6726825d.pth. As FID is
-    defined on 8-bit pictures,
-    values are cut to [-1, 1], rounded to 0..255 and resized to 299 as TensorFlow 1 did: it cannot see what 8 bits
-    cannot hold.
+    defined on 8-bit pictures, values are cut to [-1, 1], rounded to 0..255 and resized to 299 as TensorFlow 1 did: it
+    cannot see what 8 bits cannot hold.
     """
 
     name = "inception"

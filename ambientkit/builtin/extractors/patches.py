@@ -14,8 +14,7 @@ class Patches(Extractor):
     """The values of square windows on a grid, each a row of features: texture and noise, blind to how the windows are put together.
 
     P = (floor((H - size) / stride) + 1) (floor((W - size) / stride) + 1) windows per picture of C size^2 values each.
-    Windows of one picture
-    depend on each other, so a spread must be taken over pictures, not over windows.
+    Windows of one picture depend on each other, so a spread must be taken over pictures, not over windows.
     """
 
     name = "patches"

@@ -1,9 +1,8 @@
 """The model `mlp`: a residual network on flattened rows, for mixtures and small pictures.
 
 Its network may answer in any form and take the noise level in any schedule. A schedule (alpha, s) puts x = x_0 + sigma
-z at
-alpha x = alpha x_0 + s z, s = alpha sigma; the network is fed alpha x over its std, sqrt(alpha^2 sigma_data^2 + s^2),
-and the schedule's own time:
+z at alpha x = alpha x_0 + s z, s = alpha sigma; the network is fed alpha x over its std, sqrt(alpha^2 sigma_data^2 +
+s^2), and the schedule's own time:
 
     sees   alpha                      c_noise
     ve     1                          log(sigma) / 4
@@ -11,8 +10,8 @@ and the schedule's own time:
     flow   1 / (1 + sigma)            2 t - 1, t = sigma / (1 + sigma): alpha = 1 - t, s = t
 
 Over their std the three inputs are equal, up to rounding: what a schedule changes is the variable that the network must
-resolve. The
-network's output F is a target over its std, and becomes x_0_hat in float32 at least (`ambientkit.maths.forms`):
+resolve. The network's output F is a target over its std, and becomes x_0_hat in float32 at least
+(`ambientkit.maths.forms`):
 
     predicts   target                 its std                              x_0_hat
     edm        (see `MLP`)            1                                    c_skip x + c_out F
@@ -23,10 +22,9 @@ network's output F is a target over its std, and becomes x_0_hat in float32 at l
     flow       z - x_0                sqrt(1 + sigma_data^2)               (x - sigma std F) / (1 + sigma)
 
 z - x_0 is what a flow network answers whatever it sees. The v of any schedule is alpha (z - sigma x_0), so that v over
-its std is the same in all
-three, and one formula serves them. Nothing is divided by alpha, s, sigma or 1 - t. Sources: edm arXiv 2206.00364, table
-1; eps arXiv 2006.11239,
-eq. 4; v and phi arXiv 2202.00512, section 4 and appendix D; flow arXiv 2210.02747, eq. 20-23.
+its std is the same in all three, and one formula serves them. Nothing is divided by alpha, s, sigma or 1 - t. Sources:
+edm arXiv 2206.00364, table 1; eps arXiv 2006.11239, eq. 4; v and phi arXiv 2202.00512, section 4 and appendix D; flow
+arXiv 2210.02747, eq. 20-23.
 """
 
 from __future__ import annotations
@@ -61,12 +59,10 @@ class MLP(Model):
     """A residual multilayer perceptron on flattened rows of any shape; EDM preconditioning, or any form and schedule.
 
     D(x, sigma) = c_skip x + c_out F(c_in x, c_noise), or for another form and schedule skip x + out std F(alpha x / std
-    of alpha x, c_noise)
-    by the tables of this module, so that F sees and answers numbers of unit variance. With `features` > 0 the input is
-    joined by that many
-    random Fourier features of itself, which a smooth network needs to fit sharp modes. With `predicts: x_0` it claims
-    nothing: that
-    D(x, sigma) -> x as sigma -> 0 is learned there, where all others have it built in.
+    of alpha x, c_noise) by the tables of this module, so that F sees and answers numbers of unit variance. With
+    `features` > 0 the input is joined by that many random Fourier features of itself, which a smooth network needs to
+    fit sharp modes. With `predicts: x_0` it claims nothing: that D(x, sigma) -> x as sigma -> 0 is learned there, where
+    all others have it built in.
     """
 
     name = "mlp"

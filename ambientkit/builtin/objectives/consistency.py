@@ -23,14 +23,11 @@ class Consistency(Objective):
     """Carries D from sigma_n to the levels below: D is a martingale of its own reverse process.
 
     E[D(x_s, sigma_s) | x_t] = D(x_t, sigma_t) under the reverse kernel, sigma_s < sigma_t <= sigma_n. Two independent
-    pairs of
-    hops start in x_t, the two hops of a pair with opposite noise. With d', d'' the means of D over the ends of a pair,
-    less
-    c = sg[D(x_t, sigma_t)], loss = lambda(sigma_s) mean(d' d''), unbiased for the squared martingale defect; a single
-    value may
-    be negative. Terms that are odd in the noise cancel in the mean of a pair, and for short hops these are nearly all
-    of it. Anchors x_t
-    are observations at sigma_n, or states that a short chain of the EMA teacher reaches below it.
+    pairs of hops start in x_t, the two hops of a pair with opposite noise. With d', d'' the means of D over the ends of
+    a pair, less c = sg[D(x_t, sigma_t)], loss = lambda(sigma_s) mean(d' d''), unbiased for the squared martingale
+    defect; a single value may be negative. Terms that are odd in the noise cancel in the mean of a pair, and for short
+    hops these are nearly all of it. Anchors x_t are observations at sigma_n, or states that a short chain of the EMA
+    teacher reaches below it.
     """
 
     name = "consistency"

@@ -18,25 +18,20 @@ from ambientkit.maths.weights import edm_weight
 COND = "cond."
 LOWEST, RHO = 0.03, 3.0
 """The chain of a draw goes down to LOWEST sigma_n, evenly in sigma^(1/RHO), and from there to 0 by one call of the
-denoiser. What a chain lacks of
-the variance is lost again in every refresh of the buffer, so this grid is chosen with `stochastic-heun` to lack less
-than 1 %."""
+denoiser. What a chain lacks of the variance is lost again in every refresh of the buffer, so this grid is chosen with
+`stochastic-heun` to lack less than 1 %."""
 
 
 class PosteriorBuffer(Objective):
     """Denoises what the observations may hide: draws x~ ~ p(x_0 | x_n) of the run's own denoiser.
 
-    x~ is the end of the reverse process from x_t = x_n at sigma_n;
-    loss = lambda(sigma) mean((D(x~ + sigma z, sigma) - x~)^2), sigma_min <= sigma <= reach sigma_n, lambda the EDM
-    weight.
-    This is expectation maximisation with a denoiser as the model: its fixed point is the law whose noisy copy is the
-    law of the x_n. It
-    uses the law of the x_n at sigma_n itself, where `consistency` knows the denoiser there alone; and it needs a
-    denoiser that is right above
+    x~ is the end of the reverse process from x_t = x_n at sigma_n; loss = lambda(sigma) mean((D(x~ + sigma z, sigma) -
+    x~)^2), sigma_min <= sigma <= reach sigma_n, lambda the EDM weight. This is expectation maximisation with a denoiser
+    as the model: its fixed point is the law whose noisy copy is the law of the x_n. It uses the law of the x_n at
+    sigma_n itself, where `consistency` knows the denoiser there alone; and it needs a denoiser that is right above
     sigma_n to begin with, so it comes after `tweedie`. A few rows are drawn anew in each call and kept for the next
-    `keep` calls.
-    Rows at or below sigma_min (clean rows) are not drawn for. The sampler's error becomes an error of the law, so take
-    one of second order.
+    `keep` calls. Rows at or below sigma_min (clean rows) are not drawn for. The sampler's error becomes an error of the
+    law, so take one of second order.
     """
 
     name = "posterior-buffer"

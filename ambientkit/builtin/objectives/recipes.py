@@ -24,9 +24,8 @@ class TweedieConsistencyBuffer(Recipe):
     """The same to begin with; then posterior draws take over below sigma_n. For data of few dimensions, such as points and spectra.
 
     Expectation maximisation from posterior draws uses the rows best, but it forgets a bad beginning slowly, and white
-    noise on many pixels slowest of
-    all. The rows that the draws are denoised on are taken from those of Tweedie, so that a step costs as much before
-    and after.
+    noise on many pixels slowest of all. The rows that the draws are denoised on are taken from those of Tweedie, so
+    that a step costs as much before and after.
     """
 
     name = "tweedie-consistency-buffer"

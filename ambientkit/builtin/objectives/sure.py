@@ -15,12 +15,9 @@ class Sure(Objective):
     """Stein's unbiased risk estimate: learns E[x_0 | x_n] at the level sigma_n of each row, and nothing below it.
 
     loss = lambda(sigma_n) ( |D(x_n) - x_n|^2 / d + 2 sigma_n^2 div D(x_n) / d - sigma_n^2 ); its mean is the error
-    against x_0.
-    The divergence is v . grad (v . D), one probe v of random signs, through the network's derivative: exact in
-    expectation, at
-    the cost of a second backward. Noise per pixel is first topped up to its maximum. Rows at or below sigma_min are
-    left out.
-    A value may be negative; a clearly negative mean says that sigma_n is too large.
+    against x_0. The divergence is v . grad (v . D), one probe v of random signs, through the network's derivative:
+    exact in expectation, at the cost of a second backward. Noise per pixel is first topped up to its maximum. Rows at
+    or below sigma_min are left out. A value may be negative; a clearly negative mean says that sigma_n is too large.
     """
 
     name = "sure"

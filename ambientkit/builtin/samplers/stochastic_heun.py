@@ -13,23 +13,19 @@ from ambientkit.maths.reverse import reverse_moments
 
 GAIN = 0.7
 """Where the correction lies between that of Heun's method, 0, and the one that is exact where D follows its input, 1.
-Chosen so that a chain of
-8 steps from sigma_n to 0 keeps the variance of Gaussian data within 1 % for any std between 0.2 and 2 sigma_n; with 0
-it loses 7 to 20 %."""
+Chosen so that a chain of 8 steps from sigma_n to 0 keeps the variance of Gaussian data within 1 % for any std between
+0.2 and 2 sigma_n; with 0 it loses 7 to 20 %."""
 
 
 class StochasticHeun(Sampler):
     """A reverse step with the spread that the step of `ancestral` lacks.
 
-    p = r x_t + (1 - r) D(x_t, sigma_t) + sigma_s sqrt(1 - r) z, r = sigma_s^2 / sigma_t^2;
-    x_s = p + c(r) (D(p, sigma_s) - D(x_t, sigma_t)).
-    The step p lacks (1 - r)^2 Cov[x_0 | x_t]. Its mean is right, and so E[D(p)] = D(x_t): the difference moves with the
-    noise of p, and brings
-    in what is lacking, as Cov[x_0 | x_t] is sigma_t^2 times the derivative of D. Heun's method is c = (1 - r) / 2;
-    where D follows its input
-    (levels far below the spread of the data) the exact one is 1 / sqrt(r) - 1; c lies between them, equal to both to
-    first order in 1 - r.
-    Two calls of D per step, one in a last step to 0. The weak error is of second order.
+    p = r x_t + (1 - r) D(x_t, sigma_t) + sigma_s sqrt(1 - r) z, r = sigma_s^2 / sigma_t^2; x_s = p + c(r) (D(p,
+    sigma_s) - D(x_t, sigma_t)). The step p lacks (1 - r)^2 Cov[x_0 | x_t]. Its mean is right, and so E[D(p)] = D(x_t):
+    the difference moves with the noise of p, and brings in what is lacking, as Cov[x_0 | x_t] is sigma_t^2 times the
+    derivative of D. Heun's method is c = (1 - r) / 2; where D follows its input (levels far below the spread of the
+    data) the exact one is 1 / sqrt(r) - 1; c lies between them, equal to both to first order in 1 - r. Two calls of D
+    per step, one in a last step to 0. The weak error is of second order.
     """
 
     name = "stochastic-heun"

@@ -25,12 +25,10 @@ class DiffusersFolder(Exporter):
     """A folder for diffusers: `unet` (UNet2DModel), `scheduler` (EDMEulerScheduler), and a pipeline that joins them.
 
     The scheduler carries sigma_min, sigma_max and sigma_data, so that c_skip x + c_out F(c_in x, c_noise) is the same
-    denoiser; its steps
-    are those of Euler's rule on the levels of `--schedule karras`. The pipeline is `ConsistencyModelPipeline`, the one
-    of diffusers' own that
-    leaves the scaling of noise and input to the scheduler; what it draws is no consistency model's. It takes square
-    pictures only, and
-    cuts them to [0, 1]; `UNet2DModel.from_pretrained(PATH, subfolder="unet")` and the scheduler leave them whole.
+    denoiser; its steps are those of Euler's rule on the levels of `--schedule karras`. The pipeline is
+    `ConsistencyModelPipeline`, the one of diffusers' own that leaves the scaling of noise and input to the scheduler;
+    what it draws is no consistency model's. It takes square pictures only, and cuts them to [0, 1];
+    `UNet2DModel.from_pretrained(PATH, subfolder="unet")` and the scheduler leave them whole.
     """
 
     name = "diffusers"

@@ -29,10 +29,9 @@ class UNet2D(Model):
     """diffusers' U-Net `UNet2DModel`, told c_noise = log(sigma) / 4, so that its EDM schedulers sample it.
 
     D(x, sigma) = c_skip x + c_out F(c_in x, c_noise). Parameters for rows of 1 x 28 x 28: tiny 1.2 million, small 6.8
-    million, base 35.8
-    million. Each stage after the first halves the picture, so height and width must be multiples of 2^(stages - 1).
-    Takes the condition `class_cond` (an integer label, 0 to num_classes - 1) where `num_classes` is given; the label
-    num_classes stands for "no class".
+    million, base 35.8 million. Each stage after the first halves the picture, so height and width must be multiples of
+    2^(stages - 1). Takes the condition `class_cond` (an integer label, 0 to num_classes - 1) where `num_classes` is
+    given; the label num_classes stands for "no class".
     """
 
     name = "unet2d"

@@ -38,9 +38,8 @@ class KDiffusionFile(Exporter):
     """One .safetensors file for k-diffusion: the averaged weights, and its own configuration in the metadata.
 
     k-diffusion's `config.load_config`, `make_model` and `make_denoiser_wrapper` give the same denoiser from it, bit for
-    bit on a CPU;
-    its `sample.py` takes square pictures only. The rate of dropout is written as 0: k-diffusion's attention drops in
-    evaluation too.
+    bit on a CPU; its `sample.py` takes square pictures only. The rate of dropout is written as 0: k-diffusion's
+    attention drops in evaluation too.
     """
 
     name = "k-diffusion"

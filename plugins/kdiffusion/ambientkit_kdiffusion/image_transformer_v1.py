@@ -25,10 +25,9 @@ class ImageTransformerV1(KDiffusionModel):
     """k-diffusion's transformer on square patches, with rotary positions; pictures need not be square.
 
     Parameters for rows of 1 x 28 x 28: tiny 0.31 million (patch 4), small 3.8 million (patch 2), base 27.4 million
-    (patch 2). The
-    patch of a preset grows with the picture, so that tiny sees at most 8 x 8 patches and the others 16 x 16.
-    Takes the condition `class_cond` (an integer label, 0 to num_classes - 1) where `num_classes` is given; the label
-    num_classes stands for "no class".
+    (patch 2). The patch of a preset grows with the picture, so that tiny sees at most 8 x 8 patches and the others 16 x
+    16. Takes the condition `class_cond` (an integer label, 0 to num_classes - 1) where `num_classes` is given; the
+    label num_classes stands for "no class".
     """
 
     name = "image_transformer_v1"

@@ -16,8 +16,7 @@ def k_diffusion() -> ModuleType:
     """The module k_diffusion, imported at the first call. Raises InputError where it cannot be imported.
 
     Without CUDA its torch.compile is off unless the environment says otherwise: on a CPU compiling takes half a minute
-    and
-    gains nothing. The variable has to be set before the import.
+    and gains nothing. The variable has to be set before the import.
     """
     if not torch.cuda.is_available():
         os.environ.setdefault("K_DIFFUSION_USE_COMPILE", "0")

@@ -35,8 +35,7 @@ class KDiffusionModel(Model):
     """Where the values come from that no other field gives; "tiny" where neither this nor `config` is given."""
     config: KDiffusionConfig | None = None
     """Path of a k-diffusion JSON configuration, or its content. Read: its section `model`, with k-diffusion's own
-    defaults, and
-    `dataset.num_classes`. A warning lists what else it states."""
+    defaults, and `dataset.num_classes`. A warning lists what else it states."""
     dropout_rate: float | None = Field(None, ge=0, lt=1)
     """Share of features dropped while training; 0 where it is not given."""
 

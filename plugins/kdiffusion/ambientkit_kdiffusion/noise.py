@@ -24,10 +24,9 @@ class Nested:
     """Increments of a Brownian path in sigma, each row its own: right for a sampler that asks for an interval and then for one round it.
 
     sample_dpmpp_sde asks for sigma_t to a middle level, and then for the whole step from the same sigma_t, whose
-    increment
-    therefore is the first one plus an independent rest. Exact; k-diffusion's BrownianTreeNoiseSampler, which answers
-    any
-    question, needs some milliseconds a row and question (measured: 67 s against .04 s for 400 points and 30 steps).
+    increment therefore is the first one plus an independent rest. Exact; k-diffusion's BrownianTreeNoiseSampler, which
+    answers any question, needs some milliseconds a row and question (measured: 67 s against .04 s for 400 points and 30
+    steps).
     """
 
     def __init__(self, x: Tensor, generator: RandomSource) -> None:
@@ -50,8 +49,7 @@ class Churn(TorchFunctionMode):
     """While active, `torch.randn_like` draws from `generator`, or gives zeros where that is None.
 
     Three of k-diffusion's samplers call torch.randn_like, even where they do not use the result, and take no noise
-    sampler.
-    The denoiser is let alone: `outside(denoiser)` runs as if the mode were not there.
+    sampler. The denoiser is let alone: `outside(denoiser)` runs as if the mode were not there.
     """
 
     def __init__(self, generator: RandomSource | None) -> None:

@@ -22,8 +22,7 @@ def patch_for(name: str, size: tuple[int, int], side: int, halvings: int) -> int
     `halvings` times.
 
     A patch of p pixels needs height and width to be multiples of p 2^halvings. Patches up to twice the smallest
-    sensible one
-    are tried. Raises InputError, naming the multiple, where none fits.
+    sensible one are tried. Raises InputError, naming the multiple, where none fits.
     """
     least = -(-max(size) // side)
     step = 2**halvings
