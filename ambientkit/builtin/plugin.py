@@ -153,13 +153,14 @@ def register_mutants():
         gaussian_noise,
         heun,
         models,
+        naive,
         sure,
         tweedie,
     )
     from ambientkit.builtin.mutants import posterior_buffer as posterior_buffers
     from ambientkit.builtin.mutants import stochastic_heun as stochastic_heuns
 
-    objectives = [*tweedie.MUTANTS, *consistency.MUTANTS, *posterior_buffers.MUTANTS, *sure.MUTANTS]
+    objectives = [*tweedie.MUTANTS, *consistency.MUTANTS, *posterior_buffers.MUTANTS, *sure.MUTANTS, *naive.MUTANTS]
     corruptions = [*gaussian.MUTANTS, *gaussian_noise.MUTANTS]
     samplers = [*ancestral.MUTANTS, *stochastic_heuns.MUTANTS, *heun.MUTANTS]
     return [*objectives, *corruptions, *samplers, *models.MUTANTS, *contracts.MUTANTS]
