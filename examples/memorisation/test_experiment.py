@@ -5,6 +5,10 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 
 def load(name: str):
     spec = importlib.util.spec_from_file_location(f"memorisation_{name}", Path(__file__).with_name(f"{name}.py"))

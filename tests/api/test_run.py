@@ -14,6 +14,8 @@ import torch
 
 import ambientkit as ak
 
+pytestmark = pytest.mark.slow
+
 FEW = {"n": 16, "steps": 2, "repeats": 1, "extractors": ["pixels"]}
 
 

@@ -15,6 +15,8 @@ import pytest
 from tests.support.noisy_sets import clothes, normal
 from tests.support.sampling import SHELL, files, start, write_run
 
+pytestmark = pytest.mark.slow
+
 AMBIENTKIT = [sys.executable, "-m", "ambientkit"]
 
 

@@ -22,6 +22,8 @@ from ambientkit.maths.noise import standard_normal
 from ambientkit.maths.randomness import keyed_generator
 from ambientkit.registry import load
 
+pytestmark = pytest.mark.slow
+
 SIGMA_N = 0.4
 
 

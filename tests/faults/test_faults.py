@@ -28,6 +28,8 @@ from ambientkit.training import steps
 from ambientkit.training.metrics import Window
 from tests.support.engine import FLAGS, command, contents, finish, log, make
 
+pytestmark = pytest.mark.slow
+
 
 def until(condition, timeout=90):
     deadline = time.monotonic() + timeout

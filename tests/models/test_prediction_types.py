@@ -38,6 +38,8 @@ from ambientkit.testing import parametrize_with_checks
 from ambientkit.testing.strategies import mixtures
 from ambientkit.verification import case_for
 
+pytestmark = pytest.mark.slow
+
 FORMS, SCHEDULES = ("x_0", "eps", "v", "flow"), ("ve", "vp", "flow")
 PAIRS = list(itertools.product(FORMS, SCHEDULES))
 KINDS = list(itertools.product(("edm", *FORMS), SCHEDULES))

@@ -14,6 +14,8 @@ from scipy import stats
 
 from tests.support import ROOT
 
+pytestmark = pytest.mark.slow
+
 SCRIPTS = ROOT / "examples" / "benchmarks"
 
 

@@ -86,6 +86,7 @@ SYBIL = Sybil(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_python_console_and_yaml_block_of_a_page_runs_in_the_order_written(
     page: Path, tmp_path: Path, monkeypatch

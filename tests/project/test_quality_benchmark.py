@@ -15,6 +15,8 @@ import pytest
 
 from tests.support import ROOT
 
+pytestmark = pytest.mark.slow
+
 SCRIPTS = ROOT / "examples" / "benchmarks"
 
 

@@ -19,6 +19,8 @@ from ambientkit.interfaces import Signal, Tools
 from ambientkit.maths.randomness import keyed_generator
 from tests.support import ROOT
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = ROOT / "examples" / "benchmarks" / "step.py"
 CPU = Namespace(device="cpu", period=4)
 

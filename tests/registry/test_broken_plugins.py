@@ -12,6 +12,8 @@ import pytest
 
 from tests.support.make_plugin import OBJECTIVE, make_plugin
 
+pytestmark = pytest.mark.slow
+
 
 def ambientkit(*arguments: str, path: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(path), "COLUMNS": "250", "OMP_NUM_THREADS": "1"}

@@ -16,6 +16,8 @@ import pytest
 
 from tests.support import ROOT
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = ROOT / "examples" / "plugin-objective"
 FEW = ("--data", "mixture", "--set", "data.n=500", "--model", "mlp", "--end-step", "20", "--device", "cpu")
 

@@ -26,6 +26,8 @@ from ambientkit.verification.tables import document as verify_document
 from tests.support import toy_parts as toys
 from tests.support.report_run import QUICK, train
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:

@@ -22,6 +22,8 @@ from ambientkit.run import (
 from ambientkit.text import clock
 from tests.support.engine import FLAGS, command, finish, log
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = Path(sys.executable).parent / "ambientkit"
 
 

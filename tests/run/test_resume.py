@@ -23,6 +23,8 @@ from ambientkit.training import build, steps
 from ambientkit.training.accelerator import accelerator_for
 from ambientkit.training.average import WarmedUpAverage, ema_decay
 
+pytestmark = pytest.mark.slow
+
 SMALL = {
     "data": {"name": "mixture", "n": 40},
     "model": {"name": "mlp", "width": 16, "depth": 1},

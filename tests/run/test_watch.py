@@ -17,6 +17,8 @@ from ambientkit.run.watch import Evaluation
 from ambientkit.training import steps
 from tests.support.engine import FLAGS, SMALL, command, contents, finish, log, make
 
+pytestmark = pytest.mark.slow
+
 EVALUATE = ["--evaluate-every", 3, "--set", "evaluate_n=32", "--evaluate-data", "mixture{n: 90, seed: 5}"]
 DIGITS = [
     "--data",

@@ -21,6 +21,8 @@ from ambientkit.sample.store import Store
 from tests.support.engine import finish
 from tests.support.sampling import SHAPE, SHELL, files, ok, registry, start, write_run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     "options", [["--format", "npy"], ["--format", "tiff"], ["--from", "digits", "--draws", 2]], ids=str

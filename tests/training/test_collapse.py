@@ -21,6 +21,8 @@ from ambientkit.training.collapse import APART, CAUSES, ROWS, SEEDS, STEPS, Dete
 from ambientkit.verification import make_case
 from tests.support.engine import FLAGS, bits, log, make, same
 
+pytestmark = pytest.mark.slow
+
 SIGMA_N = 0.1
 CASE = make_case(Gaussian(sigma_n=SIGMA_N), 0)
 

@@ -15,6 +15,8 @@ from tests.support import ROOT
 from tests.support.engine import FLAGS, ByRow, command, contents, finish, log, make, same
 from tests.support.two_processes import gradient
 
+pytestmark = pytest.mark.slow
+
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
 
 

@@ -12,6 +12,8 @@ from ambientkit.training.launched import DEEPSPEED, FSDP, ZERO_STAGE
 from tests.support import ROOT
 from tests.support.engine import FLAGS, command, contents, finish
 
+pytestmark = pytest.mark.slow
+
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
 
 

@@ -23,6 +23,8 @@ from ambientkit.maths.noise import per_row, standard_normal, uniform
 from ambientkit.maths.randomness import keyed_generator
 from ambientkit.verification import case_for, make_plan, registered_checks, reproducible
 
+pytestmark = pytest.mark.slow
+
 CHECKS = registered_checks(registry.load())
 LEVEL = 1e-5
 

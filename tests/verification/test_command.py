@@ -18,6 +18,8 @@ from tests.support import ROOT
 from tests.support import toy_parts as toys
 from tests.support.verifying import ALPHA, ambientkit
 
+pytestmark = pytest.mark.slow
+
 
 def command(monkeypatch, *parts, **request) -> tuple[int, str]:
     """Exit status and output of `ambientkit verify` where these parts are all there is."""

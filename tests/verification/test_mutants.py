@@ -19,6 +19,8 @@ from ambientkit.verification import case_for, make_plan, registered_checks, run_
 from ambientkit.verification.plan import LEVEL, claimed
 from ambientkit.verification.runner import Verdict
 
+pytestmark = pytest.mark.slow
+
 REGISTRY = load()
 MUTANTS = [entry for entry in REGISTRY.mutants() if entry.package == "ambientkit"]
 CHECKS = {check.name: check for check in registered_checks(REGISTRY)}

@@ -25,6 +25,8 @@ from ambientkit.sample import load_run
 from ambientkit.verification.run import measure_run
 from ambientkit.verification.trained import consistency_residual, noisy_rows, seed_sensitivity, tweedie_loss
 
+pytestmark = pytest.mark.slow
+
 LAW = Mixture().law()
 EXACT, LEVELS = LAW.denoiser(), Levels(0.01, 20.0)
 

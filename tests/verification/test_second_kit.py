@@ -11,6 +11,8 @@ from ambientkit.verification import Verdict, make_plan, registered_checks, run_p
 from ambientkit.verification.plan import LEVEL
 from tests.verification import second_kit
 
+pytestmark = pytest.mark.slow
+
 CHECKS = registered_checks(load())
 STATISTICAL = 12
 """Of the wrong parts that no exact check rejects every so many-th is tried here, with all checks;
