@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from ambientkit.evaluation.comparison import Comparison
 from ambientkit.evaluation.ranking import Ranking, rank_checkpoints
 from ambientkit.export.card import Card, card
 from ambientkit.export.write import Exported, export
-from ambientkit.interfaces import Part, Signal
+from ambientkit.interfaces import Data, Part, Signal
 from ambientkit.memorisation.attacks import Attack, attack
 from ambientkit.memorisation.samples import Memorization, memorization
 from ambientkit.processes import device_of
@@ -42,13 +43,20 @@ class Run:
     """
 
     def __init__(
-        self, path: str | Path, *, device: str = "auto", registry: Registry | None = None, ended: Ended | None = None
+        self,
+        path: str | Path,
+        *,
+        device: str = "auto",
+        registry: Registry | None = None,
+        ended: Ended | None = None,
+        data: Data | None = None,
     ) -> None:
+        """data: the rows it was trained on, where they are held in memory, which the run folder does not keep."""
         self.path = Path(path)
         """The run folder, or the checkpoint or weights file that was loaded."""
         self.device = device
         """Where the network works: "auto", "cpu", "cuda", "cuda:N" or "mps"."""
-        self._ended = ended
+        self._ended, self._data = ended, data
         self._registry = registry or load_registry()
         self._trained: Trained | None = None
 
@@ -69,7 +77,10 @@ class Run:
     def trained(self) -> Trained:
         """The denoiser with its averaged weights, for functions of `ambientkit.sample`."""
         if self._trained is None:
-            self._trained = load_run(self.path, self._registry, device_of(self.device))
+            found = load_run(self.path, self._registry, device_of(self.device))
+            if self._data is not None and found.config.data == self._data:  # known by content
+                found = replace(found, config=found.config.model_copy(update={"data": self._data}))
+            self._trained = found
         return self._trained
 
     @property

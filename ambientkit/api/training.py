@@ -11,13 +11,13 @@ from ambientkit.checkpoint.folder import MANIFEST, checkpoints
 from ambientkit.checkpoint.names import CHECKPOINTS, WEIGHTS
 from ambientkit.checkpoint.status import read_status
 from ambientkit.config import RunConfig, dump, load_file, resolve
-from ambientkit.config.datapath import DataLike
+from ambientkit.config.datapath import DataLike, data_argument
 from ambientkit.config.files import KeyPath
 from ambientkit.config.places import anchored
 from ambientkit.config.request import Request, configure
 from ambientkit.config.run import to_yaml
 from ambientkit.export.card import write_card
-from ambientkit.interfaces import Part
+from ambientkit.interfaces import Data, Part
 from ambientkit.messages import note, say
 from ambientkit.processes import is_main
 from ambientkit.registry import Registry, load
@@ -111,7 +111,18 @@ def train_run(
         and (kept := write_card(ended.folder, load_run(ended.folder, registry), registry))
     ):
         note(kept)
-    return Run(ended.folder, registry=registry, ended=ended)
+    return Run(ended.folder, registry=registry, ended=ended, data=_held(request, registry))
+
+
+def _held(request: Request, registry: Registry) -> Data | None:
+    """The rows of a request that are held in memory; None for those that a run folder names."""
+    if request.data is None or isinstance(request.data, str | Path | Mapping):
+        return None
+    if isinstance(request.data, Data):
+        return request.data
+    level = None if request.clean else request.sigma_n
+    found = data_argument(request.data, registry, sigma_n=level, clean=request.clean)
+    return found if isinstance(found, Data) else None
 
 
 def configure_run(
@@ -235,4 +246,5 @@ def _finished(request: Request, registry: Registry) -> Run | None:
     ):
         return None
     say(f"{found[0]}: the run is finished, at step {status.step} of {status.end_step}; nothing is left to do")
-    return Run(found[0], registry=registry, ended=Ended(found[0], "finished", status.step))
+    ended = Ended(found[0], "finished", status.step)
+    return Run(found[0], registry=registry, ended=ended, data=_held(request, registry))

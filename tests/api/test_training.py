@@ -123,6 +123,12 @@ def test_rows_in_memory_have_to_be_given_again_to_go_on_and_are_known_by_content
         train(noisy() + 1, tmp_path / "run", sigma_n=0.3, end_step=5)
 
 
+def test_a_run_trained_on_rows_in_memory_is_compared_with_them(tmp_path) -> None:
+    run = train(noisy(), tmp_path / "run", sigma_n=0.3)
+    scores = run.evaluate(n=16, extractors=["pixels"], repeats=1, steps=2)
+    assert {line.group for line in scores} == {"proximal"}
+
+
 def test_parts_may_be_objects_also_ones_that_no_package_registers(tmp_path) -> None:
     of_object = ak.configure("mixture", objective=TweedieConsistency())
     assert of_object == ak.configure("mixture", objective="tweedie-consistency")

@@ -23,7 +23,7 @@ from ambientkit.checkpoint.names import LOCK
 from ambientkit.checkpoint.status import RunStatus, read_status
 from ambientkit.errors import InputError, RunError
 from ambientkit.run.log import Log
-from ambientkit.run.stop import TIME_UP, Stop, seconds, stop_on_signals
+from ambientkit.run.stop import SIGNALLED, TIME_UP, Stop, seconds, stop_on_signals
 from ambientkit.training import steps
 from ambientkit.training.metrics import Window
 from tests.support.engine import FLAGS, command, contents, finish, log, make
@@ -118,7 +118,7 @@ def test_a_second_signal_ends_the_process_at_once_even_while_it_waits(first):
     )
     assert process.stdout.readline() == "ready\n"
     process.send_signal(first)
-    assert process.stdout.readline() == f"asked {first.value}\n"
+    assert process.stdout.readline() == f"asked {SIGNALLED + first.value}\n"
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 143
 
@@ -131,7 +131,7 @@ def test_the_signals_torchrun_repeats_are_one_request(monkeypatch):
         os.kill(os.getpid(), signal.SIGTERM)
         until(lambda: stop.signal)
         time.sleep(0.1)
-    assert stop.asked() == signal.SIGINT
+    assert stop.asked() == SIGNALLED + signal.SIGINT
 
 
 def test_the_time_limit_saves_and_leaves_with_status_0(ambientkit, tmp_path):
@@ -152,7 +152,7 @@ def test_the_time_limit_saves_and_leaves_with_status_0(ambientkit, tmp_path):
 def test_a_signal_counts_more_than_the_time_limit():
     assert Stop().asked() == 0
     assert Stop(deadline=0).asked() == TIME_UP
-    assert Stop(signal.SIGTERM, deadline=0).asked() == signal.SIGTERM
+    assert Stop(signal.SIGTERM, deadline=0).asked() == SIGNALLED + signal.SIGTERM
     assert min(signal.SIGINT, signal.SIGTERM, signal.SIGUSR1) > TIME_UP
 
 
