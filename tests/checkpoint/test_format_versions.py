@@ -13,6 +13,8 @@ from ambientkit.checkpoint.lines import cut_after, from_line, last_line, read_li
 from ambientkit.errors import InputError
 from tests.support.engine import FLAGS, command, finish
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):

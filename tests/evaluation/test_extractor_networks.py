@@ -17,6 +17,8 @@ from ambientkit.interfaces import Extractor
 from ambientkit.maths.randomness import isolated_global_generator, keyed_generator
 from ambientkit.registry import load
 
+pytestmark = pytest.mark.slow
+
 SIZE = 42
 
 

@@ -28,6 +28,8 @@ from ambientkit.sample import Restored, load_run
 from ambientkit.tables import Record, Table
 from tests.support.finished import write_run
 
+pytestmark = pytest.mark.slow
+
 
 def waves(n: int, key: str, side: int = 8) -> Tensor:
     """Smooth pictures in [-0.9, 0.9], float32."""

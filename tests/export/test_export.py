@@ -22,6 +22,8 @@ from ambientkit.registry import Entry, Registry, load
 from ambientkit.sample import load_run
 from tests.support.finished import write_run
 
+pytestmark = pytest.mark.slow
+
 
 class Folder(Exporter):
     """Writes a folder with two files."""

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from ambientkit.verification import tables
 from tests.support import toy_parts as toys
 from tests.support.make_plugin import make_plugin
 from tests.support.verifying import BIASED, ambientkit, judge
+
+pytestmark = pytest.mark.slow
 
 
 def test_train_refuses_a_biased_objective_of_a_third_party_and_says_what_to_do(tmp_path):

@@ -14,6 +14,8 @@ from ambientkit.registry import load
 from ambientkit.verification.select import select
 from tests.support.verifying import BIASED, ambientkit
 
+pytestmark = pytest.mark.slow
+
 
 def test_parts_are_named_alone_or_with_their_kind_and_fields_and_a_recipe_stands_for_its_objectives():
     registry = load()

@@ -9,6 +9,8 @@ from ambientkit.verification import Verdict, make_plan, registered_checks, regis
 from ambientkit.verification.verifying import verify
 from tests.verification.second_kit import third
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.slow
 def test_strict_has_nothing_to_object_to_in_any_installed_part():
