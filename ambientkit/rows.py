@@ -114,3 +114,8 @@ class _Plain(Rows):
 def as_rows(rows: Any) -> Rows:
     """A map-style data set as `Rows`: itself where it is one, otherwise wrapped, with defaults for the rest."""
     return rows if isinstance(rows, Rows) else _Plain(rows)
+
+
+def evenly(total: int, most: int) -> list[int]:
+    """Up to `most` row numbers, evenly spaced over `total` rows, without repeats."""
+    return np.unique(np.linspace(0, total - 1, min(total, most)).round().astype(int)).tolist()

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ambientkit.checkpoint.names import EVALUATIONS as EVALUATIONS
-
 
 def describe(line: Mapping[str, Any]) -> str:
     """An evaluation in words."""

@@ -13,6 +13,7 @@ import typer
 from ambientkit.cli.attack import attack
 from ambientkit.cli.evaluate import evaluate
 from ambientkit.cli.export import card, export
+from ambientkit.cli.flags import Html, Json, OnBadFile
 from ambientkit.cli.memorization import memorization
 from ambientkit.cli.output import command
 from ambientkit.cli.report import report
@@ -57,7 +58,7 @@ def verify(
     seed: Annotated[
         int, typer.Option(help="Seed of everything that is random; the same seed gives the same numbers.")
     ] = 0,
-    json: Annotated[Path | None, typer.Option(help="Write everything to this file as well.")] = None,
+    json: Json = None,
     list_: Annotated[bool, typer.Option("--list", help="Show what would be checked, and how; run nothing.")] = False,
     mutants: Annotated[
         bool, typer.Option("--mutants", help="Test the checks themselves on parts that are wrong on purpose.")
@@ -114,17 +115,10 @@ def inspect(
             show_default=False,
         ),
     ] = None,
-    json: Annotated[Path | None, typer.Option(help="Write everything to this file as well.")] = None,
-    html: Annotated[Path | None, typer.Option(help="Write one page with pictures and histograms.")] = None,
+    json: Json = None,
+    html: Html = None,
     rows: Annotated[int, typer.Option(min=1, help="Rows looked at, evenly spaced.")] = 512,
-    on_bad_file: Annotated[
-        str | None,
-        typer.Option(
-            metavar="fail|skip",
-            help="Files and rows that cannot be used: list them and stop, or leave them out. [default: fail]",
-            show_default=False,
-        ),
-    ] = None,
+    on_bad_file: OnBadFile = None,
 ) -> None:
     """Say what a data set holds, and whether its noise is white, Gaussian and of the declared level. Exit status 0:
     fine, 1: it is not, 2: wrong input."""
@@ -142,14 +136,7 @@ def corrupt(
     ],
     seed: Annotated[int, typer.Option(help="Seed of the noise; row i depends on (seed, i) only.")] = 0,
     workers: Annotated[int, typer.Option(min=0, help="Processes; changes nothing but the speed.")] = 0,
-    on_bad_file: Annotated[
-        str | None,
-        typer.Option(
-            metavar="fail|skip",
-            help="Files and rows that cannot be used: list them and stop, or leave them out. [default: fail]",
-            show_default=False,
-        ),
-    ] = None,
+    on_bad_file: OnBadFile = None,
     again: Annotated[bool, typer.Option("--again", help="Add noise even to rows that are noisy already.")] = False,
     force_8_bit: Annotated[
         bool,

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ambientkit.cli.flags import BatchSize, Device, Json, SamplerName, Steps
+
 
 def evaluate(
     subject: Annotated[
@@ -48,13 +50,11 @@ def evaluate(
         int, typer.Option(min=1, help="Sample seeds of a run, or random halves of samples already drawn.")
     ] = 3,
     seed: Annotated[int, typer.Option(help="First seed of the samples, and seed of all else that is random.")] = 0,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of the sampler.")] = 32,
-    sampler: Annotated[str, typer.Option(help="Sampler by name.")] = "heun",
-    batch_size: Annotated[
-        int, typer.Option(min=1, help="Samples drawn at a time; changes nothing but the speed.")
-    ] = 64,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    json: Annotated[Path | None, typer.Option(help="Write everything to this file as well.")] = None,
+    steps: Steps = 32,
+    sampler: SamplerName = "heun",
+    batch_size: BatchSize = 64,
+    device: Device = "auto",
+    json: Json = None,
     all_checkpoints: Annotated[
         bool,
         typer.Option(
@@ -65,8 +65,8 @@ def evaluate(
     """Measure samples against data, clean or noisy: FID, KID, precision, recall, patches, spectra, noise left, each
     with its spread and its floor."""
     import ambientkit as ak
-    from ambientkit.cli.output import json_file, progress_wanted, write_json
-    from ambientkit.cli.tables import Record, show
+    from ambientkit.cli.output import json_file, progress_wanted, show_and_write
+    from ambientkit.cli.tables import Record
 
     json_file(json)
     if (Path(subject) / "restored.json").is_file():
@@ -86,7 +86,4 @@ def evaluate(
             device=device,
             progress=progress_wanted(),
         )
-    show(found)
-    if json is not None:
-        write_json(json, found)
-        print(f"\nwritten: {json}")
+    show_and_write(found, json)

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from ambientkit.cli.flags import (
+    BatchSize,
+    Device,
+    Fdr,
+    HeldOut,
+    Html,
+    Json,
+    LevelOfBoth,
+    SamplerName,
+    Seed,
+    Similarity,
+    Steps,
+    TrainedOn,
+)
 
 
 def memorization(
@@ -15,27 +29,10 @@ def memorization(
             metavar="SAMPLES|RUN", help="A folder of samples, any data that are samples, or a run (samples are drawn)."
         ),
     ],
-    heldout: Annotated[
-        str,
-        typer.Option(metavar="DATA", help="Rows drawn like the training rows that the model has not seen: the null."),
-    ],
-    train: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DATA",
-            help="The rows that the model was trained on. [default: the run's own data]",
-            show_default=False,
-        ),
-    ] = None,
-    sigma_n: Annotated[
-        float | None,
-        typer.Option(
-            help="Noise std of both, where they are files that do not say; 0: clean rows.", show_default=False
-        ),
-    ] = None,
-    similarity: Annotated[
-        str, typer.Option(metavar="NAME", help="pixels, correlation, or an extractor: NAME or 'NAME{field: value}'.")
-    ] = "pixels",
+    heldout: HeldOut,
+    train: TrainedOn = None,
+    sigma_n: LevelOfBoth = None,
+    similarity: Similarity = "pixels",
     shift: Annotated[
         int | None,
         typer.Option(
@@ -44,7 +41,7 @@ def memorization(
     ] = None,
     flip: Annotated[bool, typer.Option("--flip/--no-flip", help="Whether mirrored pictures are copies.")] = True,
     level: Annotated[float, typer.Option(help="Level of the single p-values behind the share.")] = 0.01,
-    fdr: Annotated[float, typer.Option(help="False-discovery rate of the list.")] = 0.1,
+    fdr: Fdr = 0.1,
     n: Annotated[
         int | None,
         typer.Option(
@@ -57,21 +54,18 @@ def memorization(
             min=0, help="Root mean square difference at which training rows count as one; 0: equal or mirrored ones."
         ),
     ] = 0.0,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of the sampler.")] = 32,
-    sampler: Annotated[str, typer.Option(help="Sampler by name.")] = "heun",
-    seed: Annotated[int, typer.Option(help="Seed of everything that is random.")] = 0,
-    batch_size: Annotated[
-        int, typer.Option(min=1, help="Samples drawn at a time; changes nothing but the speed.")
-    ] = 64,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    json: Annotated[Path | None, typer.Option(help="Write everything to this file as well.")] = None,
-    html: Annotated[Path | None, typer.Option(help="Write one page with pictures and histograms.")] = None,
+    steps: Steps = 32,
+    sampler: SamplerName = "heun",
+    seed: Seed = 0,
+    batch_size: BatchSize = 64,
+    device: Device = "auto",
+    json: Json = None,
+    html: Html = None,
 ) -> None:
     """Measure how much of a set of samples is copied from the training rows, each figure beside that of held-out
     rows."""
     import ambientkit as ak
-    from ambientkit.cli.output import json_file, progress_wanted, write_json, write_text
-    from ambientkit.cli.tables import show
+    from ambientkit.cli.output import json_file, progress_wanted, show_and_write
 
     json_file(json)
     json_file(html, "--html")
@@ -94,10 +88,4 @@ def memorization(
         device=device,
         progress=progress_wanted(),
     )
-    show(found)
-    if json is not None:
-        write_json(json, found)
-        print(f"\nwritten: {json}")
-    if html is not None:
-        write_text(html, found.html())
-        print(f"\nwritten: {html}")
+    show_and_write(found, json, html, found.html)

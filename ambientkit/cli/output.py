@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -158,6 +158,19 @@ def write_text(path: Path, text: str) -> None:
 
     sys.stdout.flush()  # the path may be that of standard output
     write_file(path, text.encode())
+
+
+def show_and_write(found: Record, json: Path | None, html: Path | None = None, page: Callable[[], str] = str) -> None:
+    """Print a result; then write it as a JSON file, and as a page, where those are asked for."""
+    from ambientkit.cli.tables import show
+
+    show(found)
+    if json is not None:
+        write_json(json, found)
+        print(f"\nwritten: {json}")
+    if html is not None:
+        write_text(html, page())
+        print(f"\nwritten: {html}")
 
 
 @contextmanager

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ambientkit.cli.flags import BatchSize, Device, Seed, Steps
+
 
 def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, finished or still at work.")],
@@ -20,15 +22,13 @@ def report(
             "--n", "-n", min=4, help="Samples of each kind. [default: 64, or 2000 points]", show_default=False
         ),
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of the sampler.")] = 32,
+    steps: Steps = 32,
     rows: Annotated[
         int, typer.Option(min=2, help="Rows that the denoiser is measured on, where `verify --run` has not done it.")
     ] = 64,
-    seed: Annotated[int, typer.Option(help="Seed of everything that is random.")] = 0,
-    batch_size: Annotated[
-        int, typer.Option(min=1, help="Samples drawn at a time; changes nothing but the speed.")
-    ] = 64,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    seed: Seed = 0,
+    batch_size: BatchSize = 64,
+    device: Device = "auto",
 ) -> None:
     """Write one self-contained page on one or several runs: samples, progress, losses, consistency, nearest rows,
     metrics, configuration."""

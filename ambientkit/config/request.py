@@ -16,13 +16,13 @@ from ambientkit.builtin.data.in_memory import InMemory
 from ambientkit.config import RunConfig, Source, dump, load_file, merge, resolve
 from ambientkit.config.datapath import DataLike, data_argument
 from ambientkit.config.files import KeyPath, at, from_settings
-from ambientkit.config.inline import is_there
+from ambientkit.config.noise import noise_level, noise_place
 from ambientkit.config.places import anchored
 from ambientkit.config.run import DEFAULTS, Absent, differences
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Data
 from ambientkit.messages import note
-from ambientkit.readers import ESTIMATES, Stored
+from ambientkit.readers import Stored
 from ambientkit.registry import Registry, spec_of
 
 MAY_CHANGE = frozenset(
@@ -91,7 +91,7 @@ def configure(request: Request, registry: Registry, stored: Path | None, *, quie
         )
     settings = from_settings(request.settings)
     if sigma_n is not None:
-        given.append(_noise(_level_text(sigma_n), merge([Source(DEFAULTS), *base, *given, *settings]), registry))
+        given.append(_noise(sigma_n, merge([Source(DEFAULTS), *base, *given, *settings]), registry))
     config = _settled(anchored(resolve(merge([*base, *given, *settings]), registry, absent=stored is not None)))
     if stored:
         if lacking := [entry.objective.name for entry in config.objective if isinstance(entry.objective, Absent)]:
@@ -156,36 +156,11 @@ def _level_text(sigma_n: Any) -> str:
     return ",".join(map(str, sigma_n)) if isinstance(sigma_n, list | tuple) else str(sigma_n)
 
 
-def _noise(text: str, so_far: Source, registry: Registry) -> Source:
+def _noise(sigma_n: Any, so_far: Source, registry: Registry) -> Source:
     """--sigma-n: declared with data that carry their noise, simulated by the corruption for clean ones."""
-    words = text.split(",")
-    try:
-        value: Any = [float(word) for word in words]
-    except ValueError:
-        value = text if is_there(text) or text in ESTIMATES else None
-    if value is None or len(words) > 2:
+    level, data = noise_level(_level_text(sigma_n)), so_far.tree["data"]
+    if isinstance(data, Data) and not getattr(data, "clean", False):
         raise InputError(
-            f"--sigma-n {text}: should be a number, LOW,HIGH, an existing file with one level per row, or 'estimate'"
+            f"--sigma-n {_level_text(sigma_n)}: the data set {data.name!r} brings its own noise level; leave one of the two out"
         )
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    data = so_far.tree["data"]
-    if isinstance(data, Data) and "clean" in type(data).model_fields and data.model_dump()["clean"]:
-        return at(("corruption", "sigma_n"), value, "--sigma-n")
-    if isinstance(data, Data):
-        raise InputError(
-            f"--sigma-n {text}: the data set {data.name!r} brings its own noise level; leave one of the two out"
-        )
-    fields = data if isinstance(data, dict) else {"name": data}
-    declared = "sigma_n" in registry.find("data", str(fields.get("name"))).part.model_fields and not fields.get(
-        "clean", False
-    )
-    if declared and isinstance(value, list):
-        raise InputError(
-            f"--sigma-n {text}: a range is for simulated noise; these data are noisy already, so give one level per row as a file"
-        )
-    if not declared and isinstance(value, str):
-        raise InputError(
-            f"--sigma-n {text}: this data set is clean and its noise is simulated; give a number, or LOW,HIGH"
-        )
-    return at(("data" if declared else "corruption", "sigma_n"), value, "--sigma-n")
+    return at((noise_place(data, level, registry), "sigma_n"), level, "--sigma-n")

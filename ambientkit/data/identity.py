@@ -12,7 +12,7 @@ import numpy as np
 from ambientkit.batch import Batch, Clean
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Data
-from ambientkit.rows import Rows, as_rows
+from ambientkit.rows import Rows, as_rows, evenly
 
 SAMPLED = 256
 """Rows, evenly spaced, whose values are hashed; of a full fingerprint, all."""
@@ -91,12 +91,7 @@ def _called(data: Data, path: Any) -> str:
 
 def _hash(rows: Rows, how: str) -> str:
     total, digest = len(rows), hashlib.sha256()
-    chosen = (
-        range(total)
-        if how == "full"
-        else np.unique(np.linspace(0, total - 1, min(total, SAMPLED)).round().astype(int)).tolist()
-    )
-    for index in chosen:
+    for index in range(total) if how == "full" else evenly(total, SAMPLED):
         item = rows[index]
         values = [item.x_0] if isinstance(item, Clean) else [item.x_n, item.sigma_n]
         assert isinstance(item, Clean | Batch)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import islice
 
-import torch
-
 from ambientkit.batch import Batch
 from ambientkit.data.held_out import Observed
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Corruption, Levels, Signal
 from ambientkit.maths.ambient import clean_std
 from ambientkit.messages import warn
+from ambientkit.rows import evenly
 from ambientkit.units.scale import judge_scale
 
 LOOK_AT = 4096
@@ -55,7 +54,7 @@ def survey(
     total = len(observations)
     if total == 0:
         raise InputError("the data set has no rows")
-    batch = _look(observations, torch.linspace(0, total - 1, min(total, LOOK_AT)).round().long().unique().tolist())
+    batch = _look(observations, evenly(total, LOOK_AT))
     bad = ~(batch.x_n.isfinite().flatten(1).all(1))
     if bad.any():
         rows = batch.row[bad].tolist()

@@ -13,7 +13,7 @@ from ambientkit.errors import InputError
 from ambientkit.inspection import noise, values
 from ambientkit.inspection.details import details, noise_std
 from ambientkit.inspection.finding import Finding, Verdict
-from ambientkit.rows import Rows, as_rows
+from ambientkit.rows import Rows, as_rows, evenly
 from ambientkit.units.scale import judge_scale
 
 Array = NDArray[np.float64]
@@ -29,7 +29,7 @@ def sampled_rows(rows: Any, most: int = QUICK_ROWS) -> tuple[Array, Array | None
     first = rows[0]
     size = (first.x_0 if isinstance(first, Clean) else first.x_n).numel()
     most = max(1, min(most, VALUES // max(size, 1)))
-    index = np.unique(np.linspace(0, total - 1, min(total, most)).round().astype(int)).tolist()
+    index = evenly(total, most)
     items = [rows[i] for i in index]
     if all(isinstance(item, Clean) for item in items):
         return np.stack([item.x_0.numpy() for item in items]).astype(np.float64), None, index

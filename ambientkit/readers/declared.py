@@ -22,7 +22,8 @@ from ambientkit.readers.levels import ESTIMATES, Noise, levels_from_table
 from ambientkit.readers.npy import find_arrays
 from ambientkit.readers.rows import Mapping
 from ambientkit.readers.scan import unknown_noise
-from ambientkit.readers.source import UnusableFile, evenly
+from ambientkit.readers.source import UnusableFile
+from ambientkit.rows import evenly
 from ambientkit.text import listed
 from ambientkit.units.counts import CountRange
 

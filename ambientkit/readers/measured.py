@@ -9,7 +9,8 @@ import numpy as np
 
 from ambientkit.errors import InputError
 from ambientkit.readers.missing import missing_of
-from ambientkit.readers.source import Source, evenly
+from ambientkit.readers.source import Source
+from ambientkit.rows import evenly
 from ambientkit.units.ranges import ValueRange
 from ambientkit.units.scale import FAR
 

@@ -85,8 +85,3 @@ def first_usable(rows: int, decode: Callable[[int], NDArray[Any]]) -> NDArray[An
         except UnusableFile as error:
             cause = cause or error
     raise cause or UnusableFile("there are no rows")
-
-
-def evenly(total: int, most: int) -> list[int]:
-    """Up to `most` row numbers, evenly spaced over `total` rows, without repeats."""
-    return np.unique(np.linspace(0, total - 1, min(total, most)).round().astype(int)).tolist()

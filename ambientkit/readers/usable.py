@@ -16,7 +16,8 @@ from ambientkit.readers.levels import Noise
 from ambientkit.readers.missing import in_unit, missing_of
 from ambientkit.readers.rows import Mapping
 from ambientkit.readers.scan import RowScan
-from ambientkit.readers.source import Source, UnusableFile, evenly
+from ambientkit.readers.source import Source, UnusableFile
+from ambientkit.rows import evenly
 from ambientkit.text import lines, listed
 from ambientkit.units.counts import CountRange
 

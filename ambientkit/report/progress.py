@@ -16,6 +16,7 @@ from ambientkit.errors import InputError
 from ambientkit.registry import Registry
 from ambientkit.report.content import Picture, RunReport
 from ambientkit.report.samples import SampleDrawer, picture_of
+from ambientkit.rows import evenly
 from ambientkit.sample import load_run
 
 STAGES = 6
@@ -72,6 +73,4 @@ def add_checkpoints(drawer: SampleDrawer, registry: Registry, report: RunReport)
 
 
 def _spaced(found: Sequence[Stage]) -> list[Stage]:
-    if len(found) <= STAGES:
-        return list(found)
-    return [found[round(k * (len(found) - 1) / (STAGES - 1))] for k in range(STAGES)]
+    return [found[place] for place in evenly(len(found), STAGES)]

@@ -11,10 +11,18 @@ from typing import Any
 from torch import Tensor
 
 from ambientkit.checkpoint import latest, prune, read_folder, save_weights, write_folder
-from ambientkit.checkpoint.evaluations import EVALUATIONS
 from ambientkit.checkpoint.folder import FORMAT_VERSION, check_version, checkpoints, clean, set_aside_newer, write_file
 from ambientkit.checkpoint.lines import cut_after, read_lines
-from ambientkit.checkpoint.names import CHECKPOINTS, CONFIG, LOCK, METRICS, VERSIONS, WEIGHTS, checkpoint_name
+from ambientkit.checkpoint.names import (
+    CHECKPOINTS,
+    CONFIG,
+    EVALUATIONS,
+    LOCK,
+    METRICS,
+    VERSIONS,
+    WEIGHTS,
+    checkpoint_name,
+)
 from ambientkit.config import RunConfig, dump
 from ambientkit.config.request import IDENTITY, Request
 from ambientkit.config.run import to_yaml

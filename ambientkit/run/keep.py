@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from ambientkit.checkpoint.base import kept
@@ -19,6 +18,7 @@ from ambientkit.config import RunConfig
 from ambientkit.data import Augmented, Observations, Observed, WithoutHeldOut
 from ambientkit.data.held_out import held_out_count, held_out_rows
 from ambientkit.errors import InputError
+from ambientkit.rows import evenly
 from ambientkit.run.folder import average_metadata
 from ambientkit.training import Training
 from ambientkit.training.holdout import MEASURED, HoldOut, Seen, measuring_steps, tweedie_by_row
@@ -57,9 +57,9 @@ class Keeper:
 
     def __init__(self, training: Training, observations: Observations | Augmented, positions: Sequence[int]) -> None:
         config = training.config
-        held_out = observations.__getitems__([positions[place] for place in _spread(len(positions), MEASURED)])
+        held_out = observations.__getitems__([positions[place] for place in evenly(len(positions), MEASURED)])
         mine = training.observations
-        own = mine.__getitems__(_spread(len(mine), min(max(len(held_out.x_n), LEAST_OWN), MOST_OWN)))
+        own = mine.__getitems__(evenly(len(mine), min(max(len(held_out.x_n), LEAST_OWN), MOST_OWN)))
         self._training, self._held_out, self._own, self.count = training, held_out, own, len(positions)
         self.watch = HoldOut()
         self.best: dict[str, Tensor] = {}
@@ -133,8 +133,3 @@ class Keeper:
             "newest": training.step,
         }
         write_file(folder / BEST, to_bytes(self.best, about))
-
-
-def _spread(n: int, most: int) -> list[int]:
-    """At most `most` of n places, evenly spaced."""
-    return torch.linspace(0, n - 1, min(n, most)).round().long().tolist()

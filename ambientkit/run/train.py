@@ -13,10 +13,10 @@ import torch
 from accelerate import Accelerator
 from tqdm.auto import tqdm
 
-from ambientkit.checkpoint.evaluations import EVALUATIONS, describe, numbers
+from ambientkit.checkpoint.evaluations import describe, numbers
 from ambientkit.checkpoint.lines import append_line
 from ambientkit.checkpoint.lock import run_lock
-from ambientkit.checkpoint.names import BEST
+from ambientkit.checkpoint.names import BEST, EVALUATIONS
 from ambientkit.checkpoint.status import RunStatus, State
 from ambientkit.config.datapath import refuse_inside
 from ambientkit.config.files import redacted

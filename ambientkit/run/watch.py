@@ -23,6 +23,7 @@ from ambientkit.interfaces import Sampler
 from ambientkit.maths.randomness import derive_seed, keyed_generator
 from ambientkit.readers.scan import UnknownNoise
 from ambientkit.registry import Registry
+from ambientkit.rows import evenly
 from ambientkit.sample import draw_all, step_grid
 from ambientkit.training import Training
 from ambientkit.verification.trained import tweedie_loss
@@ -51,7 +52,7 @@ class Evaluation:
         n = min(config.evaluate_n, len(rows) // 2)
         if n < FEWEST:
             raise InputError(f"{_key(config)}: {len(rows)} rows; an evaluation needs {2 * FEWEST} or more")
-        chosen = torch.linspace(0, len(rows) - 1, 2 * n).round().long().tolist()
+        chosen = evenly(len(rows), 2 * n)
         every = rows.__getitems__(chosen)
         even = torch.arange(0, 2 * n, 2)
         self._batch, others = take(every, even), take(every, even + 1)

@@ -22,6 +22,7 @@ from ambientkit.maths.randomness import derive_seed
 from ambientkit.messages import note
 from ambientkit.processes import device_of
 from ambientkit.registry import Registry, load, spec_of
+from ambientkit.rows import evenly
 from ambientkit.sample import Trained, load_run
 from ambientkit.tables import Record, Table, number
 from ambientkit.verification.trained import (
@@ -230,8 +231,7 @@ def kernel_sampler(config: RunConfig) -> Sampler:
 def some_rows(source: Any, config: RunConfig, seed: int, rows: int, device: str | torch.device) -> Batch:
     """Up to `rows` evenly spaced observations, on the device."""
     observations = observed(source, config.corruption, seed, config.augment)
-    chosen = torch.linspace(0, len(observations) - 1, min(rows, len(observations))).round().long().unique().tolist()
-    return observations.__getitems__(chosen).to(device)
+    return observations.__getitems__(evenly(len(observations), rows)).to(device)
 
 
 def _own_rows(trained: Trained, rows: int, device: torch.device, needed: bool) -> Batch | None:

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from ambientkit.interfaces import Sampler
+from ambientkit.rows import evenly
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # small networks gain nothing from two
 
@@ -108,7 +109,7 @@ def score(home: Path, arm: str, seed: int, size: Size) -> list[Scored]:
     trained = load_run(home, registry)
     clean, noisy, _ = held_out(json.dumps(DATA["digits"].held_out), SIGMA_N, size.n)
     rows = Observations(trained.config.data.rows(), trained.config.corruption, trained.config.seed)
-    own = rows.__getitems__(torch.linspace(0, len(rows) - 1, size.n).long().tolist()).x_n
+    own = rows.__getitems__(evenly(len(rows), size.n)).x_n
     sampler = registry.build(Sampler, "heun")
     sigmas = step_grid(size.sampler_steps, trained.config.levels.as_levels())
     found = []

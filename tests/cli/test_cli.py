@@ -12,19 +12,7 @@ import pytest
 from PIL import Image
 
 from ambientkit.cli import main
-
-SMALL = [
-    "--data",
-    "mixture",
-    "--set",
-    "data.n=64",
-    "--set",
-    "model.width=16",
-    "--set",
-    "model.depth=1",
-    "--device",
-    "cpu",
-]
+from tests.support.engine import MIXTURE
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +156,7 @@ def test_a_damaged_newest_checkpoint_is_named_and_skipped(ambientkit, run_folder
 
 def test_a_dry_run_prints_a_configuration_that_can_be_used_again(ambientkit, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    status, out, _ = ambientkit("train", *SMALL, "--dry-run", "--sigma-n", "0.3")
+    status, out, _ = ambientkit("train", *MIXTURE, "--dry-run", "--sigma-n", "0.3")
     assert status == 0
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "again.yaml").write_text(out)
@@ -177,7 +165,7 @@ def test_a_dry_run_prints_a_configuration_that_can_be_used_again(ambientkit, tmp
 
 def test_an_output_folder_with_something_in_it_is_left_alone(ambientkit, tmp_path):
     (tmp_path / "mine.txt").write_text("precious")
-    status, _, err = ambientkit("train", *SMALL, "--output-dir", tmp_path)
+    status, _, err = ambientkit("train", *MIXTURE, "--output-dir", tmp_path)
     assert status == 2
     assert "--resume latest" in err
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.engine import SMALL_MODEL
 from tests.support.finished import write_run
 
 
@@ -61,17 +62,7 @@ def test_the_draws_of_truncated_restorations_are_said_to_be_the_mean(ambientkit,
 
 
 def test_a_damaged_checkpoint_is_named_and_left_out_of_the_order(ambientkit, tmp_path: Path) -> None:
-    small = [
-        "--set",
-        "data.n=64",
-        "--set",
-        "model.width=16",
-        "--set",
-        "model.depth=1",
-        "--device",
-        "cpu",
-        "--skip-preflight",
-    ]
+    small = ["--set", "data.n=64", *SMALL_MODEL, "--skip-preflight"]
     run = tmp_path / "trained"
     assert (
         ambientkit("train", "--data", "mixture", *small, "--end-step", 3, "--save-every", 1, "--output-dir", run)[0]

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -22,6 +19,7 @@ from ambientkit.sample import draw, step_grid
 from ambientkit.training import build, steps
 from ambientkit.training.accelerator import accelerator_for
 from ambientkit.training.average import WarmedUpAverage, ema_decay
+from tests.support.engine import MIXTURE, command, finish
 
 pytestmark = pytest.mark.slow
 
@@ -171,39 +169,7 @@ def test_the_average_is_that_of_torch_to_the_bit_with_its_buffers_and_whole_numb
         assert torch.equal(average.state_dict()[name], value), name
 
 
-def command(*arguments, **kwargs):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "ambientkit", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-        **kwargs,
-    )
-
-
-def finish(process, timeout=120):
-    out, err = process.communicate(timeout=timeout)
-    return process.returncode, out, err
-
-
-TRAIN = [
-    "train",
-    "--data",
-    "mixture",
-    "--set",
-    "data.n=64",
-    "--set",
-    "model.width=16",
-    "--set",
-    "model.depth=1",
-    "--device",
-    "cpu",
-    "--set",
-    "log_every=5",
-    "--skip-preflight",
-]
+TRAIN = ["train", *MIXTURE, "--set", "log_every=5", "--skip-preflight"]
 
 
 def test_a_run_that_is_interrupted_saves_says_how_to_go_on_and_ends_like_an_undisturbed_one(tmp_path):

@@ -15,22 +15,12 @@ from ambientkit.errors import InputError
 from ambientkit.registry import load
 from ambientkit.run.watch import Evaluation
 from ambientkit.training import steps
-from tests.support.engine import FLAGS, SMALL, command, contents, finish, log, make
+from tests.support.engine import FLAGS, SMALL, SMALL_MODEL, command, contents, finish, log, make
 
 pytestmark = pytest.mark.slow
 
 EVALUATE = ["--evaluate-every", 3, "--set", "evaluate_n=32", "--evaluate-data", "mixture{n: 90, seed: 5}"]
-DIGITS = [
-    "--data",
-    "digits{split: train}",
-    "--set",
-    "model.width=16",
-    "--set",
-    "model.depth=1",
-    "--device",
-    "cpu",
-    "--skip-preflight",
-]
+DIGITS = ["--data", "digits{split: train}", *SMALL_MODEL, "--skip-preflight"]
 
 
 def evaluations(folder):

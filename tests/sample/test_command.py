@@ -11,7 +11,7 @@ import torch
 from ambientkit.builtin.samplers.heun import Heun
 from ambientkit.sample import draw, step_grid
 from ambientkit.sample.load import load_run
-from tests.support.engine import finish
+from tests.support.engine import SMALL_MODEL, finish
 from tests.support.sampling import SHAPE, files, noisy_file, ok, registry, start, write_run
 
 
@@ -160,17 +160,7 @@ def test_a_condition_that_the_model_cannot_take_is_refused_before_anything_is_wr
 
 def test_a_checkpoint_is_sampled_with_its_own_average_into_the_run_folder(sample, ambientkit, tmp_path):
     """`evaluate --all-checkpoints` may name one that is not the last."""
-    small = [
-        "--set",
-        "data.n=64",
-        "--set",
-        "model.width=16",
-        "--set",
-        "model.depth=1",
-        "--device",
-        "cpu",
-        "--skip-preflight",
-    ]
+    small = ["--set", "data.n=64", *SMALL_MODEL, "--skip-preflight"]
     run = tmp_path / "run"
     assert (
         ambientkit("train", "--data", "mixture", *small, "--end-step", 4, "--save-every", 2, "--output-dir", run)[0]

@@ -27,19 +27,9 @@ SMALL = {
         {"objective": {"name": "consistency", "fraction": 0.5}, "weight": 0.1, "start": 3, "ramp": 4},
     ],
 }
-FLAGS = [
-    "--data",
-    "mixture",
-    "--set",
-    "data.n=64",
-    "--set",
-    "model.width=16",
-    "--set",
-    "model.depth=1",
-    "--device",
-    "cpu",
-]
-FLAGS += ["--skip-preflight", "--log-every", "2"]
+SMALL_MODEL = ["--set", "model.width=16", "--set", "model.depth=1", "--device", "cpu"]
+MIXTURE = ["--data", "mixture", "--set", "data.n=64", *SMALL_MODEL]
+FLAGS = [*MIXTURE, "--skip-preflight", "--log-every", "2"]
 CHANGING = ("time", "examples_per_s", "eta_s", "memory_mb")
 
 

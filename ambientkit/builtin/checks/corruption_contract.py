@@ -6,10 +6,10 @@ from __future__ import annotations
 import math
 
 import torch
-from pydantic import InstanceOf
 from torch import Generator, Tensor
 
 from ambientkit.batch import Batch, View
+from ambientkit.builtin.checks.changed import ChangedCorruption
 from ambientkit.builtin.checks.labelled import (
     SHAPE,
     Broken,
@@ -151,12 +151,10 @@ class CorruptionContract(Check):
         return keyed_generator(case.seed, f"verify.corruption-contract.{purpose}", step=index)
 
 
-class _Losing(Corruption):
+class _Losing(ChangedCorruption):
     """A corruption that loses conditions: wrong on purpose."""
 
     name = "losing-control"
-
-    inner: InstanceOf[Corruption]
 
     def observe(self, x_0: Tensor, row: Tensor, generator: RandomSource) -> Batch:
         """The inner corruption's."""
@@ -165,11 +163,3 @@ class _Losing(Corruption):
     def degrade(self, batch: Batch, sigma: Tensor, generator: RandomSource) -> View:
         """The inner corruption's view without conditions."""
         return self.inner.degrade(batch, sigma, generator)._replace(cond={})
-
-    def expect(self, x_0_hat: Tensor, view: View, batch: Batch) -> Tensor:
-        """The inner corruption's."""
-        return self.inner.expect(x_0_hat, view, batch)
-
-    def floor(self, batch: Batch) -> Tensor:
-        """The inner corruption's."""
-        return self.inner.floor(batch)

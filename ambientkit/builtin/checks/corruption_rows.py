@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from pydantic import Field, InstanceOf
+from pydantic import Field
 from torch import Tensor
 
 from ambientkit.batch import Batch, View, take
+from ambientkit.builtin.checks.changed import ChangedCorruption
 from ambientkit.builtin.checks.noisy import floors, noisy_pictures
 from ambientkit.builtin.checks.outcome import exact, largest
 from ambientkit.builtin.checks.travel import key
@@ -64,12 +65,10 @@ def _source(case: Case, purpose: str, row: int) -> torch.Generator:
     return keyed_generator(case.seed, f"verify.corruption-rows.{purpose}", row=row)
 
 
-class _Mixing(Corruption):
+class _Mixing(ChangedCorruption):
     """A corruption whose rows meet: wrong on purpose."""
 
     name = "meeting-control"
-
-    inner: InstanceOf[Corruption]
 
     def observe(self, x_0: Tensor, row: Tensor, generator: RandomSource) -> Batch:
         """The inner corruption's observations, 1 % of the way to their mean."""
@@ -79,11 +78,3 @@ class _Mixing(Corruption):
     def degrade(self, batch: Batch, sigma: Tensor, generator: RandomSource) -> View:
         """The inner corruption's."""
         return self.inner.degrade(batch, sigma, generator)
-
-    def expect(self, x_0_hat: Tensor, view: View, batch: Batch) -> Tensor:
-        """The inner corruption's."""
-        return self.inner.expect(x_0_hat, view, batch)
-
-    def floor(self, batch: Batch) -> Tensor:
-        """The inner corruption's."""
-        return self.inner.floor(batch)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 import torch
-from pydantic import Field, InstanceOf
+from pydantic import Field
 from torch import Tensor, nn
 
+from ambientkit.builtin.checks.changed import ChangedModel
 from ambientkit.builtin.checks.outcome import exact, largest
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Case, Check, Denoiser, Measured, Model, Part, Signal
@@ -78,22 +79,11 @@ def fresh(model: Model, case: Case) -> tuple[Signal, nn.Module]:
     raise refused
 
 
-class _MeanLevel(Model):
+class _MeanLevel(ChangedModel):
     """A model whose denoiser knows one level per batch: wrong on purpose."""
 
     name = "mean-level-control"
 
-    inner: InstanceOf[Model]
-
-    def network(self, signal: Signal) -> nn.Module:
-        """The inner model's."""
-        return self.inner.network(signal)
-
-    def denoiser(self, network: nn.Module, signal: Signal) -> Denoiser:
+    def answer(self, right: Denoiser, x: Tensor, sigma: Tensor, cond: dict[str, Tensor]) -> Tensor:
         """The inner model's, at the mean level of the batch."""
-        right = self.inner.denoiser(network, signal)
-
-        def denoise(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
-            return right(x, sigma.mean().expand_as(sigma), **cond)
-
-        return denoise
+        return right(x, sigma.mean().expand_as(sigma), **cond)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import abc
 import math
 from collections.abc import Callable
+from typing import ClassVar
 
 import torch
-from pydantic import InstanceOf
-from torch import Tensor, nn
+from torch import Tensor
 
 from ambientkit.builtin.checks.answered import Answering
+from ambientkit.builtin.checks.changed import ChangedModel
 from ambientkit.builtin.checks.outcome import exact, largest
-from ambientkit.interfaces import Case, Check, Denoiser, Measured, Model, Part, Signal
+from ambientkit.interfaces import Case, Check, Denoiser, Measured, Model, Part
 from ambientkit.maths.forms import Form, from_x_0, vp_coefficients
 from ambientkit.maths.noise import per_row, standard_normal
 from ambientkit.maths.randomness import keyed_generator
@@ -33,10 +33,8 @@ class FormCheck(Check):
     meaning = "A network trained in this form, here or elsewhere, gives wrong pictures under this model."
     quick = True
 
-    @property
-    @abc.abstractmethod
-    def form(self) -> Form:
-        """What the network answers with."""
+    form: ClassVar[Form]
+    """What the network answers with."""
 
     def measure(self, part: Part, case: Case) -> Measured:
         """The largest error of D over the size of x_0, the better of the two scalings."""
@@ -80,11 +78,7 @@ class EpsForm(FormCheck):
 
     name = "eps-form"
     claim = "eps-form"
-
-    @property
-    def form(self) -> Form:
-        """The noise."""
-        return "eps"
+    form = "eps"
 
 
 class VForm(FormCheck):
@@ -92,11 +86,7 @@ class VForm(FormCheck):
 
     name = "v-form"
     claim = "v-form"
-
-    @property
-    def form(self) -> Form:
-        """v."""
-        return "v"
+    form = "v"
 
 
 class FlowForm(FormCheck):
@@ -104,11 +94,7 @@ class FlowForm(FormCheck):
 
     name = "flow-form"
     claim = "flow-form"
-
-    @property
-    def form(self) -> Form:
-        """The velocity."""
-        return "flow"
+    form = "flow"
 
 
 class CleanForm(FormCheck):
@@ -116,29 +102,14 @@ class CleanForm(FormCheck):
 
     name = "x_0-form"
     claim = "x_0-form"
-
-    @property
-    def form(self) -> Form:
-        """x_0."""
-        return "x_0"
+    form = "x_0"
 
 
-class _HalfLevel(Model):
+class _HalfLevel(ChangedModel):
     """A model that takes each level for half of it: wrong on purpose."""
 
     name = "half-level-control"
 
-    inner: InstanceOf[Model]
-
-    def network(self, signal: Signal) -> nn.Module:
-        """The inner model's."""
-        return self.inner.network(signal)
-
-    def denoiser(self, network: nn.Module, signal: Signal) -> Denoiser:
+    def answer(self, right: Denoiser, x: Tensor, sigma: Tensor, cond: dict[str, Tensor]) -> Tensor:
         """The inner model's at half the level, a tenth larger."""
-        right = self.inner.denoiser(network, signal)
-
-        def denoise(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
-            return 1.1 * right(x, 0.5 * sigma, **cond)
-
-        return denoise
+        return 1.1 * right(x, 0.5 * sigma, **cond)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 import torch
-from pydantic import Field, InstanceOf
+from pydantic import Field
 from torch import Tensor
 
 from ambientkit.batch import Batch, View
+from ambientkit.builtin.checks.changed import ChangedCorruption
 from ambientkit.builtin.checks.outcome import exact, largest
 from ambientkit.builtin.checks.travel import key
 from ambientkit.builtin.checks.white import pictures
@@ -66,12 +67,10 @@ class Keyed(Check):
         return _Fresh(inner=part)
 
 
-class _Fresh(Corruption):
+class _Fresh(ChangedCorruption):
     """A corruption that is never twice the same: wrong on purpose."""
 
     name = "fresh-control"
-
-    inner: InstanceOf[Corruption]
 
     def observe(self, x_0: Tensor, row: Tensor, generator: RandomSource) -> Batch:
         """The inner corruption's observation, and noise from torch's global generator on top."""
@@ -83,11 +82,3 @@ class _Fresh(Corruption):
     def degrade(self, batch: Batch, sigma: Tensor, generator: RandomSource) -> View:
         """The inner corruption's."""
         return self.inner.degrade(batch, sigma, generator)
-
-    def expect(self, x_0_hat: Tensor, view: View, batch: Batch) -> Tensor:
-        """The inner corruption's."""
-        return self.inner.expect(x_0_hat, view, batch)
-
-    def floor(self, batch: Batch) -> Tensor:
-        """The inner corruption's."""
-        return self.inner.floor(batch)

@@ -8,9 +8,9 @@ import copy
 import math
 
 import torch
-from pydantic import InstanceOf
 from torch import Tensor, nn
 
+from ambientkit.builtin.checks.changed import ChangedModel
 from ambientkit.builtin.checks.labelled import Broken, global_state, require
 from ambientkit.builtin.checks.outcome import exact
 from ambientkit.errors import InputError
@@ -287,23 +287,12 @@ class _Tried:
         require(bool(torch.allclose(one, other, rtol=1e-3, atol=1e-3 * float(one.abs().max()))), otherwise)
 
 
-class _Frozen(Model):
+class _Frozen(ChangedModel):
     """A model that does not learn: wrong on purpose."""
 
     name = "frozen-control"
 
-    inner: InstanceOf[Model]
-
-    def network(self, signal: Signal) -> nn.Module:
-        """The inner model's."""
-        return self.inner.network(signal)
-
-    def denoiser(self, network: nn.Module, signal: Signal) -> Denoiser:
+    def answer(self, right: Denoiser, x: Tensor, sigma: Tensor, cond: dict[str, Tensor]) -> Tensor:
         """The inner model's, without gradient."""
-        right = self.inner.denoiser(network, signal)
-
-        def denoise(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
-            with torch.no_grad():
-                return right(x, sigma, **cond)
-
-        return denoise
+        with torch.no_grad():
+            return right(x, sigma, **cond)

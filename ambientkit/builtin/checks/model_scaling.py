@@ -7,14 +7,14 @@ import contextlib
 import math
 
 import torch
-from pydantic import InstanceOf
-from torch import Tensor, nn
+from torch import Tensor
 
 from ambientkit.builtin.checks.answered import Answering, Asked
+from ambientkit.builtin.checks.changed import ChangedModel
 from ambientkit.builtin.checks.labelled import Broken, require
 from ambientkit.builtin.checks.outcome import exact
 from ambientkit.errors import InputError
-from ambientkit.interfaces import CONTRACT, Case, Check, Denoiser, Measured, Model, Part, Signal
+from ambientkit.interfaces import CONTRACT, Case, Check, Denoiser, Measured, Model, Part
 from ambientkit.maths.noise import per_row
 from ambientkit.maths.randomness import keyed_generator
 
@@ -163,23 +163,12 @@ class ModelScaling(Check):
         )
 
 
-class _Growing(Model):
+class _Growing(ChangedModel):
     """A model whose answers grow with the level: wrong on purpose."""
 
     name = "growing-control"
 
-    inner: InstanceOf[Model]
-
-    def network(self, signal: Signal) -> nn.Module:
-        """The inner model's."""
-        return self.inner.network(signal)
-
-    def denoiser(self, network: nn.Module, signal: Signal) -> Denoiser:
+    def answer(self, right: Denoiser, x: Tensor, sigma: Tensor, cond: dict[str, Tensor]) -> Tensor:
         """The inner model's, with sigma^2 x on top."""
-        right = self.inner.denoiser(network, signal)
-
-        def denoise(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
-            answer = right(x, sigma, **cond)
-            return answer + per_row(sigma.to(x.dtype), x) ** 2 * x
-
-        return denoise
+        answer = right(x, sigma, **cond)
+        return answer + per_row(sigma.to(x.dtype), x) ** 2 * x

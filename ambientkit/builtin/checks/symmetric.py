@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
-from pydantic import Field, InstanceOf
+from pydantic import Field
 from torch import Tensor
 
 from ambientkit.batch import Batch, View
+from ambientkit.builtin.checks.changed import ChangedCorruption
 from ambientkit.builtin.checks.noisy import floors, noisy_pictures
 from ambientkit.builtin.checks.outcome import all_normal, scores_within
 from ambientkit.builtin.checks.travel import key
@@ -56,12 +57,10 @@ class SymmetricDegrade(Check):
         return _Bent(inner=part)
 
 
-class _Bent(Corruption):
+class _Bent(ChangedCorruption):
     """A corruption with skewed noise: wrong on purpose."""
 
     name = "bent-control"
-
-    inner: InstanceOf[Corruption]
 
     def observe(self, x_0: Tensor, row: Tensor, generator: RandomSource) -> Batch:
         """The inner corruption's."""
@@ -72,11 +71,3 @@ class _Bent(Corruption):
         view = self.inner.degrade(batch, sigma, generator)
         added = view.x - batch.x_n
         return view._replace(x=batch.x_n + torch.where(added > 0, 1.3, 0.7) * added)
-
-    def expect(self, x_0_hat: Tensor, view: View, batch: Batch) -> Tensor:
-        """The inner corruption's."""
-        return self.inner.expect(x_0_hat, view, batch)
-
-    def floor(self, batch: Batch) -> Tensor:
-        """The inner corruption's."""
-        return self.inner.floor(batch)

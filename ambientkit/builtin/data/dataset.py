@@ -14,7 +14,7 @@ from ambientkit.batch import Batch, Clean
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Data
 from ambientkit.readers.scan import unknown_noise
-from ambientkit.rows import Rows, as_rows
+from ambientkit.rows import Rows, as_rows, evenly
 
 LOOKED_AT = 64
 """Rows, evenly spaced, whose values a run knows the data set by."""
@@ -45,7 +45,7 @@ class Given(Data):
         if not length:
             raise InputError("data: the data set has no rows")
         digest = hashlib.sha256(str(length).encode())
-        for index in torch.linspace(0, length - 1, min(length, LOOKED_AT)).round().long().unique().tolist():
+        for index in evenly(length, LOOKED_AT):
             x = _values(rows[index], index)
             digest.update(x.detach().cpu().contiguous().numpy().tobytes())
         if sigma_n is not None and not isinstance(rows[0], Tensor):

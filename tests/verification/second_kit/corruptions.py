@@ -9,6 +9,7 @@ import torch
 from ambientkit.batch import Batch, View
 from ambientkit.interfaces import Corruption
 from ambientkit.maths.noise import per_row, standard_normal, uniform
+from tests.verification.second_kit.variants import variants
 
 
 class Gauss(Corruption):
@@ -258,15 +259,7 @@ FAULTS = {
     "floor-raised": "floor: at least 0.05",
     "floor-first-pixel": "floor: the first pixel's level",
 }
-WRONG = [
-    (
-        type(
-            f"Gauss_{n.replace('-', '_')}", (Gauss,), {"name": f"kit2-gaussian-{n}", "fault": n, "__module__": __name__}
-        ),
-        text,
-    )
-    for n, text in FAULTS.items()
-]
+WRONG = variants(Gauss, FAULTS)
 
 
 class LevelOfData(Corruption):

@@ -8,6 +8,7 @@ import torch
 
 from ambientkit.interfaces import Sampler
 from ambientkit.maths.noise import per_row, standard_normal
+from tests.verification.second_kit.variants import variants
 
 
 class Anc(Sampler):
@@ -231,20 +232,6 @@ DET = {
     "euler": "no correction",
     "drift": "shrinks in each step",
 }
-
-
-def variants(base, faults):
-    return [
-        (
-            type(
-                f"{base.__name__}_{n.replace('-', '_')}",
-                (base,),
-                {"name": f"{base.name}-{n}", "fault": n, "__module__": __name__},
-            ),
-            text,
-        )
-        for n, text in faults.items()
-    ]
 
 
 WRONG = [*variants(Anc, ANC), *variants(Det, DET)]

@@ -21,6 +21,7 @@ from ambientkit.builtin.samplers.heun import Heun
 from ambientkit.interfaces import Objective
 from ambientkit.maths.levels import log_uniform
 from ambientkit.maths.noise import per_row, standard_normal, uniform
+from tests.verification.second_kit.variants import variants
 
 
 class Tw(Objective):
@@ -325,16 +326,8 @@ FAULTS = {
     Den: {"dequantises": "noise is added to the data, and not told"},
     Fancy: {"neighbours": "a row's value is the mean of its own and the neighbour's"},
 }
-WRONG = []
-for base, faults in FAULTS.items():
-    for fault, text in faults.items():
-        made = type(
-            f"{base.__name__}_{fault.replace('-', '_')}",
-            (base,),
-            {"fault": fault, "name": f"{base.name}-{fault}", "__module__": __name__},
-        )
-        globals()[made.__name__] = made
-        WRONG.append((made, text))
+WRONG = [pair for base, faults in FAULTS.items() for pair in variants(base, faults)]
+globals().update({made.__name__: made for made, _ in WRONG})
 RIGHT = [Tw, Gauss, Anc, Hn, Mlp, Con, Den, Fancy]
 NOT_WRONG = {
     "kit3-tweedie-weight-by-view": "the weight is a function of x_t alone, so that the minimum stays where it is",
