@@ -32,6 +32,7 @@ from ambientkit.builtin.objectives.denoising import Denoising
 from ambientkit.builtin.objectives.naive import Naive
 from ambientkit.builtin.objectives.posterior_buffer import PosteriorBuffer
 from ambientkit.builtin.objectives.recipes import TweedieConsistency, TweedieConsistencyBuffer
+from ambientkit.builtin.objectives.split_levels import SplitLevels
 from ambientkit.builtin.objectives.sure import Sure
 from ambientkit.builtin.objectives.tweedie import Tweedie
 from ambientkit.builtin.samplers.ancestral import Ancestral
@@ -47,7 +48,7 @@ def register_corruptions():
 
 @hookimpl
 def register_objectives():
-    return [Tweedie, Consistency, PosteriorBuffer, Sure, Denoising, Naive]
+    return [Tweedie, Consistency, PosteriorBuffer, Sure, SplitLevels, Denoising, Naive]
 
 
 @hookimpl
@@ -79,6 +80,7 @@ def register_extractors():
 @hookimpl
 def register_checks():
     # Some thousand lines that only `verify` needs: loaded when they are asked for.
+    from ambientkit.builtin.checks.clean_rows_low import CleanRowsLow
     from ambientkit.builtin.checks.corruption_contract import CorruptionContract
     from ambientkit.builtin.checks.corruption_rows import CorruptionRows
     from ambientkit.builtin.checks.degrade_law import DegradeLaw
@@ -121,6 +123,7 @@ def register_checks():
         Power,
         ViewsInLaw,
         LevelsAboveFloor,
+        CleanRowsLow,
         Scale,
         ValueUnbiased,
         DetachedAnchor,
@@ -154,6 +157,7 @@ def register_mutants():
         heun,
         models,
         naive,
+        split_levels,
         sure,
         tweedie,
     )
@@ -161,6 +165,7 @@ def register_mutants():
     from ambientkit.builtin.mutants import stochastic_heun as stochastic_heuns
 
     objectives = [*tweedie.MUTANTS, *consistency.MUTANTS, *posterior_buffers.MUTANTS, *sure.MUTANTS, *naive.MUTANTS]
+    objectives += split_levels.MUTANTS
     corruptions = [*gaussian.MUTANTS, *gaussian_noise.MUTANTS]
     samplers = [*ancestral.MUTANTS, *stochastic_heuns.MUTANTS, *heun.MUTANTS]
     return [*objectives, *corruptions, *samplers, *models.MUTANTS, *contracts.MUTANTS]

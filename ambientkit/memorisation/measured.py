@@ -23,10 +23,11 @@ def all_measures(
     groups: Tensor,
     level: float,
     seed: int,
+    resamples: int = m.RESAMPLES,
 ) -> tuple[Measure, ...]:
     """All measures. known, judged, unseen: training rows, samples and held-out rows as they are compared; near, null:
     the two nearest training rows of samples and of held-out rows. Where held-out rows stand in for samples, a random
-    half of them does, and the other half is their null."""
+    half of them does, and the other half is their null. resamples: of the intervals; 0 for none."""
     order = torch.randperm(len(unseen), generator=keyed_generator(seed, "memorisation.halves"))
     one, other = order[: len(order) // 2], order[len(order) // 2 :]
     near_1, null_1 = near.distance[:, 0], null.distance[:, 0]
@@ -39,10 +40,10 @@ def all_measures(
         Measure(
             f"ratio, p <= {level:g}",
             share(ratio, null_ratio),
-            m.bootstrap(share, ratio, null_ratio, seed=seed),
+            m.bootstrap(share, ratio, null_ratio, seed=seed, resamples=resamples),
             len(ratio),
             share(null_ratio[one], null_ratio[other]),
-            m.bootstrap(share, null_ratio[one], null_ratio[other], seed=seed),
+            m.bootstrap(share, null_ratio[one], null_ratio[other], seed=seed, resamples=resamples),
             len(one),
             f"share of samples that single out one training row, by the ratio to the second, as only {level:g} of held-out rows do: copies; "
             f"{level:g} or less is expected of a model that memorises nothing",
@@ -50,20 +51,20 @@ def all_measures(
         Measure(
             f"distance, p <= {level:g}",
             share(near_1, null_1),
-            m.bootstrap(share, near_1, null_1, seed=seed),
+            m.bootstrap(share, near_1, null_1, seed=seed, resamples=resamples),
             len(near_1),
             share(null_1[one], null_1[other]),
-            m.bootstrap(share, null_1[one], null_1[other], seed=seed),
+            m.bootstrap(share, null_1[one], null_1[other], seed=seed, resamples=resamples),
             len(one),
             f"share of samples nearer to a training row than all but {level:g} of held-out rows; blurred pictures are near without being copies",
         ),
         Measure(
             "ratio below 1/3",
             m.share_of_third(near.distance),
-            m.bootstrap(m.share_of_third, near.distance, seed=seed),
+            m.bootstrap(m.share_of_third, near.distance, seed=seed, resamples=resamples),
             len(near_1),
             m.share_of_third(null.distance),
-            m.bootstrap(m.share_of_third, null.distance, seed=seed),
+            m.bootstrap(m.share_of_third, null.distance, seed=seed, resamples=resamples),
             len(null_1),
             "share of samples at less than 1/3 of the distance to the second nearest training row: copies by the usual rule",
         ),
@@ -78,10 +79,10 @@ def all_measures(
         Measure(
             "C_T",
             copying(drawn, held),
-            m.bootstrap(copying, drawn, held, seed=seed),
+            m.bootstrap(copying, drawn, held, seed=seed, resamples=resamples),
             len(near_1),
             copying(held[one], held[other]),
-            m.bootstrap(copying, held[one], held[other], seed=seed),
+            m.bootstrap(copying, held[one], held[other], seed=seed, resamples=resamples),
             len(one),
             "standard deviations by which samples lie farther from training rows than held-out rows do; well below 0: copies, above 0: poor samples too",
         )
@@ -97,19 +98,19 @@ def all_measures(
         Measure(
             "authenticity",
             authentic(pairs),
-            m.bootstrap(authentic, pairs, seed=seed),
+            m.bootstrap(authentic, pairs, seed=seed, resamples=resamples),
             len(pairs),
             authentic(null_pairs),
-            m.bootstrap(authentic, null_pairs, seed=seed),
+            m.bootstrap(authentic, null_pairs, seed=seed, resamples=resamples),
             len(null_pairs),
             "share of samples farther from their nearest training row than that row is from the others; below the figure of held-out rows: copies",
         )
     )
-    measured.append(_gap(alike, known, judged, unseen, seed))
-    return (*measured, *_mifid(known, judged, unseen, seed))
+    measured.append(_gap(alike, known, judged, unseen, seed, resamples))
+    return (*measured, *_mifid(known, judged, unseen, seed, resamples))
 
 
-def _gap(alike: Similarity, known: Tensor, judged: Tensor, unseen: Tensor, seed: int) -> Measure:
+def _gap(alike: Similarity, known: Tensor, judged: Tensor, unseen: Tensor, seed: int, resamples: int) -> Measure:
     """As many training rows as held-out rows, chosen at random; a third of the held-out rows stands in for samples."""
     rows = torch.randperm(len(known), generator=keyed_generator(seed, "memorisation.gap.train"))
     held = torch.randperm(len(unseen), generator=keyed_generator(seed, "memorisation.gap.heldout"))
@@ -127,20 +128,22 @@ def _gap(alike: Similarity, known: Tensor, judged: Tensor, unseen: Tensor, seed:
     return Measure(
         "train gap",
         m.nearer_to_train(a, b),
-        _paired(a, b, seed),
+        _paired(a, b, seed, resamples),
         len(a),
         m.nearer_to_train(c, d),
-        _paired(c, d, seed),
+        _paired(c, d, seed, resamples),
         third,
         f"share of samples nearer to a training row than to any of as many ({size}) held-out rows, less 1/2: 0 where nothing is memorised, 0.5 at most",
     )
 
 
-def _paired(a: Tensor, b: Tensor, seed: int) -> tuple[float, float] | None:
-    return m.bootstrap(lambda x: m.nearer_to_train(x[:, 0], x[:, 1]), torch.stack([a, b], 1), seed=seed)
+def _paired(a: Tensor, b: Tensor, seed: int, resamples: int) -> tuple[float, float] | None:
+    return m.bootstrap(
+        lambda x: m.nearer_to_train(x[:, 0], x[:, 1]), torch.stack([a, b], 1), seed=seed, resamples=resamples
+    )
 
 
-def _mifid(known: Tensor, judged: Tensor, unseen: Tensor, seed: int) -> list[Measure]:
+def _mifid(known: Tensor, judged: Tensor, unseen: Tensor, seed: int, resamples: int) -> list[Measure]:
     """Nothing where torchmetrics is missing: it belongs to an extra."""
     reference, flat, held = known.flatten(1), judged.flatten(1), unseen.flatten(1)
     try:
@@ -156,10 +159,10 @@ def _mifid(known: Tensor, judged: Tensor, unseen: Tensor, seed: int) -> list[Mea
         Measure(
             "mifid",
             value,
-            m.jackknife(of, flat, seed=seed),
+            m.jackknife(of, flat, seed=seed) if resamples else None,
             len(flat),
             of(held),
-            m.jackknife(of, held, seed=seed),
+            m.jackknife(of, held, seed=seed) if resamples else None,
             len(held),
             told,
         )

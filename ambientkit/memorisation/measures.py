@@ -66,11 +66,11 @@ Statistic = Callable[..., float]
 
 def bootstrap(statistic: Statistic, *sets: Tensor, seed: int, resamples: int = RESAMPLES) -> tuple[float, float] | None:
     """The 95 % percentile interval of statistic(*sets), each set (n, ...) drawn again row by row. Keyed by `seed`; None
-    for a set of fewer than 2.
+    for a set of fewer than 2, and for no resamples.
 
     Source: Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), chapter 13.
     """
-    if min(map(len, sets)) < 2:
+    if min(map(len, sets)) < 2 or resamples == 0:
         return None
     generator = keyed_generator(seed, "memorisation.bootstrap")
     values = [

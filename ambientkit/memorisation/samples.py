@@ -146,6 +146,7 @@ def memorization(
     fdr: float = 0.1,
     n: int | None = None,
     duplicates_within: float = 0.0,
+    resamples: int = m.RESAMPLES,
     seed: int = 0,
     steps: int = 32,
     sampler: str | Mapping[str, Any] | Part = "heun",
@@ -165,7 +166,8 @@ def memorization(
     x 8 or more, and mirroring where `flip`), "correlation" (the same after each row's mean is taken away and its std
     made 1, so that brightness and contrast do not count), or any `Extractor`. level: of the single p-values behind the
     share. fdr: false-discovery rate of the list of copies. duplicates_within: distance at which training rows are one
-    group; groups are found first, and the second neighbour is of another group.
+    group; groups are found first, and the second neighbour is of another group. resamples: of the intervals, which take
+    a good part of the time; 0 for none.
 
     Raises InputError for rows of another shape, unit or noise level, for held-out rows that are training rows, for too
     few held-out rows for `level`, for a conditional run, and for fewer than 20 rows on a side. No differential privacy
@@ -188,7 +190,7 @@ def memorization(
     known, judged, unseen = alike.view(own.x), alike.view(samples), alike.view(held.x)
     near, null = alike.nearest(judged, known, groups=groups), alike.nearest(unseen, known, groups=groups)
     p = conformal_p_values(-m.ratios(near.distance), -m.ratios(null.distance))
-    found = all_measures(alike, known, judged, unseen, near, null, groups, level, seed)
+    found = all_measures(alike, known, judged, unseen, near, null, groups, level, seed, resamples)
     kept = len(groups.unique())
     facts = {
         "subject": name,

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 import ambientkit as ak
+from ambientkit.maths.noise import standard_normal
 from ambientkit.maths.randomness import keyed_generator
 
 
@@ -21,38 +22,57 @@ class Size:
 
     end_step: int
     stops: tuple[int, ...]
-    """Steps at which training is looked at as well: clean training stopped early is the honest baseline."""
+    """Steps at which every arm is looked at as well: clean training stopped early is the honest baseline."""
     width: int
     samples: int
     draws: int
+    particles: int
     steps: int
     """Of the samplers."""
     attacked: int
-    """Training rows, and held-out rows, that are attacked."""
+    """Training rows that are attacked; of held-out rows twice as many."""
 
 
-QUICK = Size(end_step=40, stops=(20,), width=16, samples=24, draws=2, steps=4, attacked=24)
-SMALL = Size(end_step=6000, stops=(500, 1000, 2000, 3000), width=256, samples=1000, draws=4, steps=24, attacked=60)
+QUICK = Size(end_step=40, stops=(20,), width=16, samples=24, draws=2, particles=4, steps=4, attacked=24)
+SMALL = Size(
+    end_step=6000, stops=(500, 1000, 2000, 4000), width=256, samples=1000, draws=2, particles=16, steps=16, attacked=60
+)
 FULL = Size(
-    end_step=30_000, stops=(1000, 2000, 4000, 8000, 16_000), width=512, samples=5000, draws=16, steps=64, attacked=1000
+    end_step=60_000,
+    stops=(1000, 2000, 4000, 8000, 16_000, 32_000),
+    width=512,
+    samples=5000,
+    draws=16,
+    particles=64,
+    steps=64,
+    attacked=1000,
 )
 
 
 @dataclass(frozen=True)
 class Arm:
-    """A way to train: its name, the objective, and the noise of the rows."""
+    """A way to train: its name, the objective, and the noise of the rows it is given."""
 
     name: str
     objective: Any
     sigma_n: float
+    both: bool = False
+    """Whether it is given the clean rows too, beside a noisy copy of each."""
 
 
-ARMS = (
-    Arm("clean", "denoising", 0.0),
-    Arm("noisy-0.1", "tweedie-consistency", 0.1),
-    Arm("noisy-0.2", "tweedie-consistency", 0.2),
-    Arm("noisy-0.4", "tweedie-consistency", 0.4),
-)
+def split_levels(level: float) -> Arm:
+    """Clean rows up to `level`, noisy copies of that level above it."""
+    return Arm(f"split-{level:g}", {"name": "split-levels", "clean_below": level}, level, both=True)
+
+
+ARMS = {
+    arm.name: arm
+    for arm in (
+        Arm("clean", "denoising", 0.0),
+        *(Arm(f"noisy-{level:g}", "tweedie-consistency", level) for level in (0.1, 0.2, 0.4)),
+        *(split_levels(level) for level in (0.2, 0.4, 0.8)),
+    )
+}
 
 
 def pictures(data: str) -> tuple[Tensor, Tensor]:
@@ -66,7 +86,7 @@ def pictures(data: str) -> tuple[Tensor, Tensor]:
 
     part = FashionMNIST()
     rows = part.rows()
-    return torch.stack([rows[i].x_0 for i in range(len(rows))]), part.labels()
+    return torch.stack([rows[i].x_0 for i in range(20_000)]), part.labels()[:20_000]
 
 
 def split(data: str, rows: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -80,23 +100,42 @@ def split(data: str, rows: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
     return x[train], x[held], labels[held]
 
 
+def given_to(arm: Arm, x: Tensor, seed: int) -> tuple[Tensor, np.ndarray]:
+    """(rows, the noise level of each) that an arm is trained on: clean rows, one noisy copy of each, or both. A copy is
+    made once."""
+    generators = [keyed_generator(seed, "memorisation.copy", row=row) for row in range(len(x))]
+    copies = x + arm.sigma_n * standard_normal(x, generators)
+    rows = torch.cat([x, copies]) if arm.both else copies
+    levels = np.full(len(rows), arm.sigma_n, dtype=np.float32)
+    if arm.both:
+        levels[: len(x)] = 0
+    return rows, levels
+
+
 def train(home: Path, arm: Arm, x: Tensor, size: Size, seed: int) -> ak.Run:
-    """The run of one arm, trained to its end; one that is there goes on, or is returned as it is."""
+    """The run of one arm, trained to its end on all its rows; one that is there goes on, or is returned as it is.
+
+    No row is held out (a run does so by default) and nothing stops it, so that all arms train on the same rows for the
+    same number of steps; each checkpoint keeps the averaged weights of its step.
+    """
     home.parent.mkdir(parents=True, exist_ok=True)
     logger, handler = logging.getLogger("ambientkit"), logging.FileHandler(home.with_name(home.name + ".log"))
     logger.addHandler(handler)
     logger.propagate = False
+    rows, levels = given_to(arm, x, seed)
+    noise: dict[str, Any] = {"sigma_n": levels} if arm.sigma_n else {"clean": True, "sigma_n": 0}
     try:
         return ak.train(
-            x.numpy(),
-            clean=True,
-            sigma_n=arm.sigma_n,
+            rows.numpy(),
+            **noise,
             objective=arm.objective,
             model={"name": "mlp", "width": size.width},
             end_step=size.end_step,
             save_every=min(size.stops),
-            keep_last=100,
+            keep_last=1000,
             batch_size=min(64, len(x)),
+            hold_out=0,
+            stop_early=False,
             seed=seed,
             device="auto" if torch.cuda.is_available() else "cpu",
             output_dir=home,

@@ -20,6 +20,7 @@ OBJECTIVES = [
     "consistency",
     "posterior-buffer",
     "sure",
+    "split-levels",
     "naive",
     "tweedie-consistency",
     "tweedie-consistency-buffer",
