@@ -35,3 +35,11 @@ def drawn():
         return network.eval().requires_grad_(False)
 
     return drawn
+
+
+@pytest.fixture(scope="session")
+def tiny_sdxl(tmp_path_factory):
+    """The folder of a tiny SDXL with random weights."""
+    from ambientkit_diffusers.tiny import write_tiny_sdxl
+
+    return write_tiny_sdxl(tmp_path_factory.mktemp("pipelines") / "tiny-sdxl")

@@ -1,0 +1,35 @@
+"""What rows of latents carry: the names, shapes and units that the data sets, the models and the sampler of this package share.
+
+A row is a latent (C, h, w) in float32, `Autoencoder.encode` of a picture: (z - shift) scaling of the VAE's draw z, so
+that its values have about unit spread. `Rows.decode` of a data set of latents is `Autoencoder.decode`. A row of SDXL
+carries three conditions, those that its U-Net takes:
+
+    name                    shape        what
+    prompt_embeds           (L, D)       states of the text encoders, token by token; SDXL: (77, 2048)
+    pooled_prompt_embeds    (P,)         the pooled state of the second encoder; SDXL: (1280,)
+    time_ids                (6,)         original height and width, crop's top and left, target height and width, pixels
+
+A row of Stable Diffusion 1 or 2 carries `prompt_embeds` alone, a row with a class `class_cond`, an integer label.
+A row without a caption carries what stands for none, `empty_prompt` of the pipeline; there is no mask. What is dropped
+in training (`cond_dropout`) and stands against the prompt in guidance is the same; `time_ids` is never dropped, since it
+says of a picture what is true of it with or without a caption. Source: arXiv 2307.01952, section 2.2.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+PROMPT = "prompt_embeds"
+POOLED = "pooled_prompt_embeds"
+TIME_IDS = "time_ids"
+CLASS = "class_cond"
+
+Size = tuple[int, int]
+"""(height, width), pixels."""
+
+
+def time_ids(original: Size, crop: Size, target: Size) -> Tensor:
+    """(6,), float32: the size of the picture before it was resized, the top and left edge of its crop after that, and
+    the size trained at, each as (height, width). Source: arXiv 2307.01952, section 2.2."""
+    return torch.tensor([*original, *crop, *target], dtype=torch.float32)
