@@ -283,6 +283,18 @@ def _objectives(spec: Any, registry: Registry, complain: Complaint) -> tuple[Sch
     return tuple(scheduled)
 
 
+def scheduled(spec: Any, registry: Registry) -> tuple[ScheduledObjective, ...]:
+    """The weighted objectives that a name, a mapping, a part or a list of them stands for, as in a run's `objective`.
+
+    For those who compute the loss of a recipe in a loop of their own. Raises InputError naming the key.
+    """
+
+    def complain(path: KeyPath, sentence: str) -> InputError:
+        return InputError(f"{'.'.join(str(key) for key in path)} {sentence}")
+
+    return _objectives(spec, registry, complain)
+
+
 def _with_absent(spec: Any, registry: Registry) -> Any:
     """A stored list of objectives in which an `Absent` stands for each one that is not registered."""
 
