@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ambientkit.report.write import write_report
     from ambientkit.run.status import status
     from ambientkit.sample.files import draw_to_files, restore_to_files
+    from ambientkit.scaffold.write import new_plugin
     from ambientkit.training import steps
     from ambientkit.verification.verifying import planned, verify
 
@@ -49,6 +50,7 @@ _HOMES = {
     "restore_to_files": "sample.files:restore_to_files",
     "attack": "memorisation.attacks:attack",
     "memorization": "memorisation.samples:memorization",
+    "new_plugin": "scaffold.write:new_plugin",
     "measure": "api.measuring:measure",
     "write_report": "report.write:write_report",
     "export_run": "export.write:export",
@@ -80,6 +82,7 @@ __all__ = [
     "load",
     "measure",
     "memorization",
+    "new_plugin",
     "parts",
     "planned",
     "rank_checkpoints",

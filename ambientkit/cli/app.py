@@ -127,6 +127,25 @@ def inspect(
     run(data, sigma_n, json, html, rows, on_bad_file)
 
 
+@app.command("new-plugin")
+def new_plugin(
+    name: Annotated[str, typer.Argument(help="Name of the part, lower case, such as my-objective.")],
+    kind: Annotated[
+        str,
+        typer.Option(metavar="KIND", help="objective, corruption, sampler, model, data, check or extractor."),
+    ] = "objective",
+    folder: Annotated[
+        Path | None,
+        typer.Option("--dir", help="New or empty folder. [default: ambientkit-NAME]", show_default=False),
+    ] = None,
+) -> None:
+    """Write a plug-in package to change: one part, a wrong variant of it, tests that pass, and its entry point."""
+    import ambientkit as ak
+    from ambientkit.cli.tables import show
+
+    show(ak.new_plugin(name, kind, folder))
+
+
 @app.command()
 def corrupt(
     src: Annotated[str, typer.Argument(help="Clean data set by name, 'NAME{field: value}', or a path.")],

@@ -1,0 +1,86 @@
+"""`ambientkit new-plugin`: packages whose own tests pass, and names that no part can have."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import ambientkit as ak
+from ambientkit.errors import InputError
+from ambientkit.registry import KINDS as REGISTERED
+from ambientkit.scaffold import KINDS
+
+RUFF = Path(sys.executable).with_name("ruff")
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One package of each kind."""
+    folder = tmp_path_factory.mktemp("packages")
+    for kind in KINDS:
+        ak.new_plugin(f"my-{kind}", kind, folder / kind)
+    return folder
+
+
+@pytest.mark.slow
+def test_their_own_tests_pass(packages: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib", *KINDS],
+        cwd=packages,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert " xfailed" in ran.stdout  # the sampler that draws, which the check rejects
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_entry_point_registers_the_part(kind: str, packages: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(packages / kind)
+    stated = tomllib.loads((packages / kind / "pyproject.toml").read_text(encoding="utf-8"))
+    (module,) = stated["project"]["entry-points"]["ambientkit"].values()
+    plugin = __import__(module, fromlist=["plugin"])
+    contract, hook = REGISTERED[kind]
+    (part,) = getattr(plugin, hook)()
+    assert issubclass(part, contract)
+    assert part.name == f"my-{kind}"
+    assert part.__doc__
+    assert stated["tool"]["setuptools"]["packages"] == [module.split(".")[0]]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_file_is_formatted_and_typed(kind: str, packages: Path) -> None:
+    rules = ["--isolated", "--line-length=120", "--target-version=py311"]
+    for command in (
+        ["check", "-q", "--select=E,F,W,I,B,UP,SIM,RUF,PT", "--ignore=RUF012"],
+        ["format", "--check", "-q"],
+    ):
+        ran = subprocess.run([RUFF, *command, *rules, "."], cwd=packages / kind, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stdout
+    assert (packages / kind / f"ambientkit_my_{kind}" / "py.typed").is_file()
+
+
+@pytest.mark.parametrize("name", ["My", "my_part", "-a", "a-", "1a", "a b", "../a", "class", ""])
+def test_a_name_that_no_part_can_have_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="name: should be lower-case words"):
+        ak.new_plugin(name, "objective", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_another_kind_is_refused_with_the_nearest() -> None:
+    with pytest.raises(InputError, match=r"but is 'sampel'.*sampler"):
+        ak.new_plugin("mine", "sampel")
+
+
+def test_a_folder_that_holds_something_is_left_as_it_is(tmp_path: Path, ambientkit) -> None:
+    (tmp_path / "kept").write_text("mine")
+    code, _, err = ambientkit("new-plugin", "mine", "--dir", tmp_path)
+    assert code == 2
+    assert "is there already" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
