@@ -115,7 +115,7 @@ class AmbientDenoiser(K.layers.Denoiser):
         noise of the data, in pairs, from a generator that is seeded by one draw of torch's global generator, as the
         script's noise is. kwargs: conditions, handed to the network.
         """
-        seed = int(torch.randint(2**31, ()).item())
+        seed = int(torch.randint(2**31, (), generator=torch.default_generator))
         count = len(input)
         cond = {name: value for name, value in kwargs.items() if value is not None}
         batch = Batch(input, self._level(input), torch.arange(count, device=input.device), cond)
