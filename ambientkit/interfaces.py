@@ -8,19 +8,21 @@ configuration.
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol, get_args
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import Field
 from torch import Generator, Tensor, nn
 from torch.utils.data import Dataset
 
 from ambientkit.batch import Batch, Clean, Term, View
+from ambientkit.fields import Fields
+from ambientkit.maths.ambient import capped_inverse_square, clean_std
 from ambientkit.maths.mixture import GaussianMixture
-from ambientkit.maths.noise import RandomSource
+from ambientkit.maths.noise import RandomSource, per_row
 
 
 class Levels(NamedTuple):
@@ -46,30 +48,6 @@ class Denoiser(Protocol):
     """D(x, sigma) = E[x_0 | x_0 + sigma z = x]. x (B, *S); sigma (B,), > 0; returns (B, *S) in the dtype of x."""
 
     def __call__(self, x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor: ...
-
-
-class Fields(BaseModel):
-    """What a configuration is made of. Frozen; an unknown field is an error, and so is true or false where a number is meant."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _numbers_are_no_booleans(cls, value: Any, info: ValidationInfo) -> Any:
-        # pydantic reads True as 1: `lr: true` would be a learning rate of 1.
-        several = value if isinstance(value, list | tuple) else [value]
-        if any(isinstance(one, bool) for one in several) and info.field_name is not None:
-            kinds = set(_kinds(cls.model_fields[info.field_name].annotation))
-            if kinds & {int, float} and not kinds & {bool, Any}:
-                raise ValueError("should be a number, not true or false")
-        return value
-
-
-def _kinds(annotation: Any) -> Iterator[Any]:
-    """The types that an annotation is made of."""
-    yield annotation
-    for below in get_args(annotation):
-        yield from _kinds(below)
 
 
 class Part(Fields, abc.ABC):
@@ -103,7 +81,15 @@ class Corruption(Part):
     Two claims matter beyond `verify`: "symmetric-degrade", that x_t is symmetric about x_n, so that 2 x_n - x_t is as
     good a draw; and "row-generators", that `observe` takes a list of generators, one per row. Without the second it is
     called row by row.
+
+    A corruption that hides a part of a row (`carries`) is served by objectives that claim so ("serves-masks",
+    "serves-operators") and by no other: see `ambientkit.config.pairs`.
     """
+
+    carries: ClassVar[frozenset[str]] = frozenset()
+    """Names in `Batch.cond` that say how a row was observed, such as "mask": `observe` or the data set puts them there,
+    and they travel with the row. What the denoiser is told under these names is `degrade`'s answer, in `View.cond`: a
+    mask that hides more, for instance. They are never left out by `cond_dropout` or guidance."""
 
     @abc.abstractmethod
     def observe(self, x_0: Tensor, row: Tensor, generator: RandomSource) -> Batch:
@@ -130,11 +116,38 @@ class Corruption(Part):
 
         An error of x_0_hat counts a^2 times in |expect(x_0_hat) - x_n|^2, so an objective that wants it in full weighs
         by 1/a^2. 1 for clean values, 0 for values that tell nothing (at sigma = sigma_n, or under a mask). Read off
-        `expect`, which is affine: for a x_0_hat + b x_t it is a to the last bit, as x_t is put to 0. No corruption
-        needs to override it.
+        `expect`, which is affine: for a x_0_hat + b x_t it is a to the last bit, as x_t is put to 0. Only a corruption
+        whose x_n are no values of x_0, but measurements of it, overrides it.
         """
         at_0 = view._replace(x=torch.zeros_like(view.x))
         return self.expect(torch.ones_like(view.x), at_0, batch) - self.expect(at_0.x, at_0, batch)
+
+    def weight(self, view: View, batch: Batch, cap: Tensor, hidden: Tensor) -> Tensor:
+        """What the squared error of each value of x_n counts, (B, *S), in the scale of x_0: min(1/a^2, cap).
+
+        cap: (B,). hidden: (B,), what an error of x_0_hat counts where the view hides x_0 altogether, against one where
+        it shows it. Only a corruption that hides values overrides it: it divides `hidden` by the chance that such a
+        value was measured, given what the view shows, so that the mean is an error of every value of x_0, and gives 0
+        to what was not measured.
+        """
+        return capped_inverse_square(self.slope(view, batch), per_row(cap, batch.x_n))
+
+    def show(self, batch: Batch, sigma: Tensor, generator: RandomSource) -> View:
+        """The rows at levels sigma (B,), with all that was measured of them: what a row is restored from.
+
+        `degrade`, except for a corruption that hides more in each call, which overrides it. Raises as `degrade`.
+        """
+        return self.degrade(batch, sigma, generator)
+
+    def unseen(self, batch: Batch) -> str:
+        """What of x_0 no row of the batch tells anything of, in words; empty where every value is told of, and for
+        corruptions that hide nothing. Training on such rows is refused."""
+        return ""
+
+    def clean_std(self, batch: Batch) -> float:
+        """Std of the clean data, sqrt(var(x_n) - mean(sigma_n^2)); 0.0 where the noise exceeds the spread. Only a
+        corruption that hides values overrides it, to leave them out."""
+        return clean_std(batch.x_n, batch.sigma_n)
 
 
 class Sampler(Part):
@@ -336,6 +349,8 @@ class Case:
     seed: int
     law: GaussianMixture
     """The law of the clean data; `oracle` is its denoiser."""
+    partial: tuple[Corruption, ...] = ()
+    """Corruptions that hide a part of each row, for objectives that claim to serve them."""
 
 
 class Measured(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ambientkit.builtin.corruptions.gaussian import Gaussian
+from ambientkit.builtin.corruptions.mask import Mask
 from ambientkit.builtin.data.array import Array
 from ambientkit.builtin.data.corrupted import Corrupted
 from ambientkit.builtin.data.dataset import Given
@@ -43,7 +44,7 @@ from ambientkit.hookspecs import hookimpl
 
 @hookimpl
 def register_corruptions():
-    return [Gaussian]
+    return [Gaussian, Mask]
 
 
 @hookimpl
@@ -90,10 +91,13 @@ def register_checks():
     from ambientkit.builtin.checks.final_law import FinalLaw
     from ambientkit.builtin.checks.floor import Floor
     from ambientkit.builtin.checks.forms import CleanForm, EpsForm, FlowForm, VForm
+    from ambientkit.builtin.checks.further_mask import FurtherMask
     from ambientkit.builtin.checks.grid import Grid
     from ambientkit.builtin.checks.half_backward import HalfBackward
     from ambientkit.builtin.checks.keyed import Keyed
     from ambientkit.builtin.checks.levels import LevelsAboveFloor
+    from ambientkit.builtin.checks.mask_law import MaskLaw
+    from ambientkit.builtin.checks.masked_expect import MaskedExpect, MaskedWeight
     from ambientkit.builtin.checks.model_contract import ModelContract
     from ambientkit.builtin.checks.model_scaling import ModelScaling
     from ambientkit.builtin.checks.noise_law import NoiseLaw
@@ -111,6 +115,7 @@ def register_checks():
     from ambientkit.builtin.checks.scale import Scale
     from ambientkit.builtin.checks.stationarity import Stationarity
     from ambientkit.builtin.checks.stationarity_by_pixel import StationarityByPixel
+    from ambientkit.builtin.checks.stationarity_masked import ScaleUnderMasks, StationarityUnderMasks
     from ambientkit.builtin.checks.symmetric import SymmetricDegrade
     from ambientkit.builtin.checks.value_unbiased import ValueUnbiased
     from ambientkit.builtin.checks.views import ViewsInLaw
@@ -128,6 +133,8 @@ def register_checks():
         ValueUnbiased,
         DetachedAnchor,
         HalfBackward,
+        StationarityUnderMasks,
+        ScaleUnderMasks,
     ]
     samplers = [
         SamplerContract,
@@ -141,6 +148,7 @@ def register_checks():
         Grid,
     ]
     corruptions = [CorruptionContract, NoiseLaw, DegradeLaw, Expect, Floor, Keyed, SymmetricDegrade, CorruptionRows]
+    corruptions += [MaskLaw, FurtherMask, MaskedExpect, MaskedWeight]
     models = [ModelContract, ModelScaling, DenoiserContract, EDMPreconditioning, EpsForm, VForm, FlowForm, CleanForm]
     fields = [ObjectiveFields, SamplerFields, CorruptionFields, ModelFields]
     return [*objectives, *samplers, *corruptions, *models, *fields]
@@ -155,6 +163,7 @@ def register_mutants():
         gaussian,
         gaussian_noise,
         heun,
+        mask,
         models,
         naive,
         split_levels,
@@ -166,6 +175,6 @@ def register_mutants():
 
     objectives = [*tweedie.MUTANTS, *consistency.MUTANTS, *posterior_buffers.MUTANTS, *sure.MUTANTS, *naive.MUTANTS]
     objectives += split_levels.MUTANTS
-    corruptions = [*gaussian.MUTANTS, *gaussian_noise.MUTANTS]
+    corruptions = [*gaussian.MUTANTS, *gaussian_noise.MUTANTS, *mask.MUTANTS]
     samplers = [*ancestral.MUTANTS, *stochastic_heuns.MUTANTS, *heun.MUTANTS]
     return [*objectives, *corruptions, *samplers, *models.MUTANTS, *contracts.MUTANTS]

@@ -61,6 +61,11 @@ class Augmented(Dataset[Batch]):
             raise InputError(
                 f"augment: {crops[0]} is larger than the rows, {shape[1]}x{shape[2]}; enlarging them would change the noise"
             )
+        self._carries = observations.carries
+        if self._carries - {"mask"}:
+            raise InputError(
+                f"augment: rows measured through an operator ({', '.join(sorted(self._carries))}) cannot be turned or cut; leave it out"
+            )
         height, width = self._crop or shape[1:]
         if "quarter-turns" in self._names and height != width:
             raise InputError(
@@ -71,6 +76,11 @@ class Augmented(Dataset[Batch]):
     def simulated(self) -> bool:
         """Whether the noise is simulated."""
         return bool(self._observations.simulated)
+
+    @property
+    def carries(self) -> frozenset[str]:
+        """As of the observations."""
+        return self._carries
 
     @property
     def blocks(self) -> list[int] | None:
@@ -108,10 +118,10 @@ class Augmented(Dataset[Batch]):
         return Batch(one.x_n[0], one.sigma_n[0], one.row[0], {name: value[0] for name, value in one.cond.items()})
 
     def __getitems__(self, indices: list[int]) -> Batch:
-        """The observations `indices` as one batch, each in the pose of its visit; their maps of sigma_n alike."""
+        """The observations `indices` as one batch, each in the pose of its visit; their masks and maps of sigma_n alike."""
         batch = self._observations.__getitems__(indices)
         by_pixel = batch.sigma_n.ndim == batch.x_n.ndim
-        moved, levels = [], []
+        moved, levels, masks = [], [], []
         for i, index in enumerate(indices):
             epoch = index.epoch if isinstance(index, Visit) else 0
             x, level = batch.x_n[i], batch.sigma_n[i]
@@ -120,18 +130,22 @@ class Augmented(Dataset[Batch]):
                     level.shape[0], *x.shape[1:]
                 )  # an axis of length 1 counts for all, and is cropped like all
             generator = keyed_generator(self._seed, "augment", step=epoch, row=int(index))
-            x, level = self._pose(x, level if by_pixel else None, generator)
+            maps = [level] if by_pixel else []
+            maps += [batch.cond["mask"][i].expand(-1, *x.shape[1:])] if "mask" in self._carries else []
+            x, *maps = self._pose([x, *maps], generator)
             moved.append(x)
-            levels.append(level)
-        sigma_n = torch.stack(levels) if by_pixel else batch.sigma_n  # type: ignore[arg-type]
-        return batch._replace(x_n=torch.stack(moved), sigma_n=sigma_n)
+            levels += maps[:1] if by_pixel else []
+            masks += maps[-1:] if "mask" in self._carries else []
+        sigma_n = torch.stack(levels) if by_pixel else batch.sigma_n
+        cond = {**batch.cond, "mask": torch.stack(masks)} if masks else batch.cond
+        return batch._replace(x_n=torch.stack(moved), sigma_n=sigma_n, cond=cond)
 
-    def _pose(self, x: Tensor, level: Tensor | None, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
+    def _pose(self, both: list[Tensor], generator: torch.Generator) -> list[Tensor]:
+        """A picture and maps of it, all in one pose."""
         top, left, flips, turns = (int(n) for n in torch.randint(2**31, (4,), generator=generator))
-        both = [x] if level is None else [x, level]
         if self._crop:
             height, width = self._crop
-            y, z = top % (x.shape[1] - height + 1), left % (x.shape[2] - width + 1)
+            y, z = top % (both[0].shape[1] - height + 1), left % (both[0].shape[2] - width + 1)
             both = [t[:, y : y + height, z : z + width] for t in both]
         if "flip-horizontal" in self._names and flips & 1:
             both = [t.flip(2) for t in both]
@@ -139,7 +153,7 @@ class Augmented(Dataset[Batch]):
             both = [t.flip(1) for t in both]
         if "quarter-turns" in self._names:
             both = [torch.rot90(t, turns % 4, (1, 2)) for t in both]
-        return both[0].contiguous(), both[1].contiguous() if level is not None else None
+        return [t.contiguous() for t in both]
 
 
 def observed(rows: Any, corruption: Corruption, seed: int, names: Sequence[str] = ()) -> Observations | Augmented:

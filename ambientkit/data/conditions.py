@@ -38,8 +38,8 @@ def null_values(model: Model, cond: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def drop_conditions(batch: Batch, null: Mapping[str, Tensor], probability: float, seed: int, step: int) -> Batch:
-    """A batch of which each row has all of its conditions put to `null` with this probability, drawn by (seed, row,
-    step).
+    """A batch of which each row has all conditions that `null` names put to it with this probability, drawn by (seed,
+    row, step).
 
     So it depends on neither the batch nor the process in which a row is seen. Source: classifier-free guidance, arXiv
     2207.12598, algorithm 1.
@@ -47,7 +47,10 @@ def drop_conditions(batch: Batch, null: Mapping[str, Tensor], probability: float
     drawn = [derive_seed(seed, "condition", step=step, row=row) for row in batch.row.tolist()]
     dropped = torch.tensor([value < probability * 2**32 for value in drawn], device=batch.x_n.device)
     return batch._replace(
-        cond={name: torch.where(_spread(dropped, value), null[name], value) for name, value in batch.cond.items()}
+        cond={
+            name: torch.where(_spread(dropped, value), null[name], value) if name in null else value
+            for name, value in batch.cond.items()
+        }
     )
 
 

@@ -36,6 +36,11 @@ class Observations(Dataset[Batch]):
         return isinstance(self._rows[0], Clean)
 
     @property
+    def carries(self) -> frozenset[str]:
+        """Names in the conditions of a row that say how it was observed; see `Corruption.carries`."""
+        return self._corruption.carries
+
+    @property
     def rows(self) -> Rows:
         """The rows as the data set gives them, with what else it tells of them."""
         return self._rows

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import islice
 
-from ambientkit.batch import Batch
+import torch
+
+from ambientkit.batch import Batch, take
 from ambientkit.data.held_out import Observed
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Corruption, Levels, Signal
-from ambientkit.maths.ambient import clean_std
+from ambientkit.maths.randomness import keyed_generator
 from ambientkit.messages import warn
 from ambientkit.rows import evenly
 from ambientkit.units.scale import judge_scale
@@ -26,6 +28,8 @@ class Survey:
     signal: Signal
     sigma_n: tuple[float, float]
     """Lowest and highest noise level seen, data units."""
+    unseen: str = ""
+    """What of the clean data no row tells anything of, in words; see `Corruption.unseen`."""
 
     def describe_noise(self) -> str:
         """The noise level in units of [-1, 1] and of 0..255 (half as many units cover the range there: 127.5 sigma)."""
@@ -87,7 +91,7 @@ def survey(
             warn(str(found))
     _refuse_below(batch, levels.sigma_min, noise_estimated)
     if sigma_data is None:
-        sigma_data = clean_std(batch.x_n, batch.sigma_n)
+        sigma_data = corruption.clean_std(batch)
         spread = float(batch.x_n.double().std(unbiased=False))
         # The variance of n values has a standard error of sqrt(2/n) of itself: below 4 of them nothing but noise is
         # seen.
@@ -96,11 +100,19 @@ def survey(
                 f"under the noise (sigma_n {float(floor.max()):.4g}) no data can be made out: all values together have std {spread:.4g}. "
                 "sigma_n is a standard deviation in units of [-1, 1]: is it given in other units?"
             )
-    conds = {name: tuple(value.shape[1:]) for name, value in batch.cond.items()}
+    x, cond = batch.x_n, batch.cond
+    if corruption.carries:  # the denoiser sees something else than was measured
+        one = take(batch, torch.zeros(1, dtype=torch.long))
+        view = corruption.show(
+            one, corruption.floor(one).clamp(min=levels.sigma_min), keyed_generator(0, "survey.view")
+        )
+        x, cond = view.x, view.cond
+    conds = {name: tuple(value.shape[1:]) for name, value in cond.items()}
     return Survey(
         total,
-        Signal(tuple(batch.x_n.shape[1:]), sigma_data, conds),
+        Signal(tuple(x.shape[1:]), sigma_data, conds),
         (float(batch.sigma_n.min()), float(batch.sigma_n.max())),
+        corruption.unseen(batch),
     )
 
 

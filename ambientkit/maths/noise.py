@@ -65,6 +65,22 @@ def as_row_levels(sigma: Tensor | float, like: Tensor) -> Tensor:
     return sigma.expand(like.shape[0])
 
 
+def draw_levels(like: Tensor, sigma_n: float | tuple[float, float], source: RandomSource) -> Tensor:
+    """(B,) noise levels: a number for all, or one for each row of `like`, uniform between the two of a pair."""
+    low, high = sigma_n if isinstance(sigma_n, tuple) else (sigma_n, sigma_n)
+    one_each = like.new_full((len(like), 1), low)
+    if high > low:
+        one_each = low + (high - low) * uniform(one_each, source)
+    return one_each.squeeze(1)
+
+
+def highest_level(sigma_n: Tensor, like: Tensor) -> Tensor:
+    """(B,), the largest noise level of each row. sigma_n: (), (B,) or per pixel."""
+    level = per_row(sigma_n, like)
+    own = level.flatten(1).amax(1) if level.ndim else level
+    return own.expand(len(like))  # not expanded over the pixels, which changes nothing
+
+
 def standard_normal(like: Tensor, source: RandomSource) -> Tensor:
     """z ~ N(0, I), with the shape, dtype and device of `like` (B, *S). Raises ValueError where `Mirrored` meets an odd
     number of rows."""

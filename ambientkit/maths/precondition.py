@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
+
+from ambientkit.maths.noise import per_row
 
 
 class Preconditioning(NamedTuple):
@@ -26,3 +31,61 @@ def edm_preconditioning(sigma: Tensor, sigma_data: float) -> Preconditioning:
         c_in=1 / total.sqrt(),
         c_noise=sigma.log() / 4,
     )
+
+
+TOLD = ("mask", "sampled")
+"""Conditions that say what a view shows: of the values of the row itself, or of what was measured of it through an
+operator."""
+
+
+def beside(y: Tensor, cond: Mapping[str, Tensor]) -> Tensor:
+    """What a network sees of a view: y (B, C, *S) with the masks of `TOLD` as further channels, 1 where something is
+    shown; rows of one axis (B, d) with all of their masks appended.
+
+    A mask of pictures must have their height and width, or broadcast to them.
+    """
+    extra = [cond[name].to(y) for name in TOLD if name in cond]
+    if y.ndim < 3:
+        extra = [mask.flatten(1) for mask in extra]
+    else:
+        extra = [mask.expand(-1, -1, *y.shape[2:]) for mask in extra]
+    return torch.cat([y, *extra], dim=1) if extra else y
+
+
+def channels_beside(conds: Mapping[str, tuple[int, ...]], shape: tuple[int, ...]) -> int:
+    """How many channels `beside` adds to pictures of this shape (C, H, W), by the shapes of the conditions. Raises
+    ValueError for a mask that does not fit them."""
+    found = 0
+    for name in TOLD:
+        if (own := conds.get(name)) is not None:
+            if len(own) != len(shape) or any(
+                size not in (1, whole) for size, whole in zip(own[1:], shape[1:], strict=True)
+            ):
+                raise ValueError(f"{name} of shape {tuple(own)} does not lie over pictures of shape {tuple(shape)}")
+            found += own[0]
+    return found
+
+
+def denoised(
+    network: Callable[[Tensor, Tensor], Tensor],
+    x: Tensor,
+    sigma: Tensor,
+    sigma_data: float,
+    cond: Mapping[str, Tensor] = MappingProxyType({}),
+) -> Tensor:
+    """D(x, sigma) = c_skip x + c_out F(c_in x, c_noise), (B, *S) in the dtype of x, for a network F(y, c_noise).
+
+    cond["mask"]: bool, broadcastable to x, true where x shows a value. A value that is hidden stands at the level
+    infinity: c_in = 0, whatever x holds there, c_skip = 0 and c_out = sigma_data, so that F sees 0 there and answers
+    with x_0 over its std. cond["sampled"]: x is A^T y of a measurement, which hides something of every value, so
+    c_out = sigma_data for all. Source: arXiv 2206.00364, eq. 7 and table 1, each value at its own level.
+    """
+    c = edm_preconditioning(sigma.to(x.dtype), sigma_data)
+    c_out = per_row(c.c_out, x)
+    if "mask" in cond:
+        shown = cond["mask"].bool()
+        x = torch.where(shown, x, torch.zeros_like(x))
+        c_out = torch.where(shown, c_out, torch.full_like(c_out, sigma_data))
+    if "sampled" in cond:
+        c_out = torch.full_like(c_out, sigma_data)
+    return per_row(c.c_skip, x) * x + c_out * network(per_row(c.c_in, x) * x, c.c_noise).to(x.dtype)

@@ -11,6 +11,7 @@ from typing import Any
 from ambientkit.checkpoint.folder import write_file
 from ambientkit.checkpoint.names import PREFLIGHT
 from ambientkit.config import RunConfig
+from ambientkit.config.pairs import OF_HIDDEN
 from ambientkit.errors import CheckFailed, InputError
 from ambientkit.messages import say
 from ambientkit.registry import Registry
@@ -29,7 +30,7 @@ def run_preflight(config: RunConfig, registry: Registry) -> dict[str, Any]:
     Raises CheckFailed where a part is rejected, or cannot be judged.
     """
     parts = [*(entry.objective for entry in config.objective), config.corruption, config.sampler]
-    plan, results = preflight(parts, registry)
+    plan, results = preflight(parts, registry, () if config.corruption.carries else OF_HIDDEN)
     found: list[Result] = []
     for _, group in groupby(results, key=lambda result: result.part):
         passed = []

@@ -23,6 +23,7 @@ from ambientkit.run.keep import HOLD_OUT, Keeper, split
 from ambientkit.run.preflight import SKIPPED, run_preflight
 from ambientkit.sample.load import Noise, about_data
 from ambientkit.training import Training, build
+from ambientkit.training.begin import refuse_unseen
 from ambientkit.training.collapse import Detector
 from ambientkit.training.launched import split_asked
 from ambientkit.training.metrics import Window
@@ -58,6 +59,7 @@ def prepare(
     known_std = config.sigma_data or known.get("sigma_data")
     estimated = getattr(config.data, "sigma_n", None) in ESTIMATES
     seen = survey(observations, config.corruption, config.levels.as_levels(), known_std, estimated)
+    refuse_unseen(seen)
     _describe(config, seen, observations)
     if checkpoint is None and not observations.simulated and seen.sigma_n[1] > 0:
         refuse(

@@ -272,7 +272,7 @@ class _Work:
 def _look(training: Training, detector: Detector) -> list[str]:
     """Look at the averaged denoiser on the first rows; the causes for worry that were not reported before."""
     config, signal, observations = training.config, training.signal, training.observations
-    if "reverse-kernel" not in config.sampler.claims:
+    if "reverse-kernel" not in config.sampler.claims or config.corruption.carries:  # it looks at whole rows
         return []
     given = observations.__getitems__(given_rows(observations)).to(training.accelerator.device)
     found = look(

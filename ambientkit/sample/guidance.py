@@ -25,7 +25,10 @@ class Guided:
 
     def __call__(self, x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
         """(B, *S), as the denoiser itself."""
-        nothing = {name: torch.as_tensor(self._null[name]).to(value).expand_as(value) for name, value in cond.items()}
+        nothing = {
+            name: torch.as_tensor(self._null[name]).to(value).expand_as(value) if name in self._null else value
+            for name, value in cond.items()
+        }
         without = self._denoiser(x, sigma, **nothing)
         return (
             without if self._guidance == 0 else without + self._guidance * (self._denoiser(x, sigma, **cond) - without)

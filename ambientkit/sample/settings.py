@@ -50,8 +50,9 @@ class Course:
         no condition."""
         if self.guidance == 1:
             return None
-        found = null_values(trained.config.model, cond)
-        guided(trained.denoiser, self.guidance, cond, found)
+        named = {name: value for name, value in cond.items() if name not in trained.config.corruption.carries}
+        found = null_values(trained.config.model, named)
+        guided(trained.denoiser, self.guidance, named, found)
         return found
 
     def grid(self) -> Tensor:

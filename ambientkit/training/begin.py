@@ -8,7 +8,8 @@ from torch import Tensor
 
 from ambientkit.checkpoint.base import base_of, network_of
 from ambientkit.config import RunConfig
-from ambientkit.data import Observed, null_values, observed, survey
+from ambientkit.config.pairs import refuse_pairs
+from ambientkit.data import Observed, Survey, null_values, observed, survey
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Signal
 from ambientkit.training.accelerator import accelerator_for
@@ -37,11 +38,14 @@ def build(
         if observations is None:
             observations = observed(config.data.rows(), config.corruption, config.seed, config.augment)
         if signal is None:
-            signal = survey(observations, config.corruption, config.levels.as_levels(), config.sigma_data).signal
+            seen = survey(observations, config.corruption, config.levels.as_levels(), config.sigma_data)
+            refuse_unseen(seen)
+            signal = seen.signal
         return _build(config, signal, observations, accelerator or accelerator_for(config))
 
 
 def _build(config: RunConfig, signal: Signal, observations: Observed, accelerator: Accelerator) -> Training:
+    refuse_pairs((entry.objective for entry in config.objective), config.corruption)
     null = _null(config, signal, observations)
     network = network_of(config, signal).to(accelerator.device)
     if accelerator.num_processes > 1:  # machines of different kinds may initialise differently
@@ -83,13 +87,21 @@ def _build(config: RunConfig, signal: Signal, observations: Observed, accelerato
     )
 
 
+def refuse_unseen(seen: Survey) -> None:
+    """Raise InputError where no row tells anything of a part of the clean data."""
+    if seen.unseen:
+        raise InputError(seen.unseen)
+
+
 def _null(config: RunConfig, signal: Signal, observations: Observed) -> dict[str, Tensor]:
     """What stands for no condition, where conditions are to be dropped. Raises InputError where there are none, or the
     model has nothing for it."""
     if config.cond_dropout == 0:
         return {}
-    if not signal.conds:
+    carries = config.corruption.carries  # masks and operators say what was measured: nothing stands for none
+    if not set(signal.conds) - carries:
         raise InputError(
             f"cond_dropout: {config.cond_dropout:g} was asked for, but the data carry no conditions; leave it at 0"
         )
-    return null_values(config.model, observations.__getitems__([0]).cond)
+    cond = observations.__getitems__([0]).cond
+    return null_values(config.model, {name: value for name, value in cond.items() if name not in carries})

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from ambientkit.batch import Batch, take
 from ambientkit.interfaces import Corruption, Denoiser, Levels
-from ambientkit.maths.ambient import inverse_square_of_a, tweedie_coefficients
 from ambientkit.maths.levels import geometric_grid
 from ambientkit.maths.noise import per_row
 from ambientkit.maths.randomness import keyed_generator
@@ -98,14 +97,15 @@ def _pair(
         other = view._replace(x=2 * rows.x_n - view.x)
     else:
         other = corruption.degrade(rows, sigma, generator)
-    level, sigma_n = per_row(sigma, rows.x_n), per_row(rows.sigma_n, rows.x_n)
-    a, _ = tweedie_coefficients(level, sigma_n)
-    factor = inverse_square_of_a(level, sigma_n, CAP)
+    sigma_n = per_row(rows.sigma_n, rows.x_n)
+    hidden = sigma**2 / (sigma**2 + sigma_data**2)
     values = []
     for seen in (view, other):
         x_0_hat = denoiser(seen.x, sigma, **seen.cond).to(rows.x_n.dtype)
         residual = corruption.expect(x_0_hat, seen, rows) - rows.x_n
-        in_vain = (corruption.expect(rows.x_n, seen, rows) - rows.x_n) ** 2 + (a * sigma_n) ** 2
+        a, at_0 = corruption.slope(seen, rows), corruption.expect(torch.zeros_like(x_0_hat), seen, rows)
+        in_vain = (a * rows.x_n + at_0 - rows.x_n) ** 2 + (a * sigma_n) ** 2
+        factor = corruption.weight(seen, rows, torch.full_like(sigma, CAP), hidden)
         values.append((factor * (residual**2 - in_vain)).double().flatten(1).mean(1))
     return edm_weight(sigma, sigma_data).double() * (values[0] + values[1]) / 2
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from ambientkit.interfaces import Part
 from ambientkit.registry import Registry
@@ -14,14 +14,16 @@ SEED = 0
 """Fixed, so that the same part always gets the same answer."""
 
 
-def preflight(parts: Sequence[Part], registry: Registry) -> tuple[Plan, Iterator[Result]]:
+def preflight(
+    parts: Sequence[Part], registry: Registry, without: Collection[str] = ()
+) -> tuple[Plan, Iterator[Result]]:
     """Every quick check on each of these parts that claims what it tests: the plan, with the parts that no check
     measures, and its results.
 
-    A result is measured when it is asked for. The level is that of `ambientkit verify`. Raises InputError for a claim
-    that nothing tests.
+    without: claims that say nothing of this run, and are not measured. A result is measured when it is asked for. The
+    level is that of `ambientkit verify`. Raises InputError for a claim that nothing tests.
     """
     checks = registered_checks(registry)
     refuse_misspelt(parts, checks)
-    plan = make_plan(parts, checks, quick=True)
+    plan = make_plan(parts, [check for check in checks if check.claim not in without], quick=True)
     return plan, run_plan(plan, SEED)

@@ -8,16 +8,25 @@ import time
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from ambientkit.builtin.corruptions.gaussian import Gaussian
+from ambientkit.builtin.corruptions.mask import Mask
 from ambientkit.interfaces import Case, Check, Measured, Part
 from ambientkit.maths.randomness import isolated_global_generator
 from ambientkit.processes import worker_pool
 from ambientkit.verification.case import make_case
 from ambientkit.verification.plan import Pair, Plan
+
+PARTIAL = (
+    Mask(missing=0.4, drop=0.3),
+    Mask(missing=0.4, drop=0.3, sigma_n=(0.1, 0.4)),
+    Mask(kind="columns", missing=0.3, drop=0.4, sigma_n=(0.0, 0.3)),
+    Mask(kind="boxes", missing=0.3, drop=0.3, sigma_n=0.2),
+)
+"""The kinds of rows seen in part that objectives are measured on in turn."""
 
 
 class Verdict(enum.StrEnum):
@@ -90,7 +99,8 @@ def reproducible(seed: int) -> Iterator[None]:
 def case_for(part: Part, seed: int = 0) -> Case:
     """The case a part is measured on: rows of built-in Gaussian noise, one level per row in [0.1, 0.4]; clean rows for
     "needs-clean-data"."""
-    return make_case(Gaussian(sigma_n=(0.1, 0.4)), seed, clean="needs-clean-data" in part.claims)
+    case = make_case(Gaussian(sigma_n=(0.1, 0.4)), seed, clean="needs-clean-data" in part.claims)
+    return replace(case, partial=PARTIAL)
 
 
 def run_check(

@@ -11,8 +11,9 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+from ambientkit.config.pairs import refuse_pairs
 from ambientkit.errors import InputError
-from ambientkit.interfaces import Part
+from ambientkit.interfaces import Corruption, Objective, Part
 from ambientkit.messages import warn
 from ambientkit.registry import Registry, load
 from ambientkit.tables import Record, Table
@@ -220,6 +221,10 @@ def _plan(parts: Sequence[Asked] | Asked, quick: bool, registry: Registry) -> Pl
     if isinstance(parts, str | Path | Part | type):
         parts = (parts,)
     made, unmade = (select(parts, registry), []) if parts else registered_parts(registry, checks)
+    if parts:  # named together, they are meant to be used together
+        for corruption in made:
+            if isinstance(corruption, Corruption):
+                refuse_pairs((part for part in made if isinstance(part, Objective)), corruption)
     refuse_misspelt(made, checks)
     plan = make_plan(made, checks, quick=quick)
     return replace(plan, unchecked=(*plan.unchecked, *unmade))

@@ -88,7 +88,8 @@ class CorruptionContract(Check):
                 batch.sigma_n.ndim == x_0.ndim and torch.broadcast_shapes(batch.sigma_n.shape, x_0.shape) == x_0.shape
             )
             require(right, f"sigma_n of shape {tuple(batch.sigma_n.shape)} is neither (B,) nor broadcasts to the rows")
-        return batch._replace(cond=conditions(torch.arange(1, rows + 1)))
+        own = {name: value for name, value in batch.cond.items() if name in part.carries}
+        return batch._replace(cond={**conditions(torch.arange(1, rows + 1)), **own})
 
     def _others(self, case: Case) -> list[Batch]:
         """Noise per row with clean rows; per pixel, one pattern for all rows; (B, 1, 1, 1); one number for all; and one
@@ -123,8 +124,8 @@ class CorruptionContract(Check):
                 view.sigma.shape == (n,) and torch.equal(view.sigma.to(sigma), sigma),
                 "a view is not at the levels (B,) that were asked for",
             )
-            right = view.cond.keys() == kept.cond.keys() and all(
-                torch.equal(view.cond[name], value) for name, value in kept.cond.items()
+            right = view.cond.keys() - part.carries == kept.cond.keys() - part.carries and all(
+                torch.equal(view.cond[name], value) for name, value in kept.cond.items() if name not in part.carries
             )
             require(right, "views do not carry the conditions of the batch")
             require(bool(view.x.isfinite().all()), "a view is not finite")
@@ -140,6 +141,9 @@ class CorruptionContract(Check):
         require(right, f"expect answers with {tuple(answer.shape)} in {answer.dtype}")
         require(bool(answer.isfinite().all()), "expect gives numbers that are not finite")
         hopeless = per_row(view.sigma, answer) <= per_row(part.floor(batch), answer)  # at the floor a may be 0
+        if part.carries:  # what was not measured says nothing of x_0
+            hopeless = hopeless | (part.slope(view, batch) == 0)
+            require(not bool(hopeless.all()) or not bool((view.sigma > part.floor(batch)).any()), "expect says nothing")
         grads = torch.autograd.grad(answer.sum(), x_0_hat, allow_unused=True)[0] if answer.requires_grad else None
         moved = torch.zeros_like(answer) if grads is None else grads
         require(bool((moved.abs() > 0)[~hopeless.expand_as(answer)].all()), "no gradient passes through expect")
@@ -161,5 +165,6 @@ class _Losing(ChangedCorruption):
         return self.inner.observe(x_0, row, generator)
 
     def degrade(self, batch: Batch, sigma: Tensor, generator: RandomSource) -> View:
-        """The inner corruption's view without conditions."""
-        return self.inner.degrade(batch, sigma, generator)._replace(cond={})
+        """The inner corruption's view without conditions, but for what it carries itself."""
+        view = self.inner.degrade(batch, sigma, generator)
+        return view._replace(cond={name: value for name, value in view.cond.items() if name in self.inner.carries})

@@ -14,7 +14,10 @@ from pydantic.fields import FieldInfo
 
 from ambientkit.builtin.checks.corruption_contract import CorruptionContract
 from ambientkit.builtin.checks.degrade_law import DegradeLaw
+from ambientkit.builtin.checks.further_mask import FurtherMask
 from ambientkit.builtin.checks.grid import Grid
+from ambientkit.builtin.checks.mask_law import MaskLaw
+from ambientkit.builtin.checks.masked_expect import MaskedExpect
 from ambientkit.builtin.checks.model_contract import ModelContract
 from ambientkit.builtin.checks.model_scaling import ModelScaling
 from ambientkit.builtin.checks.noise_law import NoiseLaw
@@ -95,8 +98,9 @@ class CorruptionFields(OtherFields):
     kind = "corruption"
 
     def repeated(self) -> tuple[Check, ...]:
-        """Contract and the laws of noise."""
-        return CorruptionContract(), NoiseLaw(rows=150), DegradeLaw(rows=100)
+        """Contract and the laws of noise and of masks."""
+        masks = (MaskLaw(rows=150), FurtherMask(), MaskedExpect())
+        return CorruptionContract(), NoiseLaw(rows=150), DegradeLaw(rows=100), *masks
 
 
 class ModelFields(OtherFields):

@@ -11,7 +11,7 @@ from torch import Tensor
 from ambientkit.batch import Batch, View
 from ambientkit.interfaces import Corruption
 from ambientkit.maths.ambient import top_up, tweedie_mix
-from ambientkit.maths.noise import RandomSource, per_row, standard_normal, uniform
+from ambientkit.maths.noise import RandomSource, draw_levels, highest_level, per_row, standard_normal, uniform
 
 Level = Annotated[float, Field(ge=0)]
 
@@ -42,10 +42,7 @@ class Gaussian(Corruption):
 
     def observe(self, x_0: Tensor, row: Tensor, generator: RandomSource) -> Batch:
         """x_n = x_0 + sigma_n z. x_0: (B, *S); row: (B,)."""
-        low, high = self.sigma_n if isinstance(self.sigma_n, tuple) else (self.sigma_n, self.sigma_n)
-        one_each = x_0.new_full((len(x_0), 1), low)
-        if high > low:
-            one_each = low + (high - low) * uniform(one_each, generator)
+        one_each = draw_levels(x_0, self.sigma_n, generator).unsqueeze(1)
         if self.clean_share > 0:
             one_each = torch.where(
                 uniform(one_each, generator) < self.clean_share, torch.zeros_like(one_each), one_each
@@ -70,6 +67,4 @@ class Gaussian(Corruption):
 
     def floor(self, batch: Batch) -> Tensor:
         """(B,), the largest sigma_n of each row."""
-        level = per_row(batch.sigma_n, batch.x_n)
-        own = level.flatten(1).amax(1) if level.ndim else level
-        return own.expand(len(batch.x_n))  # not expanded over the pixels, which changes nothing
+        return highest_level(batch.sigma_n, batch.x_n)

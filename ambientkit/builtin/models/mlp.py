@@ -40,7 +40,7 @@ from ambientkit.errors import InputError
 from ambientkit.interfaces import Denoiser, Model, Signal
 from ambientkit.maths.forms import Form, flow_input, flow_time, to_x_0, vp_coefficients, vp_input
 from ambientkit.maths.noise import per_row
-from ambientkit.maths.precondition import edm_preconditioning
+from ambientkit.maths.precondition import TOLD, beside, denoised, edm_preconditioning
 
 
 class _Claims:
@@ -63,6 +63,8 @@ class MLP(Model):
     `features` > 0 the input is joined by that many random Fourier features of itself, which a smooth network needs to
     fit sharp modes. With `predicts: x_0` it claims nothing: that D(x, sigma) -> x as sigma -> 0 is learned there, where
     all others have it built in.
+    Rows that are seen in part bring a mask (`maths.precondition.TOLD`), which joins the input: values that it hides are
+    not read, and F answers with their x_0 over its std.
     """
 
     name = "mlp"
@@ -93,7 +95,12 @@ class MLP(Model):
         """A fresh network F for rows of `signal.shape`. Raises InputError for conditions that it does not take, or that
         it lacks."""
         wanted = {} if self.num_classes is None else {"class_cond": ()}
-        if dict(signal.conds) != wanted:
+        told = {name: shape for name, shape in signal.conds.items() if name in TOLD}
+        if told and (self.predicts, self.sees) != ("edm", "ve"):
+            raise InputError(
+                f"model 'mlp' is told a {' and a '.join(told)} with predicts: edm and sees: ve only, as hidden values stand at the level infinity"
+            )
+        if {name: shape for name, shape in signal.conds.items() if name not in told} != wanted:
             takes = (
                 f"one label per row, class_cond (), as num_classes is {self.num_classes}" if wanted else "no conditions"
             )
@@ -101,23 +108,33 @@ class MLP(Model):
             hint = "" if wanted else ": give num_classes for labels named class_cond, or choose another model"
             raise InputError(f"model 'mlp' takes {takes}, but the data carry {carried}{hint}")
         return _Perceptron(
-            math.prod(signal.shape), self.width, self.depth, self.features, self.feature_scale, self.num_classes
+            math.prod(signal.shape),
+            self.width,
+            self.depth,
+            self.features,
+            self.feature_scale,
+            self.num_classes,
+            sum(map(math.prod, told.values())),
         )
 
     def denoiser(self, network: nn.Module, signal: Signal) -> Denoiser:
         """D(x, sigma) for x (B, *S), sigma (B,)."""
 
         def denoise(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
-            c = edm_preconditioning(sigma.to(x.dtype), signal.sigma_data)
-            y, c_noise = (
-                (per_row(c.c_in, x) * x, c.c_noise)
-                if self.sees == "ve"
-                else _seen(x, sigma, signal.sigma_data, self.sees)
-            )
             if self.num_classes is not None and "class_cond" not in cond:
                 raise InputError(f"model 'mlp' with num_classes {self.num_classes} needs class_cond, one label per row")
             label = () if self.num_classes is None else (cond["class_cond"],)
-            output = network(y.flatten(1), c_noise, *label).to(x.dtype).reshape(x.shape)
+
+            def answered(y: Tensor, c_noise: Tensor) -> Tensor:
+                return network(beside(y.flatten(1), cond), c_noise, *label).to(x.dtype).reshape(x.shape)
+
+            if (self.predicts, self.sees) == ("edm", "ve"):
+                return denoised(answered, x, sigma, signal.sigma_data, cond)
+            c = edm_preconditioning(sigma.to(x.dtype), signal.sigma_data)
+            if self.sees == "ve":
+                output = answered(per_row(c.c_in, x) * x, c.c_noise)
+            else:
+                output = answered(*_seen(x, sigma, signal.sigma_data, self.sees))
             if self.predicts == "edm":
                 return per_row(c.c_skip, x) * x + per_row(c.c_out, x) * output
             level = _wide(sigma, x)
@@ -155,17 +172,25 @@ def _wide(sigma: Tensor, x: Tensor) -> Tensor:
 
 
 class _Perceptron(nn.Module):
-    """F(y, c_noise, label): y (B, d), c_noise (B,), label (B,) where there are classes, to (B, d)."""
+    """F(y, c_noise, label): y (B, d + told), c_noise (B,), label (B,) where there are classes, to (B, d). The last
+    `told` values of y are masks, of which no features are made."""
 
     def __init__(
-        self, size: int, width: int, depth: int, features: int, feature_scale: float, classes: int | None = None
+        self,
+        size: int,
+        width: int,
+        depth: int,
+        features: int,
+        feature_scale: float,
+        classes: int | None = None,
+        told: int = 0,
     ) -> None:
         super().__init__()
         self.frequencies: Tensor
         self.noise_frequencies: Tensor
         self.register_buffer("frequencies", torch.randn(size, features) * feature_scale)
         self.register_buffer("noise_frequencies", 2.0 ** torch.linspace(-2, 3, 16))
-        self.encode = nn.Linear(size + 2 * features, width)
+        self.encode = nn.Linear(size + told + 2 * features, width)
         self.encode_noise = nn.Sequential(nn.Linear(32, width), nn.SiLU(), nn.Linear(width, width))
         self.blocks = nn.ModuleList(
             nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
@@ -178,7 +203,7 @@ class _Perceptron(nn.Module):
             self.encode_class = nn.Embedding(classes + 1, width)
 
     def forward(self, y: Tensor, c_noise: Tensor, label: Tensor | None = None) -> Tensor:
-        phase = y @ self.frequencies
+        phase = y[:, : len(self.frequencies)] @ self.frequencies
         hidden = self.encode(torch.cat([y, phase.cos(), phase.sin()], dim=1))
         phase = c_noise.unsqueeze(1) * self.noise_frequencies
         noise = self.encode_noise(torch.cat([phase.cos(), phase.sin()], dim=1))

@@ -33,7 +33,15 @@ class Consistency(Objective):
     name = "consistency"
     source = "arXiv 2302.09057, eq. 8; arXiv 2404.10177, section 3.2; pairs, anchors and chains: docs/method.md"
     claims = frozenset(
-        {"stationary-at-oracle", "noise-by-pixel", "views-in-law", "value-unbiased", "detached-anchor", "half-backward"}
+        {
+            "stationary-at-oracle",
+            "noise-by-pixel",
+            "views-in-law",
+            "value-unbiased",
+            "detached-anchor",
+            "half-backward",
+            "serves-masks",
+        }
     )
     below_sigma_n = "by making the estimates of neighbouring levels agree (consistency)"
 

@@ -12,7 +12,6 @@ from torch import Tensor
 from ambientkit.batch import Batch, Term, View, take
 from ambientkit.errors import InputError
 from ambientkit.interfaces import ClaimsWhen, Denoiser, Objective, Tools
-from ambientkit.maths.ambient import capped_inverse_square
 from ambientkit.maths.levels import log_uniform, truncated_lognormal
 from ambientkit.maths.noise import per_row, uniform
 from ambientkit.maths.weights import edm_weight
@@ -39,13 +38,23 @@ class Tweedie(Objective):
     gradient stays bounded as sigma -> sigma_n, where it is that of Stein's unbiased risk estimate; so the cap holds for
     single draws alone, and the
     levels next to sigma_n count in full. sigma_n = 0 is ordinary denoising.
+    Where the corruption hides values, its own weight takes the place of min(1/a^2, cap): hidden values that were
+    measured are compared with x_n itself, at lambda(infinity) over the chance that they were measured, and those that
+    were not count nothing.
     """
 
     name = "tweedie"
     source = "arXiv 2404.10177, eq. 3.4; weight arXiv 2506.10038; levels arXiv 2206.00364, table 1"
     claims = ClaimsWhen(
-        {"stationary-at-oracle", "noise-by-pixel", "views-in-law", "levels-above-floor", "detached-anchor"},
-        {"x_0-scale"},
+        {
+            "stationary-at-oracle",
+            "noise-by-pixel",
+            "views-in-law",
+            "levels-above-floor",
+            "detached-anchor",
+            "serves-masks",
+        },
+        {"x_0-scale", "scale-under-masks"},
         lambda part: part.cap >= CAP_OF_X_0_SCALE,
     )
 
@@ -114,12 +123,13 @@ class Tweedie(Objective):
         x_0_hat = denoiser(view.x, view.sigma, **view.cond).to(batch.x_n.dtype)
         rho = tools.corruption.expect(x_0_hat, view, batch) - batch.x_n
         a = tools.corruption.slope(view, batch)
-        # Independent of D, so it only lowers variance: b (x_t - x_n) is the residual at D = x_n, a sigma_n the noise in
-        # x_n.
-        in_vain = (tools.corruption.expect(batch.x_n, view, batch) - batch.x_n) ** 2 + (
-            a * per_row(batch.sigma_n, batch.x_n)
-        ) ** 2
-        factor = capped_inverse_square(a, per_row(cap, batch.x_n))
+        # Independent of D, so it only lowers variance: b (x_t - x_n) is the residual where D implies x_n, a sigma_n the
+        # noise in x_n.
+        at_0 = tools.corruption.expect(torch.zeros_like(x_0_hat), view, batch)
+        in_vain = (a * batch.x_n + at_0 - batch.x_n) ** 2 + (a * per_row(batch.sigma_n, batch.x_n)) ** 2
+        # lambda is that of the level each value is seen at, and infinity for a value that the view hides.
+        hidden = view.sigma**2 / (view.sigma**2 + tools.signal.sigma_data**2)
+        factor = tools.corruption.weight(view, batch, cap, hidden)
         return edm_weight(view.sigma, tools.signal.sigma_data) * (factor * (rho**2 - in_vain)).flatten(1).mean(1)
 
 

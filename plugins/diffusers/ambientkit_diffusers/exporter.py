@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Exporter, Finished, Model
+from ambientkit.maths.precondition import TOLD
 from ambientkit_diffusers.library import diffusers
 from ambientkit_diffusers.unet2d import UNet2D
 
@@ -42,6 +43,10 @@ class DiffusersFolder(Exporter):
     def write(self, finished: Finished, path: Path) -> None:
         """`model_index.json`, `unet/` with safetensors, `scheduler/`. Raises InputError for pictures that are not
         square."""
+        if told := sorted(set(finished.signal.conds) & set(TOLD)):
+            raise InputError(
+                f"diffusers' pipeline gives its network no {', '.join(told)}: a network for masked rows stays here"
+            )
         _, height, width = finished.signal.shape
         if height != width:
             raise InputError(f"diffusers' pipeline draws square pictures only, and these are {height} x {width}")

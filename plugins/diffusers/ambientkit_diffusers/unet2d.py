@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Denoiser, Model, Signal
-from ambientkit.maths.noise import per_row
-from ambientkit.maths.precondition import edm_preconditioning
+from ambientkit.maths.precondition import TOLD, beside, channels_beside, denoised
 from ambientkit_diffusers.library import diffusers
 
 PRESETS: dict[str, tuple[tuple[int, ...], int]] = {
@@ -31,7 +30,8 @@ class UNet2D(Model):
     D(x, sigma) = c_skip x + c_out F(c_in x, c_noise). Parameters for rows of 1 x 28 x 28: tiny 1.2 million, small 6.8
     million, base 35.8 million. Each stage after the first halves the picture, so height and width must be multiples of
     2^(stages - 1). Takes the condition `class_cond` (an integer label, 0 to num_classes - 1) where `num_classes` is
-    given; the label num_classes stands for "no class".
+    given; the label num_classes stands for "no class". Rows that are seen in part bring a mask, which joins the input as
+    a further channel.
     """
 
     name = "unet2d"
@@ -61,17 +61,18 @@ class UNet2D(Model):
     def denoiser(self, network: nn.Module, signal: Signal) -> Denoiser:
         """D(x, sigma) for x (B, C, H, W), sigma (B,)."""
 
-        def denoise(x: Tensor, sigma: Tensor, /, class_cond: Tensor | None = None) -> Tensor:
-            c = edm_preconditioning(sigma.to(x.dtype), signal.sigma_data)
-            answer = network(per_row(c.c_in, x) * x, c.c_noise, class_labels=class_cond, return_dict=False)
-            output = answer if isinstance(answer, Tensor) else answer[0]  # diffusers' networks answer with a tuple
-            return per_row(c.c_skip, x) * x + per_row(c.c_out, x) * output.to(x.dtype)
+        def denoise(x: Tensor, sigma: Tensor, /, class_cond: Tensor | None = None, **cond: Tensor) -> Tensor:
+            def answered(y: Tensor, c_noise: Tensor) -> Tensor:
+                answer = network(beside(y, cond), c_noise, class_labels=class_cond, return_dict=False)
+                return answer if isinstance(answer, Tensor) else answer[0]  # diffusers' networks answer with a tuple
+
+            return denoised(answered, x, sigma, signal.sigma_data, cond)
 
         return denoise
 
     def _check_conditions(self, signal: Signal) -> None:
         wanted = {} if self.num_classes is None else {"class_cond": ()}
-        if surplus := sorted(set(signal.conds) - set(wanted)):
+        if surplus := sorted(set(signal.conds) - set(wanted) - set(TOLD)):
             hint = "leave it out" if wanted else "leave it out, or give num_classes where it is a 'class_cond'"
             raise InputError(f"model {self.name!r} takes no {', '.join(surplus)}, but the data carry it: {hint}")
         if wanted and signal.conds.get("class_cond") != ():
@@ -87,6 +88,10 @@ class UNet2D(Model):
             )
         self._check_conditions(signal)
         colours, height, width = signal.shape
+        try:
+            told = channels_beside(signal.conds, signal.shape)
+        except ValueError as error:
+            raise InputError(f"model {self.name!r}: {error}") from None
         channels, layers = PRESETS[self.preset]
         channels = self.channels or channels
         multiple = 2 ** (len(channels) - 1)
@@ -98,7 +103,7 @@ class UNet2D(Model):
         attended = [max(height, width) / 2**stage <= ATTENDED for stage in range(len(channels))]
         return {
             "sample_size": height if height == width else (height, width),
-            "in_channels": colours,
+            "in_channels": colours + told,
             "out_channels": colours,
             "block_out_channels": channels,
             "layers_per_block": self.layers_per_block or layers,

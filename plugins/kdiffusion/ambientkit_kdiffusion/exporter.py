@@ -8,7 +8,9 @@ from typing import Any
 
 from safetensors.torch import save
 
+from ambientkit.errors import InputError
 from ambientkit.interfaces import Exporter, Finished, Model
+from ambientkit.maths.precondition import TOLD
 from ambientkit_kdiffusion.image_v1 import ImageV1
 from ambientkit_kdiffusion.json_config import READ
 from ambientkit_kdiffusion.model import KDiffusionModel
@@ -78,6 +80,10 @@ def configuration(finished: Finished) -> dict[str, Any]:
     from, no more than that."""
     model = finished.model
     assert isinstance(model, KDiffusionModel)
+    if told := sorted(set(finished.signal.conds) & set(TOLD)):
+        raise InputError(
+            f"k-diffusion's sampler gives its network no {', '.join(told)}: a network for masked rows stays here"
+        )
     resolved = model.resolved(finished.signal)
     kept = {key: value for key, value in resolved["model"].items() if key in READ[model.name]}
     kept |= {

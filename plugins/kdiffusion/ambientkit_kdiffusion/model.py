@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Denoiser, Model, Signal
+from ambientkit.maths.precondition import TOLD, beside, channels_beside, denoised
 from ambientkit_kdiffusion.json_config import KDiffusionConfig, sections, unused
 from ambientkit_kdiffusion.library import k_diffusion
 from ambientkit_kdiffusion.repair import stop_dropout_in_evaluation
@@ -24,8 +25,8 @@ Preset = Literal["tiny", "small", "base"]
 class KDiffusionModel(Model):
     """A network of k-diffusion under its `layers.Denoiser`: D(x, sigma) = c_skip x + c_out F(c_in x, sigma).
 
-    Configured by a preset (and the other fields, which change single values of it), or by a configuration of
-    k-diffusion.
+    Rows that are seen in part bring a mask, which joins the input as further channels. Configured by a preset (and the
+    other fields, which change single values of it), or by a configuration of k-diffusion.
     """
 
     source: ClassVar[str] = "k-diffusion 0.1.1.post1; preconditioning arXiv 2206.00364, table 1"
@@ -70,6 +71,12 @@ class KDiffusionModel(Model):
         """The configuration of k-diffusion for rows of this signal, with all its defaults. Raises InputError where it
         does not fit."""
         shape = picture(self.name, signal)
+        try:
+            told = channels_beside(signal.conds, shape)
+        except ValueError as error:
+            raise InputError(f"model {self.name!r}: {error}") from None
+        # As many channels come out as go in: those of the masks are not used.
+        shape = (shape[0] + told, *shape[1:])
         load_config = k_diffusion().config.load_config
         with _k_diffusion_s_complaints(self.name):
             if self.config is None:
@@ -83,7 +90,20 @@ class KDiffusionModel(Model):
     def denoiser(self, network: nn.Module, signal: Signal) -> Denoiser:
         """D(x, sigma) for x (B, C, H, W), sigma (B,). sigma_data is the configuration's where it states one, else the
         signal's."""
-        preconditioned = k_diffusion().Denoiser(network, sigma_data=self.sigma_data(signal))
+        sigma_data = self.sigma_data(signal)
+        preconditioned = k_diffusion().Denoiser(network, sigma_data=sigma_data)
+
+        def masked(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
+            others = {name: value for name, value in cond.items() if name not in TOLD}
+
+            def answered(y: Tensor, c_noise: Tensor) -> Tensor:  # k-diffusion's networks are told sigma itself
+                inputs = self._inputs(x, others)
+                return network(beside(y, cond), sigma.to(x.dtype), **inputs)[:, : x.shape[1]]
+
+            return denoised(answered, x, sigma, sigma_data, cond)
+
+        if set(signal.conds) & set(TOLD):
+            return masked
 
         def denoise(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
             return preconditioned(x, sigma.to(x.dtype), **self._inputs(x, cond)).to(
@@ -136,7 +156,7 @@ def check_classes(name: str, classes: int | None, signal: Signal) -> None:
         raise InputError(
             f"model {name!r} is given num_classes {classes}, so it needs one integer label per row as condition 'class_cond', but the data {given}"
         )
-    if surplus := sorted(set(conds) - ({"class_cond"} if classes else set())):
+    if surplus := sorted(set(conds) - ({"class_cond"} if classes else set()) - set(TOLD)):
         hint = "leave it out" if classes else "leave it out, or give num_classes where it is a 'class_cond'"
         raise InputError(f"model {name!r} takes no {', '.join(surplus)}, but the data carry it: {hint}")
 

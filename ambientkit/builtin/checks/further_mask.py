@@ -1,0 +1,116 @@
+"""The check `further-mask`: a view shows less of a row than was measured, another part each time, at the level it
+says."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from pydantic import Field, InstanceOf
+from torch import Tensor
+
+from ambientkit.batch import Batch, View, take
+from ambientkit.builtin.checks.masked import masked_case, masked_rows
+from ambientkit.builtin.checks.outcome import all_normal
+from ambientkit.builtin.checks.travel import key
+from ambientkit.interfaces import Case, Check, Corruption, Measured, Part
+from ambientkit.maths.noise import RandomSource, per_row
+
+VIEWS = 80
+"""Views of each row: what a step may hide is hidden in one of them, unless its chance is below 0.2."""
+
+
+class FurtherMask(Check):
+    """The mask of a view lies within that of its row, differs from call to call, and hides each measured value now and then.
+
+    What it shows is x_n and noise up to the level. Values of the view that it does not show are 0. Whether a value is
+    hidden says nothing of x_n. Levels below the floor, the largest sigma_n of a row, are refused.
+    """
+
+    name = "further-mask"
+    source = "arXiv 2305.19256, section 3; docs/masks.md"
+    kind = "corruption"
+    claim = "masked"
+    null_law = "exact, and normal scores (Bonferroni)"
+    detects = (
+        "a mask that is drawn once for all, that of another row, or that never hides some value; added noise off by 5 %"
+    )
+    meaning = "Nothing is learnt of some hidden values, or it is learnt of values that were never measured."
+    quick = True
+
+    rows: int = Field(60, ge=20)
+    """Pictures of four values each."""
+
+    def measure(self, part: Part, case: Case) -> Measured:
+        """Infinity with what is wrong, or the largest normal score."""
+        assert isinstance(part, Corruption)
+        rows = masked_rows(masked_case(case, part), "further-mask", self.rows)
+        batch = take(rows, torch.arange(self.rows).repeat(VIEWS))
+        ratio = torch.rand(len(batch.x_n), generator=key(case, "further-mask.ratio"), dtype=torch.float64)
+        sigma = part.floor(batch).clamp(min=0.05) * (1.05 + 2 * ratio)
+        view = part.degrade(batch, sigma, key(case, "further-mask.degrade"))
+        shown, seen = view.cond["mask"].expand_as(view.x), batch.cond["mask"]
+        floor, some = (
+            batch.sigma_n,
+            seen.flatten(1).any(1),
+        )  # of a row of which nothing was measured, any floor is right
+        faults = (
+            (bool((shown & ~seen).any()), "a view shows what was not measured"),
+            (bool((view.x[~shown] != 0).any()), "a view that hides a value still holds it"),
+            (
+                bool((part.floor(batch) - floor)[some].abs().max() > 1e-9),
+                "the floor is not the largest sigma_n measured",
+            ),
+        )
+        for wrong, why in faults:
+            if wrong:
+                return Measured(math.inf, 0.0, self.rows, why)
+        # Only of rows of which much was measured: whatever hides more besides, such as a box, may hide all of a little.
+        hidden = (seen & ~shown).unflatten(0, (VIEWS, self.rows))
+        whole = seen[: self.rows]
+        if not bool(hidden.any(0)[whole].all()):
+            return Measured(
+                math.inf, 0.0, self.rows, "some measured value is never hidden: nothing says what lies there"
+            )
+        e = (view.x - batch.x_n) / (per_row(sigma, view.x) ** 2 - per_row(batch.sigma_n, view.x) ** 2).sqrt()
+        e, x = e[shown], batch.x_n[shown]
+        off = hidden.double() - hidden.double().mean()
+        around = batch.x_n.unflatten(0, (VIEWS, self.rows))
+        product = (off * (around - around.mean()))[hidden | shown.unflatten(0, (VIEWS, self.rows))]
+        scores = [values.mean() / (values.std() / len(values) ** 0.5) for values in (e, e * x, product)]
+        scores.append((e.square() - 1).sum() / (2 * len(e)) ** 0.5)
+        return all_normal(torch.stack(scores), len(e))
+
+    def control(self, part: Part) -> Part:
+        """The same corruption, whose views all hide the same."""
+        assert isinstance(part, Corruption)
+        return _Frozen(inner=part)
+
+
+class _Frozen(Corruption):
+    """A corruption that draws its further mask once for all: wrong on purpose."""
+
+    name = "frozen-control"
+    carries = frozenset({"mask"})
+
+    inner: InstanceOf[Corruption]
+
+    def observe(self, x_0: Tensor, row: Tensor, generator: RandomSource) -> Batch:
+        """The inner corruption's."""
+        return self.inner.observe(x_0, row, generator)
+
+    def degrade(self, batch: Batch, sigma: Tensor, generator: RandomSource) -> View:
+        """The inner corruption's view of each row, under a mask that depends on its number alone."""
+        generators = [torch.Generator().manual_seed(int(row)) for row in batch.row]
+        shown = self.inner.degrade(batch, sigma, generators).cond["mask"]
+        whole = batch._replace(cond={**batch.cond, "mask": torch.ones_like(batch.cond["mask"])})
+        view = self.inner.degrade(whole, sigma, generator)
+        return view._replace(x=torch.where(shown, view.x, 0.0), cond={**view.cond, "mask": shown})
+
+    def expect(self, x_0_hat: Tensor, view: View, batch: Batch) -> Tensor:
+        """The inner corruption's."""
+        return self.inner.expect(x_0_hat, view, batch)
+
+    def floor(self, batch: Batch) -> Tensor:
+        """The inner corruption's."""
+        return self.inner.floor(batch)

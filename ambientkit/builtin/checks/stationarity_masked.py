@@ -1,0 +1,155 @@
+"""The checks `stationarity-under-masks` and `scale-under-masks`: objectives on rows with missing values."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field, InstanceOf
+from torch import Tensor
+
+from ambientkit.batch import Batch, Term
+from ambientkit.builtin.checks.masked import masked_case
+from ambientkit.builtin.checks.outcome import all_normal, mean_zero_by_kind, scores_within
+from ambientkit.builtin.checks.probe import gradient, mean_value, observations, terms
+from ambientkit.builtin.checks.stationarity import Shifted
+from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Part, Tools
+from ambientkit.maths.weights import edm_weight
+
+
+class StationarityUnderMasks(Check):
+    """`stationarity` on rows with missing values: pixels, columns and boxes of pictures, with and without noise.
+
+    The exact denoiser is E[x_0 | A~ x_t, A~], in closed form; the probe directions depend on what the view shows and on
+    its mask, for values shown and hidden.
+    """
+
+    name = "stationarity-under-masks"
+    source = "as `stationarity`; the exact denoiser: Bishop (2006), eq. 2.113-2.117"
+    kind = "objective"
+    claim = "serves-masks"
+    null_law = "F(p, n - p) of Hotelling's T^2, of all batches and of each kind (Bonferroni)"
+    detects = "a mean gradient of 0.9 standard deviations of one batch's"
+    meaning = (
+        "On rows with missing values, training would not end at E[x_0 | A~ x_t]: use the objective on whole rows only."
+    )
+    quick = True
+
+    batches: int = Field(160, ge=100)
+    """Independent gradients."""
+    batch_size: int = Field(256, ge=2)
+    """Rows in each."""
+
+    def measure(self, part: Part, case: Case) -> Measured:
+        """F statistic and p-value of the mean gradient. Deterministic in `case.seed`."""
+        assert isinstance(part, Objective)
+        cases = [masked_case(case, corruption) for corruption in case.partial if "masked" in corruption.claims]
+        found = []
+        for index in range(self.batches):
+            own = cases[index % len(cases)]
+            theta = torch.zeros(12, dtype=torch.float64, requires_grad=True)
+            batch = observations(own, self.batch_size, index)
+            value = mean_value(terms(part, pushed(own.oracle, theta), batch, own, index))
+            found.append(gradient(value, theta))
+        return mean_zero_by_kind(torch.stack(found), len(cases))
+
+    def control(self, part: Part) -> Part:
+        """The same objective, shown a denoiser that is wrong by 0.5 log sigma."""
+        assert isinstance(part, Objective)
+        return Shifted(inner=part)
+
+
+def pushed(oracle: Denoiser, theta: Tensor) -> Denoiser:
+    """oracle + sum_k theta_k phi_k, phi_k of what is shown and of the mask: per value, for shown and for hidden ones,
+    at low and at high levels."""
+
+    def probed(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
+        shown = cond["mask"].expand_as(x).to(x.dtype)
+        low = torch.exp(-((sigma / 0.3) ** 2)).reshape(-1, *[1] * (x.ndim - 1))
+        level = (sigma / (1 + sigma)).reshape(low.shape)
+        mean = torch.tanh((shown * x).flatten(1).sum(1)).reshape(low.shape)
+        phi = []
+        for place in (shown * level, 1 - shown):
+            for band in (low, 1 - low):
+                phi += [
+                    place * band,
+                    place * band * mean,
+                    place * band * torch.linspace(-1, 1, x[0].numel()).to(x).reshape(x[0].shape),
+                ]
+        return oracle(x, sigma, **cond) + torch.einsum("k...,k->...", torch.stack(phi).double(), theta).to(x.dtype)
+
+    return probed
+
+
+class ScaleUnderMasks(Check):
+    """On rows with missing values an error costs in the mean lambda delta^2 for each value of x_0, lambda of the level it is seen at.
+
+    That is sigma for a value shown, and infinity for one that is hidden. So all values of x_0 count, as lambda counts
+    what is seen at their level, although a part of them was never measured. lambda is the EDM weight, a >= 0.2.
+    """
+
+    name = "scale-under-masks"
+    source = "weight: arXiv 2206.00364, table 1; hidden values: arXiv 2210.01696; docs/masks.md"
+    kind = "objective"
+    claim = "scale-under-masks"
+    null_law = "normal scores of mean ratios within 1 % (Bonferroni)"
+    detects = "hidden values that do not count, or with a weight wrong by 10 %"
+    meaning = "Errors of hidden values count too little or too much: the minimum is the same, but a network of finite size errs there."
+    quick = True
+
+    batches: int = Field(8, ge=2)
+    """Batches of each kind of mask whose places are independent."""
+    batch_size: int = Field(2000, ge=100)
+    """Rows in each."""
+
+    def measure(self, part: Part, case: Case) -> Measured:
+        """The largest normal score of what shown and hidden values cost, against what they should."""
+        assert isinstance(part, Objective)
+        scores, n = [], 0
+        for corruption in [corruption for corruption in case.partial if "masked" in corruption.claims][:3]:
+            own = masked_case(case, corruption)
+            for of_shown in (True, False):
+                ratios = torch.cat([self._ratios(part, own, index, of_shown) for index in range(self.batches)])
+                n += len(ratios)
+                scores.append(scores_within(ratios.mean() - 1, ratios.std() / max(len(ratios), 1) ** 0.5, 0.01))
+        return all_normal(torch.stack(scores), n)
+
+    def _ratios(self, part: Objective, case: Case, index: int, of_shown: bool) -> Tensor:
+        """Cost over expected cost, for rows with a >= 0.2 of which the view shows (or hides) something."""
+        batch, places = observations(case, self.batch_size, index), []
+
+        def at(size: float) -> list[Term]:
+            def probed(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
+                shown = cond["mask"].expand_as(x)
+                places.append((shown == of_shown).flatten(1).double().mean(1))
+                return case.oracle(x, sigma, **cond) + size * (shown == of_shown).to(x.dtype)
+
+            return terms(part, probed, batch, case, index)
+
+        below, here, above = at(-0.5), at(0.0), at(0.5)
+        value = [torch.cat([term.value for term in found]).double() for found in (below, here, above)]
+        sigma, share = torch.cat([term.sigma for term in here]).double(), places[0]
+        if len(share) != len(sigma):
+            return torch.full((1,), float("inf"), dtype=torch.float64)
+        weight = edm_weight(sigma, case.tools.signal.sigma_data)
+        if not of_shown:
+            weight = torch.full_like(weight, case.tools.signal.sigma_data**-2)
+        expected = 0.25 * weight * share
+        clear = (sigma > 1.12 * 0.4) & (share > 0)
+        return ((value[0] + value[2]) / 2 - value[1])[clear] / expected[clear]
+
+    def control(self, part: Part) -> Part:
+        """The same objective with values a fifth larger."""
+        assert isinstance(part, Objective)
+        return _Larger(inner=part)
+
+
+class _Larger(Objective):
+    """An objective with values a fifth larger: wrong on purpose."""
+
+    name = "larger-control"
+
+    inner: InstanceOf[Objective]
+
+    def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
+        """The inner objective's terms, times 1.2."""
+        found = self.inner.loss(denoiser, batch, tools)
+        return {name: Term(1.2 * term.value, term.sigma) for name, term in found.items()}
