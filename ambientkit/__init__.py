@@ -102,7 +102,12 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'ambientkit' has no attribute {name!r}; public are {', '.join(__all__)}")
     module, _, attribute = _HOMES[name].partition(":")
-    value = globals()[name] = getattr(importlib.import_module(f"ambientkit.{module}"), attribute)
+    value = getattr(importlib.import_module(f"ambientkit.{module}"), attribute)
+    if not isinstance(value, type):
+        from ambientkit.public import is_public, public
+
+        value = value if is_public(value) else public(f"ambientkit.{name}")(value)
+    globals()[name] = value
     return value
 
 

@@ -3,7 +3,7 @@ without a traceback."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,18 @@ class AmbientError(Exception):
     """Base of every error that is printed as one short message instead of a traceback; `exit_status` is what the process returns."""
 
     exit_status: int = 1
+    as_command: str | None = None
+    """The message with the flags of commands, where it names arguments instead."""
+
+    def name_arguments(self, spelling: Callable[[str], str]) -> None:
+        """Have the message name arguments in place of flags; a second time changes nothing."""
+        if self.as_command is None:
+            self.as_command = str(self)
+            self.args = (spelling(self.as_command),)
+
+    def for_command(self) -> str:
+        """The message as a command prints it."""
+        return str(self) if self.as_command is None else self.as_command
 
 
 class InputError(AmbientError):

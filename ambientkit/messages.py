@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 
 from ambientkit.processes import is_main
+from ambientkit.spelling import in_python
 
 NOTE = 25
 """Level of a note, between INFO and WARNING."""
@@ -29,10 +30,15 @@ def note(text: str) -> None:
     """Report a consequence of the request that the user may not expect. Of several processes only the first one
     reports."""
     if is_main():
-        _logger.log(NOTE, "%s", text)
+        _log(NOTE, text)
 
 
 def warn(text: str) -> None:
     """Report something that may spoil the result. Of several processes only the first one reports."""
     if is_main():
-        _logger.warning("%s", text)
+        _log(logging.WARNING, text)
+
+
+def _log(level: int, text: str) -> None:
+    """Names arguments; a command prints `as_command`, with its flags."""
+    _logger.log(level, "%s", in_python(text), extra={"as_command": text})

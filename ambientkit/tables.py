@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ambientkit.spelling import in_python
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -69,6 +71,10 @@ class Table:
         lines = [line.rstrip() for line in stream.getvalue().splitlines()]
         return "\n".join([self.caption, *lines] if self.caption else lines)
 
+    def in_python(self) -> Table:
+        """The same table with the names of arguments in place of flags."""
+        return Table(in_python(self.caption), self.head, [tuple(map(in_python, row)) for row in self.rows])
+
     def _repr_html_(self) -> str:
         def cells(tag: str, row: Sequence[str]) -> str:
             return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row) + "</tr>"
@@ -92,7 +98,7 @@ class Record(abc.ABC):
         """Everything, as JSON can hold it."""
 
     def __str__(self) -> str:
-        return "\n".join(map(str, self.blocks()))
+        return "\n".join(map(str, self._blocks_in_python()))
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(str(self))  # IPython, where it can show no HTML
@@ -100,6 +106,10 @@ class Record(abc.ABC):
     def _repr_html_(self) -> str:
         return "".join(
             block._repr_html_() if isinstance(block, Table) else f"<p>{html.escape(block)}</p>"
-            for block in self.blocks()
+            for block in self._blocks_in_python()
             if block
         )
+
+    def _blocks_in_python(self) -> list[str | Table]:
+        """What advises a flag advises the argument here."""
+        return [in_python(block) if isinstance(block, str) else block.in_python() for block in self.blocks()]

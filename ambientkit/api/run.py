@@ -24,6 +24,7 @@ from ambientkit.interfaces import Data, Part, Signal
 from ambientkit.memorisation.attacks import Attack, attack
 from ambientkit.memorisation.samples import Memorization, memorization
 from ambientkit.processes import device_of
+from ambientkit.public import only, public
 from ambientkit.registry import Registry
 from ambientkit.registry import load as load_registry
 from ambientkit.report.write import WrittenReport, write_report
@@ -98,6 +99,7 @@ class Run:
         """Optimiser steps behind the weights."""
         return self.trained.step
 
+    @public("Run.sample", sample_rows, draw_to_files, own=("device",))
     def sample(self, n: int = 64, *, out: str | Path | None = None, **options: Any) -> Tensor | WrittenSamples:
         """n samples of the clean distribution: a tensor (n, *S) in units of [-1, 1], on the CPU.
 
@@ -107,9 +109,12 @@ class Run:
         (seed, i) only.
         """
         if out is None:
-            return sample_rows(self.trained, n, registry=self._registry, **options)
+            return sample_rows(
+                self.trained, n, registry=self._registry, **only(sample_rows, options, "Run.sample", "out=FOLDER")
+            )
         return draw_to_files(self.trained, out, n=n, registry=self._registry, **options)
 
+    @public("Run.restore", restore_rows, restore_to_files, own=("device",))
     def restore(
         self, noisy: DataLike, *, sigma_n: Any = None, draws: int = 8, out: str | Path | None = None, **options: Any
     ) -> Restored | WrittenRestorations:
@@ -123,9 +128,10 @@ class Run:
         """
         options |= {"sigma_n": sigma_n, "draws": draws, "registry": self._registry}
         if out is None:
-            return restore_rows(self.trained, noisy, **options)
+            return restore_rows(self.trained, noisy, **only(restore_rows, options, "Run.restore", "out=FOLDER"))
         return restore_to_files(self.trained, noisy, out, **options)
 
+    @public("Run.evaluate", evaluate, own=("device",))
     def evaluate(
         self,
         reference: DataLike = None,
@@ -146,6 +152,7 @@ class Run:
             return rank_checkpoints(self.folder, device=self.device, **options)
         return evaluate(self.trained, device=self.device, **options)
 
+    @public("Run.verify")
     def verify(self, data: DataLike = None, *, sigma_n: Any = None, rows: int = 256, seed: int = 0) -> Measured:
         """What can be said of the denoiser without clean data: consistency residual, Tweedie loss by level, and seed
         sensitivity.
@@ -154,6 +161,7 @@ class Run:
         """
         return measure(self.trained, data=data, sigma_n=sigma_n, rows=rows, seed=seed, registry=self._registry)
 
+    @public("Run.attack", attack, own=("device",))
     def attack(self, heldout: DataLike, *, train: DataLike | None = None, **options: Any) -> Attack:
         """Which training rows the model gives back when they are corrupted extremely, with p-values against held-out
         rows.
@@ -166,6 +174,7 @@ class Run:
             self.trained, heldout=heldout, train=train, device=self.device, registry=self._registry, **options
         )
 
+    @public("Run.memorization", memorization, own=("device",))
     def memorization(self, heldout: DataLike, *, train: DataLike | None = None, **options: Any) -> Memorization:
         """How much of the run's samples is copied from the training rows, each figure beside that of held-out rows.
 
@@ -176,19 +185,23 @@ class Run:
             self.trained, heldout=heldout, train=train, device=self.device, registry=self._registry, **options
         )
 
+    @public("Run.report", write_report, own=("device",))
     def report(self, out: str | Path = "report.html", **options: Any) -> WrittenReport:
         """Write one self-contained page on the run. options: `pdf`, `n`, `steps`, `rows`, `seed`, `batch_size`,
         `progress`."""
         return write_report(self.folder, out, device=self.device, registry=self._registry, **options)
 
+    @public("Run.export")
     def export(self, form: str = "ambientkit", out: str | Path | None = None, *, force: bool = False) -> Exported:
         """Write the averaged weights for ambientkit elsewhere, or for another library: "k-diffusion", "diffusers"."""
         return export(self.trained, form, out, force=force, registry=self._registry)
 
+    @public("Run.card")
     def card(self) -> Card:
         """The model card, with the scores of `evaluate --json` files in the run folder."""
         return card(self.folder, registry=self._registry)
 
+    @public("Run.status")
     def status(self) -> Status:
         """What the run is doing, or how it ended."""
         return status(self.folder)

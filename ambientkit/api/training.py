@@ -15,11 +15,12 @@ from ambientkit.config.datapath import DataLike, data_argument
 from ambientkit.config.files import KeyPath
 from ambientkit.config.places import anchored
 from ambientkit.config.request import Request, configure
-from ambientkit.config.run import to_yaml
+from ambientkit.config.run import DEFAULTS, to_yaml
 from ambientkit.export.card import write_card
 from ambientkit.interfaces import Data, Part
 from ambientkit.messages import note, say
 from ambientkit.processes import is_main
+from ambientkit.public import public
 from ambientkit.registry import Registry, load
 from ambientkit.run.folder import CONFIG, resumed
 from ambientkit.run.prepare import label
@@ -42,6 +43,15 @@ SHORT = {
 """Arguments named like the flags of the command, and the keys of the configuration that they stand for."""
 
 
+SETTINGS: dict[str, Any] = {
+    **{name: field.default for name, field in RunConfig.model_fields.items() if name not in ("data", "evaluate_data")},
+    **{name: value for name, value in DEFAULTS.items() if name != "data"},
+    **dict.fromkeys(SHORT),
+}
+"""Arguments that `train` hands to the configuration, and their defaults."""
+
+
+@public("ambientkit.train", SETTINGS)
 def train(
     data: DataLike | RunConfig | None = None,
     *,
@@ -125,6 +135,7 @@ def _held(request: Request, registry: Registry) -> Data | None:
     return found if isinstance(found, Data) else None
 
 
+@public("ambientkit.configure", SETTINGS)
 def configure_run(
     data: DataLike | RunConfig | None = None,
     *,
@@ -139,6 +150,7 @@ def configure_run(
     return configure(request, registry, None)
 
 
+@public("ambientkit.build", SETTINGS)
 def build(config: RunConfig | Mapping[str, Any] | str | Path | None = None, **settings: Any) -> Training:
     """A training in memory at step 0, for those who own the loop: `for step in steps(build(config))`. Nothing is
     written.

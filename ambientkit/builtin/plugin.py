@@ -44,42 +44,50 @@ from ambientkit.hookspecs import hookimpl
 
 @hookimpl
 def register_corruptions():
+    """White Gaussian noise of known level, and masks."""
     return [Gaussian, Mask]
 
 
 @hookimpl
 def register_objectives():
+    """What an ambient denoiser is trained by, and arms to compare with."""
     return [Tweedie, Consistency, PosteriorBuffer, Sure, SplitLevels, Denoising, Naive]
 
 
 @hookimpl
 def register_recipes():
+    """The lists of objectives that `--objective` names."""
     return [TweedieConsistency, TweedieConsistencyBuffer]
 
 
 @hookimpl
 def register_samplers():
+    """The reverse processes: two that draw from the reverse kernel, one that follows the flow."""
     return [Ancestral, StochasticHeun, Heun]
 
 
 @hookimpl
 def register_models():
+    """The small network for points and small pictures."""
     return [MLP]
 
 
 @hookimpl
 def register_datasets():
+    """Readers of files and arrays, and data sets that come with a package or are made."""
     files = [Array, ImageFolder, TiffStack, HDF5, Zarr, FITS, NIfTI, DICOM, WebDataset, HFDataset, Corrupted]
     return [*files, Digits, FashionMNIST, PhotoPatches, Mixture, InMemory, Given]
 
 
 @hookimpl
 def register_extractors():
+    """Features that samples are compared in."""
     return [DINOv2, EfficientNetLite0, Inception, LeNet, Patches, Pixels]
 
 
 @hookimpl
 def register_checks():
+    """The checks of every claim, and of the contracts."""
     # Some thousand lines that only `verify` needs: loaded when they are asked for.
     from ambientkit.builtin.checks.clean_rows_low import CleanRowsLow
     from ambientkit.builtin.checks.corruption_contract import CorruptionContract
@@ -156,6 +164,7 @@ def register_checks():
 
 @hookimpl
 def register_mutants():
+    """Parts that are wrong on purpose, which the checks must reject."""
     from ambientkit.builtin.mutants import (
         ancestral,
         consistency,

@@ -18,7 +18,7 @@ from ambientkit.checkpoint.names import LOCK
 from ambientkit.errors import InputError
 from ambientkit.messages import warn
 
-PATIENCE, LOOK = 0.4, 0.1
+PATIENCE, POLL = 0.4, 0.1
 """Seconds until a lock is given up, and between two looks at it: `ambientkit status` holds it for an instant."""
 NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 """What a file system answers that has no locks."""
@@ -42,7 +42,7 @@ def folder_lock(folder: Path, name: str, doing: str, flag: str, passing: bool = 
     """
     lock = FileLock(folder / name, mode=0o644, thread_local=False, preserve_lock_file=True, on_acquired=_sign)
     try:
-        lock.acquire(timeout=PATIENCE, poll_interval=LOOK)
+        lock.acquire(timeout=PATIENCE, poll_interval=POLL)
     except Timeout:
         who = holder(folder, name) or "another process"
         raise InputError(f"{folder}: {who} is {doing} here. Wait for it, stop it, or give another {flag}") from None
@@ -104,7 +104,7 @@ def is_held(folder: Path) -> bool | None:
     try:
         if lock_descriptor(descriptor, blocking=False):
             return False
-        time.sleep(LOOK)  # perhaps it was another one that looked
+        time.sleep(POLL)  # perhaps it was another one that looked
         return not lock_descriptor(descriptor, blocking=False)
     except OSError:
         return None

@@ -214,7 +214,7 @@ def _main() -> None:
 
         if os.environ.get("AMBIENTKIT_DEBUG") and error.__cause__ is not None:  # such as what a plug-in raised
             traceback.print_exception(error.__cause__)
-        print(redacted(f"ambientkit: error: {error}"), file=sys.stderr)
+        print(redacted(f"ambientkit: error: {error.for_command()}"), file=sys.stderr)
         sys.exit(error.exit_status)
     except Exception as error:
         if os.environ.get("AMBIENTKIT_DEBUG"):

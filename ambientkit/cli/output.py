@@ -44,7 +44,7 @@ class _Printer(logging.Handler):
     """Prints what the library tells. The streams are those of the moment."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = record.getMessage()
+        text = getattr(record, "as_command", record.getMessage())
         if record.levelno >= NOTE:
             kind = "warning" if record.levelno >= logging.WARNING else "note"
             print(f"{kind}: {text}", file=sys.stderr, flush=True)

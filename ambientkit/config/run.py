@@ -220,7 +220,8 @@ def resolve(source: Source, registry: Registry, *, absent: bool = False) -> RunC
         place = source.place(path)
         if is_secret(path):
             sentence = sentence.partition(", but is ")[0]
-        return InputError(f"{place + ': ' if place else ''}{'.'.join(map(str, path))}: {sentence}")
+        key = ".".join(map(str, path))
+        return InputError(f"{place}: {key}: {sentence}" if place not in ("", key) else f"{key}: {sentence}")
 
     tree = dict(merge([Source(DEFAULTS), source]).tree)
     if (version := tree.pop("format_version", FORMAT_VERSION)) != FORMAT_VERSION:

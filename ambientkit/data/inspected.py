@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from ambientkit.config.datapath import DataLike, data_argument, with_bad_files
 from ambientkit.errors import InputError
-from ambientkit.inspection import Finding, Verdict
+from ambientkit.inspection import Finding, NoiseVerdict
 from ambientkit.inspection.document import ROWS, document, inspect_rows, verdict
 from ambientkit.inspection.page import page
 from ambientkit.inspection.quick import Array
@@ -37,10 +37,10 @@ class Inspection(Record):
     @property
     def violated(self) -> bool:
         """Whether the noise is not what training takes it for."""
-        return self.verdict is Verdict.VIOLATED
+        return self.verdict is NoiseVerdict.VIOLATED
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> NoiseVerdict:
         """The worst of all findings, untried tests aside."""
         return verdict(list(self.findings))
 
@@ -89,7 +89,7 @@ def inspect(
     given = None if isinstance(levels, str) else levels
     if clean_by_nature and sigma_n is None:
         facts, _, x = inspect_rows(dataset, name, most=rows)
-        findings = [Finding("noise", Verdict.FINE, "this data set is clean: noise will be simulated on it.")]
+        findings = [Finding("noise", NoiseVerdict.FINE, "this data set is clean: noise will be simulated on it.")]
     else:
         facts, findings, x = inspect_rows(dataset, name, given, most=rows)
     return Inspection(facts, findings, x)

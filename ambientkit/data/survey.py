@@ -58,7 +58,7 @@ def survey(
     total = len(observations)
     if total == 0:
         raise InputError("the data set has no rows")
-    batch = _look(observations, evenly(total, LOOK_AT))
+    batch = _rows_at(observations, evenly(total, LOOK_AT))
     bad = ~(batch.x_n.isfinite().flatten(1).all(1))
     if bad.any():
         rows = batch.row[bad].tolist()
@@ -137,7 +137,7 @@ def _refuse_below(batch: Batch, sigma_min: float, estimated: bool) -> None:
     )
 
 
-def _look(observations: Observed, indices: list[int]) -> Batch:
+def _rows_at(observations: Observed, indices: list[int]) -> Batch:
     try:
         return observations.__getitems__(indices)
     except RuntimeError as error:  # torch's stack of rows that do not fit together

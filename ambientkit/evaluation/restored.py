@@ -106,7 +106,7 @@ def compare_restored(
     clean (or sigma_n 0) says of files and arrays that they are clean. Raises InputError where one side is noisy, short,
     not finite, or of another shape.
     """
-    facts: Mapping[str, Any] = {}
+    written: Mapping[str, Any] = {}
     if reference is None:
         raise InputError(
             f"{_name(restored)}: holds restored rows: give --reference, the clean rows that lie under them, in the same order"
@@ -122,7 +122,7 @@ def compare_restored(
                 f"draws of shape {tuple(draws.shape)} do not belong to means of shape {tuple(mean.shape)}: (n, K, *S) and (n, *S)"
             )
     else:
-        mean, draws, facts = _stored(Path(restored))
+        mean, draws, written = _stored(Path(restored))
     name = _name(restored)
     rows = first_rows(reference, declared_level(sigma_n, clean), len(mean), registry or load())
     true = rows.x
@@ -137,7 +137,7 @@ def compare_restored(
     if draws is not None and draws.shape[1] > 1:
         error = float((mean - true).double().square().mean().sqrt())
         std = float(draws.double().var(1).mean().sqrt())
-    return RestoredComparison(name, facts, rows.spec, rows.what, len(mean), scores, error, std)
+    return RestoredComparison(name, written, rows.spec, rows.what, len(mean), scores, error, std)
 
 
 def _name(restored: str | os.PathLike[str] | Restored | Tensor) -> str:
@@ -151,14 +151,14 @@ def is_restored(folder: Path) -> bool:
 
 def _stored(folder: Path) -> tuple[Tensor, Tensor | None, dict[str, Any]]:
     """Means, draws and manifest of a folder. Raises InputError where it is unfinished or damaged."""
-    facts = manifest(folder / MANIFEST)
-    if facts.get("finished") is False:
+    written = manifest(folder / MANIFEST)
+    if written.get("finished") is False:
         raise InputError(f"{folder}: its rows are not finished: run the same `ambientkit sample` again")
-    draws = _read(folder / "draws.npy", facts, draws=True) if (folder / "draws.npy").is_file() else None
-    return _read(folder / "mean.npy", facts, draws=False), draws, facts
+    draws = _read(folder / "draws.npy", written, draws=True) if (folder / "draws.npy").is_file() else None
+    return _read(folder / "mean.npy", written, draws=False), draws, written
 
 
-def _read(path: Path, facts: dict[str, Any], draws: bool) -> Tensor:
+def _read(path: Path, written: dict[str, Any], draws: bool) -> Tensor:
     """(n, *S), or (n, draws, *S), in units of [-1, 1]. Raises InputError where it is missing or not finite."""
     if not path.is_file():
         raise InputError(f"{path.parent}: there is no {path.name}; restore the rows with --format npy")
@@ -166,7 +166,7 @@ def _read(path: Path, facts: dict[str, Any], draws: bool) -> Tensor:
     array.check()
     values = np.array(array.read(0, array.shape[0]))
     count = values.shape[:2] if draws else values.shape[:1]
-    x = to_unit(values.reshape(-1, *values.shape[len(count) :]), facts, path)
+    x = to_unit(values.reshape(-1, *values.shape[len(count) :]), written, path)
     return x.reshape(*count, *x.shape[1:])
 
 

@@ -211,8 +211,8 @@ def _words(data: DataLike, part: Data) -> str:
 def _sampled(folder: Path, most: int, seed: int) -> RowSet:
     """What `ambientkit sample` wrote, in units of [-1, 1]. Raises InputError where it is unfinished, or in a format
     with no way back."""
-    facts = manifest(folder / MANIFEST)
-    if facts.get("finished") is False:
+    written = manifest(folder / MANIFEST)
+    if written.get("finished") is False:
         raise InputError(f"{folder}: its samples are not finished: run the same `ambientkit sample` again")
     if not (folder / SAMPLES).is_file():
         raise InputError(
@@ -221,15 +221,15 @@ def _sampled(folder: Path, most: int, seed: int) -> RowSet:
     array = find_arrays(folder / SAMPLES)[None]
     array.check()
     values = np.concatenate([array.read(index, index + 1) for index in _chosen(array.shape[0], most, seed)])
-    x = to_unit(values, facts, folder / SAMPLES)
-    return RowSet(str(folder), x, None, array.shape[0], "float", {"path": str(folder / SAMPLES), "drawn": facts})
+    x = to_unit(values, written, folder / SAMPLES)
+    return RowSet(str(folder), x, None, array.shape[0], "float", {"path": str(folder / SAMPLES), "drawn": written})
 
 
-def to_unit(values: NDArray[Any], facts: dict[str, Any], file: Path) -> Tensor:
+def to_unit(values: NDArray[Any], written: dict[str, Any], file: Path) -> Tensor:
     """Rows as `ambientkit sample` wrote them, in units of [-1, 1]. Raises InputError where its units cannot be read, or
     values are not finite."""
     x = torch.from_numpy(values).float()
-    if isinstance(units := facts.get("units"), dict):  # those of the user's files
+    if isinstance(units := written.get("units"), dict):  # those of the user's files
         try:
             x = OwnUnits.from_plain(units).to_unit(values).float()
         except (KeyError, TypeError, ValueError) as error:
@@ -245,11 +245,11 @@ def manifest(file: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        facts = dict(json.loads(file.read_text(encoding="utf-8")))
+        written = dict(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{file}: cannot be read ({error})") from None
-    check_version(facts.get("format_version", FORMAT_VERSION), file)
-    return facts
+    check_version(written.get("format_version", FORMAT_VERSION), file)
+    return written
 
 
 def trained_rows(trained: Trained, most: int, seed: int) -> RowSet:

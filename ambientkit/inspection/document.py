@@ -11,7 +11,7 @@ import numpy as np
 
 from ambientkit.errors import InputError
 from ambientkit.inspection.estimate import of_row
-from ambientkit.inspection.finding import Finding, Verdict
+from ambientkit.inspection.finding import Finding, NoiseVerdict
 from ambientkit.inspection.quick import Array, model_findings, sampled_rows, scale_findings
 from ambientkit.rows import as_rows
 
@@ -35,7 +35,7 @@ def inspect_rows(
     index = [rows.number(i) for i in index]  # as the files number their rows
     mapping = rows.mapping
     zero = float(mapping.to_unit(np.asarray(0.0))) if mapping is not None else None
-    findings = [Finding("noise", Verdict.FINE, "the rows are declared clean: noise will be simulated on them.")]
+    findings = [Finding("noise", NoiseVerdict.FINE, "the rows are declared clean: noise will be simulated on them.")]
     if levels is not None or sigma_n is None:
         findings = model_findings(x, levels, zero)
     findings = [*scale_findings(x, levels, rows), *findings]
@@ -80,12 +80,12 @@ def _five(values: Array) -> list[float]:
     return [float(v) for v in np.quantile(values, [0, 0.25, 0.5, 0.75, 1])]
 
 
-def verdict(findings: list[Finding]) -> Verdict:
+def verdict(findings: list[Finding]) -> NoiseVerdict:
     """The worst of all, untried tests aside."""
-    for worst in (Verdict.VIOLATED, Verdict.DOUBT):
+    for worst in (NoiseVerdict.VIOLATED, NoiseVerdict.DOUBT):
         if any(finding.verdict is worst for finding in findings):
             return worst
-    return Verdict.FINE
+    return NoiseVerdict.FINE
 
 
 def document(facts: dict[str, Any], findings: list[Finding]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Verdict(StrEnum):
+class NoiseVerdict(StrEnum):
     """FINE: nothing against the model; DOUBT: look at it; VIOLATED: the mathematics would be false; UNTRIED: these rows cannot show it."""
 
     FINE = "fine"
@@ -38,7 +38,7 @@ class Finding:
     """The outcome of one test: its name (what `--allow` takes), the verdict, a number, the reason and the remedy."""
 
     name: str
-    verdict: Verdict
+    verdict: NoiseVerdict
     reason: str
     remedy: str = ""
     statistic: float | None = None

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ambientkit.inspection.details import Array, Details, noise_std, robust_std
-from ambientkit.inspection.finding import Finding, Verdict
+from ambientkit.inspection.finding import Finding, NoiseVerdict
 
 ENOUGH = 200
 """Flat blocks without which nothing is said."""
@@ -47,7 +47,7 @@ def judge(found: Details, declared: bool, magnitude: bool) -> Iterator[Finding]:
         yield _level(found, level, few)
     if chosen.sum() < ENOUGH:
         for name in ("correlation", "signal-dependence", "symmetry", "tails"):
-            yield Finding(name, Verdict.UNTRIED, "there are too few flat areas to look at the noise alone.")
+            yield Finding(name, NoiseVerdict.UNTRIED, "there are too few flat areas to look at the noise alone.")
         return
     yield _colour(found, chosen, few, declared)
     if found.diagonal.shape[1] > 1:
@@ -55,7 +55,7 @@ def judge(found: Details, declared: bool, magnitude: bool) -> Iterator[Finding]:
     yield _brightness(found, magnitude)
     if few:
         for name in ("symmetry", "tails"):
-            yield Finding(name, Verdict.UNTRIED, "there are too few flat areas to look at the noise alone.")
+            yield Finding(name, NoiseVerdict.UNTRIED, "there are too few flat areas to look at the noise alone.")
         return
     flattest = usable & (found.roughness <= 1.2 * level**2)  # textures weigh most where squares and cubes are taken
     yield from _law(found.residuals(flattest if flattest.sum() >= ENOUGH else chosen), magnitude)
@@ -77,7 +77,7 @@ def _level(found: Details, level: float, few: bool) -> Finding:
     told = "sigma_n is a std in units of [-1, 1]: check its units and value_range, or let it be estimated: --sigma-n estimate."
     if rms < LOW - slack:  # a picture can only add to this: no assumption about it is needed
         return Finding(
-            "level", Verdict.VIOLATED, f"the finest details hold {rms:.3g} times the declared noise.", told, rms
+            "level", NoiseVerdict.VIOLATED, f"the finest details hold {rms:.3g} times the declared noise.", told, rms
         )
     if few:
         low = smoothest(found, 0.2)
@@ -85,7 +85,7 @@ def _level(found: Details, level: float, few: bool) -> Finding:
             least = robust_std(found.diagonal[low])
             return Finding(
                 "level",
-                Verdict.VIOLATED,
+                NoiseVerdict.VIOLATED,
                 f"the smoothest areas hold {least:.3g} times the declared noise.",
                 told,
                 least,
@@ -93,12 +93,14 @@ def _level(found: Details, level: float, few: bool) -> Finding:
         if low.sum() >= ENOUGH and usable.any() and robust_std(found.diagonal[low]) > 4:
             least = robust_std(found.diagonal[low])
             reason = f"even the smoothest areas vary by {least:.3g} times the declared noise: it is far more, or all is texture."
-            return Finding("level", Verdict.DOUBT, reason, told, least)
-        return Finding("level", Verdict.UNTRIED, "there are too few flat areas to look at the noise alone.")
+            return Finding("level", NoiseVerdict.DOUBT, reason, told, least)
+        return Finding("level", NoiseVerdict.UNTRIED, "there are too few flat areas to look at the noise alone.")
     slack = 3.5 * 1.17 / math.sqrt(max(int((usable & found.flat(level**2)).sum()), 1))
     if LOW - slack <= level <= HIGH + slack:
-        return Finding("level", Verdict.FINE, f"flat areas hold {level:.3g} times the declared noise.", "", level)
-    return Finding("level", Verdict.VIOLATED, f"flat areas hold {level:.3g} times the declared noise.", told, level)
+        return Finding("level", NoiseVerdict.FINE, f"flat areas hold {level:.3g} times the declared noise.", "", level)
+    return Finding(
+        "level", NoiseVerdict.VIOLATED, f"flat areas hold {level:.3g} times the declared noise.", told, level
+    )
 
 
 def _colour(found: Details, chosen: NDArray[np.bool_], few: bool, declared: bool) -> Finding:
@@ -116,7 +118,7 @@ def _colour(found: Details, chosen: NDArray[np.bool_], few: bool, declared: bool
     elif COLOURED[0] - slack <= min(along) and max(along) <= COLOURED[1] + slack:
         return Finding(
             "correlation",
-            Verdict.FINE,
+            NoiseVerdict.FINE,
             f"details along one axis have {worst:.3g} times the variance of diagonal ones.",
             "",
             worst,
@@ -135,15 +137,19 @@ def _colour(found: Details, chosen: NDArray[np.bool_], few: bool, declared: bool
                 f"there are too few flat areas to tell noise whose neighbours correlate from texture ({worst:.3g})."
             )
             return Finding(
-                "correlation", Verdict.UNTRIED if known else Verdict.DOUBT, reason, "" if known else told, worst
+                "correlation",
+                NoiseVerdict.UNTRIED if known else NoiseVerdict.DOUBT,
+                reason,
+                "" if known else told,
+                worst,
             )
     if (
         not declared and worst > 1 and (few or min(along) > COLOURED[1])
     ):  # a smooth clean picture may be so, and set its own "level"
         return Finding(
-            "correlation", Verdict.DOUBT, f"{reason[:-1]}, or it is the texture of clean pictures.", told, worst
+            "correlation", NoiseVerdict.DOUBT, f"{reason[:-1]}, or it is the texture of clean pictures.", told, worst
         )
-    return Finding("correlation", Verdict.VIOLATED, reason, told, worst)
+    return Finding("correlation", NoiseVerdict.VIOLATED, reason, told, worst)
 
 
 def stripes(pictures: Array, least: float) -> Finding | None:
@@ -170,23 +176,25 @@ def stripes(pictures: Array, least: float) -> Finding | None:
         return None
     reason = f"each {worst[1]} of pixels has an offset of its own (std {worst[0]:.3g}), or the pictures are ruled so finely: no pixel noise was found."
     told = "Pixels of one line that share their noise cannot be declared to ambientkit: subtract the offsets (row noise of the sensor) first."
-    return Finding("correlation", Verdict.DOUBT, reason, told, worst[0])
+    return Finding("correlation", NoiseVerdict.DOUBT, reason, told, worst[0])
 
 
 def _channels(found: Details, chosen: NDArray[np.bool_], few: bool) -> Finding:
     """Whether channels share their noise, by the details where all channels are flat."""
     both = chosen.all(1)
     if both.sum() < ENOUGH or few:
-        return Finding("channels", Verdict.UNTRIED, "there are too few flat areas to look at the noise alone.")
+        return Finding("channels", NoiseVerdict.UNTRIED, "there are too few flat areas to look at the noise alone.")
     with np.errstate(invalid="ignore"):  # a channel without any detail shares none
         table = np.nan_to_num(np.corrcoef([found.diagonal[:, c][both] for c in range(found.diagonal.shape[1])]))
     np.fill_diagonal(table, 0)
     worst = float(np.abs(table).max())
     if worst <= SHARED + 5 / math.sqrt(both.sum()):
-        return Finding("channels", Verdict.FINE, f"the noise of two channels correlates by {worst:.2g}.", "", worst)
+        return Finding(
+            "channels", NoiseVerdict.FINE, f"the noise of two channels correlates by {worst:.2g}.", "", worst
+        )
     return Finding(
         "channels",
-        Verdict.VIOLATED,
+        NoiseVerdict.VIOLATED,
         f"the noise of two channels correlates by {worst:.2g}: they share it.",
         "Keep one channel if all are copies of one grey picture; otherwise use the data before channels were mixed.",
         worst,
@@ -211,15 +219,15 @@ def _brightness(found: Details, magnitude: bool) -> Finding:
             counts.append(int(flat.sum()))
             means.append(float(found.around[flat].mean()))
     if len(levels) < 2:
-        return Finding("signal-dependence", Verdict.UNTRIED, "there are no flat areas of different brightness.")
+        return Finding("signal-dependence", NoiseVerdict.UNTRIED, "there are no flat areas of different brightness.")
     ratio = max(levels) / min(levels)
     if ratio <= VARIES + 4 * 1.17 / math.sqrt(min(counts)):
         if max(means) - min(means) < COVERED * (most - least):
             reason = f"the flat areas are of nearly one brightness ({100 * (max(means) - min(means)) / (most - least):.2g} % of what there is)."
-            return Finding("signal-dependence", Verdict.UNTRIED, reason, "", ratio)
+            return Finding("signal-dependence", NoiseVerdict.UNTRIED, reason, "", ratio)
         return Finding(
             "signal-dependence",
-            Verdict.FINE,
+            NoiseVerdict.FINE,
             f"levels at different brightness differ by a factor of {ratio:.3g}.",
             "",
             ratio,
@@ -233,7 +241,7 @@ def _brightness(found: Details, magnitude: bool) -> Finding:
     if magnitude and rising:
         remedy += " For magnitude images of magnetic resonance (Rician noise) use the complex ones, as two channels."
     reason = f"the noise is {ratio:.3g} times stronger in {'bright' if rising else 'dark'} areas than in others."
-    return Finding("signal-dependence", Verdict.VIOLATED, reason, remedy, ratio)
+    return Finding("signal-dependence", NoiseVerdict.VIOLATED, reason, remedy, ratio)
 
 
 def _law(pixels: NDArray[np.float64], magnitude: bool) -> Iterator[Finding]:
@@ -241,13 +249,13 @@ def _law(pixels: NDArray[np.float64], magnitude: bool) -> Iterator[Finding]:
     z = pixels.ravel()
     if z.std() == 0:
         for name in ("symmetry", "tails"):
-            yield Finding(name, Verdict.UNTRIED, "flat areas hold one and the same value.")
+            yield Finding(name, NoiseVerdict.UNTRIED, "flat areas hold one and the same value.")
         return
     z = (z - z.mean()) / z.std()
     skew, kurtosis = float((z**3).mean()), float((z**4).mean() - 3)
     noise = math.sqrt(6 / pixels.shape[1])
     if abs(skew) <= SKEWED + 4 * noise:
-        yield Finding("symmetry", Verdict.FINE, f"skewness {skew:.2g} in flat areas.", "", skew)
+        yield Finding("symmetry", NoiseVerdict.FINE, f"skewness {skew:.2g} in flat areas.", "", skew)
     else:
         remedy = "Half of the noise is missing or bent: clipped, cast to whole numbers without sign, or counts."
         if magnitude:
@@ -256,13 +264,13 @@ def _law(pixels: NDArray[np.float64], magnitude: bool) -> Iterator[Finding]:
             )
         yield Finding(
             "symmetry",
-            Verdict.VIOLATED,
+            NoiseVerdict.VIOLATED,
             f"skewness {skew:.2g} in flat areas: the noise is not symmetric.",
             remedy,
             skew,
         )
     if LIGHT - 8 * noise <= kurtosis <= HEAVY + 8 * noise:
-        yield Finding("tails", Verdict.FINE, f"excess kurtosis {kurtosis:.2g} in flat areas.", "", kurtosis)
+        yield Finding("tails", NoiseVerdict.FINE, f"excess kurtosis {kurtosis:.2g} in flat areas.", "", kurtosis)
     else:
         kind = "heavier" if kurtosis > 0 else "lighter"
         remedy = (
@@ -272,7 +280,7 @@ def _law(pixels: NDArray[np.float64], magnitude: bool) -> Iterator[Finding]:
         )
         yield Finding(
             "tails",
-            Verdict.VIOLATED,
+            NoiseVerdict.VIOLATED,
             f"excess kurtosis {kurtosis:.2g} in flat areas: {kind} tails than normal.",
             remedy,
             kurtosis,

@@ -43,7 +43,7 @@ def page(facts: dict[str, Any], findings: Sequence[Finding], x: Array) -> str:
         Path(__file__).with_name("page.html"),
         name=facts["data"],
         verdict=worst,
-        look=worst.split()[0],
+        colour=worst.split()[0],
         findings=[(f, str(f.verdict).split()[0]) for f in findings],
         facts=shown,
         pictures=list(map(_picture, range(PICTURES), x)) if x.ndim == 4 else [],

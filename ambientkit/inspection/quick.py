@@ -12,7 +12,7 @@ from ambientkit.batch import Clean
 from ambientkit.errors import InputError
 from ambientkit.inspection import noise, values
 from ambientkit.inspection.details import details, noise_std
-from ambientkit.inspection.finding import Finding, Verdict
+from ambientkit.inspection.finding import Finding, NoiseVerdict
 from ambientkit.rows import Rows, as_rows, evenly
 from ambientkit.units.scale import judge_scale
 
@@ -62,7 +62,7 @@ def scale_findings(x: Array, sigma_n: Array | None, rows: Rows) -> list[Finding]
     return [
         Finding(
             "units",
-            Verdict.VIOLATED if found.refused else Verdict.DOUBT,
+            NoiseVerdict.VIOLATED if found.refused else NoiseVerdict.DOUBT,
             found.reason,
             found.remedy,
             float(np.abs(x).max()),
@@ -83,7 +83,9 @@ def model_findings(x: Array, sigma_n: Array | None, zero: float | None = None) -
         if pictures is None:
             return [
                 Finding(
-                    "noise", Verdict.UNTRIED, "rows that are no pictures show no noise level: give it with --sigma-n."
+                    "noise",
+                    NoiseVerdict.UNTRIED,
+                    "rows that are no pictures show no noise level: give it with --sigma-n.",
                 )
             ]
         estimated, seen = _levels(pictures)
@@ -98,17 +100,17 @@ def model_findings(x: Array, sigma_n: Array | None, zero: float | None = None) -
             return [
                 Finding(
                     "noise",
-                    Verdict.FINE,
+                    NoiseVerdict.FINE,
                     f"no noise to speak of was found (about {typical:.2g}): these rows look clean.",
                 )
             ]
         level = estimated.reshape(-1, *[1] * (x.ndim - 1))
         if not seen:
             noise_alone = details(pictures, estimated.reshape(-1, 1, 1, 1))
-            return [f for f in noise.judge(noise_alone, declared, False) if f.verdict is not Verdict.UNTRIED] or [
+            return [f for f in noise.judge(noise_alone, declared, False) if f.verdict is not NoiseVerdict.UNTRIED] or [
                 Finding(
                     "noise",
-                    Verdict.UNTRIED,
+                    NoiseVerdict.UNTRIED,
                     "there are too few flat areas to tell noise from texture: give the level with --sigma-n.",
                 )
             ]
@@ -116,11 +118,15 @@ def model_findings(x: Array, sigma_n: Array | None, zero: float | None = None) -
             level = np.full((len(x), *[1] * (x.ndim - 1)), float(np.median(estimated)))
     noisy = np.broadcast_to(level > 0, x.shape)
     if not noisy.any():
-        return [Finding("noise", Verdict.FINE, "the rows are declared clean.")]
+        return [Finding("noise", NoiseVerdict.FINE, "the rows are declared clean.")]
     typical = float(np.median(np.broadcast_to(level, x.shape)[noisy]))
-    found = [*_facts(x, noisy, level), values.saturation(x, noisy, declared), values.quantisation(x, noisy, typical)]
+    found = [
+        *_of_values(x, noisy, level),
+        values.saturation(x, noisy, declared),
+        values.quantisation(x, noisy, typical),
+    ]
     if pictures is None:
-        return [*found, Finding("correlation", Verdict.UNTRIED, "the rows are no pictures.")]
+        return [*found, Finding("correlation", NoiseVerdict.UNTRIED, "the rows are no pictures.")]
     by_picture = (
         np.broadcast_to(level, x.shape).reshape(pictures.shape)
         if level.size > len(x)
@@ -143,7 +149,7 @@ def quick(observations: Any, *, rows: int = QUICK_ROWS, zero: float | None = Non
 
 def refuse(findings: Iterable[Finding], allow: Collection[str] = ()) -> None:
     """Raise InputError where the model is violated in a way that is not allowed by name."""
-    bad = [finding for finding in findings if finding.verdict is Verdict.VIOLATED and finding.name not in allow]
+    bad = [finding for finding in findings if finding.verdict is NoiseVerdict.VIOLATED and finding.name not in allow]
     if bad:
         lines = [f"  {finding}" for finding in bad]
         names = " ".join(f"--allow {finding.name}" for finding in bad)
@@ -173,7 +179,7 @@ def _levels(pictures: Array) -> tuple[Array, bool]:
     return np.asarray(one) if seen else np.full(len(pictures), together), seen
 
 
-def _facts(x: Array, noisy: NDArray[np.bool_], level: Array) -> list[Finding]:
+def _of_values(x: Array, noisy: NDArray[np.bool_], level: Array) -> list[Finding]:
     """What no noisy data set can be: constant rows, twice the same row, less spread than the noise, far more than
     it."""
     flat = x.reshape(len(x), -1)
@@ -185,7 +191,7 @@ def _facts(x: Array, noisy: NDArray[np.bool_], level: Array) -> list[Finding]:
         found.append(
             Finding(
                 "constant-rows",
-                Verdict.VIOLATED,
+                NoiseVerdict.VIOLATED,
                 reason,
                 "Remove them, or give them sigma_n = 0 if they are clean.",
                 constant,
@@ -195,7 +201,7 @@ def _facts(x: Array, noisy: NDArray[np.bool_], level: Array) -> list[Finding]:
     twins = len(flat[some & varied]) - len({row.tobytes() for row in flat[some & varied]})
     if twins:
         reason = f"{twins} of {len(x)} rows looked at are copies of others, noise included: counted twice, they are learned by heart."
-        found.append(Finding("duplicates", Verdict.DOUBT, reason, "Remove the copies.", twins))
+        found.append(Finding("duplicates", NoiseVerdict.DOUBT, reason, "Remove the copies.", twins))
     rms = float(np.sqrt(np.mean(np.square(np.broadcast_to(level, x.shape)[noisy]))))
     std = float(x[noisy].std())
     if rms > std * (1 + max(0.03, 6 * (2 / noisy.sum()) ** 0.5)):
@@ -203,7 +209,7 @@ def _facts(x: Array, noisy: NDArray[np.bool_], level: Array) -> list[Finding]:
         found.append(
             Finding(
                 "units",
-                Verdict.VIOLATED,
+                NoiseVerdict.VIOLATED,
                 reason,
                 "Is it a mistake of units? Check sigma_n and value_range.",
                 rms / max(std, 1e-12),
@@ -214,7 +220,7 @@ def _facts(x: Array, noisy: NDArray[np.bool_], level: Array) -> list[Finding]:
         found.append(
             Finding(
                 "units",
-                Verdict.VIOLATED,
+                NoiseVerdict.VIOLATED,
                 reason,
                 "Is it a mistake of units? If the rows are practically clean, say so.",
                 rms,
@@ -225,4 +231,4 @@ def _facts(x: Array, noisy: NDArray[np.bool_], level: Array) -> list[Finding]:
 
 def violated(findings: Sequence[Finding]) -> bool:
     """Whether any test found the model violated."""
-    return any(finding.verdict is Verdict.VIOLATED for finding in findings)
+    return any(finding.verdict is NoiseVerdict.VIOLATED for finding in findings)

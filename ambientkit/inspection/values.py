@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ambientkit.inspection.finding import Finding, Verdict
+from ambientkit.inspection.finding import Finding, NoiseVerdict
 
 Array = NDArray[np.float64]
 CLIPPED = 1e-3
@@ -42,7 +42,7 @@ def saturation(x: Array, noisy: NDArray[np.bool_], declared: bool) -> Finding:
     if count <= max(3, CLIPPED * values.size) + 2:
         return Finding(
             "saturation",
-            Verdict.FINE,
+            NoiseVerdict.FINE,
             f"{100 * share:.2g} % of the values are the smallest or the largest one.",
             "",
             share,
@@ -54,9 +54,9 @@ def saturation(x: Array, noisy: NDArray[np.bool_], declared: bool) -> Finding:
         "clipping, and keep them in floating point."
     )
     if declared or alone > 0.6:
-        return Finding("saturation", Verdict.VIOLATED, reason, remedy, share)
+        return Finding("saturation", NoiseVerdict.VIOLATED, reason, remedy, share)
     return Finding(
-        "saturation", Verdict.DOUBT, f"{reason[:-1]}, or these are flat areas of clean pictures.", remedy, share
+        "saturation", NoiseVerdict.DOUBT, f"{reason[:-1]}, or these are flat areas of clean pictures.", remedy, share
     )
 
 
@@ -76,10 +76,10 @@ def quantisation(x: Array, noisy: NDArray[np.bool_], level: float) -> Finding:
     step = gap(x[noisy])
     ratio = step / level if level > 0 else float("inf")
     if ratio <= STEP:
-        return Finding("quantisation", Verdict.FINE, f"the values are {ratio:.2g} sigma apart.", "", ratio)
+        return Finding("quantisation", NoiseVerdict.FINE, f"the values are {ratio:.2g} sigma apart.", "", ratio)
     return Finding(
         "quantisation",
-        Verdict.VIOLATED,
+        NoiseVerdict.VIOLATED,
         f"the values stand on steps of {step:.3g}, {ratio:.2g} times the noise level {level:.3g}: rounded noise is not Gaussian.",
         "Use the values before rounding; if these are counts of events, say so with counts: {gain, offset, read_std}.",
         ratio,
@@ -101,4 +101,4 @@ def events(x: Array) -> Finding | None:
         return None
     reason = f"{100 * float((~other).mean()):.3g} % of the values are {most:.4g} and the others are scattered singly: counts of rare events."
     remedy = "So few counts a pixel are far from Gaussian under any transform: sum pixels or frames until they hold at least 4."
-    return Finding("counts", Verdict.VIOLATED, reason, remedy, share)
+    return Finding("counts", NoiseVerdict.VIOLATED, reason, remedy, share)

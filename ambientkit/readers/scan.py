@@ -35,7 +35,7 @@ def unknown_noise(where: str, ways: str) -> InputError:
     return UnknownNoise(
         f"{where}: nothing says how noisy the rows are.\n"
         f"Noisy rows of known level: give sigma_n, the noise std in [-1, 1] units ({ways}).\n"
-        f"Clean rows, on which noise is to be simulated: set clean: true"
+        f"Clean rows, on which noise is to be simulated: set clean to true"
     )
 
 
@@ -189,7 +189,7 @@ class RowScan:
         if self._sigma_max < reach / 1000:
             raise InputError(
                 f"{self._where}: sigma_n = {self._sigma_max:.4g} is below 1/1000 of the range of the data, {reach:.4g} in [-1, 1] units.\n"
-                f"{self._scales()}\nIf the rows are practically clean, set clean: true"
+                f"{self._scales()}\nIf the rows are practically clean, set clean to true"
             )
 
     def _scales(self) -> str:

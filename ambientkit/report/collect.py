@@ -20,7 +20,7 @@ from ambientkit.report.history import read_history
 from ambientkit.report.nearest import nearest_rows
 from ambientkit.report.numbers import denoiser_numbers, evaluations, metrics, preflight_result
 from ambientkit.report.progress import add_checkpoints, add_demos
-from ambientkit.report.run import ReportedRun, commands, facts, versions
+from ambientkit.report.run import ReportedRun, about, commands, versions
 from ambientkit.report.samples import SampleDrawer, draw_samples, picture_of
 
 NEIGHBOURS = 8
@@ -47,7 +47,7 @@ def collect(
         run.name,
         run.state,
         run.status.state == "finished",
-        facts(run),
+        about(run),
         to_yaml(dump(trained.config)),
         versions(run.path),
         read_history(run.path / METRICS),

@@ -39,7 +39,7 @@ class RunReport:
     state: str
     """Such as "unfinished, step 120 of 300"."""
     finished: bool
-    facts: dict[str, str]
+    about: dict[str, str]
     config: str
     """YAML."""
     versions: dict[str, str]

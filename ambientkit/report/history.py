@@ -61,9 +61,9 @@ def read_history(metrics: Path) -> History:
 def _lines(metrics: Path) -> tuple[list[dict[str, Any]], int]:
     whole, unreadable = read_lines(metrics)
     found = []
-    for facts in whole:
+    for line in whole:
         try:
-            found.append({**facts, "step": int(facts["step"]), "terms": dict(facts["terms"])})
+            found.append({**line, "step": int(line["step"]), "terms": dict(line["terms"])})
         except (ValueError, KeyError, TypeError):
             unreadable += 1
     return found, unreadable

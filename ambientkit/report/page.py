@@ -43,7 +43,7 @@ def page(runs: Sequence[RunReport], *, command: str, written: str) -> str:
         runs=runs,
         sections=SECTIONS,
         common=lambda section: _common(runs, section),
-        facts=list(dict.fromkeys(key for run in runs for key in run.facts)),
+        about=list(dict.fromkeys(key for run in runs for key in run.about)),
         versions=list(dict.fromkeys(key for run in runs for key in run.versions)),
         loss=[_loss(runs, name) for name in terms],
         levels=[_levels(runs, name) for name in in_levels],
@@ -67,7 +67,7 @@ def _common(runs: Sequence[RunReport], section: str) -> list[str]:
 
 def _loss(runs: Sequence[RunReport], name: str) -> Markup:
     found = [(place, run) for place, run in enumerate(runs) if name in run.history.terms]
-    series = [Series(run.name, *run.history.terms[name], look=place, dash=place) for place, run in found]
+    series = [Series(run.name, *run.history.terms[name], style=place, dash=place) for place, run in found]
     return curves(f"Loss term {name} over steps", series, "optimiser step", "mean of the term", log_y=True)
 
 
@@ -77,7 +77,7 @@ def _levels(runs: Sequence[RunReport], name: str) -> Markup:
         Series(
             f"{run.name}, {part}" if len(runs) > 1 else part,
             *run.history.levels[name][part],
-            look=_look(place, number, runs),
+            style=_style(place, number, runs),
             dash=dash,
         )
         for place, run in enumerate(runs)
@@ -92,7 +92,7 @@ def _levels(runs: Sequence[RunReport], name: str) -> Markup:
 def _evaluations(runs: Sequence[RunReport], name: str) -> Markup:
     """The floors are dotted."""
     series = [
-        Series(run.name + end, *run.history.evaluations[name + end], look=place, dash=dash)
+        Series(run.name + end, *run.history.evaluations[name + end], style=place, dash=dash)
         for place, run in enumerate(runs)
         for end, dash in (("", place if place != DOTTED else 0), (FLOOR, DOTTED))
         if name + end in run.history.evaluations
@@ -101,7 +101,7 @@ def _evaluations(runs: Sequence[RunReport], name: str) -> Markup:
     return curves(f"{what}, over steps", series, "optimiser step", name, log_y=True)
 
 
-def _look(place: int, part: int, runs: Sequence[RunReport]) -> int:
+def _style(place: int, part: int, runs: Sequence[RunReport]) -> int:
     return place if len(runs) > 1 else (2 - part)
 
 
@@ -113,7 +113,7 @@ def _residual(runs: Sequence[RunReport]) -> Markup | None:
             squares = [sigma**2 for sigma in found.sigma]
             means = [m / q for m, q in zip(found.mean, squares, strict=True)]
             errors = [e / q for e, q in zip(found.error, squares, strict=True)]
-            series.append(Series(f"{run.name} (n = {found.n})", found.sigma, means, errors, look=place, dash=place))
+            series.append(Series(f"{run.name} (n = {found.n})", found.sigma, means, errors, style=place, dash=place))
     if not series:
         return None
     return curves(

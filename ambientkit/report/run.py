@@ -65,7 +65,7 @@ def open_run(path: Path, name: str, device: str, registry: Registry) -> Reported
     return ReportedRun(path, name, now, load_run(path, registry, device), device)
 
 
-def facts(run: ReportedRun) -> dict[str, str]:
+def about(run: ReportedRun) -> dict[str, str]:
     """What the page says of the run at its head."""
     config, signal = run.trained.config, run.trained.signal
     return {

@@ -159,9 +159,9 @@ def draw_to_files(
         return None if page is None else png(page)
 
     done = carry_out(Job(store, work, picture, batches, "samples"), place, progress)
-    facts = _facts(store, done, trained, time.monotonic() - began)
+    fields = _fields(store, done, trained, time.monotonic() - began)
     place.end()
-    return WrittenSamples(**facts)
+    return WrittenSamples(**fields)
 
 
 def restore_to_files(
@@ -249,9 +249,9 @@ def restore_to_files(
     decode = trained.decoder()
     job = Job(store, work, lambda shown: restored_picture(shown, source.seen.sigma_n[1], decode), rows.batches, "rows")
     done = carry_out(job, place, progress)
-    facts = _facts(store, done, trained, time.monotonic() - began)
+    fields = _fields(store, done, trained, time.monotonic() - began)
     place.end()
-    return WrittenRestorations(**facts)
+    return WrittenRestorations(**fields)
 
 
 def _check_counts(**counts: int | None) -> None:
@@ -301,7 +301,7 @@ def _asked(
     }
 
 
-def _facts(store: Store, done: Done, trained: Trained, seconds: float) -> dict[str, Any]:
+def _fields(store: Store, done: Done, trained: Trained, seconds: float) -> dict[str, Any]:
     """The fields of a record; says what is peculiar about the result."""
     notes: list[str] = []
     if done.reach > FAR:

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from ambientkit.errors import InputError, explain
 from ambientkit.interfaces import CONTRACT, Check, Objective, Part, Recipe
-from ambientkit.registry import KINDS, Registry
+from ambientkit.plugins import KINDS
+from ambientkit.registry import Registry
 
 LEVEL = 1e-5
 """The level of every measurement: a part fails, and a control is rejected, where p is below it. It depends on nothing

@@ -132,7 +132,7 @@ class RunMeasurements(Record):
             [error / square for error, square in zip(self.residual.error, squares, strict=True)],
         )
         losses = [
-            Series(name, c.sigma, c.mean, c.error, look, look) for look, (name, c) in enumerate(self.losses.items())
+            Series(name, c.sigma, c.mean, c.error, place, place) for place, (name, c) in enumerate(self.losses.items())
         ]
         restored = [
             ("across seeds", self.spread.within),

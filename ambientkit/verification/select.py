@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from ambientkit.config.inline import split_fields
 from ambientkit.errors import InputError, explain, nearest
 from ambientkit.interfaces import Check, Mutant, Part
-from ambientkit.registry import KINDS, Registry
+from ambientkit.plugins import KINDS
+from ambientkit.registry import Registry
 from ambientkit.verification.plan import expand
 from ambientkit.verification.runner import one_line
 

@@ -34,7 +34,7 @@ class Series:
     """As many as x; values that are not finite are in the table alone."""
     error: Sequence[float] | None = None
     """Standard errors of y, in its units; a bar reaches two of them to each side."""
-    look: int = 0
+    style: int = 0
     """Number of its colour and its mark, of which there are six."""
     dash: int = 0
     """Number of its dashes, of which there are four; 0 is a whole line."""
@@ -224,11 +224,11 @@ def _curve(series: Series, across: Axis, up: Axis) -> Markup:
                 )
             )
     every = math.ceil(len(places) / MARKS) or 1
-    parts += [_mark(series.look, x, y) for x, y in places[::every]]
-    return Markup('<g class="c{}">{}</g>').format(series.look % COLOURS, Markup("").join(parts))
+    parts += [_mark(series.style, x, y) for x, y in places[::every]]
+    return Markup('<g class="c{}">{}</g>').format(series.style % COLOURS, Markup("").join(parts))
 
 
-def _mark(look: int, x: float, y: float, r: float = 4) -> Markup:
+def _mark(style: int, x: float, y: float, r: float = 4) -> Markup:
     """A shape of its own for each look: circle, square, triangle, diamond, triangle on its head, cross."""
     from markupsafe import Markup
 
@@ -240,7 +240,7 @@ def _mark(look: int, x: float, y: float, r: float = 4) -> Markup:
         [(0, r + 1), (r + 1, -r), (-r - 1, -r)],
         [(-r, -2), (-2, -2), (-2, -r), (2, -r), (2, -2), (r, -2), (r, 2), (2, 2), (2, r), (-2, r), (-2, 2), (-r, 2)],
     )
-    shape = shapes[look % len(shapes)]
+    shape = shapes[style % len(shapes)]
     if shape is None:
         return Markup('<circle class="mark" cx="{:.1f}" cy="{:.1f}" r="{}"/>').format(x, y, r)
     return Markup('<polygon class="mark" points="{}"/>').format(
@@ -255,7 +255,7 @@ def _legend(series: Sequence[Series]) -> Markup:
         Markup(
             '<li><svg class="c{}" viewBox="0 0 48 14" aria-hidden="true"><line class="curve" x1="0" y1="7" x2="48" y2="7" stroke-dasharray="{}"/>'
             "{}</svg>{}</li>"
-        ).format(s.look % COLOURS, DASHES[s.dash % len(DASHES)], _mark(s.look, 24, 7), s.name)
+        ).format(s.style % COLOURS, DASHES[s.dash % len(DASHES)], _mark(s.style, 24, 7), s.name)
         for s in series
     )
     return Markup('<ul class="legend">{}</ul>').format(items)

@@ -21,16 +21,16 @@ from typing import Any
 import inspect_sets
 import numpy as np
 
-from ambientkit.inspection import Verdict, model_findings
+from ambientkit.inspection import NoiseVerdict, model_findings
 
 
 def verdict(x: np.ndarray, level: np.ndarray | None) -> tuple[str, list[str]]:
     """(violated, doubt or fine; the tests that said so)."""
     found = model_findings(x, level)
-    for worst in (Verdict.VIOLATED, Verdict.DOUBT):
+    for worst in (NoiseVerdict.VIOLATED, NoiseVerdict.DOUBT):
         if names := [finding.name for finding in found if finding.verdict is worst]:
             return str(worst), names
-    return str(Verdict.FINE), []
+    return str(NoiseVerdict.FINE), []
 
 
 def main() -> None:

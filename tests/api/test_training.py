@@ -144,7 +144,7 @@ def test_parts_may_be_objects_also_ones_that_no_package_registers(tmp_path) -> N
 
 
 def test_an_unknown_setting_is_named_with_the_nearest_one(tmp_path) -> None:
-    with pytest.raises(InputError, match="unknown key 'end_steps'; did you mean 'end_step'"):
+    with pytest.raises(InputError, match="there is no argument 'end_steps'; did you mean 'end_step'"):
         train("mixture", tmp_path / "run", end_steps=3)
     with pytest.raises(InputError, match=r"lr: .*greater than 0"):
         train("mixture", tmp_path / "run", lr=-1.0)

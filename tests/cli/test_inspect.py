@@ -12,7 +12,7 @@ from ambientkit.cli.inspect import run
 from ambientkit.config.datapath import data_spec
 from ambientkit.data.inspected import inspect
 from ambientkit.errors import InputError
-from ambientkit.inspection import Verdict
+from ambientkit.inspection import NoiseVerdict
 from ambientkit.registry import load
 from tests.support.formats import FORMATS, rows
 from tests.support.noisy_sets import clothes, normal
@@ -82,7 +82,7 @@ def test_levels_in_a_file_are_those_of_the_rows(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sigma_n", ["0", "-1", "nan", "none.csv"])
 def test_a_level_that_makes_no_sense_is_an_input_error(noisy: Path, sigma_n: str) -> None:
-    with pytest.raises(InputError, match="--sigma-n"):
+    with pytest.raises(InputError, match="sigma_n"):
         run(str(noisy), sigma_n, None, None, 128)
 
 
@@ -102,18 +102,18 @@ def test_a_named_clean_data_set_is_not_judged_for_noise_it_does_not_have(capsys)
 def test_arrays_in_memory_are_inspected_by_a_call_that_prints_nothing(capsys) -> None:
     x = (clothes() + 0.3 * normal(clothes())).astype(np.float32)
     found = inspect(x, rows=128)
-    assert found.verdict is Verdict.FINE
+    assert found.verdict is NoiseVerdict.FINE
     assert found.facts["sigma_n_estimated"][2] == pytest.approx(0.3, rel=0.1)
     assert found.facts["data"] == "in-memory"
-    assert inspect(x, sigma_n=0.3, rows=128).verdict is Verdict.FINE
-    assert inspect(x, sigma_n=0.6, rows=128).verdict is Verdict.VIOLATED
-    assert inspect(x, sigma_n=np.full(len(x), 0.6), rows=128).verdict is Verdict.VIOLATED
+    assert inspect(x, sigma_n=0.3, rows=128).verdict is NoiseVerdict.FINE
+    assert inspect(x, sigma_n=0.6, rows=128).verdict is NoiseVerdict.VIOLATED
+    assert inspect(x, sigma_n=np.full(len(x), 0.6), rows=128).verdict is NoiseVerdict.VIOLATED
     assert "verdict: fine" in str(found)
     assert found.page().startswith("<!doctype html>")
     assert json.loads(json.dumps(found.to_dict()))["verdict"] == "fine"
     assert capsys.readouterr() == ("", "")
     assert inspect(x, sigma_n=0.3, rows=8).facts["rows_looked_at"] == 8
-    with pytest.raises(InputError, match="--rows 0"):
+    with pytest.raises(InputError, match="rows 0"):
         inspect(x, rows=0)
 
 

@@ -41,12 +41,25 @@ def test_deep_nesting_is_refused(tmp_path, depth) -> None:
         split_fields("array{path: " + "[" * depth + "]" * depth + "}")
 
 
-def test_what_a_configuration_holds_is_not_too_large() -> None:
-    too_large({"a": [{"b": list(range(1000))}] * 50}, "here")
+def _refused(tree: object) -> str:
+    """Why a tree is too large; empty where it is not."""
+    try:
+        too_large(tree, "here")
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def test_what_a_configuration_holds_is_not_too_large_and_one_value_or_level_more_is() -> None:
+    assert _refused({"a": [{"b": list(range(1000))}] * 50}) == ""
+    values: list[object] = [0] * (LARGEST - 1)  # and the list itself
+    assert _refused(values) == ""
+    assert _refused([*values, 0]).startswith(f"here: stands for more than {LARGEST:,} values")
     nested: object = 0
     for _ in range(DEEPEST):
         nested = [nested]
-    too_large(nested, "here")
+    assert _refused(nested) == ""
+    assert _refused([nested]).startswith(f"here: is nested more than {DEEPEST} levels deep")
 
 
 def test_text_that_is_too_long_for_a_name_is_no_path_and_no_error_of_the_system() -> None:

@@ -16,7 +16,7 @@ SCORES = {
     "format": 1,
     "step": 10_000,
     "n": 64,
-    "reference": {"name": "array", "path": "/home/somebody/clean.npy"},
+    "reference": {"name": "array", "path": "/data/of/somebody/clean.npy"},
     "reference_is": "clean",
     "scores": [
         {"group": "clean", "name": "fid", "extractor": "pixels", "value": 12.345678, "spread": 0.5, "floor": 1.25},

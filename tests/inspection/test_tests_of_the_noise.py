@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 
 from ambientkit.batch import Batch
 from ambientkit.errors import InputError
-from ambientkit.inspection import Finding, Verdict, model_findings, quick, refuse
+from ambientkit.inspection import Finding, NoiseVerdict, model_findings, quick, refuse
 from ambientkit.inspection.details import details, noise_std
 from ambientkit.inspection.document import document, inspect_rows
 from ambientkit.inspection.estimate import estimate, estimate_rows
@@ -22,7 +22,7 @@ VIOLATIONS = {name: (test, case) for name, test, case in violations()}
 
 
 def violated(findings: list[Finding]) -> dict[str, float | None]:
-    return {f.name: f.statistic for f in findings if f.verdict is Verdict.VIOLATED}
+    return {f.name: f.statistic for f in findings if f.verdict is NoiseVerdict.VIOLATED}
 
 
 @pytest.mark.parametrize("name", INNOCENT)
@@ -59,7 +59,7 @@ def test_the_truth_table_is_as_large_as_promised() -> None:
 def test_every_violation_says_what_to_do() -> None:
     for _, (x, sigma_n) in VIOLATIONS.values():
         for finding in model_findings(x, sigma_n):
-            if finding.verdict is Verdict.VIOLATED:
+            if finding.verdict is NoiseVerdict.VIOLATED:
                 assert len(finding.remedy) > 20
 
 
@@ -68,7 +68,7 @@ def test_magnitude_images_are_told_what_they_are() -> None:
     both = clean + 0.15 * (normal(clean) + 1j * normal(clean, 6))
     x = 2 * np.abs(both) - 1
     assert any(
-        "Rician" in f.remedy for f in model_findings(x, level(x, 0.3), zero=-1.0) if f.verdict is Verdict.VIOLATED
+        "Rician" in f.remedy for f in model_findings(x, level(x, 0.3), zero=-1.0) if f.verdict is NoiseVerdict.VIOLATED
     )
 
 
@@ -110,7 +110,7 @@ def test_rows_that_are_no_pictures_have_no_estimate() -> None:
 
 def test_noise_of_texture_without_flat_areas_is_not_judged() -> None:
     x = textures("grass") + 0.02 * normal(textures("grass"))
-    names = {f.name for f in model_findings(x, level(x, 0.02)) if f.verdict is Verdict.UNTRIED}
+    names = {f.name for f in model_findings(x, level(x, 0.02)) if f.verdict is NoiseVerdict.UNTRIED}
     assert {"tails", "symmetry"} <= names
 
 
@@ -124,7 +124,7 @@ def test_smooth_texture_is_no_proof_of_correlated_noise_where_no_level_is_declar
     ]
     if not declared:
         (finding,) = [f for f in model_findings(waves, None) if f.name == "correlation"]
-        assert finding.verdict is Verdict.DOUBT
+        assert finding.verdict is NoiseVerdict.DOUBT
         assert "texture of clean pictures" in finding.reason
         assert violated(model_findings(waves, None)) == {}
     else:  # with a level that is known, smooth noise is found on the same pictures
@@ -138,7 +138,7 @@ def test_a_channel_without_details_shares_no_noise() -> None:
     x[:, 1] = 0.25
     found = details(x, level(x, 0.2))
     said = _channels(found, found.usable, few=False)
-    assert said.verdict is Verdict.FINE, said
+    assert said.verdict is NoiseVerdict.FINE, said
     assert said.statistic is not None
     assert said.statistic < 0.1
 
@@ -203,7 +203,7 @@ def test_areas_of_one_value_give_no_number_that_is_none() -> None:
     counts = np.random.default_rng(0).poisson(0.05, (16, 1, 32, 32)) / 127.5 - 1
     found = model_findings(counts, level(counts, 0.2))
     assert all(f.statistic is None or np.isfinite(f.statistic) for f in found)
-    assert {f.name: f.verdict for f in found}["symmetry"] is Verdict.UNTRIED
+    assert {f.name: f.verdict for f in found}["symmetry"] is NoiseVerdict.UNTRIED
 
 
 def smooth(n: int = 40) -> np.ndarray:
@@ -217,7 +217,7 @@ def smooth(n: int = 40) -> np.ndarray:
 def test_lines_with_offsets_of_their_own_do_not_look_clean(shape: tuple[int, ...], rounded: bool) -> None:
     x = smooth() + 0.05 * np.random.default_rng(0).standard_normal(shape)
     (found,) = model_findings(np.round(x * 127.5) / 127.5 if rounded else x, None)
-    assert (found.name, found.verdict) == ("correlation", Verdict.DOUBT)
+    assert (found.name, found.verdict) == ("correlation", NoiseVerdict.DOUBT)
     assert found.statistic == pytest.approx(0.05, rel=0.1)
 
 
@@ -227,7 +227,7 @@ def test_smooth_and_ruled_pictures_look_clean() -> None:
     )  # lines four pixels wide
     for x in (smooth(), np.round(smooth() * 127.5) / 127.5, ruled):
         (found,) = model_findings(x, None)
-        assert (found.name, found.verdict) == ("noise", Verdict.FINE)
+        assert (found.name, found.verdict) == ("noise", NoiseVerdict.FINE)
 
 
 def test_noise_is_not_said_to_be_even_where_flat_areas_are_of_one_brightness() -> None:
@@ -237,7 +237,7 @@ def test_noise_is_not_said_to_be_even_where_flat_areas_are_of_one_brightness() -
     x[..., 20:44, 20:44] += 1.2 + 0.3 * rng.standard_normal((60, 1, 12, 12)).repeat(2, -1).repeat(2, -2)
     x += 0.02 * rng.standard_normal(x.shape)
     found = {f.name: f.verdict for f in model_findings(x, np.full((60, 1, 1, 1), 0.02))}
-    assert found["signal-dependence"] is Verdict.UNTRIED
+    assert found["signal-dependence"] is NoiseVerdict.UNTRIED
     even = smooth() + 0.1 * rng.standard_normal((40, 1, 32, 32))
     found = {f.name: f.verdict for f in model_findings(even, np.full((40, 1, 1, 1), 0.1))}
-    assert found["signal-dependence"] is Verdict.FINE
+    assert found["signal-dependence"] is NoiseVerdict.FINE

@@ -24,7 +24,8 @@ from sybil.parsers.markdown import CodeBlockParser, SkipParser
 
 import ambientkit
 from ambientkit import hookspecs
-from ambientkit.registry import KINDS, MUTANTS, Entry, load
+from ambientkit.plugins import KINDS, MUTANTS
+from ambientkit.registry import Entry, load
 from tests.support import ROOT
 
 PAGES = [ROOT / "README.md", *sorted(page for page in (ROOT / "docs").rglob("*.md") if "_build" not in page.parts)]

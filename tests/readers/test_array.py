@@ -149,7 +149,7 @@ def test_the_chosen_layout_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFi
 def test_noise_that_is_unknown_is_refused_with_both_ways_out(tmp_path: Path) -> None:
     message = refused(saved(tmp_path, noisy()))
     assert "give sigma_n" in message
-    assert "set clean: true" in message
+    assert "set clean to true" in message
 
 
 def test_levels_by_row_stay_by_row_where_rows_and_width_are_equally_many(tmp_path: Path) -> None:

@@ -498,7 +498,7 @@ def test_a_table_that_cannot_be_read_is_refused(folder: Path, tmp_path: Path) ->
 def test_noise_that_is_unknown_or_contradictory_is_refused(folder: Path) -> None:
     message = refused(folder, clean=False)
     assert "give sigma_n" in message
-    assert "set clean: true" in message
+    assert "set clean to true" in message
     with pytest.raises(InputError, match="clean rows have no sigma_n"):
         load().build("data", {"name": "image-folder", "path": "x", "clean": True, "sigma_n": 0.1})
     with pytest.raises(InputError, match="0 or more"):

@@ -12,7 +12,8 @@ import pytest
 
 from ambientkit import registry
 from ambientkit.errors import InputError
-from ambientkit.registry import KINDS, Registry, spec_of
+from ambientkit.plugins import KINDS
+from ambientkit.registry import Registry, spec_of
 from tests.support.make_plugin import OBJECTIVE, make_plugin
 
 Install = Callable[..., Path]

@@ -130,7 +130,7 @@ def test_values_that_are_not_finite_are_in_the_table_alone_and_nothing_at_all_is
 
 
 def test_curves_differ_in_more_than_their_colour() -> None:
-    text = str(curves("t", [Series(str(k), [1, 2], [k, k + 1], look=k, dash=k) for k in range(6)], "x", "y"))
+    text = str(curves("t", [Series(str(k), [1, 2], [k, k + 1], style=k, dash=k) for k in range(6)], "x", "y"))
     legend = text[text.index('<ul class="legend">') :]
     looks = re.findall(r'stroke-dasharray="([^"]*)"/><(?:circle|polygon) class="mark" ((?:points|cx)="[^"]*")', legend)
     assert len(set(looks)) == 6

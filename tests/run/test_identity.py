@@ -92,7 +92,7 @@ def test_rows_that_are_others_by_now_are_not_taken_for_those_of_the_run(begun, c
     for work in (lambda: run.evaluate(**few), lambda: run.verify(rows=4)):
         with pytest.raises(InputError, match=r"run: its data array \(.*a\.npy\) were changed since it was trained"):
             work()
-    with pytest.raises(InputError, match=r"--from a\.npy: .* were changed .*--sigma-n"):
+    with pytest.raises(InputError, match=r"noisy a\.npy: .* were changed .*sigma_n"):
         run.restore("a.npy", n=2, steps=1, draws=1)
     assert run.restore("a.npy", sigma_n=0.2, n=2, steps=1, draws=1).mean.shape[0] == 2
     caplog.set_level("INFO")

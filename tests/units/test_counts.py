@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from ambientkit.errors import InputError
-from ambientkit.inspection import Verdict, model_findings
+from ambientkit.inspection import NoiseVerdict, model_findings
 from ambientkit.units.counts import CountRange, anscombe, exact_unbiased_inverse
 from tests.support.formats import array, open_rows
 from tests.support.noisy_sets import photos
@@ -64,11 +64,11 @@ def test_rows_of_counts_carry_one_level_that_holds_at_every_brightness(tmp_path:
     assert sigma == pytest.approx(1 / data.mapping._half)
     x = np.stack([data[i].x_n.numpy() for i in range(len(data))]).astype(float)
     found = {f.name: f.verdict for f in model_findings(x, np.full((len(x), 1, 1, 1), sigma))}
-    assert found["level"] is Verdict.FINE
-    assert found["signal-dependence"] is Verdict.FINE
+    assert found["level"] is NoiseVerdict.FINE
+    assert found["signal-dependence"] is NoiseVerdict.FINE
     raw = counts / 150 - 1
     untransformed = {f.name: f.verdict for f in model_findings(raw, None)}
-    assert untransformed["signal-dependence"] is Verdict.VIOLATED
+    assert untransformed["signal-dependence"] is NoiseVerdict.VIOLATED
 
 
 def test_clean_values_come_back_as_expected_counts() -> None:

@@ -10,7 +10,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from ambientkit import registry
+from ambientkit import plugins, registry
 from ambientkit.batch import Batch, Term
 from ambientkit.builtin.checks.outcome import all_normal, all_of, exact, mean_zero, scores_within
 from ambientkit.builtin.corruptions.gaussian import Gaussian
@@ -258,7 +258,9 @@ def registered(**hooks) -> list[registry.Entry]:
         function.__name__ = name
         return hookimpl(function)
 
-    return registry._ask(SimpleNamespace(**{name: hook(name, classes) for name, classes in hooks.items()}), "mine", "1")
+    return plugins.ask_one(
+        SimpleNamespace(**{name: hook(name, classes) for name, classes in hooks.items()}), "mine", "1"
+    )
 
 
 class Wrong(Mutant, PlainTweedie):

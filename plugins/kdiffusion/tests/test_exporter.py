@@ -47,7 +47,7 @@ MODELS = {
                     "sigma_data": 0.7,
                     "dropout_rate": 0.1,
                 },
-                "dataset": {"type": "imagefolder", "location": "/home/somebody/pictures"},
+                "dataset": {"type": "imagefolder", "location": "/data/of/somebody/pictures"},
             },
         },
         (1, 8, 8),
