@@ -12,7 +12,7 @@ import pytest
 
 import ambientkit as ak
 from ambientkit.errors import InputError
-from ambientkit.registry import KINDS as REGISTERED
+from ambientkit.plugins import KINDS as REGISTERED
 from ambientkit.scaffold import KINDS
 
 RUFF = Path(sys.executable).with_name("ruff")
