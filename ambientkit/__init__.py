@@ -10,13 +10,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ambientkit.api.inspecting import inspect
     from ambientkit.api.measuring import measure
     from ambientkit.api.parts import parts
     from ambientkit.api.run import Run, load
     from ambientkit.api.training import build, train
     from ambientkit.api.training import configure_run as configure
     from ambientkit.corrupting import corrupt
-    from ambientkit.data.inspected import inspect
     from ambientkit.errors import AmbientError, CheckFailed, InputError, RunError
     from ambientkit.evaluation.compare import evaluate
     from ambientkit.evaluation.ranking import rank_checkpoints
@@ -39,7 +39,7 @@ _HOMES = {
     "configure": "api.training:configure_run",
     "build": "api.training:build",
     "steps": "training:steps",
-    "inspect": "data.inspected:inspect",
+    "inspect": "api.inspecting:inspect",
     "corrupt": "corrupting:corrupt",
     "verify": "verification.verifying:verify",
     "planned": "verification.verifying:planned",

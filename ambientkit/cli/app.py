@@ -117,14 +117,33 @@ def inspect(
     ] = None,
     json: Json = None,
     html: Html = None,
+    write: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN.yaml",
+            help="Propose a whole run, and write it as a configuration for `train -c`, with the reason of each line.",
+        ),
+    ] = None,
+    dark: Annotated[
+        str | None,
+        typer.Option(metavar="DATA", help="With --write: frames without light, to measure offset and read noise."),
+    ] = None,
+    flat: Annotated[
+        list[str] | None,
+        typer.Option(metavar="DATA", help="With --write: frames of an even light; once for each brightness."),
+    ] = None,
+    repeats: Annotated[
+        list[str] | None,
+        typer.Option(metavar="DATA", help="With --write: repeated frames of one scene; may be repeated."),
+    ] = None,
     rows: Annotated[int, typer.Option(min=1, help="Rows looked at, evenly spaced.")] = 512,
     on_bad_file: OnBadFile = None,
 ) -> None:
-    """Say what a data set holds, and whether its noise is white, Gaussian and of the declared level. Exit status 0:
-    fine, 1: it is not, 2: wrong input."""
+    """Say what a data set holds, and whether its noise is white, Gaussian and of the declared level; propose a run for
+    it. Exit status 0: fine, 1: it is not, or nothing can be proposed, 2: wrong input."""
     from ambientkit.cli.inspect import run
 
-    run(data, sigma_n, json, html, rows, on_bad_file)
+    run(data, sigma_n, json, html, rows, on_bad_file, write, dark, flat, repeats)
 
 
 @app.command("new-plugin")

@@ -11,15 +11,33 @@ from ambientkit.cli.tables import show
 
 
 def run(
-    data: str, sigma_n: str | None, json: Path | None, html: Path | None, rows: int, on_bad_file: str | None = None
+    data: str,
+    sigma_n: str | None,
+    json: Path | None,
+    html: Path | None,
+    rows: int,
+    on_bad_file: str | None = None,
+    write: Path | None = None,
+    dark: str | None = None,
+    flat: list[str] | None = None,
+    repeats: list[str] | None = None,
 ) -> None:
-    """The whole command; ends with exit status 0, or 1 where the noise model is violated."""
+    """The whole command; ends with exit status 0, or 1 where the noise model is violated or nothing can be proposed."""
     json_file(json)
     json_file(html, "--html")
-    found = ak.inspect(data, sigma_n=sigma_n, rows=rows, on_bad_file=on_bad_file)
+    found = ak.inspect(
+        data,
+        sigma_n=sigma_n,
+        rows=rows,
+        on_bad_file=on_bad_file,
+        write=write,
+        dark=dark,
+        flat=flat or (),
+        repeats=repeats or (),
+    )
     if json is not None:
         write_json(json, found)
     if html is not None:
         write_text(html, found.page())
     show(found)
-    sys.exit(int(found.violated))
+    sys.exit(int(found.violated or (found.proposal is not None and not found.proposal.complete)))

@@ -13,6 +13,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from ambientkit.config.datapath import DataLike, data_argument, with_bad_files
+from ambientkit.data.run_proposal import RunProposal
 from ambientkit.errors import InputError
 from ambientkit.inspection import Finding, NoiseVerdict
 from ambientkit.inspection.document import ROWS, document, inspect_rows, verdict
@@ -33,6 +34,10 @@ class Inspection(Record):
     findings: Sequence[Finding]
     rows: Array = field(repr=False, compare=False)
     """The rows looked at, (n, *S), data units."""
+    proposal: RunProposal | None = None
+    """A whole run for these rows, where one was asked for."""
+    written: Path | None = None
+    """The file that the proposal was written to."""
 
     @property
     def violated(self) -> bool:
@@ -52,12 +57,21 @@ class Inspection(Record):
             *_told(self.facts),
             Table("", ("test", "verdict", "why"), tests),
             *remedies,
+            *(["", *self.proposal.blocks()] if self.proposal is not None else []),
             f"\nverdict: {self.verdict}",
+            *self._next(),
         ]
+
+    def _next(self) -> list[str]:
+        """What to do now."""
+        if self.written is not None:
+            return [f"written: {self.written}; train with: ambientkit train -c {self.written}"]
+        return [] if self.proposal is None else ["nothing is written: see what is missing"]
 
     def to_dict(self) -> dict[str, Any]:
         """The content of the JSON file."""
-        return document(self.facts, list(self.findings))
+        found = document(self.facts, list(self.findings))
+        return found if self.proposal is None else {**found, "proposal": self.proposal.to_dict()}
 
     def page(self) -> str:
         """One page of HTML with pictures and histograms, that needs nothing else."""

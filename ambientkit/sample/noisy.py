@@ -14,6 +14,8 @@ from ambientkit.data import Observations, Survey, survey
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Corruption, Data
 from ambientkit.messages import note
+from ambientkit.readers import Stored
+from ambientkit.readers.scan import UnknownNoise
 from ambientkit.registry import Registry
 from ambientkit.rows import Rows
 from ambientkit.sample.load import Trained
@@ -65,7 +67,15 @@ def noisy_rows(noisy: DataLike, sigma_n: Any, trained: Trained, registry: Regist
     if data == own and sigma_n is None:  # its noise is known of the rows that they were
         rows: Any = _own_rows(what, trained)
     else:
-        rows = data.rows()
+        try:
+            rows = data.rows()
+        except UnknownNoise:
+            if (alike := _alike(data, own, sigma_n)) is None:
+                raise
+            note(
+                f"{what}: nothing says how noisy these rows are; they are read as those of the run, with its noise and value range"
+            )
+            data, rows = alike, alike.rows()
     observations = Observations(rows, corruption, trained.config.seed)
     seen = survey(observations, corruption, trained.config.levels.as_levels(), trained.signal.sigma_data)
     if seen.signal.shape != trained.signal.shape:
@@ -77,6 +87,16 @@ def noisy_rows(noisy: DataLike, sigma_n: Any, trained: Trained, registry: Regist
             f"{what}: these rows carry no noise (sigma_n 0), so there is nothing to restore. Declare it by --sigma-n"
         )
     return Noisy(what, data, corruption, observations, seen, OwnUnits.of(rows))
+
+
+def _alike(data: Data, own: Data, sigma_n: Any) -> Data | None:
+    """Other files of the same instrument: the data set of the run at their place; None where they are of another kind, or
+    the run's noise is not known for other rows (levels by row, and estimates)."""
+    known = isinstance(own, Stored) and not own.clean and (own.counts is not None or isinstance(own.sigma_n, float))
+    if sigma_n is not None or not known or type(data) is not type(own) or "path" not in type(own).model_fields:
+        return None
+    changes = {name: getattr(data, name) for name in data.model_fields_set}
+    return own.model_copy(update=changes) if changes.keys() <= {"path", "on_bad_file", "check"} else None
 
 
 def _own_rows(what: str, trained: Trained) -> Rows:

@@ -1,0 +1,88 @@
+"""Smooth areas of pictures: their brightness, and the noise that a filter sees which smooth shapes do not move."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ambientkit.inspection.details import Array
+
+GROUPS = 40
+"""Groups of blocks at least, between which errors are taken to be independent."""
+FILTER = np.array([[1.0, -2.0, 1.0], [-2.0, 4.0, -2.0], [1.0, -2.0, 1.0]]) / 6
+"""Second differences along both axes, of unit norm: white noise keeps its std, planes and parabolas vanish. Source:
+Immerkaer, "Fast noise variance estimation", Computer Vision and Image Understanding 64(2), 1996."""
+_X = np.array([[-1.0, 0.0, 1.0]] * 3)
+_PARABOLA = [
+    np.ones((3, 3)) / 3,
+    _X / math.sqrt(6),
+    _X.T / math.sqrt(6),
+    _X * _X.T / 2,
+    (3 * _X**2 - 2) / math.sqrt(18),
+    (3 * _X.T**2 - 2) / math.sqrt(18),
+]
+"""Orthonormal: the parabolas on 3 x 3 points."""
+CENTRE = np.array([[-1.0, 2.0, -1.0], [2.0, 5.0, 2.0], [-1.0, 2.0, -1.0]]) / 9
+"""The value of the fitted parabola in the middle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """Of each 2 x 2 block (n, C, h, w): its brightness by the parabola through the means around it, the mean square of the
+    filter's answers, and what these means leave of the parabola, as a variance."""
+
+    mean: Array
+    square: Array
+    rough: Array
+    usable: NDArray[np.bool_]
+
+
+def smoothness(pictures: Array) -> Blocks:
+    """Of pictures (n, C, H, W)."""
+    from scipy.ndimage import correlate
+
+    h, w = pictures.shape[-2] // 2 * 2, pictures.shape[-1] // 2 * 2
+    x = pictures[..., :h, :w]
+    fine = np.square(correlate(x, FILTER[None, None], mode="nearest"))
+
+    def pooled(values: Array) -> Array:
+        return (values[..., ::2, ::2] + values[..., ::2, 1::2] + values[..., 1::2, ::2] + values[..., 1::2, 1::2]) / 4
+
+    mean = pooled(x)
+    means = 2 * (mean - mean.mean())  # orthonormal: white noise keeps its std
+    left = correlate(np.square(means), np.ones((1, 1, 3, 3)), mode="nearest")
+    for shape in _PARABOLA:
+        left -= np.square(correlate(means, shape[None, None], mode="nearest"))
+    rough = np.maximum(left, 0) / (9 - len(_PARABOLA))
+    usable = np.zeros(mean.shape, bool)
+    usable[..., 1:-1, 1:-1] = True
+    return Blocks(correlate(mean, CENTRE[None, None], mode="nearest"), pooled(fine), rough, usable & ~piled_up(x))
+
+
+def groups_of(chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The group of each chosen block: its picture, or for few pictures its part of one."""
+    n, _, h, w = chosen.shape
+    parts = 1 if n >= GROUPS else math.ceil(math.sqrt(GROUPS / n))
+    rows, columns = (np.arange(h) * parts // h)[:, None], (np.arange(w) * parts // w)[None]
+    place = rows * parts + columns
+    number = np.arange(n)[:, None, None, None] * parts**2 + place
+    return np.broadcast_to(number, chosen.shape)[chosen]
+
+
+def piles(values: Array) -> bool:
+    """Whether values pile up at an end: more than 1 in 1,000, which no continuous law and no camera does otherwise."""
+    return any(float((values == end).mean()) > 1e-3 for end in (values.min(), values.max()))
+
+
+def piled_up(pictures: Array) -> NDArray[np.bool_]:
+    """Blocks with a value at an end at which values pile up."""
+    h, w = pictures.shape[-2] // 2 * 2, pictures.shape[-1] // 2 * 2
+    blocks = np.zeros((*pictures.shape[:2], h // 2, w // 2), bool)
+    for end in (pictures.min(), pictures.max()):
+        at = pictures[..., :h, :w] == end
+        if at.mean() > 1e-3:
+            blocks |= at[..., ::2, ::2] | at[..., ::2, 1::2] | at[..., 1::2, ::2] | at[..., 1::2, 1::2]
+    return blocks

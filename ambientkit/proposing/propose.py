@@ -1,0 +1,219 @@
+"""From a data set to a whole configuration with the reason of each line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ambientkit.config.datapath import DataLike, data_argument, with_bad_files
+from ambientkit.config.files import KeyPath
+from ambientkit.data.run_proposal import RunProposal
+from ambientkit.errors import InputError
+from ambientkit.inspection.photon import Dark, dark_frames
+from ambientkit.interfaces import Data
+from ambientkit.proposing.noise import NoiseModel, noise_model
+from ambientkit.proposing.settings import settings
+from ambientkit.readers import Stored
+from ambientkit.readers.measured import measured_range
+from ambientkit.readers.own_values import OwnValues, own_values
+from ambientkit.registry import Registry
+from ambientkit.units.counts import CountRange
+from ambientkit.units.ranges import ValueRange
+from ambientkit.versions import versions
+
+FRAMES = 2**24
+"""Most values read of dark, flat and repeated frames."""
+FULL = 0.5
+"""Share of the range of a number type from which the type's own range is proposed."""
+SKIPPED = 0.3
+"""Share of the rows with missing pixels up to which leaving them out is proposed."""
+MARGIN = 10.0
+"""The noise level over the lowest level of a run, at least."""
+
+Array = NDArray[np.float64]
+
+
+def propose(
+    data: DataLike,
+    registry: Registry,
+    *,
+    sigma_n: Any = None,
+    dark: DataLike = None,
+    flat: Sequence[DataLike] = (),
+    repeats: Sequence[DataLike] = (),
+    rows: int = 512,
+    on_bad_file: str | None = None,
+) -> RunProposal:
+    """A configuration for rows in files.
+
+    sigma_n: the noise level in units of [-1, 1], where it is known. dark: frames without light; flat: for each brightness
+    frames of an even light; repeats: for each scene frames of it. They are read as data sets are, in file units. rows:
+    looked at. Raises InputError for data that are no files, and for what cannot be read.
+    """
+    found = data_argument(data, registry, "DATA")
+    if isinstance(found, Data):
+        raise InputError("--write: a run can be proposed for data in files; save the rows as .npy first")
+    found = with_bad_files(found, on_bad_file, registry)
+    part = registry.build(Data, found)
+    if not isinstance(part, Stored):
+        raise InputError(
+            f"--write: the data set {part.name!r} has no files of its own; its noise is simulated, and `train` needs no proposal"
+        )
+    values = own_values(part, rows)
+    spec: dict[str, Any] = dict(found)
+    reasons: dict[KeyPath, str] = {}
+    missing: list[str] = []
+    reasons.update(_rows(spec, values, missing))
+    noise = _noise(part, spec, values, sigma_n, registry, dark, flat, repeats)
+    missing += noise.missing
+    if missing:
+        return RunProposal({}, {}, missing, photon=noise.photon)
+    spec |= noise.fields
+    reasons |= {("data", *path): why for path, why in noise.reasons.items()}
+    value_range, why = _range(part, values, noise)
+    if value_range is not None:
+        spec["value_range"] = value_range
+    reasons["data", "value_range"] = why
+    levels = _levels(spec, part, values)
+    if levels:
+        reasons["levels", "sigma_min"] = (
+            f"A tenth of the noise level, {levels['sigma_min'] * MARGIN:.3g}; the default is above it."
+        )
+    shape = values.rows.shape[1:]
+    chosen = settings(spec, shape, values.total, registry)
+    if "value_range" not in spec:
+        reasons.pop(("data", "value_range"))
+    reasons |= chosen.reasons
+    reasons["data",] = (
+        f"{values.total:,} rows of {' x '.join(map(str, shape))}, {values.found.source.dtype} in the files."
+    )
+    tree: dict[str, Any] = {"data": spec, **({"levels": levels} if levels else {}), **chosen.tree}
+    head = (
+        f"Proposed by `ambientkit inspect ... --write`, ambientkit {versions()['ambientkit']}, from {len(values.rows)} of {values.total:,} rows.",
+        "Train with `ambientkit train -c THIS_FILE`; every line may be changed, and flags of `train` win over it.",
+        *chosen.head,
+        *(f"Not known: {note}" for note in noise.notes),
+    )
+    return RunProposal(tree, _in_order(tree, reasons), (), head, noise.photon)
+
+
+def _rows(spec: dict[str, Any], values: OwnValues, missing: list[str]) -> dict[KeyPath, str]:
+    """What becomes of rows with missing pixels."""
+    share = float(values.missing.mean())
+    if share == 0 or spec.get("on_bad_file") == "skip":
+        return {}
+    told = f"{int(values.missing.sum())} of {len(values.rows)} rows looked at have missing pixels ({float(np.isnan(values.rows).mean()):.2g} of all values)"
+    if share > SKIPPED:
+        missing.append(
+            f"rows without missing pixels: {told}. Crop the rows to the part that is there, or repair them where they were made"
+        )
+        return {}
+    spec["on_bad_file"] = "skip"
+    return {("data", "on_bad_file"): f"{told}: they are left out."}
+
+
+def _noise(
+    part: Stored,
+    spec: Mapping[str, Any],
+    values: OwnValues,
+    sigma_n: Any,
+    registry: Registry,
+    dark: DataLike,
+    flat: Sequence[DataLike],
+    repeats: Sequence[DataLike],
+) -> NoiseModel:
+    """The noise model: what is declared already, or what frames or the rows say."""
+    if sigma_n is not None and sigma_n != "estimate":
+        return NoiseModel({"sigma_n": sigma_n}, {("sigma_n",): "Given, in units of [-1, 1]."})
+    if part.sigma_n is not None or part.counts is not None:
+        return NoiseModel(reasons={("counts" if part.counts else "sigma_n",): "Given with the data."})
+    if part.clean:
+        raise InputError("--write: the rows are said to be clean; there is no noise to be found")
+    if values.found.levels is not None:
+        return NoiseModel(notes=["(the noise level is stored with the rows, and read from there)"])
+    whole = values.whole
+    if not len(whole):
+        return NoiseModel(missing=["rows without missing pixels"])
+    seen = None if dark is None else _dark(dark, registry)
+    scenes = [
+        _frames(one, registry, flag) for flag, given in (("--flat", flat), ("--repeats", repeats)) for one in given
+    ]
+    called = " and ".join(str(one) for one in (*flat, *repeats))
+    return noise_model(whole, seen, scenes, called)
+
+
+def _frames(data: DataLike, registry: Registry, flag: str) -> Array:
+    """Frames (k, C, H, W) in file values. Raises InputError where some are damaged."""
+    found = data_argument(data, registry, flag)
+    part = found if isinstance(found, Data) else registry.build(Data, found)
+    if not isinstance(part, Stored):
+        raise InputError(f"{flag}: should be a folder or file of frames, but is the data set {part.name!r}")
+    frames = own_values(part, 10_000, FRAMES).rows
+    if np.isnan(frames).any():
+        raise InputError(f"{flag} {data}: frames hold missing values")
+    return frames
+
+
+def _dark(data: DataLike, registry: Registry) -> Dark:
+    return dark_frames(_frames(data, registry, "--dark"))
+
+
+def _range(part: Stored, values: OwnValues, noise: NoiseModel) -> tuple[list[float] | None, str]:
+    """The value range, and why; None for one that need not be written."""
+    dtype = values.found.source.dtype
+    if part.value_range not in (None, "data"):
+        return None, "Given with the data."
+    seen = values.whole
+    low, high = float(seen.min()), float(seen.max())
+    if not noise.counts:
+        if dtype.kind == "f" and low >= -1.5 and high <= 1.5 and high - low > 0.5:
+            return None, "Floating point in [-1, 1] already."
+        if dtype.kind == "u" and dtype.itemsize == 1 and high - low >= FULL * 255:
+            return [0.0, 255.0], "The whole range of the type, of which the values use more than half."
+    found = [float(f"{value:.5g}") for value in measured_range(values.found.source)]
+    out = float(((seen < found[0]) | (seen > found[1])).mean())
+    return found, (
+        f"These two file values become -1 and 1: 0.1 % and 99.9 % of the values lie below them. All go from {low:.5g} to {high:.5g}; "
+        f"{100 * out:.2g} % lie outside and are not clipped; results are turned back."
+    )
+
+
+def _levels(spec: Mapping[str, Any], part: Stored, values: OwnValues) -> dict[str, float]:
+    """The lowest level of the run, where the default is too near the noise."""
+    pair = spec.get("value_range") or part.value_range or None
+    level = spec.get("sigma_n")
+    if "counts" in spec and pair:
+        sigma = CountRange(*pair, **spec["counts"]).sigma_n
+    elif isinstance(level, float):
+        mapping = ValueRange(*pair) if isinstance(pair, list | tuple) else ValueRange.of(values.found.source.dtype)
+        sigma = mapping.sigma_to_unit(level) if spec.get("sigma_units") == "file" else level
+    else:
+        return {}
+    return {"sigma_min": float(f"{sigma / MARGIN:.2g}")} if sigma < MARGIN * 0.002 else {}
+
+
+def _in_order(tree: Mapping[str, Any], reasons: Mapping[KeyPath, str], at: KeyPath = ()) -> dict[KeyPath, str]:
+    """The reasons in the order of the keys; those of keys that are not written are left out."""
+    ordered: dict[KeyPath, str] = {}
+    for key, value in tree.items():
+        if (path := (*at, key)) in reasons:
+            ordered[path] = reasons[path]
+        if isinstance(value, Mapping):
+            ordered |= _in_order(value, reasons, path)
+    return ordered
+
+
+def path_of(write: str | Path) -> Path:
+    """Where a proposal is written. Raises InputError for a name that `train -c` does not read."""
+    path = Path(write)
+    if path.suffix not in (".yaml", ".yml"):
+        raise InputError(f"--write {path}: should be a .yaml file")
+    if path.exists():
+        raise InputError(f"--write {path}: exists already; give another name, or remove it")
+    if not path.parent.is_dir():
+        raise InputError(f"--write {path}: should be a file in a folder that exists")
+    return path

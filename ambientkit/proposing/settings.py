@@ -1,0 +1,131 @@
+"""The settings of a training that was proposed: network, batch, rate, steps, and the time it takes here."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ambientkit.config.files import KeyPath, Source
+from ambientkit.config.run import resolve
+from ambientkit.data.held_out import held_out_count
+from ambientkit.errors import AmbientError
+from ambientkit.processes import device_of
+from ambientkit.registry import Registry
+from ambientkit.text import clock
+from ambientkit.training import build, steps
+
+logger = logging.getLogger("ambientkit")
+
+TRIAL, CYCLES = 4.0, 3
+"""Seconds that the trial takes at most once it is warm, and how often it goes through a cycle of steps."""
+CYCLE = 4
+"""Steps after which the mixture of objectives repeats (consistency is trained in every fourth)."""
+TIME = {"cpu": 5 * 60.0, "cuda": 30 * 60.0}
+"""Seconds of training for which steps are proposed, by kind of device."""
+FEWEST, MOST = 300, 100_000
+"""Steps proposed at least and at most."""
+PICTURE = 16
+"""Rows of at least so many pixels along each side are pictures, for which a network of plain rows is no match."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Keys of a configuration besides its data, with reasons, and what is to be said of the whole."""
+
+    tree: Mapping[str, Any]
+    reasons: Mapping[KeyPath, str]
+    head: tuple[str, ...]
+
+
+def settings(data: Mapping[str, Any], shape: tuple[int, ...], rows: int, registry: Registry) -> Settings:
+    """For rows (rows, *shape) of a data set. The speed is measured by a trial of a few seconds; without one (the network
+    cannot be built here) the steps are a default."""
+    tree, reasons = _network(shape, registry)
+    batch = max(1, min(16 if math.prod(shape) >= 32 * 32 else 64, rows))
+    tree["batch_size"] = batch
+    reasons["batch_size",] = (
+        f"Rows in a step: {'small, for many steps in little time' if batch < 64 else 'the default'}."
+    )
+    rate = 1e-3 if math.prod(shape) >= 32 * 32 else 5e-4
+    tree["optimizer"] = {"lr": rate, "schedule": "cosine"}
+    reasons["optimizer", "lr"] = "For a short run with a small batch."
+    reasons["optimizer", "schedule"] = "Falls to 0 at end_step, so that the last steps average."
+    device = device_of("auto")
+    second = _trial({"data": dict(data), **tree}, registry)
+    target = TIME.get(device.type, TIME["cuda"])
+    if second is None:
+        tree["end_step"] = 2000
+        reasons["end_step",] = "No trial was possible here, so the time is not known."
+        head: tuple[str, ...] = ()
+    else:
+        count = max(FEWEST, min(MOST, _round(target / second)))
+        tree["end_step"] = count
+        reasons["end_step",] = (
+            f"About {clock(count * second)} on this {device.type} where nothing else runs ({second:.2g} s per step in a trial). "
+            f"More steps give better samples."
+        )
+        head = (f"Time: about {clock(count * second)} on this {device.type}, by a trial of a few steps.",)
+    held = held_out_count(rows, None)
+    tree["hold_out"] = round(held / rows, 4) if held else 0
+    reasons["hold_out",] = (
+        f"{held} of {rows:,} rows are not trained on: by their loss the best weights are kept."
+        if held
+        else f"{rows} rows are too few to hold some out."
+    )
+    tree["save_every"] = max(50, tree["end_step"] // 10)
+    tree["log_every"] = max(10, tree["end_step"] // 100)
+    reasons["save_every",] = "Ten checkpoints, of which the last three are kept."
+    reasons["log_every",] = "A hundred log lines."
+    return Settings(tree, reasons, head)
+
+
+def _network(shape: tuple[int, ...], registry: Registry) -> tuple[dict[str, Any], dict[KeyPath, str]]:
+    """The model by the shape of rows."""
+    picture = len(shape) == 3 and min(shape[1:]) >= PICTURE
+    if picture and "image_v1" in registry.names("model"):
+        return {"model": {"name": "image_v1"}}, {
+            (
+                "model",
+            ): f"A U-Net for pictures of {shape[1]} x {shape[2]}; a network for plain rows would not see neighbours."
+        }
+    why = "The network for plain rows and small pictures."
+    if picture:
+        why = "A network for pictures is not installed (`pip install ambientkit-kdiffusion`); this one sees pictures as plain rows."
+    return {"model": {"name": "mlp"}}, {("model",): why}
+
+
+def _trial(tree: Mapping[str, Any], registry: Registry) -> float | None:
+    """Seconds per step, objectives below the noise included; None where the training cannot be built.
+
+    On a CPU the time that the steps compute, so that what else the machine does at the moment does not count.
+    """
+    try:
+        config = resolve(Source({**tree, "end_step": 2 * CYCLE * (CYCLES + 1)}), registry)
+        training = build(config)
+    except AmbientError as error:
+        logger.warning("no trial: %s", error)
+        return None
+    on_cpu, threads = training.accelerator.device.type == "cpu", torch.get_num_threads()
+    took, began, first = [], 0.0, True
+    for step in steps(training):
+        if step.step % CYCLE:
+            continue
+        now = time.process_time() / threads if on_cpu else time.perf_counter()
+        if not first:
+            took.append((now - began) / CYCLE)
+        first, began = False, now
+        if len(took) >= CYCLES or sum(took) * CYCLE > TRIAL:
+            break
+    return min(took) if took else None
+
+
+def _round(value: float) -> int:
+    """Two digits."""
+    digits = max(0, int(math.log10(max(value, 1))) - 1)
+    return int(round(value / 10**digits) * 10**digits)

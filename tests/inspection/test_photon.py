@@ -1,0 +1,149 @@
+"""The photon-transfer fit: gain and level of cameras that are simulated, whether its intervals cover, and when it says
+that there is nothing, or no line."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
+from scipy.stats import binom
+
+from ambientkit.inspection.photon import PhotonTransfer, dark_frames, photon_transfer, repeated
+from ambientkit.inspection.smooth import CENTRE, FILTER
+
+SETS, LEVEL = 40, 0.9
+FALSE_ALARM = 1e-4
+"""Probability with which a count of covering intervals is called too low though each covers with LEVEL."""
+
+
+def scenes(rng: np.random.Generator, n: int = 12, size: int = 48) -> np.ndarray:
+    """Counts expected in dark pictures with bright spots and soft edges, (n, 1, size, size)."""
+    found = []
+    y, x = np.mgrid[:size, :size]
+    for _ in range(n):
+        p = 8 + 50 * gaussian_filter((gaussian_filter(rng.standard_normal((size, size)), 5) > 0.05).astype(float), 1.2)
+        for _ in range(2):
+            cy, cx, width = *rng.uniform(6, size - 6, 2), rng.uniform(3, 7)
+            p = p + rng.uniform(30, 150) * np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / width**2 / 2)
+        found.append(p)
+    return np.stack(found)[:, None]
+
+
+def camera(rng: np.random.Generator, p: np.ndarray, gain: float, offset: float, read: float) -> np.ndarray:
+    return gain * rng.poisson(p) + offset + read * rng.standard_normal(p.shape)
+
+
+def fits(gain: float, offset: float, read: float, sets: int = SETS) -> list[PhotonTransfer]:
+    found = []
+    for number in range(sets):
+        rng = np.random.default_rng([11, number])
+        fit = photon_transfer(camera(rng, scenes(rng), gain, offset, read))
+        assert fit is not None
+        found.append(fit)
+    return found
+
+
+def test_intervals_of_gain_and_level_cover_and_narrower_ones_are_seen_not_to() -> None:
+    gain, offset, read = 2.1, 100.0, 4.0
+    zero = offset - read**2 / gain
+    found = fits(gain, offset, read)
+    z = 1.645
+    least = binom.ppf(FALSE_ALARM, SETS, LEVEL)
+    covered = sum(abs(fit.gain - gain) < z * fit.gain_error for fit in found)
+    assert covered >= least
+    assert sum(abs(fit.zero - zero) < z * fit.zero_error for fit in found) >= least
+    assert sum(abs(fit.gain - gain) < z * fit.gain_error / 3 for fit in found) < least  # the control
+    assert sum(abs(fit.gain - 1.2 * gain) < z * fit.gain_error for fit in found) < least  # and that of a wrong gain
+    assert all(fit.significant and fit.straight for fit in found)
+
+
+def test_noise_that_does_not_depend_on_brightness_is_not_taken_for_counts() -> None:
+    called = 0
+    for number in range(SETS):
+        rng = np.random.default_rng([12, number])
+        p = scenes(rng)
+        fit = photon_transfer(p + 6 * rng.standard_normal(p.shape))
+        assert fit is not None
+        called += fit.significant
+        assert math.sqrt(fit.variance(fit.at)) == pytest.approx(6, rel=0.05)
+    assert called <= binom.ppf(1 - FALSE_ALARM, SETS, 1e-3)  # four standard errors and a tenth of the std
+
+
+def test_noise_proportional_to_brightness_is_no_line() -> None:
+    rng = np.random.default_rng(13)
+    p = scenes(rng, 40)
+    fit = photon_transfer(p * (1 + 0.2 * rng.standard_normal(p.shape)))
+    assert fit is not None
+    assert fit.significant
+    assert not fit.straight
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.floats(0.1, 50), st.floats(-1000, 1000))
+def test_other_units_change_the_line_as_they_change_the_values(scale: float, shift: float) -> None:
+    rng = np.random.default_rng(14)
+    y = camera(rng, scenes(rng, 6), 2.0, 100.0, 5.0)
+    one, other = photon_transfer(y), photon_transfer(scale * y + shift)
+    assert one is not None
+    assert other is not None
+    assert other.gain == pytest.approx(scale * one.gain, rel=1e-6)
+    assert other.zero == pytest.approx(scale * one.zero + shift, rel=1e-6, abs=1e-6 * scale)
+    assert other.gain_error == pytest.approx(scale * one.gain_error, rel=1e-5)
+
+
+@given(st.lists(st.floats(-10, 10), min_size=6, max_size=6))
+def test_parabolas_vanish_under_the_filter_and_keep_their_middle(c: list[float]) -> None:
+    y, x = np.mgrid[-1:2, -1:2].astype(float)
+    plane = c[0] + c[1] * x + c[2] * y + c[3] * x * y + c[4] * x**2 + c[5] * y**2
+    assert float((FILTER * plane).sum()) == pytest.approx(0, abs=1e-12)
+    assert float((CENTRE * plane).sum()) == pytest.approx(c[0], abs=1e-12)
+    assert float((FILTER**2).sum()) == pytest.approx(1, abs=1e-15)
+
+
+def test_repeated_frames_and_dark_frames_give_every_number_of_the_camera() -> None:
+    rng = np.random.default_rng(15)
+    gain, offset, read = 0.46, 98.0, 1.6
+    dark = dark_frames(camera(rng, np.zeros((20, 1, 64, 64)), gain, offset, read))
+    assert dark.offset == pytest.approx(offset, abs=4 * dark.offset_error)
+    assert dark.read_std == pytest.approx(read, abs=4 * dark.read_error)
+    p = np.broadcast_to(scenes(rng, 1, 64), (20, 1, 64, 64))
+    lamp = rng.uniform(0.9, 1.1, (20, 1, 1, 1))  # that drifts
+    for given_dark in (None, dark):
+        fit = repeated(camera(rng, p * lamp, gain, offset, read), given_dark)
+        assert fit is not None
+        assert fit.significant
+        if given_dark is not None:  # without, the drift is taken out of the offset too, and counts as noise
+            assert fit.gain == pytest.approx(gain, abs=4 * fit.gain_error)
+            assert (fit.offset, fit.read_std) == (dark.offset, dark.read_std)
+    with pytest.raises(ValueError, match="2 frames"):
+        repeated(np.zeros((1, 1, 64, 64)))
+
+
+def test_a_fixed_pattern_of_the_pixels_is_no_read_noise() -> None:
+    rng = np.random.default_rng(16)
+    pattern = 10 * rng.standard_normal((1, 1, 64, 64))
+    dark = dark_frames(100 + pattern + 2 * rng.standard_normal((10, 1, 64, 64)))
+    assert dark.read_std == pytest.approx(2, abs=4 * dark.read_error)
+
+
+def test_texture_everywhere_and_tiny_sets_have_no_answer() -> None:
+    rng = np.random.default_rng(17)
+    assert photon_transfer(rng.standard_normal((1, 1, 8, 8))) is None
+    y, x = np.mgrid[:64, :64]
+    ruled = 100 * ((x // 2 + y // 2) % 2)[None, None] + rng.standard_normal((4, 1, 64, 64))
+    fit = photon_transfer(ruled)
+    assert fit is None or fit.variance(fit.at) > 100  # texture that is called noise would be small
+
+
+def test_saturated_pixels_do_not_pull_the_line_down() -> None:
+    rng = np.random.default_rng(18)
+    p = scenes(rng, 30)
+    y = camera(rng, p, 2.0, 100.0, 4.0)
+    fit, cut = photon_transfer(y), photon_transfer(y.clip(None, 260))
+    assert fit is not None
+    assert cut is not None
+    assert cut.gain == pytest.approx(fit.gain, abs=4 * math.hypot(fit.gain_error, cut.gain_error))

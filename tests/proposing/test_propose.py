@@ -1,0 +1,172 @@
+"""A whole run proposed for files: what it says of cameras that are simulated, that `train` takes it, and what it asks for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+import ambientkit as ak
+from ambientkit.config import load_file
+from ambientkit.errors import InputError
+from ambientkit.proposing import settings as proposed_settings
+from tests.inspection.test_photon import camera, scenes
+
+
+@pytest.fixture(autouse=True)
+def no_trial(request, monkeypatch) -> None:
+    """The speed is measured in one test alone."""
+    if "slow" not in request.keywords:
+        monkeypatch.setattr(proposed_settings, "_trial", lambda tree, registry: 0.1)
+
+
+def files(folder: Path, values: np.ndarray) -> Path:
+    """16-bit TIFFs, as a camera writes them."""
+    folder.mkdir()
+    for number, picture in enumerate(np.round(values).clip(0, 65535).astype(np.uint16)):
+        tifffile.imwrite(folder / f"cell_{number:03}.tif", picture[0])
+    return folder
+
+
+def cells(rng: np.random.Generator, n: int = 20) -> np.ndarray:
+    return camera(rng, scenes(rng, n), 2.1, 100.0, 4.0)
+
+
+def test_counts_of_a_camera_are_found_written_with_their_reasons_and_read_back(tmp_path: Path) -> None:
+    data, target = files(tmp_path / "cells", cells(np.random.default_rng(1), 30)), tmp_path / "run.yaml"
+    found = ak.inspect(data, write=target)
+    assert found.proposal is not None
+    assert found.proposal.complete
+    assert found.written == target
+    assert not found.violated
+    counts = found.proposal.config["data"]["counts"]
+    photon = found.proposal.photon
+    assert counts["gain"] == pytest.approx(2.1, abs=4 * photon.gain_error)
+    zero = counts["offset"] - counts["read_std"] ** 2 / counts["gain"]
+    assert zero == pytest.approx(100 - 4**2 / 2.1, abs=4 * photon.zero_error)
+    text = target.read_text()
+    assert load_file(target).tree == {key: _plain(value) for key, value in found.proposal.config.items()}
+    assert "# File units per count: " in text
+    assert "--dark" in text
+    config = ak.configure(target)
+    assert config.data.counts.gain == counts["gain"]
+    assert all(f"# {why[:20]}" in text for why in found.proposal.reasons.values())
+    for path in (
+        ("data", "value_range"),
+        ("batch_size",),
+        ("end_step",),
+        ("optimizer", "lr"),
+        ("hold_out",),
+        ("model",),
+    ):
+        assert path in found.proposal.reasons
+    assert found.to_dict()["proposal"]["config"]["data"]["counts"] == counts
+
+
+def _plain(value):
+    return {key: _plain(one) for key, one in value.items()} if isinstance(value, dict) else value
+
+
+def test_dark_frames_give_offset_and_read_noise_one_by_one(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    data = files(tmp_path / "cells", cells(rng))
+    dark = files(tmp_path / "dark", camera(rng, np.zeros((10, 1, 48, 48)), 2.1, 100.0, 4.0))
+    found = ak.inspect(data, write=tmp_path / "run.yaml", dark=dark).proposal
+    counts = found.config["data"]["counts"]
+    assert counts["offset"] == pytest.approx(100, abs=0.3)
+    assert counts["read_std"] == pytest.approx(4, rel=0.03)
+    assert counts["gain"] == pytest.approx(2.1, rel=0.06)
+
+
+def test_repeats_measure_noise_that_texture_hides(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    texture = 40 + 30 * rng.random((20, 1, 48, 48))  # as fine as noise
+    data = files(tmp_path / "cells", camera(rng, texture, 2.1, 100.0, 4.0))
+    one = np.broadcast_to(texture[:1], (12, 1, 48, 48))
+    repeats = files(tmp_path / "repeats", camera(rng, one, 2.1, 100.0, 4.0))
+    found = ak.inspect(data, write=tmp_path / "run.yaml", repeats=repeats).proposal
+    assert found.photon.gain == pytest.approx(2.1, rel=0.1)
+
+
+def test_flat_fields_of_several_brightnesses_give_the_gain(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    data = files(tmp_path / "cells", cells(rng))
+    flats = [
+        files(tmp_path / f"flat{p}", camera(rng, np.full((6, 1, 48, 48), float(p)), 2.1, 100.0, 4.0))
+        for p in (10, 60, 150)
+    ]
+    found = ak.inspect(data, write=tmp_path / "run.yaml", flat=flats).proposal
+    assert found.config["data"]["counts"]["gain"] == pytest.approx(2.1, rel=0.06)
+
+
+def test_noise_of_one_level_is_declared_in_the_units_of_the_file(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    p = scenes(rng, 20)
+    data = files(tmp_path / "frames", 1000 + p + 8 * rng.standard_normal(p.shape))
+    found = ak.inspect(data, write=tmp_path / "run.yaml").proposal
+    spec = found.config["data"]
+    assert spec["sigma_units"] == "file"
+    assert spec["sigma_n"] == pytest.approx(8, rel=0.05)
+    assert ak.configure(tmp_path / "run.yaml").data.sigma_n == spec["sigma_n"]
+
+
+@pytest.mark.parametrize("what", ["points", "bent", "clipped"])
+def test_where_nothing_can_be_proposed_nothing_is_written_and_it_says_what_to_measure(
+    tmp_path: Path, what: str
+) -> None:
+    rng = np.random.default_rng(6)
+    p = scenes(rng, 30)
+    if what == "points":
+        np.save(tmp_path / "rows.npy", rng.standard_normal((100, 5)).astype(np.float32))
+        asked = "--repeats"
+    elif what == "bent":
+        np.save(tmp_path / "rows.npy", (p * (1 + 0.2 * rng.standard_normal(p.shape))).astype(np.float32))
+        asked = "logarithm"
+    else:
+        np.save(tmp_path / "rows.npy", (p + 6 * rng.standard_normal(p.shape)).clip(8, None).astype(np.float32))
+        asked = "clipped"
+    layout = "N..." if what == "points" else "NCHW"
+    spec = {"name": "array", "path": tmp_path / "rows.npy", "layout": layout}
+    found = ak.inspect(spec, write=tmp_path / "run.yaml")
+    assert not found.proposal.complete
+    assert not (tmp_path / "run.yaml").exists()
+    assert asked in str(found)
+
+
+def test_rows_with_missing_pixels_are_left_out_and_counted(tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+    rows = cells(rng).astype(np.float32)
+    rows[3, 0, :2, :2] = np.nan
+    np.save(tmp_path / "rows.npy", rows)
+    spec = ak.inspect(tmp_path / "rows.npy", write=tmp_path / "run.yaml").proposal.config["data"]
+    assert spec["on_bad_file"] == "skip"
+
+
+def test_what_cannot_be_written_or_has_no_files_is_an_error(tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", cells(np.random.default_rng(8), 4))
+    (tmp_path / "there.yaml").write_text("")
+    for name in ("there.yaml", "run.txt", "no/run.yaml"):
+        with pytest.raises(InputError, match="--write"):
+            ak.inspect(tmp_path / "rows.npy", write=tmp_path / name)
+    with pytest.raises(InputError, match="in files"):
+        ak.inspect(np.zeros((4, 1, 16, 16), np.float32), write=tmp_path / "run.yaml")
+    with pytest.raises(InputError, match="give --write too"):
+        ak.inspect(tmp_path / "rows.npy", dark=tmp_path / "rows.npy")
+
+
+@pytest.mark.slow
+def test_the_speed_is_measured_and_the_run_trains_and_restores_in_file_units(tmp_path: Path) -> None:
+    rng = np.random.default_rng(9)
+    clean = scenes(rng, 24, 32)
+    data = files(tmp_path / "cells", camera(rng, clean * 4, 2.1, 100.0, 4.0))
+    found = ak.inspect(data, write=tmp_path / "run.yaml")
+    assert "s per step in a trial" in found.proposal.reasons["end_step",]
+    run = ak.train(config=tmp_path / "run.yaml", end_step=3, output_dir=tmp_path / "run", skip_preflight=True)
+    assert run.ended.step == 3
+    more = files(tmp_path / "more", camera(rng, clean[:3] * 4, 2.1, 100.0, 4.0))
+    run.restore(more, out=tmp_path / "restored", draws=2, steps=2)  # other files of the same camera
+    mean = np.load(tmp_path / "restored" / "mean.npy")
+    assert mean.shape == (3, 1, 32, 32) or mean.shape == (3, 32, 32)
+    assert 80 < mean.mean() < 1000  # file units, not [-1, 1]
