@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import inspect
+import io
 import os
 import pkgutil
 import re
@@ -12,10 +13,10 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from types import FunctionType, ModuleType
-from unittest import SkipTest
+from unittest import SkipTest, mock
 
 import pytest
 from sybil import Example, Sybil
@@ -24,6 +25,7 @@ from sybil.parsers.markdown import CodeBlockParser, SkipParser
 
 import ambientkit
 from ambientkit import hookspecs
+from ambientkit.cli import main
 from ambientkit.plugins import KINDS, MUTANTS
 from ambientkit.registry import Entry, load
 from tests.support import ROOT
@@ -45,21 +47,39 @@ import layer_list  # noqa: E402  (writes the layers into docs/contracts.md)
 import part_list  # noqa: E402  (the extension of the documentation that lists the parts; docs/_ext is no package)
 
 
+def run_command(words: list[str]) -> tuple[int, str, str]:
+    """(exit status, stdout, stderr) of a command; `ambientkit` runs in this process, which has imported torch already."""
+    if words[0] == "ambientkit":
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            redirect_stdout(out),
+            redirect_stderr(err),
+            mock.patch.object(sys, "argv", words),
+            mock.patch.dict(os.environ, {"COLUMNS": "120"}),
+        ):
+            try:
+                main()
+                status = 0
+            except SystemExit as stop:
+                status = int(stop.code or 0)
+        return status, out.getvalue(), err.getvalue()
+    programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": programs, "COLUMNS": "120"}
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL, env=environment)
+    return done.returncode, done.stdout, done.stderr
+
+
 def run_console_block(example: Example) -> str | None:
     """Run the lines that begin with `$ ` one by one; where output is shown below one, it must match (`...` stands for
     anything)."""
     for block in re.split(r"^\$ ", example.parsed, flags=re.MULTILINE)[1:]:
         command, _, shown = block.replace("\\\n", " ").partition("\n")
-        programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-        environment = {**os.environ, "PATH": programs, "COLUMNS": "120"}
-        done = subprocess.run(
-            shlex.split(command), capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL, env=environment
-        )
-        if done.returncode != 0:
-            return f"`{command}` ended with status {done.returncode}:\n{done.stdout}{done.stderr}"
+        status, out, err = run_command(shlex.split(command))
+        if status != 0:
+            return f"`{command}` ended with status {status}:\n{out}{err}"
         options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-        if shown.strip() and not doctest.OutputChecker().check_output(shown.strip(), done.stdout.strip(), options):
-            return f"`{command}` shows\n{shown}\nbut printed\n{done.stdout}"
+        if shown.strip() and not doctest.OutputChecker().check_output(shown.strip(), out.strip(), options):
+            return f"`{command}` shows\n{shown}\nbut printed\n{out}"
     return None
 
 
