@@ -21,7 +21,8 @@ class Clean(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Observations x_n = x_0 + sigma_n z. A data set of real noisy data yields the same tuple without the batch axis."""
+    """Observations x_n = x_0 + sigma_n z. A data set of real noisy data yields the same tuple without the batch
+    axis."""
 
     x_n: Tensor
     """(B, *S), observation, data units ([-1, 1])."""

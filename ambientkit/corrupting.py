@@ -95,7 +95,8 @@ def corrupt(
     first = rows[0]
     if own_level(first) > 0 and not again:
         raise InputError(
-            f"{called}: these rows are noisy already (sigma_n {own_level(first):.4g}). To add noise to noise say --again"
+            f"{called}: these rows are noisy already (sigma_n {own_level(first):.4g}). To add noise to noise say "
+            "--again"
         )
     path = Path(source) if isinstance(source, str | Path) else None
     about = {

@@ -134,7 +134,8 @@ def _begin(
                 key for key in {*before, *request} if before.get(key) != json.loads(json.dumps(request)).get(key)
             )
             raise InputError(
-                f"{target}: holds the beginning of another copy, with another {', '.join(other)}. Give another folder, or remove it"
+                f"{target}: holds the beginning of another copy, with another {', '.join(other)}. Give another "
+                "folder, or remove it"
             )
         return
     there = {file.name for file in target.iterdir()} - {LOCK}

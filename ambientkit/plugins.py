@@ -67,8 +67,8 @@ class Entry:
 
     @property
     def line(self) -> str:
-        """The first line of the part's docstring."""
-        return (inspect.getdoc(self.part) or "").partition("\n")[0]
+        """The first paragraph of the part's docstring, in one line."""
+        return " ".join((inspect.getdoc(self.part) or "").partition("\n\n")[0].split())
 
 
 @dataclass(frozen=True, slots=True)

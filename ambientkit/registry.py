@@ -134,7 +134,8 @@ class Registry:
             if not isinstance(spec, wanted):
                 raise report(
                     (),
-                    f"should be {'an' if kind[0] in 'aeiou' else 'a'} {kind}, but is the part {spec.name!r} of another kind",
+                    f"should be {'an' if kind[0] in 'aeiou' else 'a'} {kind}, but is the part {spec.name!r} of "
+                    "another kind",
                 )
             return spec
         fields = {"name": spec} if isinstance(spec, str) else dict(spec) if isinstance(spec, Mapping) else {}
@@ -142,7 +143,8 @@ class Registry:
         if not isinstance(name, str):
             raise report(
                 (),
-                f"should be the name of {'an' if kind[0] in 'aeiou' else 'a'} {kind}, or a mapping with a 'name', but is {spec!r}",
+                f"should be the name of {'an' if kind[0] in 'aeiou' else 'a'} {kind}, or a mapping with a 'name', "
+                f"but is {spec!r}",
             )
         try:
             part = self.find(kind, name).part
@@ -165,7 +167,8 @@ def _describe_clash(found: Sequence[Entry]) -> str:
     first = found[0]
     others = " and by ".join(f"{entry.package} {entry.version}" for entry in found)
     return (
-        f"the {first.kind} name {first.part.name!r} is registered {'twice' if len(found) == 2 else f'{len(found)} times'}: by {others}. "
+        f"the {first.kind} name {first.part.name!r} is registered "
+        f"{'twice' if len(found) == 2 else f'{len(found)} times'}: by {others}. "
         "None of them can be used by this name: uninstall one, or ask its author to rename it"
     )
 

@@ -15,7 +15,8 @@ from ambientkit.batch import Batch, Clean
 
 
 class Mapping(Protocol):
-    """How values of the files become units of [-1, 1], and back; `units.ranges.ValueRange` is one. `str` describes it in messages."""
+    """How values of the files become units of [-1, 1], and back; `units.ranges.ValueRange` is one. `str` describes it
+    in messages."""
 
     def to_unit(self, values: NDArray[Any]) -> NDArray[np.float32]:
         """File values to units of [-1, 1]."""
@@ -25,7 +26,8 @@ class Mapping(Protocol):
 
 
 class Rows(Dataset[Any], abc.ABC):
-    """A map-style data set of `Clean` rows or of observations (`Batch` without its batch axis), with what else is known of them.
+    """A map-style data set of `Clean` rows or of observations (`Batch` without its batch axis), with what else is known
+    of them.
 
     `Data.rows` may return any map-style data set; one that subclasses this and sets some of these keeps its units, axes
     and order wherever its rows go: in samples and restored rows, in error messages, in the order of training, and in

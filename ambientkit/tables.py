@@ -85,7 +85,8 @@ class Table:
 
 
 class Record(abc.ABC):
-    """A result: it prints as people read it, is shown as HTML in a notebook, and `to_dict` is what a JSON file holds."""
+    """A result: it prints as people read it, is shown as HTML in a notebook, and `to_dict` is what a JSON file
+    holds."""
 
     __slots__ = ()
 

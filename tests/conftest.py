@@ -36,7 +36,8 @@ def _global_generator_untouched(request: pytest.FixtureRequest) -> Iterator[None
     moved = not torch.equal(before, torch.get_rng_state())
     if moved and request.node.get_closest_marker("touches_global_generator") is None:
         pytest.fail(
-            "this test changed the state of torch's global generator: draw with a torch.Generator, build networks inside "
+            "this test changed the state of torch's global generator: draw with a torch.Generator, build networks "
+            "inside "
             "ambientkit.maths.randomness.isolated_global_generator, or mark the test touches_global_generator"
         )
 

@@ -36,7 +36,8 @@ def inspect(
     to have, units of [-1, 1]: a number, a file of levels by row, one level per row of an array, or "estimate"; None for
     the level stored with the data, and an estimate where there is none. rows: looked at, evenly spaced.
 
-    write: a new .yaml file for `train(config=...)`, with the reason of each line; the record's `proposal` holds the same.
+    write: a new .yaml file for `train(config=...)`, with the reason of each line; the record's `proposal` holds the
+    same.
     The rows are then judged under the noise model proposed. Where something is missing, or the model is violated,
     nothing is written, and `proposal.missing` says what to measure. dark, flat, repeats: data sets of frames, in file
     units, by which the noise is measured: without light; of an even light, one data set per brightness; of one scene
@@ -74,7 +75,8 @@ def inspect(
 
 
 def _in_any_units(data: DataLike, registry: Registry) -> Any:
-    """The data set with a range measured on its rows, where none is given: what is looked at must not be refused for it."""
+    """The data set with a range measured on its rows, where none is given: what is looked at must not be refused for
+    it."""
     spec = data_argument(data, registry, "DATA")
     return spec if isinstance(spec, Data) or "counts" in spec else {"value_range": "data", **spec}
 

@@ -12,7 +12,8 @@ from ambientkit.tables import Record, Table
 
 @dataclass(frozen=True, slots=True)
 class Parts(Record):
-    """Parts by kind and name, with the package each comes from, and plug-ins that failed to load or that loaded with a doubt."""
+    """Parts by kind and name, with the package each comes from, and plug-ins that failed to load or that loaded with a
+    doubt."""
 
     entries: tuple[Entry, ...]
     problems: tuple[Problem, ...]

@@ -25,7 +25,8 @@ SAMPLED = 1024
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """Names of a network's frozen tensors, as its `state_dict` has them, and what they hold. False where there are none."""
+    """Names of a network's frozen tensors, as its `state_dict` has them, and what they hold. False where there are
+    none."""
 
     names: frozenset[str] = frozenset()
     digest: str = ""

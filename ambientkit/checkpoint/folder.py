@@ -54,7 +54,8 @@ def read_folder(path: Path) -> dict[str, bytes]:
         ) from None
     if version != FORMAT_VERSION:
         raise InputError(
-            f"{path}: checkpoint format {version} is not known to this version of ambientkit, which writes {FORMAT_VERSION}"
+            f"{path}: checkpoint format {version} is not known to this version of ambientkit, which writes "
+            f"{FORMAT_VERSION}"
         )
     files = {}
     for name, digest in hashes.items():

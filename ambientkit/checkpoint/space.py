@@ -99,4 +99,7 @@ class NpyOnDisk:
 
 
 def _no_room(path: Path, error: OSError) -> str:
-    return f"{path}: cannot be written ({error.strerror}); make room on the disk and give the same command again, which goes on from here"
+    return (
+        f"{path}: cannot be written ({error.strerror}); make room on the disk and give the same command again, "
+        "which goes on from here"
+    )

@@ -72,7 +72,8 @@ def load_state(
         check_base(base, plain["counters"].get("base"), where)
         if plain.get("format_version", FORMAT_VERSION) != FORMAT_VERSION:
             raise InputError(
-                f"{where}/state.json: format {plain['format_version']!r} is not known; this version reads {FORMAT_VERSION}"
+                f"{where}/state.json: format {plain['format_version']!r} is not known; this version reads "
+                f"{FORMAT_VERSION}"
             )
         counters, saved = dict(plain["counters"]), plain["optimizer"]
         tensors, _ = from_bytes(files["optimizer.safetensors"], f"{where}/optimizer.safetensors")

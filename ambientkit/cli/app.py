@@ -110,7 +110,8 @@ def inspect(
     sigma_n: Annotated[
         str | None,
         typer.Option(
-            help="Noise std that the rows are said to have, in units of [-1, 1]: a number, a file with one level per row, or 'estimate'. "
+            help="Noise std that the rows are said to have, in units of [-1, 1]: a number, a file with one level "
+            "per row, or 'estimate'. "
             "[default: the one stored with the data, otherwise estimated]",
             show_default=False,
         ),

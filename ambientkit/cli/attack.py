@@ -22,7 +22,8 @@ def attack(
     level: Annotated[
         float | None,
         typer.Option(
-            help="Std of the noise in units of [-1, 1], or the share of pixels hidden. [default: 4 stds of the data, or 0.75]",
+            help="Std of the noise in units of [-1, 1], or the share of pixels hidden. [default: 4 stds of the "
+            "data, or 0.75]",
             show_default=False,
         ),
     ] = None,

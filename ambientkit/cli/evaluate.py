@@ -15,21 +15,24 @@ def evaluate(
         str,
         typer.Argument(
             metavar="RUN|SAMPLES",
-            help="Run folder (samples are drawn), a folder of samples or restored rows that `sample` wrote, or any data that are samples.",
+            help="Run folder (samples are drawn), a folder of samples or restored rows that `sample` wrote, or any "
+            "data that are samples.",
         ),
     ],
     reference: Annotated[
         str | None,
         typer.Option(
             metavar="DATA",
-            help="Data to compare with, clean or noisy: by name, 'NAME{field: value}', or a path. [default: the noisy rows of the run]",
+            help="Data to compare with, clean or noisy: by name, 'NAME{field: value}', or a path. [default: the "
+            "noisy rows of the run]",
             show_default=False,
         ),
     ] = None,
     sigma_n: Annotated[
         str | None,
         typer.Option(
-            help="Noise std of --reference in units of [-1, 1]: a number, or a file with one level per row; 0: its rows are clean."
+            help="Noise std of --reference in units of [-1, 1]: a number, or a file with one level per row; 0: its "
+            "rows are clean."
         ),
     ] = None,
     n: Annotated[
@@ -42,7 +45,8 @@ def evaluate(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Features to compare in: NAME or 'NAME{field: value}'; may be repeated. [default: efficientnet-lite0, pixels for no pictures]",
+            help="Features to compare in: NAME or 'NAME{field: value}'; may be repeated. [default: "
+            "efficientnet-lite0, pixels for no pictures]",
             show_default=False,
         ),
     ] = None,

@@ -13,7 +13,8 @@ def export(
     format: Annotated[
         str,
         typer.Option(
-            help="ambientkit (one file that `sample` reads, without the paths of this machine), or the form of a plug-in: k-diffusion, diffusers."
+            help="ambientkit (one file that `sample` reads, without the paths of this machine), or the form of a "
+            "plug-in: k-diffusion, diffusers."
         ),
     ] = "ambientkit",
     out: Annotated[

@@ -68,7 +68,8 @@ def _messages_printed() -> Iterator[None]:
 
 
 class _Patient:
-    """A stream whose reader may have gone (`| head`): what nobody reads is dropped, and the command goes on to its own end and status."""
+    """A stream whose reader may have gone (`| head`): what nobody reads is dropped, and the command goes on to its own
+    end and status."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

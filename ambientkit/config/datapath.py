@@ -20,7 +20,10 @@ from ambientkit.errors import InputError, nearest
 from ambientkit.interfaces import Data
 from ambientkit.registry import Registry
 
-KINDS = "a folder of images, FITS, NIfTI or DICOM files, tar shards, a Zarr or Hugging Face dataset folder, or one image, .npy, .npz or .h5 file"
+KINDS = (
+    "a folder of images, FITS, NIfTI or DICOM files, tar shards, a Zarr or Hugging Face dataset folder, or "
+    "one image, .npy, .npz or .h5 file"
+)
 IN_PYTHON = {
     "--from": "noisy",
     "--evaluate-data": "evaluate_data",
@@ -60,7 +63,8 @@ def data_argument(
     else:
         if isinstance(data, Mapping) and "name" not in data:
             raise InputError(
-                f"{flag}: a mapping of fields needs the name of the data set too, as in {{'name': 'array', 'path': ...}}"
+                f"{flag}: a mapping of fields needs the name of the data set too, as in {{'name': 'array', 'path': "
+                f"...}}"
             )
         found = data if isinstance(data, Mapping) else data_spec(str(data), registry, flag)
         spec, held = dict(found) if isinstance(found, Mapping) else {"name": found}, False
@@ -70,7 +74,8 @@ def data_argument(
             return data
         if held or (unknown := [name for name in changes if name not in type(data).model_fields]):
             raise InputError(
-                f"{flag}: the data set {data.name!r} takes no {', '.join(changes if held else unknown)} beside what it has"
+                f"{flag}: the data set {data.name!r} takes no {', '.join(changes if held else unknown)} beside "
+                "what it has"
             )
         return registry.build(Data, type(data)(**{**spec, **changes}))
     known = registry.find("data", str(spec.get("name"))).part.model_fields
@@ -157,5 +162,6 @@ def refuse_inside(flag: str, folder: Path, data: Data) -> None:
     path = getattr(data, "path", None)
     if path is not None and Path(path).is_dir() and folder.resolve().is_relative_to(Path(path).resolve()):
         raise InputError(
-            f"{flag} {folder}: lies inside the data {path}, and what is written there would be read as rows of them; give a folder elsewhere"
+            f"{flag} {folder}: lies inside the data {path}, and what is written there would be read as rows of "
+            "them; give a folder elsewhere"
         )

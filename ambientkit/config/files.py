@@ -78,7 +78,8 @@ def load_file(path: Path) -> Source:
         raise InputError(f"{path}{line}: not valid YAML ({getattr(error, 'problem', None) or error})") from None
     if not isinstance(tree, CommentedMap):
         raise InputError(
-            f"{path}: should hold a mapping such as 'end_step: 1000', but holds {'nothing' if tree is None else type(tree).__name__}"
+            f"{path}: should hold a mapping such as 'end_step: 1000', but holds "
+            f"{'nothing' if tree is None else type(tree).__name__}"
         )
     places: dict[KeyPath, str] = {}
     return Source(_plain(tree, path, (), places), places)
@@ -117,7 +118,8 @@ def too_large(tree: Any, where: str) -> None:
         seen += 1
         if seen > LARGEST:
             raise InputError(
-                f"{where}: stands for more than {LARGEST:,} values, its aliases written out, which no configuration does"
+                f"{where}: stands for more than {LARGEST:,} values, its aliases written out, which no "
+                "configuration does"
             )
         if depth > DEEPEST:
             raise InputError(f"{where}: is nested more than {DEEPEST} levels deep, which no configuration is")
@@ -182,7 +184,8 @@ def _plain(node: Any, path: Path, at: KeyPath, places: dict[KeyPath, str]) -> An
         if isinstance(node, kind):
             return kind(node)
     raise InputError(
-        f"{places.get(at, path)}: {'.'.join(map(str, at))} should be a number, a text, a list or a mapping, not {type(node).__name__}"
+        f"{places.get(at, path)}: {'.'.join(map(str, at))} should be a number, a text, a list or a mapping, not "
+        f"{type(node).__name__}"
     )
 
 

@@ -57,7 +57,8 @@ def noise_place(data: str | Mapping[str, Any] | Data, level: Any, registry: Regi
     shown = ",".join(map(str, level)) if isinstance(level, list | tuple) else level
     if declared and isinstance(level, list | tuple):
         raise InputError(
-            f"--sigma-n {shown}: a range is for simulated noise; these data are noisy already, so give their level by row as a file"
+            f"--sigma-n {shown}: a range is for simulated noise; these data are noisy already, so give their level "
+            "by row as a file"
         )
     if not declared and not isinstance(level, float | int | list | tuple):
         what = shown if isinstance(shown, str) else f"of type {type(shown).__name__}"

@@ -65,11 +65,13 @@ def refuse_other(data: Data, rows: Any, stored: Mapping[str, Any] | None, where:
     path = getattr(data, "path", None)
     if len(known) != stored["rows"]:
         raise InputError(
-            f"{where}: its data {_called(data, path)} have {len(known):,} rows now, and had {stored['rows']:,} when it was trained"
+            f"{where}: its data {_called(data, path)} have {len(known):,} rows now, and had {stored['rows']:,} "
+            "when it was trained"
         )
     if _hash(known, how) != stored["sha256"]:
         raise InputError(
-            f"{where}: its data {_called(data, path)} were changed since it was trained (other values in the same number of rows). "
+            f"{where}: its data {_called(data, path)} were changed since it was trained (other values in the same "
+            "number of rows). "
             "Give the data that it was trained on, or begin a new run"
         )
 

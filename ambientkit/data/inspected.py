@@ -165,7 +165,8 @@ def _told(facts: dict[str, Any]) -> list[str]:
     told = [
         f"{facts['data']}: {facts['rows']:,} rows of {shape}"
         + (f", {facts['file_type']} in the file" if facts["file_type"] else ""),
-        f"looked at {facts['rows_looked_at']:,}: values {low:.4g} to {high:.4g}, mean {facts['mean']:.4g}, std {facts['std']:.4g}",
+        f"looked at {facts['rows_looked_at']:,}: values {low:.4g} to {high:.4g}, mean {facts['mean']:.4g}, std "
+        f"{facts['std']:.4g}",
     ]
     if facts["left_out"]:
         told.append(f"left out, because they cannot be used: {len(facts['left_out'])}: {listed(facts['left_out'])}")

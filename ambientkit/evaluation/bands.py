@@ -72,7 +72,10 @@ class BandEnergy(Record):
             )
             for band in self.bands
         ]
-        title = f"band-energy {number(self.value)} (n = {self.n[1]} against {self.n[0]} noisy rows; 0 where the energies of detail agree)"
+        title = (
+            f"band-energy {number(self.value)} (n = {self.n[1]} against {self.n[0]} noisy rows; 0 where the "
+            "energies of detail agree)"
+        )
         return [title, Table("", head, rows)]
 
     @property
@@ -207,7 +210,8 @@ def _check(noisy: Tensor, sigma_n: Tensor | float, judged: Tensor) -> Tensor:
     """sigma_n as (n,) float64."""
     if noisy.ndim != 4 or judged.ndim != 4 or noisy.shape[1:] != judged.shape[1:] or min(noisy.shape[2:]) < BLOCK:
         raise InputError(
-            f"band-energy: compares pictures (C, H, W) of one shape, of {BLOCK} x {BLOCK} pixels or more, not {tuple(noisy.shape[1:])} and "
+            f"band-energy: compares pictures (C, H, W) of one shape, of {BLOCK} x {BLOCK} pixels or more, not "
+            f"{tuple(noisy.shape[1:])} and "
             f"{tuple(judged.shape[1:])}"
         )
     if min(len(noisy), len(judged)) < FEWEST:
@@ -215,7 +219,8 @@ def _check(noisy: Tensor, sigma_n: Tensor | float, judged: Tensor) -> Tensor:
     level = torch.as_tensor(sigma_n, dtype=torch.float64).cpu()
     if level.ndim > 1 or (level.ndim == 1 and len(level) != len(noisy)):
         raise InputError(
-            f"band-energy: takes one noise level, or one a row ({len(noisy)},), not {tuple(level.shape)}: with levels by pixel the noise of detail and "
+            f"band-energy: takes one noise level, or one a row ({len(noisy)},), not {tuple(level.shape)}: with "
+            "levels by pixel the noise of detail and "
             "that of the block's mean are not independent"
         )
     return level.expand(len(noisy))

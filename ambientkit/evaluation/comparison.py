@@ -141,7 +141,10 @@ class Comparison(Record):
         found += self._notes()
         if self.denoiser_error:
             n = self.denoiser_error[0].n
-            caption = f"denoiser, root mean square of D(x_0 + sigma z) - x_0 on {n} clean rows of the reference; its least value is not 0"
+            caption = (
+                f"denoiser, root mean square of D(x_0 + sigma z) - x_0 on {n} clean rows of the reference; "
+                "its least value is not 0"
+            )
             cells = [(number(e.sigma), number(e.rms, 4), number(e.error, 2)) for e in self.denoiser_error]
             found += ["", Table(caption, ("sigma", "rms", "standard error"), cells)]
         if self.restoration:
@@ -179,7 +182,8 @@ class Comparison(Record):
                 f"spread: std over {over}; the choice of reference rows (seed {facts['seeds'][0]}) is not in it",
             ]
         found.append(
-            "the reference itself: its rows against other rows of it, the floor of a distance at that n; for a measure of one set, its value"
+            "the reference itself: its rows against other rows of it, the floor of a distance at that n; for a "
+            "measure of one set, its value"
         )
         notes: dict[str, str] = {}
         for line in self.lines:

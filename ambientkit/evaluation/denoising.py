@@ -100,7 +100,8 @@ def ssim(restored: Tensor, clean: Tensor) -> Score:
 
     if restored.ndim != 4 or min(restored.shape[2:]) < SSIM_WINDOW:
         raise InputError(
-            f"ssim: needs pictures (C, H, W) of at least {SSIM_WINDOW} x {SSIM_WINDOW}, not rows of {tuple(restored.shape[1:])}"
+            f"ssim: needs pictures (C, H, W) of at least {SSIM_WINDOW} x {SSIM_WINDOW}, not rows of "
+            f"{tuple(restored.shape[1:])}"
         )
     values = [
         float(

@@ -8,7 +8,8 @@ FORMAT = 1
 """Of the documents that `evaluate --json` writes."""
 MEANS = {
     "clean": "samples against clean rows",
-    "proximal": "samples made as noisy as the data, x + sigma_n z, against noisy rows: the honest number where no clean data exist",
+    "proximal": "samples made as noisy as the data, x + sigma_n z, against noisy rows: the honest number where no "
+    "clean data exist",
 }
 """What is compared, by group."""
 

@@ -48,7 +48,10 @@ def fid_note(reference: Tensor, judged: Tensor) -> str:
     """What the number of rows does to a Frechet distance."""
     least, dimensions = min(len(reference), len(judged)), reference.shape[1]
     if least <= dimensions:
-        return f"biased upwards: {least} rows cannot fill {dimensions} dimensions, so that the bias may be most of it; take more rows or kid"
+        return (
+            f"biased upwards: {least} rows cannot fill {dimensions} dimensions, so that the bias may be most "
+            "of it; take more rows or kid"
+        )
     return "biased upwards, as 1/n"
 
 

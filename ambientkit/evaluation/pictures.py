@@ -50,7 +50,8 @@ def patch_distance(
     _check(reference, judged, 1)
     if reference.ndim != 4 or min(reference.shape[2:]) < size:
         raise InputError(
-            f"patch distance: needs pictures (C, H, W) of at least {size} x {size}, not rows of {tuple(reference.shape[1:])}"
+            f"patch distance: needs pictures (C, H, W) of at least {size} x {size}, not rows of "
+            f"{tuple(reference.shape[1:])}"
         )
     u = torch.rand((3, patches), generator=generator, dtype=torch.float64)
     value = sliced_wasserstein(_windows(reference, u, size), _windows(judged, u, size), generator, projections)
@@ -153,7 +154,8 @@ def power_spectrum_distance(reference: Tensor, judged: Tensor, *, floor: float =
 def _check(reference: Tensor, judged: Tensor, least: int) -> None:
     if reference.shape[1:] != judged.shape[1:]:
         raise InputError(
-            f"the reference has rows of shape {tuple(reference.shape[1:])}, but those judged have {tuple(judged.shape[1:])}"
+            f"the reference has rows of shape {tuple(reference.shape[1:])}, but those judged have "
+            f"{tuple(judged.shape[1:])}"
         )
     if min(len(reference), len(judged)) < least:
         raise InputError(f"at least {least} rows are needed on both sides, not {len(reference)} and {len(judged)}")
@@ -162,5 +164,6 @@ def _check(reference: Tensor, judged: Tensor, least: int) -> None:
 def _planes(pictures: Tensor, what: str) -> None:
     if pictures.ndim != 4 or min(pictures.shape[2:]) < SMALLEST or len(pictures) == 0:
         raise InputError(
-            f"{what}: needs pictures (C, H, W) of at least {SMALLEST} x {SMALLEST}, not {len(pictures)} rows of shape {tuple(pictures.shape[1:])}"
+            f"{what}: needs pictures (C, H, W) of at least {SMALLEST} x {SMALLEST}, not {len(pictures)} rows of "
+            f"shape {tuple(pictures.shape[1:])}"
         )

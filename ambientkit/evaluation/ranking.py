@@ -87,7 +87,8 @@ class Ranking(Record):
             Table(caption, ("step", "mean", "spread", "ranks by seed", "behind the first, +- standard error"), rows),
             "",
             f"step {best.step} is first on average, and under {firsts} of {repeats} seeds",
-            f"spread: std over {repeats} sample seeds, the same for every checkpoint; the choice of reference rows is not in it",
+            f"spread: std over {repeats} sample seeds, the same for every checkpoint; the choice of reference rows "
+            "is not in it",
             "the best of several is better than it would be again: score it afresh with another --seed",
         ]
 

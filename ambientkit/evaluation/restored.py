@@ -27,7 +27,8 @@ MANIFEST = "restored.json"
 
 @dataclass(frozen=True, slots=True)
 class RestoredComparison(Record):
-    """PSNR and SSIM of restored rows, and whether draws spread as far as their means err: iterate it for (score, of what)."""
+    """PSNR and SSIM of restored rows, and whether draws spread as far as their means err: iterate it for (score, of
+    what)."""
 
     subject: str
     """The folder, or that the rows were given in memory."""
@@ -57,13 +58,15 @@ class RestoredComparison(Record):
         """What was compared, the scores, and the calibration of the draws."""
         rows = [(s.name, of, number(s.value, 4), number(s.spread or 0, 2)) for s, of in self.scores]
         found: list[str | Table] = [
-            f"restored: {self.subject}, {self.n} rows; reference: the first {self.n} rows of {self.reference_name}, row by row",
+            f"restored: {self.subject}, {self.n} rows; reference: the first {self.n} rows of "
+            f"{self.reference_name}, row by row",
             Table("", ("measure", "of", "value", "spread"), rows),
         ]
         if self.std_of_draws is not None and self.error_of_mean is not None:
             error, std = number(self.error_of_mean, 4), number(self.std_of_draws, 4)
             said = (
-                f"the means err by {error} (root mean square), the draws spread by {std}: equal for draws of the true posterior"
+                f"the means err by {error} (root mean square), the draws spread by {std}: equal for draws of the "
+                "true posterior"
                 if self.std_of_draws
                 else "the draws are all the posterior mean: --sigma-min was at or above the noise of the rows"
             )
@@ -109,7 +112,8 @@ def compare_restored(
     written: Mapping[str, Any] = {}
     if reference is None:
         raise InputError(
-            f"{_name(restored)}: holds restored rows: give --reference, the clean rows that lie under them, in the same order"
+            f"{_name(restored)}: holds restored rows: give --reference, the clean rows that lie under them, in the "
+            "same order"
         )
     if isinstance(restored, Restored | Tensor):
         mean, draws = (restored.mean, restored.draws) if isinstance(restored, Restored) else (restored, draws)
@@ -119,7 +123,8 @@ def compare_restored(
             raise InputError("the restored rows hold values that are not finite")
         if draws is not None and (draws.shape[0], *draws.shape[2:]) != mean.shape:
             raise InputError(
-                f"draws of shape {tuple(draws.shape)} do not belong to means of shape {tuple(mean.shape)}: (n, K, *S) and (n, *S)"
+                f"draws of shape {tuple(draws.shape)} do not belong to means of shape {tuple(mean.shape)}: (n, K, "
+                "*S) and (n, *S)"
             )
     else:
         mean, draws, written = _stored(Path(restored))
@@ -128,7 +133,8 @@ def compare_restored(
     true = rows.x
     if true.shape != mean.shape:
         raise InputError(
-            f"--reference {rows.what}: its first rows have shape {tuple(true.shape)}, but {name} holds {tuple(mean.shape)}: they are compared "
+            f"--reference {rows.what}: its first rows have shape {tuple(true.shape)}, but {name} holds "
+            f"{tuple(mean.shape)}: they are compared "
             "row by row"
         )
     columns = [("posterior mean", mean), *([("one draw", draws[:, 0])] if draws is not None else [])]

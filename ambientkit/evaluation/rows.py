@@ -107,7 +107,8 @@ def first_rows(data: DataLike, sigma_n: Level, n: int, registry: Registry) -> Ro
     found = _stack([rows[index] for index in range(min(n, len(rows)))], what, len(rows), "", spec_of(part))
     if found.sigma_n is not None or (sigma_n is not None and level != 0):
         raise InputError(
-            f"{REFERENCE} {what}: these rows are noisy; restored rows are compared with clean ones (--sigma-n 0 says so of files)"
+            f"{REFERENCE} {what}: these rows are noisy; restored rows are compared with clean ones (--sigma-n 0 "
+            "says so of files)"
         )
     return found
 
@@ -216,7 +217,8 @@ def _sampled(folder: Path, most: int, seed: int) -> RowSet:
         raise InputError(f"{folder}: its samples are not finished: run the same `ambientkit sample` again")
     if not (folder / SAMPLES).is_file():
         raise InputError(
-            f"{folder}: there is no {SAMPLES}; draw the samples with --format npy, or give the folder of the pictures themselves"
+            f"{folder}: there is no {SAMPLES}; draw the samples with --format npy, or give the folder of the "
+            "pictures themselves"
         )
     array = find_arrays(folder / SAMPLES)[None]
     array.check()
@@ -289,7 +291,8 @@ def _rows_of(part: Data, flag: str, text: str, judge: bool = True) -> Any:
         rows = open_rows(part, judge=judge)
     except UnknownNoise:
         raise InputError(
-            f"{flag} {text}: nothing says how noisy these rows are. Give --sigma-n LEVEL (a number or a file of levels), or "
+            f"{flag} {text}: nothing says how noisy these rows are. Give --sigma-n LEVEL (a number or a file of "
+            "levels), or "
             "--sigma-n 0 for clean rows"
         ) from None
     if len(rows) == 0:  # type: ignore[arg-type]
@@ -322,7 +325,8 @@ def _stack(items: list[Any], what: str, total: int, stored: str, spec: dict[str,
         return RowSet(what, torch.stack([item.x_0 for item in clean]), None, total, stored, spec)
     if clean:
         raise InputError(
-            f"{what}: holds clean rows beside noisy ones; give the noisy rows alone, or declare the clean ones with sigma_n 0"
+            f"{what}: holds clean rows beside noisy ones; give the noisy rows alone, or declare the clean ones "
+            "with sigma_n 0"
         )
     batch = default_collate(items)
     sigma_n = _noise(batch)

@@ -60,12 +60,14 @@ def extract(extractor: Extractor, rows: Tensor) -> Tensor:
     """
     if len(rows) == 0 or not rows.is_floating_point():
         raise InputError(
-            f"extractor {extractor.name!r}: reads floating-point rows in units of [-1, 1], not {len(rows)} of {rows.dtype}"
+            f"extractor {extractor.name!r}: reads floating-point rows in units of [-1, 1], not {len(rows)} of "
+            f"{rows.dtype}"
         )
     found = extractor.features(rows).detach()
     if found.ndim != 2 or len(found) == 0 or len(found) % len(rows) or not found.is_floating_point():
         raise InputError(
-            f"extractor {extractor.name!r}: of {len(rows)} rows it gave {tuple(found.shape)} {found.dtype}, not (N P, F) floating point"
+            f"extractor {extractor.name!r}: of {len(rows)} rows it gave {tuple(found.shape)} {found.dtype}, not (N "
+            "P, F) floating point"
         )
     found = found.double().cpu()
     if not found.isfinite().all():

@@ -115,7 +115,10 @@ def _write(folder: Path, card: Card, force: bool) -> str:
         except (OSError, UnicodeDecodeError):
             old = ""
         if not untouched(old):
-            return f"{path}: was written or changed by somebody else, and is left as it is; `ambientkit card --force` replaces it"
+            return (
+                f"{path}: was written or changed by somebody else, and is left as it is; `ambientkit card "
+                "--force` replaces it"
+            )
     write_file(path, signed(card.text).encode())
     return ""
 
@@ -136,7 +139,10 @@ def _card(folder: Path, trained: Trained, registry: Registry) -> Card:
 def signed(text: str) -> str:
     """The text with a last line by which a change is noticed."""
     text = text.rstrip() + "\n\n"
-    return f"{text}<!-- written by ambientkit; sha256 of what stands above: {hashlib.sha256(text.encode()).hexdigest()} -->\n"
+    return (
+        f"{text}<!-- written by ambientkit; sha256 of what stands above: "
+        f"{hashlib.sha256(text.encode()).hexdigest()} -->\n"
+    )
 
 
 def untouched(text: str) -> bool:

@@ -133,13 +133,22 @@ def card_text(
     return str(card)
 
 
-NO_SCORES = "None were found in the run folder. `ambientkit evaluate RUN --json RUN/evaluation.json` measures them, and `ambientkit card RUN` puts them here."
+NO_SCORES = (
+    "None were found in the run folder. `ambientkit evaluate RUN --json RUN/evaluation.json` measures "
+    "them, and `ambientkit card RUN` puts them here."
+)
 
 
 def _summary(noisy: bool) -> str:
-    what = "D(x, sigma) = E[x_0 | x_0 + sigma z = x], the mean of what may lie under noise of level sigma, and so a sampler of x_0."
+    what = (
+        "D(x, sigma) = E[x_0 | x_0 + sigma z = x], the mean of what may lie under noise of level sigma, and so "
+        "a sampler of x_0."
+    )
     if noisy:
-        return f"The network has seen noisy rows only, x_n = x_0 + sigma_n z, and never x_0. From them it has learned {what}"
+        return (
+            "The network has seen noisy rows only, x_n = x_0 + sigma_n z, and never x_0. From them it has "
+            f"learned {what}"
+        )
     return f"The network has learned {what}"
 
 
@@ -181,7 +190,8 @@ def _table(document: Mapping[str, Any], step: int) -> str:
     at = document.get("step")
     of = f"step {at}" if at is not None else "samples drawn before"
     lines = [
-        f"`{document['file']}`, {of}, {document.get('n')} samples, against {document['reference_is']} rows of {document['reference']}:",
+        f"`{document['file']}`, {of}, {document.get('n')} samples, against {document['reference_is']} rows of "
+        f"{document['reference']}:",
         "",
         "| measure | value | spread | the data against themselves |",
         "|---|---|---|---|",
@@ -212,24 +222,34 @@ def _limits(trained: Trained, noisy: bool) -> list[str]:
             else "Only clean rows show what happens below sigma_n. "
         )
         if ways:
-            below += f"There the network is extrapolated, {' and '.join(ways)}: what lies below that scale is less sure than the rest."
+            below += (
+                f"There the network is extrapolated, {' and '.join(ways)}: what lies below that scale is "
+                "less sure than the rest."
+            )
         else:
-            below += "No objective of the run is known to fill them in; `ambientkit sample RUN --sigma-min sigma-n` stops above them."
+            below += (
+                "No objective of the run is known to fill them in; `ambientkit sample RUN --sigma-min "
+                "sigma-n` stops above them."
+            )
         found.append(below)
         if low:
             found.append(
-                f"Details whose own spread is below about {low / DETAIL:.2g} (sigma_n / {DETAIL}) are hidden by the noise: expect them to be "
+                f"Details whose own spread is below about {low / DETAIL:.2g} (sigma_n / {DETAIL}) are hidden by "
+                "the noise: expect them to be "
                 "smoothed over or invented."
             )
         found.append(
-            "It rests on noise that is white, Gaussian, independent of the rows and of the level stated above; noise that is correlated, cut off or of "
+            "It rests on noise that is white, Gaussian, independent of the rows and of the level stated above; "
+            "noise that is correlated, cut off or of "
             "another level is learned as if it were data. `ambientkit inspect` tests that."
         )
     found.append(
-        "It knows rows like those it was trained on, and may repeat some of them; what they lack, and how they are biased, it has too."
+        "It knows rows like those it was trained on, and may repeat some of them; what they lack, and how they are "
+        "biased, it has too."
     )
     found.append(
-        "A sample or a restored row is a plausible picture, not a measurement. Do not base medical, legal or safety decisions, or scientific "
+        "A sample or a restored row is a plausible picture, not a measurement. Do not base medical, legal or "
+        "safety decisions, or scientific "
         "findings about a single row, on one."
     )
     return found

@@ -7,7 +7,8 @@ from enum import StrEnum
 
 
 class NoiseVerdict(StrEnum):
-    """FINE: nothing against the model; DOUBT: look at it; VIOLATED: the mathematics would be false; UNTRIED: these rows cannot show it."""
+    """FINE: nothing against the model; DOUBT: look at it; VIOLATED: the mathematics would be false; UNTRIED: these rows
+    cannot show it."""
 
     FINE = "fine"
     DOUBT = "doubt"

@@ -74,7 +74,10 @@ def _level(found: Details, level: float, few: bool) -> Finding:
     inside = found.scale > 0
     rms = math.sqrt(float(np.square(found.diagonal[inside]).mean())) if inside.any() else 1.0
     slack = 5 / math.sqrt(2 * max(int(inside.sum()), 1))
-    told = "sigma_n is a std in units of [-1, 1]: check its units and value_range, or let it be estimated: --sigma-n estimate."
+    told = (
+        "sigma_n is a std in units of [-1, 1]: check its units and value_range, or let it be estimated: "
+        "--sigma-n estimate."
+    )
     if rms < LOW - slack:  # a picture can only add to this: no assumption about it is needed
         return Finding(
             "level", NoiseVerdict.VIOLATED, f"the finest details hold {rms:.3g} times the declared noise.", told, rms
@@ -92,7 +95,10 @@ def _level(found: Details, level: float, few: bool) -> Finding:
             )
         if low.sum() >= ENOUGH and usable.any() and robust_std(found.diagonal[low]) > 4:
             least = robust_std(found.diagonal[low])
-            reason = f"even the smoothest areas vary by {least:.3g} times the declared noise: it is far more, or all is texture."
+            reason = (
+                f"even the smoothest areas vary by {least:.3g} times the declared noise: it is far more, or "
+                "all is texture."
+            )
             return Finding("level", NoiseVerdict.DOUBT, reason, told, least)
         return Finding("level", NoiseVerdict.UNTRIED, "there are too few flat areas to look at the noise alone.")
     slack = 3.5 * 1.17 / math.sqrt(max(int((usable & found.flat(level**2)).sum()), 1))
@@ -110,7 +116,8 @@ def _colour(found: Details, chosen: NDArray[np.bool_], few: bool, declared: bool
     means = float(found.roughness[chosen].mean()) / max(diagonal, 1e-30)  # near 1: more than 2 was not chosen
     worst = max(along, key=lambda ratio: abs(math.log(max(ratio, 1e-9))))
     told = (
-        "Neighbouring pixels share their noise (resampling, smoothing, demosaicing, lossy compression, stripes) or were sharpened: use "
+        "Neighbouring pixels share their noise (resampling, smoothing, demosaicing, lossy compression, stripes) or "
+        "were sharpened: use "
         "the data before that step. Correlated noise cannot be declared to ambientkit."
     )
     if means < SHARPENED - slack and not few:
@@ -174,8 +181,14 @@ def stripes(pictures: Array, least: float) -> Finding | None:
             worst = offset, name
     if worst is None:
         return None
-    reason = f"each {worst[1]} of pixels has an offset of its own (std {worst[0]:.3g}), or the pictures are ruled so finely: no pixel noise was found."
-    told = "Pixels of one line that share their noise cannot be declared to ambientkit: subtract the offsets (row noise of the sensor) first."
+    reason = (
+        f"each {worst[1]} of pixels has an offset of its own (std {worst[0]:.3g}), or the pictures are ruled "
+        "so finely: no pixel noise was found."
+    )
+    told = (
+        "Pixels of one line that share their noise cannot be declared to ambientkit: subtract the offsets (row "
+        "noise of the sensor) first."
+    )
     return Finding("correlation", NoiseVerdict.DOUBT, reason, told, worst[0])
 
 
@@ -223,7 +236,10 @@ def _brightness(found: Details, magnitude: bool) -> Finding:
     ratio = max(levels) / min(levels)
     if ratio <= VARIES + 4 * 1.17 / math.sqrt(min(counts)):
         if max(means) - min(means) < COVERED * (most - least):
-            reason = f"the flat areas are of nearly one brightness ({100 * (max(means) - min(means)) / (most - least):.2g} % of what there is)."
+            reason = (
+                "the flat areas are of nearly one brightness "
+                f"({100 * (max(means) - min(means)) / (most - least):.2g} % of what there is)."
+            )
             return Finding("signal-dependence", NoiseVerdict.UNTRIED, reason, "", ratio)
         return Finding(
             "signal-dependence",
@@ -274,7 +290,8 @@ def _law(pixels: NDArray[np.float64], magnitude: bool) -> Iterator[Finding]:
     else:
         kind = "heavier" if kurtosis > 0 else "lighter"
         remedy = (
-            "Outliers (hot pixels, salt and pepper, cosmic rays) or a mixture of levels: remove them, or give the level per row or per pixel."
+            "Outliers (hot pixels, salt and pepper, cosmic rays) or a mixture of levels: remove them, or give the "
+            "level per row or per pixel."
             if kurtosis > 0
             else "Uniform or clipped noise looks so: the objectives need Gaussian noise."
         )

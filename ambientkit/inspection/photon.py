@@ -43,7 +43,8 @@ correlates with the squared answers of FILTER, covariance 1/9 k, since both see 
 
 @dataclass(frozen=True, slots=True)
 class Dark:
-    """What frames without light say: the value of no light, and the noise there, file units, each with its std error."""
+    """What frames without light say: the value of no light, and the noise there, file units, each with its std
+    error."""
 
     offset: float
     offset_error: float
@@ -83,7 +84,8 @@ class PhotonTransfer:
 
     @property
     def zero(self) -> float:
-        """offset - read_std^2 / gain: where the line meets 0. With the gain it is all that rows without repeats can fix."""
+        """offset - read_std^2 / gain: where the line meets 0. With the gain it is all that rows without repeats can
+        fix."""
         return self.at - self.variance_at / self.gain if self.gain > 0 else -math.inf
 
     @property
@@ -167,7 +169,8 @@ def photon_transfer(pictures: Array, dark: Dark | None = None) -> PhotonTransfer
 
 
 def repeated(frames: Array, dark: Dark | None = None) -> PhotonTransfer | None:
-    """The line by frames (k, C, H, W) of one and the same scene, k >= 2, file units: the variance of each pixel over the
+    """The line by frames (k, C, H, W) of one and the same scene, k >= 2, file units: the variance of each pixel over
+    the
     frames against its mean, whatever the scene and its texture. None where fewer than ENOUGH pixels are left.
 
     What a frame has more light in all than the others (a lamp that drifts) is taken out, as a factor. Pixels at which

@@ -200,12 +200,18 @@ def _of_values(x: Array, noisy: NDArray[np.bool_], level: Array) -> list[Finding
     varied = np.ptp(flat, axis=1) > 0
     twins = len(flat[some & varied]) - len({row.tobytes() for row in flat[some & varied]})
     if twins:
-        reason = f"{twins} of {len(x)} rows looked at are copies of others, noise included: counted twice, they are learned by heart."
+        reason = (
+            f"{twins} of {len(x)} rows looked at are copies of others, noise included: counted twice, they "
+            "are learned by heart."
+        )
         found.append(Finding("duplicates", NoiseVerdict.DOUBT, reason, "Remove the copies.", twins))
     rms = float(np.sqrt(np.mean(np.square(np.broadcast_to(level, x.shape)[noisy]))))
     std = float(x[noisy].std())
     if rms > std * (1 + max(0.03, 6 * (2 / noisy.sum()) ** 0.5)):
-        reason = f"the declared noise, {rms:.4g}, is more than the std of the data themselves, {std:.4g}, in units of [-1, 1]."
+        reason = (
+            f"the declared noise, {rms:.4g}, is more than the std of the data themselves, {std:.4g}, in "
+            "units of [-1, 1]."
+        )
         found.append(
             Finding(
                 "units",

@@ -48,9 +48,13 @@ def saturation(x: Array, noisy: NDArray[np.bool_], declared: bool) -> Finding:
             share,
         )
     alone = _alone(x, most)
-    reason = f"{100 * share:.2g} % of the values are exactly {low:.4g} or {high:.4g}, the ends of their range: the noise was clipped."
+    reason = (
+        f"{100 * share:.2g} % of the values are exactly {low:.4g} or {high:.4g}, the ends of their range: "
+        "the noise was clipped."
+    )
     remedy = (
-        "Clipped noise has neither mean 0 nor its declared std, and nothing undoes it: go back to the data before 8-bit saving or "
+        "Clipped noise has neither mean 0 nor its declared std, and nothing undoes it: go back to the data before "
+        "8-bit saving or "
         "clipping, and keep them in floating point."
     )
     if declared or alone > 0.6:
@@ -80,7 +84,8 @@ def quantisation(x: Array, noisy: NDArray[np.bool_], level: float) -> Finding:
     return Finding(
         "quantisation",
         NoiseVerdict.VIOLATED,
-        f"the values stand on steps of {step:.3g}, {ratio:.2g} times the noise level {level:.3g}: rounded noise is not Gaussian.",
+        f"the values stand on steps of {step:.3g}, {ratio:.2g} times the noise level {level:.3g}: rounded noise is "
+        "not Gaussian.",
         "Use the values before rounding; if these are counts of events, say so with counts: {gain, offset, read_std}.",
         ratio,
     )
@@ -99,6 +104,12 @@ def events(x: Array) -> Finding | None:
     share = 1 - float((inner & near).sum() / max(inner.sum(), 1))
     if inner.sum() < 50 or share < 0.6 * (1 - other.mean()) ** 4:
         return None
-    reason = f"{100 * float((~other).mean()):.3g} % of the values are {most:.4g} and the others are scattered singly: counts of rare events."
-    remedy = "So few counts a pixel are far from Gaussian under any transform: sum pixels or frames until they hold at least 4."
+    reason = (
+        f"{100 * float((~other).mean()):.3g} % of the values are {most:.4g} and the others are scattered "
+        "singly: counts of rare events."
+    )
+    remedy = (
+        "So few counts a pixel are far from Gaussian under any transform: sum pixels or frames until they "
+        "hold at least 4."
+    )
     return Finding("counts", NoiseVerdict.VIOLATED, reason, remedy, share)

@@ -33,7 +33,8 @@ class GaussianMixture:
         components, self.dimension = self.means.shape
         if self.covariances.shape != (components, self.dimension, self.dimension):
             raise ValueError(
-                f"covariances must be {(components, self.dimension, self.dimension)}, not {tuple(self.covariances.shape)}"
+                f"covariances must be {(components, self.dimension, self.dimension)}, not "
+                f"{tuple(self.covariances.shape)}"
             )
         if not (self.weights > 0).all():
             raise ValueError("every weight must be positive")

@@ -39,7 +39,8 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Attack(Record):
-    """Which training rows the model gives back, with p-values against held-out rows that were attacked in the same way."""
+    """Which training rows the model gives back, with p-values against held-out rows that were attacked in the same
+    way."""
 
     facts: Mapping[str, Any]
     head: tuple[str, ...]
@@ -248,7 +249,8 @@ def attack(
         else f"{level:.0%} of the pixels hidden ({'at random' if kind == 'mask' else 'a box'})"
     )
     head = (
-        f"{name}, step {trained.step}: {len(x)} of {len(own.x)} training rows of {own.what}; null: {len(y)} held-out rows of {held.what}",
+        f"{name}, step {trained.step}: {len(x)} of {len(own.x)} training rows of {own.what}; null: {len(y)} "
+        f"held-out rows of {held.what}",
         f"{what}; {draws} draws by {facts['sampler']}, {steps} steps; distance in {alike.told}, {over} of the draws",
     )
     return Attack(
@@ -275,7 +277,8 @@ def _checked(trained: Trained, kind: Kind, level: float | None, sigma_n: float) 
             )
         if sigma_n:
             raise InputError(
-                f"--kind {kind}: these rows have noise of level {sigma_n:.4g}; masks are for clean rows, use --kind noise"
+                f"--kind {kind}: these rows have noise of level {sigma_n:.4g}; masks are for clean rows, use "
+                "--kind noise"
             )
         return level
     low, high = max(trained.config.levels.sigma_min, sigma_n), trained.config.levels.sigma_max

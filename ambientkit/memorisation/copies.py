@@ -51,7 +51,8 @@ def refuse_overlap(train: Tensor, heldout: Tensor, *, flip: bool = True) -> None
     if shared:
         what = "is a training row" if len(shared) == 1 else "are training rows"
         raise InputError(
-            f"{len(shared)} of {len(heldout)} held-out rows {what}, as they are or mirrored; leave them out:\n{lines(shared)}"
+            f"{len(shared)} of {len(heldout)} held-out rows {what}, as they are or mirrored; leave them "
+            f"out:\n{lines(shared)}"
         )
 
 

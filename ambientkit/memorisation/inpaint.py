@@ -47,7 +47,8 @@ def inpaint(
     """
     if x_0.shape != seen.shape or len(rows) != len(x_0) or min(draws, particles, steps) < 1:
         raise InputError(
-            f"inpaint: rows {tuple(x_0.shape)}, mask {tuple(seen.shape)}, {len(rows)} keys, {draws} draws, {particles} particles, {steps} steps do not fit"
+            f"inpaint: rows {tuple(x_0.shape)}, mask {tuple(seen.shape)}, {len(rows)} keys, {draws} draws, "
+            f"{particles} particles, {steps} steps do not fit"
         )
     grid = scheduled(schedule, steps, levels.sigma_max, levels.sigma_min).squeeze(1)
     pairs = [(row, k) for row in range(len(x_0)) for k in range(draws)]

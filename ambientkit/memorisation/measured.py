@@ -45,7 +45,8 @@ def all_measures(
             share(null_ratio[one], null_ratio[other]),
             m.bootstrap(share, null_ratio[one], null_ratio[other], seed=seed, resamples=resamples),
             len(one),
-            f"share of samples that single out one training row, by the ratio to the second, as only {level:g} of held-out rows do: copies; "
+            f"share of samples that single out one training row, by the ratio to the second, as only {level:g} of "
+            "held-out rows do: copies; "
             f"{level:g} or less is expected of a model that memorises nothing",
         ),
         Measure(
@@ -56,7 +57,8 @@ def all_measures(
             share(null_1[one], null_1[other]),
             m.bootstrap(share, null_1[one], null_1[other], seed=seed, resamples=resamples),
             len(one),
-            f"share of samples nearer to a training row than all but {level:g} of held-out rows; blurred pictures are near without being copies",
+            f"share of samples nearer to a training row than all but {level:g} of held-out rows; blurred pictures "
+            "are near without being copies",
         ),
         Measure(
             "ratio below 1/3",
@@ -66,7 +68,8 @@ def all_measures(
             m.share_of_third(null.distance),
             m.bootstrap(m.share_of_third, null.distance, seed=seed, resamples=resamples),
             len(null_1),
-            "share of samples at less than 1/3 of the distance to the second nearest training row: copies by the usual rule",
+            "share of samples at less than 1/3 of the distance to the second nearest training row: copies by the "
+            "usual rule",
         ),
     ]
     cells, (a, b) = m.cells_of(known.flatten(1), judged.flatten(1), unseen.flatten(1), seed=seed)
@@ -84,7 +87,8 @@ def all_measures(
             copying(held[one], held[other]),
             m.bootstrap(copying, held[one], held[other], seed=seed, resamples=resamples),
             len(one),
-            "standard deviations by which samples lie farther from training rows than held-out rows do; well below 0: copies, above 0: poor samples too",
+            "standard deviations by which samples lie farther from training rows than held-out rows do; well below "
+            "0: copies, above 0: poor samples too",
         )
     )
     # Each training row beside the nearest one of another group.
@@ -103,7 +107,8 @@ def all_measures(
             authentic(null_pairs),
             m.bootstrap(authentic, null_pairs, seed=seed, resamples=resamples),
             len(null_pairs),
-            "share of samples farther from their nearest training row than that row is from the others; below the figure of held-out rows: copies",
+            "share of samples farther from their nearest training row than that row is from the others; below the "
+            "figure of held-out rows: copies",
         )
     )
     measured.append(_gap(alike, known, judged, unseen, seed, resamples))
@@ -133,7 +138,8 @@ def _gap(alike: Similarity, known: Tensor, judged: Tensor, unseen: Tensor, seed:
         m.nearer_to_train(c, d),
         _paired(c, d, seed, resamples),
         third,
-        f"share of samples nearer to a training row than to any of as many ({size}) held-out rows, less 1/2: 0 where nothing is memorised, 0.5 at most",
+        f"share of samples nearer to a training row than to any of as many ({size}) held-out rows, less 1/2: 0 "
+        "where nothing is memorised, 0.5 at most",
     )
 
 
@@ -154,7 +160,10 @@ def _mifid(known: Tensor, judged: Tensor, unseen: Tensor, seed: int, resamples: 
     def of(x: Tensor) -> float:
         return m.mifid(reference, x)
 
-    told = "Frechet distance to the training rows, over the cosine distance of the nearest: larger for copies and for poor samples; compare at equal n"
+    told = (
+        "Frechet distance to the training rows, over the cosine distance of the nearest: larger for copies and "
+        "for poor samples; compare at equal n"
+    )
     return [
         Measure(
             "mifid",

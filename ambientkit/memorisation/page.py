@@ -22,10 +22,14 @@ DRAWS = 6
 NEAREST = 12
 """Samples shown beside their nearest training rows."""
 READING = (
-    "A p-value is the share of held-out rows, this one counted in, that look at least as memorised: small where the row stands out from all that the "
-    "model has not seen. It holds for held-out rows drawn like the training rows; near-duplicates across the two, another source or another time break it.",
-    "The list is made at a false-discovery rate: of the rows in it, about that share is expected to be there by chance.",
-    "Nothing listed does not mean that nothing is memorised: an attack finds what it looks for. No guarantee of differential privacy follows.",
+    "A p-value is the share of held-out rows, this one counted in, that look at least as memorised: small where "
+    "the row stands out from all that the "
+    "model has not seen. It holds for held-out rows drawn like the training rows; near-duplicates across the two, "
+    "another source or another time break it.",
+    "The list is made at a false-discovery rate: of the rows in it, about that share is expected to be there by "
+    "chance.",
+    "Nothing listed does not mean that nothing is memorised: an attack finds what it looks for. No guarantee of "
+    "differential privacy follows.",
 )
 Decode = Callable[[Tensor], Tensor | None] | None
 
@@ -43,7 +47,10 @@ def attack_page(found: Attack, *, decode: Decode = None) -> str:
         tiles = torch.cat([originals.unsqueeze(1), corrupted.unsqueeze(1), draws[:, :DRAWS]], dim=1)
         text = f"each line is one row: the original, what the model was given, and {tiles.shape[1] - 2} draws"
         pictures += _picture(f"{side} rows", tiles.flatten(0, 1), tiles.shape[1], text, decode)
-    told = "Distance of each row to what the model gave back for it: training rows, held-out rows treated alike, and the p-values that follow."
+    told = (
+        "Distance of each row to what the model gave back for it: training rows, held-out rows treated alike, "
+        "and the p-values that follow."
+    )
     return _render(f"Attack on {found.facts['subject']}", found.blocks(), charts, told, pictures)
 
 
@@ -63,7 +70,10 @@ def memorization_page(found: Memorization, *, decode: Decode = None) -> str:
     pairs = torch.cat([found.samples[order], found.nearest_rows[order]])
     text = "above: the samples nearest to a training row; below: these rows, as they lie in the data"
     pictures = _picture("nearest training rows", pairs, len(order), text, decode)
-    told = "Distance to the nearest training row: of the samples, of held-out rows (the null), and the p-values that follow."
+    told = (
+        "Distance to the nearest training row: of the samples, of held-out rows (the null), and the p-values "
+        "that follow."
+    )
     return _render(f"Memorisation in {found.facts['subject']}", found.blocks(), charts, told, pictures)
 
 

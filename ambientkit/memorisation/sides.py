@@ -81,11 +81,13 @@ def sides(
         )
     if own.units.mapping is not None and held.units.mapping is not None and own.units.mapping != held.units.mapping:
         raise InputError(
-            f"--heldout {held.what}: its values mean {held.units.mapping}, those of the training rows {own.units.mapping}; both must be drawn alike"
+            f"--heldout {held.what}: its values mean {held.units.mapping}, those of the training rows "
+            f"{own.units.mapping}; both must be drawn alike"
         )
     if abs(own.sigma_n - held.sigma_n) > SAME_LEVEL * max(own.sigma_n, held.sigma_n):
         raise InputError(
-            f"--heldout {held.what}: noise level {held.sigma_n:.4g}, but the training rows have {own.sigma_n:.4g}; held-out rows must be "
+            f"--heldout {held.what}: noise level {held.sigma_n:.4g}, but the training rows have {own.sigma_n:.4g}; "
+            "held-out rows must be "
             "as noisy as the training rows"
         )
     refuse_overlap(own.x, held.x)
@@ -94,7 +96,8 @@ def sides(
 
 @dataclass(frozen=True, slots=True)
 class Similarity:
-    """In what rows are near: pixels, moved and mirrored; pixels without brightness and contrast; or the features of an extractor."""
+    """In what rows are near: pixels, moved and mirrored; pixels without brightness and contrast; or the features of an
+    extractor."""
 
     name: str
     extractor: Extractor | None
@@ -108,7 +111,8 @@ class Similarity:
             found = extract(self.extractor, rows.to(self.device))
             if len(found) != len(rows):
                 raise InputError(
-                    f"similarity {self.name}: this extractor sees several parts in a row; take one that sees a row as a whole"
+                    f"similarity {self.name}: this extractor sees several parts in a row; take one that sees a row "
+                    "as a whole"
                 )
             return found.float()
         if self.name == "correlation":

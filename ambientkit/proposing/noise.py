@@ -17,8 +17,10 @@ from ambientkit.inspection.photon import Dark, PhotonTransfer, photon_transfer, 
 Array = NDArray[np.float64]
 
 HOW = (
-    "How to measure the noise: repeat one exposure 10 times or more without moving anything (`--repeats FOLDER`), or take "
-    "frames of an even light (`--flat FOLDER`, one folder for each brightness) and with the light off (`--dark FOLDER`), all "
+    "How to measure the noise: repeat one exposure 10 times or more without moving anything (`--repeats FOLDER`), "
+    "or take "
+    "frames of an even light (`--flat FOLDER`, one folder for each brightness) and with the light off (`--dark "
+    "FOLDER`), all "
     "with the camera settings of the rows."
 )
 DIFFERS = 1.15
@@ -53,7 +55,8 @@ def noise_model(
     if rows.ndim < 4 or min(rows.shape[-2:]) < SMALLEST:
         return NoiseModel(
             missing=[
-                f"the noise level: rows of shape {rows.shape[1:]} are no pictures of {SMALLEST} x {SMALLEST} or more, and "
+                f"the noise level: rows of shape {rows.shape[1:]} are no pictures of {SMALLEST} x {SMALLEST} or "
+                "more, and "
                 f"show none. Give it with --sigma-n. {HOW}"
             ]
         )
@@ -79,8 +82,10 @@ def noise_model(
         if free is not None and free.variance(free.at) > dark.read_std**2 * DIFFERS**2:
             return NoiseModel(
                 missing=[
-                    f"noise that fits the dark frames: they hold {dark.read_std:.4g}, the rows {math.sqrt(free.variance(free.at)):.4g} "
-                    f"in smooth areas, and yet it does not grow with brightness. Were both taken with the same settings?"
+                    f"noise that fits the dark frames: they hold {dark.read_std:.4g}, the rows "
+                    f"{math.sqrt(free.variance(free.at)):.4g} "
+                    "in smooth areas, and yet it does not grow with brightness. Were both taken with the same "
+                    "settings?"
                 ],
                 photon=free,
             )
@@ -101,8 +106,10 @@ def _counts(fit: PhotonTransfer, found: str) -> NoiseModel:
     notes = []
     if dark is None:
         reasons["counts", "offset"] = (
-            f"Rows without dark frames fix offset - read_std^2 / gain = {fit.zero:.4g} +- {fit.zero_error:.2g} alone, which is all "
-            f"that the transform needs. Written here is the largest offset they allow, the darkest brightness, with the noise there."
+            f"Rows without dark frames fix offset - read_std^2 / gain = {fit.zero:.4g} +- {fit.zero_error:.2g} "
+            "alone, which is all "
+            "that the transform needs. Written here is the largest offset they allow, the darkest brightness, "
+            "with the noise there."
         )
         reasons["counts", "read_std"] = "Goes with this offset; the camera's own is smaller, or the same."
         notes.append(
@@ -120,7 +127,8 @@ def _gaussian(pictures: Array, fit: PhotonTransfer, found: str) -> NoiseModel:
     level = math.sqrt(max(fit.variance(fit.at), 0.0))
     error = fit.variance_error / (2 * level) if level > 0 else math.inf
     flat = (
-        f"it does not depend on brightness (ratio of std {fit.ratio:.3g} over {fit.darkest:.4g} to {fit.brightest:.4g}, "
+        f"it does not depend on brightness (ratio of std {fit.ratio:.3g} over {fit.darkest:.4g} to "
+        f"{fit.brightest:.4g}, "
         f"gain {fit.gain:.2g} +- {fit.gain_error:.2g})"
     )
     reason = f"Std of the noise: {level:.4g} +- {error:.2g} file units, {found}; {flat}."
@@ -167,7 +175,10 @@ def _of_frames(scenes: Sequence[Array], dark: Dark | None, called: str) -> Noise
         return _counts(fit, found) if fit.straight else NoiseModel(missing=[_bent(fit)], photon=fit)
     level = math.sqrt(fit.variance(fit.at))
     error = fit.variance_error / (2 * level) if level > 0 else math.inf
-    reason = f"Std of the noise: {level:.4g} +- {error:.2g} file units, {found}; it does not depend on brightness (ratio {fit.ratio:.3g})."
+    reason = (
+        f"Std of the noise: {level:.4g} +- {error:.2g} file units, {found}; it does not depend on brightness "
+        f"(ratio {fit.ratio:.3g})."
+    )
     fields = {"sigma_n": _digits(level), "sigma_units": "file"}
     return NoiseModel(
         fields, {("sigma_n",): reason, ("sigma_units",): "sigma_n is in the units of the file."}, photon=fit
@@ -175,7 +186,8 @@ def _of_frames(scenes: Sequence[Array], dark: Dark | None, called: str) -> Noise
 
 
 def _joined(fits: Sequence[PhotonTransfer], dark: Dark | None) -> PhotonTransfer:
-    """The line through the points (brightness, variance) of several scenes, such as flat fields of several brightnesses."""
+    """The line through the points (brightness, variance) of several scenes, such as flat fields of several
+    brightnesses."""
     from dataclasses import replace
 
     x = np.asarray([fit.at for fit in fits] + ([dark.offset] if dark else []))
@@ -214,16 +226,20 @@ def _channels(pictures: Array, fit: PhotonTransfer) -> str | None:
         return None
     told = ", ".join(f"{gain:.3g}" for gain in gains)
     return (
-        f"one gain for all channels: theirs are {told} file units per count, and `counts` takes one. Divide each channel by "
+        f"one gain for all channels: theirs are {told} file units per count, and `counts` takes one. Divide each "
+        "channel by "
         f"its own gain before (and keep floating point), or train on one channel"
     )
 
 
 def _bent(fit: PhotonTransfer) -> str:
     return (
-        f"a noise model: the noise grows with brightness ({fit.ratio:.2g} times in all), but not along the line of counts (at one "
-        f"end its std is {fit.bend:.2g} times what the line says). Values after gamma, compression or averaging look so: use the "
-        f"raw ones. Noise that is proportional to brightness (speckle of ultrasound, radar, coherent light) becomes even by the "
+        f"a noise model: the noise grows with brightness ({fit.ratio:.2g} times in all), but not along the line of "
+        "counts (at one "
+        f"end its std is {fit.bend:.2g} times what the line says). Values after gamma, compression or averaging "
+        "look so: use the "
+        "raw ones. Noise that is proportional to brightness (speckle of ultrasound, radar, coherent light) "
+        "becomes even by the "
         f"logarithm: save log(values). {HOW}"
     )
 

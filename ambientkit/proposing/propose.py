@@ -50,7 +50,8 @@ def propose(
 ) -> RunProposal:
     """A configuration for rows in files.
 
-    sigma_n: the noise level in units of [-1, 1], where it is known. dark: frames without light; flat: for each brightness
+    sigma_n: the noise level in units of [-1, 1], where it is known. dark: frames without light; flat: for each
+    brightness
     frames of an even light; repeats: for each scene frames of it. They are read as data sets are, in file units. rows:
     looked at. Raises InputError for data that are no files, and for what cannot be read.
     """
@@ -61,7 +62,8 @@ def propose(
     part = registry.build(Data, found)
     if not isinstance(part, Stored):
         raise InputError(
-            f"--write: the data set {part.name!r} has no files of its own; its noise is simulated, and `train` needs no proposal"
+            f"--write: the data set {part.name!r} has no files of its own; its noise is simulated, and `train` "
+            "needs no proposal"
         )
     values = own_values(part, rows)
     spec: dict[str, Any] = dict(found)
@@ -93,7 +95,8 @@ def propose(
     )
     tree: dict[str, Any] = {"data": spec, **({"levels": levels} if levels else {}), **chosen.tree}
     head = (
-        f"Proposed by `ambientkit inspect ... --write`, ambientkit {versions()['ambientkit']}, from {len(values.rows)} of {values.total:,} rows.",
+        f"Proposed by `ambientkit inspect ... --write`, ambientkit {versions()['ambientkit']}, from "
+        f"{len(values.rows)} of {values.total:,} rows.",
         "Train with `ambientkit train -c THIS_FILE`; every line may be changed, and flags of `train` win over it.",
         *chosen.head,
         *(f"Not known: {note}" for note in noise.notes),
@@ -106,10 +109,14 @@ def _rows(spec: dict[str, Any], values: OwnValues, missing: list[str]) -> dict[K
     share = float(values.missing.mean())
     if share == 0 or spec.get("on_bad_file") == "skip":
         return {}
-    told = f"{int(values.missing.sum())} of {len(values.rows)} rows looked at have missing pixels ({float(np.isnan(values.rows).mean()):.2g} of all values)"
+    told = (
+        f"{int(values.missing.sum())} of {len(values.rows)} rows looked at have missing pixels "
+        f"({float(np.isnan(values.rows).mean()):.2g} of all values)"
+    )
     if share > SKIPPED:
         missing.append(
-            f"rows without missing pixels: {told}. Crop the rows to the part that is there, or repair them where they were made"
+            f"rows without missing pixels: {told}. Crop the rows to the part that is there, or repair them where "
+            "they were made"
         )
         return {}
     spec["on_bad_file"] = "skip"
@@ -177,7 +184,8 @@ def _range(part: Stored, values: OwnValues, noise: NoiseModel) -> tuple[list[flo
     found = [float(f"{value:.5g}") for value in measured_range(values.found.source)]
     out = float(((seen < found[0]) | (seen > found[1])).mean())
     return found, (
-        f"These two file values become -1 and 1: 0.1 % and 99.9 % of the values lie below them. All go from {low:.5g} to {high:.5g}; "
+        "These two file values become -1 and 1: 0.1 % and 99.9 % of the values lie below them. All go from "
+        f"{low:.5g} to {high:.5g}; "
         f"{100 * out:.2g} % lie outside and are not clipped; results are turned back."
     )
 

@@ -44,7 +44,8 @@ class Settings:
 
 
 def settings(data: Mapping[str, Any], shape: tuple[int, ...], rows: int, registry: Registry) -> Settings:
-    """For rows (rows, *shape) of a data set. The speed is measured by a trial of a few seconds; without one (the network
+    """For rows (rows, *shape) of a data set. The speed is measured by a trial of a few seconds; without one (the
+    network
     cannot be built here) the steps are a default."""
     tree, reasons = _network(shape, registry)
     batch = max(1, min(16 if math.prod(shape) >= 32 * 32 else 64, rows))
@@ -67,7 +68,8 @@ def settings(data: Mapping[str, Any], shape: tuple[int, ...], rows: int, registr
         count = max(FEWEST, min(MOST, _round(target / second)))
         tree["end_step"] = count
         reasons["end_step",] = (
-            f"About {clock(count * second)} on this {device.type} where nothing else runs ({second:.2g} s per step in a trial). "
+            f"About {clock(count * second)} on this {device.type} where nothing else runs ({second:.2g} s per step "
+            "in a trial). "
             f"More steps give better samples."
         )
         head = (f"Time: about {clock(count * second)} on this {device.type}, by a trial of a few steps.",)
@@ -96,7 +98,10 @@ def _network(shape: tuple[int, ...], registry: Registry) -> tuple[dict[str, Any]
         }
     why = "The network for plain rows and small pictures."
     if picture:
-        why = "A network for pictures is not installed (`pip install ambientkit-kdiffusion`); this one sees pictures as plain rows."
+        why = (
+            "A network for pictures is not installed (`pip install ambientkit-kdiffusion`); this one sees "
+            "pictures as plain rows."
+        )
     return {"model": {"name": "mlp"}}, {("model",): why}
 
 

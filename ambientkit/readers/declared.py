@@ -50,13 +50,15 @@ def declared(part: Stored, found: Found, mapping: Mapping, needed: bool = True) 
     if isinstance(mapping, CountRange):
         if stored is not None:
             raise InputError(
-                f"{source}: counts is set, but with the rows a noise level is stored, {_extent(stored, found)}. {_way_out('counts')}"
+                f"{source}: counts is set, but with the rows a noise level is stored, {_extent(stored, found)}. "
+                f"{_way_out('counts')}"
             )
         return Noise(mapping.sigma_n, source)
     if part.clean:
         if stored is not None and any((level != 0).any() for (level,) in _chunks(found, stored)):
             raise InputError(
-                f"{source}: clean is set, but with the rows a noise level is stored, {_extent(stored, found)}. {_way_out('clean')}"
+                f"{source}: clean is set, but with the rows a noise level is stored, {_extent(stored, found)}. "
+                f"{_way_out('clean')}"
             )
         return None
     given = _given(part, found, scale)
@@ -66,8 +68,10 @@ def declared(part: Stored, found: Found, mapping: Mapping, needed: bool = True) 
         return given or stored
     if not all(np.allclose(a, b, rtol=ROUNDING, atol=0) for a, b in _chunks(found, given, stored)):
         raise InputError(
-            f"{source}: two noise levels: sigma_n = {_extent(given, found)} is given, and {_extent(stored, found)} is stored with the rows "
-            f"({_where(found.levels)}), in units of [-1, 1]. Leave sigma_n out to use the stored one; if that is false, save the rows without it"
+            f"{source}: two noise levels: sigma_n = {_extent(given, found)} is given, and {_extent(stored, found)} "
+            "is stored with the rows "
+            f"({_where(found.levels)}), in units of [-1, 1]. Leave sigma_n out to use the stored one; if that is "
+            "false, save the rows without it"
         )
     return given
 
@@ -96,9 +100,11 @@ def estimated(part: Stored, found: Found, mapping: Mapping) -> Noise:
         noise, without = Noise(by_row, source), np.flatnonzero(by_row < NONE).tolist()
     if without:
         raise InputError(
-            f"{source}: no noise is found in {len(without)} of {source.shape[0] if part.sigma_n != 'estimate' else len(without)} rows "
+            f"{source}: no noise is found in {len(without)} of "
+            f"{source.shape[0] if part.sigma_n != 'estimate' else len(without)} rows "
             f"({listed([source.name(row) for row in without])}): they would be trained on as clean.\n"
-            f"If they are clean, say clean: true. Otherwise give sigma_n, or a value_range in which the noise is larger (value_range: data), "
+            "If they are clean, say clean: true. Otherwise give sigma_n, or a value_range in which the noise is "
+            "larger (value_range: data), "
             f"and leave out rows that are empty"
         )
     beside = (
@@ -131,7 +137,8 @@ def _given(part: Stored, found: Found, scale: float) -> Noise | None:
     if path.suffix.lower() in (".csv", ".parquet"):
         return Noise(levels_from_table(path, source.shape[0]), source, scale)
     raise InputError(
-        f"{source}: sigma_n should be a number, a .npy, .csv or .parquet file, {' or '.join(ESTIMATES)}, but is {str(part.sigma_n)!r}"
+        f"{source}: sigma_n should be a number, a .npy, .csv or .parquet file, {' or '.join(ESTIMATES)}, but is "
+        f"{str(part.sigma_n)!r}"
     )
 
 

@@ -51,7 +51,8 @@ class Asked(Protocol):
 
 
 class FileRows(abc.ABC, Generic[Part]):
-    """The rows of many files, in the order of the files. Files are opened when asked for, one at a time, and never stay open.
+    """The rows of many files, in the order of the files. Files are opened when asked for, one at a time, and never stay
+    open.
 
     part: the data set, whose own fields `look` and `load` find in `self.part`. Raises InputError where a header is
     unusable, and where rows differ in shape or number type; with on_bad_file "skip" such files are left out, the less
@@ -88,7 +89,8 @@ class FileRows(abc.ABC, Generic[Part]):
         if others and (self._on_bad_file == "fail" or others[0][1] == most):
             told = [f"{_kind(kind)}: {count} (such as {first[kind]})" for kind, count in kinds.most_common()]
             raise InputError(
-                f"{self._where}: all {self.what}s must have one size, one number of channels and one number type, but there are\n{lines(told)}\n"
+                f"{self._where}: all {self.what}s must have one size, one number of channels and one number type, "
+                f"but there are\n{lines(told)}\n"
                 f"Crop or sort them; resizing is not done for you, because it would change the noise"
                 + (". With on_bad_file: skip all but the most common kind are left out" if others[0][1] < most else "")
             )

@@ -90,7 +90,8 @@ def find_or_one(path: Path, suffixes: Sequence[str], follow_links: bool, what: s
     found, left_out = find(path, suffixes, follow_links, what)
     if not found:
         raise InputError(
-            f"{path}: no {what} found{left_out}. Files named {', '.join(suffixes)} (any case) are read, in sub-folders too"
+            f"{path}: no {what} found{left_out}. Files named {', '.join(suffixes)} (any case) are read, in "
+            "sub-folders too"
         )
     return found, left_out
 
@@ -116,7 +117,8 @@ def levels_by_file(
                 level = _level(cells[1]) if len(cells) == 2 else None
                 if level is None:
                     bad.append(
-                        f"line {reader.line_num}: {','.join(cells)!r} is no file name and a finite noise level of 0 or more"
+                        f"line {reader.line_num}: {','.join(cells)!r} is no file name and a finite noise level of "
+                        "0 or more"
                     )
                 elif cells[0] in levels:
                     bad.append(f"line {reader.line_num}: {cells[0]!r} comes a second time")

@@ -138,7 +138,8 @@ def _refuse(image: Image.Image, max_pixels: int) -> None:
     pages = getattr(image, "n_frames", 1)
     if pages > 1:
         raise UnusableImage(
-            f"it holds {pages} pages or frames, of which one would be read: read them with the data set tiff-stack, or save each as a file of its own"
+            f"it holds {pages} pages or frames, of which one would be read: read them with the data set "
+            "tiff-stack, or save each as a file of its own"
         )
     nodata = str(image.tag_v2.get(_GDAL_NODATA, "nan")).strip("\0 ") if image.format == "TIFF" else "nan"  # type: ignore[attr-defined]
     if nodata.lower() != "nan":
@@ -166,11 +167,13 @@ def _bits(image: Image.Image, file: IO[bytes]) -> int:
         stored = max(image.tag_v2.get(_TIFF_BITS, (1,)))  # type: ignore[attr-defined]
         if stored > 8 and image.tag_v2.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO:  # type: ignore[attr-defined]
             raise UnusableImage(
-                "it is a TIFF in which 0 is white, which would be read as a negative: save it with 0 as black, or as .npy"
+                "it is a TIFF in which 0 is white, which would be read as a negative: save it with 0 as black, or "
+                "as .npy"
             )
     if bits == 0 or stored > bits:
         raise UnusableImage(
             f"its pixels (mode {image.mode}, {stored or 'unknown'} bits a channel) cannot be read without loss: "
-            f"save it as 8-bit RGB, as 8- or 16-bit grey, as 16-bit RGB PNG, or as .npy; TIFF files of any depth are read by the data set tiff-stack"
+            "save it as 8-bit RGB, as 8- or 16-bit grey, as 16-bit RGB PNG, or as .npy; TIFF files of any depth "
+            "are read by the data set tiff-stack"
         )
     return bits

@@ -13,7 +13,8 @@ from ambientkit.readers.source import Source
 
 
 class Kept:
-    """The rows of a source without some of them. Position i stands for row `number(i)` of the files, whose name and level it keeps.
+    """The rows of a source without some of them. Position i stands for row `number(i)` of the files, whose name and
+    level it keeps.
 
     left_out: numbers of the rows that are left out. Only these numbers are held, so memory grows with them alone.
     """

@@ -29,7 +29,8 @@ def find_layout(data: Source, asked: str) -> Layout:
     if len(shape) == 3 and not (few[0] or few[2]):
         return "NHW"
     raise InputError(
-        f"{data}: the shape {shape} does not say which axis is which. Give layout: NCHW (channels first), NHWC (channels last), "
+        f"{data}: the shape {shape} does not say which axis is which. Give layout: NCHW (channels first), NHWC "
+        "(channels last), "
         f"NHW (grey pictures), or N... (rows of any shape, taken as they are)"
     )
 

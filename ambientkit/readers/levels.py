@@ -23,7 +23,8 @@ ESTIMATES = ("estimate", "estimate-by-row")
 
 
 class Noise:
-    """The noise level of each row: one number, one per row (N,), one per value (*S), or both (N, *S). An axis of length 1 counts for all.
+    """The noise level of each row: one number, one per row (N,), one per value (*S), or both (N, *S). An axis of length
+    1 counts for all.
 
     levels: the number, an array of one level per row, or a source. scale: what a level is multiplied with to be in [-1,
     1] units. Raises InputError where the shape fits the rows in no way, or in two.
@@ -46,7 +47,8 @@ class Noise:
         if shape == [n] == values:
             raise InputError(
                 f"{levels}: shape {levels.shape} may mean one sigma_n a row or one a value, "
-                f"because a row has as many values as there are rows. Save it as ({n}, 1), one a row, or as (1, {n}), one a value"
+                f"because a row has as many values as there are rows. Save it as ({n}, 1), one a row, or as (1, "
+                f"{n}), one a value"
             )
         whole = len(shape) == len(data.shape) and shape[0] in (1, n)
         per_value = shape[1:] if whole else shape

@@ -50,14 +50,16 @@ class ArrayFile:
         if self.dtype.kind not in "uif" or self.dtype.itemsize > 8:
             raise InputError(
                 f"{self}: values of type {self.dtype} are no data for a diffusion model. "
-                f"Save whole numbers or floating point of at most 64 bits (float32 is best); split complex numbers into two channels"
+                "Save whole numbers or floating point of at most 64 bits (float32 is best); split complex numbers "
+                "into two channels"
             )
         if 0 in self.shape:
             raise InputError(f"{self}: the array is empty (shape {self.shape})")
         claimed = math.prod(self.shape) * self.dtype.itemsize
         if claimed > self.size or min(self.shape, default=1) < 0:
             raise InputError(
-                f"{self}: the header claims shape {self.shape} of {self.dtype}, {claimed} bytes, but the file holds {self.size}: "
+                f"{self}: the header claims shape {self.shape} of {self.dtype}, {claimed} bytes, but the file "
+                f"holds {self.size}: "
                 f"it was cut short, or the header is false. Copy or save it again"
             )
 

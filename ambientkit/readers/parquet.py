@@ -25,7 +25,8 @@ Decode = Callable[[Any], NDArray[Any]]
 
 
 class RowGroups:
-    """Rows (N, *S) of one column, in the order of the files. blocks: the row groups, which the order of training goes through.
+    """Rows (N, *S) of one column, in the order of the files. blocks: the row groups, which the order of training goes
+    through.
 
     A row group is read once for all its rows that are wanted one after another. Files are opened for a row group and
     closed again, without threads, so that workers may be forked. most: bytes that `HELD` row groups may take. Raises
@@ -78,8 +79,10 @@ class RowGroups:
             raise InputError(f"{where}: the dataset has no rows")
         if largest * HELD > most:
             raise InputError(
-                f"{where}: the largest row group has {largest / 2**20:,.0f} MiB of column {column!r}, and {HELD} of them are held in memory by "
-                f"each worker: more than max_group_bytes = {most}. Write the files with smaller row groups (pyarrow: row_group_size), leave "
+                f"{where}: the largest row group has {largest / 2**20:,.0f} MiB of column {column!r}, and {HELD} "
+                "of them are held in memory by "
+                f"each worker: more than max_group_bytes = {most}. Write the files with smaller row groups "
+                "(pyarrow: row_group_size), leave "
                 f"streaming out, or raise the limit"
             )
         self._counts, self._ends = counts, list(accumulate(counts))

@@ -38,7 +38,8 @@ class Found(NamedTuple):
 
 
 class Counts(BaseModel):
-    """Counts v = gain p + n, p ~ Poisson, n ~ N(offset, read_std^2), to be made Gaussian by the generalised Anscombe transform."""
+    """Counts v = gain p + n, p ~ Poisson, n ~ N(offset, read_std^2), to be made Gaussian by the generalised Anscombe
+    transform."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -87,7 +88,8 @@ class Stored(Data):
             raise ValueError("clean rows have no sigma_n: leave one of the two out")
         if self.on_bad_file == "skip" and self.check == "sample":
             raise ValueError(
-                "on_bad_file: skip needs check: all, because a bad row among those that are not looked at would not be found"
+                "on_bad_file: skip needs check: all, because a bad row among those that are not looked at would "
+                "not be found"
             )
         if isinstance(self.value_range, tuple):
             ValueRange(*self.value_range)

@@ -146,7 +146,8 @@ class RowScan:
             if self._missing:
                 beyond += f" In these files missing values are marked by {told(self._missing)}, and read as NaN."
             raise InputError(
-                f"{self._where}: {self._not_finite.total} of {self._seen} rows hold NaN or infinite values: {self._not_finite}.{beyond}\n"
+                f"{self._where}: {self._not_finite.total} of {self._seen} rows hold NaN or infinite values: "
+                f"{self._not_finite}.{beyond}\n"
                 f"Nothing is filled in: repair these rows where they were made, or crop them"
                 + (
                     ", remove them, or leave them out with on_bad_file: skip"
@@ -158,7 +159,8 @@ class RowScan:
     def _check_levels(self) -> None:
         if self._bad_level.total:
             raise InputError(
-                f"{self._where}: sigma_n must be finite and not negative, but is not in {self._bad_level.total} of {self._seen} rows: "
+                f"{self._where}: sigma_n must be finite and not negative, but is not in {self._bad_level.total} of "
+                f"{self._seen} rows: "
                 f"{self._bad_level}"
             )
 
@@ -182,13 +184,15 @@ class RowScan:
         # happen.
         if level**2 > std**2 * (1 + max(0.02, 6 * math.sqrt(2 / n))):
             raise InputError(
-                f"{self._where}: sigma_n = {level:.4g}{at} is more than the std of the data themselves, {std:.4g} in [-1, 1] units: "
+                f"{self._where}: sigma_n = {level:.4g}{at} is more than the std of the data themselves, {std:.4g} "
+                "in [-1, 1] units: "
                 f"data with independent noise added vary more than the noise.\n{self._scales()}"
             )
         reach = self._noisy.high - self._noisy.low
         if self._sigma_max < reach / 1000:
             raise InputError(
-                f"{self._where}: sigma_n = {self._sigma_max:.4g} is below 1/1000 of the range of the data, {reach:.4g} in [-1, 1] units.\n"
+                f"{self._where}: sigma_n = {self._sigma_max:.4g} is below 1/1000 of the range of the data, "
+                f"{reach:.4g} in [-1, 1] units.\n"
                 f"{self._scales()}\nIf the rows are practically clean, set clean to true"
             )
 
@@ -196,12 +200,15 @@ class RowScan:
         sigma, values = self._sigma_max, self._values
         if (values.low, values.high) == (-1, 1):
             return (
-                "Is it a mistake of units? The values of the file are taken as they are: if -1 and 1 are not the ends of the clean data, "
+                "Is it a mistake of units? The values of the file are taken as they are: if -1 and 1 are not the "
+                "ends of the clean data, "
                 "give value_range, and sigma_n in [-1, 1] units"
             )
         return (
-            f"Is it a mistake of units? sigma_n is given in [-1, 1] units, to which the file's {values.low:g}..{values.high:g} are mapped: "
-            f"there {sigma:.4g} is {values.sigma_from_unit(sigma):.4g} in the file's units, and {sigma:.4g} in the file's units is "
+            "Is it a mistake of units? sigma_n is given in [-1, 1] units, to which the file's "
+            f"{values.low:g}..{values.high:g} are mapped: "
+            f"there {sigma:.4g} is {values.sigma_from_unit(sigma):.4g} in the file's units, and {sigma:.4g} in the "
+            "file's units is "
             f"{values.sigma_to_unit(sigma):.4g} there"
         )
 
@@ -213,8 +220,10 @@ class RowScan:
         if count > max(3, CLIPPED * n):
             ends = " or ".join(f"{end:g}" for end in sorted(cut) if cut[end])
             raise InputError(
-                f"{self._where}: {100 * count / n:.2g} % of the noisy values are exactly {ends}, the end of their range: "
-                f"the noise was clipped, or these are counts.\nClipped noise has neither mean 0 nor the declared std, and nothing "
+                f"{self._where}: {100 * count / n:.2g} % of the noisy values are exactly {ends}, the end of their "
+                "range: "
+                "the noise was clipped, or these are counts.\nClipped noise has neither mean 0 nor the declared "
+                "std, and nothing "
                 f"can undo it: save noisy data in floating point (.npy), before any clipping or rounding"
             )
 

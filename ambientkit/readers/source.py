@@ -24,7 +24,8 @@ def cause_of(error: Exception) -> str:
 
 
 class Source(Protocol):
-    """Rows on disk. It holds names and sizes, never the data, and can be pickled; whatever is open belongs to one process.
+    """Rows on disk. It holds names and sizes, never the data, and can be pickled; whatever is open belongs to one
+    process.
 
     A source may also have `missing`: name -> file value of what stands for a missing pixel (NaN where it is returned as
     NaN already), and `blocks()`: the rows of each shard, in order, where reading in another order is slow.
@@ -65,7 +66,8 @@ def check_numbers(where: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> N
     if dtype.hasobject or dtype.kind not in "uif" or dtype.itemsize > 8:
         raise InputError(
             f"{where}: values of type {dtype} are no data for a diffusion model. "
-            f"Save whole numbers or floating point of at most 64 bits (float32 is best); split complex numbers into two channels"
+            "Save whole numbers or floating point of at most 64 bits (float32 is best); split complex numbers "
+            "into two channels"
         )
     if min(shape, default=1) < 1:
         raise InputError(f"{where}: the array is empty (shape {shape})")

@@ -30,7 +30,8 @@ Place = tuple[int, int]
 
 
 class Shards:
-    """Samples (the files of one base name) of tar files, by number, in the order of the shards. Raises InputError for damaged shards.
+    """Samples (the files of one base name) of tar files, by number, in the order of the shards. Raises InputError for
+    damaged shards.
 
     Only the number of samples of each shard is kept; their places are read from a shard's headers when it is used.
     """

@@ -28,7 +28,8 @@ SAMPLE = 4096
 
 
 class Reading(NamedTuple):
-    """How rows are read: what their values mean, whether that was assumed, which are checked, and what becomes of bad ones."""
+    """How rows are read: what their values mean, whether that was assumed, which are checked, and what becomes of bad
+    ones."""
 
     mapping: Mapping
     assumed: bool
@@ -142,6 +143,7 @@ def enough_counts(source: Source, mapping: CountRange) -> None:
     share = float(((np.stack(rows) - mapping.offset) / mapping.gain < 0.5).mean()) if rows else 0.0
     if share > 0.02:  # a Poisson value of mean 4 is 0 in 1.8 % of all cases
         raise InputError(
-            f"{source}: {100 * share:.2g} % of the values hold no count at all: too few for the transform, which needs about 4 a value.\n"
+            f"{source}: {100 * share:.2g} % of the values hold no count at all: too few for the transform, which "
+            "needs about 4 a value.\n"
             f"Sum pixels or frames before, or check counts.offset and counts.gain"
         )

@@ -21,7 +21,8 @@ BIN = 10**0.125
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """terms: name -> (steps, means). levels: name -> part of the run -> (geometric middles of the levels' bins, means over all its values)."""
+    """terms: name -> (steps, means). levels: name -> part of the run -> (geometric middles of the levels' bins, means
+    over all its values)."""
 
     terms: dict[str, tuple[list[float], list[float]]]
     levels: dict[str, dict[str, tuple[list[float], list[float]]]]

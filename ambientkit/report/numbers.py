@@ -67,13 +67,16 @@ def metrics(trained: Trained, full: Tensor, truncated: Tensor | None, seed: int,
         lines.append(_line("residual-noise", alone, 0))
         report.note(
             "metrics",
-            "residual-noise is the level of white noise that wavelets find, in the last column that of the data's rows as they are. Texture counts as noise: "
+            "residual-noise is the level of white noise that wavelets find, in the last column that of the data's "
+            "rows as they are. Texture counts as noise: "
             "compare with clean pictures of the kind, if you know any.",
         )
     report.note(
         "metrics",
-        f"patch-w2 and pixel-statistics are distances to the data's {'noisy rows, of samples made as noisy as these (proximal)' if noisy else 'clean rows'}, "
-        "biased upwards at this n: the last column has those of the data's rows from other rows, which is what a perfect model would have. The data "
+        "patch-w2 and pixel-statistics are distances to the data's "
+        f"{'noisy rows, of samples made as noisy as these (proximal)' if noisy else 'clean rows'}, "
+        "biased upwards at this n: the last column has those of the data's rows from other rows, which is what a "
+        "perfect model would have. The data "
         "are those that the run was trained on: nothing is held out.",
     )
     report.metrics.append(
@@ -105,7 +108,8 @@ def evaluations(path: Path, step: int, report: RunReport) -> None:
     if not found:
         report.note(
             "metrics",
-            f"For FID, KID and more: ambientkit evaluate {path} --json {path / 'evaluate.json'}, and write the report again.",
+            f"For FID, KID and more: ambientkit evaluate {path} --json {path / 'evaluate.json'}, and write the "
+            "report again.",
         )
 
 
@@ -207,7 +211,8 @@ def _stored(file: Path, step: int, report: RunReport) -> tuple[Curve, dict[str, 
         if content["step"] != step:
             report.note(
                 "verify",
-                f"The stored report of `verify --run` is of step {content['step']:,}, not of {step:,}, and is left out.",
+                f"The stored report of `verify --run` is of step {content['step']:,}, not of {step:,}, and is left "
+                "out.",
             )
             return None
         losses = {str(name): _curve(curve) for name, curve in content["tweedie_loss"].items()}

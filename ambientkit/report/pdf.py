@@ -34,7 +34,8 @@ def find_browser() -> str:
         if path := shutil.which(name):
             return path
     raise InputError(
-        f"--pdf: none of {', '.join(BROWSERS)} is on the search path. Install Chromium (on Debian: apt-get install chromium), "
+        f"--pdf: none of {', '.join(BROWSERS)} is on the search path. Install Chromium (on Debian: apt-get install "
+        "chromium), "
         "or leave --pdf out and print the page from any browser"
     )
 

@@ -59,7 +59,8 @@ def open_run(path: Path, name: str, device: str, registry: Registry) -> Reported
     now = status(path)
     if not (path / WEIGHTS).is_file():
         raise InputError(
-            f"{path}: the run has no weights yet ({now.state}, step {now.step} of {now.end_step}): the first checkpoint comes with "
+            f"{path}: the run has no weights yet ({now.state}, step {now.step} of {now.end_step}): the first "
+            "checkpoint comes with "
             f"step `save_every` of {path / CONFIG}; write the report after it"
         )
     return ReportedRun(path, name, now, load_run(path, registry, device), device)

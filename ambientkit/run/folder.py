@@ -88,7 +88,8 @@ def refuse_used(folder: Path) -> None:
         return
     if not folder.is_dir() or any(path.name != LOCK and not path.match(".*.tmp-*") for path in folder.iterdir()):
         raise InputError(
-            f"--output-dir {folder}: already exists and is not empty. Go on with --resume latest, or give another folder"
+            f"--output-dir {folder}: already exists and is not empty. Go on with --resume latest, or give another "
+            "folder"
         )
 
 

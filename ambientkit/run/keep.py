@@ -39,7 +39,8 @@ def split(observations: Observations | Augmented, config: RunConfig) -> tuple[Ob
         return observations, []
     if count < 2 or len(observations) - count < 2:
         raise InputError(
-            f"hold_out: {config.hold_out:g} of {len(observations)} rows are {count}; two rows at least must be held out and left to train on. "
+            f"hold_out: {config.hold_out:g} of {len(observations)} rows are {count}; two rows at least must be "
+            "held out and left to train on. "
             "0 holds none out"
         )
     every = range(len(observations))
@@ -49,7 +50,8 @@ def split(observations: Observations | Augmented, config: RunConfig) -> tuple[Ob
 
 
 class Keeper:
-    """Measures the averaged weights of a run on rows held out, and keeps the best of them. Measuring changes nothing in training, to the bit.
+    """Measures the averaged weights of a run on rows held out, and keeps the best of them. Measuring changes nothing in
+    training, to the bit.
 
     observations: all rows; positions: of those held out, of which at most `MEASURED` are measured, and some of the
     others.

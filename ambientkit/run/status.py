@@ -22,7 +22,8 @@ from ambientkit.text import clock
 
 @dataclass(frozen=True, slots=True)
 class Status(Record):
-    """The facts about a run in a folder: its state, how far it is, its last figures, and the command that goes on with it."""
+    """The facts about a run in a folder: its state, how far it is, its last figures, and the command that goes on with
+    it."""
 
     folder: Path
     state: State

@@ -37,7 +37,8 @@ def start(accelerator: Accelerator, config: RunConfig, folder: Path, step: int) 
         return
     if missing := set(config.trackers) - {getattr(found, "value", found) for found in accelerator.log_with}:
         raise InputError(
-            f"--tracker {', '.join(sorted(missing))}: cannot be started: accelerate does not find it; is its installation whole?"
+            f"--tracker {', '.join(sorted(missing))}: cannot be started: accelerate does not find it; is its "
+            "installation whole?"
         )
     # The same folder is the same run of the tracker, also after it was resumed.
     identity = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]

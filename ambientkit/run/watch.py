@@ -37,7 +37,8 @@ SEED = 0
 
 
 class Evaluation:
-    """Measures a run on fixed rows, from fixed seeds. Everything random has generators of its own, so that training does not notice.
+    """Measures a run on fixed rows, from fixed seeds. Everything random has generators of its own, so that training
+    does not notice.
 
     Two measures, neither of which needs clean data: the Tweedie loss by level (`tweedie_mean`: the geometric mean, in
     which no level outweighs the others), and the distance of samples, made as noisy as the rows (proximal), to these

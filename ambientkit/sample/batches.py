@@ -10,7 +10,8 @@ from ambientkit.errors import RunError
 
 
 class Batches:
-    """Cuts a range into batches of at most `size`; where one does not fit into memory, `size` is halved for good and the batch done again."""
+    """Cuts a range into batches of at most `size`; where one does not fit into memory, `size` is halved for good and
+    the batch done again."""
 
     def __init__(self, size: int) -> None:
         self.size = size

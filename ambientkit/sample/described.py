@@ -58,7 +58,8 @@ def check_described(config: RunConfig, signal: Signal, tensors: Mapping[str, Ten
             network = network_of(config, signal)
     except _TooMany:
         raise InputError(
-            f"{where}: the weights do not fit this model: its configuration describes a network of more than {most:,} tensors, but the file has "
+            f"{where}: the weights do not fit this model: its configuration describes a network of more than "
+            f"{most:,} tensors, but the file has "
             f"{len(tensors):,}"
         ) from None
     except (RuntimeError, NotImplementedError, ValueError, TypeError, OverflowError):

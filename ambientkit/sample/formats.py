@@ -17,7 +17,8 @@ from ambientkit.units.ranges import to_uint8
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """suffix: of the files. encode: one row (C, H, W) or (*S), channels first, to the bytes of its file; None where all rows share one file."""
+    """suffix: of the files. encode: one row (C, H, W) or (*S), channels first, to the bytes of its file; None where all
+    rows share one file."""
 
     suffix: str
     encode: Callable[[NDArray[Any]], bytes] | None

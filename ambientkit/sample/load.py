@@ -89,7 +89,8 @@ class Trained:
             return as_rows(self.config.data.rows()).decode
         except InputError as error:
             note(
-                f"no pictures: the rows of this run are latents, and the data set that decodes them cannot be opened: {error}"
+                "no pictures: the rows of this run are latents, and the data set that decodes them cannot be "
+                f"opened: {error}"
             )
             return lambda rows: None
 
@@ -124,7 +125,8 @@ def load_run(path: Path, registry: Registry, device: str | torch.device = "cpu")
         file = kept if kept.is_file() and checkpoint_step(path) is None else run_of(path) / WEIGHTS
     if not file.is_file() and (path / CONFIG).is_file():
         raise InputError(
-            f"{path}: this run has not saved its averaged weights yet ({WEIGHTS} is missing): it was stopped before its first checkpoint, or in the "
+            f"{path}: this run has not saved its averaged weights yet ({WEIGHTS} is missing): it was stopped "
+            "before its first checkpoint, or in the "
             "middle of it. "
             f"Go on with: ambientkit train --resume {shlex.quote(str(path))}"
         )
@@ -152,7 +154,8 @@ def load_run(path: Path, registry: Registry, device: str | torch.device = "cpu")
         ) from None
     if step < (newest := metadata.get("newest", step)):
         note(
-            f"{file}: the weights of step {step}, kept by the Tweedie loss on rows held out; those of step {newest} are in {WEIGHTS}, and can be named instead"
+            f"{file}: the weights of step {step}, kept by the Tweedie loss on rows held out; those of step "
+            f"{newest} are in {WEIGHTS}, and can be named instead"
         )
     config = resolve(Source(tree, {(key,): str(file) for key in tree}), registry, absent=True)
     check_described(config, signal, tensors, frozen, averaged)

@@ -62,7 +62,8 @@ def noisy_rows(noisy: DataLike, sigma_n: Any, trained: Trained, registry: Regist
     elif data != own and "path" in type(own).model_fields and says_the_same(data, own, but=NOISE):
         was = "clean" if getattr(own, "clean", False) else f"sigma_n {getattr(own, 'sigma_n', None)}"
         note(
-            f"{what}: the run was trained on these rows with {was}; they are restored with sigma_n {sigma_n} now, as given"
+            f"{what}: the run was trained on these rows with {was}; they are restored with sigma_n {sigma_n} now, "
+            "as given"
         )
     if data == own and sigma_n is None:  # its noise is known of the rows that they were
         rows: Any = _own_rows(what, trained)
@@ -73,7 +74,8 @@ def noisy_rows(noisy: DataLike, sigma_n: Any, trained: Trained, registry: Regist
             if (alike := _alike(data, own, sigma_n)) is None:
                 raise
             note(
-                f"{what}: nothing says how noisy these rows are; they are read as those of the run, with its noise and value range"
+                f"{what}: nothing says how noisy these rows are; they are read as those of the run, with its noise "
+                "and value range"
             )
             data, rows = alike, alike.rows()
     observations = Observations(rows, corruption, trained.config.seed)
@@ -90,7 +92,8 @@ def noisy_rows(noisy: DataLike, sigma_n: Any, trained: Trained, registry: Regist
 
 
 def _alike(data: Data, own: Data, sigma_n: Any) -> Data | None:
-    """Other files of the same instrument: the data set of the run at their place; None where they are of another kind, or
+    """Other files of the same instrument: the data set of the run at their place; None where they are of another kind,
+    or
     the run's noise is not known for other rows (levels by row, and estimates)."""
     known = isinstance(own, Stored) and not own.clean and (own.counts is not None or isinstance(own.sigma_n, float))
     if sigma_n is not None or not known or type(data) is not type(own) or "path" not in type(own).model_fields:

@@ -20,7 +20,8 @@ from ambientkit.units.ranges import ValueRange
 
 @dataclass(frozen=True, slots=True)
 class OwnUnits:
-    """What file values mean in [-1, 1], and how the axes of a file lie. Without a mapping values stay in [-1, 1], channels first."""
+    """What file values mean in [-1, 1], and how the axes of a file lie. Without a mapping values stay in [-1, 1],
+    channels first."""
 
     mapping: ValueRange | CountRange | None = None
     layout: Layout = "N..."

@@ -46,9 +46,15 @@ def _shape_of(terms: Any, batch: Batch) -> str:
             if not isinstance(value, Tensor):
                 return f"gives {name!r} whose {field} is {_what(value)}, and no tensor"
             if value.ndim != 1 or len(value) > len(batch.x_n):
-                return f"gives {name!r} whose {field} has shape {tuple(value.shape)}: should be one number per row used, at most {len(batch.x_n)}"
+                return (
+                    f"gives {name!r} whose {field} has shape {tuple(value.shape)}: should be one number per "
+                    f"row used, at most {len(batch.x_n)}"
+                )
             if value.dtype not in DTYPES:
-                return f"gives {name!r} whose {field} is {value.dtype}: should be float32, also under mixed precision, or float64"
+                return (
+                    f"gives {name!r} whose {field} is {value.dtype}: should be float32, also under mixed "
+                    "precision, or float64"
+                )
             if value.device.type != batch.x_n.device.type:
                 return f"gives {name!r} whose {field} lies on {value.device}, but the batch on {batch.x_n.device}"
         if len(term.value) != len(term.sigma):
@@ -59,7 +65,10 @@ def _shape_of(terms: Any, batch: Batch) -> str:
 def _first(terms: Mapping[str, Term], asked: Denoiser) -> str:
     rows = [(name, term) for name, term in terms.items() if len(term.value)]
     if rows and not any(term.value.requires_grad for _, term in rows):
-        return f"has no gradient: {', '.join(repr(name) for name, _ in rows)} does not depend on the denoiser, or was detached from it"
+        return (
+            f"has no gradient: {', '.join(repr(name) for name, _ in rows)} does not depend on the denoiser, or "
+            "was detached from it"
+        )
     for name, term in rows:
         if not bool((term.sigma.isfinite() & (term.sigma > 0)).all()):
             return f"gives {name!r} at levels that are not positive and finite"

@@ -56,9 +56,11 @@ CAUSES = {
     "Lower the weight of consistency and of posterior-buffer, or start them later",
     "loss-rises": "the Tweedie loss rises: the learning rate is too high, or the terms below sigma_n outweigh it. "
     "Lower --lr, raise optimizer.warmup_steps, or lower the other weights",
-    "worse-than-shrinking": "the denoiser is worse than the input times a constant: the learning rate is too high, or a term outweighs "
+    "worse-than-shrinking": "the denoiser is worse than the input times a constant: the learning rate is too high, "
+    "or a term outweighs "
     "tweedie. Lower --lr, raise optimizer.warmup_steps, or lower the other weights",
-    "dead": "the network answers the same whatever it is asked, so that the denoiser is its input times a constant: the learning rate is "
+    "dead": "the network answers the same whatever it is asked, so that the denoiser is its input times a "
+    "constant: the learning rate is "
     "too high. Begin again with a lower --lr, or raise optimizer.warmup_steps",
     "residual-grows": "the consistency residual grows below sigma_n: the levels there contradict those above. "
     "Raise the weight of consistency, or lower that of posterior-buffer",
@@ -76,7 +78,8 @@ class Look:
     """Of their means, over observations, freed of the share of the finite number of seeds."""
     expected: float
     """What `within` is for a right denoiser: its mean squared error at sigma_n, by Stein's unbiased risk estimate,
-    |x_n - D|^2 - sigma_n^2 + 2 sigma_n^2 div D. It holds of a wrong D too: where a law has become too narrow, D claims less (`whole`), but errs more."""
+    |x_n - D|^2 - sigma_n^2 + 2 sigma_n^2 div D. It holds of a wrong D too: where a law has become too narrow, D claims
+    less (`whole`), but errs more."""
     expected_error: float
     """Its standard error."""
     whole: float
@@ -225,7 +228,8 @@ def _bent(x: Tensor, x_0_hat: Tensor, sigma: Tensor) -> float:
 
 
 class Detector:
-    """Takes log lines and looks, and says each cause once. Its `state` goes into checkpoints, so that a resumed run says what an unbroken one does."""
+    """Takes log lines and looks, and says each cause once. Its `state` goes into checkpoints, so that a resumed run
+    says what an unbroken one does."""
 
     def __init__(self, state: Mapping[str, Any] | None = None) -> None:
         empty: dict[str, Any] = {

@@ -24,8 +24,10 @@ REFUSED = {
         "FSDP_ACTIVATION_CHECKPOINTING": "use --checkpointing instead",
     },
     DEEPSPEED: {
-        "ACCELERATE_DEEPSPEED_CONFIG_FILE": "it would not be followed; give zero_stage in accelerate's configuration, the rest by options of train",
-        "ACCELERATE_DEEPSPEED_OFFLOAD_OPTIMIZER_DEVICE": "the optimiser's state is kept on the device; leave offload_optimizer_device out",
+        "ACCELERATE_DEEPSPEED_CONFIG_FILE": "it would not be followed; give zero_stage in accelerate's "
+        "configuration, the rest by options of train",
+        "ACCELERATE_DEEPSPEED_OFFLOAD_OPTIMIZER_DEVICE": "the optimiser's state is kept on the device; leave "
+        "offload_optimizer_device out",
         "ACCELERATE_DEEPSPEED_OFFLOAD_PARAM_DEVICE": "weights are kept on the device; leave offload_param_device out",
         "ACCELERATE_DEEPSPEED_ZERO3_INIT": "the network is whole in every process; set zero3_init_flag to false",
     },
@@ -33,9 +35,12 @@ REFUSED = {
 """Per way to split: variable -> what to do instead."""
 
 NOT_DONE = {
-    "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM, which takes over the backward pass and the step. Use data parallelism (torchrun, or MULTI_GPU), or FSDP",
-    "ACCELERATE_USE_PARALLELISM_CONFIG": "a parallelism_config (tensor or context parallelism). Use data parallelism (torchrun, or MULTI_GPU), or FSDP",
-    "ACCELERATE_DYNAMO_BACKEND": "a dynamo_backend. Use --compile, which is torch.compile's own backend, and leave dynamo_backend at no",
+    "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM, which takes over the backward pass and the step. Use data "
+    "parallelism (torchrun, or MULTI_GPU), or FSDP",
+    "ACCELERATE_USE_PARALLELISM_CONFIG": "a parallelism_config (tensor or context parallelism). Use data "
+    "parallelism (torchrun, or MULTI_GPU), or FSDP",
+    "ACCELERATE_DYNAMO_BACKEND": "a dynamo_backend. Use --compile, which is torch.compile's own backend, and leave "
+    "dynamo_backend at no",
 }
 """Variable -> what it is, and what to do."""
 
@@ -78,7 +83,8 @@ def check_launched(config: RunConfig) -> None:
             to_do = f"{flag}{asked}" if flag.endswith("=") else f"{flag} {asked}"
             key = name.removeprefix("ACCELERATE_").lower()
             raise InputError(
-                f"accelerate's launcher asks for {key} {asked}, but the run's configuration for {own}: give train {to_do}, or take it out of the launcher's"
+                f"accelerate's launcher asks for {key} {asked}, but the run's configuration for {own}: give train "
+                f"{to_do}, or take it out of the launcher's"
             )
 
 

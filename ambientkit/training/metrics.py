@@ -14,7 +14,8 @@ BINS_PER_DECADE = 4
 
 
 class Window:
-    """Means over the steps since the last line. Its `state` goes into checkpoints, so that a resumed run logs what an unbroken one does.
+    """Means over the steps since the last line. Its `state` goes into checkpoints, so that a resumed run logs what an
+    unbroken one does.
 
     Levels are binned by a quarter of a decade: a bin is named by its lower edge, 10^(k/4).
     """

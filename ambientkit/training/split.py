@@ -32,7 +32,8 @@ class SplitOptimizer:
         self._whole = list(parameters)
         if not all(whole.is_contiguous() for whole in self._whole):
             raise InputError(
-                "a weight of this model is not in one piece of memory, so that FSDP and ZeRO cannot split it; use plain data parallelism"
+                "a weight of this model is not in one piece of memory, so that FSDP and ZeRO cannot split it; use "
+                "plain data parallelism"
             )
         self.shares = [
             nn.Parameter(self._cut(whole.detach()), requires_grad=whole.requires_grad) for whole in self._whole

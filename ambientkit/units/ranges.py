@@ -38,7 +38,8 @@ class ValueRange:
         if dtype.kind == "u" and dtype.itemsize <= 2:
             return cls(0, np.iinfo(dtype).max)
         raise ValueError(
-            f"values of type {dtype.name} have no agreed range: give value_range, the two file values that stand for -1 and 1"
+            f"values of type {dtype.name} have no agreed range: give value_range, the two file values that stand "
+            "for -1 and 1"
         )
 
     @property

@@ -50,8 +50,10 @@ def judge_scale(low: float, high: float, sigma_n: float, *, assumed: bool, store
     if reach > FAR + 8 * sigma_n:
         return Scale(
             "far",
-            f"the values{f' ({stored})' if stored else ''} go from {low:g} to {high:g}, far beyond [-1, 1], the units in which they are taken.",
-            "Give value_range, the two file values that stand for -1 and 1 (say [0, 255]); sigma_n is then still given in [-1, 1] units.\n"
+            f"the values{f' ({stored})' if stored else ''} go from {low:g} to {high:g}, far beyond [-1, 1], the "
+            "units in which they are taken.",
+            "Give value_range, the two file values that stand for -1 and 1 (say [0, 255]); sigma_n is then still "
+            "given in [-1, 1] units.\n"
             "If the values are meant as they are, say so: value_range: [-1, 1]",
         )
     around = 6 * sigma_n if sigma_n <= FAINT else 0.0
@@ -64,8 +66,10 @@ def judge_scale(low: float, high: float, sigma_n: float, *, assumed: bool, store
     if whole and 0 < high - low < 2 * PART:
         return Scale(
             "small-part",
-            f"the values use {100 * (high - low) / 2:.2g} % of the range of their type ({stored}), which is taken for [-1, 1]: their contrast, "
+            f"the values use {100 * (high - low) / 2:.2g} % of the range of their type ({stored}), which is taken "
+            "for [-1, 1]: their contrast, "
             f"and their noise with it, is that small for the network.",
-            "Give value_range, the two file values that stand for -1 and 1, or have it measured once: value_range: data",
+            "Give value_range, the two file values that stand for -1 and 1, or have it measured once: value_range: "
+            "data",
         )
     return None

@@ -16,7 +16,8 @@ from ambientkit.maths.reverse import reverse_step
 
 
 class ExactReverse(Sampler):
-    """The exact reverse process of a Gaussian mixture: x_0 from the posterior given x_t, then x_s given both. Any hop is exact."""
+    """The exact reverse process of a Gaussian mixture: x_0 from the posterior given x_t, then x_s given both. Any hop
+    is exact."""
 
     name = "exact-reverse"
     source = "the DDPM posterior, arXiv 2006.11239 eq. 6-7, with a true posterior draw of x_0"

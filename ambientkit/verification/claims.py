@@ -65,7 +65,8 @@ def refuse_misspelt(parts: Iterable[Part], checks: Sequence[Check]) -> None:
                 if hint := nearest(name, names):
                     raise InputError(f"{kind} {part.name!r} claims {name!r}, which no check tests{hint}")
                 warn(
-                    f"{kind} {part.name!r} claims {name!r}, which no check tests; known for this kind: {', '.join(names)}"
+                    f"{kind} {part.name!r} claims {name!r}, which no check tests; known for this kind: "
+                    f"{', '.join(names)}"
                 )
 
 

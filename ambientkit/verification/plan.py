@@ -48,7 +48,8 @@ class Unchecked:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Pairs of a part and a check, in the order of the parts. Each is measured at `level`, whatever else is in the plan."""
+    """Pairs of a part and a check, in the order of the parts. Each is measured at `level`, whatever else is in the
+    plan."""
 
     pairs: tuple[Pair, ...]
     unchecked: tuple[Unchecked, ...] = ()
@@ -66,7 +67,8 @@ class Plan:
         """The budget of false alarms in one sentence."""
         n = len(self.pairs)
         return (
-            f"p < {self.level:g} rejects, whatever else is measured; at most {self.run_level:.2g} false alarms are to be expected of "
+            f"p < {self.level:g} rejects, whatever else is measured; at most {self.run_level:.2g} false alarms are "
+            "to be expected of "
             f"{n} check{'s' * (n != 1)}"
         )
 

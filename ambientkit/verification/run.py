@@ -69,7 +69,8 @@ class RunMeasurements(Record):
         ratios = [(m, e, f"{m / e:+.1f}" if e > 0 else "-") for m, e in zip(residual.mean, residual.error, strict=True)]
         return [
             f"run: {self.run}, step {self.step}; {self.rows}",
-            f"\nconsistency residual E|E[D(x_s) | x_t] - D(x_t)|^2 per pixel, hops of log ratio {HOP:g} by {self.sampler['name']!r}; 0 for an "
+            f"\nconsistency residual E|E[D(x_s) | x_t] - D(x_t)|^2 per pixel, hops of log ratio {HOP:g} by "
+            f"{self.sampler['name']!r}; 0 for an "
             "exact denoiser",
             Table(
                 "",
@@ -79,11 +80,14 @@ class RunMeasurements(Record):
                     for s, (m, e, ratio) in zip(residual.sigma, ratios, strict=True)
                 ],
             ),
-            f"n = {residual.n} rows; a ratio beyond 3 is more than chance. A negative value is chance: the estimate is unbiased.",
+            f"n = {residual.n} rows; a ratio beyond 3 is more than chance. A negative value is chance: the "
+            "estimate is unbiased.",
             "\nTweedie loss mean((a D + b x_t - x_n)^2) per pixel, without weights; its least value is not 0",
             self._losses(),
-            f"\nseed sensitivity of x_0 restored from x_n: {spread.observations} observations, {spread.seeds} seeds each; std per pixel",
-            f"across seeds {number(spread.within)}, across observations {number(spread.across)}; together {number(spread.total)}, "
+            f"\nseed sensitivity of x_0 restored from x_n: {spread.observations} observations, {spread.seeds} "
+            "seeds each; std per pixel",
+            f"across seeds {number(spread.within)}, across observations {number(spread.across)}; together "
+            f"{number(spread.total)}, "
             f"and the clean data have sigma_data {number(self.sigma_data)}",
         ]
 
@@ -155,11 +159,15 @@ class RunMeasurements(Record):
             ],
             said=[
                 f"{self.rows[0].upper()}{self.rows[1:]}.",
-                f"Consistency residual, by sampler {self.sampler['name']!r}: by how much the denoiser contradicts itself from one level to a "
-                f"lower one, on {self.residual.n} rows; 0 for an exact denoiser, and beyond 3 standard errors more than chance.",
-                "Tweedie loss: its least value is not 0, and is not known. It is for comparing two denoisers, or rows that the run has seen "
+                f"Consistency residual, by sampler {self.sampler['name']!r}: by how much the denoiser contradicts "
+                "itself from one level to a "
+                f"lower one, on {self.residual.n} rows; 0 for an exact denoiser, and beyond 3 standard errors more "
+                "than chance.",
+                "Tweedie loss: its least value is not 0, and is not known. It is for comparing two denoisers, or "
+                "rows that the run has seen "
                 "with others.",
-                f"Restored rows: {self.spread.observations} observations, {self.spread.seeds} seeds each. The two kinds of spread together should "
+                f"Restored rows: {self.spread.observations} observations, {self.spread.seeds} seeds each. The two "
+                "kinds of spread together should "
                 "be that of the clean data; no spread across seeds says that the samples have collapsed.",
             ],
             footer=f"Seed {self.seed}.",
@@ -254,7 +262,8 @@ def _said(config: RunConfig, own: Batch | None, other: str | None, held_out: Bat
         assert own is not None
         return (
             f"measured on {len(own.x_n)} noisy rows of {config.data.name}, all of which the run trained on: "
-            "nothing is held out, and a network that has memorised its rows looks better than it is (give others with --data)"
+            "nothing is held out, and a network that has memorised its rows looks better than it is (give others "
+            "with --data)"
         )
     beside = "" if own is None else f", beside {len(own.x_n)} of its own"
     return f"measured on {len(held_out.x_n)} rows of {other} that the run has not seen{beside}"

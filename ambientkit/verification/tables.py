@@ -110,7 +110,8 @@ def explain_failure(result: Result, seed: int, registry: Registry) -> str:
     lines = [f"{result}", f"  {check.meaning}"]
     if result.verdict is Verdict.INCONCLUSIVE:
         lines[1] = (
-            "  The check could not tell a part that is wrong on purpose from this one, so it says nothing about the part."
+            "  The check could not tell a part that is wrong on purpose from this one, so it says nothing about "
+            "the part."
         )
     lines += [
         "  To repeat it:",
@@ -122,7 +123,10 @@ def explain_failure(result: Result, seed: int, registry: Registry) -> str:
 def passed_line(results: Sequence[Result]) -> str:
     """The checks that one part has passed, in one line."""
     least = min(result.measured.p_value for result in results if result.measured)
-    return f"{results[0].part}: {', '.join(result.check for result in results)} passed (least p {least:.2g}, level {results[0].alpha:.2g})"
+    return (
+        f"{results[0].part}: {', '.join(result.check for result in results)} passed (least p {least:.2g}, "
+        f"level {results[0].alpha:.2g})"
+    )
 
 
 def refusal(result: Result) -> str:
@@ -139,7 +143,8 @@ def refusal(result: Result) -> str:
     figures += f": {found.why}" if found is not None and found.why else ""
     return (
         f"{what} the check {pair.check.name!r} of its claim {pair.check.claim!r} ({figures}). {pair.check.meaning} "
-        f"See `ambientkit verify {pair.kind}:{pair.part.name} --quick`; mend the {pair.kind}, or go on knowingly with --skip-preflight"
+        f"See `ambientkit verify {pair.kind}:{pair.part.name} --quick`; mend the {pair.kind}, or go on knowingly "
+        "with --skip-preflight"
     )
 
 
@@ -207,7 +212,10 @@ def kill_row(kill: Kill) -> tuple[str, ...]:
 def kill_summary(kills: Sequence[Kill]) -> str:
     """One line: how many were killed, survived, or are equivalent."""
     count = Counter(kill.fate for kill in kills)
-    line = f"{len(kills)} mutants: {count[Fate.KILLED]} killed, {count[Fate.SURVIVED]} survived, {count[Fate.EQUIVALENT]} equivalent by design"
+    line = (
+        f"{len(kills)} mutants: {count[Fate.KILLED]} killed, {count[Fate.SURVIVED]} survived, "
+        f"{count[Fate.EQUIVALENT]} equivalent by design"
+    )
     return line + (
         f", {count[Fate.CONTRADICTED]} declared equivalent, but rejected" if count[Fate.CONTRADICTED] else ""
     )

@@ -42,7 +42,8 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class SeedSensitivity:
-    """Spread of restored rows, as std per pixel in data units. By the law of total variance within^2 + across^2 is that of the clean data."""
+    """Spread of restored rows, as std per pixel in data units. By the law of total variance within^2 + across^2 is that
+    of the clean data."""
 
     within: float
     """Across seeds, from one and the same observation."""

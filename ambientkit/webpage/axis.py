@@ -6,7 +6,8 @@ import math
 
 
 class Axis:
-    """A linear or logarithmic axis from `low` at `start` to `high` at `end`; a range without width is widened, values outside are cut."""
+    """A linear or logarithmic axis from `low` at `start` to `high` at `end`; a range without width is widened, values
+    outside are cut."""
 
     def __init__(self, low: float, high: float, start: float, end: float, *, log: bool) -> None:
         self._log = log

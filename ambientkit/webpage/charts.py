@@ -26,7 +26,8 @@ BAR = 42
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One curve of a chart. Two curves of one chart should differ in their marks or their dashes: colour alone tells nobody anything."""
+    """One curve of a chart. Two curves of one chart should differ in their marks or their dashes: colour alone tells
+    nobody anything."""
 
     name: str
     x: Sequence[float]
@@ -71,7 +72,8 @@ def curves(
     drawn = Markup("").join(_curve(s, across, up) for s in series)
     told = "; ".join(map(_told, series))
     return Markup(
-        '<figure><figcaption><strong>{}</strong></figcaption><svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">'
+        '<figure><figcaption><strong>{}</strong></figcaption><svg class="chart" viewBox="0 0 {} {}" role="img" '
+        'aria-label="{}">'
         "<title>{}</title><desc>{}</desc>{}{}</svg>"
         "{}<details><summary>Numbers: {}</summary>{}</details></figure>"
     ).format(
@@ -110,7 +112,8 @@ def bars(title: str, values: Sequence[tuple[str, float]]) -> Markup:
             )
     told = "; ".join(f"{name}: {number(value)}" for name, value in values)
     return Markup(
-        '<figure><figcaption><strong>{}</strong></figcaption><svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">'
+        '<figure><figcaption><strong>{}</strong></figcaption><svg class="chart" viewBox="0 0 {} {}" role="img" '
+        'aria-label="{}">'
         "<title>{}</title>{}</svg></figure>"
     ).format(title, WIDTH, 2 * TOP + BAR * len(values), f"{title}. {told}.", title, drawn)
 
@@ -167,7 +170,10 @@ def _told(series: Series) -> str:
         return f"{series.name}: no values"
     values = [y for _, y, _ in found]
     (first, a, _), (last, b, _) = found[0], found[-1]
-    return f"{series.name}: {number(a)} at {number(first)}, {number(b)} at {number(last)}, least {number(min(values))}, most {number(max(values))}"
+    return (
+        f"{series.name}: {number(a)} at {number(first)}, {number(b)} at {number(last)}, least "
+        f"{number(min(values))}, most {number(max(values))}"
+    )
 
 
 def _frame(across: Axis, up: Axis, x_label: str, y_label: str) -> Markup:
@@ -253,7 +259,8 @@ def _legend(series: Sequence[Series]) -> Markup:
 
     items = Markup("").join(
         Markup(
-            '<li><svg class="c{}" viewBox="0 0 48 14" aria-hidden="true"><line class="curve" x1="0" y1="7" x2="48" y2="7" stroke-dasharray="{}"/>'
+            '<li><svg class="c{}" viewBox="0 0 48 14" aria-hidden="true"><line class="curve" x1="0" y1="7" x2="48" '
+            'y2="7" stroke-dasharray="{}"/>'
             "{}</svg>{}</li>"
         ).format(s.style % COLOURS, DASHES[s.dash % len(DASHES)], _mark(s.style, 24, 7), s.name)
         for s in series
@@ -280,6 +287,7 @@ def _table(title: str, series: Sequence[Series], x_label: str) -> Markup:
         for x in sorted({x for s in series for x in s.x})
     )
     return Markup(
-        '<div class="scroll" tabindex="0" role="region" aria-label="Numbers: {}"><table class="numbers"><caption>{}</caption>'
+        '<div class="scroll" tabindex="0" role="region" aria-label="Numbers: {}"><table '
+        'class="numbers"><caption>{}</caption>'
         "<thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>"
     ).format(title, title, head, rows)

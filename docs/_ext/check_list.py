@@ -37,7 +37,8 @@ def claim_of(check: Check) -> str:
 def entry(check: Check) -> str:
     """One check: what is claimed, the hypothesis, its null law, what it finds, and its control."""
     lines = [
-        f"- **`{check.name}`** ({'quick; ' if check.quick else ''}{claim_of(check)}). {paragraph(inspect.getdoc(type(check)) or '')}",
+        f"- **`{check.name}`** ({'quick; ' if check.quick else ''}{claim_of(check)}). "
+        f"{paragraph(inspect.getdoc(type(check)) or '')}",
         f"  Null law: {paragraph(check.null_law)}. Finds: {paragraph(check.detects)}.",
         f"  Control: {paragraph(inspect.getdoc(type(check).control) or '')}",
     ]

@@ -217,7 +217,8 @@ def report(scored: list[Scored], within: list[float]) -> dict[str, Any]:
     """Print the tables; returns what they say."""
     runs = len({(one.arm, one.seed) for one in scored})
     print(
-        f"{len(scored)} checkpoints of {runs} runs: digits, sigma_n {SIGMA_N:g}; Spearman's correlation (95 % bootstrap interval)\n"
+        f"{len(scored)} checkpoints of {runs} runs: digits, sigma_n {SIGMA_N:g}; Spearman's correlation (95 % "
+        "bootstrap interval)\n"
     )
     print(f"| against | its measure | true measure | {' | '.join(GROUPS)} |\n|---|---|---|{'---|' * len(GROUPS)}")
     correlations: list[dict[str, Any]] = []
@@ -236,7 +237,8 @@ def report(scored: list[Scored], within: list[float]) -> dict[str, Any]:
             )
     picks: list[dict[str, Any]] = []
     print(
-        f"\n| against | picked by | mean behind the best of its run | {' | '.join(f'within {x:g} %' for x in within)} | largest |"
+        "\n| against | picked by | mean behind the best of its run | "
+        f"{' | '.join(f'within {x:g} %' for x in within)} | largest |"
     )
     print("|---|---|---|" + "---|" * (len(within) + 1))
     for place, kind in enumerate((*KINDS, "-")):
@@ -254,7 +256,8 @@ def report(scored: list[Scored], within: list[float]) -> dict[str, Any]:
         )
     last = max(one.step for one in scored)
     print(
-        f"\nstep {last}, mean over seeds: proximal / true\n\n| arm | {' | '.join(MEASURES)} |\n|---|{'---|' * len(MEASURES)}"
+        f"\nstep {last}, mean over seeds: proximal / true\n\n| arm | {' | '.join(MEASURES)} "
+        f"|\n|---|{'---|' * len(MEASURES)}"
     )
     for arm in dict.fromkeys(one.arm for one in scored):
         own = [one.scores for one in scored if (one.arm, one.step) == (arm, last)]
@@ -301,7 +304,8 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(f"--arms: {', '.join(unknown)} is no arm that trains on noisy rows")
     if size.save_every < 1 or size.steps < 3 * size.save_every:
         parser.error(
-            f"--save-every {size.save_every}: should be at most a third of --steps {size.steps}: fewer checkpoints have no order"
+            f"--save-every {size.save_every}: should be at most a third of --steps {size.steps}: fewer checkpoints "
+            "have no order"
         )
     folder = args.folder / ("quick" if args.quick else f"{size.steps}-by-{size.save_every}") / args.model
     scored: list[Scored] = []

@@ -123,7 +123,8 @@ def report_right(seeds: Values, plan: Plan) -> None:
     wrong = {seed: alarms for seed, alarms in wrong.items() if alarms}
     low, high = bounds(len(wrong), len(seeds)) if seeds else (0.0, 1.0)
     print(
-        f"\nfalse alarms: {len(wrong)} of {len(seeds)} runs of {len(names)} checks (rate between {low:.2g} and {high:.2g})"
+        f"\nfalse alarms: {len(wrong)} of {len(seeds)} runs of {len(names)} checks (rate between {low:.2g} and "
+        f"{high:.2g})"
     )
     for seed, alarms in wrong.items():
         print(f"  seed {seed}: {', '.join(alarms)}")
@@ -134,7 +135,8 @@ def report_right(seeds: Values, plan: Plan) -> None:
             values["all"].append(p)
     head = "".join(f"  p < {tail:<6g} (at most)" for tail in TAILS)
     print(
-        f"\nright parts, by check: share of p-values below, and its upper bound\n{'check':24}{'values':>7}{'least p':>10}{head}"
+        "\nright parts, by check: share of p-values below, and its upper "
+        f"bound\n{'check':24}{'values':>7}{'least p':>10}{head}"
     )
     for check, found in sorted(values.items()):
         cells = ""
@@ -171,7 +173,8 @@ def report_kit(seeds: Values, plan: Plan) -> None:
         total = sum(killed[name] for name in names)
         low, high = bounds(total, len(names) * n) if names and n else (0.0, 1.0)
         print(
-            f"\n{len(names)} {title}: rejected {total} of {len(names) * n} times, over {n} seeds (rate between {low:.4f} and {high:.4f})"
+            f"\n{len(names)} {title}: rejected {total} of {len(names) * n} times, over {n} seeds (rate between "
+            f"{low:.4f} and {high:.4f})"
         )
         for name in sorted(names):
             said = ", ".join(f"{check} {count}" for check, count in sorted(by[name].items()))
@@ -184,9 +187,12 @@ def section(state: dict[str, Values], everything: bool) -> str:
     right, mutants = _whole(state["right"], plan), _whole(state["kit"], kit)
     wrong = sum(any(p < plan.level for p in one.values()) for one in right.values())
     lines = [
-        f"*False alarms.* {wrong} of {len(right)} whole runs of the {len(plan.pairs)} checks of all built-in parts, each with its own seed, "
-        f'contained a "failed" (with 95 % confidence the rate is at most {bounds(wrong, len(right), 0.9)[1]:.2g}; Clopper and Pearson). '
-        "So few runs cannot show a rate of 1e-3 by themselves. The p-values show more: they should fall below t at most with "
+        f"*False alarms.* {wrong} of {len(right)} whole runs of the {len(plan.pairs)} checks of all built-in "
+        "parts, each with its own seed, "
+        f'contained a "failed" (with 95 % confidence the rate is at most {bounds(wrong, len(right), 0.9)[1]:.2g}; '
+        "Clopper and Pearson). "
+        "So few runs cannot show a rate of 1e-3 by themselves. The p-values show more: they should fall below t at "
+        "most with "
         "frequency t. By check, the frequency, and in brackets its upper 95 % confidence bound:",
         "",
         "| check | p-values | least | p < 0.1 | p < 0.01 | p < 0.001 |",
@@ -226,8 +232,10 @@ def section(state: dict[str, Values], everything: bool) -> str:
     wrong_ones = [name for name in names if name not in equivalent]
     total, tries = sum(killed[name] for name in wrong_ones), len(wrong_ones) * len(mutants)
     lines.append(
-        f"*Kills.* Over {len(mutants)} seeds the {len(wrong_ones)} wrong mutants were rejected {total} of {tries} times "
-        f"(with 95 % confidence the rate is at least {bounds(total, tries, 0.9)[0]:.4f}, for these mutants and new seeds), "
+        f"*Kills.* Over {len(mutants)} seeds the {len(wrong_ones)} wrong mutants were rejected {total} of {tries} "
+        "times "
+        f"(with 95 % confidence the rate is at least {bounds(total, tries, 0.9)[0]:.4f}, for these mutants and new "
+        "seeds), "
         f"the {len(equivalent)} that are right by design "
         f"{sum(killed[name] for name in equivalent)} times. "
         + (

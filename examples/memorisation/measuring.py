@@ -20,7 +20,8 @@ DEVICE = "auto" if torch.cuda.is_available() else "cpu"
 
 
 class Classifier:
-    """A support vector machine on one half of the held-out rows; a picture is recognised if its margin is that of 90 % of the other half."""
+    """A support vector machine on one half of the held-out rows; a picture is recognised if its margin is that of 90 %
+    of the other half."""
 
     def __init__(self, rows: Tensor, labels: Tensor) -> None:
         from sklearn.svm import SVC

@@ -15,7 +15,8 @@ from ambientkit.maths.weights import edm_weight
 
 
 class EpsTweedie(Objective):
-    """Ambient Tweedie in its epsilon form: predict the noise z in x_t = x_n + c z, c = sqrt(sigma^2 - sigma_n^2), without a division by c.
+    """Ambient Tweedie in its epsilon form: predict the noise z in x_t = x_n + c z, c = sqrt(sigma^2 - sigma_n^2),
+    without a division by c.
 
     loss = sigma^2 lambda(sigma) mean(((c / sigma) eps_hat - z)^2), eps_hat = (x_t - D(x_t, sigma)) / sigma, lambda the
     EDM weight. Least at D = E[x_0 | x_t]: given x_t the mean of z is c / sigma times that of the whole noise. The

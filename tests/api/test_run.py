@@ -114,7 +114,8 @@ def test_rows_that_an_exported_file_cannot_reach_are_named(made):
     for work in (lambda: elsewhere.evaluate(**FEW), lambda: elsewhere.verify(rows=4)):
         with pytest.raises(
             ak.InputError,
-            match=r"exported\.safetensors: the rows that it was trained on \(array\) cannot be read: noisy\.npy: no such",
+            match=r"exported\.safetensors: the rows that it was trained on \(array\) cannot be read: noisy\.npy: "
+            r"no such",
         ):
             work()
 

@@ -31,7 +31,10 @@ def train(data, folder, **more):
 
 
 def test_the_package_is_light_until_it_is_used() -> None:
-    code = "import sys, time; t = time.perf_counter(); import ambientkit; print(time.perf_counter() - t, 'torch' in sys.modules)"
+    code = (
+        "import sys, time; t = time.perf_counter(); import ambientkit; print(time.perf_counter() - t, 'torch' "
+        "in sys.modules)"
+    )
     seconds, torch_loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()

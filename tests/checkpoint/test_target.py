@@ -133,8 +133,10 @@ def test_a_socket_is_written_to_and_stays() -> None:
 @pytest.mark.parametrize("kind", ["pipe", "socket", "file"])
 def test_standard_output_is_written_to_whatever_it_is(tmp_path: Path, kind: str) -> None:
     code = (
-        "from pathlib import Path; from ambientkit.checkpoint.folder import write_file; from ambientkit.checkpoint.target import check_target; "
-        "p = Path('/dev/stdout'); print('before', flush=True); check_target(p, '--json'); write_file(p, b'content\\n'); print('after')"
+        "from pathlib import Path; from ambientkit.checkpoint.folder import write_file; from "
+        "ambientkit.checkpoint.target import check_target; "
+        "p = Path('/dev/stdout'); print('before', flush=True); check_target(p, '--json'); write_file(p, "
+        "b'content\\n'); print('after')"
     )
     command = [sys.executable, "-c", code]
     if kind == "pipe":
@@ -195,7 +197,10 @@ def test_what_can_be_no_file_is_refused_before_the_work(tmp_path: Path, where: s
     (tmp_path / "dangling").symlink_to(tmp_path / "no-folder" / "x.json")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     before = names(tmp_path)
-    reason = "should be a file in a folder that exists|cannot be written .(Too many levels of symbolic links|File name too long)"
+    reason = (
+        "should be a file in a folder that exists|cannot be written .(Too many levels of symbolic links|File "
+        "name too long)"
+    )
     with pytest.raises(InputError, match=f"--json .*: ({reason})"):
         check_target(tmp_path / where, "--json")
     with pytest.raises(RunError):

@@ -256,7 +256,8 @@ def test_what_the_system_refuses_is_named(ambientkit, monkeypatch, tmp_path):
     status, _, err = ambientkit("inspect", tmp_path / "data")
     assert status == 2
     assert re.fullmatch(
-        rf"ambientkit: error: {re.escape(str(tmp_path))}/data/\S+: permission denied; see who may read and write it .*\n",
+        rf"ambientkit: error: {re.escape(str(tmp_path))}/data/\S+: permission denied; see who may read and write "
+        r"it .*\n",
         err,
     )
 

@@ -157,8 +157,8 @@ def test_the_record_says_what_was_written_and_how_it_is_used(tmp_path, two_more_
         "snippet": f"read({str(out)!r})",
     }
     assert (
-        str(found)
-        == f"two-files: {out}, step 9, {size / 1e6:.3g} MB\n\nTo sample it with that library alone:\n\nread({str(out)!r})"
+        str(found) == f"two-files: {out}, step 9, {size / 1e6:.3g} MB\n\nTo sample it with that library "
+        f"alone:\n\nread({str(out)!r})"
     )
 
 

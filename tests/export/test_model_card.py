@@ -40,8 +40,8 @@ def test_training_ends_with_a_card_that_says_how_the_noise_is_known(tmp_path, am
     assert status == 0, err
     text = (folder / "README.md").read_text()
     assert (
-        "std sigma_n 0.2 in units of [-1, 1] (25.5 in 0..255 at most); simulated: white Gaussian noise was added to each clean row"
-        in text
+        "std sigma_n 0.2 in units of [-1, 1] (25.5 in 0..255 at most); simulated: white Gaussian noise was added "
+        "to each clean row" in text
     )
     assert "step 2 of 2; 8 rows seen (batches of 4)." in text
     assert "**Seed:** 5," in text
@@ -101,8 +101,8 @@ def test_scores_in_the_run_folder_are_shown_with_spread_and_floor(tmp_path, ambi
 def test_limits_follow_from_the_run(tmp_path):
     usual = card_of(write_run(tmp_path / "a", sigma_n=(0.3, 0.3)))
     assert (
-        "levels below sigma_n = 0.3. There the network is extrapolated, by making the estimates of neighbouring levels agree"
-        in usual
+        "levels below sigma_n = 0.3. There the network is extrapolated, by making the estimates of neighbouring "
+        "levels agree" in usual
     )
     drawing = card_of(write_run(tmp_path / "drawing", objective="tweedie-consistency-buffer", sigma_n=(0.3, 0.3)))
     assert "from whole rows that the network itself drew" in drawing

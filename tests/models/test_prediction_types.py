@@ -49,7 +49,8 @@ SIGMA_DATA = 0.7
 
 
 class Exact(nn.Module):
-    """The network of a kind that knows E[x_0 | x]: it reads level and point off what it is fed, and answers with its target over its std."""
+    """The network of a kind that knows E[x_0 | x]: it reads level and point off what it is fed, and answers with its
+    target over its std."""
 
     def __init__(self, law: GaussianMixture, predicts: str, sees: str, sign: float = 1.0) -> None:
         super().__init__()

@@ -48,7 +48,8 @@ import part_list  # noqa: E402  (the extension of the documentation that lists t
 
 
 def run_command(words: list[str]) -> tuple[int, str, str]:
-    """(exit status, stdout, stderr) of a command; `ambientkit` runs in this process, which has imported torch already."""
+    """(exit status, stdout, stderr) of a command; `ambientkit` runs in this process, which has imported torch
+    already."""
     if words[0] == "ambientkit":
         out, err = io.StringIO(), io.StringIO()
         with (
@@ -259,7 +260,10 @@ def test_everything_public_has_a_docstring(module_name: str) -> None:
 
 def test_a_missing_docstring_is_noticed(monkeypatch) -> None:
     module = ModuleType("silent", "A module.")
-    source = "def f(): ...\nclass C:\n    'A class.'\n    def m(self): ...\n    @property\n    def p(self): ...\ndef _hidden(): ..."
+    source = (
+        "def f(): ...\nclass C:\n    'A class.'\n    def m(self): ...\n    @property\n    def p(self): "
+        "...\ndef _hidden(): ..."
+    )
     exec(source, vars(module))
     monkeypatch.setitem(sys.modules, "silent", module)
     assert list(undocumented("silent")) == ["silent.f", "silent.C.m", "silent.C.p"]

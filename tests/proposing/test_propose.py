@@ -1,4 +1,5 @@
-"""A whole run proposed for files: what it says of cameras that are simulated, that `train` takes it, and what it asks for."""
+"""A whole run proposed for files: what it says of cameras that are simulated, that `train` takes it, and what it asks
+for."""
 
 from __future__ import annotations
 

@@ -45,7 +45,10 @@ def problems(package: str) -> Sequence[registry.Problem]:
 
 
 def hooks(name: str, returned: str, before: str = "") -> str:
-    return f"from ambientkit.hookspecs import hookimpl\nfrom ambientkit import interfaces\n{before}\n\n@hookimpl\ndef {name}():\n    return {returned}\n"
+    return (
+        "from ambientkit.hookspecs import hookimpl\nfrom ambientkit import "
+        f"interfaces\n{before}\n\n@hookimpl\ndef {name}():\n    return {returned}\n"
+    )
 
 
 def test_a_part_of_an_installed_package_stands_beside_the_built_in_ones_with_its_package_and_version(install):
@@ -104,7 +107,8 @@ def test_asking_for_a_part_of_a_plug_in_that_failed_says_so(install):
     install("aktest-broken", "raise RuntimeError('boom at import')")
     with pytest.raises(
         InputError,
-        match=r"there is no objective 'theirs'\. Known: .*\n(.*\n)*plug-in 'aktest_broken' of aktest-broken 0\.1 was not loaded",
+        match=r"there is no objective 'theirs'\. Known: .*\n(.*\n)*plug-in 'aktest_broken' of aktest-broken 0\.1 "
+        r"was not loaded",
     ):
         load().build("objective", "theirs")
 
@@ -306,7 +310,8 @@ def test_a_part_is_built_from_its_name_or_from_a_mapping_and_rebuilt_from_its_sp
     [
         (
             "aktest-mien",
-            r"objective: there is no objective 'aktest-mien'; did you mean 'aktest-mine'\? Known: .*aktest-mine.*tweedie",
+            r"objective: there is no objective 'aktest-mien'; did you mean 'aktest-mine'\? Known: "
+            r".*aktest-mine.*tweedie",
         ),
         ({"name": "zzz"}, r"objective\.name: there is no objective 'zzz'\. Known: .*naive"),
         (
@@ -333,7 +338,10 @@ def test_every_kind_lists_what_exists_for_an_unknown_name(kind):
 
 
 def test_a_part_that_cannot_be_made_is_refused_with_its_reason(install):
-    broken = "    @pydantic.model_validator(mode='after')\n    def check(self):\n        raise TypeError('no two alike')\n\n    def loss"
+    broken = (
+        "    @pydantic.model_validator(mode='after')\n    def check(self):\n        raise TypeError('no two "
+        "alike')\n\n    def loss"
+    )
     install("aktest-sound", "import pydantic\n" + OBJECTIVE.format(name="aktest-mine").replace("    def loss", broken))
     with pytest.raises(InputError, match="objective: objective 'aktest-mine' cannot be made: no two alike"):
         load().build("objective", "aktest-mine")

@@ -58,7 +58,10 @@ def test_the_list_of_plug_ins_shows_its_kind_name_line_package_and_version(insta
     done = ambientkit(["plugins"], path=installed, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (line,) = [line for line in done.stdout.splitlines() if "eps-tweedie" in line]
-    shown = r"objective +eps-tweedie +Ambient Tweedie in its epsilon form: predict the noise z .* +ambientkit-eps-tweedie 0\.1\.0"
+    shown = (
+        r"objective +eps-tweedie +Ambient Tweedie in its epsilon form: predict the noise z .* "
+        r"+ambientkit-eps-tweedie 0\.1\.0"
+    )
     assert re.match(shown, line)
 
 

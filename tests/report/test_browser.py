@@ -108,11 +108,13 @@ def test_a_page_that_loads_something_is_noticed(browser, pages, tmp_path: Path) 
 def test_every_section_is_there_named_by_its_heading_and_reached_from_the_navigation(browser, pages, name: str) -> None:
     show(browser, pages[name])
     found = browser.execute_script(
-        "return [...document.querySelectorAll('main > section')].map(s => document.getElementById(s.getAttribute('aria-labelledby')).textContent)"
+        "return [...document.querySelectorAll('main > section')].map(s => "
+        "document.getElementById(s.getAttribute('aria-labelledby')).textContent)"
     )
     assert found == list(SECTIONS.values())
     targets = browser.execute_script(
-        "return [...document.querySelectorAll('nav a')].map(a => document.querySelector(a.getAttribute('href')).textContent)"
+        "return [...document.querySelectorAll('nav a')].map(a => "
+        "document.querySelector(a.getAttribute('href')).textContent)"
     )
     assert targets == list(SECTIONS.values())
 
@@ -127,7 +129,8 @@ def test_landmarks_headings_and_texts_are_there_for_who_does_not_see_the_page(br
     levels = browser.execute_script("return [...document.querySelectorAll('h1, h2, h3, h4')].map(h => +h.tagName[1])")
     assert all(after - before <= 1 for before, after in zip(levels, levels[1:]))
     silent = browser.execute_script(
-        "return [...document.querySelectorAll('img, svg[role=img]')].filter(e => (e.alt || e.getAttribute('aria-label') || '').length < 20).length"
+        "return [...document.querySelectorAll('img, svg[role=img]')].filter(e => (e.alt || "
+        "e.getAttribute('aria-label') || '').length < 20).length"
     )
     assert silent == 0
     mute = browser.execute_script(
@@ -175,7 +178,8 @@ def test_a_page_is_light_or_dark_as_asked_and_its_colours_stand_out(browser, pag
     show(browser, pages["one"], scheme=scheme)
     colours = browser.execute_script(
         "const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});"
-        "const read = c => { canvas.fillStyle = c; canvas.fillRect(0, 0, 1, 1); return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3) };"
+        "const read = c => { canvas.fillStyle = c; canvas.fillRect(0, 0, 1, 1); return [...canvas.getImageData(0, "
+        "0, 1, 1).data].slice(0, 3) };"
         "const style = getComputedStyle(document.documentElement);"
         "const found = Object.fromEntries(arguments[0].map(name => [name, read(style.getPropertyValue(name))]));"
         "found.body = read(getComputedStyle(document.body).backgroundColor); return found",

@@ -108,8 +108,8 @@ def test_a_chart_draws_what_its_table_and_its_words_say() -> None:
     assert "<loss>" not in text
     assert "a&b:" not in text
     assert (
-        '<svg class="chart" viewBox="0 0 400 270" role="img" aria-label="&lt;loss&gt;. a&amp;b: 4 at 1, 2 at 3, least 2, most 8.">'
-        in text
+        '<svg class="chart" viewBox="0 0 400 270" role="img" aria-label="&lt;loss&gt;. a&amp;b: 4 at 1, 2 at 3, '
+        'least 2, most 8.">' in text
     )
     assert "<title>&lt;loss&gt;</title><desc>a&amp;b: 4 at 1" in text
     assert '<tr><th scope="row">2</th><td>8</td><td>0.5</td></tr>' in text

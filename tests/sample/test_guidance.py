@@ -26,7 +26,8 @@ NULL = {"label": torch.tensor(NONE)}
 
 
 class Counted:
-    """The exact denoiser of a mixture of two classes: of one where a row has a label, of both where it has that of none."""
+    """The exact denoiser of a mixture of two classes: of one where a row has a label, of both where it has that of
+    none."""
 
     def __init__(self):
         self.calls = 0

@@ -26,7 +26,8 @@ SHELL = ["-m", "tests.support.sample_shell"]
 
 
 class Tinted(Model):
-    """A network that knows one grey value for each class, and takes rows for that value with noise of the row's own spread 0.5."""
+    """A network that knows one grey value for each class, and takes rows for that value with noise of the row's own
+    spread 0.5."""
 
     name = "tinted"
     source = "the posterior mean of N(value, 0.5^2)"

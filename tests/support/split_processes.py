@@ -25,7 +25,8 @@ OPTIMIZERS["sgd-plain"] = {"name": "sgd", "lr": 1e-2}
 
 
 class Uneven(Objective):
-    """Calls the network once in the first process and three times in the second, which a split network would wait for in vain."""
+    """Calls the network once in the first process and three times in the second, which a split network would wait for
+    in vain."""
 
     name = "uneven"
 

@@ -55,8 +55,8 @@ def test_what_does_not_fit_is_listed_to_the_last_tensor_and_nothing_is_loaded(am
     assert status == 2
     assert "1 missing (decode.bias)" in err
     assert (
-        "6 surplus (blocks.1.0.bias, blocks.1.0.weight, blocks.1.1.bias, blocks.1.1.weight, blocks.1.3.bias, blocks.1.3.weight)"
-        in err
+        "6 surplus (blocks.1.0.bias, blocks.1.0.weight, blocks.1.1.bias, blocks.1.1.weight, blocks.1.3.bias, "
+        "blocks.1.3.weight)" in err
     )
     assert "misshaped (" in err
     assert "encode.weight (8, 2) for (16, 2)" in err

@@ -58,7 +58,8 @@ def test_checks_and_mutants_are_loaded_when_they_are_asked_for():
     import subprocess
 
     code = (
-        "import sys\nfrom ambientkit.registry import load\nfound = load()\nfound.names('objective')\nfound.find('sampler', 'heun')\n"
+        "import sys\nfrom ambientkit.registry import load\nfound = "
+        "load()\nfound.names('objective')\nfound.find('sampler', 'heun')\n"
         "late = lambda: any('builtin.checks' in name or 'builtin.mutants' in name for name in sys.modules)\n"
         "assert not late()\nassert found.names('check') and late()\nassert found.mutants()"
     )

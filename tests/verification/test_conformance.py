@@ -132,7 +132,10 @@ def test_pytest_reports_expected_mended_wrong_and_undecided_parts_as_what_they_a
     ],
 )
 def test_pytest_and_hypothesis_are_needed_only_where_they_are_used_and_a_message_names_them(module, use):
-    code = f"import sys; sys.modules[{module!r}] = None; import ambientkit.testing\ntry:\n    {use}\nexcept ImportError as error:\n    print(error)"
+    code = (
+        f"import sys; sys.modules[{module!r}] = None; import ambientkit.testing\ntry:\n    {use}\nexcept "
+        "ImportError as error:\n    print(error)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert f"pip install {module}" in done.stdout

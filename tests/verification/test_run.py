@@ -125,7 +125,8 @@ def test_the_report_says_that_nothing_is_held_out_and_a_call_prints_and_writes_n
     assert sorted(trained.rglob("*")) == before
     text = str(found)
     assert text.startswith(
-        f"run: {trained}, step 5; measured on 64 noisy rows of mixture, all of which the run trained on: nothing is held out"
+        f"run: {trained}, step 5; measured on 64 noisy rows of mixture, all of which the run trained on: nothing "
+        "is held out"
     )
     assert "across seeds" in text
     content = json.loads(json.dumps(found.to_dict()))

@@ -22,7 +22,8 @@ class Asked:
 
 
 class Answering:
-    """A denoiser of a fresh network, whose output is replaced: `answer`, of the shape of the rows, in the shape and form of its own output."""
+    """A denoiser of a fresh network, whose output is replaced: `answer`, of the shape of the rows, in the shape and
+    form of its own output."""
 
     def __init__(self, part: Model, case: Case, sigma_data: float, shape: tuple[int, ...] | None = None) -> None:
         """shape: of the rows; left out, the first that the model takes. Raises InputError for one that it does not."""

@@ -13,7 +13,8 @@ from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Pa
 
 
 class CleanRowsLow(Check):
-    """Clean rows are seen up to the level `clean_below` of the objective, and no higher; noisy rows are seen above their noise.
+    """Clean rows are seen up to the level `clean_below` of the objective, and no higher; noisy rows are seen above
+    their noise.
 
     What the denoiser is asked is counted, not what the terms report. In a batch of clean rows no level lies above
     `clean_below`, and the highest tenth of the logarithmic range below it is reached. Where clean rows and rows as
@@ -26,7 +27,10 @@ class CleanRowsLow(Check):
     claim = "clean-rows-low"
     null_law = "exact: share of questions out of place 0"
     detects = "a single clean row of a batch that is seen above the level, or a level that is not used up"
-    meaning = "The network sees clean rows at levels where it was promised that noisy copies alone teach, and may learn them by heart."
+    meaning = (
+        "The network sees clean rows at levels where it was promised that noisy copies alone teach, and may "
+        "learn them by heart."
+    )
     quick = True
 
     batch_size: int = Field(512, ge=64)

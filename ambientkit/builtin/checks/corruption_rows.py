@@ -20,7 +20,8 @@ from ambientkit.maths.randomness import isolated_global_generator, keyed_generat
 
 
 class CorruptionRows(Check):
-    """`observe` and `degrade` take one generator per row; row i is then the same alone, in another batch and in another order."""
+    """`observe` and `degrade` take one generator per row; row i is then the same alone, in another batch and in another
+    order."""
 
     name = "corruption-rows"
     source = "the contract of `Corruption`; docs/decisions/0002"
@@ -28,7 +29,10 @@ class CorruptionRows(Check):
     claim = "row-generators"
     null_law = "exact: tolerance 1e-12"
     detects = "any dependence on other rows, on their order, or on torch's global generator"
-    meaning = "A row's noise depends on the batch it is fetched in, so that it changes from epoch to epoch and after resuming."
+    meaning = (
+        "A row's noise depends on the batch it is fetched in, so that it changes from epoch to epoch and "
+        "after resuming."
+    )
     quick = True
 
     rows: int = Field(5, ge=4)

@@ -16,7 +16,8 @@ from ambientkit.maths.randomness import isolated_global_generator, keyed_generat
 
 
 class DenoiserContract(Check):
-    """D(x, sigma) keeps shape and dtype, row i depends on x_i and sigma_i alone, and D(x, sigma) - x vanishes with sigma.
+    """D(x, sigma) keeps shape and dtype, row i depends on x_i and sigma_i alone, and D(x, sigma) - x vanishes with
+    sigma.
 
     A fresh network, its parameters moved at random so that none is 0, in evaluation mode. Rows have unlike levels from
     0.05 to 5; each is compared with itself alone. At sigma = 1e-5 the answer must be the input to within 0.001.

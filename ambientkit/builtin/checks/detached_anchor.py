@@ -28,7 +28,10 @@ class DetachedAnchor(Check):
     claim = "detached-anchor"
     null_law = "exact: share of the gradient at other levels at most 1e-9"
     detects = "any gradient through the anchor, and a loss without gradient"
-    meaning = "The gradient also moves the denoiser at the anchor's level, which should be a fixed target: training may diverge."
+    meaning = (
+        "The gradient also moves the denoiser at the anchor's level, which should be a fixed target: "
+        "training may diverge."
+    )
     quick = True
 
     batch_size: int = Field(256, ge=16)

@@ -16,7 +16,8 @@ from ambientkit.maths.randomness import keyed_generator
 
 
 class FinalLaw(Check):
-    """From points that follow the law at sigmas[0], a sampler reaches points that follow the law at sigmas[-1], row by row.
+    """From points that follow the law at sigmas[0], a sampler reaches points that follow the law at sigmas[-1], row by
+    row.
 
     Three kinds of rows with different grids, one of which ends at 0, go together in one batch. The law of the ends is
     known: E[cos(k x)] and E[sin(k x)] of a mixture are closed forms. For each kind and each of 12 frequencies k the
@@ -30,7 +31,10 @@ class FinalLaw(Check):
     claim = "final-law"
     null_law = "normal scores of 72 means, Bonferroni, of the hypothesis |difference| <= tolerance"
     detects = "a difference of 0.12 in the characteristic function, such as a law that is 15 % too wide"
-    meaning = "With many short steps and an exact denoiser the points still do not follow the law of the data: samples will not either."
+    meaning = (
+        "With many short steps and an exact denoiser the points still do not follow the law of the data: "
+        "samples will not either."
+    )
 
     rows: int = Field(6000, ge=300)
     """Points in all."""

@@ -17,7 +17,8 @@ from ambientkit.interfaces import Case, Check, Corruption, Measured, Part
 
 
 class Floor(Check):
-    """`floor` is the largest sigma_n of each row, `degrade` works from there up and raises ValueError, naming the row, below it.
+    """`floor` is the largest sigma_n of each row, `degrade` works from there up and raises ValueError, naming the row,
+    below it.
 
     For one level per data set, per row, per pixel, and clean rows. Exactly at the floor of a row with one level, x_t is
     x_n.
@@ -29,7 +30,10 @@ class Floor(Check):
     claim = "gaussian-noise"
     null_law = "exact: tolerance 1e-9"
     detects = "a floor off by any amount, and a level below it that is accepted"
-    meaning = "Rows can be asked for at levels below their own noise, where x_t is NaN or stands at another level than the denoiser is told."
+    meaning = (
+        "Rows can be asked for at levels below their own noise, where x_t is NaN or stands at another level "
+        "than the denoiser is told."
+    )
     quick = True
 
     rows: int = Field(5, ge=3)

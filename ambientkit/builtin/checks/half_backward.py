@@ -15,7 +15,8 @@ from ambientkit.interfaces import Case, Check, Denoiser, Levels, Measured, Objec
 
 
 class HalfBackward(Check):
-    """With the anchor held fixed, the mean gradient is that of the product of the two defects, and the mean value their product.
+    """With the anchor held fixed, the mean gradient is that of the product of the two defects, and the mean value their
+    product.
 
     The denoiser is h* + theta c below a level s, and h* from there up, c constant; no level is below 0.05. A hop across
     s has defect theta c, any other 0. The mean value is then V theta^2 with some V > 0 that depends on levels and
@@ -30,7 +31,10 @@ class HalfBackward(Check):
     claim = "half-backward"
     null_law = "t(n - 1), for each of two levels s (Hotelling: F(2, n - 2))"
     detects = "a gradient that is wrong by 10 %"
-    meaning = "The gradient is not that of the value: the weight of this loss in a recipe is not what it says, or it learns something else."
+    meaning = (
+        "The gradient is not that of the value: the weight of this loss in a recipe is not what it says, or "
+        "it learns something else."
+    )
 
     batches: int = Field(120, ge=50)
     """Independent gradients."""

@@ -19,7 +19,8 @@ from ambientkit.maths.randomness import isolated_global_generator
 
 
 class Keyed(Check):
-    """The same generator state gives the same observation, independent of earlier calls and of torch's global generator.
+    """The same generator state gives the same observation, independent of earlier calls and of torch's global
+    generator.
 
     Another state gives another one; rows get noise of their own; x_0 is left as it was; row numbers, shape and dtype
     are kept.
@@ -31,7 +32,10 @@ class Keyed(Check):
     claim = "gaussian-noise"
     null_law = "exact: no difference"
     detects = "any difference between two observations of one row"
-    meaning = "A row does not keep its noise: over the epochs the clean picture leaks through averaging, and runs cannot be repeated."
+    meaning = (
+        "A row does not keep its noise: over the epochs the clean picture leaks through averaging, and runs "
+        "cannot be repeated."
+    )
     quick = True
 
     rows: int = Field(4, ge=2)

@@ -29,7 +29,10 @@ class EDMPreconditioning(Check):
     claim = "edm-preconditioned"
     null_law = "exact: tolerance 1e-4"
     detects = "any other coefficient, such as that of a variance-preserving form, another sigma_data, another time"
-    meaning = "The network's input or output is scaled otherwise than claimed: weights trained in the claimed form give wrong pictures."
+    meaning = (
+        "The network's input or output is scaled otherwise than claimed: weights trained in the claimed "
+        "form give wrong pictures."
+    )
     quick = True
 
     rows: int = Field(4, ge=2)

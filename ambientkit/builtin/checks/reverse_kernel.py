@@ -30,8 +30,14 @@ class ReverseKernel(Check):
     kind = "sampler"
     claim = "reverse-kernel"
     null_law = "normal scores of moments, Bonferroni, of the hypothesis |difference| <= tolerance"
-    detects = "noise of a wrong std by 10 %, a drift wrong by 25 %, noise shared between rows, a correction of second order without noise"
-    meaning = "A hop does not draw from the reverse kernel: the mean of D(x_s) is not D(x_t), and consistency training learns a wrong denoiser."
+    detects = (
+        "noise of a wrong std by 10 %, a drift wrong by 25 %, noise shared between rows, a correction of "
+        "second order without noise"
+    )
+    meaning = (
+        "A hop does not draw from the reverse kernel: the mean of D(x_s) is not D(x_t), and consistency "
+        "training learns a wrong denoiser."
+    )
     quick = True
 
     rows: int = Field(20_000, ge=1000)

@@ -17,7 +17,8 @@ from ambientkit.maths.randomness import isolated_global_generator, keyed_generat
 
 
 class SamplerRows(Check):
-    """With a list of generators, row i is the same alone, in another batch and in another order; torch's global generator has no effect.
+    """With a list of generators, row i is the same alone, in another batch and in another order; torch's global
+    generator has no effect.
 
     Rows have different levels, some end at 0, and different conditions. A sampler that draws must also draw something
     else from other generators, and differently for rows of the same start. All comparisons are exact, up to the
@@ -30,7 +31,10 @@ class SamplerRows(Check):
     claim = "row-generators"
     null_law = "exact: tolerance 1e-6 of the size of the points"
     detects = "any dependence on other rows, on their order, or on torch's global generator"
-    meaning = "A sample depends on the batch it was drawn in, so that the same seed gives other pictures for another batch size."
+    meaning = (
+        "A sample depends on the batch it was drawn in, so that the same seed gives other pictures for "
+        "another batch size."
+    )
     quick = True
 
     rows: int = Field(6, ge=4)

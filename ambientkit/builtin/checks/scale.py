@@ -15,7 +15,8 @@ from ambientkit.maths.weights import edm_weight
 
 
 class Scale(Check):
-    """A loss in the scale of x_0: moving the denoiser by delta c costs lambda(sigma) delta^2 mean(c^2), lambda the EDM weight.
+    """A loss in the scale of x_0: moving the denoiser by delta c costs lambda(sigma) delta^2 mean(c^2), lambda the EDM
+    weight.
 
     For a squared loss the second difference (v(+delta) + v(-delta)) / 2 - v(0) on the same draws is that cost exactly,
     row by row, without any statistics. It is compared where a = 1 - sigma_n^2 / sigma^2 >= 0.2; without the factor
@@ -29,7 +30,10 @@ class Scale(Check):
     claim = "x_0-scale"
     null_law = "exact: relative tolerance 1e-6"
     detects = "any other weight, and a missing factor 1/a^2"
-    meaning = "The weight by level is not the one that is claimed: the expected minimum is the same, but levels near sigma_n may be learnt badly."
+    meaning = (
+        "The weight by level is not the one that is claimed: the expected minimum is the same, but levels "
+        "near sigma_n may be learnt badly."
+    )
     quick = True
 
     batch_size: int = Field(256, ge=16)

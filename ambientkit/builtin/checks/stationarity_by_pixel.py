@@ -15,7 +15,8 @@ from ambientkit.maths.randomness import keyed_generator
 
 
 class StationarityByPixel(Check):
-    """`stationarity` on observations with a noise level for each pixel, uniform in [0.05, 0.4] over rows, or a pattern that all rows share.
+    """`stationarity` on observations with a noise level for each pixel, uniform in [0.05, 0.4] over rows, or a pattern
+    that all rows share.
 
     Levels drawn for each pixel of each row cancel errors that a pattern, such as a camera's, shows, so every other
     batch has one. The Tweedie mix is elementwise: what is right for one level per row may use the mean or the largest
@@ -28,7 +29,10 @@ class StationarityByPixel(Check):
     claim = "noise-by-pixel"
     null_law = "F(p, n - p) of Hotelling's T^2, of all batches and of each kind (Bonferroni)"
     detects = "a mean gradient of 0.9 standard deviations of one batch's"
-    meaning = "On data with a noise level by pixel, training would not end at E[x_0 | x_t]: the levels are not used pixel by pixel."
+    meaning = (
+        "On data with a noise level by pixel, training would not end at E[x_0 | x_t]: the levels are not "
+        "used pixel by pixel."
+    )
 
     batches: int = Field(120, ge=50)
     """Independent gradients."""

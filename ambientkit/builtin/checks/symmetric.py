@@ -28,7 +28,10 @@ class SymmetricDegrade(Check):
     claim = "symmetric-degrade"
     null_law = "normal scores of 5 means for each kind of level, Bonferroni"
     detects = "a mean off by 0.03 std, a skewness of 0.15, a std wrong by 2.5 %"
-    meaning = "Mirrored noise does not follow the law of noise: objectives that draw in pairs of +z and -z are biased with this corruption."
+    meaning = (
+        "Mirrored noise does not follow the law of noise: objectives that draw in pairs of +z and -z are "
+        "biased with this corruption."
+    )
     quick = True
 
     rows: int = Field(300, ge=100)

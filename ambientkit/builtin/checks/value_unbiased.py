@@ -13,7 +13,8 @@ from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Pa
 
 
 class ValueUnbiased(Check):
-    """An unbiased estimate of the squared martingale defect |E[D(x_s) | x_t] - D(x_t)|^2 has mean 0 at the exact denoiser.
+    """An unbiased estimate of the squared martingale defect |E[D(x_s) | x_t] - D(x_t)|^2 has mean 0 at the exact
+    denoiser.
 
     A mean of K draws, squared, adds Var / K; values clamped at 0 add more. The mean over each batch of fresh
     observations is one sample; levels below 0.1 and above are two columns of one Hotelling test. Single values must be
@@ -26,7 +27,10 @@ class ValueUnbiased(Check):
     claim = "value-unbiased"
     null_law = "F(2, n - 2) of Hotelling's T^2"
     detects = "a bias of 0.5 standard deviations of one batch's mean value"
-    meaning = "The loss does not estimate the squared defect but adds to it, so that the least value is not at the exact denoiser: it blurs."
+    meaning = (
+        "The loss does not estimate the squared defect but adds to it, so that the least value is not at "
+        "the exact denoiser: it blurs."
+    )
 
     batches: int = Field(100, ge=50)
     """Independent mean values."""

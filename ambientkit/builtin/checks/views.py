@@ -15,7 +15,8 @@ from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Pa
 
 
 class ViewsInLaw(Check):
-    """Every point x at which the denoiser is asked for a level sigma follows p_sigma, the law of x_0 + sigma z, for rows of like and unlike levels.
+    """Every point x at which the denoiser is asked for a level sigma follows p_sigma, the law of x_0 + sigma z, for
+    rows of like and unlike levels.
 
     Stein's identity, E[s(x) f(x) + f'(x)] = 0 with the score s = (D - x) / sigma^2 of p_sigma, for f constant and for f
     linear: (x - D) / sigma and x (x - D) / sigma^2 - d, weighted by sigma / (1 + sigma), have mean 0, below level 0.3
@@ -29,7 +30,10 @@ class ViewsInLaw(Check):
     claim = "views-in-law"
     null_law = "F(p, n - p) of Hotelling's T^2, of all batches and of each kind (Bonferroni), p = 6 in the plane"
     detects = "points taken for others at a level that is wrong by 10 %"
-    meaning = "The network is trained at points that do not stand at the level it is told, so not where a sampler will ask it."
+    meaning = (
+        "The network is trained at points that do not stand at the level it is told, so not where a sampler "
+        "will ask it."
+    )
 
     batches: int = Field(100, ge=30)
     """Independent losses."""

@@ -61,7 +61,8 @@ class Array(Stored):
             return None
         if given not in found:
             raise InputError(
-                f"{self.path}: sigma_n should be a number, the name of a .npy, .csv or .parquet file, a key of this file, or "
+                f"{self.path}: sigma_n should be a number, the name of a .npy, .csv or .parquet file, a key of "
+                "this file, or "
                 f"{' or '.join(ESTIMATES)}, but is {given!r}; keys: {_keys(found)}"
             )
         return found[given]
@@ -89,8 +90,10 @@ class Array(Stored):
         size = sum(array.size for array in used if array.key is not None)
         if size > self.max_npz_bytes:
             raise InputError(
-                f"{self.path}: {size} bytes would be unpacked into memory, more than max_npz_bytes = {self.max_npz_bytes}.\n"
-                f"Save the array as .npy, which is read from disk as needed: numpy.save('rows.npy', rows); or raise max_npz_bytes"
+                f"{self.path}: {size} bytes would be unpacked into memory, more than max_npz_bytes = "
+                f"{self.max_npz_bytes}.\n"
+                "Save the array as .npy, which is read from disk as needed: numpy.save('rows.npy', rows); or "
+                "raise max_npz_bytes"
             )
 
 

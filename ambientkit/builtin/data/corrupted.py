@@ -10,7 +10,8 @@ from ambientkit.readers.copied import MANIFEST, ROWS, array_of, level_of, read_m
 
 
 class Corrupted(Stored):
-    """A folder written by `ambientkit corrupt`: rows.npy (float32, units of [-1, 1]) with the noise level of its manifest."""
+    """A folder written by `ambientkit corrupt`: rows.npy (float32, units of [-1, 1]) with the noise level of its
+    manifest."""
 
     name = "corrupted"
     marks = ("manifest.json+rows.npy",)
@@ -35,7 +36,8 @@ class Corrupted(Stored):
         manifest = read_manifest(self.path)
         if not (self.path / ROWS).exists():
             raise InputError(
-                f"{self.path}: there is no {ROWS}; an 8-bit copy is no data to train on, because clipping spoils the noise"
+                f"{self.path}: there is no {ROWS}; an 8-bit copy is no data to train on, because clipping spoils "
+                "the noise"
             )
         data, shape = array_of(self.path / ROWS), (manifest["rows"], *manifest["shape"])
         if data.shape != shape:

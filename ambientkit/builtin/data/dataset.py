@@ -65,7 +65,8 @@ class Given(Data):
         """The rows. Raises InputError in a program that was not given them."""
         if self._rows is None:
             raise InputError(
-                f"data: a torch Dataset of {self.length:,} rows was given in memory, and this program has not been given it "
+                f"data: a torch Dataset of {self.length:,} rows was given in memory, and this program has not been "
+                "given it "
                 f"(sha256 {self.sha256[:12]}...): give the same data again, ambientkit.train(dataset, output_dir=...)"
             )
         known = as_rows(self._rows)
@@ -80,8 +81,10 @@ def _values(item: Any, index: int) -> Tensor:
     x = item.x_0 if isinstance(item, Clean) else item.x_n if isinstance(item, Batch) else item
     if not isinstance(x, Tensor):
         raise InputError(
-            f"data: row {index} is of type {type(item).__name__}; rows should be Clean, Batch (ambientkit.batch) or tensors. "
-            "A data set of (picture, label) needs a small wrapper that returns Clean(picture, {'class_cond': torch.tensor(label)})"
+            f"data: row {index} is of type {type(item).__name__}; rows should be Clean, Batch (ambientkit.batch) "
+            "or tensors. "
+            "A data set of (picture, label) needs a small wrapper that returns Clean(picture, {'class_cond': "
+            "torch.tensor(label)})"
         )
     if not math.prod(x.shape):
         raise InputError(f"data: row {index} is empty (shape {tuple(x.shape)})")

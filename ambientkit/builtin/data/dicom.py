@@ -37,7 +37,8 @@ class DICOM(StoredFiles):
         their values mean."""
         if self.value_range is None:
             raise InputError(
-                f"{self.path}: DICOM does not say what part of their range the values use: give value_range, the two values (after rescaling) "
+                f"{self.path}: DICOM does not say what part of their range the values use: give value_range, the "
+                "two values (after rescaling) "
                 f"that stand for -1 and 1, such as [-1024, 3071] for CT in Hounsfield units"
             )
         return super().find()
@@ -61,7 +62,8 @@ class _Frames(FileRows[DICOM]):
         height, width, samples = int(header.Rows), int(header.Columns), int(header.get("SamplesPerPixel", 1))
         if height * width > self.part.max_pixels:
             raise UnusableFile(
-                f"{width} x {height} pixels are more than max_pixels = {self.part.max_pixels}: raise it if the image is honest"
+                f"{width} x {height} pixels are more than max_pixels = {self.part.max_pixels}: raise it if the "
+                "image is honest"
             )
         meaning = str(header.PhotometricInterpretation)
         if meaning not in ("MONOCHROME2", "RGB"):
@@ -76,7 +78,8 @@ class _Frames(FileRows[DICOM]):
             raise UnusableFile("it was compressed with loss, which changes its noise: use the original")
         if "ModalityLUTSequence" in header or "DoseGridScaling" in header:
             raise UnusableFile(
-                "its values go through a look-up table or dose scaling, which is not applied: save them as real values first"
+                "its values go through a look-up table or dose scaling, which is not applied: save them as real "
+                "values first"
             )
         if _padding(header) is not None:
             self.missing["PixelPaddingValue"] = math.nan

@@ -66,7 +66,8 @@ class _Images(FileRows[FITS]):
                 self.missing["BLANK"] = math.nan
         if math.prod(shape) > self.part.max_pixels:
             raise UnusableFile(
-                f"its shape {shape} has more values than max_pixels = {self.part.max_pixels}: raise it if the image is honest"
+                f"its shape {shape} has more values than max_pixels = {self.part.max_pixels}: raise it if the "
+                "image is honest"
             )
         if len(shape) < 2:
             raise UnusableFile(

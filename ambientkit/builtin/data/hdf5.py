@@ -117,8 +117,8 @@ def _unwritten(array: Any) -> tuple[int, int]:
 
 
 FILTERS = {
-    305: "LZO", 307: "bzip2", 32000: "LZF", 32001: "Blosc", 32004: "LZ4", 32008: "Bitshuffle", 32013: "ZFP", 32015: "Zstandard", 32017: "SZ",
-    32019: "FCIDECOMP", 32024: "SZ3", 32026: "Blosc2", 32028: "SPERR",
+    305: "LZO", 307: "bzip2", 32000: "LZF", 32001: "Blosc", 32004: "LZ4", 32008: "Bitshuffle", 32013: "ZFP", 32015: "Zstandard",
+    32017: "SZ", 32019: "FCIDECOMP", 32024: "SZ3", 32026: "Blosc2", 32028: "SPERR",
 }  # fmt: skip
 """Numbers of filters as registered with The HDF Group (github.com/HDFGroup/hdf5_plugins, RegisteredFilterPlugins)."""
 
@@ -161,8 +161,10 @@ class _Array(OpenedArray):
             raise InputError(f"{self}: cannot be read ({cause_of(error)}): damaged, or cut short") from None
         if absent:
             raise InputError(
-                f"{self}: its values cannot be decoded here:\nthey are compressed by {' and '.join(absent)}, which is not installed. "
-                f"Most such filters come with the package hdf5plugin, which is used where it is there: pip install hdf5plugin"
+                f"{self}: its values cannot be decoded here:\nthey are compressed by {' and '.join(absent)}, which "
+                "is not installed. "
+                "Most such filters come with the package hdf5plugin, which is used where it is there: pip install "
+                "hdf5plugin"
             )
         if missing:
             raise InputError(

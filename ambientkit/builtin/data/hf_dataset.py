@@ -23,7 +23,8 @@ from ambientkit.text import listed
 
 
 class HFDataset(Stored):
-    """Rows of a Hugging Face dataset kept on this machine: a folder written by save_to_disk, a .parquet file, or a folder of them.
+    """Rows of a Hugging Face dataset kept on this machine: a folder written by save_to_disk, a .parquet file, or a
+    folder of them.
 
     Read lazily from memory-mapped Arrow tables. .parquet files are converted once, in the library's cache, or with
     `streaming` read by row groups as they are needed: nothing is written, and training goes through the row groups, a
@@ -95,7 +96,8 @@ class HFDataset(Stored):
         files = parquet_files(self.path)
         if not files:
             raise InputError(
-                f"{self.path}: streaming reads .parquet files, and none is there; a folder of save_to_disk needs none: leave it out"
+                f"{self.path}: streaming reads .parquet files, and none is there; a folder of save_to_disk needs "
+                "none: leave it out"
             )
         return files
 

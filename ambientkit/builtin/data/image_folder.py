@@ -19,7 +19,8 @@ logger = logging.getLogger("ambientkit")
 
 
 class ImageFolder(StoredFiles):
-    """Pictures of one size in a folder and its sub-folders, in the order of their names: observations with their noise level, or clean.
+    """Pictures of one size in a folder and its sub-folders, in the order of their names: observations with their noise
+    level, or clean.
 
     x_n = (v - m) / h maps the file's values v to [-1, 1] (m, h: middle and half width of the value range). PNG, JPEG,
     TIFF, WebP and BMP by content; grey of 1, 8 and 16 bits, 8-bit RGB, 16-bit RGB PNG, palette as RGB, float TIFF.

@@ -68,7 +68,8 @@ class InMemory(Stored):
         """The rows. Raises InputError in a program that was not given them."""
         if self._values is None:
             raise InputError(
-                f"{self._called}: {self.shape[0]:,} rows of {self.dtype} were given in memory, and this program has not been given them "
+                f"{self._called}: {self.shape[0]:,} rows of {self.dtype} were given in memory, and this program "
+                "has not been given them "
                 f"(sha256 {self.sha256[:12]}...): give the same rows again, ambientkit.train(rows, output_dir=...)"
             )
         source = _Held(self._values, self._called)

@@ -18,7 +18,8 @@ logger = logging.getLogger("ambientkit")
 
 
 class NIfTI(StoredFiles):
-    """Volumes in NIfTI files: one volume per row, or its slices along an axis; the slope and intercept of the header are applied.
+    """Volumes in NIfTI files: one volume per row, or its slices along an axis; the slope and intercept of the header
+    are applied.
 
     Axes are those of the file. Magnitude images of magnetic resonance have Rician noise, which is Gaussian only where
     the signal is well above it (`ambientkit inspect` reports it).
@@ -62,7 +63,8 @@ class _Volumes(FileRows[NIfTI]):
             raise UnusableFile(f"it has shape {tuple(image.shape)}: save each volume of a series as a file of its own")
         if math.prod(shape) > self.part.max_pixels:
             raise UnusableFile(
-                f"its shape {shape} has more values than max_pixels = {self.part.max_pixels}: raise it if the volume is honest"
+                f"its shape {shape} has more values than max_pixels = {self.part.max_pixels}: raise it if the "
+                "volume is honest"
             )
         stored = np.dtype(image.get_data_dtype())
         if stored.names or stored.kind == "c":
@@ -80,7 +82,8 @@ class _Volumes(FileRows[NIfTI]):
             slope = float(image.header_class.from_fileobj(stream, check=False)["scl_slope"])
         if not math.isfinite(slope):
             raise UnusableFile(
-                f"its scl_slope is {slope:g}, so nobody knows what its values mean: set it to 1 if they are meant as stored"
+                f"its scl_slope is {slope:g}, so nobody knows what its values mean: set it to 1 if they are meant "
+                "as stored"
             )
         if slope == 0 and not self._unscaled:
             self._unscaled = True

@@ -29,7 +29,8 @@ HELD_OUT = 0.15
 
 
 class PhotoPatches(Data):
-    """Square colour patches of ten photographs, 3 x size x size: objects, a cat, a street, the sky, a retina, tissue. Clean: noise is simulated.
+    """Square colour patches of ten photographs, 3 x size x size: objects, a cat, a street, the sky, a retina, tissue.
+    Clean: noise is simulated.
 
     Patches lie on a grid of `stride` pixels and overlap where stride < size. Those of `split: test` come from the right
     15 % of each photograph, which no training patch touches.

@@ -19,7 +19,8 @@ logger = logging.getLogger("ambientkit")
 
 
 class TiffStack(StoredFiles):
-    """Pages of TIFF files, 8 to 64 bits or floating point, grey or colour: one page per row, several, or one file per row.
+    """Pages of TIFF files, 8 to 64 bits or floating point, grey or colour: one page per row, several, or one file per
+    row.
 
     Values are those of the file, without any scaling. OME and ImageJ files name the axes of their pages: the channels C
     of one place and time are the channels of one row, and times T, planes Z and the rest are rows. Pixels that hold the
@@ -118,7 +119,8 @@ class _Pages(FileRows[TiffStack]):
                 other = page.aspage()
                 if (self._page_shape(other), other.dtype) != (shape, first.dtype):
                     raise UnusableFile(
-                        f"its pages differ: {first.shape} {first.dtype} and {other.shape} {other.dtype}; remove thumbnails and masks"
+                        f"its pages differ: {first.shape} {first.dtype} and {other.shape} {other.dtype}; remove "
+                        "thumbnails and masks"
                     )
             grey = first.photometric == tifffile.PHOTOMETRIC.MINISBLACK
             if any(
@@ -162,7 +164,8 @@ class _Pages(FileRows[TiffStack]):
         height, width, samples = page.imagelength, page.imagewidth, page.samplesperpixel
         if height * width > self.part.max_pixels:
             raise UnusableFile(
-                f"{width} x {height} pixels are more than max_pixels = {self.part.max_pixels}: raise it if the image is honest"
+                f"{width} x {height} pixels are more than max_pixels = {self.part.max_pixels}: raise it if the "
+                "image is honest"
             )
         if page.imagedepth > 1:
             raise UnusableFile("a page holds a volume (SGI depth): save its slices as pages")

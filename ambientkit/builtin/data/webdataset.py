@@ -58,7 +58,8 @@ class WebDataset(Stored):
         else:
             suffixes = shards.suffixes(0)
             raise InputError(
-                f"{self.path}: the sample {shards.name(0)} has no member, or several, that must be the row: give member, "
+                f"{self.path}: the sample {shards.name(0)} has no member, or several, that must be the row: give "
+                "member, "
                 f"one of {', '.join(suffixes)}"
             )
         source = _Samples(shards, likely[0], self.max_pixels)

@@ -17,7 +17,8 @@ from ambientkit.text import listed
 
 
 class Zarr(Stored):
-    """Rows in one array of a Zarr folder (format 2 or 3), read as they are needed; the noise level may be another array of it.
+    """Rows in one array of a Zarr folder (format 2 or 3), read as they are needed; the noise level may be another array
+    of it.
 
     A chunk that was never written, or is lost, would be read as the fill value: such arrays are refused.
     """

@@ -24,7 +24,8 @@ PATCH = 14
 
 
 class DINOv2(Extractor):
-    """DINOv2, ViT-S/B/L/g with patches of 14 pixels: its class token, 384 to 1,536 values, from a local file of weights.
+    """DINOv2, ViT-S/B/L/g with patches of 14 pixels: its class token, 384 to 1,536 values, from a local file of
+    weights.
 
     The network is that of timm, the size follows from the file: one of timm's (vit_large_patch14_dinov2.lvd142m,
     model.safetensors), or Meta's dinov2_vitl14_pretrain converted to .safetensors; with registers too. Pictures are
@@ -71,7 +72,8 @@ def _network(path: Path, size: int, device: str) -> nn.Module:
     width = token.shape[-1] if token is not None else 0
     if width not in SIZES or "pos_embed" not in tensors:
         raise InputError(
-            f"extractor 'dinov2': {path}: holds no DINOv2 in timm's or Meta's names (cls_token, pos_embed, blocks.0...); take model.safetensors of "
+            f"extractor 'dinov2': {path}: holds no DINOv2 in timm's or Meta's names (cls_token, pos_embed, "
+            "blocks.0...); take model.safetensors of "
             "timm's vit_large_patch14_dinov2.lvd142m, or of another size"
         )
     registers = "_reg4" if {"reg_token", "register_tokens"} & tensors.keys() else ""

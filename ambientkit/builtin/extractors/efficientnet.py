@@ -53,7 +53,8 @@ def _network(device: str) -> nn.Module:
         from efficientnet_lite_pytorch import EfficientNet
     except ImportError as error:
         raise InputError(
-            f"extractor 'efficientnet-lite0': {error.name} is not installed; it comes with: pip install 'ambientkit[evaluate]'"
+            f"extractor 'efficientnet-lite0': {error.name} is not installed; it comes with: pip install "
+            "'ambientkit[evaluate]'"
         ) from None
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
     tensors = load_tensors(path, "efficientnet-lite0")

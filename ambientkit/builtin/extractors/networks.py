@@ -21,7 +21,8 @@ def colour(pictures: Tensor, name: str) -> Tensor:
     """Pictures (N, C, H, W) with three channels; grey is repeated. Raises InputError for rows of other shapes."""
     if pictures.ndim != 4 or pictures.shape[1] not in (1, 3):
         raise InputError(
-            f"extractor {name!r}: reads pictures (C, H, W) with 1 or 3 channels, not rows of shape {tuple(pictures.shape[1:])}; "
+            f"extractor {name!r}: reads pictures (C, H, W) with 1 or 3 channels, not rows of shape "
+            f"{tuple(pictures.shape[1:])}; "
             "'pixels' reads rows of any shape"
         )
     return pictures.expand(-1, 3, -1, -1)

@@ -11,7 +11,8 @@ from ambientkit.interfaces import Extractor
 
 
 class Patches(Extractor):
-    """The values of square windows on a grid, each a row of features: texture and noise, blind to how the windows are put together.
+    """The values of square windows on a grid, each a row of features: texture and noise, blind to how the windows are
+    put together.
 
     P = (floor((H - size) / stride) + 1) (floor((W - size) / stride) + 1) windows per picture of C size^2 values each.
     Windows of one picture depend on each other, so a spread must be taken over pictures, not over windows.
@@ -30,6 +31,7 @@ class Patches(Extractor):
         shapes."""
         if pictures.ndim != 4 or min(pictures.shape[2:]) < self.size:
             raise InputError(
-                f"extractor 'patches': reads pictures (C, H, W) of at least {self.size} x {self.size}, not rows of shape {tuple(pictures.shape[1:])}"
+                f"extractor 'patches': reads pictures (C, H, W) of at least {self.size} x {self.size}, not rows of "
+                f"shape {tuple(pictures.shape[1:])}"
             )
         return unfold(pictures, self.size, stride=self.stride).transpose(1, 2).flatten(0, 1)

@@ -91,7 +91,10 @@ class NoiseOfTheUpperLevel(AncestralMutant):
     """Ancestral steps with the noise of Euler-Maruyama."""
 
     name = "ancestral-noise-of-the-upper-level"
-    wrong = "sigma_t sqrt(1 - r) z in place of sigma_s sqrt(1 - r) z: a right rule of first order, but not the posterior it claims to be"
+    wrong = (
+        "sigma_t sqrt(1 - r) z in place of sigma_s sqrt(1 - r) z: a right rule of first order, but not the "
+        "posterior it claims to be"
+    )
 
     def step(self, denoiser, x, sigma_t, sigma_s, generator, cond):
         mean, _ = moments(denoiser, x, sigma_t, sigma_s, cond)

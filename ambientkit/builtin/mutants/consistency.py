@@ -123,7 +123,10 @@ class AnchorAtTheWrongLevel(ConsistencyMutant):
     """Consistency whose anchor is taken for a point at 1.2 times its level."""
 
     name = "consistency-anchor-at-the-wrong-level"
-    wrong = "x_n stands at sigma_n and is taken for a point at 1.2 sigma_n: the property holds there too, but no sample ever passes such points"
+    wrong = (
+        "x_n stands at sigma_n and is taken for a point at 1.2 sigma_n: the property holds there too, but no "
+        "sample ever passes such points"
+    )
 
     def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
         h = hop(denoiser, batch := used(batch), tools, level=1.2)

@@ -16,7 +16,8 @@ from ambientkit.maths.weights import edm_weight
 
 
 class PosteriorBufferMutant(Mutant, Objective, abc.ABC):
-    """What these mutants share: the right part's claims, and a loss on draws that are made anew each time, wrong where they say.
+    """What these mutants share: the right part's claims, and a loss on draws that are made anew each time, wrong where
+    they say.
 
     Without a memory the mean gradient is the same, and each call has more draws to show what is wrong with them.
     """
@@ -97,7 +98,10 @@ class TargetIsTheObservation(PosteriorBufferMutant):
 
     name = "posterior-buffer-target-is-the-observation"
     wrong = "the target is x_n in place of the draw"
-    equivalent = "(draw, x_n) has the law of (x_0, x_n), so x_n is the draw and independent noise, of the same mean given x_t; only noisier"
+    equivalent = (
+        "(draw, x_n) has the law of (x_0, x_n), so x_n is the draw and independent noise, of the same "
+        "mean given x_t; only noisier"
+    )
 
     def target(self, x_0, x_t, view):
         return view.x

@@ -15,7 +15,8 @@ from ambientkit.maths.weights import edm_weight
 
 
 class SureMutant(Mutant, Objective, abc.ABC):
-    """What these mutants share: the right part's claims, and the estimate with the divergence weighted by `factor(sigma_n)`."""
+    """What these mutants share: the right part's claims, and the estimate with the divergence weighted by
+    `factor(sigma_n)`."""
 
     mutant_of = "sure"
     claims = Sure.claims

@@ -35,7 +35,10 @@ class PosteriorBuffer(Objective):
     """
 
     name = "posterior-buffer"
-    source = "arXiv 2405.13712, algorithm 1 (expectation maximisation); arXiv 2502.05446, algorithm 1; a buffer of few rows: docs/method.md"
+    source = (
+        "arXiv 2405.13712, algorithm 1 (expectation maximisation); arXiv 2502.05446, algorithm 1; a buffer "
+        "of few rows: docs/method.md"
+    )
     claims = frozenset({"stationary-at-oracle", "noise-by-pixel", "views-in-law", "x_0-scale", "detached-anchor"})
     below_sigma_n = "from whole rows that the network itself drew for the noisy ones (posterior draws)"
 
@@ -61,7 +64,8 @@ class PosteriorBuffer(Objective):
         """
         if "reverse-kernel" not in tools.sampler.claims:
             raise InputError(
-                f"posterior-buffer needs a sampler that draws from the reverse kernel; {tools.sampler.name!r} does not claim it. "
+                f"posterior-buffer needs a sampler that draws from the reverse kernel; {tools.sampler.name!r} does "
+                "not claim it. "
                 "Use 'stochastic-heun'"
             )
         n, memory, sigma_min = len(batch.x_n), tools.memory, tools.levels.sigma_min

@@ -81,7 +81,8 @@ class SplitLevels(Objective):
         if (floor >= high).any():
             row = int(batch.row[int((floor >= high).nonzero()[0])])
             raise InputError(
-                f"row {row} of the data is as noisy as sigma_max = {high:g} or noisier: raise levels.sigma_max or leave it out"
+                f"row {row} of the data is as noisy as sigma_max = {high:g} or noisier: raise levels.sigma_max or "
+                "leave it out"
             )
         top = torch.where(floor <= low, torch.full_like(floor, self.clean_below), torch.full_like(floor, high))
         u = uniform(torch.empty(len(batch.x_n), device=batch.x_n.device, dtype=batch.x_n.dtype), tools.generator)

@@ -29,7 +29,10 @@ class StochasticHeun(Sampler):
     """
 
     name = "stochastic-heun"
-    source = "Heun's method with the same noise in both stages, Kloeden and Platen (1992), section 15.1; covariance: arXiv 2206.00364, eq. 3"
+    source = (
+        "Heun's method with the same noise in both stages, Kloeden and Platen (1992), section 15.1; "
+        "covariance: arXiv 2206.00364, eq. 3"
+    )
     claims = frozenset({"reverse-kernel", "exact-for-points", "order-2", "final-law", "grid-levels", "row-generators"})
 
     def sample(

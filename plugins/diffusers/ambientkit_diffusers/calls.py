@@ -87,7 +87,8 @@ CALLS: dict[str, Call] = {
 
 
 def check_signal(name: str, kind: str, config: Config, classes: int | None, signal: Signal) -> None:
-    """Raise InputError where a network does not fit the rows of a signal, in shape or in conditions. name: of the model."""
+    """Raise InputError where a network does not fit the rows of a signal, in shape or in conditions. name: of the
+    model."""
     if len(signal.shape) != 3 or 0 in signal.shape:
         raise InputError(
             f"model {name!r} takes rows of shape (channels, height, width), but these have shape {tuple(signal.shape)}"
@@ -101,7 +102,8 @@ def check_signal(name: str, kind: str, config: Config, classes: int | None, sign
     multiple = 2 ** (stages - 1) if kind.startswith("UNet") else int(config.get("patch_size", 1))
     if signal.shape[1] % multiple or signal.shape[2] % multiple:
         raise InputError(
-            f"model {name!r}: its {kind} needs a height and width that are multiples of {multiple}, but the rows are {signal.shape[1]} x {signal.shape[2]}"
+            f"model {name!r}: its {kind} needs a height and width that are multiples of {multiple}, but the rows "
+            f"are {signal.shape[1]} x {signal.shape[2]}"
         )
     wanted = CALLS[kind].takes(config, classes)
     carried = {key: tuple(shape) for key, shape in signal.conds.items()}
@@ -114,7 +116,8 @@ def check_signal(name: str, kind: str, config: Config, classes: int | None, sign
         fits = len(shape) == len(carried[key]) and all(a in (None, b) for a, b in zip(shape, carried[key]))
         if not fits:
             raise InputError(
-                f"model {name!r} needs the condition {key!r} of shape {_text(shape)}, but the data carry {carried[key]}: "
+                f"model {name!r} needs the condition {key!r} of shape {_text(shape)}, but the data carry "
+                f"{carried[key]}: "
                 "were the captions encoded by the text encoders of another pipeline?"
             )
 

@@ -1,4 +1,5 @@
-"""What rows of latents carry: the names, shapes and units that the data sets, the models and the sampler of this package share.
+"""What rows of latents carry: the names, shapes and units that the data sets, the models and the sampler of this
+package share.
 
 A row is a latent (C, h, w) in float32, `Autoencoder.encode` of a picture: (z - shift) scaling of the VAE's draw z, so
 that its values have about unit spread. `Rows.decode` of a data set of latents is `Autoencoder.decode`. A row of SDXL
@@ -11,7 +12,8 @@ carries three conditions, those that its U-Net takes:
 
 A row of Stable Diffusion 1 or 2 carries `prompt_embeds` alone, a row with a class `class_cond`, an integer label.
 A row without a caption carries what stands for none, `empty_prompt` of the pipeline; there is no mask. What is dropped
-in training (`cond_dropout`) and stands against the prompt in guidance is the same; `time_ids` is never dropped, since it
+in training (`cond_dropout`) and stands against the prompt in guidance is the same; `time_ids` is never dropped, since
+it
 says of a picture what is true of it with or without a caption. Source: arXiv 2307.01952, section 2.2.
 """
 

@@ -173,8 +173,10 @@ def edge_of(scheduler: Any, predicts: str | None = None) -> Edge:
     table = getattr(scheduler, "alphas_cumprod", None)
     if not isinstance(table, Tensor) or table.ndim != 1 or len(table) < 2:
         raise InputError(
-            f"scheduler {name} has no table of noise levels (alphas_cumprod), is no flow and no EDM scheduler: what its network was trained on "
-            "cannot be told from it. Give the scheduler of the network's training, such as DDPMScheduler, EulerDiscreteScheduler or "
+            f"scheduler {name} has no table of noise levels (alphas_cumprod), is no flow and no EDM scheduler: "
+            "what its network was trained on "
+            "cannot be told from it. Give the scheduler of the network's training, such as DDPMScheduler, "
+            "EulerDiscreteScheduler or "
             "FlowMatchEulerDiscreteScheduler"
         )
     if answer is None:
@@ -183,7 +185,8 @@ def edge_of(scheduler: Any, predicts: str | None = None) -> Edge:
         )
     if answer not in FORMS or answer == "flow_prediction":
         raise InputError(
-            f"scheduler {name} has a table of noise levels, but its network is said to answer with {answer!r}: should be epsilon, v_prediction or sample"
+            f"scheduler {name} has a table of noise levels, but its network is said to answer with {answer!r}: "
+            "should be epsilon, v_prediction or sample"
         )
     sigmas = table_of(name, table)
     continuous = config.get("timestep_type") == "continuous" and answer == "v_prediction"
@@ -191,7 +194,8 @@ def edge_of(scheduler: Any, predicts: str | None = None) -> Edge:
 
 
 def table_of(name: str, alphas_cumprod: Tensor) -> Tensor:
-    """sigma_k = sqrt((1 - abar_k) / abar_k), (N,), float64. Raises InputError where they do not increase from above 0."""
+    """sigma_k = sqrt((1 - abar_k) / abar_k), (N,), float64. Raises InputError where they do not increase from above
+    0."""
     abar = alphas_cumprod.detach().cpu().double()
     sigmas = ((1 - abar) / abar).sqrt()
     increasing = bool((sigmas[1:] > sigmas[:-1]).all()) and bool(sigmas[0] > 0) and bool(sigmas[:-1].isfinite().all())
@@ -231,7 +235,8 @@ def _check_flow(name: str, scheduler: Any, steps: int) -> None:
         signal = noise = torch.full((1,), math.nan)
     if not (torch.allclose(signal, 1 - t, atol=1e-4) and torch.allclose(noise, t, atol=1e-4) and 0 < float(t) < 1):
         raise InputError(
-            f"scheduler {name} does not noise as a flow does, (1 - t) x_0 + t z at time {steps} t; this one is not supported"
+            f"scheduler {name} does not noise as a flow does, (1 - t) x_0 + t z at time {steps} t; this one is not "
+            "supported"
         )
 
 

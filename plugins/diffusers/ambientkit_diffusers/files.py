@@ -31,7 +31,10 @@ def component(path: Path, name: str, needed_by: str) -> Path:
 def fetch_command(path: Path) -> str:
     """The command that puts SDXL's weights, as one set of safetensors files in float16, into a folder."""
     wanted = ("*.json", "*.txt", "*.fp16.safetensors")
-    return f"hf download {SDXL} {' '.join(f'--include {shlex.quote(one)}' for one in wanted)} --local-dir {shlex.quote(str(path))}"
+    return (
+        f"hf download {SDXL} {' '.join(f'--include {shlex.quote(one)}' for one in wanted)} --local-dir "
+        f"{shlex.quote(str(path))}"
+    )
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -46,7 +49,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def variant_of(folder: Path) -> str | None:
-    """The variant of the weights in the folder of a component: None for plain files, "fp16" where only such are there."""
+    """The variant of the weights in the folder of a component: None for plain files, "fp16" where only such are
+    there."""
     names = [file.name for file in folder.glob("*.safetensors*")]
     plain = any(name.startswith(("diffusion_pytorch_model.safetensors", "model.safetensors")) for name in names)
     return "fp16" if names and not plain and all(".fp16" in name for name in names) else None

@@ -50,5 +50,6 @@ def _imported(name: str, requirement: str) -> ModuleType:
         return importlib.import_module(name)
     except ImportError as error:
         raise InputError(
-            f"{name} cannot be imported ({error}): install ambientkit-diffusers together with what it requires: pip install '{requirement}'"
+            f"{name} cannot be imported ({error}): install ambientkit-diffusers together with what it requires: "
+            f"pip install '{requirement}'"
         ) from error

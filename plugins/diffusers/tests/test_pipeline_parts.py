@@ -1,4 +1,5 @@
-"""Text encoders and VAE of a pipeline: the same captions, latents and pictures as the pipeline's own, and unloaded after."""
+"""Text encoders and VAE of a pipeline: the same captions, latents and pictures as the pipeline's own, and unloaded
+after."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""`AmbientDenoiser`: k-diffusion's `Denoiser` whose loss learns from noisy rows, for training scripts of k-diffusion."""
+"""`AmbientDenoiser`: k-diffusion's `Denoiser` whose loss learns from noisy rows, for training scripts of
+k-diffusion."""
 
 from __future__ import annotations
 
@@ -148,7 +149,8 @@ class AmbientDenoiser(K.layers.Denoiser):
             return sigma_n.expand(input.shape)
         except RuntimeError:
             raise InputError(
-                f"sigma_n has shape {tuple(sigma_n.shape)}, but the rows have {tuple(input.shape[1:])}: give one number, "
+                f"sigma_n has shape {tuple(sigma_n.shape)}, but the rows have {tuple(input.shape[1:])}: give one "
+                "number, "
                 "or one per pixel"
             ) from None
 
@@ -176,7 +178,8 @@ def _with_density(term: ScheduledObjective, density: Mapping[str, Any]) -> Sched
         return term
     if density.get("type") != "lognormal":
         warnings.warn(
-            f"model.sigma_sample_density is {density.get('type')!r}: {term.objective.name} draws log-normal levels instead",
+            f"model.sigma_sample_density is {density.get('type')!r}: {term.objective.name} draws log-normal levels "
+            "instead",
             stacklevel=3,
         )
         return term

@@ -21,7 +21,8 @@ def white(x: Tensor, generator: RandomSource) -> NoiseSampler:
 
 
 class Nested:
-    """Increments of a Brownian path in sigma, each row its own: right for a sampler that asks for an interval and then for one round it.
+    """Increments of a Brownian path in sigma, each row its own: right for a sampler that asks for an interval and then
+    for one round it.
 
     sample_dpmpp_sde asks for sigma_t to a middle level, and then for the whole step from the same sigma_t, whose
     increment therefore is the first one plus an independent rest. Exact; k-diffusion's BrownianTreeNoiseSampler, which

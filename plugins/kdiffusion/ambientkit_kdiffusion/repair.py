@@ -8,7 +8,8 @@ from ambientkit_kdiffusion.library import k_diffusion
 
 
 class TrainingDropout(nn.Module):
-    """Stands for the `nn.Dropout` of which k-diffusion's 2-D attention reads only `p`: the rate while training, 0 in evaluation."""
+    """Stands for the `nn.Dropout` of which k-diffusion's 2-D attention reads only `p`: the rate while training, 0 in
+    evaluation."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()

@@ -17,7 +17,8 @@ Noise = Literal["none", "white", "nested", "churn"]
 
 
 class KDiffusionSampler(Sampler):
-    """One of the functions in `k_diffusion.sampling`. The part's name is the function's, its fields are the function's keywords.
+    """One of the functions in `k_diffusion.sampling`. The part's name is the function's, its fields are the function's
+    keywords.
 
     k-diffusion takes one grid for the whole batch. Where the columns of `sigmas` differ, rows with equal columns run
     together, group after group; a batch of B different grids costs B runs.

@@ -95,7 +95,8 @@ class DPMpp2M(KDiffusionSampler):
 
 
 class EulerAncestral(Renoised):
-    """Euler's rule down to sigma_down, then noise of std sigma_up; with eta = 1 this is the reverse step of `ancestral`.
+    """Euler's rule down to sigma_down, then noise of std sigma_up; with eta = 1 this is the reverse step of
+    `ancestral`.
 
     sigma_up = eta sigma_s sqrt(1 - r), sigma_down = sqrt(sigma_s^2 - sigma_up^2), r = sigma_s^2 / sigma_t^2. With eta =
     1, sigma_down / sigma_t = r, so the mean is r x_t + (1 - r) D. Claims "reverse-kernel" for eta = 1 and s_noise = 1
@@ -134,7 +135,8 @@ class DPMpp2SAncestral(Renoised):
 
 
 class DPMppSDE(Renoised):
-    """DPM-Solver++ for the reverse stochastic equation, two evaluations a step, whose noise is that of one Brownian path.
+    """DPM-Solver++ for the reverse stochastic equation, two evaluations a step, whose noise is that of one Brownian
+    path.
 
     With eta = 1 and s_noise = 1 it draws from the reverse kernel, and more exactly than `ancestral`: on eight modes of
     std .1 a hop from sigma .3 to .225 leaves E[D(x_s)] off D(x_t) by .008 rms, against .024 of `ancestral` and .047 of

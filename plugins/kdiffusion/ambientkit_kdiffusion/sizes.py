@@ -10,7 +10,8 @@ def picture(name: str, signal: Signal) -> tuple[int, int, int]:
     """(channels, height, width) of the rows. Raises InputError where they are not pictures."""
     if len(signal.shape) != 3 or 0 in signal.shape:
         raise InputError(
-            f"model {name!r} takes pictures of shape (channels, height, width), but the rows have shape {tuple(signal.shape)}: "
+            f"model {name!r} takes pictures of shape (channels, height, width), but the rows have shape "
+            f"{tuple(signal.shape)}: "
             "choose a model for plain rows, such as 'mlp'"
         )
     channels, height, width = signal.shape
@@ -37,7 +38,8 @@ def patch_for(name: str, size: tuple[int, int], side: int, halvings: int) -> int
     )
     crop = f"crop them to {down[0]} x {down[1]}, or " if down[0] <= size[0] and down[1] <= size[1] else ""
     raise InputError(
-        f"model {name!r} needs pictures whose height and width are multiples of {multiple} at this size, but the rows are "
+        f"model {name!r} needs pictures whose height and width are multiples of {multiple} at this size, but the "
+        "rows are "
         f"{size[0]} x {size[1]}: {crop}pad them to {up[0]} x {up[1]}, or give a patch_size that suits"
     )
 
@@ -48,7 +50,8 @@ def check_multiple(name: str, size: tuple[int, int], multiple: tuple[int, int], 
     for axis, length, step in zip(("height", "width"), size, multiple, strict=True):
         if length % step or length < least * step:
             raise InputError(
-                f"model {name!r} as configured needs a {axis} that is a multiple of {step} and at least {least * step}, but the rows are "
+                f"model {name!r} as configured needs a {axis} that is a multiple of {step} and at least "
+                f"{least * step}, but the rows are "
                 f"{size[0]} x {size[1]}: crop or pad them, or choose another patch_size"
             )
 

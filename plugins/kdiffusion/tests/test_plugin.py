@@ -88,8 +88,10 @@ def test_importing_the_plug_in_and_asking_the_registry_does_not_import_k_diffusi
 def test_without_cuda_compiling_is_off_unless_the_environment_says_otherwise(before, after):
     code = (
         "import os, torch\ntorch.cuda.is_available = lambda: False\n"
-        f"os.environ.pop('K_DIFFUSION_USE_COMPILE', None)\nif {before!r}: os.environ['K_DIFFUSION_USE_COMPILE'] = {before!r}\n"
-        "from ambientkit_kdiffusion.library import k_diffusion\nk_diffusion()\nprint(os.environ['K_DIFFUSION_USE_COMPILE'])"
+        f"os.environ.pop('K_DIFFUSION_USE_COMPILE', None)\nif {before!r}: os.environ['K_DIFFUSION_USE_COMPILE'] = "
+        f"{before!r}\n"
+        "from ambientkit_kdiffusion.library import "
+        "k_diffusion\nk_diffusion()\nprint(os.environ['K_DIFFUSION_USE_COMPILE'])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert (done.stdout.strip(), done.stderr) == (after, "")

@@ -203,7 +203,8 @@ class Zero(Model):
 RIGHT = [Edm, Eps, V, Flow, PointsOnly, Zero]
 
 NOT_WRONG = {
-    "kit2-edm-autocast": "the output of a network in half precision, widened before it is used: what mixed precision does",
+    "kit2-edm-autocast": "the output of a network in half precision, widened before it is used: what mixed "
+    "precision does",
     "kit2-edm-transposed": "a dense network whose pixels come in another order is a dense network",
     "kit2-eps-unscaled": "raw input is hard to learn from, but an exact network exists, and older ones are fed so",
     "kit2-flow-told-thousand": "a discrete time",

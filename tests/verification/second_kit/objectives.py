@@ -245,5 +245,6 @@ class Replay(Objective):
 RIGHT = [Tw, Ceiling, Cons, Stein, TwoTerms, NoisyOnly, EpsForm, Replay]
 
 NOT_WRONG = {
-    "kit2-tweedie-half-teacher": "half a gradient of Tweedie's, and a pull to the average of the network itself, which moves with it: slow, not biased",
+    "kit2-tweedie-half-teacher": "half a gradient of Tweedie's, and a pull to the average of the network itself, "
+    "which moves with it: slow, not biased",
 }
