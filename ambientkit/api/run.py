@@ -31,10 +31,11 @@ from ambientkit.report.write import WrittenReport, write_report
 from ambientkit.run.status import Status, status
 from ambientkit.run.train import Ended
 from ambientkit.sample import Restored, Trained, load_run
-from ambientkit.sample.drawn import sample_rows
+from ambientkit.sample.drawn import sample_rows, sampled_stop_level
 from ambientkit.sample.files import WrittenRestorations, WrittenSamples, draw_to_files, restore_to_files
 from ambientkit.sample.load import run_of
-from ambientkit.sample.restored import restore_rows
+from ambientkit.sample.restored import restore_rows, restored_stop_level
+from ambientkit.sample.stop_level import StopLevel
 
 
 class Run:
@@ -104,9 +105,9 @@ class Run:
         """n samples of the clean distribution: a tensor (n, *S) in units of [-1, 1], on the CPU.
 
         out: a folder to write them into instead, from which an interrupted call goes on; the result is then a record.
-        options: `seed`, `steps`, `sampler`, `schedule`, `sigma_min` (a level, or "sigma-n" for the truncated baseline),
-        `classes`, `conds`, `guidance`, `batch_size`, `units`, `progress`; with `out` also `format`. Sample i depends on
-        (seed, i) only.
+        options: `seed`, `steps`, `sampler`, `schedule`, `sigma_min` (a level, "sigma-n" for the truncated baseline, or
+        "auto": `stop_level`), `classes`, `conds`, `guidance`, `batch_size`, `units`, `progress`; with `out` also
+        `format`. Sample i depends on (seed, i) only.
         """
         if out is None:
             return sample_rows(
@@ -130,6 +131,19 @@ class Run:
         if out is None:
             return restore_rows(self.trained, noisy, **only(restore_rows, options, "Run.restore", "out=FOLDER"))
         return restore_to_files(self.trained, noisy, out, **options)
+
+    @public("Run.stop_level", sampled_stop_level, restored_stop_level)
+    def stop_level(self, noisy: DataLike = None, *, sigma_n: Any = None, **options: Any) -> StopLevel:
+        """The level to stop at that `sigma_min="auto"` chooses, with the energies of detail that speak for it.
+
+        noisy: rows to be restored, as `restore` takes them; without, for samples, by the rows of the run. options:
+        `seed`, `steps`, `sampler`, `schedule`, `guidance`, `batch_size`; for restored rows also `classes`, `conds`.
+        """
+        options |= {"registry": self._registry}
+        if noisy is None:
+            given = only(sampled_stop_level, options, "Run.stop_level", "rows to restore")
+            return sampled_stop_level(self.trained, **given)
+        return restored_stop_level(self.trained, noisy, sigma_n=sigma_n, **options)
 
     @public("Run.evaluate", evaluate, own=("device",))
     def evaluate(

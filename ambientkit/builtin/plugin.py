@@ -30,9 +30,10 @@ from ambientkit.builtin.extractors.pixels import Pixels
 from ambientkit.builtin.models.mlp import MLP
 from ambientkit.builtin.objectives.consistency import Consistency
 from ambientkit.builtin.objectives.denoising import Denoising
+from ambientkit.builtin.objectives.detail_moments import DetailMoments
 from ambientkit.builtin.objectives.naive import Naive
 from ambientkit.builtin.objectives.posterior_buffer import PosteriorBuffer
-from ambientkit.builtin.objectives.recipes import TweedieConsistency, TweedieConsistencyBuffer
+from ambientkit.builtin.objectives.recipes import TweedieConsistency, TweedieConsistencyBuffer, TweedieDetail
 from ambientkit.builtin.objectives.split_levels import SplitLevels
 from ambientkit.builtin.objectives.sure import Sure
 from ambientkit.builtin.objectives.tweedie import Tweedie
@@ -51,13 +52,13 @@ def register_corruptions():
 @hookimpl
 def register_objectives():
     """What an ambient denoiser is trained by, and arms to compare with."""
-    return [Tweedie, Consistency, PosteriorBuffer, Sure, SplitLevels, Denoising, Naive]
+    return [Tweedie, Consistency, DetailMoments, PosteriorBuffer, Sure, SplitLevels, Denoising, Naive]
 
 
 @hookimpl
 def register_recipes():
     """The lists of objectives that `--objective` names."""
-    return [TweedieConsistency, TweedieConsistencyBuffer]
+    return [TweedieConsistency, TweedieConsistencyBuffer, TweedieDetail]
 
 
 @hookimpl
@@ -95,6 +96,7 @@ def register_checks():
     from ambientkit.builtin.checks.degrade_law import DegradeLaw
     from ambientkit.builtin.checks.denoiser_contract import DenoiserContract
     from ambientkit.builtin.checks.detached_anchor import DetachedAnchor
+    from ambientkit.builtin.checks.detail import DetailPower, DetailStationarity
     from ambientkit.builtin.checks.expect import Expect
     from ambientkit.builtin.checks.final_law import FinalLaw
     from ambientkit.builtin.checks.floor import Floor
@@ -143,6 +145,8 @@ def register_checks():
         HalfBackward,
         StationarityUnderMasks,
         ScaleUnderMasks,
+        DetailStationarity,
+        DetailPower,
     ]
     samplers = [
         SamplerContract,
@@ -169,6 +173,7 @@ def register_mutants():
         ancestral,
         consistency,
         contracts,
+        detail_moments,
         gaussian,
         gaussian_noise,
         heun,
@@ -183,7 +188,7 @@ def register_mutants():
     from ambientkit.builtin.mutants import stochastic_heun as stochastic_heuns
 
     objectives = [*tweedie.MUTANTS, *consistency.MUTANTS, *posterior_buffers.MUTANTS, *sure.MUTANTS, *naive.MUTANTS]
-    objectives += split_levels.MUTANTS
+    objectives += [*split_levels.MUTANTS, *detail_moments.MUTANTS]
     corruptions = [*gaussian.MUTANTS, *gaussian_noise.MUTANTS, *mask.MUTANTS]
     samplers = [*ancestral.MUTANTS, *stochastic_heuns.MUTANTS, *heun.MUTANTS]
     return [*objectives, *corruptions, *samplers, *models.MUTANTS, *contracts.MUTANTS]

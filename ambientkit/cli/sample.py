@@ -38,8 +38,9 @@ def sample(
     sigma_min: Annotated[
         str | None,
         typer.Option(
-            metavar="LEVEL|sigma-n",
-            help="Level to stop at, with one last denoising; sigma-n: that of the data (the truncated baseline). [default: the run's levels.sigma_min]",
+            metavar="LEVEL|sigma-n|auto",
+            help="Level to stop at, with one last denoising; sigma-n: that of the data (the truncated baseline); "
+            "auto: where the energy of detail fits the noisy rows best. [default: the run's levels.sigma_min]",
             show_default=False,
         ),
     ] = None,

@@ -15,12 +15,12 @@ from ambientkit.config.datapath import DataLike
 from ambientkit.config.inline import split_fields
 from ambientkit.config.noise import NOISE
 from ambientkit.errors import InputError
-from ambientkit.evaluation.bands import band_energy
 from ambientkit.evaluation.denoising import proximal
 from ambientkit.evaluation.judge import Judge, RowFeatures, pictures
 from ambientkit.evaluation.rows import Level, RowSet, declared_level, drawn_rows, path_of, reference_rows, trained_rows
 from ambientkit.evaluation.score import Score
 from ambientkit.interfaces import Denoiser, Extractor, Part, Sampler
+from ambientkit.maths.bands import band_energy
 from ambientkit.messages import note
 from ambientkit.processes import device_of
 from ambientkit.registry import Registry, spec_of
@@ -241,8 +241,14 @@ def all_scores(judge: Judge, group: Group, judged: RowFeatures) -> list[Score]:
         and pictures(judged.bare)
         and len(judged.bare) >= FEWEST
     ):
-        found.append(band_energy(group.reference.rows, level, judged.bare, judge.seed).score)
+        found.append(_band_energy(group.reference.rows, level, judged.bare, judge.seed))
     return found
+
+
+def _band_energy(noisy: Tensor, sigma_n: Tensor, judged: Tensor, seed: int) -> Score:
+    found = band_energy(noisy, sigma_n, judged, seed)
+    note = "of samples without noise; 0 where the energy of detail is that which noisy rows tell"
+    return Score("band-energy", found.value, found.n, note=note)
 
 
 def same_rows(samples: Tensor, reference: Tensor) -> int:

@@ -9,12 +9,14 @@ from ambientkit.sample.load import Trained, load_run
 from ambientkit.sample.restore import Restored, restore
 from ambientkit.sample.restored import restore_rows
 from ambientkit.sample.schedule import SCHEDULES
+from ambientkit.sample.stop_level import StopLevel
 from ambientkit.sample.store import read_samples
 
 __all__ = [
     "SCHEDULES",
     "Batches",
     "Restored",
+    "StopLevel",
     "Trained",
     "WrittenRestorations",
     "WrittenSamples",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from ambientkit.data import observed
 from ambientkit.errors import InputError
 from ambientkit.registry import Registry, load
 from ambientkit.sample.batches import Batches
@@ -16,6 +18,7 @@ from ambientkit.sample.conditions import ClassLike, Conds, CondsLike, class_text
 from ambientkit.sample.draw import draw_all
 from ambientkit.sample.load import Trained
 from ambientkit.sample.settings import Course, LevelLike, SamplerLike, course_of, known_word
+from ambientkit.sample.stop_level import AUTO, JUDGED, StopLevel, choose, reference_rows
 from ambientkit.sample.store import pieces_of
 
 
@@ -33,6 +36,50 @@ class Drawing:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sigmas", self.course.grid())
+
+    def settled(self, stored: Mapping[str, Any] | None = None) -> Drawing:
+        """The same with the level chosen to stop at, where nobody gave it. stored: a choice made before, as a manifest
+        holds it."""
+        if not self.course.is_open:
+            return self
+        stop = self.stop_level() if stored is None else StopLevel.from_dict(stored)
+        return replace(self, course=self.course.stopped(self.trained, stop))
+
+    def stop_level(self) -> StopLevel:
+        """The level at which the energy of detail of samples fits the noisy rows of the run best.
+
+        The samples are the first ones of this seed, under the conditions of the noisy rows. Raises InputError where the
+        rows cannot be read, or tell no energies.
+        """
+        batch, _ = reference_rows(
+            observed(
+                self.trained.rows(),
+                self.trained.config.corruption,
+                self.trained.config.seed,
+                self.trained.config.augment,
+            ),
+            self.trained.config.levels.sigma_min,
+        )
+        n = min(len(batch.x_n), JUDGED)
+        cond = {name: batch.cond[name][:n] for name in self.trained.signal.conds}
+
+        def judged(level: float) -> Tensor:
+            return draw_all(
+                self.trained.denoiser,
+                self.course.sampler,
+                self.trained.signal.shape,
+                n,
+                sigmas=self.course.at(level).grid(),
+                seed=self.seed,
+                batch_size=self.batches,
+                device=self.device,
+                cond=cond,
+                guidance=self.course.guidance,
+                null=self.course.null(self.trained, cond),
+                what=f"{self.trained.called}: the samples",
+            )
+
+        return choose(batch, self.trained.config.levels.sigma_min, judged, self.seed)
 
     def piece(self, rows: range) -> Tensor:
         """The samples of these numbers, (len(rows), *S), data units, on the CPU. Raises InputError where they are not
@@ -55,6 +102,33 @@ class Drawing:
         )
 
 
+def sampled_stop_level(
+    trained: Trained,
+    *,
+    seed: int = 0,
+    steps: int = 32,
+    sampler: SamplerLike = "heun",
+    schedule: str = "karras",
+    guidance: float = 1.0,
+    batch_size: int = 64,
+    registry: Registry | None = None,
+) -> StopLevel:
+    """The level at which `sample_rows(sigma_min="auto")` stops, with what speaks for it: energies of detail at all
+    levels that were tried. The other arguments are as there."""
+    course = course_of(
+        trained,
+        registry or load(),
+        sampler=sampler,
+        schedule=schedule,
+        steps=steps,
+        sigma_min=AUTO,
+        guidance=guidance,
+    )
+    drawing = Drawing(trained, course, lambda rows: {}, seed, trained.device, Batches(batch_size)).settled()
+    assert drawing.course.stop is not None
+    return drawing.course.stop
+
+
 def sample_rows(
     trained: Trained,
     n: int = 64,
@@ -75,8 +149,8 @@ def sample_rows(
     """Samples of the clean distribution, on the CPU; those that `draw_to_files` writes, to the bit.
 
     Sample i is a function of (seed, i). units: "unit" gives (n, *S) in [-1, 1], not clipped; "data" the values and axes
-    of the files that the run was trained on. sigma_min: the level to stop at, "sigma-n" for that of the data. classes,
-    conds: of a conditional model; several classes are taken in turn. guidance: the weight of the conditions, 1 for none
+    of the files that the run was trained on. sigma_min: the level to stop at, "sigma-n" for that of the data, "auto" for the
+    one that `stop_level` chooses. classes, conds: of a conditional model; several classes are taken in turn. guidance: the weight of the conditions, 1 for none
     (`ambientkit.sample.guidance`). Raises InputError for settings that do not suit the run, and for samples that are
     not finite.
     """
@@ -88,7 +162,7 @@ def sample_rows(
         trained, registry, sampler=sampler, schedule=schedule, steps=steps, sigma_min=sigma_min, guidance=guidance
     )
     at = conditions(trained, class_text(classes), cond_texts(conds))
-    drawing = Drawing(trained, course, at, seed, trained.device, Batches(batch_size))
+    drawing = Drawing(trained, course, at, seed, trained.device, Batches(batch_size)).settled()
     size, parts = pieces_of(n, batch_size), []
     with tqdm(total=n, unit="sample", desc="sampling", leave=False, disable=not progress) as bar:
         for first in range(0, n, size):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,12 +144,13 @@ def draw_to_files(
     at = conditions(trained, given, texts)
     course.null(trained, at(range(1)))  # what it cannot do, it says now
     written, own = written_as(format, units, trained.config.data.name, trained.units, trained.signal.shape)
-    asked = _asked(trained, course, seed, written, own, given, texts)
     folder = _folder(out, trained, "samples", seed)
     refuse_inside("--out", folder, trained.config.data)
     batches, decode = Batches(batch_size), trained.decoder()
-    store = Store(folder, "samples", ("samples",), n, pieces_of(n, batch_size), asked, {"run": trained.called})
     drawing = Drawing(trained, course, at, seed, place.device, batches)
+    drawing = drawing.settled(_chosen_before(folder, "samples", place))
+    asked = _asked(trained, drawing.course, seed, written, own, given, texts)
+    store = Store(folder, "samples", ("samples",), n, pieces_of(n, batch_size), asked, {"run": trained.called})
 
     def work(rows: range) -> Piece:
         samples = drawing.piece(rows)
@@ -159,7 +163,7 @@ def draw_to_files(
         return None if page is None else png(page)
 
     done = carry_out(Job(store, work, picture, batches, "samples"), place, progress)
-    fields = _fields(store, done, trained, time.monotonic() - began)
+    fields = _fields(store, done, trained, drawing.course, time.monotonic() - began)
     place.end()
     return WrittenSamples(**fields)
 
@@ -222,10 +226,11 @@ def restore_to_files(
         seed=seed,
         device=place.device,
         batch_size=batch_size,
+        stored=_chosen_before(_folder(out, trained, "restored", seed), "restored", place),
     )
     source = rows.noisy
     written, own = written_as(format, units, source.data.name, source.units, trained.signal.shape)
-    asked = _asked(trained, course, seed, written, own, given, texts) | {
+    asked = _asked(trained, rows.course, seed, written, own, given, texts) | {
         "draws": draws,
         "data": spec_of(source.data),
         "corruption": spec_of(source.corruption),
@@ -249,7 +254,7 @@ def restore_to_files(
     decode = trained.decoder()
     job = Job(store, work, lambda shown: restored_picture(shown, source.seen.sigma_n[1], decode), rows.batches, "rows")
     done = carry_out(job, place, progress)
-    fields = _fields(store, done, trained, time.monotonic() - began)
+    fields = _fields(store, done, trained, rows.course, time.monotonic() - began)
     place.end()
     return WrittenRestorations(**fields)
 
@@ -278,6 +283,16 @@ def _folder(out: str | Path | None, trained: Trained, kind: str, seed: int) -> P
     return run_of(trained.path) / kind / f"step-{trained.step:08}-seed-{seed}"
 
 
+def _chosen_before(folder: Path, name: str, place: Processes) -> Mapping[str, Any] | None:
+    """The level to stop at that an interrupted call chose, from the manifest of its folder; the same for all
+    processes."""
+    stored = None
+    if place.rank == 0:
+        with suppress(OSError, ValueError):  # what is wrong with the folder is said when it is opened
+            stored = json.loads((folder / f"{name}.json").read_bytes()).get("stop_level")
+    return place.gather([stored])[0] if place.world > 1 else stored
+
+
 def _asked(
     trained: Trained,
     course: Course,
@@ -301,9 +316,9 @@ def _asked(
     }
 
 
-def _fields(store: Store, done: Done, trained: Trained, seconds: float) -> dict[str, Any]:
+def _fields(store: Store, done: Done, trained: Trained, course: Course, seconds: float) -> dict[str, Any]:
     """The fields of a record; says what is peculiar about the result."""
-    notes: list[str] = []
+    notes: list[str] = [] if course.stop is None else [course.stop.said()]  # said when it was chosen
     if done.reach > FAR:
         notes.append(
             f"samples reach {done.reach:.3g}, far beyond the data's [-1, 1]: train longer, or take more --steps"

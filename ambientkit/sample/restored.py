@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ambientkit.batch import Batch
+from ambientkit.batch import Batch, take
 from ambientkit.config.datapath import DataLike
 from ambientkit.errors import InputError
 from ambientkit.messages import note
@@ -21,6 +23,7 @@ from ambientkit.sample.load import Trained
 from ambientkit.sample.noisy import Noisy, noisy_rows
 from ambientkit.sample.restore import ROUNDING, Restored, restore
 from ambientkit.sample.settings import Course, LevelLike, SamplerLike, course_of
+from ambientkit.sample.stop_level import AUTO, JUDGED, StopLevel, choose, reference_rows
 from ambientkit.sample.store import pieces_of
 
 
@@ -42,6 +45,47 @@ class Restoring:
     def size(self) -> int:
         """Rows of a piece, so that it is a batch of draws."""
         return pieces_of(self.n, max(1, self.batches.size // max(1, self.draws)))
+
+    def settled(self, stored: Mapping[str, Any] | None = None) -> Restoring:
+        """The same with the level chosen to stop at, where nobody gave it. stored: a choice made before, as a manifest
+        holds it."""
+        if not self.course.is_open:
+            return self
+        if self.draws == 0:
+            raise InputError("--sigma-min auto: nothing is drawn with --draws 0, so there is no level to choose")
+        stop = self.stop_level() if stored is None else StopLevel.from_dict(stored)
+        return replace(self, course=self.course.stopped(self.trained, stop))
+
+    def stop_level(self) -> StopLevel:
+        """The level at which the energy of detail of restored rows, one draw of each, fits the noisy rows best.
+
+        Raises InputError where the rows tell no energies.
+        """
+        sigma_min = self.trained.config.levels.sigma_min
+        whole, places = reference_rows(self.noisy.observations, sigma_min)
+        every = range(0, len(places), math.ceil(len(places) / JUDGED))
+        batch = self.carried(take(whole, torch.tensor(every)), [places[index] for index in every])
+
+        def judged(level: float) -> Tensor:
+            found = restore(
+                self.trained.denoiser,
+                batch,
+                self.noisy.corruption,
+                self.course.sampler,
+                self.trained.config.levels.as_levels(),
+                draws=1,
+                steps=self.course.steps,
+                schedule=self.course.schedule,
+                sigma_min=level,
+                seed=self.seed,
+                batch_size=self.batches,
+                guidance=self.course.guidance,
+                null=self.course.null(self.trained, batch.cond),
+            )
+            check_finite(found.draws, self.course.sampler, self.course.steps, f"{self.trained.called}: the samples")
+            return found.draws[:, 0].cpu()
+
+        return choose(whole, sigma_min, judged, self.seed)
 
     def piece(self, rows: range) -> tuple[Batch, Restored]:
         """The rows of these numbers, as they are and restored, on the device. Raises InputError where either is not
@@ -68,8 +112,13 @@ class Restoring:
 
     def batch(self, rows: range) -> Batch:
         """The rows on the device, with the conditions that the model takes."""
-        batch = self.noisy.rows(rows)
-        cond = {key: value for key, value in batch.cond.items() if key in self.trained.signal.conds} | self.conds(rows)
+        return self.carried(self.noisy.rows(rows), rows)
+
+    def carried(self, batch: Batch, places: Sequence[int]) -> Batch:
+        """The rows of these places on the device, with the conditions that the model takes."""
+        cond = {key: value for key, value in batch.cond.items() if key in self.trained.signal.conds} | self.conds(
+            places
+        )
         return Batch(batch.x_n, batch.sigma_n, batch.row, cond).to(self.device)
 
 
@@ -87,20 +136,23 @@ def restoring(
     seed: int,
     device: torch.device,
     batch_size: int,
+    stored: Mapping[str, Any] | None = None,
 ) -> Restoring:
-    """The work, after every check. Raises InputError where the rows or the settings do not suit the run."""
+    """The work, after every check. stored: the level to stop at, chosen before. Raises InputError where the rows or the settings do not suit the run."""
     rows = noisy_rows(noisy, sigma_n, trained, registry)
     if n is not None and n > rows.seen.rows:
         raise InputError(f"--n {n}: {rows.what.removeprefix('--from ')} has {rows.seen.rows:,} rows")
     at = conditions(trained, classes, conds, tuple(rows.seen.signal.conds))
+    work = Restoring(trained, rows, course, at, n or rows.seen.rows, draws, seed, device, Batches(batch_size))
+    if course.guidance != 1:
+        course.null(trained, work.batch(range(1)).cond)  # what it cannot do, it says now
+    if course.is_open:
+        return work.settled(stored)
     if draws and course.sigma_min * (1 + ROUNDING) >= rows.seen.sigma_n[0]:
         note(
             f"rows whose noise is at or below --sigma-min {course.sigma_min_text} are not drawn for: their draws are the posterior mean, their "
             "spread is 0"
         )
-    work = Restoring(trained, rows, course, at, n or rows.seen.rows, draws, seed, device, Batches(batch_size))
-    if course.guidance != 1:
-        course.null(trained, work.batch(range(1)).cond)  # what it cannot do, it says now
     return work
 
 
@@ -170,6 +222,52 @@ def restore_rows(
         None if any(value is None for value in values) else torch.cat(values) for values in zip(*parts, strict=True)
     ]
     return Restored(*joined)  # type: ignore[arg-type]
+
+
+def restored_stop_level(
+    trained: Trained,
+    noisy: DataLike,
+    *,
+    sigma_n: Any = None,
+    steps: int = 32,
+    sampler: SamplerLike = "stochastic-heun",
+    schedule: str = "cosine",
+    seed: int = 0,
+    classes: ClassLike = None,
+    conds: CondsLike = None,
+    guidance: float = 1.0,
+    batch_size: int = 64,
+    registry: Registry | None = None,
+) -> StopLevel:
+    """The level at which `restore_rows(sigma_min="auto")` stops, with what speaks for it: energies of detail at all
+    levels that were tried. The other arguments are as there."""
+    registry = registry or load()
+    course = course_of(
+        trained,
+        registry,
+        sampler=sampler,
+        schedule=schedule,
+        steps=steps,
+        sigma_min=AUTO,
+        guidance=guidance,
+        restoring=True,
+    )
+    work = restoring(
+        trained,
+        noisy,
+        registry,
+        sigma_n=sigma_n,
+        n=None,
+        draws=1,
+        course=course,
+        classes=class_text(classes),
+        conds=cond_texts(conds),
+        seed=seed,
+        device=trained.device,
+        batch_size=batch_size,
+    )
+    assert work.course.stop is not None
+    return work.course.stop
 
 
 def _on_cpu(found: Restored) -> Restored:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -23,11 +23,12 @@ from ambientkit.sample.load import Trained
 from ambientkit.sample.own_units import OwnUnits
 from ambientkit.sample.restore import need_kernel
 from ambientkit.sample.schedule import SCHEDULES
+from ambientkit.sample.stop_level import AUTO, StopLevel
 
 SamplerLike = str | Mapping[str, Any] | Sampler
 """A sampler by name, 'NAME{field: value}', {"name": ..., **fields}, or the part itself."""
 LevelLike = float | str | None
-"""A level to stop at: a number, "sigma-n", or None for the lowest one of the run."""
+"""A level to stop at: a number, "sigma-n", "auto" (`stop_level`), or None for the lowest one of the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,23 @@ class Course:
     """As it was asked for."""
     guidance: float = 1.0
     """Weight of the conditions (`guidance.Guided`); 1 is none."""
+    stop: StopLevel | None = None
+    """How the last level was chosen, where nobody gave it."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the last level is still to be chosen (`stop_level`)."""
+        return self.sigma_min_text == AUTO and self.stop is None
+
+    def at(self, level: float) -> Course:
+        """The same way down to this level."""
+        return replace(self, sigma_min=level)
+
+    def stopped(self, trained: Trained, stop: StopLevel) -> Course:
+        """The same way down to the level chosen; says which."""
+        note(stop.said())
+        _note_unlearned(trained, stop.level)
+        return replace(self, sigma_min=stop.level, stop=stop)
 
     def null(self, trained: Trained, cond: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
         """What stands for no condition under guidance; None without. Raises InputError where nothing does, or there is
@@ -68,6 +86,7 @@ class Course:
             "sigma_max": self.sigma_max,
             "sigma_min": self.sigma_min if math.isfinite(self.sigma_min) else "sigma-n",
             **({} if self.guidance == 1 else {"guidance": self.guidance}),
+            **({} if self.stop is None else {"stop_level": self.stop.to_dict()}),
         }
 
 
@@ -98,7 +117,7 @@ def course_of(
     if restoring:
         need_kernel(part, draws)
     low = _lowest(sigma_min, trained, restoring)
-    if draws:
+    if draws and sigma_min != AUTO:
         _note_unlearned(trained, low)
     return Course(
         part,
@@ -128,7 +147,7 @@ def _sampler(sampler: SamplerLike, registry: Registry) -> Sampler:
 
 def _lowest(sigma_min: LevelLike, trained: Trained, restoring: bool) -> float:
     levels = trained.config.levels.as_levels()
-    if sigma_min is None:
+    if sigma_min is None or sigma_min == AUTO:
         return levels.sigma_min
     if sigma_min == "sigma-n":
         if restoring:
@@ -150,8 +169,8 @@ def _lowest(sigma_min: LevelLike, trained: Trained, restoring: bool) -> float:
         level = math.nan
     if not 0 < level < levels.sigma_max:
         raise InputError(
-            f"--sigma-min {sigma_min}: should be sigma-n, or a level above 0 and below the run's sigma_max = {levels.sigma_max:g}"
-            + nearest(str(sigma_min), ["sigma-n"])
+            f"--sigma-min {sigma_min}: should be sigma-n, auto, or a level above 0 and below the run's sigma_max = {levels.sigma_max:g}"
+            + nearest(str(sigma_min), ["sigma-n", AUTO])
         )
     if level < levels.sigma_min:
         note(f"--sigma-min {level:g} is below {levels.sigma_min:g}, the lowest level that the run was trained at")

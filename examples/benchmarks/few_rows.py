@@ -3,7 +3,7 @@ saves.
 
     python examples/benchmarks/few_rows.py [--data digits] [--rows 200,500,1500] [--sigma-n .2,.4] [--arms
     clean,naive,default] [--seeds 0]
-                                           [--steps 6000] [--hold-out .1] [--judge] [--folder build/few_rows] [--json
+                                           [--steps 6000] [--hold-out .1] [--cosine] [--judge] [--folder build/few_rows] [--json
                                            FILE]
                                            [--markdown FILE] [--quick]
 
@@ -35,7 +35,7 @@ from few_rows_arms import ARMS
 
 BELOW = (0.1, 0.25, 0.5, 0.75)
 FROM = (1.0, 2.0)
-RATIO = 1.25
+RATIO = 1.5
 """Between two looks at a training."""
 FIRST = 100
 """The step of the first look."""
@@ -55,13 +55,14 @@ class Unit:
     steps: int
     hold_out: float
     judge: bool
+    cosine: bool = False
 
     def file(self, folder: Path) -> Path:
         """Where its figures are kept."""
         return (
             folder
             / self.data
-            / f"{self.rows}-{self.sigma_n:g}-{self.steps}-{self.hold_out:g}"
+            / f"{self.rows}-{self.sigma_n:g}-{self.steps}-{self.hold_out:g}{'-cosine' * self.cosine}"
             / f"{self.arm}-{self.seed}{'-judged' * self.judge}.json"
         )
 
@@ -104,7 +105,7 @@ def train(unit: Unit) -> dict[str, Any]:
     from ambientkit.maths.randomness import keyed_generator
     from ambientkit.registry import load
     from ambientkit.training import build, steps
-    from ambientkit.training.holdout import HoldOut, tweedie_by_row
+    from ambientkit.training.holdout import POINTS, HoldOut, tweedie_by_row
 
     torch.set_num_threads(1)
     arm, began = ARMS[unit.arm], time.monotonic()
@@ -115,12 +116,17 @@ def train(unit: Unit) -> dict[str, Any]:
         "device": "cpu",
         "end_step": unit.steps,
     }
+    if unit.cosine:
+        own["optimizer"] = {"lr": 1e-3, "schedule": "cosine"}
+    if arm.own_network:
+        own |= {"model": DATA[unit.data].settings["model"]}
     config = resolve(merge([Source(layer) for layer in (own, arm.settings) if layer]), load())
     every = config.data.rows()
     order = torch.randperm(len(every), generator=keyed_generator(unit.seed, "few rows")).tolist()[: unit.rows]  # type: ignore[arg-type]
     count = 0 if arm.clean else round(unit.hold_out * unit.rows)
     trained, others = (
-        observed(Some(every, some), config.corruption, unit.seed) for some in (order[count:], order[:count])
+        observed(Some(every, some), config.corruption, unit.seed, config.augment)
+        for some in (order[count:], order[:count])
     )
     levels = config.levels.as_levels()
     signal = survey(trained, config.corruption, levels, config.sigma_data).signal
@@ -128,6 +134,8 @@ def train(unit: Unit) -> dict[str, Any]:
     if count:
         measured["held"] = others.__getitems__(list(range(count)))
     run, watch = build(config, signal, trained), HoldOut()
+    by_level = [HoldOut() for _ in range(POINTS)]
+    sets: dict[int, dict[str, Any]] = {}
     clean = held_out(json.dumps(DATA[unit.data].held_out), unit.sigma_n, 1000)[0][:TEST]
     at = [share * unit.sigma_n for share in (*BELOW, *FROM)]
 
@@ -148,15 +156,66 @@ def train(unit: Unit) -> dict[str, Any]:
             seen = watch.seen(step.step, by_row["held"], by_row["own"])
             look |= seen._asdict()
             if seen.keep:
-                kept = {name: value.clone() for name, value in run.average.module.state_dict().items()}
+                kept = weights(run)
+            look["kept_by_level"] = []
+            for level, one in enumerate(by_level):  # by the loss at one level alone
+                pair = [by_row[name][level].expand(2, -1) for name in ("held", "own")]
+                if one.seen(step.step, *pair).keep:
+                    sets[level] = weights(run)
+                look["kept_by_level"].append(one.kept)
         found.append(look)
     figures: dict[str, Any] = {"looks": found, "parameters": sum(p.numel() for p in run.network.parameters())}
     if unit.judge:
         figures["final"] = judged(unit, run.teacher)
         if kept:
+            at_levels = measured_levels(unit.sigma_n, signal.sigma_data)
+            figures["by level"] = judged(unit, Switched(run, sets, at_levels))
             run.average.module.load_state_dict(kept)
             figures["kept"] = judged(unit, run.teacher)
     return {**figures, "seconds": round(time.monotonic() - began, 1)}
+
+
+def weights(run: Any) -> dict[str, Any]:
+    """A copy of the averaged weights."""
+    return {name: value.clone() for name, value in run.average.module.state_dict().items()}
+
+
+def measured_levels(sigma_n: float, sigma_data: float) -> list[float]:
+    """The levels at which a run measures its loss on rows held out."""
+    import torch
+
+    from ambientkit.maths.levels import geometric_grid
+    from ambientkit.training.holdout import HIGHEST, LOWEST, POINTS
+
+    low = LOWEST * sigma_n
+    return (
+        geometric_grid(torch.tensor([low]), torch.tensor([max(2 * low, HIGHEST * sigma_data)]), POINTS)
+        .flatten()
+        .tolist()
+    )
+
+
+class Switched:
+    """At each noise level the weights kept by the loss at the nearest level that is measured."""
+
+    def __init__(self, run: Any, sets: dict[int, dict[str, Any]], levels: list[float]) -> None:
+        self._run, self._sets, self._levels, self._now = run, sets, levels, -1
+
+    def __call__(self, x: Any, sigma: Any, /, **cond: Any) -> Any:
+        import math
+
+        import torch
+
+        out = torch.empty_like(x)
+        logs = torch.tensor([math.log(level) for level in self._levels])
+        nearest = (sigma.double().log()[:, None] - logs).abs().argmin(1)
+        for level in nearest.unique().tolist():
+            if level != self._now:
+                self._run.average.module.load_state_dict(self._sets[level])
+                self._now = level
+            mine = nearest == level
+            out[mine] = self._run.teacher(x[mine], sigma[mine], **{name: value[mine] for name, value in cond.items()})
+        return out
 
 
 def judged(unit: Unit, denoiser: Any) -> dict[str, float]:
@@ -209,10 +268,16 @@ def table(done: dict[Unit, dict[str, Any]]) -> str:
     """Markdown: one table for each data set, number of rows and level. Errors in 1e-5; mean over the seeds, and
     range."""
     parts = []
-    for key in dict.fromkeys((u.data, u.rows, u.sigma_n, u.steps, u.hold_out) for u in done):
-        mine = {u: summary(f) for u, f in done.items() if (u.data, u.rows, u.sigma_n, u.steps, u.hold_out) == key}
+    for key in dict.fromkeys((u.data, u.rows, u.sigma_n, u.steps, u.hold_out, u.cosine) for u in done):
+        mine = {
+            u: summary(f) for u, f in done.items() if (u.data, u.rows, u.sigma_n, u.steps, u.hold_out, u.cosine) == key
+        }
         lowest = {(u.arm, u.seed): s["best"] for u, s in mine.items()}
-        lines = [f"**{key[0]}, {key[1]} rows, sigma_n {key[2]:g}, {key[3]} steps, {key[4]:.0%} held out**", "", HEAD]
+        lines = [
+            f"**{key[0]}, {key[1]} rows, sigma_n {key[2]:g}, {key[3]} steps, {key[4]:.0%} held out{', cosine' * key[5]}**",
+            "",
+            HEAD,
+        ]
         lines += ["|---|---|" + "---:|" * 9]
         for arm in dict.fromkeys(u.arm for u in mine):
             own = {u.seed: s for u, s in mine.items() if u.arm == arm}
@@ -256,6 +321,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--folder", type=Path, default=Path("build/few_rows"))
     parser.add_argument("--json", type=Path, help="write a list of the units with their figures")
     parser.add_argument("--markdown", type=Path, help="write the tables")
+    parser.add_argument(
+        "--cosine", action="store_true", help="rate 1e-3 on a cosine, as in quality.py, not the default 5e-4"
+    )
     parser.add_argument("--judge", action="store_true", help="the named distances too, of restored rows and samples")
     parser.add_argument(
         "--quick", action="store_true", help="300 steps of three arms: shows that it works, not how well"
@@ -263,7 +331,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     steps = 300 if args.quick else args.steps
     units = [
-        Unit(data, int(rows), float(sigma_n), arm, int(seed), steps, args.hold_out, args.judge)
+        Unit(data, int(rows), float(sigma_n), arm, int(seed), steps, args.hold_out, args.judge, args.cosine)
         for data in args.data.split(",")
         for rows in args.rows.split(",")
         for sigma_n in args.sigma_n.split(",")

@@ -15,6 +15,8 @@ class Arm:
     """Whether it sees clean rows."""
     beside: tuple[str, str] = ("naive", "clean")
     """The arms of the same network that it is compared with."""
+    own_network: bool = False
+    """Whether it trains the network that `quality.py` has for the data; `settings` may add fields."""
 
 
 def recipe(tweedie: dict[str, Any], weight: float = 0.5) -> dict[str, Any]:
@@ -32,36 +34,46 @@ def model(name: str, **fields: Any) -> dict[str, Any]:
     return {"model": {"name": name, **fields}}
 
 
-def transformer(**fields: Any) -> dict[str, Any]:
-    """The network of `quality.py` for digits."""
-    return model("image_transformer_v1", patch_size=2, width=64, **fields)
+def transformer(settings: dict[str, Any] | None = None, clean: bool = False) -> Arm:
+    """An arm with the network of `quality.py`."""
+    return Arm(settings or {}, clean, BESIDE, own_network=True)
 
 
-CONVOLUTIONS = model("image_v1", channels=[32, 64], depths=[1, 1])
 BESIDE = ("naive-transformer", "clean-transformer")
+NO_PAIRS = {"near": 0.0}
+"""Fields of `tweedie`: no pairs next to sigma_n."""
+CONVOLUTIONS = model("image_v1", channels=[32, 64], depths=[1, 1])
 ARMS = {
     "clean": Arm({"objective": "denoising"}, clean=True),
     "naive": Arm({"objective": "naive"}),
     "default": Arm(),
     "near.2": Arm(recipe({"near": 0.2})),
-    "near0": Arm(recipe({"near": 0.0})),
+    "near0": Arm(recipe(NO_PAIRS)),
     "near-ratio3": Arm(recipe({"near_ratio": 3.0})),
     "wd1": Arm({"optimizer": {"weight_decay": 1.0}}),
+    "near0-wd1": Arm({**recipe(NO_PAIRS), "optimizer": {"weight_decay": 1.0}}),
+    "near0-mlp64": Arm({**recipe(NO_PAIRS), **model("mlp", width=64)}),
     "mlp64": Arm(model("mlp", width=64)),
     "mlp32": Arm(model("mlp", width=32, depth=2)),
-    "clean-transformer": Arm({"objective": "denoising", **transformer()}, clean=True, beside=BESIDE),
-    "naive-transformer": Arm({"objective": "naive", **transformer()}, beside=BESIDE),
-    "transformer": Arm(transformer(), beside=BESIDE),
-    "transformer-near0": Arm({**recipe({"near": 0.0}), **transformer()}, beside=BESIDE),
-    "transformer-near.1": Arm({**recipe({"near": 0.1}), **transformer()}, beside=BESIDE),
-    "transformer-ratio3": Arm({**recipe({"near_ratio": 3.0}), **transformer()}, beside=BESIDE),
-    "transformer-drop.1": Arm(transformer(dropout_rate=0.1), beside=BESIDE),
-    "transformer-near0-drop.1": Arm({**recipe({"near": 0.0}), **transformer(dropout_rate=0.1)}, beside=BESIDE),
+    "clean-transformer": transformer({"objective": "denoising"}, clean=True),
+    "naive-transformer": transformer({"objective": "naive"}),
+    "transformer": transformer(),
+    "transformer-detail": transformer({"objective": "tweedie-detail"}),
+    "transformer-near0": transformer(recipe(NO_PAIRS)),
+    "transformer-near.1": transformer(recipe({"near": 0.1})),
+    "transformer-ratio3": transformer(recipe({"near_ratio": 3.0})),
+    "transformer-drop.1": transformer({"model": {"dropout_rate": 0.1}}),
+    "transformer-near0-drop.1": transformer({**recipe(NO_PAIRS), "model": {"dropout_rate": 0.1}}),
+    "transformer-near0-wd1": transformer({**recipe(NO_PAIRS), "optimizer": {"weight_decay": 1.0}}),
+    "transformer-near0-width32": transformer({**recipe(NO_PAIRS), "model": {"width": 32}}),
+    "transformer-near0-flip": transformer({**recipe(NO_PAIRS), "augment": ["flip-horizontal"]}),
+    "transformer-flip": transformer({"augment": ["flip-horizontal"]}),
     "clean-image_v1": Arm(
         {"objective": "denoising", **CONVOLUTIONS}, clean=True, beside=("naive-image_v1", "clean-image_v1")
     ),
     "naive-image_v1": Arm({"objective": "naive", **CONVOLUTIONS}, beside=("naive-image_v1", "clean-image_v1")),
     "image_v1": Arm(CONVOLUTIONS, beside=("naive-image_v1", "clean-image_v1")),
+    "image_v1-near0": Arm({**recipe(NO_PAIRS), **CONVOLUTIONS}, beside=("naive-image_v1", "clean-image_v1")),
     "unet2d": Arm(model("unet2d", channels=[32, 64])),
 }
 """Arms without a name of a network train the default one, `mlp`."""

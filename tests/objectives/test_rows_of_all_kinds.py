@@ -24,6 +24,7 @@ OBJECTIVES = [
     "naive",
     "tweedie-consistency",
     "tweedie-consistency-buffer",
+    "tweedie-detail",
 ]
 
 

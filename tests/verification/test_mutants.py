@@ -34,6 +34,8 @@ TABLE = Path(__file__).with_name("rejections.json")
 SLOW = [
     "stationarity",
     "half-backward",
+    "detail-stationarity",
+    "detail-power",
     "stationarity-by-pixel",
     "order-1",
     "order-2",

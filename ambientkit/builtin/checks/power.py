@@ -61,8 +61,6 @@ class Power(Check):
         return _Away(inner=part)
 
     def _derivatives(self, objective: Objective, case: Case, phase: float) -> Measured:
-        from scipy import stats
-
         found = []
         for index in range(self.batches):
             theta = torch.full((1,), self.delta, dtype=torch.float64, requires_grad=True)
@@ -78,20 +76,29 @@ class Power(Check):
             # nothing.
             lent = dataclasses.replace(case, tools=dataclasses.replace(case.tools, teacher=_still(wrong)))
             found.append(gradient(mean_value(terms(objective, wrong, batch, lent, key)), theta))
-        each, n = torch.cat(found), self.batches
-        spread = float(each.std())
-        if not each.isfinite().all():
-            return Measured(-math.inf, 0.0, n)
-        t = (
-            float(each.mean()) / spread * math.sqrt(n)
-            if spread > 0
-            else math.inf * float(each.mean())
-            if each.mean() != 0
-            else 0.0
-        )
-        # scipy's noncentral t loses its digits far out on either side, where the answer is 1 or 0 anyhow.
-        p = 1.0 if t > 3 * self.least * math.sqrt(n) else float(stats.nct.cdf(t, n - 1, self.least * math.sqrt(n)))
-        return Measured(t, min(max(p, 0.0), 1.0) if math.isfinite(p) else 0.0, n)
+        return noncentral(torch.cat(found), self.least)
+
+
+def noncentral(each: Tensor, least: float) -> Measured:
+    """t of independent derivatives (n,), and its p-value under the hypothesis that their mean is `least` standard
+    deviations or more."""
+    from scipy import stats
+
+    n = len(each)
+    spread = float(each.std())
+    if not each.isfinite().all():
+        return Measured(-math.inf, 0.0, n)
+    t = (
+        float(each.mean()) / spread * math.sqrt(n)
+        if spread > 0
+        else math.inf * float(each.mean())
+        if each.mean() != 0
+        else 0.0
+    )
+    edge = least * math.sqrt(n)
+    # scipy's noncentral t loses its digits far out on either side, where the answer is 1 or 0 anyhow.
+    p = 1.0 if t > 3 * edge else float(stats.nct.cdf(t, n - 1, edge))
+    return Measured(t, min(max(p, 0.0), 1.0) if math.isfinite(p) else 0.0, n)
 
 
 def _still(denoiser: Denoiser) -> Denoiser:

@@ -42,3 +42,18 @@ class TweedieConsistencyBuffer(Recipe):
             objective={"name": "consistency", "fraction": 0.125, "max_hop": 0.3}, weight=0.1, start=HANDOVER, every=8
         ),
     )
+
+
+class TweedieDetail(Recipe):
+    """The same as `tweedie-consistency`, with the energy of fine detail pinned to what the noisy rows tell of it.
+
+    For pictures with one noise level per row.
+    """
+
+    name = "tweedie-detail"
+    source = "arXiv 2404.10177, section 3; second moments: docs/method.md; what it was measured on: docs/notebook.md"
+
+    terms: tuple[WeightedObjective, ...] = (
+        WeightedObjective(objective="tweedie"),
+        WeightedObjective(objective="detail-moments", weight=0.5, start=0.1, ramp=0.05, every=4),
+    )

@@ -11,16 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.fft import dctn
 from torch import Tensor
 
 from ambientkit.errors import InputError
-from ambientkit.evaluation.score import Score
+from ambientkit.maths.blocks import BANDS, BLOCK, band_of, coefficients
 from ambientkit.maths.randomness import keyed_generator
 from ambientkit.tables import Record, Table, number
 
-BLOCK = 4
-"""Pixels along the side of a block."""
 CLASSES = 4
 """Classes of blocks, by their mean: as many blocks of the noisy rows in each."""
 FEWEST = 8
@@ -54,7 +51,10 @@ class BandEnergy(Record):
 
     value: float
     error: float
-    """Standard error of value^2, the quantity whose chance part is taken off."""
+    """Standard error of `square`."""
+    square: float
+    """value^2 before it is cut at 0: freed of what chance adds, it is below 0 as often as above where both laws
+    agree."""
     bands: tuple[Band, ...]
     n: tuple[int, int]
     """Noisy rows, rows judged."""
@@ -78,21 +78,12 @@ class BandEnergy(Record):
         )
         return [title, Table("", head, rows)]
 
-    @property
-    def score(self) -> Score:
-        """The value as one of the measures of `ambientkit.evaluate`."""
-        return Score(
-            "band-energy",
-            self.value,
-            self.n,
-            note="of samples without noise; 0 where the energy of detail is that which noisy rows tell",
-        )
-
     def to_dict(self) -> dict[str, Any]:
         """Everything, as JSON can hold it."""
         return {
             "value": self.value,
             "error": self.error,
+            "square": self.square,
             "n": list(self.n),
             "bands": [band._asdict() for band in self.bands],
         }
@@ -130,7 +121,7 @@ def band_energy(
     found = _Energies.of(_by_band(other), of_judged, classes)
 
     bands = []
-    count = np.array([min(band, 2 * BLOCK - 2 - band) + 1 for band in range(1, 2 * BLOCK - 1)], dtype=np.float64)
+    count = np.array([min(band, BANDS - band) + 1 for band in range(1, BANDS + 1)], dtype=np.float64)
     share = wanted.share[:, None]
     for place in range(len(count)):
         means = [float((share[:, 0] * side.mean[:, place]).sum()) for side in (wanted, found)]
@@ -159,7 +150,11 @@ def band_energy(
     weighted = by[:, None] * covariance
     variance = 4 * float((by * flat) @ covariance @ (by * flat)) + 2 * float(np.trace(weighted @ weighted))
     return BandEnergy(
-        math.sqrt(max(square, 0.0)), math.sqrt(max(variance, 0.0)), tuple(bands), (len(noisy), len(judged))
+        math.sqrt(max(square, 0.0)),
+        math.sqrt(max(variance, 0.0)),
+        square,
+        tuple(bands),
+        (len(noisy), len(judged)),
     )
 
 
@@ -189,17 +184,13 @@ class _Energies(NamedTuple):
 
 def _blocks(pictures: Tensor) -> NDArray[np.float64]:
     """(n, C, H, W) to the DCT of its blocks, (n, blocks, BLOCK, BLOCK)."""
-    height, width = (size // BLOCK * BLOCK for size in pictures.shape[2:])
-    x = pictures[:, :, :height, :width].detach().double().cpu().unflatten(3, (-1, BLOCK)).unflatten(2, (-1, BLOCK))
-    blocks = x.permute(0, 1, 2, 4, 3, 5).flatten(1, 3).numpy()
-    return np.asarray(dctn(blocks, axes=(2, 3), norm="ortho"))
+    return np.asarray(coefficients(pictures.detach().double().cpu()).numpy())
 
 
 def _by_band(blocks: NDArray[np.float64]) -> NDArray[np.float64]:
     """Mean square over the coefficients of each band but the block's mean: (n, blocks, bands)."""
-    u = np.arange(BLOCK)
-    band = u[:, None] + u
-    return np.stack([np.square(blocks[..., band == one]).mean(-1) for one in range(1, 2 * BLOCK - 1)], axis=-1)
+    band = band_of().numpy()
+    return np.stack([np.square(blocks[..., band == one]).mean(-1) for one in range(1, BANDS + 1)], axis=-1)
 
 
 def _error(influence: NDArray[np.float64]) -> float:

@@ -14,7 +14,8 @@ from scipy.linalg import hadamard
 from scipy.stats import kstest
 
 from ambientkit.errors import InputError
-from ambientkit.evaluation.bands import BLOCK, band_energy
+from ambientkit.maths.bands import band_energy
+from ambientkit.maths.blocks import BLOCK
 from ambientkit.maths.randomness import keyed_generator
 
 
