@@ -1,8 +1,8 @@
 """The contracts: what a part of each kind takes, returns and promises.
 
 Third parties subclass the abstract classes here and register them through the hooks in `ambientkit.hookspecs`. A class
-is abstract or final, and a concrete method is never overridden but for `Model.null_cond`. A part's fields are its whole
-configuration.
+is abstract or final, and a concrete method is never overridden but for `Model.null_cond` and `Model.proposal`. A part's
+fields are its whole configuration.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ambientkit.fields import Fields
 from ambientkit.maths.ambient import capped_inverse_square, clean_std
 from ambientkit.maths.mixture import GaussianMixture
 from ambientkit.maths.noise import RandomSource, per_row
+from ambientkit.proposal import Proposal
 
 
 class Levels(NamedTuple):
@@ -258,6 +259,12 @@ class Model(Part):
         None, as here, is 0 for floating-point conditions, and means that there is nothing for whole numbers: a model
         that takes class labels overrides this and gives the label that stands for none.
         """
+        return None
+
+    @classmethod
+    def proposal(cls, shape: tuple[int, ...], conds: Mapping[str, tuple[int, ...]], rows: int) -> Proposal | None:
+        """How a run that names no model would use this one for `rows` rows of this shape with these conditions; None,
+        as here, where it does not offer itself. A function of its arguments alone."""
         return None
 
 

@@ -22,6 +22,7 @@ from ambientkit.messages import note, say
 from ambientkit.processes import is_main
 from ambientkit.public import public
 from ambientkit.registry import Registry, load
+from ambientkit.run.configured import configured
 from ambientkit.run.folder import CONFIG, resumed
 from ambientkit.run.prepare import label
 from ambientkit.run.stop import Stop, stop_on_interrupt, stop_on_signals
@@ -147,7 +148,7 @@ def configure_run(
     """The checked configuration that `train` would use; arguments as there. Raises InputError with the key that is
     wrong."""
     request, registry = _request(data, config, settings, sigma_n=sigma_n, clean=clean)
-    return configure(request, registry, None)
+    return configured(request, registry, None, quiet=True).config
 
 
 @public("ambientkit.build", SETTINGS)
@@ -166,7 +167,7 @@ def dry_run_text(request: Request) -> str:
     """The configuration that a request resolves to, as YAML."""
     registry = load()
     found = resumed(request)
-    return to_yaml(dump(configure(request, registry, found[0] / CONFIG if found else None)))
+    return to_yaml(dump(configured(request, registry, found[0] / CONFIG if found else None, quiet=True).config))
 
 
 def _request(

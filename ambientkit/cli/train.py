@@ -32,14 +32,21 @@ def train(
             help="Files and rows that cannot be used: list them and stop, or leave them out. [default: fail]",
         ),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Model by name. [default: mlp]")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Model by name. [default: one that suits shape and number of the rows]")
+    ] = None,
     output_dir: Annotated[Path | None, typer.Option(help="Folder of the run. [default: runs/DATA-OBJECTIVE]")] = None,
     end_step: Annotated[
-        int | None, typer.Option("--end-step", "--max-steps", help="Optimiser steps. [default: 10000]")
+        int | None,
+        typer.Option(
+            "--end-step", "--max-steps", help="Optimiser steps. [default: 10000, or what suits the model chosen]"
+        ),
     ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Rows in each process and micro-step. [default: 64]")] = None,
     grad_accum_steps: Annotated[int | None, typer.Option(help="Micro-steps in an optimiser step. [default: 1]")] = None,
-    lr: Annotated[float | None, typer.Option(help="Learning rate. [default: 5e-4]")] = None,
+    lr: Annotated[
+        float | None, typer.Option(help="Learning rate. [default: 5e-4, or what suits the model chosen]")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything that is random. [default: 0]")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N. [default: auto]")] = None,
     mixed_precision: Annotated[
@@ -48,7 +55,10 @@ def train(
     num_workers: Annotated[int | None, typer.Option(help="Processes that read data. [default: 0]")] = None,
     optimizer: Annotated[str | None, typer.Option(help="adamw or sgd. [default: adamw]")] = None,
     lr_schedule: Annotated[
-        str | None, typer.Option(help="constant, cosine or inverse-sqrt, after the warm-up. [default: constant]")
+        str | None,
+        typer.Option(
+            help="constant, cosine or inverse-sqrt, after the warm-up. [default: constant, or what suits the model chosen]"
+        ),
     ] = None,
     warmup_steps: Annotated[int | None, typer.Option(help="Optimiser steps of warm-up. [default: 100]")] = None,
     checkpointing: Annotated[

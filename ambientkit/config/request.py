@@ -71,8 +71,7 @@ def configure(request: Request, registry: Registry, stored: Path | None, *, quie
     change what earlier steps did.
     """
     base = [load_file(stored)] if stored else []
-    given = [Source(dict(one)) if isinstance(one, Mapping) else load_file(one) for one in request.config]
-    given += [at(path, value, flag) for path, (flag, value) in request.flags.items()]
+    given = _given(request)
     sigma_n = request.sigma_n
     if request.data is not None:
         data = request.data
@@ -119,6 +118,17 @@ def configure(request: Request, registry: Registry, stored: Path | None, *, quie
                 "be the run that was that long from the start"
             )
     return config
+
+
+def names_model(request: Request) -> bool:
+    """Whether a request says anything of the model."""
+    return any("model" in source.tree for source in (*_given(request), *from_settings(request.settings)))
+
+
+def _given(request: Request) -> list[Source]:
+    """Configurations, then flags."""
+    files = [Source(dict(one)) if isinstance(one, Mapping) else load_file(one) for one in request.config]
+    return files + [at(path, value, flag) for path, (flag, value) in request.flags.items()]
 
 
 def _spec(data: DataLike, registry: Registry, flag: str) -> Any:

@@ -18,6 +18,7 @@ from ambientkit.inspection import quick, refuse
 from ambientkit.messages import say
 from ambientkit.readers import ESTIMATES
 from ambientkit.registry import Registry
+from ambientkit.run.configured import Configured
 from ambientkit.run.folder import COLLAPSE, Checkpoint, read_identity
 from ambientkit.run.keep import HOLD_OUT, Keeper, split
 from ambientkit.run.preflight import SKIPPED, run_preflight
@@ -42,7 +43,7 @@ class Prepared(NamedTuple):
 
 
 def prepare(
-    config: RunConfig,
+    asked: Configured,
     checkpoint: Checkpoint | None,
     registry: Registry,
     accelerator: Accelerator,
@@ -51,7 +52,8 @@ def prepare(
 ) -> Prepared:
     """A run at its first step, or at the step of a checkpoint, after every check. folder: of a run that was begun
     before."""
-    rows = config.data.rows()
+    config = asked.config
+    rows = config.data.rows() if asked.rows is None else asked.rows
     known = {} if folder is None else read_identity(folder)
     refuse_other(config.data, rows, known.get("fingerprint"), str(folder))
     observations = observed(rows, config.corruption, config.seed, config.augment)
@@ -61,6 +63,8 @@ def prepare(
     seen = survey(observations, config.corruption, config.levels.as_levels(), known_std, estimated)
     refuse_unseen(seen)
     _describe(config, seen, observations)
+    if asked.chosen:
+        say(asked.chosen)
     if checkpoint is None and not observations.simulated and seen.sigma_n[1] > 0:
         refuse(
             quick(Observations(rows, config.corruption, config.seed)), request.allow

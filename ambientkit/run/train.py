@@ -20,13 +20,14 @@ from ambientkit.checkpoint.names import BEST, EVALUATIONS
 from ambientkit.checkpoint.status import RunStatus, State
 from ambientkit.config.datapath import refuse_inside
 from ambientkit.config.files import redacted
-from ambientkit.config.request import Request, configure
+from ambientkit.config.request import Request
 from ambientkit.errors import InputError, RunError, nearest
 from ambientkit.inspection import NAMES
 from ambientkit.messages import say, warn
 from ambientkit.processes import is_main
 from ambientkit.registry import Registry
 from ambientkit.run import trackers
+from ambientkit.run.configured import configured
 from ambientkit.run.demo import draw_demo
 from ambientkit.run.folder import (
     CONFIG,
@@ -88,14 +89,15 @@ def train(request: Request, registry: Registry, *, stop: Stop | None = None, pro
         if found and is_main():  # from here on nobody else may change what is read
             held.enter_context(run_lock(found[0]))
         checkpoint = checkpoint_of(*found) if found else None
-        config = configure(request, registry, found[0] / CONFIG if found else None)
+        asked = configured(request, registry, found[0] / CONFIG if found else None)
+        config = asked.config
         folder = found[0] if found else request.output_dir or Path("runs") / f"{config.data.name}-{label(config)}"
         if not found:
             refuse_used(folder)
             refuse_inside("--output-dir", folder, config.data)  # a resume would read the pictures of the run as rows
         accelerator = accelerator_for(config, **trackers.options(config, folder))
         with blaming(config, "before step 1"):
-            prepared = prepare(config, checkpoint, registry, accelerator, request, found[0] if found else None)
+            prepared = prepare(asked, checkpoint, registry, accelerator, request, found[0] if found else None)
         evaluation = Evaluation(prepared.training, registry) if config.evaluate_every else None
         if found and checkpoint is None:
             say(f"{folder}: the run ended before its first checkpoint; it begins again at step 0")

@@ -37,16 +37,22 @@ class FashionMNIST(Data):
 
     split: Literal["train", "test"] = "train"
     """Which of the two files."""
+    labelled: bool = False
+    """Whether each row carries its kind of clothes, 0 to 9, as the condition `class_cond`."""
     folder: Path | None = None
     """Where the files *-idx?-ubyte.gz are; by default datasets/fashion-mnist in a folder of XDG_DATA_DIRS."""
 
     def rows(self) -> Dataset[Clean]:
         """Rows of shape (1, 28, 28), float32; the file's 0..255 mapped to [-1, 1]. Raises InputError for a missing or
         damaged file."""
-        return _Clothes(_read(self._find(FILES[self.split]), (SIDE, SIDE)))
+        images = _read(self._find(FILES[self.split]), (SIDE, SIDE))
+        labels = self.labels() if self.labelled else None
+        if labels is not None and len(labels) != len(images):
+            raise InputError(f"Fashion-MNIST: {self.split} has {len(images)} pictures, but {len(labels)} labels")
+        return _Clothes(images, labels)
 
     def labels(self) -> Tensor:
-        """The class of each row, (N,) int64, 0 to 9; no part of the rows. Raises InputError for a missing or damaged
+        """The kind of each row, (N,) int64, 0 to 9. Raises InputError for a missing or damaged
         file."""
         return torch.from_numpy(_read(self._find(LABELS[self.split]), ()).astype(np.int64))
 
@@ -68,15 +74,16 @@ class FashionMNIST(Data):
 
 
 class _Clothes(Dataset[Clean]):
-    def __init__(self, images: NDArray[np.uint8]) -> None:
-        self._images = images
+    def __init__(self, images: NDArray[np.uint8], labels: Tensor | None) -> None:
+        self._images, self._labels = images, labels
         self._values = ValueRange.of(images.dtype)
 
     def __len__(self) -> int:
         return len(self._images)
 
     def __getitem__(self, index: int) -> Clean:
-        return Clean(torch.from_numpy(self._values.to_unit(self._images[index][None])), {})
+        cond = {} if self._labels is None else {"class_cond": self._labels[index]}
+        return Clean(torch.from_numpy(self._values.to_unit(self._images[index][None])), cond)
 
 
 def _read(path: Path, sides: tuple[int, ...]) -> NDArray[np.uint8]:

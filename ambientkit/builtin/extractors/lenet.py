@@ -53,12 +53,19 @@ class LeNet(Extractor):
     def features(self, pictures: Tensor) -> Tensor:
         """(N, 1, 28, 28) to (N, 64), float32. Raises InputError for other shapes, and where neither weights nor data
         are there."""
+        return by_chunks(pictures, self._network(pictures)[:-1])  # type: ignore[index]
+
+    def class_probabilities(self, pictures: Tensor) -> Tensor:
+        """(N, 1, 28, 28) to (N, 10), float32: how likely the network takes each picture for each kind of clothes.
+        Raises InputError as `features` does."""
+        return by_chunks(pictures, self._network(pictures)).softmax(1)
+
+    def _network(self, pictures: Tensor) -> nn.Sequential:
         if tuple(pictures.shape[1:]) != (1, SIDE, SIDE):
             raise InputError(
                 f"extractor 'lenet': reads rows of shape (1, {SIDE}, {SIDE}), not {tuple(pictures.shape[1:])}"
             )
-        network = trained(self.seed, self.weights or _cached(self.seed), self.folder, str(pictures.device))
-        return by_chunks(pictures, network[:-1])  # type: ignore[index]
+        return trained(self.seed, self.weights or _cached(self.seed), self.folder, str(pictures.device))
 
 
 @cache

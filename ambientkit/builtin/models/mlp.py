@@ -30,6 +30,7 @@ arXiv 2210.02747, eq. 20-23.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -41,6 +42,7 @@ from ambientkit.interfaces import Denoiser, Model, Signal
 from ambientkit.maths.forms import Form, flow_input, flow_time, to_x_0, vp_coefficients, vp_input
 from ambientkit.maths.noise import per_row
 from ambientkit.maths.precondition import TOLD, beside, denoised, edm_preconditioning
+from ambientkit.proposal import Proposal
 
 
 class _Claims:
@@ -90,6 +92,13 @@ class MLP(Model):
     def null_cond(self, name: str) -> float | None:
         """The label num_classes."""
         return self.num_classes if name == "class_cond" else None
+
+    @classmethod
+    def proposal(cls, shape: tuple[int, ...], conds: Mapping[str, tuple[int, ...]], rows: int) -> Proposal:
+        """As it is, for rows of every shape, where no other model offers itself."""
+        if len(shape) == 3:
+            return Proposal(0, "no other model offers itself for such pictures; one made for pictures learns more")
+        return Proposal(0, f"rows of shape {tuple(shape)} are no pictures")
 
     def network(self, signal: Signal) -> nn.Module:
         """A fresh network F for rows of `signal.shape`. Raises InputError for conditions that it does not take, or that

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Signal
+from ambientkit.proposal import Proposal
+from ambientkit_kdiffusion import proposals
 from ambientkit_kdiffusion.json_config import sections
 from ambientkit_kdiffusion.model import KDiffusionModel, check_classes
 from ambientkit_kdiffusion.sizes import check_multiple, patch_for
@@ -55,6 +57,11 @@ class ImageTransformerV1(KDiffusionModel):
             "dropout_rate": self.dropout_rate or 0.0,
         }
         return {"model": model, "dataset": {"num_classes": self.num_classes or 0}}
+
+    @classmethod
+    def proposal(cls, shape: tuple[int, ...], conds: Mapping[str, tuple[int, ...]], rows: int) -> Proposal | None:
+        """See `proposals.transformer`."""
+        return proposals.transformer(shape, conds, rows)
 
     def null_cond(self, name: str) -> float | None:
         """The label num_classes, which k-diffusion keeps for it."""

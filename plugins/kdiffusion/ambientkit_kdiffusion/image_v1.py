@@ -11,6 +11,8 @@ from torch.nn.functional import one_hot
 
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Signal
+from ambientkit.proposal import Proposal
+from ambientkit_kdiffusion import proposals
 from ambientkit_kdiffusion.model import KDiffusionModel, check_classes
 from ambientkit_kdiffusion.sizes import check_multiple, patch_for
 
@@ -81,6 +83,11 @@ class ImageV1(KDiffusionModel):
             "augment_wrapper": False,
         }
         return {"model": model}
+
+    @classmethod
+    def proposal(cls, shape: tuple[int, ...], conds: Mapping[str, tuple[int, ...]], rows: int) -> Proposal | None:
+        """See `proposals.u_net`."""
+        return proposals.u_net(shape, conds, rows)
 
     def null_cond(self, name: str) -> float | None:
         """The label num_classes."""

@@ -1,0 +1,72 @@
+"""The configuration of a run, with the model and the training that suit its rows where no model is named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+from torch.utils.data import Dataset
+
+from ambientkit.config import RunConfig, dump
+from ambientkit.config.request import Request, configure, names_model
+from ambientkit.data import observed
+from ambientkit.interfaces import Model
+from ambientkit.proposal import Proposal
+from ambientkit.registry import Registry
+from ambientkit.training.blame import blaming
+
+
+class Configured(NamedTuple):
+    """What a run is."""
+
+    config: RunConfig
+    rows: Dataset[Any] | None = None
+    """Its rows, where they had to be opened to know."""
+    chosen: str = ""
+    """What was chosen for them and why, for the user; empty where nothing was."""
+
+
+def configured(request: Request, registry: Registry, stored: Path | None, *, quiet: bool = False) -> Configured:
+    """As `config.request.configure`; where a new run names no model, with what the models propose for its rows.
+
+    Of all registered models the one that prefers these rows most is taken, with its fields and the training that suits
+    (`Model.proposal`); every key that is given counts more. The configuration then holds all of it, so a run is resumed
+    as it was begun, whatever is installed then. quiet: report no consequence of a change. Raises InputError as `configure`
+    does, and for rows that cannot be read.
+    """
+    config = configure(request, registry, stored, quiet=quiet)
+    if stored is not None or names_model(request):
+        return Configured(config)
+    with blaming(config, "before step 1"):
+        rows = config.data.rows()
+        observations = observed(rows, config.corruption, config.seed, config.augment)
+        if len(observations) == 0:
+            return Configured(config, rows)  # which is refused, in words, where the run begins
+        first = observations.__getitems__([0])
+    shape, conds = tuple(first.x_n.shape[1:]), {name: tuple(value.shape[1:]) for name, value in first.cond.items()}
+    name, proposal = proposed(registry, shape, conds, len(observations))
+    layer = {"model": {"name": name, **proposal.fields}, **proposal.training}
+    chosen = configure(replace(request, config=(layer, *request.config)), registry, None, quiet=True)
+    return Configured(chosen, rows, _describe(name, proposal, dump(chosen), shape, len(observations)))
+
+
+def proposed(
+    registry: Registry, shape: tuple[int, ...], conds: Mapping[str, tuple[int, ...]], rows: int
+) -> tuple[str, Proposal]:
+    """The model that prefers such rows most, by name, with what it proposes; of equal ones the first by name."""
+    models = [cast(type[Model], registry.find("model", name).part) for name in registry.names("model")]
+    found = [(model.name, one) for model in models if (one := model.proposal(shape, conds, rows)) is not None]
+    return max(found, key=lambda pair: pair[1].preference)  # max gives the first of equal ones; `mlp` is always there
+
+
+def _describe(name: str, proposal: Proposal, config: Mapping[str, Any], shape: tuple[int, ...], rows: int) -> str:
+    """What was chosen, and why."""
+    fields = ", ".join(f"{field} {config['model'][field]}" for field in proposal.fields)
+    training = config["optimizer"]
+    return (
+        f"model: {name}{f' ({fields})' if fields else ''}, chosen for {rows:,} rows of shape {shape}: {proposal.why}. "
+        f"Trained for {config['end_step']:,} steps of {config['batch_size'] * config['grad_accum_steps']} rows, rate "
+        f"{training['lr']:g}, {training['schedule']} (--model, --end-step, ... change it)"
+    )

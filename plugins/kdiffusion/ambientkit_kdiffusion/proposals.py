@@ -1,0 +1,59 @@
+"""Which network a run gets that names none: for pictures the transformer, and for large ones the U-Net."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ambientkit.errors import InputError
+from ambientkit.proposal import Proposal
+from ambientkit_kdiffusion.sizes import patch_for
+
+LARGEST = 64
+"""Pixels along a side from which pictures are large."""
+PATCH, SIDE = 4, 8
+"""The smallest patch, and the most patches along a side."""
+FEW = 1000
+"""Rows below which a narrower network is proposed."""
+TRAINING = {
+    "end_step": 3000,
+    "batch_size": 64,
+    "optimizer": {"lr": 2e-3, "schedule": "cosine"},
+}
+"""The rate falls to 0 at the end: without that samples are worse (see docs/notebook.md)."""
+
+
+def transformer(shape: tuple[int, ...], conds: Mapping[str, tuple[int, ...]], rows: int) -> Proposal | None:
+    """`image_transformer_v1` for pictures of up to 64 pixels along a side that patches of 4 or more divide; else
+    None."""
+    if not _plain_picture(shape, conds) or max(shape[1:]) > LARGEST:
+        return None
+    patch = _patch(shape)
+    if patch is None:
+        return None
+    width = 64 if rows < FEW else 128
+    why = "a transformer on patches generalises from fewer noisy pictures than a perceptron does"
+    return Proposal(20, why, {"patch_size": patch, "width": width}, TRAINING)
+
+
+def u_net(shape: tuple[int, ...], conds: Mapping[str, tuple[int, ...]], rows: int) -> Proposal | None:
+    """`image_v1` for larger pictures that its stages can halve; else None."""
+    if not _plain_picture(shape, conds) or max(shape[1:]) <= LARGEST:
+        return None
+    try:
+        patch_for("image_v1", (shape[1], shape[2]), 32, halvings=2)
+    except InputError:
+        return None
+    why = "a U-Net suits large pictures; its size was not measured, so --set model.preset=small is worth a try"
+    return Proposal(10, why, {"preset": "tiny"}, TRAINING)
+
+
+def _plain_picture(shape: tuple[int, ...], conds: Mapping[str, tuple[int, ...]]) -> bool:
+    return len(shape) == 3 and 0 not in shape and not conds
+
+
+def _patch(shape: tuple[int, ...]) -> int | None:
+    """The smallest patch of PATCH pixels or more that divides the picture into SIDE patches along a side at most; None
+    where no patch does."""
+    _, height, width = shape
+    least = max(PATCH, -(-max(height, width) // SIDE))
+    return next((size for size in range(least, 2 * least) if height % size == 0 == width % size), None)

@@ -1,0 +1,44 @@
+"""Which of k-diffusion's networks a run gets that names none, and that it can be built."""
+
+from __future__ import annotations
+
+import pytest
+from ambientkit_kdiffusion.image_transformer_v1 import ImageTransformerV1
+from ambientkit_kdiffusion.image_v1 import ImageV1
+
+from ambientkit.config import Source, resolve
+from ambientkit.interfaces import Model, Signal
+from ambientkit.maths.randomness import isolated_global_generator
+from ambientkit.registry import load
+from ambientkit.run.configured import proposed
+
+
+@pytest.mark.parametrize(
+    ("shape", "rows", "name", "fields"),
+    [
+        ((1, 8, 8), 1797, "image_transformer_v1", {"patch_size": 4, "width": 128}),
+        ((1, 8, 8), 250, "image_transformer_v1", {"patch_size": 4, "width": 64}),
+        ((1, 28, 28), 60_000, "image_transformer_v1", {"patch_size": 4, "width": 128}),
+        ((3, 48, 64), 5000, "image_transformer_v1", {"patch_size": 8, "width": 128}),
+        ((2, 25, 35), 5000, "image_transformer_v1", {"patch_size": 5, "width": 128}),
+        ((1, 256, 256), 5000, "image_v1", {"preset": "tiny"}),
+    ],
+)
+def test_pictures_get_a_network_that_can_be_built(shape, rows, name, fields):
+    found, proposal = proposed(load(), shape, {}, rows)
+    assert (found, proposal.fields) == (name, fields)
+    with isolated_global_generator(0, "proposals"):
+        load().build(Model, {"name": found, **fields}).network(Signal(shape, 0.5))
+    config = resolve(Source({"model": {"name": found, **fields}, **proposal.training}), load())
+    assert config.optimizer.schedule == "cosine"
+
+
+@pytest.mark.parametrize("shape", [(2,), (64,), (1, 8, 8, 8), (1, 31, 31), (1, 257, 256)])
+def test_what_no_network_of_this_plug_in_suits_is_left_to_others(shape):
+    assert proposed(load(), shape, {}, 1000)[0] == "mlp"
+
+
+def test_rows_with_conditions_are_left_to_the_user():
+    for part in (ImageTransformerV1, ImageV1):
+        assert part.proposal((1, 8, 8), {"class_cond": ()}, 1000) is None
+        assert part.proposal((1, 256, 256), {"class_cond": ()}, 1000) is None
