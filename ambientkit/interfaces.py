@@ -1,8 +1,7 @@
 """The contracts: what a part of each kind takes, returns and promises.
 
-Third parties subclass the abstract classes here and register them through the hooks in `ambientkit.hookspecs`. A class
-is abstract or final, and a concrete method is never overridden but for `Model.null_cond` and `Model.proposal`. A part's
-fields are its whole configuration.
+Third parties subclass the abstract classes here and register them by `ambientkit.hookspecs`. A class is abstract or
+final; a concrete method is final but for `Model.null_cond` and `Model.proposal`. Fields are the whole configuration.
 """
 
 from __future__ import annotations
@@ -229,8 +228,7 @@ class Model(Part):
     """A network, and how its output becomes an estimate of x_0.
 
     A model whose networks take a class has a field `num_classes`, the number of classes: the condition `class_cond` is
-    then a label from 0 to num_classes - 1, and num_classes itself stands for "no class". A model without such a field
-    says nothing of its labels.
+    then a label below it, and num_classes itself stands for "no class". A model without the field says nothing of them.
 
     A network may hold frozen parameters (`requires_grad` False), such as a base under adapters. Only what is trained is
     averaged, optimised and kept in files; the average uses the base of the network itself, and modules whose parameters
@@ -263,8 +261,7 @@ class Model(Part):
 
     @classmethod
     def proposal(cls, shape: tuple[int, ...], conds: Mapping[str, tuple[int, ...]], rows: int) -> Proposal | None:
-        """How a run that names no model would use this one for `rows` rows of this shape with these conditions; None,
-        as here, where it does not offer itself. A function of its arguments alone."""
+        """How a run that names no model would use this one, by its arguments alone; None where it is not offered."""
         return None
 
 
