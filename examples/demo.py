@@ -49,6 +49,7 @@ def draw_picture(run: ak.Run, noisy: Any, clean: Any, sigma_n: float, path: Path
     import torch
     from PIL import Image
 
+    from ambientkit.checkpoint.folder import write_file
     from ambientkit.sample.picture import PAPER, grid, panels, png
 
     found = run.restore(noisy, sigma_n=sigma_n, n=SHOWN, draws=DRAWS, seed=0)
@@ -67,8 +68,7 @@ def draw_picture(run: ak.Run, noisy: Any, clean: Any, sigma_n: float, path: Path
     page = Image.new("RGB", (max(above.width, below.width), above.height + below.height), PAPER)
     page.paste(above, (0, 0))
     page.paste(below, (0, above.height))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(png(page))
+    write_file(path, png(page))
 
 
 def main() -> int:

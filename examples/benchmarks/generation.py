@@ -45,11 +45,11 @@ class Scale:
 
 
 SCALES = {
-    "full": Scale({"name": "unet2d", "channels": [64, 96, 128], "layers_per_block": 2}, 60_000, 10_000, batch=128),
+    "full": Scale({"name": "unet2d", "channels": [64, 96, 128], "layers_per_block": 1}, 60_000, 10_000, batch=128),
     "small": Scale({"name": "image_transformer_v1", "patch_size": 4, "width": 64}, 6_000, 2_000),
     "tiny": Scale({"name": "image_transformer_v1", "patch_size": 7, "width": 64, "depth": 1}, 20, 64, 4, 16, 10),
 }
-"""full: 3.4 million parameters, for a GPU or a weekend of a CPU; small: 0.3 million, about 15 minutes an arm on one
+"""full: 3.9 million parameters, for a GPU or a weekend of a CPU; small: 0.3 million, about 15 minutes an arm on one
 idle core; tiny: shows that the script works, and nothing else."""
 OBJECTIVES = {
     "clean": "denoising",

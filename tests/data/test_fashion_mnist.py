@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from ambientkit.batch import Clean
-from ambientkit.builtin.data.fashion_mnist import FILES, FashionMNIST
+from ambientkit.builtin.data.fashion_mnist import FILES, LABELS, FashionMNIST
 from ambientkit.errors import InputError
 
 TRAIN = FILES["train"]
@@ -68,6 +68,19 @@ def test_rows_are_clean_pictures_in_data_units(tmp_path: Path) -> None:
     with pytest.raises(IndexError):
         rows[3]
     assert torch.equal(pickle.loads(pickle.dumps(rows))[2].x_0, rows[2].x_0)
+
+
+def test_rows_carry_their_kind_where_that_is_asked_for(tmp_path: Path) -> None:
+    write(tmp_path, images(3))
+    kinds = bytes([7, 0, 9])
+    for given in (kinds, kinds[:2]):
+        header = struct.pack(">2i", 2049, len(given))
+        (tmp_path / LABELS["train"]).write_bytes(gzip.compress(header + given))
+        if given == kinds:
+            rows = FashionMNIST(folder=tmp_path, labelled=True).rows()
+            assert [int(rows[i].cond["class_cond"]) for i in range(3)] == list(kinds)
+            assert FashionMNIST(folder=tmp_path).rows()[0].cond == {}
+    assert "train has 3 pictures, but 2 labels" in refused(folder=tmp_path, labelled=True)
 
 
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
