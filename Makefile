@@ -7,7 +7,7 @@ STAMP := .venv/.installed
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick check lint types layers docs faults format lock clean
+.PHONY: help setup demo test quick check lint types layers docs gpu faults format lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ quick: $(STAMP) ## Run the tests that take no more than a few seconds each: unde
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow" $(ARGS)
 
 check: lint types layers test docs ## Everything a change must pass
+
+gpu: $(STAMP) ## What only a GPU can show: precisions, step ratios, NCCL, samples per second (one card, ten minutes)
+	$(BIN)/python examples/benchmarks/gpu.py $(ARGS)
 
 faults: $(STAMP) ## Kill a run a hundred times, half of them inside a save, and compare the bits (minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/faults/kill_test.py $(ARGS)

@@ -43,6 +43,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from ambientkit.batch import Batch, Clean, Term
 from ambientkit.checkpoint.folder import write_file
 from ambientkit.config import RunConfig, ScheduledObjective, Source, resolve
+from ambientkit.config.inline import split_fields
 from ambientkit.data import Observations, survey
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Denoiser, Objective, Tools
@@ -119,8 +120,9 @@ class Pictures(Dataset):
 
 def configuration(objective: str, args: argparse.Namespace) -> RunConfig:
     """A run of an arm."""
+    name, fields = split_fields(args.model)
     tree = {
-        "model": args.model,
+        "model": {"name": name, **fields},
         "batch_size": args.batch_size,
         "device": args.device,
         "seed": SEED,
@@ -324,7 +326,9 @@ def on_both(args: argparse.Namespace) -> list[dict]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="image_transformer_v1", help="a network of k-diffusion")
+    parser.add_argument(
+        "--model", default="image_transformer_v1", help="a network of k-diffusion, NAME or 'NAME{field: value}'"
+    )
     parser.add_argument("--recipe", default="tweedie-consistency", help="the shipped recipe to measure")
     parser.add_argument(
         "--device", default="auto", help="auto (the CPU, and a GPU where there is one), cpu, cuda, or cuda:1"
