@@ -10,6 +10,7 @@ from typing import Any
 # the process.
 import torch.distributed.nn.functional  # noqa: F401
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 
 from ambientkit.config import RunConfig
 from ambientkit.errors import InputError
@@ -24,5 +25,16 @@ def accelerator_for(config: RunConfig, **options: Any) -> Accelerator:
     if config.mixed_precision == "fp16" and cpu:
         raise InputError("mixed_precision: fp16 needs a GPU; use bf16, or no")
     check_launched(config)
+    _forget_another(cpu, config.mixed_precision)
     with by_itself():
         return Accelerator(cpu=cpu, mixed_precision=config.mixed_precision, **options)
+
+
+def _forget_another(cpu: bool, mixed_precision: str) -> None:
+    """Let a program, such as a notebook, train with another precision or device than before: accelerate keeps those of
+    the first accelerator for the whole process, and raises ValueError at the next that differs."""
+    if not AcceleratorState._shared_state:
+        return
+    known = AcceleratorState()
+    if known.num_processes == 1 and (known.mixed_precision != mixed_precision or (known.device.type == "cpu") != cpu):
+        AcceleratorState._reset_state(reset_partial_state=True)

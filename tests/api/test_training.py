@@ -59,6 +59,14 @@ def test_training_returns_the_run_prints_nothing_and_goes_on_where_it_was_stoppe
         train(noisy(), tmp_path / "run", sigma_n=0.3, batch_size=8)
 
 
+def test_a_notebook_may_change_the_precision_from_run_to_run(tmp_path) -> None:
+    for place, precision in enumerate(("no", "bf16", "no")):
+        run = train(noisy(), tmp_path / str(place), sigma_n=0.3, mixed_precision=precision)
+        assert run.ended.state == "finished"
+    first, last = ((tmp_path / name / "model_ema.safetensors").read_bytes() for name in "02")
+    assert first == last
+
+
 def test_the_same_call_gives_the_same_bits_from_python_and_from_the_command(tmp_path, ambientkit) -> None:
     np.save(tmp_path / "x.npy", noisy())
     train(tmp_path / "x.npy", tmp_path / "python", sigma_n=0.3)
