@@ -1,6 +1,6 @@
 """Large files, for which the room on the disk is taken before anything is computed.
 
-A file written through a memory map that the disk cannot hold kills the process (SIGBUS) without a word. Here the room
+A file written through a memory map that the disk cannot hold kills the process (SIGBUS) silently. Here the room
 is reserved first, and values are written at file positions, so that a full disk is an OSError like any other.
 """
 

@@ -22,7 +22,7 @@ NOISE = frozenset({"sigma_n", "sigma_units", "clean"})
 
 
 def noise_level(text: str) -> float | list[float] | str:
-    """A level as the command line takes it: a number, [LOW, HIGH], a file of levels by row, or "estimate". Raises
+    """A level as the command line takes it: a number, [LOW, HIGH], a file of levels per row, or "estimate". Raises
     InputError otherwise."""
     words = text.split(",")
     try:
@@ -33,7 +33,7 @@ def noise_level(text: str) -> float | list[float] | str:
         numbers = []
     if len(numbers) not in (1, 2):
         raise InputError(
-            f"--sigma-n {text}: should be a number, LOW,HIGH, an existing file of levels by row, or 'estimate'"
+            f"--sigma-n {text}: should be a number, LOW,HIGH, an existing file of levels per row, or 'estimate'"
         )
     return numbers[0] if len(numbers) == 1 else numbers
 
@@ -42,7 +42,7 @@ def noise_place(data: str | Mapping[str, Any] | Data, level: Any, registry: Regi
     """The part of a run whose field `sigma_n` a level is for: "data", where it declares their noise, or "corruption",
     which simulates it.
 
-    data: as a configuration has it. Raises InputError for a range of declared noise, and for levels by row of simulated
+    data: as a configuration has it. Raises InputError for a range of declared noise, and for levels per row of simulated
     noise.
     """
     if isinstance(data, Data):
@@ -58,7 +58,7 @@ def noise_place(data: str | Mapping[str, Any] | Data, level: Any, registry: Regi
     if declared and isinstance(level, list | tuple):
         raise InputError(
             f"--sigma-n {shown}: a range is for simulated noise; these data are noisy already, so give their level "
-            "by row as a file"
+            "per row as a file"
         )
     if not declared and not isinstance(level, float | int | list | tuple):
         what = shown if isinstance(shown, str) else f"of type {type(shown).__name__}"

@@ -89,7 +89,7 @@ def inspect(
     """Look at a data set without judging whether `train` would take it.
 
     data: a name, a path, a part, an array, a tensor or a torch `Dataset`. sigma_n: the noise std that the rows are said
-    to have, units of [-1, 1]: a number, a file of levels by row, one level per row of an array, or "estimate"; None for
+    to have, units of [-1, 1]: a number, a file of levels per row, one level per row of an array, or "estimate"; None for
     the level stored with the data, and an estimate where there is none. rows: looked at, evenly spaced. Raises
     InputError for what cannot be read.
     """
@@ -152,7 +152,7 @@ def _levels(sigma_n: Any) -> Any:
         if Path(sigma_n).exists():  # type: ignore[arg-type]
             return str(sigma_n)
         raise InputError(
-            f"--sigma-n {sigma_n}: should be a number, 'estimate', or an existing file of levels by row"
+            f"--sigma-n {sigma_n}: should be a number, 'estimate', or an existing file of levels per row"
         ) from None
     if not (math.isfinite(level) and level > 0):
         raise InputError(f"--sigma-n {sigma_n}: should be above 0 and finite")
@@ -182,6 +182,6 @@ def _told(facts: dict[str, Any]) -> list[str]:
     if facts["sigma_n_estimated"]:
         least, q1, middle, q3, most = facts["sigma_n_estimated"]
         told.append(
-            f"estimated noise by row: median {middle:.4g}, quartiles {q1:.4g} and {q3:.4g}, {least:.4g} to {most:.4g}"
+            f"estimated noise per row: median {middle:.4g}, quartiles {q1:.4g} and {q3:.4g}, {least:.4g} to {most:.4g}"
         )
     return told

@@ -170,8 +170,7 @@ def photon_transfer(pictures: Array, dark: Dark | None = None) -> PhotonTransfer
 
 def repeated(frames: Array, dark: Dark | None = None) -> PhotonTransfer | None:
     """The line by frames (k, C, H, W) of one and the same scene, k >= 2, file units: the variance of each pixel over
-    the
-    frames against its mean, whatever the scene and its texture. None where fewer than ENOUGH pixels are left.
+    the frames against its mean, whatever the scene and its texture. None where fewer than ENOUGH pixels are left.
 
     What a frame has more light in all than the others (a lamp that drifts) is taken out, as a factor. Pixels at which
     values pile up do not count. Source: as of the module, EMVA 1288, with k frames in the place of two.

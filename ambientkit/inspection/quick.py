@@ -202,7 +202,7 @@ def _of_values(x: Array, noisy: NDArray[np.bool_], level: Array) -> list[Finding
     if twins:
         reason = (
             f"{twins} of {len(x)} rows looked at are copies of others, noise included: counted twice, they "
-            "are learned by heart."
+            "are memorised."
         )
         found.append(Finding("duplicates", NoiseVerdict.DOUBT, reason, "Remove the copies.", twins))
     rms = float(np.sqrt(np.mean(np.square(np.broadcast_to(level, x.shape)[noisy]))))

@@ -32,8 +32,7 @@ CENTRE = np.array([[-1.0, 2.0, -1.0], [2.0, 5.0, 2.0], [-1.0, 2.0, -1.0]]) / 9
 @dataclass(frozen=True, slots=True)
 class Blocks:
     """Of each 2 x 2 block (n, C, h, w): its brightness by the parabola through the means around it, the mean square of
-    the
-    filter's answers, and what these means leave of the parabola, as a variance."""
+    the filter's answers, and what these means leave of the parabola, as a variance."""
 
     mean: Array
     square: Array

@@ -51,9 +51,8 @@ def propose(
     """A configuration for rows in files.
 
     sigma_n: the noise level in units of [-1, 1], where it is known. dark: frames without light; flat: for each
-    brightness
-    frames of an even light; repeats: for each scene frames of it. They are read as data sets are, in file units. rows:
-    looked at. Raises InputError for data that are no files, and for what cannot be read.
+    brightness frames of an even light; repeats: for each scene frames of it. They are read as data sets are, in file
+    units. rows: looked at. Raises InputError for data that are no files, and for what cannot be read.
     """
     found = data_argument(data, registry, "DATA")
     if isinstance(found, Data):

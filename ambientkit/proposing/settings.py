@@ -45,8 +45,7 @@ class Settings:
 
 def settings(data: Mapping[str, Any], shape: tuple[int, ...], rows: int, registry: Registry) -> Settings:
     """For rows (rows, *shape) of a data set. The speed is measured by a trial of a few seconds; without one (the
-    network
-    cannot be built here) the steps are a default."""
+    network cannot be built here) the steps are a default."""
     tree, reasons = _network(shape, registry)
     batch = max(1, min(16 if math.prod(shape) >= 32 * 32 else 64, rows))
     tree["batch_size"] = batch

@@ -47,7 +47,7 @@ class Noise:
         if shape == [n] == values:
             raise InputError(
                 f"{levels}: shape {levels.shape} may mean one sigma_n a row or one a value, "
-                f"because a row has as many values as there are rows. Save it as ({n}, 1), one a row, or as (1, "
+                f"because a row has as many values as there are rows. Save it as ({n}, 1), one per row, or as (1, "
                 f"{n}), one a value"
             )
         whole = len(shape) == len(data.shape) and shape[0] in (1, n)
@@ -56,7 +56,7 @@ class Noise:
         if not fits and shape not in ([], [n]):
             raise InputError(
                 f"{levels}: sigma_n has shape {levels.shape}, which does not fit {n} rows of shape {tuple(values)}. "
-                f"Give one level a row, ({n},), or one a value, {tuple(values)} or {data.shape}"
+                f"Give one level per row, ({n},), or one a value, {tuple(values)} or {data.shape}"
             )
         self._by_row = shape == [n] and not fits
         if self._by_row or (whole and shape[0] == n):

@@ -41,8 +41,7 @@ class OwnValues:
 
 def own_values(part: Stored, most: int, values: int = VALUES) -> OwnValues:
     """Up to `most` rows of a data set, and about `values` values; one row at least. Raises InputError where no row can
-    be
-    read."""
+    be read."""
     found = part.find()
     source = found.source
     source.check()

@@ -56,7 +56,7 @@ class Stored(Data):
 
     sigma_n: Annotated[float, Strict()] | str | Path | None = None
     """Known noise std: a number, a .npy array, a .csv or .parquet table with a column sigma_n, the name of an array in
-    the same file, or "estimate" (one for all) or "estimate-by-row". An array holds one level a row (N,), or one a
+    the same file, or "estimate" (one for all) or "estimate-by-row". An array holds one level per row (N,), or one per
     value, in the layout of the file."""
     sigma_units: Literal["unit", "file"] = "unit"
     """Whether sigma_n is given in units of [-1, 1], or in those of the file, from which value_range converts it."""

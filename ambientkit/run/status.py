@@ -135,6 +135,6 @@ def _alive(written: RunStatus, folder: Path) -> RunStatus:
         return replace(
             written,
             state="failed",
-            message=f"{who or 'its process'} ended without a word (killed, or the machine went down)",
+            message=f"{who or 'its process'} ended silently (killed, or the machine went down)",
         )
     return written

@@ -326,7 +326,7 @@ def _fields(store: Store, done: Done, trained: Trained, course: Course, seconds:
         warn(notes[-1])
     if done.topped_up:
         notes.append(
-            f"{done.topped_up:,} rows have noise by pixel: it was topped up to its largest level first, so the draws are those of somewhat "
+            f"{done.topped_up:,} rows have noise per pixel: it was topped up to its largest level first, so the draws are those of somewhat "
             "noisier rows"
         )
         note(notes[-1])

@@ -56,7 +56,7 @@ class Done:
     reach: float = 0.0
     """Largest value."""
     topped_up: int = 0
-    """Rows with noise by pixel."""
+    """Rows with noise per pixel."""
     as_they_are: int = 0
     """Rows without noise above the run's lowest level."""
 

@@ -93,8 +93,7 @@ def noisy_rows(noisy: DataLike, sigma_n: Any, trained: Trained, registry: Regist
 
 def _alike(data: Data, own: Data, sigma_n: Any) -> Data | None:
     """Other files of the same instrument: the data set of the run at their place; None where they are of another kind,
-    or
-    the run's noise is not known for other rows (levels by row, and estimates)."""
+    or the run's noise is not known for other rows (levels per row, and estimates)."""
     known = isinstance(own, Stored) and not own.clean and (own.counts is not None or isinstance(own.sigma_n, float))
     if sigma_n is not None or not known or type(data) is not type(own) or "path" not in type(own).model_fields:
         return None

@@ -43,7 +43,7 @@ def test_good_data_end_with_0_and_a_wrong_level_with_1(noisy: Path, capsys) -> N
 
 def test_data_of_unknown_level_are_estimated(noisy: Path, tmp_path: Path, capsys) -> None:
     assert status(noisy, None, tmp_path / "f.json") == 0
-    assert "estimated noise by row: median 0.3" in capsys.readouterr().out
+    assert "estimated noise per row: median 0.3" in capsys.readouterr().out
     found = json.loads((tmp_path / "f.json").read_text())
     assert found["facts"]["sigma_n_estimated"][2] == pytest.approx(0.3, rel=0.1)
     assert found["facts"]["rows"] == 128

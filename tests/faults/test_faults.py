@@ -99,7 +99,7 @@ def test_sigterm_saves_and_a_killed_run_is_told_from_a_stopped_one(ambientkit, t
     status, out, _ = ambientkit("status", tmp_path)
     assert status == 0
     assert "failed: process" in out
-    assert "ended without a word" in out
+    assert "ended silently" in out
 
 
 @pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])

@@ -36,7 +36,7 @@ def run(tmp_path: Path) -> Path:
 def test_a_run_whose_process_is_gone_has_failed_and_says_how_to_go_on(run: Path) -> None:
     found = status(run)
     assert (found.state, found.step, found.end_step, found.loss, found.eta_s) == ("failed", 4, 10, 0.25, None)
-    assert found.message == "its process ended without a word (killed, or the machine went down)"
+    assert found.message == "its process ended silently (killed, or the machine went down)"
     assert found.last_checkpoint == run / "checkpoints" / "checkpoint_3"
     assert found.resume == f"ambientkit train --resume {run}"
     assert found.time == 2e9
@@ -53,7 +53,7 @@ def test_the_command_prints_the_record(run: Path, ambientkit) -> None:
     code, out, err = ambientkit("status", run)
     assert (code, out, err) == (0, f"{status(run)}\n", "")
     assert out.splitlines()[:5] == [
-        f"{run}: failed: its process ended without a word (killed, or the machine went down)",
+        f"{run}: failed: its process ended silently (killed, or the machine went down)",
         "  step:              4 of 10 (40%)",
         "  last loss:         0.25",
         "  speed:             100 examples/s",

@@ -41,7 +41,7 @@ def test_mixed_rows_are_told_apart_and_the_mean_alone_needs_no_sampler(sample, t
     told = ok(
         sample(run, "--from", data, "--sigma-n", levels, "--draws", 2, "--units", "unit", "--out", tmp_path / "out")
     )
-    assert "1 rows have noise by pixel" in told
+    assert "1 rows have noise per pixel" in told
     assert "1 rows have no noise above the lowest level" in told
     np.testing.assert_allclose(np.load(tmp_path / "out" / "draws.npy")[0, :, 0], np.stack([x[0], x[0]]), atol=1e-6)
     told = ok(

@@ -30,7 +30,7 @@ class StationarityByPixel(Check):
     null_law = "F(p, n - p) of Hotelling's T^2, of all batches and of each kind (Bonferroni)"
     detects = "a mean gradient of 0.9 standard deviations of one batch's"
     meaning = (
-        "On data with a noise level by pixel, training would not end at E[x_0 | x_t]: the levels are not "
+        "On data with a noise level per pixel, training would not end at E[x_0 | x_t]: the levels are not "
         "used pixel by pixel."
     )
 

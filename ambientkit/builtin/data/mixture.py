@@ -18,7 +18,7 @@ class Mixture(Data):
     """Points of a Gaussian mixture on a ring in the plane, whose exact denoiser is known: the whole walk in seconds."""
 
     name = "mixture"
-    source = "docs/method.md: 8 modes, radius 1.5, std .1"
+    source = "docs/method.md: 8 modes, radius 1.5, std 0.1"
 
     modes: int = Field(8, ge=1)
     """Number of modes, evenly spaced."""

@@ -10,10 +10,9 @@ carries three conditions, those that its U-Net takes:
     pooled_prompt_embeds    (P,)         the pooled state of the second encoder; SDXL: (1280,)
     time_ids                (6,)         original height and width, crop's top and left, target height and width, pixels
 
-A row of Stable Diffusion 1 or 2 carries `prompt_embeds` alone, a row with a class `class_cond`, an integer label.
-A row without a caption carries what stands for none, `empty_prompt` of the pipeline; there is no mask. What is dropped
-in training (`cond_dropout`) and stands against the prompt in guidance is the same; `time_ids` is never dropped, since
-it
+A row of Stable Diffusion 1 or 2 carries `prompt_embeds` alone, a row with a class `class_cond`, an integer label. A row
+without a caption carries what stands for none, `empty_prompt` of the pipeline; there is no mask. What is dropped in
+training (`cond_dropout`) and stands against the prompt in guidance is the same; `time_ids` is never dropped, since it
 says of a picture what is true of it with or without a caption. Source: arXiv 2307.01952, section 2.2.
 """
 
