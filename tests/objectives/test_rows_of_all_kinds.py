@@ -25,6 +25,7 @@ OBJECTIVES = [
     "tweedie-consistency",
     "tweedie-consistency-buffer",
     "tweedie-detail",
+    "few-rows",
 ]
 
 
