@@ -59,6 +59,29 @@ def _is_field(word: str) -> bool:
     return word.isidentifier() and word not in ("float", "int", "str", "bool", "dict", "tuple", "list")
 
 
+CHANGES_THE_LAW = (
+    "noise_offset",
+    "offset_noise",
+    "multires_noise",
+    "pyramid_noise",
+    "input_perturbation",
+    "ip_noise_gamma",
+    "adaptive_noise_scale",
+    "immiscible_noise",
+)
+"""How names of options begin that other trainers have, and that are refused here."""
+
+
+def refused(key: str) -> str:
+    """Why an option of other trainers is not taken, to follow its name; empty for any other name."""
+    if not key.replace("-", "_").lower().startswith(CHANGES_THE_LAW):
+        return ""
+    return (
+        ": it would change the law of x_t given x_n. x_t is x_n with the Gaussian noise that is missing up to sigma_t, white and independent of "
+        "x_n; on any other noise E[x_n | x_t] = a E[x_0 | x_t] + b x_t does not hold, and what is learned is not the clean distribution"
+    )
+
+
 def explain(
     error: ValidationError, prefix: Sequence[str | int], fields: Iterable[str]
 ) -> list[tuple[tuple[str | int, ...], str]]:
@@ -68,7 +91,8 @@ def explain(
     for item in error.errors(include_url=False, include_context=False):
         path = (*prefix, *(word for word in item["loc"] if isinstance(word, int) or _is_field(word)))
         if item["type"] == "extra_forbidden":
-            sentence = f"unknown key {item['loc'][-1]!r}" + nearest(str(item["loc"][-1]), fields)
+            key = str(item["loc"][-1])
+            sentence = f"unknown key {key!r}" + (refused(key) or nearest(key, fields))
         else:
             sentence = item["msg"].removeprefix("Value error, ").replace("Input should", "should", 1)
             if not isinstance(item["input"], dict | list | tuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 
 class Fields(BaseModel):
@@ -30,3 +30,20 @@ def _kinds(annotation: Any) -> Iterator[Any]:
     yield annotation
     for below in get_args(annotation):
         yield from _kinds(below)
+
+
+class WeightedObjective(Fields):
+    """One entry of a recipe: an objective by name (with its fields), its weight, and when it comes in.
+
+    The weight is 0 before `start`, rises linearly to `weight` within `ramp`, and is 0 again from `stop` on. An integer
+    counts steps, a number with a decimal point is a fraction of the run (1 is one step, 1.0 the whole run). It is
+    evaluated in every `every`-th step only: a large share of the batch now and then costs fewer calls of the network
+    than a small share always.
+    """
+
+    objective: str | dict[str, Any]
+    weight: float = Field(1.0, ge=0)
+    start: int | float = Field(0, ge=0)
+    ramp: int | float = Field(0, ge=0)
+    every: int = Field(1, ge=1)
+    stop: int | float | None = Field(None, ge=0)

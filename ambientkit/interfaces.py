@@ -1,24 +1,24 @@
 """The contracts: what a part of each kind takes, returns and promises.
 
 Third parties subclass the abstract classes here and register them by `ambientkit.hookspecs`. A class is abstract or
-final; a concrete method is final but for `Model.null_cond` and `Model.proposal`. Fields are the whole configuration.
+final; a concrete method is final but for those of `Model`. Fields are the whole configuration.
 """
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
-from pydantic import Field
 from torch import Generator, Tensor, nn
 from torch.utils.data import Dataset
 
 from ambientkit.batch import Batch, Clean, Term, View
-from ambientkit.fields import Fields
+from ambientkit.errors import InputError
+from ambientkit.fields import Fields, WeightedObjective
 from ambientkit.maths.ambient import capped_inverse_square, clean_std
 from ambientkit.maths.mixture import GaussianMixture
 from ambientkit.maths.noise import RandomSource, per_row
@@ -201,23 +201,6 @@ class Objective(Part):
         objective."""
 
 
-class WeightedObjective(Fields):
-    """One entry of a recipe: an objective by name (with its fields), its weight, and when it comes in.
-
-    The weight is 0 before `start`, rises linearly to `weight` within `ramp`, and is 0 again from `stop` on. An integer
-    counts steps, a number with a decimal point is a fraction of the run (1 is one step, 1.0 the whole run). It is
-    evaluated in every `every`-th step only: a large share of the batch now and then costs fewer calls of the network
-    than a small share always.
-    """
-
-    objective: str | dict[str, Any]
-    weight: float = Field(1.0, ge=0)
-    start: int | float = Field(0, ge=0)
-    ramp: int | float = Field(0, ge=0)
-    every: int = Field(1, ge=1)
-    stop: int | float | None = Field(None, ge=0)
-
-
 class Recipe(Part):
     """A list of weighted objectives that `--objective` may name. A concrete recipe gives `terms` a default."""
 
@@ -236,6 +219,9 @@ class Model(Part):
     the base again. So `network` must give the same one each time: from files that fields of the model name, or drawn
     from torch's global generator, which a run sets by its seed. A digest in the files says whether it did.
     """
+
+    always: ClassVar[frozenset[str]] = frozenset()
+    """Conditions that are never dropped: true of a row without the others, as the size of a picture is."""
 
     @property
     def classes(self) -> int | None:
@@ -263,6 +249,20 @@ class Model(Part):
     def proposal(cls, shape: tuple[int, ...], conds: Mapping[str, tuple[int, ...]], rows: int) -> Proposal | None:
         """How a run that names no model would use this one, by its arguments alone; None where it is not offered."""
         return None
+
+    def level_range(self) -> Levels | None:
+        """The levels that its networks distinguish; a run beyond them is refused. None: any."""
+        return None
+
+    def prompted(self, prompts: Sequence[str], signal: Signal) -> dict[str, Tensor]:
+        """The conditions of texts, name -> (len(prompts), ...); "" is none. Raises InputError where it takes no text."""
+        raise InputError(f"model {self.name!r} takes no prompt")
+
+    def translated(
+        self, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any], network: nn.Module, where: str
+    ) -> Mapping[str, Tensor]:
+        """Tensors of another program's file (`init_from`) by the network's names. Raises InputError where none fit."""
+        return tensors
 
 
 class Data(Part):

@@ -54,6 +54,11 @@ def initial_weights(path: Path, base: Base | None = None) -> tuple[dict[str, Ten
     return tensors, str(path)
 
 
+def stated(file: str) -> dict[str, Any]:
+    """The metadata of a .safetensors file; none for any other."""
+    return load_weights(Path(file))[1] if file.endswith(".safetensors") else {}
+
+
 def _from_pth(path: Path) -> dict[str, Tensor]:
     try:
         with warnings.catch_warnings():

@@ -70,6 +70,19 @@ def sample(
     cond: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="Another condition of the model; may be repeated.")
     ] = None,
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TEXT",
+            help="Text that samples are drawn under, of a model that takes one; may be repeated: samples take them in turn.",
+        ),
+    ] = None,
+    negative_prompt: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT", help="Text that --guidance leads away from. [default: no text]", show_default=False
+        ),
+    ] = None,
     guidance: Annotated[
         float,
         typer.Option(
@@ -114,6 +127,8 @@ def sample(
         "sigma_n": sigma_n,
         "draws": draws,
         "classes": class_,
+        "prompt": prompt or None,
+        "negative_prompt": negative_prompt,
     }
     wanted: dict[str, Any] = {
         name: value for name, value in given.items() if value is not None

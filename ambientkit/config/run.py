@@ -55,12 +55,14 @@ class LevelsConfig(Fields):
 class OptimizerConfig(Fields):
     """The optimiser, by name, and its learning rate: a linear warm-up, then a schedule by name."""
 
-    name: Literal["adamw", "sgd"] = "adamw"
+    name: Literal["adamw", "sgd", "adamw-8bit", "prodigy", "adamw-schedule-free"] = "adamw"
+    """The last three are those of the packages bitsandbytes, prodigyopt and schedulefree: the extra `optimizers`."""
     lr: float = Field(5e-4, gt=0)
+    """Of prodigy, which finds the rate itself, a multiple of it: 1 is usual."""
     betas: tuple[float, float] = (0.9, 0.99)
-    """Of adamw."""
+    """Of all but sgd."""
     eps: float = Field(1e-8, gt=0)
-    """Of adamw."""
+    """Of all but sgd."""
     momentum: float = Field(0.0, ge=0, lt=1)
     """Of sgd."""
     weight_decay: float = Field(1e-3, ge=0)
@@ -75,14 +77,17 @@ class OptimizerConfig(Fields):
     def _fields_of_another(self) -> OptimizerConfig:
         # A field that would have no effect is a mistake, unless it holds its default, as in a stored configuration.
         fields = type(self).model_fields
+        adamw = "adamw" if self.name == "sgd" else self.name
         for name, owner, chosen in (
-            ("betas", "adamw", self.name),
-            ("eps", "adamw", self.name),
+            ("betas", adamw, self.name),
+            ("eps", adamw, self.name),
             ("momentum", "sgd", self.name),
             ("decay_start", "inverse-sqrt", self.schedule),
         ):
             if chosen != owner and getattr(self, name) != fields[name].default:
                 raise ValueError(f"{name} belongs to {owner}, but {chosen} was chosen")
+        if self.name == "prodigy" and self.lr == fields["lr"].default:
+            raise ValueError("prodigy finds the rate itself, and lr is a multiple of it: give lr 1")
         return self
 
 

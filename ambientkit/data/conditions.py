@@ -15,13 +15,15 @@ from ambientkit.maths.randomness import derive_seed
 
 def null_values(model: Model, cond: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """name -> what stands for "no condition", in the dtype and on the device of the condition: one value, or one of the
-    shape of a row's.
+    shape of a row's. Conditions that are never dropped (`Model.always`) are left out.
 
     cond: name -> (B, ...). Raises InputError where the model names none for a whole number, which would be another
     class, or one that does not fit.
     """
     found = {}
     for name, value in cond.items():
+        if name in model.always:
+            continue
         null = model.null_cond(name)
         if null is None and not value.is_floating_point():
             raise InputError(

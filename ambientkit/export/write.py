@@ -23,7 +23,10 @@ from ambientkit.tables import Record
 
 OWN = "ambientkit"
 """The form that `ambientkit sample FILE` reads. It takes every model, and is no translation, so it is no part."""
-PACKAGES = {"k-diffusion": "ambientkit-kdiffusion", "diffusers": "ambientkit-diffusers"}
+PACKAGES = {
+    "k-diffusion": "ambientkit-kdiffusion",
+    **dict.fromkeys(("diffusers", "diffusers-lora", "kohya-lora"), "ambientkit-diffusers"),
+}
 """Forms that are known to come with a plug-in of this repository."""
 
 

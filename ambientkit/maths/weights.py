@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 
@@ -16,3 +17,16 @@ def edm_weight(sigma: Tensor, sigma_data: float) -> Tensor:
         raise ValueError("the EDM weight needs sigma > 0 and sigma_data > 0")
     # Written as a sum of two squares so that neither very small nor very large levels overflow float32.
     return (1 / sigma_data) ** 2 + (1 / sigma) ** 2
+
+
+def min_snr_weight(sigma: Tensor, sigma_data: float, gamma: float) -> Tensor:
+    """lambda(sigma) = min(1 / sigma^2, gamma / sigma_data^2): min-SNR in the scale of x_0, in 1 / data units squared.
+
+    sigma: (N,), > 0; gamma > 0, usually 5. With SNR = (sigma_data / sigma)^2 it is min(SNR, gamma) / sigma_data^2; for
+    data of unit std that is the published min(SNR, gamma) / SNR of a network that answers with the noise, whose squared
+    error is that of x_0 over sigma^2, and min(SNR, gamma) / (SNR + 1) of one that answers with v. Raises ValueError
+    where a number is not positive. Source: arXiv 2303.09556, section 3.4.
+    """
+    if sigma_data <= 0 or gamma <= 0 or not bool((sigma > 0).all()):
+        raise ValueError("the min-SNR weight needs sigma > 0, sigma_data > 0 and gamma > 0")
+    return torch.clamp((1 / sigma) ** 2, max=gamma / sigma_data**2)

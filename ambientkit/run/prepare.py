@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from accelerate import Accelerator
 
 from ambientkit.checkpoint import initial_weights
+from ambientkit.checkpoint.initial import stated
 from ambientkit.config import RunConfig
 from ambientkit.config.request import Request
 from ambientkit.data import Observations, Observed, Survey, observed, survey
@@ -96,6 +97,7 @@ def prepare(
         return Prepared(training, Window(json.loads(files["window.json"])), detector, keeper, None)
     if config.init_from is not None:
         tensors, file = initial_weights(Path(config.init_from), training.base)
+        tensors = dict(config.model.translated(tensors, stated(file), training.bare_network, file))
         training.begin_with(tensors, file)
         say(f"weights to begin with: {file}, {len(tensors)} tensors")
     found = SKIPPED if request.skip_preflight else run_preflight(config, registry)

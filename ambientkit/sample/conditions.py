@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ambientkit.errors import InputError, nearest
+from ambientkit.interfaces import Model
 from ambientkit.sample.load import Trained
 
 Conds = Callable[[Sequence[int]], dict[str, Tensor]]
@@ -17,6 +18,49 @@ ClassLike = str | int | Sequence[int] | None
 """One class, or several that samples take in turn."""
 CondsLike = Sequence[str] | Mapping[str, Any] | None
 """Other conditions: texts "NAME=VALUE", or name -> a number, a list of numbers or a tensor."""
+
+
+PromptLike = str | Sequence[str] | None
+"""One text, or several that samples take in turn; "" stands for none."""
+
+
+class Prompts(NamedTuple):
+    """Texts that samples are drawn under, and what the model makes of them."""
+
+    given: tuple[str, ...] = ()
+    negative: str | None = None
+    cond: Mapping[str, Tensor] = {}
+    """name -> (len(given), ...)."""
+    against: Mapping[str, Tensor] = {}
+    """name -> what stands for no condition under guidance, where a negative prompt was given."""
+
+    def plain(self) -> dict[str, Any]:
+        """As a manifest holds it; nothing where no text was given."""
+        if not self.given:
+            return {}
+        return {"prompt": list(self.given), **({} if self.negative is None else {"negative_prompt": self.negative})}
+
+
+def prompts_of(trained: Trained, prompt: PromptLike, negative: str | None, guidance: float) -> Prompts:
+    """What the model makes of texts, asked once for all of them. Raises InputError where it takes none, or a negative one
+    would count for nothing."""
+    given = () if prompt is None else (prompt,) if isinstance(prompt, str) else tuple(prompt)
+    if negative is not None and (not given or guidance == 1):
+        lacks = "a --prompt" if not given else "guidance: --guidance 5, for one"
+        raise InputError(f"--negative-prompt: is what a prompt is guided away from; give {lacks} too")
+    if not given:
+        return Prompts()
+    model = trained.config.model
+    found = model.prompted([*given, *(() if negative is None else (negative,))], trained.signal)
+    for name, value in found.items():
+        wanted = (len(given) + (negative is not None), *trained.signal.conds.get(name, ()))
+        if name not in trained.signal.conds or tuple(value.shape) != wanted:
+            raise InputError(
+                f"--prompt: model {model.name!r} makes {name} of shape {tuple(value.shape[1:])} of it, but the run was trained on "
+                f"{dict(trained.signal.conds).get(name, 'none of that name')}"
+            )
+    against = {} if negative is None else {name: value[-1] for name, value in found.items() if name not in model.always}
+    return Prompts(given, negative, {name: value[: len(given)] for name, value in found.items()}, against)
 
 
 def class_text(classes: ClassLike) -> str | None:
@@ -39,8 +83,15 @@ def _text(value: Any) -> str:
     return ",".join(map(repr, numbers))
 
 
-def conditions(trained: Trained, classes: str | None, conds: tuple[str, ...], carried: Sequence[str] = ()) -> Conds:
-    """The conditions that --class and --cond give. carried: names that the rows bring themselves.
+def conditions(
+    trained: Trained,
+    classes: str | None,
+    conds: tuple[str, ...],
+    carried: Sequence[str] = (),
+    prompts: Prompts = Prompts(),  # noqa: B008  (a tuple, and never changed)
+) -> Conds:
+    """The conditions that --class, --cond and --prompt give. carried: names that the rows bring themselves. What --cond
+    names stands before what a prompt means.
 
     A single number of a condition of shape () may be a list N,N,...: index i has the i-th, again from the first. A
     number with a point is floating point, one without is an integer label. Raises InputError for a condition that the
@@ -59,11 +110,16 @@ def conditions(trained: Trained, classes: str | None, conds: tuple[str, ...], ca
             raise InputError(
                 f"--cond {name}: the model of this run takes no such condition{nearest(name, takes)}{known}"
             )
-    if lacking := [name for name in takes if name not in given and name not in carried]:
+    if lacking := [name for name in takes if name not in given and name not in carried and name not in prompts.cond]:
+        if type(trained.config.model).prompted is not Model.prompted and not prompts.given and len(takes) > 1:
+            raise InputError(f"the model of this run takes {', '.join(lacking)}: give --prompt TEXT")
         raise InputError(
             f"the model of this run takes {', '.join(f'{name} {tuple(takes[name])}' for name in lacking)}: give --class N, or --cond {lacking[0]}=VALUE"
         )
-    values = {name: _numbers(name, text, tuple(takes[name])) for name, text in given.items()}
+    values = {
+        **prompts.cond,
+        **{name: _numbers(name, text, tuple(takes[name])) for name, text in given.items()},
+    }
     most = trained.config.model.classes
     labels = [
         name

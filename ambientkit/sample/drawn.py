@@ -14,7 +14,16 @@ from ambientkit.data import observed
 from ambientkit.errors import InputError
 from ambientkit.registry import Registry, load
 from ambientkit.sample.batches import Batches
-from ambientkit.sample.conditions import ClassLike, Conds, CondsLike, class_text, cond_texts, conditions
+from ambientkit.sample.conditions import (
+    ClassLike,
+    Conds,
+    CondsLike,
+    PromptLike,
+    class_text,
+    cond_texts,
+    conditions,
+    prompts_of,
+)
 from ambientkit.sample.draw import draw_all
 from ambientkit.sample.load import Trained
 from ambientkit.sample.settings import Course, LevelLike, SamplerLike, course_of, known_word
@@ -140,6 +149,8 @@ def sample_rows(
     sigma_min: LevelLike = None,
     classes: ClassLike = None,
     conds: CondsLike = None,
+    prompt: PromptLike = None,
+    negative_prompt: str | None = None,
     guidance: float = 1.0,
     batch_size: int = 64,
     units: Literal["unit", "data"] = "unit",
@@ -150,7 +161,8 @@ def sample_rows(
 
     Sample i is a function of (seed, i). units: "unit" gives (n, *S) in [-1, 1], not clipped; "data" the values and axes
     of the files that the run was trained on. sigma_min: the level to stop at, "sigma-n" for that of the data, "auto" for the
-    one that `stop_level` chooses. classes, conds: of a conditional model; several classes are taken in turn. guidance: the weight of the conditions, 1 for none
+    one that `stop_level` chooses. classes, conds: of a conditional model; several classes are taken in turn. prompt,
+    negative_prompt: texts, of a model that takes them; several prompts are taken in turn. guidance: the weight of the conditions, 1 for none
     (`ambientkit.sample.guidance`). Raises InputError for settings that do not suit the run, and for samples that are
     not finite.
     """
@@ -161,7 +173,9 @@ def sample_rows(
     course = course_of(
         trained, registry, sampler=sampler, schedule=schedule, steps=steps, sigma_min=sigma_min, guidance=guidance
     )
-    at = conditions(trained, class_text(classes), cond_texts(conds))
+    prompts = prompts_of(trained, prompt, negative_prompt, guidance)
+    course = replace(course, against=prompts.against)
+    at = conditions(trained, class_text(classes), cond_texts(conds), prompts=prompts)
     drawing = Drawing(trained, course, at, seed, trained.device, Batches(batch_size)).settled()
     size, parts = pieces_of(n, batch_size), []
     with tqdm(total=n, unit="sample", desc="sampling", leave=False, disable=not progress) as bar:

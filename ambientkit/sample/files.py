@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,16 @@ from ambientkit.messages import note, warn
 from ambientkit.processes import Processes, processes
 from ambientkit.registry import Registry, load, spec_of
 from ambientkit.sample.batches import Batches
-from ambientkit.sample.conditions import ClassLike, CondsLike, class_text, cond_texts, conditions
+from ambientkit.sample.conditions import (
+    ClassLike,
+    CondsLike,
+    PromptLike,
+    Prompts,
+    class_text,
+    cond_texts,
+    conditions,
+    prompts_of,
+)
 from ambientkit.sample.drawn import Drawing
 from ambientkit.sample.formats import FORMATS
 from ambientkit.sample.job import Done, Job, Piece, carry_out
@@ -118,6 +127,8 @@ def draw_to_files(
     sigma_min: LevelLike = None,
     classes: ClassLike = None,
     conds: CondsLike = (),
+    prompt: PromptLike = None,
+    negative_prompt: str | None = None,
     guidance: float = 1.0,
     format: str = "npy",
     units: str = "data",
@@ -131,7 +142,8 @@ def draw_to_files(
 
     Sample i is a function of (seed, i). trained: a run that is loaded, or its path. out: the folder, by default
     RUN/samples/step-N-seed-S. Started by torchrun, the processes share the work. progress: show a bar. guidance: the
-    weight of the conditions, 1 for none. Raises InputError, before anything is drawn, where settings do not suit the
+    weight of the conditions, 1 for none. prompt, negative_prompt: texts, of a model that takes them; several prompts are taken
+    in turn. Raises InputError, before anything is drawn, where settings do not suit the
     run, or the folder cannot be written or holds something else.
     """
     registry, began = registry or load(), time.monotonic()
@@ -141,7 +153,9 @@ def draw_to_files(
     course = course_of(
         trained, registry, sampler=sampler, schedule=schedule, steps=steps, sigma_min=sigma_min, guidance=guidance
     )
-    at = conditions(trained, given, texts)
+    prompts = prompts_of(trained, prompt, negative_prompt, guidance)
+    course = replace(course, against=prompts.against)
+    at = conditions(trained, given, texts, prompts=prompts)
     course.null(trained, at(range(1)))  # what it cannot do, it says now
     written, own = written_as(format, units, trained.config.data.name, trained.units, trained.signal.shape)
     folder = _folder(out, trained, "samples", seed)
@@ -149,7 +163,7 @@ def draw_to_files(
     batches, decode = Batches(batch_size), trained.decoder()
     drawing = Drawing(trained, course, at, seed, place.device, batches)
     drawing = drawing.settled(_chosen_before(folder, "samples", place))
-    asked = _asked(trained, drawing.course, seed, written, own, given, texts)
+    asked = _asked(trained, drawing.course, seed, written, own, given, texts, prompts)
     store = Store(folder, "samples", ("samples",), n, pieces_of(n, batch_size), asked, {"run": trained.called})
 
     def work(rows: range) -> Piece:
@@ -158,6 +172,7 @@ def draw_to_files(
 
     def picture(shown: dict[str, NDArray[Any]]) -> bytes | None:
         names = given.split(",") if given else None
+        names = names or list(prompts.given) if len(prompts.given) > 1 else names
         labels = [names[i % len(names)] for i in range(len(shown["samples"]))] if names else None
         page = grid(torch.from_numpy(shown["samples"]), labels=labels, decode=decode)
         return None if page is None else png(page)
@@ -183,6 +198,8 @@ def restore_to_files(
     sigma_min: LevelLike = None,
     classes: ClassLike = None,
     conds: CondsLike = (),
+    prompt: PromptLike = None,
+    negative_prompt: str | None = None,
     guidance: float = 1.0,
     format: str = "npy",
     units: str = "data",
@@ -213,6 +230,8 @@ def restore_to_files(
         restoring=True,
         draws=draws,
     )
+    prompts = prompts_of(trained, prompt, negative_prompt, guidance)
+    course = replace(course, against=prompts.against)
     rows = restoring(
         trained,
         noisy,
@@ -223,6 +242,7 @@ def restore_to_files(
         course=course,
         classes=given,
         conds=texts,
+        prompts=prompts,
         seed=seed,
         device=place.device,
         batch_size=batch_size,
@@ -230,7 +250,7 @@ def restore_to_files(
     )
     source = rows.noisy
     written, own = written_as(format, units, source.data.name, source.units, trained.signal.shape)
-    asked = _asked(trained, rows.course, seed, written, own, given, texts) | {
+    asked = _asked(trained, rows.course, seed, written, own, given, texts, prompts) | {
         "draws": draws,
         "data": spec_of(source.data),
         "corruption": spec_of(source.corruption),
@@ -301,6 +321,7 @@ def _asked(
     units: OwnUnits,
     classes: str | None,
     conds: tuple[str, ...],
+    prompts: Prompts,
 ) -> dict[str, Any]:
     """What the files depend on, for the manifest."""
     return {
@@ -313,6 +334,7 @@ def _asked(
         **course.plain(),
         "class": classes,
         "cond": list(conds),
+        **prompts.plain(),
     }
 
 

@@ -38,8 +38,8 @@ class Guided:
 def guided(denoiser: Denoiser, guidance: float, conds: Iterable[str], null: Mapping[str, Tensor] | None) -> Denoiser:
     """A denoiser under guidance; itself where that is 1. conds: names of the conditions that rows carry.
 
-    Raises InputError for a weight that is not finite, rows without conditions, and conditions that `null` does not
-    name.
+    A condition that `null` does not name stays as it is. Raises InputError for a weight that is not finite, rows without
+    conditions, and where `null` names none of them.
     """
     if guidance == 1:
         return denoiser
@@ -50,8 +50,8 @@ def guided(denoiser: Denoiser, guidance: float, conds: Iterable[str], null: Mapp
         raise InputError(
             f"guidance {guidance:g} needs conditions to be guided by, but these rows carry none; leave it at 1"
         )
-    if lacking := [name for name in names if name not in (null or {})]:
+    if not any(name in (null or {}) for name in names):
         raise InputError(
-            f"guidance {guidance:g} needs to know what stands for no condition in {', '.join(lacking)}: give `null`, as null_values has it"
+            f"guidance {guidance:g} needs to know what stands for no condition in {', '.join(names)}: give `null`, as null_values has it"
         )
     return Guided(denoiser, guidance, null or {})

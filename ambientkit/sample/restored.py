@@ -17,7 +17,17 @@ from ambientkit.errors import InputError
 from ambientkit.messages import note
 from ambientkit.registry import Registry, load
 from ambientkit.sample.batches import Batches
-from ambientkit.sample.conditions import ClassLike, Conds, CondsLike, class_text, cond_texts, conditions
+from ambientkit.sample.conditions import (
+    ClassLike,
+    Conds,
+    CondsLike,
+    PromptLike,
+    Prompts,
+    class_text,
+    cond_texts,
+    conditions,
+    prompts_of,
+)
 from ambientkit.sample.draw import check_finite
 from ambientkit.sample.load import Trained
 from ambientkit.sample.noisy import Noisy, noisy_rows
@@ -133,6 +143,7 @@ def restoring(
     course: Course,
     classes: str | None,
     conds: tuple[str, ...],
+    prompts: Prompts,
     seed: int,
     device: torch.device,
     batch_size: int,
@@ -142,7 +153,7 @@ def restoring(
     rows = noisy_rows(noisy, sigma_n, trained, registry)
     if n is not None and n > rows.seen.rows:
         raise InputError(f"--n {n}: {rows.what.removeprefix('--from ')} has {rows.seen.rows:,} rows")
-    at = conditions(trained, classes, conds, tuple(rows.seen.signal.conds))
+    at = conditions(trained, classes, conds, tuple(rows.seen.signal.conds), prompts)
     work = Restoring(trained, rows, course, at, n or rows.seen.rows, draws, seed, device, Batches(batch_size))
     if course.guidance != 1:
         course.null(trained, work.batch(range(1)).cond)  # what it cannot do, it says now
@@ -170,6 +181,8 @@ def restore_rows(
     seed: int = 0,
     classes: ClassLike = None,
     conds: CondsLike = None,
+    prompt: PromptLike = None,
+    negative_prompt: str | None = None,
     guidance: float = 1.0,
     batch_size: int = 64,
     progress: bool = False,
@@ -197,6 +210,8 @@ def restore_rows(
         restoring=True,
         draws=draws,
     )
+    prompts = prompts_of(trained, prompt, negative_prompt, guidance)
+    course = replace(course, against=prompts.against)
     work = restoring(
         trained,
         noisy,
@@ -207,6 +222,7 @@ def restore_rows(
         course=course,
         classes=class_text(classes),
         conds=cond_texts(conds),
+        prompts=prompts,
         seed=seed,
         device=trained.device,
         batch_size=batch_size,

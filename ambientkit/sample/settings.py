@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
@@ -45,6 +45,8 @@ class Course:
     """As it was asked for."""
     guidance: float = 1.0
     """Weight of the conditions (`guidance.Guided`); 1 is none."""
+    against: Mapping[str, Tensor] = field(default_factory=dict)
+    """What stands for no condition there, where it is not what the model says: a negative prompt."""
     stop: StopLevel | None = None
     """How the last level was chosen, where nobody gave it."""
 
@@ -68,8 +70,10 @@ class Course:
         no condition."""
         if self.guidance == 1:
             return None
-        named = {name: value for name, value in cond.items() if name not in trained.config.corruption.carries}
+        stay = trained.config.corruption.carries | trained.config.model.always
+        named = {name: value for name, value in cond.items() if name not in stay}
         found = null_values(trained.config.model, named)
+        found |= {name: value.to(cond[name]) for name, value in self.against.items() if name in named}
         guided(trained.denoiser, self.guidance, named, found)
         return found
 

@@ -17,7 +17,7 @@ from ambientkit.training.average import WarmedUpAverage
 from ambientkit.training.blame import blaming
 from ambientkit.training.launched import split_asked
 from ambientkit.training.memory import checkpoint_blocks
-from ambientkit.training.optim import optimizer_for, schedule_for
+from ambientkit.training.optim import PACKAGES, optimizer_for, schedule_for
 from ambientkit.training.split import SplitOptimizer
 from ambientkit.training.state import Training
 
@@ -47,6 +47,7 @@ def build(
 def _build(config: RunConfig, signal: Signal, observations: Observed, accelerator: Accelerator) -> Training:
     refuse_pairs((entry.objective for entry in config.objective), config.corruption)
     null = _null(config, signal, observations)
+    _check_levels(config)
     network = network_of(config, signal).to(accelerator.device)
     if accelerator.num_processes > 1:  # machines of different kinds may initialise differently
         for value in network.state_dict().values():
@@ -66,6 +67,10 @@ def _build(config: RunConfig, signal: Signal, observations: Observed, accelerato
     # training/gradients.py).
     prepared = accelerator.prepare_model(network, evaluation_mode=True)
     split = SplitOptimizer(trained, accelerator) if split_asked() and accelerator.num_processes > 1 else None
+    if split and config.optimizer.name in PACKAGES:
+        raise InputError(
+            f"optimizer.name: the state of {config.optimizer.name} cannot be split over processes ({split_asked()}); take adamw, or leave the split out"
+        )
     optimizer = optimizer_for(config.optimizer, split.shares if split else trained)
     if split:
         split.attach(optimizer)
@@ -91,6 +96,18 @@ def refuse_unseen(seen: Survey) -> None:
     """Raise InputError where no row tells anything of a part of the clean data."""
     if seen.unseen:
         raise InputError(seen.unseen)
+
+
+def _check_levels(config: RunConfig) -> None:
+    """Raise InputError where the run asks for levels that the model's networks cannot tell from others."""
+    known, asked = config.model.level_range(), config.levels
+    if known is None or (asked.sigma_min >= known.sigma_min * 0.99 and asked.sigma_max <= known.sigma_max * 1.01):
+        return
+    low, high = max(asked.sigma_min, known.sigma_min), min(asked.sigma_max, known.sigma_max)
+    raise InputError(
+        f"levels {asked.sigma_min:g} to {asked.sigma_max:g}: the network of model {config.model.name!r} knows those from {known.sigma_min:.4g} to "
+        f"{known.sigma_max:.4g}, and takes any other for the nearest of them. Give levels: {{sigma_min: {low:.4g}, sigma_max: {high:.4g}}}"
+    )
 
 
 def _null(config: RunConfig, signal: Signal, observations: Observed) -> dict[str, Tensor]:

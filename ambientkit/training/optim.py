@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import warnings
 from collections.abc import Iterable
@@ -11,10 +12,32 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from ambientkit.config.run import OptimizerConfig
+from ambientkit.errors import InputError
+
+PACKAGES = {
+    "adamw-8bit": ("bitsandbytes.optim", "AdamW8bit"),
+    "prodigy": ("prodigyopt", "Prodigy"),
+    "adamw-schedule-free": ("schedulefree", "AdamWScheduleFree"),
+}
+"""Name -> (package, class), of the extra `optimizers`."""
 
 
 def optimizer_for(config: OptimizerConfig, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """AdamW, or SGD with momentum: torch's own."""
+    """AdamW, or SGD with momentum: torch's own; or one of another package (`PACKAGES`). Raises InputError where that is not
+    installed."""
+    if config.name in PACKAGES:
+        package, name = PACKAGES[config.name]
+        try:
+            kind = getattr(importlib.import_module(package), name)
+        except (ImportError, AttributeError) as error:
+            raise InputError(
+                f"optimizer.name: {config.name} is {name} of the package {package.partition('.')[0]}, which cannot be imported ({error}): "
+                "pip install 'ambientkit[optimizers]'"
+            ) from None
+        found = kind(parameters, lr=config.lr, betas=config.betas, eps=config.eps, weight_decay=config.weight_decay)
+        if config.name == "adamw-schedule-free":  # the weights are then the points that gradients are taken at
+            found.train()
+        return found
     if config.name == "sgd":
         return torch.optim.SGD(parameters, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
     return torch.optim.AdamW(

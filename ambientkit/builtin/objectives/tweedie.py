@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -14,7 +14,7 @@ from ambientkit.errors import InputError
 from ambientkit.interfaces import ClaimsWhen, Denoiser, Objective, Tools
 from ambientkit.maths.levels import log_uniform, truncated_lognormal
 from ambientkit.maths.noise import per_row, uniform
-from ambientkit.maths.weights import edm_weight
+from ambientkit.maths.weights import edm_weight, min_snr_weight
 
 CAP_OF_X_0_SCALE = 25.0
 """With this cap or a higher one the factor is 1/a^2 wherever a >= 0.2, which the claim "x_0-scale" says."""
@@ -29,7 +29,7 @@ class Tweedie(Objective):
     E[x_n | x_t] = a E[x_0 | x_t] + b x_t;
     loss = lambda(sigma) min(1/a^2, cap) mean(rho^2 - (b (x_t - x_n))^2 - (a sigma_n)^2), rho = a D(x_t, sigma) + b x_t
     - x_n,
-    sigma > sigma_n of the row, lambda the EDM weight. The terms subtracted from rho^2 do not depend on D; without them,
+    sigma > sigma_n of the row, lambda the EDM weight (or min-SNR). The terms subtracted from rho^2 do not depend on D; without them,
     and where the cap does not hold,
     the mean would exceed the lambda E|D - x_0|^2 of training on clean data by lambda sigma_n^2 / a, which is noise. A
     single value may be negative.
@@ -55,7 +55,7 @@ class Tweedie(Objective):
             "serves-masks",
         },
         {"x_0-scale", "scale-under-masks"},
-        lambda part: part.cap >= CAP_OF_X_0_SCALE,
+        lambda part: part.cap >= CAP_OF_X_0_SCALE and part.weighting == "edm",
     )
 
     p_mean: float = -1.2
@@ -70,6 +70,10 @@ class Tweedie(Objective):
     """Share of the batch's rows used."""
     cap: float = Field(25.0, ge=1)
     """Bound of the factor 1/a^2 where rows are not drawn in pairs."""
+    weighting: Literal["edm", "min-snr"] = "edm"
+    """lambda, in the scale of x_0: EDM's, or min-SNR's min(1 / sigma^2, snr_gamma / sigma_data^2)."""
+    snr_gamma: float = Field(5.0, gt=0)
+    """Of min-snr."""
 
     def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
         """One term, `tweedie`, with a value for every row used. Raises InputError for rows as noisy as sigma_max."""
@@ -130,7 +134,12 @@ class Tweedie(Objective):
         # lambda is that of the level each value is seen at, and infinity for a value that the view hides.
         hidden = view.sigma**2 / (view.sigma**2 + tools.signal.sigma_data**2)
         factor = tools.corruption.weight(view, batch, cap, hidden)
-        return edm_weight(view.sigma, tools.signal.sigma_data) * (factor * (rho**2 - in_vain)).flatten(1).mean(1)
+        return self._lambda(view.sigma, tools.signal.sigma_data) * (factor * (rho**2 - in_vain)).flatten(1).mean(1)
+
+    def _lambda(self, sigma: Tensor, sigma_data: float) -> Tensor:
+        if self.weighting == "min-snr":
+            return min_snr_weight(sigma, sigma_data, self.snr_gamma)
+        return edm_weight(sigma, sigma_data)
 
 
 class _Draws(NamedTuple):

@@ -106,10 +106,19 @@ def read_adapter(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any], net
     }
     scales = {}
     said = _said_alpha(metadata)
+    stated = {
+        _module(name): value for name, value in diffusers().utils.convert_unet_state_dict_to_peft(alphas or {}).items()
+    }
     for module, rank in ranks.items():
-        alpha = (alphas or {}).get(f"unet.{module}.alpha", said)
+        alpha = stated.get(module, said)
         scales[module] = 1.0 if alpha is None else float(alpha) / rank
     return Adapter({name: value.float() for name, value in plain.items()}, scales)
+
+
+def _module(name: str) -> str:
+    """The module that an alpha of kohya's belongs to, by the name that diffusers' converters leave it with."""
+    name = name.removeprefix("unet.").replace(".processor.", ".").removesuffix(".alpha")
+    return name.removesuffix(".weight").removesuffix(".lora_A")
 
 
 def _said_alpha(metadata: Mapping[str, Any]) -> float | None:

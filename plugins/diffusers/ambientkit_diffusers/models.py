@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import BeforeValidator, Field, model_validator
@@ -56,8 +56,8 @@ class DiffusersUNet(Model):
 
     name = "diffusers-unet"
     source = "diffusers 0.42; forms: ambientkit.maths.forms; adapters arXiv 2106.09685"
-    claims: ClassVar[frozenset[str]] = frozenset({"denoiser-contract"})
-    always: ClassVar[frozenset[str]] = frozenset({TIME_IDS})
+    claims = frozenset({"denoiser-contract"})
+    always = frozenset({TIME_IDS})
 
     path: Path | None = None
     """Folder of a pipeline (with `unet` or `transformer`, and `scheduler`), or of a network."""
@@ -227,27 +227,27 @@ class DiffusersUNet(Model):
         cls = getattr(diffusers(), kind)
         if self.config is not None:
             network = cls.from_config(dict(config))
-        else:
-            folder = self._folder()
-            if not any(folder.glob("*.safetensors")):
-                raise InputError(
-                    f"model {self.name!r}: {folder} holds no weights (*.safetensors). They are never fetched by ambientkit; fetch them with: "
-                    f"{fetch_command(folder.parent)}"
+            return network if self.base_dtype == "float32" else network.to(DTYPES[self.base_dtype])
+        folder = self._folder()
+        if not any(folder.glob("*.safetensors")):
+            raise InputError(
+                f"model {self.name!r}: {folder} holds no weights (*.safetensors). They are never fetched by ambientkit; fetch them with: "
+                f"{fetch_command(folder.parent)}"
+            )
+        try:
+            with quietly():
+                network = cls.from_pretrained(
+                    folder,
+                    dtype=torch.float32 if self.rank is None else DTYPES[self.base_dtype],
+                    variant=variant_of(folder),
+                    local_files_only=True,
+                    use_safetensors=True,
                 )
-            try:
-                with quietly():
-                    network = cls.from_pretrained(
-                        folder,
-                        dtype=torch.float32 if self.rank is None else DTYPES[self.base_dtype],
-                        variant=variant_of(folder),
-                        local_files_only=True,
-                        use_safetensors=True,
-                    )
-            except (OSError, ValueError, RuntimeError, TypeError, KeyError) as error:
-                raise InputError(
-                    f"model {self.name!r}: {folder} cannot be read ({' '.join(str(error).split())[:300]})"
-                ) from None
-        return network.to(DTYPES[self.base_dtype])
+        except (OSError, ValueError, RuntimeError, TypeError, KeyError) as error:
+            raise InputError(
+                f"model {self.name!r}: {folder} cannot be read ({' '.join(str(error).split())[:300]})"
+            ) from None
+        return network
 
 
 class SDXLLoRA(DiffusersUNet):
