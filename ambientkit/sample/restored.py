@@ -251,6 +251,8 @@ def restored_stop_level(
     seed: int = 0,
     classes: ClassLike = None,
     conds: CondsLike = None,
+    prompt: PromptLike = None,
+    negative_prompt: str | None = None,
     guidance: float = 1.0,
     batch_size: int = 64,
     registry: Registry | None = None,
@@ -268,6 +270,8 @@ def restored_stop_level(
         guidance=guidance,
         restoring=True,
     )
+    prompts = prompts_of(trained, prompt, negative_prompt, guidance)
+    course = replace(course, against=prompts.against)
     work = restoring(
         trained,
         noisy,
@@ -278,6 +282,7 @@ def restored_stop_level(
         course=course,
         classes=class_text(classes),
         conds=cond_texts(conds),
+        prompts=prompts,
         seed=seed,
         device=trained.device,
         batch_size=batch_size,
