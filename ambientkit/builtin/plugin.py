@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ambientkit.builtin.corruptions.gaussian import Gaussian
+from ambientkit.builtin.corruptions.linear import Linear
 from ambientkit.builtin.corruptions.mask import Mask
 from ambientkit.builtin.data.array import Array
 from ambientkit.builtin.data.corrupted import Corrupted
@@ -45,8 +46,8 @@ from ambientkit.hookspecs import hookimpl
 
 @hookimpl
 def register_corruptions():
-    """White Gaussian noise of known level, and masks."""
-    return [Gaussian, Mask]
+    """White Gaussian noise of known level, masks, and measurements through operators."""
+    return [Gaussian, Linear, Mask]
 
 
 @hookimpl
@@ -108,6 +109,7 @@ def register_checks():
     from ambientkit.builtin.checks.levels import LevelsAboveFloor
     from ambientkit.builtin.checks.mask_law import MaskLaw
     from ambientkit.builtin.checks.masked_expect import MaskedExpect, MaskedWeight
+    from ambientkit.builtin.checks.measured import OperatorExpect, OperatorViews, StationarityUnderOperators
     from ambientkit.builtin.checks.model_contract import ModelContract
     from ambientkit.builtin.checks.model_scaling import ModelScaling
     from ambientkit.builtin.checks.noise_law import NoiseLaw
@@ -147,6 +149,7 @@ def register_checks():
         ScaleUnderMasks,
         DetailStationarity,
         DetailPower,
+        StationarityUnderOperators,
     ]
     samplers = [
         SamplerContract,
@@ -160,7 +163,7 @@ def register_checks():
         Grid,
     ]
     corruptions = [CorruptionContract, NoiseLaw, DegradeLaw, Expect, Floor, Keyed, SymmetricDegrade, CorruptionRows]
-    corruptions += [MaskLaw, FurtherMask, MaskedExpect, MaskedWeight]
+    corruptions += [MaskLaw, FurtherMask, MaskedExpect, MaskedWeight, OperatorViews, OperatorExpect]
     models = [ModelContract, ModelScaling, DenoiserContract, EDMPreconditioning, EpsForm, VForm, FlowForm, CleanForm]
     fields = [ObjectiveFields, SamplerFields, CorruptionFields, ModelFields]
     return [*objectives, *samplers, *corruptions, *models, *fields]
@@ -177,6 +180,7 @@ def register_mutants():
         gaussian,
         gaussian_noise,
         heun,
+        linear,
         mask,
         models,
         naive,
@@ -189,6 +193,6 @@ def register_mutants():
 
     objectives = [*tweedie.MUTANTS, *consistency.MUTANTS, *posterior_buffers.MUTANTS, *sure.MUTANTS, *naive.MUTANTS]
     objectives += [*split_levels.MUTANTS, *detail_moments.MUTANTS]
-    corruptions = [*gaussian.MUTANTS, *gaussian_noise.MUTANTS, *mask.MUTANTS]
+    corruptions = [*gaussian.MUTANTS, *gaussian_noise.MUTANTS, *mask.MUTANTS, *linear.MUTANTS]
     samplers = [*ancestral.MUTANTS, *stochastic_heuns.MUTANTS, *heun.MUTANTS]
     return [*objectives, *corruptions, *samplers, *models.MUTANTS, *contracts.MUTANTS]

@@ -36,6 +36,8 @@ def edm_preconditioning(sigma: Tensor, sigma_data: float) -> Preconditioning:
 TOLD = ("mask", "sampled")
 """Conditions that say what a view shows: of the values of the row itself, or of what was measured of it through an
 operator."""
+SEEN = (*TOLD, "measured")
+"""With the measurements themselves, which a network may use or leave alone: all that they tell is in the view."""
 
 
 def beside(y: Tensor, cond: Mapping[str, Tensor]) -> Tensor:

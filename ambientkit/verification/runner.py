@@ -13,18 +13,25 @@ from dataclasses import dataclass, replace
 import torch
 
 from ambientkit.builtin.corruptions.gaussian import Gaussian
+from ambientkit.builtin.corruptions.linear import Linear
 from ambientkit.builtin.corruptions.mask import Mask
 from ambientkit.interfaces import Case, Check, Measured, Part
 from ambientkit.maths.randomness import isolated_global_generator
+from ambientkit.operators.fourier import Fourier
+from ambientkit.operators.matrix import Matrix
 from ambientkit.processes import worker_pool
 from ambientkit.verification.case import make_case
 from ambientkit.verification.plan import Pair, Plan
 
+MATRIX = ((1.0, 0.4, 0.0, -0.3), (0.0, 0.8, 0.5, 0.2), (-0.6, 0.0, 0.9, 0.1))
+"""Three measurements of four values: what they do not tell, no row tells."""
 PARTIAL = (
     Mask(missing=0.4, drop=0.3),
     Mask(missing=0.4, drop=0.3, sigma_n=(0.1, 0.4)),
     Mask(kind="columns", missing=0.3, drop=0.4, sigma_n=(0.0, 0.3)),
     Mask(kind="boxes", missing=0.3, drop=0.3, sigma_n=0.2),
+    Linear(operator=Fourier(real=True), missing=0.3, drop=0.3),
+    Linear(operator=Matrix(shape=(1, 2, 2), values=MATRIX), missing=0.3, drop=0.4, sigma_n=(0.1, 0.4)),
 )
 """The kinds of rows seen in part that objectives are measured on in turn."""
 

@@ -18,6 +18,7 @@ from ambientkit.builtin.checks.further_mask import FurtherMask
 from ambientkit.builtin.checks.grid import Grid
 from ambientkit.builtin.checks.mask_law import MaskLaw
 from ambientkit.builtin.checks.masked_expect import MaskedExpect
+from ambientkit.builtin.checks.measured import OperatorViews
 from ambientkit.builtin.checks.model_contract import ModelContract
 from ambientkit.builtin.checks.model_scaling import ModelScaling
 from ambientkit.builtin.checks.noise_law import NoiseLaw
@@ -99,7 +100,7 @@ class CorruptionFields(OtherFields):
 
     def repeated(self) -> tuple[Check, ...]:
         """Contract and the laws of noise and of masks."""
-        masks = (MaskLaw(rows=150), FurtherMask(), MaskedExpect())
+        masks = (MaskLaw(rows=150), FurtherMask(), MaskedExpect(), OperatorViews(rows=150))
         return CorruptionContract(), NoiseLaw(rows=150), DegradeLaw(rows=100), *masks
 
 

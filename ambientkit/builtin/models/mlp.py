@@ -41,7 +41,7 @@ from ambientkit.errors import InputError
 from ambientkit.interfaces import Denoiser, Model, Signal
 from ambientkit.maths.forms import Form, flow_input, flow_time, to_x_0, vp_coefficients, vp_input
 from ambientkit.maths.noise import per_row
-from ambientkit.maths.precondition import TOLD, beside, denoised, edm_preconditioning
+from ambientkit.maths.precondition import SEEN, TOLD, beside, denoised, edm_preconditioning
 from ambientkit.proposal import Proposal
 
 
@@ -105,11 +105,12 @@ class MLP(Model):
         it lacks."""
         wanted = {} if self.num_classes is None else {"class_cond": ()}
         told = {name: shape for name, shape in signal.conds.items() if name in TOLD}
+        others = {name: shape for name, shape in signal.conds.items() if name not in SEEN}
         if told and (self.predicts, self.sees) != ("edm", "ve"):
             raise InputError(
                 f"model 'mlp' is told a {' and a '.join(told)} with predicts: edm and sees: ve only, as hidden values stand at the level infinity"
             )
-        if {name: shape for name, shape in signal.conds.items() if name not in told} != wanted:
+        if others != wanted:
             takes = (
                 f"one label per row, class_cond (), as num_classes is {self.num_classes}" if wanted else "no conditions"
             )

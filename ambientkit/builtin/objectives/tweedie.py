@@ -53,6 +53,7 @@ class Tweedie(Objective):
             "levels-above-floor",
             "detached-anchor",
             "serves-masks",
+            "serves-operators",
         },
         {"x_0-scale", "scale-under-masks"},
         lambda part: part.cap >= CAP_OF_X_0_SCALE and part.weighting == "edm",

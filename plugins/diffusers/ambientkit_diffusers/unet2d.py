@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Denoiser, Model, Signal
-from ambientkit.maths.precondition import TOLD, beside, channels_beside, denoised
+from ambientkit.maths.precondition import SEEN, beside, channels_beside, denoised
 from ambientkit_diffusers.library import diffusers
 
 PRESETS: dict[str, tuple[tuple[int, ...], int]] = {
@@ -72,7 +72,7 @@ class UNet2D(Model):
 
     def _check_conditions(self, signal: Signal) -> None:
         wanted = {} if self.num_classes is None else {"class_cond": ()}
-        if surplus := sorted(set(signal.conds) - set(wanted) - set(TOLD)):
+        if surplus := sorted(set(signal.conds) - set(wanted) - set(SEEN)):
             hint = "leave it out" if wanted else "leave it out, or give num_classes where it is a 'class_cond'"
             raise InputError(f"model {self.name!r} takes no {', '.join(surplus)}, but the data carry it: {hint}")
         if wanted and signal.conds.get("class_cond") != ():

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Denoiser, Model, Signal
-from ambientkit.maths.precondition import TOLD, beside, channels_beside, denoised
+from ambientkit.maths.precondition import SEEN, TOLD, beside, channels_beside, denoised
 from ambientkit_kdiffusion.json_config import KDiffusionConfig, sections, unused
 from ambientkit_kdiffusion.library import k_diffusion
 from ambientkit_kdiffusion.repair import stop_dropout_in_evaluation
@@ -94,7 +94,7 @@ class KDiffusionModel(Model):
         preconditioned = k_diffusion().Denoiser(network, sigma_data=sigma_data)
 
         def masked(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
-            others = {name: value for name, value in cond.items() if name not in TOLD}
+            others = {name: value for name, value in cond.items() if name not in SEEN}
 
             def answered(y: Tensor, c_noise: Tensor) -> Tensor:  # k-diffusion's networks are told sigma itself
                 inputs = self._inputs(x, others)
@@ -156,7 +156,7 @@ def check_classes(name: str, classes: int | None, signal: Signal) -> None:
         raise InputError(
             f"model {name!r} is given num_classes {classes}, so it needs one integer label per row as condition 'class_cond', but the data {given}"
         )
-    if surplus := sorted(set(conds) - ({"class_cond"} if classes else set()) - set(TOLD)):
+    if surplus := sorted(set(conds) - ({"class_cond"} if classes else set()) - set(SEEN)):
         hint = "leave it out" if classes else "leave it out, or give num_classes where it is a 'class_cond'"
         raise InputError(f"model {name!r} takes no {', '.join(surplus)}, but the data carry it: {hint}")
 

@@ -1,0 +1,6 @@
+"""Linear operators that rows are measured through: y = A x_0 and noise."""
+
+from ambientkit.operators.base import OPERATORS, Operator, operator_of
+from ambientkit.operators.identify import Identifiability, identifiability
+
+__all__ = ["OPERATORS", "Identifiability", "Operator", "identifiability", "operator_of"]

@@ -1,0 +1,269 @@
+"""Learning from rows with missing pixels: how far training closes the gap between filling with zeros and clean rows.
+
+Each arm trains the same network for the same number of steps, and restores the same held-out rows of which the same
+pixels are missing, in one call of the denoiser. Arms:
+
+    clean          whole rows; a step hides of them as much as `ambient` sees
+    zero-fill      missing pixels are 0, and the rows are taken for clean ones
+    interpolated   missing pixels are filled harmonically between those that are there, and the rows taken for clean ones
+    published      a further mask that is drawn once for each row, every measured value weighted alike
+    ambient        `tweedie` on the corruption `mask`: a fresh further mask, hidden values weighted by their chance
+
+    python examples/benchmarks/masks.py --out runs/masks --missing 0.4 --seeds 0 1 2
+    python examples/benchmarks/masks.py --out runs/masks --table
+
+A run that is there is not trained again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+import ambientkit as ak
+from ambientkit.batch import Batch, View
+from ambientkit.builtin.corruptions.mask import Mask
+from ambientkit.builtin.samplers.heun import Heun
+from ambientkit.interfaces import Corruption, Data
+from ambientkit.maths.ambient import capped_inverse_square
+from ambientkit.maths.noise import RandomSource, per_row
+from ambientkit.maths.randomness import keyed_generator
+from ambientkit.maths.statistics import sliced_wasserstein
+from ambientkit.registry import load
+from ambientkit.sample import draw_all, step_grid
+from ambientkit.training import steps
+
+ARMS = ("clean", "zero-fill", "interpolated", "published", "ambient")
+LOWEST = 0.02
+"""Level at which noise-free rows are restored."""
+SIZES = {"fashion-mnist": 20_000, "photo-patches": 20_000}
+HELD_OUT = 512
+SETTINGS = {
+    "model": {"name": "mlp", "width": 256, "depth": 2},
+    "optimizer": {"lr": 1e-3, "schedule": "cosine"},
+    "batch_size": 64,
+}
+
+
+class PublishedForm(Corruption):
+    """Masks as in the published form: a further mask that is drawn once for each row, and all measured values alike."""
+
+    name = "published-form"
+    source = "arXiv 2305.19256, and what its code does"
+    claims = frozenset({"masked", "row-generators"})
+    carries = frozenset({"mask"})
+
+    missing: float = 0.4
+    drop: float = 0.1
+
+    @property
+    def _mask(self) -> Mask:
+        return Mask(missing=self.missing, drop=self.drop)
+
+    def observe(self, x_0: Tensor, row: Tensor, generator: RandomSource) -> Batch:
+        """As `mask`."""
+        return self._mask.observe(x_0, row, generator)
+
+    def degrade(self, batch: Batch, sigma: Tensor, generator: RandomSource) -> View:
+        """A~ x_t with a mask that is a function of the row."""
+        kept = [keyed_generator(0, "published-form", row=int(row)) for row in batch.row]
+        u = torch.stack([torch.rand(batch.cond["mask"].shape[1:], generator=g) for g in kept])
+        frozen = batch.cond["mask"] & (u >= self.drop)
+        return self._mask.show(batch._replace(cond={**batch.cond, "mask": frozen}), sigma, generator)
+
+    def expect(self, x_0_hat: Tensor, view: View, batch: Batch) -> Tensor:
+        """As `mask`."""
+        return self._mask.expect(x_0_hat, view, batch)
+
+    def floor(self, batch: Batch) -> Tensor:
+        """As `mask`."""
+        return self._mask.floor(batch)
+
+    def weight(self, view: View, batch: Batch, cap: Tensor, hidden: Tensor) -> Tensor:
+        """min(1/a^2, cap) for every measured value."""
+        a = self.slope(view, batch)
+        return torch.where(batch.cond["mask"], capped_inverse_square(a, per_row(cap, a)), torch.zeros_like(a))
+
+    def clean_std(self, batch: Batch) -> float:
+        """As `mask`."""
+        return self._mask.clean_std(batch)
+
+    def show(self, batch: Batch, sigma: Tensor, generator: RandomSource) -> View:
+        """As `mask`."""
+        return self._mask.show(batch, sigma, generator)
+
+
+class Rows(Dataset[Batch]):
+    """Observations in memory."""
+
+    def __init__(self, x_n: Tensor, sigma_n: float, mask: Tensor | None) -> None:
+        self.x_n, self.sigma_n, self.mask = x_n, torch.tensor(sigma_n), mask
+
+    def __len__(self) -> int:
+        return len(self.x_n)
+
+    def __getitem__(self, index: int) -> Batch:
+        cond = {} if self.mask is None else {"mask": self.mask[index]}
+        return Batch(self.x_n[index], self.sigma_n, torch.tensor(index), cond)
+
+
+def pictures(name: str, split: str, n: int) -> Tensor:
+    """Clean rows (n, 1, H, W) in [-1, 1]."""
+    rows = load().build(Data, {"name": name, "split": split}).rows()
+    return torch.stack([rows[i].x_0 for i in range(min(n, len(rows)))])
+
+
+def measured(x_0: Tensor, missing: float, noise: float, seed: int) -> tuple[Tensor, Tensor]:
+    """What is there of rows, 0 where it is missing, and the mask."""
+    g = keyed_generator(seed, "benchmark.masks")
+    mask = torch.rand(x_0.shape, generator=g) >= missing
+    return torch.where(mask, x_0 + noise * torch.randn(x_0.shape, generator=g), 0.0), mask
+
+
+def interpolated(x: Tensor, mask: Tensor, sweeps: int = 60) -> Tensor:
+    """Missing pixels filled harmonically: each is the mean of its four neighbours, by sweeps from the mean of the
+    row."""
+    shown = mask.float()
+    mean = (x * shown).sum((1, 2, 3), keepdim=True) / shown.sum((1, 2, 3), keepdim=True).clamp(min=1)
+    filled = torch.where(mask, x, mean)
+    for _ in range(sweeps):
+        p = torch.nn.functional.pad(filled, (1, 1, 1, 1), mode="replicate")
+        around = (p[:, :, 1:-1, 2:] + p[:, :, 1:-1, :-2] + p[:, :, 2:, 1:-1] + p[:, :, :-2, 1:-1]) / 4
+        filled = torch.where(mask, x, around)
+    return filled
+
+
+def patches(x: Tensor, n: int = 20_000) -> Tensor:
+    """Patches of 5 x 5 pixels at keyed places."""
+    cut = x.unfold(2, 5, 1).unfold(3, 5, 1).reshape(-1, 25)
+    return cut[torch.randint(len(cut), (n,), generator=keyed_generator(0, "benchmark.patches"))]
+
+
+def run(arm: str, data: str, missing: float, noise: float, seed: int, end_step: int, drop: float) -> dict[str, object]:
+    """Train an arm and measure what it restores and draws."""
+    began = time.process_time()
+    x_0 = pictures(data, "train", SIZES[data])
+    x_n, mask = measured(x_0, missing, noise, seed)
+    told = arm in ("clean", "published", "ambient")
+    corruption: object = {"name": "gaussian"}
+    if arm == "clean":
+        # A view shows what one of `ambient` does: (1 - missing) (1 - drop) of the pixels.
+        corruption = Mask(missing=0.0, drop=1 - (1 - missing) * (1 - drop))
+        train = Rows(x_0, 0.0, torch.ones_like(mask))
+    elif arm == "ambient":
+        corruption, train = Mask(missing=missing, drop=drop), Rows(x_n, noise, mask)
+    elif arm == "published":
+        corruption, train = PublishedForm(missing=missing, drop=drop), Rows(x_n, noise, mask)
+    else:
+        train = Rows(x_n if arm == "zero-fill" else interpolated(x_n, mask), noise, None)
+    objective = "tweedie" if told else "naive"
+    config = ak.configure(train, corruption=corruption, objective=objective, seed=seed, end_step=end_step, **SETTINGS)
+    training = ak.build(config)
+    for _ in steps(training):
+        pass
+    test = pictures(data, "test", HELD_OUT)
+    y, seen = measured(test, missing, noise, 1000 + seed)
+    filled = interpolated(y, seen) if arm == "interpolated" else y
+    level = torch.full((len(test),), max(noise, LOWEST))
+    with torch.no_grad():
+        restored = training.teacher(filled, level, **({"mask": seen} if told else {}))
+    # Samples: under one mask of the kind that training shows, kept for a whole chain.
+    g = keyed_generator(seed, "benchmark.samples")
+    fixed = torch.rand(test.shape, generator=g) < (1 - missing) * (1 - drop)
+    samples = draw_all(
+        training.teacher,
+        Heun(),
+        tuple(test.shape[1:]),
+        len(test),
+        sigmas=step_grid(16, config.levels.as_levels()),
+        seed=seed,
+        cond={"mask": fixed} if told else {},
+        refuse=False,
+    )
+    error = restored - test
+    distance = {
+        name: sliced_wasserstein(patches(rows), patches(test), keyed_generator(0, "benchmark.slices"), 64)
+        for name, rows in (("restored", restored), ("samples", samples))
+    }
+    return {
+        "arm": arm,
+        "data": data,
+        "missing": missing,
+        "noise": noise,
+        "seed": seed,
+        "end_step": end_step,
+        "drop": drop,
+        "rms_hidden": float(error[~seen].square().mean().sqrt()),
+        "rms_all": float(error.square().mean().sqrt()),
+        "rms_filled": float((filled - test).square().mean().sqrt()),
+        "sliced_w2_patches": distance,
+        "cpu_seconds": time.process_time() - began,
+    }
+
+
+def table(folder: Path) -> str:
+    """The runs of a folder: rms of restored rows, mean over seeds, and the share of the gap that is closed."""
+    found = [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
+    lines = [
+        "| data | missing | noise | seeds | arm | rms hidden | rms all | gap closed | patch sliced W2: restored | samples |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for key in sorted({(one["data"], one["missing"], one["noise"]) for one in found}):
+        own = [one for one in found if (one["data"], one["missing"], one["noise"]) == key]
+
+        def mean(arm: str, name: str, own: list = own) -> float:  # type: ignore[type-arg]
+            values = [one[name] for one in own if one["arm"] == arm]
+            return float(np.mean(values)) if values else float("nan")
+
+        def distance(arm: str, name: str, own: list = own) -> float:  # type: ignore[type-arg]
+            values = [one["sliced_w2_patches"][name] for one in own if one["arm"] == arm]
+            return float(np.mean(values))
+
+        for arm in [arm for arm in ARMS if any(one["arm"] == arm for one in own)]:
+            seeds = sorted(one["seed"] for one in own if one["arm"] == arm)
+            worst, best = mean("zero-fill", "rms_all"), mean("clean", "rms_all")
+            closed = (worst - mean(arm, "rms_all")) / (worst - best)
+            spread = np.ptp([one["rms_all"] for one in own if one["arm"] == arm]) if len(seeds) > 1 else float("nan")
+            around = f" ± {spread / 2:.4f}" if np.isfinite(spread) else ""
+            lines.append(
+                f"| {key[0]} | {key[1]:g} | {key[2]:g} | {len(seeds)} | {arm} | {mean(arm, 'rms_hidden'):.4f} | "
+                f"{mean(arm, 'rms_all'):.4f}{around} | {closed:.0%} | {distance(arm, 'restored'):.3f} | {distance(arm, 'samples'):.3f} |"
+            )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Train what is missing, or print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("runs/masks"), help="folder of the results")
+    parser.add_argument("--data", choices=sorted(SIZES), default="fashion-mnist")
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
+    parser.add_argument("--missing", nargs="+", type=float, default=[0.4], help="shares of missing pixels")
+    parser.add_argument("--noise", nargs="+", type=float, default=[0.0], help="noise std of what is there")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--drop", type=float, default=0.1, help="share that a step hides on top")
+    parser.add_argument("--table", action="store_true", help="print the results, and train nothing")
+    asked = parser.parse_args()
+    asked.out.mkdir(parents=True, exist_ok=True)
+    if not asked.table:
+        for seed in asked.seeds:
+            for missing in asked.missing:
+                for noise in asked.noise:
+                    for arm in asked.arms:
+                        file = asked.out / f"{asked.data}-{missing:g}-{noise:g}-{arm}-{seed}.json"
+                        if not file.is_file():
+                            found = run(arm, asked.data, missing, noise, seed, asked.steps, asked.drop)
+                            file.write_text(json.dumps(found, indent=1) + "\n")
+    print(table(asked.out))
+
+
+if __name__ == "__main__":
+    main()
