@@ -49,8 +49,8 @@ SCALES = {
     "small": Scale({"name": "image_transformer_v1", "patch_size": 4, "width": 64}, 6_000, 2_000),
     "tiny": Scale({"name": "image_transformer_v1", "patch_size": 7, "width": 64, "depth": 1}, 20, 64, 4, 16, 10),
 }
-"""full: 3.9 million parameters, for a GPU or a weekend of a CPU; small: 0.3 million, about 15 minutes an arm on one
-idle core; tiny: shows that the script works, and nothing else."""
+"""full: 3.9 million parameters, for a GPU; small: 0.3 million, for a CPU; tiny: shows that the script works, and nothing
+else. Only tiny has been run so far."""
 OBJECTIVES = {
     "clean": "denoising",
     "naive": "naive",

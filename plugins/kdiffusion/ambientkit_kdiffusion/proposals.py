@@ -15,7 +15,7 @@ PATCH, SIDE = 4, 8
 FEW = 1000
 """Rows below which a narrower network is proposed."""
 TRAINING = {
-    "end_step": 3000,
+    "end_step": 2500,
     "batch_size": 64,
     "optimizer": {"lr": 2e-3, "schedule": "cosine"},
 }
