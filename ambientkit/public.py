@@ -62,6 +62,12 @@ def only(function: Callable[..., Any], options: Mapping[str, Any], called: str, 
     return options
 
 
+def with_defaults(function: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options, and the defaults of the function for those that are not given."""
+    known = inspect.signature(function).parameters.values()
+    return {one.name: one.default for one in known if one.kind is one.KEYWORD_ONLY} | dict(options)
+
+
 def _signature(function: Callable[..., Any], options: Iterable[Options], own: set[str]) -> inspect.Signature:
     """The function's own, with its options in place of `**options`."""
     signature = inspect.signature(function)

@@ -9,18 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ambientkit.checkpoint.folder import whole_checkpoints
 from ambientkit.checkpoint.names import CHECKPOINTS, WEIGHTS
-from ambientkit.config.datapath import DataLike
 from ambientkit.errors import InputError
+from ambientkit.evaluation.compare import evaluate
 from ambientkit.evaluation.document import FORMAT, MEANS
 from ambientkit.evaluation.features import fid
-from ambientkit.evaluation.rows import Level
 from ambientkit.evaluation.score import label
-from ambientkit.evaluation.setup import Named, set_up
+from ambientkit.evaluation.setup import set_up
 from ambientkit.messages import warn
+from ambientkit.public import public, with_defaults
 from ambientkit.registry import Registry, load
 from ambientkit.sample import load_run
 from ambientkit.tables import Record, Table, number
@@ -98,48 +96,20 @@ class Ranking(Record):
         return {"format": FORMAT, **self.facts, "ranked_by": self.ranked_by, "group": self.group, "checkpoints": table}
 
 
-def rank_checkpoints(
-    run: str | os.PathLike[str],
-    *,
-    reference: DataLike | None = None,
-    sigma_n: Level = None,
-    clean: bool = False,
-    n: int | None = None,
-    extractors: Sequence[Named] = (),
-    repeats: int = 3,
-    seed: int = 0,
-    steps: int = 32,
-    sampler: Named = "heun",
-    batch_size: int = 64,
-    device: str | torch.device = "auto",
-    progress: bool = False,
-    registry: Registry | None = None,
-) -> Ranking:
+@public("ambientkit.rank_checkpoints", evaluate)
+def rank_checkpoints(run: str | os.PathLike[str], *, registry: Registry | None = None, **options: Any) -> Ranking:
     """Rank the checkpoints of a run folder by the `fid` of the first extractor, against noisy rows where there are any
     (`proximal`).
 
-    Every checkpoint is sampled from the same seeds, so that they can be paired. The arguments are those of `evaluate`.
-    Damaged checkpoints are left out, with a warning. Raises InputError where fewer than two are left, and for fewer
-    than two repeats.
+    Every checkpoint is sampled from the same seeds, so that they can be paired. options: those of `evaluate`, with its
+    defaults. Damaged checkpoints are left out, with a warning. Raises InputError where fewer than two are left, and for
+    fewer than two repeats.
     """
     registry = registry or load()
+    asked = with_defaults(evaluate, options) | {"registry": registry}
+    repeats, seed = asked["repeats"], asked["seed"]
     found = _checkpoints(Path(run), repeats)
-    setup = set_up(
-        run,
-        reference=reference,
-        sigma_n=sigma_n,
-        clean=clean,
-        n=n,
-        extractors=extractors,
-        repeats=repeats,
-        seed=seed,
-        steps=steps,
-        sampler=sampler,
-        batch_size=batch_size,
-        device=device,
-        progress=progress,
-        registry=registry,
-    )
+    setup = set_up(run, **asked)
     group = setup.groups[-1]  # the noisy rows where there are any
     values: dict[int, list[float]] = {}
     for step, path in found:

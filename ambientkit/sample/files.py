@@ -219,19 +219,6 @@ def restore_to_files(
     _check_counts(n=n, batch_size=batch_size)
     given, texts = class_text(classes), cond_texts(conds)
     trained, place = _open(trained, device, registry)
-    course = course_of(
-        trained,
-        registry,
-        sampler=sampler,
-        schedule=schedule,
-        steps=steps,
-        sigma_min=sigma_min,
-        guidance=guidance,
-        restoring=True,
-        draws=draws,
-    )
-    prompts = prompts_of(trained, prompt, negative_prompt, guidance)
-    course = replace(course, against=prompts.against)
     rows = restoring(
         trained,
         noisy,
@@ -239,10 +226,15 @@ def restore_to_files(
         sigma_n=sigma_n,
         n=n,
         draws=draws,
-        course=course,
+        sampler=sampler,
+        schedule=schedule,
+        steps=steps,
+        sigma_min=sigma_min,
+        guidance=guidance,
         classes=given,
         conds=texts,
-        prompts=prompts,
+        prompt=prompt,
+        negative_prompt=negative_prompt,
         seed=seed,
         device=place.device,
         batch_size=batch_size,
@@ -250,7 +242,7 @@ def restore_to_files(
     )
     source = rows.noisy
     written, own = written_as(format, units, source.data.name, source.units, trained.signal.shape)
-    asked = _asked(trained, rows.course, seed, written, own, given, texts, prompts) | {
+    asked = _asked(trained, rows.course, seed, written, own, given, texts, rows.prompts) | {
         "draws": draws,
         "data": spec_of(source.data),
         "corruption": spec_of(source.corruption),

@@ -50,6 +50,7 @@ class Restoring:
     seed: int
     device: torch.device
     batches: Batches
+    prompts: Prompts
 
     @property
     def size(self) -> int:
@@ -140,21 +141,28 @@ def restoring(
     sigma_n: Any,
     n: int | None,
     draws: int,
-    course: Course,
     classes: str | None,
     conds: tuple[str, ...],
-    prompts: Prompts,
+    prompt: PromptLike,
+    negative_prompt: str | None,
+    guidance: float,
     seed: int,
     device: torch.device,
     batch_size: int,
     stored: Mapping[str, Any] | None = None,
+    **way: Any,
 ) -> Restoring:
-    """The work, after every check. stored: the level to stop at, chosen before. Raises InputError where the rows or the settings do not suit the run."""
+    """The work, after every check. way: the other settings of `course_of`. stored: the level to stop at, chosen before.
+    Raises InputError where the rows or the settings do not suit the run."""
+    course = course_of(trained, registry, guidance=guidance, restoring=True, draws=draws, **way)
+    prompts = prompts_of(trained, prompt, negative_prompt, guidance)
+    course = replace(course, against=prompts.against)
     rows = noisy_rows(noisy, sigma_n, trained, registry)
     if n is not None and n > rows.seen.rows:
         raise InputError(f"--n {n}: {rows.what.removeprefix('--from ')} has {rows.seen.rows:,} rows")
     at = conditions(trained, classes, conds, tuple(rows.seen.signal.conds), prompts)
-    work = Restoring(trained, rows, course, at, n or rows.seen.rows, draws, seed, device, Batches(batch_size))
+    n = n or rows.seen.rows
+    work = Restoring(trained, rows, course, at, n, draws, seed, device, Batches(batch_size), prompts)
     if course.guidance != 1:
         course.null(trained, work.batch(range(1)).cond)  # what it cannot do, it says now
     if course.is_open:
@@ -199,19 +207,6 @@ def restore_rows(
     for name, value in (("n", n), ("batch_size", batch_size)):
         if value is not None and value < 1:
             raise InputError(f"{name} {value}: should be 1 or more")
-    course = course_of(
-        trained,
-        registry,
-        sampler=sampler,
-        schedule=schedule,
-        steps=steps,
-        sigma_min=sigma_min,
-        guidance=guidance,
-        restoring=True,
-        draws=draws,
-    )
-    prompts = prompts_of(trained, prompt, negative_prompt, guidance)
-    course = replace(course, against=prompts.against)
     work = restoring(
         trained,
         noisy,
@@ -219,10 +214,15 @@ def restore_rows(
         sigma_n=sigma_n,
         n=n,
         draws=draws,
-        course=course,
+        sampler=sampler,
+        schedule=schedule,
+        steps=steps,
+        sigma_min=sigma_min,
+        guidance=guidance,
         classes=class_text(classes),
         conds=cond_texts(conds),
-        prompts=prompts,
+        prompt=prompt,
+        negative_prompt=negative_prompt,
         seed=seed,
         device=trained.device,
         batch_size=batch_size,
@@ -260,18 +260,6 @@ def restored_stop_level(
     """The level at which `restore_rows(sigma_min="auto")` stops, with what speaks for it: energies of detail at all
     levels that were tried. The other arguments are as there."""
     registry = registry or load()
-    course = course_of(
-        trained,
-        registry,
-        sampler=sampler,
-        schedule=schedule,
-        steps=steps,
-        sigma_min=AUTO,
-        guidance=guidance,
-        restoring=True,
-    )
-    prompts = prompts_of(trained, prompt, negative_prompt, guidance)
-    course = replace(course, against=prompts.against)
     work = restoring(
         trained,
         noisy,
@@ -279,10 +267,15 @@ def restored_stop_level(
         sigma_n=sigma_n,
         n=None,
         draws=1,
-        course=course,
+        sampler=sampler,
+        schedule=schedule,
+        steps=steps,
+        sigma_min=AUTO,
+        guidance=guidance,
         classes=class_text(classes),
         conds=cond_texts(conds),
-        prompts=prompts,
+        prompt=prompt,
+        negative_prompt=negative_prompt,
         seed=seed,
         device=trained.device,
         batch_size=batch_size,

@@ -59,6 +59,7 @@ def test_levels_by_row_are_those_that_training_draws(tmp_path: Path) -> None:
         assert float(stored[i].sigma_n) == pytest.approx(float(simulated[i].sigma_n), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_any_number_of_workers_writes_the_same_bytes(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("ambientkit.noisy_copy.PIECE", 500)  # of this process: pieces of 4 rows
     src = source(tmp_path)

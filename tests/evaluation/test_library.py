@@ -281,7 +281,7 @@ def test_a_ranking_is_a_record_of_checkpoints(tmp_path: Path) -> None:
     assert next(line for line in own if line.name == "fid").values == next(one for one in found if one.step == 2).values
     with pytest.raises(InputError, match="should be the folder of a run"):
         rank_checkpoints(tmp_path, **SHORT)
-    with pytest.raises(InputError, match="needs --repeats 2"):
+    with pytest.raises(InputError, match="needs repeats 2"):
         rank_checkpoints(run.path, **{**SHORT, "repeats": 1})
 
 

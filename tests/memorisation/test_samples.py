@@ -120,6 +120,7 @@ PLANTED = {
 """name -> (what is done to a training row, arguments, the least share that must be listed)."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PLANTED)
 def test_planted_copies_among_fresh_samples_are_listed(name: str) -> None:
     change, more, least = PLANTED[name]
