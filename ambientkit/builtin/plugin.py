@@ -116,6 +116,7 @@ def register_checks():
     from ambientkit.builtin.checks.objective_contract import ObjectiveContract
     from ambientkit.builtin.checks.order import FirstOrder, SecondOrder
     from ambientkit.builtin.checks.other_fields import CorruptionFields, ModelFields, ObjectiveFields, SamplerFields
+    from ambientkit.builtin.checks.picture_stationarity import PictureStationarity
     from ambientkit.builtin.checks.picture_views import PictureViews
     from ambientkit.builtin.checks.point_kernel import PointKernel
     from ambientkit.builtin.checks.power import Power
@@ -134,6 +135,7 @@ def register_checks():
 
     objectives = [
         ObjectiveContract,
+        PictureStationarity,
         PictureViews,
         Stationarity,
         StationarityByPixel,

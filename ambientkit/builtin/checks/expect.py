@@ -12,6 +12,7 @@ from ambientkit.builtin.checks.outcome import exact, largest
 from ambientkit.builtin.checks.travel import at_level, key
 from ambientkit.interfaces import Case, Check, Corruption, Measured, Part
 from ambientkit.maths.mixture import GaussianMixture
+from ambientkit.maths.noise import per_row
 
 
 class Expect(Check):
@@ -55,7 +56,24 @@ class Expect(Check):
             found = part.expect(case.law.posterior_mean(x_t, sigma), View(x_t, sigma, {}), batch)
             right = torch.cat([_observation(case.law, x_t[row : row + 1], sigma[row], level[row]) for row in range(n)])
             errors.append(found.double() - right)
-        return exact(largest(errors), 1e-6, n * len(kinds))
+        errors += self._pictures(part, case)
+        return exact(largest(errors), 1e-6, n * (len(kinds) + 4))
+
+    def _pictures(self, part: Corruption, case: Case) -> list[Tensor]:
+        """The same for pictures, value by value D + b (x_t - D), b = sigma_n^2 / sigma^2: levels per row, per pixel, in
+        a pattern with channels of unlike noise, and (B, 1, 1, 1)."""
+        n, shape, errors = self.rows, (3, 4, 5), []
+        g = key(case, "expect.pictures")
+        pixels = 0.05 + 0.4 * torch.rand(n, *shape, generator=g, dtype=torch.float64)
+        pattern = torch.linspace(0.05, 0.5, 60, dtype=torch.float64).reshape(shape).expand(n, *shape)
+        for sigma_n in (pixels[:, 0, 0, 0], pixels, pattern, pixels[:, :1, :1, :1]):
+            x_t, x_0_hat = (torch.randn(n, *shape, generator=g, dtype=torch.float64) for _ in range(2))
+            level = per_row(sigma_n, x_t).expand_as(x_t)
+            sigma = level.flatten(1).amax(1) * (1.1 + torch.arange(n) % 3)
+            batch = Batch(x_t + 0.5, sigma_n, torch.arange(n), {})
+            found = part.expect(x_0_hat.clone(), View(x_t, sigma, {}), batch)
+            errors.append(found.double() - (x_0_hat + (level / per_row(sigma, x_t)) ** 2 * (x_t - x_0_hat)))
+        return errors
 
     def control(self, part: Part) -> Part:
         """The same corruption, whose answer is 1 % too large."""

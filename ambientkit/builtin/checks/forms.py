@@ -17,13 +17,16 @@ from ambientkit.maths.forms import Form, from_x_0, vp_coefficients
 from ambientkit.maths.noise import per_row, standard_normal
 from ambientkit.maths.randomness import keyed_generator
 
+LOW = (0.002, 0.003, 0.005, 0.01)
+"""Levels at which a factor such as sigma, taken from 1 - alpha^2 in float32, has lost its digits."""
+
 
 class FormCheck(Check):
     """A network that answers exactly in the form gives D = E[x_0 | x].
 
     The network's output is replaced by the exact answer for independent normal pixels of std sigma_data, whose E[x_0 |
     x] is sigma_data^2 x / (sigma^2 + sigma_data^2): as it is, or over its std, whichever the model reads. Levels from
-    0.01 to 50, two stds of the data.
+    0.01 to 50, two stds of the data. At levels from 0.002 the factor of the answer is compared by itself, at x = 0.
     """
 
     source = "ambientkit.maths.forms: eps arXiv 2006.11239, eq. 4; v arXiv 2202.00512, appendix D; flow arXiv 2210.02747, eq. 20-23"
@@ -49,12 +52,24 @@ class FormCheck(Check):
             right = per_row(sigma_data**2 / (sigma**2 + sigma_data**2), x) * x
             answer = from_x_0(right.double(), x.double(), sigma.double(), self.form).to(x.dtype)
             std = per_row(self._std(sigma, sigma_data), x)
+            factor = self._factor(torch.tensor(LOW))
+            origin = torch.zeros(len(LOW), *model.signal.shape)
+            zero, one = (model(origin, torch.tensor(LOW), fill)[0] for fill in (torch.zeros_like, torch.ones_like))
+            gain = (one - zero).double() / per_row(factor, origin)
             for scaled in errors:
+                wanted = per_row(self._std(torch.tensor(LOW), sigma_data).double(), origin) if scaled else 1.0
+                errors[scaled] = max(errors[scaled], largest([gain / wanted - 1]))
                 target = answer / std if scaled else answer
                 found, asked = model(x, sigma, _saying(target))
                 off = found - right if asked is not None else torch.full_like(x, math.inf)
                 errors[scaled] = max(errors[scaled], largest([off / (sigma_data * per_row(1 + 1e-3 * sigma, x))]))
         return exact(min(errors.values()), 1e-3, 2 * len(sigma))
+
+    def _factor(self, sigma: Tensor) -> Tensor:
+        """What the network's answer is multiplied by, (B,), float64: D is linear in it."""
+        sigma = sigma.double()
+        at_0 = torch.zeros_like(sigma).unsqueeze(1)
+        return 1 / from_x_0(at_0 + 1, at_0, sigma, self.form).squeeze(1)
 
     def control(self, part: Part) -> Part:
         """The same model, asked at half the level."""

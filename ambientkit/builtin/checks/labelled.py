@@ -81,6 +81,9 @@ def asked_of(
         right = conditions(number)
         require(set(cond) == set(right), "the denoiser is not told the conditions of the rows")
         for name, value in right.items():
+            require(
+                cond[name].dtype == value.dtype, "the denoiser is told conditions of another dtype than the rows have"
+            )
             same = cond[name].shape == value.shape and bool((cond[name].double() == value.double()).all())
             require(
                 same,

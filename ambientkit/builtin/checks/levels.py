@@ -18,7 +18,8 @@ class LevelsAboveFloor(Check):
     At sigma = sigma_n the Tweedie gradient is zero, so a draw clamped there is lost: 37 % of an EDM batch at sigma_n =
     0.2. On rows of one level no `Term.sigma` may lie below it, above sigma_max, or, but for one in a hundred, on it. In
     a batch of quiet rows and one noisy row the quiet ones keep their own range: nine in ten levels would lie above the
-    noisy row's floor only by another density.
+    noisy row's floor only by another density. Levels right above the floor are drawn, and others; of clean rows low and
+    high ones.
     """
 
     name = "levels"
@@ -26,7 +27,9 @@ class LevelsAboveFloor(Check):
     kind = "objective"
     claim = "levels-above-floor"
     null_law = "exact: share of levels out of place at most 0.01"
-    detects = "one level in a hundred on the floor, any below it, or one floor for a whole batch"
+    detects = (
+        "one level in a hundred on the floor, any below it, one floor for a whole batch, or a range that is left out"
+    )
     meaning = "Levels are drawn where nothing can be learnt from the row, or not where it could be: below, on, or far above the noise of the data."
     quick = True
 
@@ -41,6 +44,7 @@ class LevelsAboveFloor(Check):
             sigma = self._drawn(part, case, torch.full((self.batch_size,), floor, dtype=torch.float64), index)
             if not len(sigma):  # an objective may leave rows out, clean ones above all
                 continue
+            shares.append(0.0 if _covered(sigma, floor) else 1.0)
             on_it = (sigma <= floor * (1 + 1e-6)).double().mean()
             outside = (sigma < max(floor, case.tools.levels.sigma_min) * (1 - 1e-6)) | (
                 sigma > case.tools.levels.sigma_max * (1 + 1e-6)
@@ -60,6 +64,17 @@ class LevelsAboveFloor(Check):
     def _drawn(self, objective: Objective, case: Case, floor: Tensor, index: int) -> Tensor:
         found = terms(objective, case.oracle, fixed_level(case, self.batch_size, floor, index), case, index)
         return torch.cat([term.sigma for term in found] or [torch.zeros(0)]).double()
+
+
+def _covered(sigma: Tensor, floor: float) -> bool:
+    """Whether the levels drawn for rows of one floor are spread as a density on (floor, sigma_max] is, however it falls:
+    clean rows are seen below 0.1 and above 1.5; noisy ones below twice their floor, and above 1.2 times it.
+
+    None of 512 draws lies where 4 % of them should with probability 1e-9.
+    """
+    if floor == 0:
+        return bool((sigma < 0.1).any()) and bool((sigma > 1.5).any())
+    return bool((sigma < 2 * floor).any()) and bool((sigma > 1.2 * floor).any())
 
 
 class _Clamped(Objective):

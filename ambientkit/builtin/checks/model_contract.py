@@ -8,11 +8,19 @@ import copy
 import math
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from ambientkit.builtin.checks.changed import ChangedModel
 from ambientkit.builtin.checks.labelled import Broken, global_state, require
 from ambientkit.builtin.checks.outcome import exact
+from ambientkit.builtin.checks.reach import (
+    call_of,
+    gradient_is_that_of_the_answer,
+    learns_in_its_parameters,
+    reaches_every_direction,
+    tensor_of,
+)
 from ambientkit.errors import InputError
 from ambientkit.interfaces import CONTRACT, Case, Check, Denoiser, Measured, Model, Part, Signal
 from ambientkit.maths.randomness import isolated_global_generator, keyed_generator
@@ -28,7 +36,8 @@ class ModelContract(Check):
     A fresh network each time, whose parameters differ and nearly all of which are reached by the gradient; a denoiser
     of the very network it was given, that leaves its mode, its parameters and the inputs as they are, answers in shape
     and dtype of x (float32; float64 where the network can be cast), row by row, for 1 row too, and in evaluation mode
-    twice the same. Each level and condition has a say in its own row. A shape or condition that the model does not take
+    twice the same. Each level, condition and class has a say in its own row. The gradient with respect to x is that of
+    the answer; all that is learnt is a parameter; every direction of a picture can be learnt, and is seen. A shape or condition that the model does not take
     is refused with InputError by `network`.
     """
 
@@ -55,6 +64,7 @@ class ModelContract(Check):
             plain = next((shape for shape in SHAPES if self._takes(part, case, shape)), None)
             require(plain is not None, "no shape of rows that was tried is taken: " + ", ".join(map(str, SHAPES)))
             self._conditions(part, case, plain or ())
+            self._classes(part, case, plain or ())
         except Broken as error:
             return Measured(math.inf, 0.0, max(taken, 1), str(error))
         return exact(0.0, 0.0, taken)
@@ -80,6 +90,18 @@ class ModelContract(Check):
         if refused is not None:
             raise refused
 
+    def _classes(self, part: Model, case: Case, shape: tuple[int, ...]) -> None:
+        """Of a model that takes classes: four."""
+        if "num_classes" not in type(part).model_fields:
+            return
+        try:
+            four = type(part)(**{**{name: getattr(part, name) for name in part.model_fields_set}, "num_classes": 4})
+        except ValidationError:  # fields that exclude classes
+            return
+        signal = Signal(shape, 0.7, {"class_cond": ()})
+        if _network(four, case, signal) is not None:
+            _Tried(four, case, signal).classes(4)
+
     def _takes(self, part: Model, case: Case, shape: tuple[int, ...]) -> bool:
         return _network(part, case, Signal(shape, 0.7)) is not None
 
@@ -99,16 +121,6 @@ def stirred(network: nn.Module, case: Case) -> nn.Module:
         for parameter in network.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.default_generator).to(parameter))
     return network.eval()
-
-
-def tensor_of(output: object) -> Tensor:
-    """What a network answers: a tensor, or the first one of a tuple or of a record such as those of diffusers."""
-    if isinstance(output, Tensor):
-        return output
-    values = (
-        list(output.values()) if isinstance(output, dict) else list(output) if isinstance(output, tuple | list) else []
-    )
-    return next(value for value in values if isinstance(value, Tensor))
 
 
 class _Tried:
@@ -155,6 +167,12 @@ class _Tried:
                 self.alike(answer[::2], other[::2], "a row's answer depends on another row's level")
         self.level_matters(denoiser)
         self.learns()
+        gradient_is_that_of_the_answer(
+            self.network, lambda wide: self.part.denoiser(wide, self.signal), self.x, self.sigma
+        )
+        call = call_of(self.network, lambda: denoiser(self.x, self.sigma))
+        if call is not None:
+            reaches_every_direction(self.network, *call)
         if all(parameter.dtype == torch.float32 for parameter in self.network.parameters()):
             wide_network = copy.deepcopy(self.network).double()
             with (
@@ -213,19 +231,11 @@ class _Tried:
 
     def level_matters(self, denoiser: Denoiser) -> None:
         """What the network is told besides its input, the level, changes its answer to the same input."""
-        calls: list[tuple[tuple, dict]] = []
-        hook = self.network.register_forward_pre_hook(
-            lambda module, args, kwargs: calls.append((args, kwargs)), with_kwargs=True
-        )
-        try:
-            with torch.no_grad():
-                levels = torch.tensor([0.002, 0.3, 0.05, 1.1, 80.0, 4.0])
-                self.ask(denoiser, self.x[torch.arange(6) % self.n], levels)
-        finally:
-            hook.remove()
-        if len(calls) != 1:
+        levels = torch.tensor([0.002, 0.3, 0.05, 1.1, 80.0, 4.0])
+        call = call_of(self.network, lambda: self.ask(denoiser, self.x[torch.arange(6) % self.n], levels))
+        if call is None:
             return
-        (y, *rest), named = calls[0]
+        (y, *rest), named = call
 
         def rolled(value: object) -> object:
             return value.roll(1, 0) if isinstance(value, Tensor) and value.ndim and len(value) == 6 else value
@@ -248,6 +258,7 @@ class _Tried:
         with isolated_global_generator(self.case.seed, "verify.model-contract.learn"):
             answer = denoiser(self.x, self.sigma)
         require(answer.requires_grad, "no gradient reaches the network")
+        learns_in_its_parameters(network, answer)
         weights = torch.randn(answer.shape, generator=keyed_generator(self.case.seed, "verify.model-contract.weights"))
         grads = torch.autograd.grad((answer * weights).sum(), target, allow_unused=True)
         total = sum(parameter.numel() for parameter in target)
@@ -270,18 +281,36 @@ class _Tried:
         )
 
     def conditions(self) -> None:
-        """Each condition has a say in its own row alone."""
+        """Each number of a condition has a say, with its sign, in its own row alone."""
         name, shape = next(iter(self.signal.conds.items()))
         one = torch.arange(self.n) % 2 if shape == () else torch.linspace(-1, 1, 3 * self.n).reshape(self.n, 3)
-        other = one.clone()
-        other[0] = 1 - one[0] if shape == () else one[0] + 0.7
+        others = [torch.where(torch.arange(self.n) == 0, 1 - one, one)] if shape == () else []
+        for place in range(math.prod(shape) if shape else 0):
+            other = one.clone()
+            other[0, place] += 0.7
+            others.append(other)
+        if shape:
+            others.append(torch.cat([-one[:1], one[1:]]))
         denoiser = self.part.denoiser(self.network, self.signal)
         with torch.no_grad():
-            first, second = (self.ask(denoiser, self.x, self.sigma, **{name: value}) for value in (one, other))
+            first = self.ask(denoiser, self.x, self.sigma, **{name: one})
+            for other in others:
+                second = self.ask(denoiser, self.x, self.sigma, **{name: other})
+                says = not torch.allclose(first[0], second[0], rtol=1e-6)
+                require(says, "a condition that the model takes, one of its numbers, or their sign has no effect")
+                self.alike(first[1:], second[1:], "a row's answer depends on another row's condition")
             alone = self.ask(denoiser, self.x[:1], self.sigma[:1], **{name: one[:1]})
-        require(not torch.allclose(first[0], second[0], rtol=1e-6), "a condition that the model takes has no effect")
-        self.alike(first[1:], second[1:], "a row's answer depends on another row's condition")
         self.alike(first[:1], alone, "a row's answer depends on another row's condition")
+
+    def classes(self, count: int) -> None:
+        """Each of the classes, and "no class", has an answer of its own."""
+        denoiser = self.part.denoiser(self.network, self.signal)
+        label = torch.arange(count + 1)
+        x, sigma = self.x[:1].expand(count + 1, *self.signal.shape).contiguous(), self.sigma[:1].repeat(count + 1)
+        with torch.no_grad():
+            found = self.ask(denoiser, x, sigma, class_cond=label).flatten(1)
+        apart = (found.unsqueeze(0) - found.unsqueeze(1)).abs().amax(2) + torch.eye(count + 1)
+        require(bool((apart > 1e-6).all()), "two classes, or a class and none, have the same answer")
 
     def alike(self, one: Tensor, other: Tensor, otherwise: str) -> None:
         require(bool(torch.allclose(one, other, rtol=1e-3, atol=1e-3 * float(one.abs().max()))), otherwise)

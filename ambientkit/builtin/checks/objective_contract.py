@@ -26,6 +26,7 @@ from ambientkit.builtin.checks.labelled import (
 )
 from ambientkit.builtin.checks.outcome import exact
 from ambientkit.builtin.checks.probe import on_clean_rows
+from ambientkit.builtin.checks.taught import teaches_each_row_by_itself, teaches_every_row_and_direction
 from ambientkit.errors import InputError
 from ambientkit.interfaces import CONTRACT, Case, Check, Denoiser, Measured, Memory, Objective, Part, Tools
 from ambientkit.maths.noise import per_row
@@ -36,10 +37,11 @@ class ObjectiveContract(Check):
     """An objective keeps the contract of `Objective` on pictures in float32 with conditions, for 1, 5 and 6 rows, some clean, some very noisy.
 
     Each term has one finite value per row in float32, and the level it was taken at, which the denoiser was asked at
-    for that row; a value depends on one row alone, and some carry a gradient. The denoiser is asked with the row's own
-    conditions. The batch, the grad mode and the global generators are left as they were; equal generators give equal
-    values, others do not; memory keeps its names and shapes. A batch that does not suit the objective may be refused
-    with InputError, but not one of six noisy rows (or clean ones, for "needs-clean-data").
+    for that row; a value depends on one row alone, and carries a gradient unless it is 0. The denoiser is asked with
+    the row's own conditions. The batch, the grad mode and the global generators are left as they were; equal generators
+    give equal values, others do not; memory keeps its names and shapes. A batch that does not suit the objective may be
+    refused with InputError, but not one of six noisy rows (or clean ones, for "needs-clean-data"). What it teaches, and
+    which rows: see `taught`.
     """
 
     name = "objective-contract"
@@ -47,7 +49,10 @@ class ObjectiveContract(Check):
     kind = "objective"
     claim = CONTRACT
     null_law = "exact: nothing wrong"
-    detects = "a wrong shape, dtype or condition, rows that meet, a batch that is changed, randomness from elsewhere, a missing gradient"
+    detects = (
+        "a wrong shape, dtype or condition, rows that meet, a batch that is changed, randomness from elsewhere, a missing gradient"
+        ", rows, pixels or means of pictures that teach nothing"
+    )
     meaning = (
         "The objective does not do what the trainer relies on: it fails, or trains something else, on some batches."
     )
@@ -59,6 +64,8 @@ class ObjectiveContract(Check):
         try:
             for name, batch in self._batches(part, case):
                 self._try(part, case, name, batch)
+            teaches_every_row_and_direction(part, case)
+            teaches_each_row_by_itself(part, case)
         except Broken as error:
             return Measured(math.inf, 0.0, 12, str(error))
         return exact(0.0, 0.0, 12)
@@ -194,6 +201,7 @@ class _Probe:
                     rows += number[there].tolist()
                     levels.append(level[there].double())
             if not rows:
+                require(float(value.detach()) == 0, "a value that is not 0 teaches nothing: it carries no gradient")
                 continue
             learnt = True
             require(len(set(rows)) == 1, "a value depends on several rows")

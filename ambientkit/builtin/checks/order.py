@@ -54,7 +54,7 @@ class Order(Check):
         top = torch.tensor([START, 0.8 * START], dtype=torch.float64)[torch.arange(rows) % 2]
         start = at_level(law, top, key(case, "order.start"))
         end = torch.full_like(top, END)
-        truth = _flow(law, start, geometric_grid(top, end, 401))
+        truth = _flow(law, start, geometric_grid(top, end, 161))
         errors = []
         for steps in (self.steps, 2 * self.steps):
             found = carry(part, law.denoiser(), start, geometric_grid(top, end, steps + 1), key(case, "order.noise"))

@@ -13,6 +13,9 @@ from ambientkit.builtin.checks.travel import carry, column_grids, key
 from ambientkit.interfaces import Case, Check, Denoiser, Measured, Part, Sampler
 from ambientkit.maths.noise import RandomSource, standard_normal
 
+STARTS, ENDS = (2.0, 0.9, 0.5, 70.0, 0.06), (0.8, 0.6, 0.1, 20.0, 0.01)
+"""Levels that hops lead from and to, in turn: in the middle, at the top, and near the bottom."""
+
 
 class PointKernel(Check):
     """For data that are one point m, D = m, and each hop is exactly normal with mean r x_t + (1 - r) m and std sigma_s sqrt(1 - r).
@@ -44,14 +47,18 @@ class PointKernel(Check):
 
         scores = []
         for hops, index in ((1, 0), (3, 1)):
-            sigmas = column_grids((2.0, 0.9, 0.5), (0.8, 0.6, 0.1), hops + 1, self.rows)
+            sigmas = column_grids(STARTS, ENDS, hops + 1, self.rows)
             z = standard_normal(torch.empty(self.rows, 2, dtype=torch.float64), key(case, "point-kernel.start", index))
             end = carry(part, known, point + sigmas[0].unsqueeze(1) * z, sigmas, key(case, "point-kernel.noise", index))
             ratio = (sigmas[-1] / sigmas[0]).unsqueeze(1)
             # Hop by hop (x_s - m) / sigma_s = q (x_t - m) / sigma_t + sqrt(1 - q^2) z, q = sigma_s / sigma_t; the q
             # multiply along a chain.
             e = ((end - point) / sigmas[-1].unsqueeze(1) - ratio * z) / (1 - ratio**2).sqrt()
-            scores += [score for kind in range(3) for score in _scores(e[kind::3], z[kind::3])]
+            scores += [
+                score
+                for kind in range(len(STARTS))
+                for score in _scores(e[kind :: len(STARTS)], z[kind :: len(STARTS)])
+            ]
             scores += [float((e[1:] * e[:-1]).sum() / e[1:].numel() ** 0.5)]
         zero = torch.stack([torch.full((6,), 0.7, dtype=torch.float64), torch.zeros(6, dtype=torch.float64)])
         landed = carry(part, known, point + torch.ones(6, 2, dtype=torch.float64), zero, key(case, "point-kernel.zero"))

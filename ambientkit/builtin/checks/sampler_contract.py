@@ -101,6 +101,12 @@ class SamplerContract(Check):
             bool((off <= reach).all()),
             "points do not end near a known picture: rows exchanged, points clipped, or worse",
         )
+        # Where the last level is 0 and D is one picture, every rule ends on it: x_0_hat is all that is left.
+        landed = off.flatten(1).amax(1)[sigmas[-1] == 0]
+        require(
+            bool((landed <= 2e-3 * sigmas[-2][sigmas[-1] == 0] + 0.01).all()),
+            "a row whose grid ends at 0 does not end on the known picture: noise is left, or added",
+        )
         with torch.no_grad():
             again = part.sample(_asked(number, sigmas, push), x, sigmas, self._source(case, index), cond)
         require(

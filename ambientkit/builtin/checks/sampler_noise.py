@@ -27,7 +27,7 @@ class SamplerNoise(Check):
     source = "linearity of every rule in x and D; moment tests"
     kind = "sampler"
     claim = CONTRACT
-    null_law = "normal, chi-squared and Kolmogorov-Smirnov, Bonferroni over 12 tests"
+    null_law = "normal, chi-squared and Kolmogorov-Smirnov, Bonferroni over 14 tests"
     detects = "noise that pixels, channels or rows share, correlated by 0.04"
     meaning = "Samples get stripes, tints or a common pattern: the noise that is added is not white."
     quick = True

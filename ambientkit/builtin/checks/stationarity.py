@@ -12,9 +12,6 @@ from ambientkit.builtin.checks.probe import gradient, mean_value, moved, terms, 
 from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Part, Tools
 from ambientkit.maths.noise import per_row
 
-CONTROL_BATCHES = 90
-"""Independent gradients of a control."""
-
 
 class Stationarity(Check):
     """An unbiased objective has zero mean gradient at the exact denoiser, in every direction.
@@ -49,10 +46,9 @@ class Stationarity(Check):
     def measure(self, part: Part, case: Case) -> Measured:
         """F statistic and p-value of the mean gradient of an `Objective`. Deterministic in `case.seed`."""
         assert isinstance(part, Objective)
-        # A control has to be rejected, and is with fewer batches: it is half of the time.
-        batches = min(self.batches, CONTROL_BATCHES) if isinstance(part, Shifted) else self.batches
         found = [
-            gradient_at_oracle(part, unlike_rows(case, self.batch_size, index), case, index) for index in range(batches)
+            gradient_at_oracle(part, unlike_rows(case, self.batch_size, index), case, index)
+            for index in range(self.batches)
         ]
         return mean_zero_by_kind(torch.stack(found), 3)
 

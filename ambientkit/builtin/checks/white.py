@@ -11,12 +11,15 @@ from ambientkit.builtin.checks.outcome import all_of
 from ambientkit.interfaces import Measured
 from ambientkit.maths.noise import per_row
 
+TAILS = (2.2, 3.3)
+"""Of standard normal values 2.8 % and 0.1 % lie beyond."""
+
 
 def white_normal(e: Tensor, x: Tensor, level: Tensor) -> Measured:
     """Tests in one that e (B, C, H, W) is white standard normal noise, independent of the picture x and of the level
     (broadcastable).
 
-    Mean, variance and normality (Kolmogorov-Smirnov); correlation with the next pixel, row below, channel and row of
+    Mean, variance, normality (Kolmogorov-Smirnov) and the number of values far out (binomial); correlation with the next pixel, row below, channel and row of
     the batch; noise, or a strength of it, that rows or pixels have in common; correlation of e and e^2 with x, of e^2
     with the level. Bonferroni over all of them.
     """
@@ -53,6 +56,9 @@ def white_normal(e: Tensor, x: Tensor, level: Tensor) -> Measured:
                 float(common), 2 * min(float(stats.chi2.sf(common, freedom)), float(stats.chi2.cdf(common, freedom))), n
             )
         )
+    for far in TAILS:  # noise that is clipped, or has outliers, where neither the std nor the law as a whole shows it
+        count = int((e.abs() > far).sum())
+        found.append(Measured(count, float(stats.binomtest(count, n, 2 * float(stats.norm.sf(far))).pvalue), n))
     ks = stats.kstest(e.flatten().numpy(), "norm")
     return all_of([*found, Measured(float(ks.statistic), float(ks.pvalue), n)])
 

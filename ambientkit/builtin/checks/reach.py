@@ -1,0 +1,134 @@
+"""What a network can be taught: from every direction of its input, in every direction of its output, by its own
+parameters. Exact probes for `model-contract`."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from ambientkit.builtin.checks.labelled import require
+from ambientkit.interfaces import Denoiser
+
+SILENT = 1e-3
+"""A direction is dead where it moves less than this share of what others move: exactly 0, but for rounding."""
+STEP = 1e-3
+"""Of the difference quotients, in units of the level."""
+
+
+def tensor_of(output: object) -> Tensor:
+    """What a network answers: a tensor, or the first one of a tuple or of a record such as those of diffusers."""
+    if isinstance(output, Tensor):
+        return output
+    values = (
+        list(output.values()) if isinstance(output, dict) else list(output) if isinstance(output, tuple | list) else []
+    )
+    return next(value for value in values if isinstance(value, Tensor))
+
+
+def call_of(network: nn.Module, ask: Callable[[], object]) -> tuple[tuple, dict] | None:
+    """What the network is called with, args and kwargs, while `ask` runs; None where it is not called once, as a
+    module."""
+    calls: list[tuple[tuple, dict]] = []
+    hook = network.register_forward_pre_hook(
+        lambda module, args, kwargs: calls.append((args, kwargs)), with_kwargs=True
+    )
+    try:
+        with torch.no_grad():
+            ask()
+    finally:
+        hook.remove()
+    return calls[0] if len(calls) == 1 else None
+
+
+def learns_in_its_parameters(network: nn.Module, answer: Tensor) -> None:
+    """Every tensor that would be learnt for `answer` is a parameter of the network: others are neither given to the
+    optimiser, nor averaged, nor saved. Raises Broken."""
+    own = {id(parameter) for parameter in network.parameters()}
+    nodes, seen = [answer.grad_fn], set()
+    while nodes:
+        node = nodes.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        leaf = getattr(node, "variable", None)
+        require(
+            leaf is None or id(leaf) in own,
+            "the answer depends on weights that are no parameters of the network: they are not trained, averaged or saved",
+        )
+        nodes += [below for below, _ in node.next_functions]
+
+
+def gradient_is_that_of_the_answer(
+    network: nn.Module, denoiser_of: Callable[[nn.Module], Denoiser], x: Tensor, sigma: Tensor
+) -> None:
+    """The derivative with respect to x that autograd gives is that of the answer, by difference quotients in float64:
+    no path from x to the answer is detached. Nothing is tried on networks that do not run in float64. Raises Broken."""
+    with contextlib.suppress(RuntimeError):
+        denoiser = denoiser_of(copy.deepcopy(network).double())
+        generator = torch.Generator().manual_seed(0)
+        x, sigma = x.double(), sigma.double()
+        level = sigma.reshape(-1, *[1] * (x.ndim - 1))
+        along, weights = (torch.randn(x.shape, generator=generator, dtype=torch.float64) for _ in range(2))
+        step = STEP * level * along
+        with torch.no_grad():
+            ahead, behind = denoiser(x + step, sigma), denoiser(x - step, sigma)
+        quotient = ((ahead - behind) / (2 * STEP) * weights).flatten(1).sum(1)
+        point = x.clone().requires_grad_()
+        (slope,) = torch.autograd.grad((denoiser(point, sigma) * weights).sum(), point)
+        told = (slope * level * along).flatten(1).sum(1)
+        size = (ahead - behind).flatten(1).norm(dim=1) / (2 * STEP) * weights.flatten(1).norm(dim=1)
+        off = (told - quotient).abs() / size.clamp(min=1e-12) * x[0].numel() ** 0.5
+        require(
+            bool((off < 0.02).all()),
+            "the gradient with respect to x is not that of the answer: a part of it is detached",
+        )
+
+
+def reaches_every_direction(network: nn.Module, args: tuple, kwargs: dict) -> None:
+    """The mean, one pixel, all but the mean, and the answer itself can each be moved by the parameters; and the answer
+    changes with the mean and with the size of the input. Raises Broken."""
+    out = tensor_of(network(*args, **kwargs))
+    rows = range(len(out)) if out[0].numel() <= 256 else range(1)
+    learnt = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    for row in rows:
+        flat = out[row].flatten()
+        names = {"the mean of a picture": torch.ones_like(flat), "all but the mean": _free_of_mean(flat)}
+        names["the size of the answer"] = flat.detach().clone()
+        for place in {0, len(flat) // 2, len(flat) - 1}:
+            names[f"pixel {place}"] = torch.zeros_like(flat).index_fill(0, torch.tensor([place]), 1.0)
+        moved = {name: _moved(flat, v / v.norm().clamp(min=1e-12), learnt) for name, v in names.items()}
+        middle = sorted(moved.values())[len(moved) // 2]
+        for name, size in moved.items():
+            require(size > SILENT * middle, f"no parameter moves {name}: the network can never learn it")
+    y, *rest = args if args else (None,)
+    if not isinstance(y, Tensor):
+        return
+    with torch.no_grad():
+
+        def answer(other: Tensor) -> Tensor:
+            return tensor_of(network(other, *rest, **kwargs))
+
+        base = answer(y)
+        spread = float(y.std()) if y.numel() > 1 else 1.0
+        noise = torch.randn(y.shape, generator=torch.Generator().manual_seed(0)).to(y)
+        usual = float((answer(y + 0.3 * spread * noise) - base).norm())
+        brighter = float((answer(y + 0.3 * spread) - base).norm())
+        larger = float((answer(1.3 * y) - base).norm())
+    require(usual > 0, "the network's input has no effect on its answer")
+    require(brighter > SILENT * usual, "the network does not see the mean of its input")
+    require(larger > SILENT * usual, "the network does not see the size of its input")
+
+
+def _free_of_mean(like: Tensor) -> Tensor:
+    v = torch.randn(like.shape, generator=torch.Generator().manual_seed(1)).to(like)
+    return v - v.mean()
+
+
+def _moved(flat: Tensor, direction: Tensor, learnt: list[nn.Parameter]) -> float:
+    """How far the parameters can move the answer in a direction: the norm of the gradient."""
+    found = torch.autograd.grad((flat * direction).sum(), learnt, retain_graph=True, allow_unused=True)
+    return float(sum(float(one.double().square().sum()) for one in found if one is not None)) ** 0.5

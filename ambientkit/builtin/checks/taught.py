@@ -1,0 +1,140 @@
+"""What an objective teaches: every row, in every direction of its pixels, and by itself alone.
+
+Exact probes for `objective-contract`, on labelled pictures (see `labelled`) and a denoiser that is wrong in every pixel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ambientkit.batch import Batch, take
+from ambientkit.builtin.checks.labelled import SIGNAL, SPACING, OneStep, asked_of, labelled, require
+from ambientkit.builtin.checks.probe import on_clean_rows
+from ambientkit.errors import InputError
+from ambientkit.interfaces import Case, Memory, Objective, Signal, Tools
+from ambientkit.maths.noise import per_row
+from ambientkit.maths.randomness import keyed_generator
+
+SMALL = (2, 3, 4)
+ROWS = 16
+CALLS = 400
+"""An objective may use one row in sixteen, drawn at random: that none is missed then has probability 1e-10."""
+ENOUGH = 4 * 24
+"""Gradients whose rank is taken: four times the number of pixels."""
+STRANGERS = 100
+"""Number of the first row that is put beside a known one."""
+
+
+class _Answers:
+    """A denoiser of labelled pictures that is wrong by `error(number)` times a number for each pixel and level; it keeps what it was asked with gradient."""
+
+    def __init__(self, error: Callable[[Tensor], Tensor]) -> None:
+        self._error = error
+        self.asked: list[tuple[Tensor, Tensor]] = []
+
+    def __call__(self, x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
+        number = asked_of(x, sigma, cond, shape=SMALL)
+        centre = per_row((SPACING * number).float(), x)
+        level = per_row(sigma.float(), x)
+        wrong = level / (1 + level) * (0.5 * torch.tanh(x - centre) + 0.3 * torch.sin(3 * level.log()) + 0.2)
+        answer = centre + per_row(self._error(number).float(), x) * wrong
+        if torch.is_grad_enabled():
+            zero = torch.zeros_like(answer, requires_grad=True)
+            self.asked.append((number, zero))
+            answer = answer + zero
+        return answer
+
+    def teacher(self, x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
+        """The same without gradient; nothing is kept."""
+        with torch.no_grad():
+            return self(x, sigma, **cond)
+
+
+def teaches_every_row_and_direction(part: Objective, case: Case) -> None:
+    """Rows of odd and even number, at each place of a batch in turn, all get a gradient in some call, and the gradients
+    with respect to the denoiser's answers span all directions of a picture: means and contrasts, every channel.
+
+    Raises Broken. The smallest singular value of the gradients, each of length 1, is compared with the largest: they
+    follow the noise of the views, so that it is about 1/3 of it unless a direction is left out.
+    """
+    level = torch.zeros(ROWS) if on_clean_rows(case) else torch.full((ROWS,), 0.3)
+    taught, found, memory = torch.zeros(ROWS, dtype=torch.bool), [], {}
+    for index in range(CALLS):
+        probe = _Answers(torch.ones_like)
+        batch = labelled(level, keyed_generator(case.seed, "verify.taught", step=index), SMALL)
+        asked = take(batch, torch.arange(ROWS).roll(5 * index))
+        for number, gradient in _gradients(part, case, probe, asked, index, memory):
+            there = gradient.flatten(1).norm(dim=1) > 0
+            taught[number[there].long() - 1] = True
+            found += [one / one.norm() for one in gradient.flatten(1)[there]]
+        if bool(taught.all()) and len(found) >= ENOUGH:
+            break
+    require(bool(taught.any()), "no row gets a gradient")
+    require(bool(taught.all()), "some rows never get a gradient, wherever they stand in a batch")
+    sizes = torch.linalg.svdvals(torch.stack(found).double())
+    require(
+        len(found) >= ENOUGH and bool(sizes[-1] > 1e-3 * sizes[0]),
+        "some directions never get a gradient, such as the mean of a picture, or all but its mean",
+    )
+
+
+def teaches_each_row_by_itself(part: Objective, case: Case) -> None:
+    """What one row teaches is the same, to rounding, beside rows that the denoiser knows exactly, and beside others
+    where it is five times as wrong: no threshold, rank or weight is taken over the batch. Raises Broken."""
+    level = torch.zeros(6) if on_clean_rows(case) else torch.tensor([0.3, 0.2, 0.4, 0.3, 0.25, 0.35])
+    generator = keyed_generator(case.seed, "verify.taught.alone")
+    batch, others = labelled(level, generator, SMALL), labelled(level, generator, SMALL, STRANGERS)
+    for place in (0, 5):
+        beside = torch.arange(6) != place
+        mixed = Batch(
+            torch.where(per_row(beside.float(), batch.x_n) > 0, others.x_n, batch.x_n),
+            batch.sigma_n,
+            torch.where(beside, others.row, batch.row),
+            {
+                name: torch.where(beside.reshape(-1, *[1] * (value.ndim - 1)), others.cond[name], value)
+                for name, value in batch.cond.items()
+            },
+        )
+        known, far = (
+            _of_one(part, case, mixed, place, lambda number, size=size: torch.where(number < STRANGERS, 1.0, size))
+            for size in (0.0, 5.0)
+        )
+        require(
+            torch.allclose(known, far, rtol=1e-3, atol=1e-6 + 1e-4 * float(known.abs().max())),
+            "what a row teaches depends on the other rows of the batch: on their values, or their order by size",
+        )
+
+
+def _of_one(part: Objective, case: Case, batch: Batch, place: int, error: Callable[[Tensor], Tensor]) -> Tensor:
+    """(*SMALL), the gradient of one loss, summed over its questions about the row at `place`."""
+    total = torch.zeros(SMALL)
+    for number, gradient in _gradients(part, case, _Answers(error), batch, 0, {}):
+        total = total + gradient[number == place + 1].sum(0)
+    return total
+
+
+def _gradients(
+    part: Objective, case: Case, probe: _Answers, batch: Batch, index: int, memory: Memory
+) -> list[tuple[Tensor, Tensor]]:
+    """The row numbers (N,) and gradients (N, *SMALL) for each question of one loss; none for a batch that is refused."""
+    tools = Tools(
+        case.tools.corruption,
+        OneStep(),
+        probe.teacher,
+        Signal(SMALL, SIGNAL.sigma_data, SIGNAL.conds),
+        keyed_generator(case.seed, "verify.taught.loss", step=index),
+        case.tools.levels,
+        memory,
+    )
+    try:
+        values = [term.value.sum() for term in part.loss(probe, batch, tools).values() if term.value.requires_grad]
+    except InputError:
+        return []
+    if not values or not probe.asked:
+        return []
+    total = torch.stack(values).sum()
+    found = torch.autograd.grad(total, [zero for _, zero in probe.asked], allow_unused=True)
+    return [(number, one) for (number, _), one in zip(probe.asked, found, strict=True) if one is not None]
