@@ -188,6 +188,7 @@ def register_mutants():
         naive,
         split_levels,
         sure,
+        taught,
         tweedie,
     )
     from ambientkit.builtin.mutants import posterior_buffer as posterior_buffers
@@ -197,4 +198,4 @@ def register_mutants():
     objectives += [*split_levels.MUTANTS, *detail_moments.MUTANTS]
     corruptions = [*gaussian.MUTANTS, *gaussian_noise.MUTANTS, *mask.MUTANTS, *linear.MUTANTS]
     samplers = [*ancestral.MUTANTS, *stochastic_heuns.MUTANTS, *heun.MUTANTS]
-    return [*objectives, *corruptions, *samplers, *models.MUTANTS, *contracts.MUTANTS]
+    return [*objectives, *corruptions, *samplers, *models.MUTANTS, *contracts.MUTANTS, *taught.MUTANTS]

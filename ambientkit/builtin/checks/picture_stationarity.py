@@ -29,23 +29,23 @@ DIRECTIONS = torch.stack(
 class PictureStationarity(Check):
     """`stationarity` on pictures: with D = m exact, where m is a known picture with structure, no pattern of pixels is pulled anywhere.
 
-    The answer is m + sigma / (1 + sigma) sum_k theta_k P_k, low and high levels apart, for three patterns P of pixels;
-    the gradient in theta of each loss is one sample of Hotelling's test. In the plane a target that is blurred, moved
-    or clipped cannot be told from one that is not.
+    The answer is m + sigma / (1 + sigma) sum_k theta_k P_k, low and high levels apart, for three patterns P of pixels
+    and for the noise of the view, (x - m) / sigma; the gradient in theta of each loss is one sample of Hotelling's
+    test. In the plane a target that is blurred, moved or clipped cannot be told from one that is not.
     """
 
     name = "picture-stationarity"
     source = "as `stationarity`; D = m for a known point"
     kind = "objective"
     claim = "stationary-at-oracle"
-    null_law = "F(6, n - 6) of Hotelling's T^2, of all batches and of each kind (Bonferroni)"
+    null_law = "F(8, n - 8) of Hotelling's T^2, of all batches and of each kind (Bonferroni)"
     detects = "a target that is blurred, moved or clipped, or compared with other pixels"
     meaning = (
         "On pictures training would end somewhere else than at E[x_0 | x_t]: details are blurred, moved or clipped."
     )
     quick = True
 
-    batches: int = Field(60, ge=60)
+    batches: int = Field(72, ge=60)
     """Independent gradients."""
     batch_size: int = Field(48, ge=8)
     """Rows in each."""
@@ -55,7 +55,7 @@ class PictureStationarity(Check):
         assert isinstance(part, Objective)
         samples = []
         for index in range(self.batches):
-            theta = torch.zeros(2 * len(DIRECTIONS), dtype=torch.float64, requires_grad=True)
+            theta = torch.zeros(2 * len(DIRECTIONS) + 2, dtype=torch.float64, requires_grad=True)
             moved = _moved(theta)
             batch = picture_batch(part, case, self.batch_size, index)
             try:
@@ -76,8 +76,10 @@ def _moved(theta: Tensor) -> Denoiser:
         number = asked_of(x - PATTERN.to(x.dtype), sigma, cond, conditioned=False)
         level = per_row(sigma.detach().double(), x)
         low = torch.exp(-((level / 0.3) ** 2))
-        one, other = (torch.einsum("k,kchw->chw", half, DIRECTIONS) for half in theta.chunk(2))
+        centre = per_row(SPACING * number.double(), x) + PATTERN
+        noise = (x.double() - centre) / level
+        one, other = (torch.einsum("k,kchw->chw", half[:-1], DIRECTIONS) + half[-1] * noise for half in theta.chunk(2))
         push = level / (1 + level) * (low * one + (1 - low) * other)
-        return (per_row(SPACING * number.double(), x) + PATTERN + push + 0.0 * x).to(x.dtype)
+        return (centre + push + 0.0 * x).to(x.dtype)
 
     return moved

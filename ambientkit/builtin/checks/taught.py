@@ -24,6 +24,8 @@ CALLS = 400
 """An objective may use one row in sixteen, drawn at random: that none is missed then has probability 1e-10."""
 ENOUGH = 4 * 24
 """Gradients whose rank is taken: four times the number of pixels."""
+FAR = 30.0
+"""How many times as wrong as usual the denoiser is at the one row: its value is then far above the others'."""
 STRANGERS = 100
 """Number of the first row that is put beside a known one."""
 
@@ -60,30 +62,37 @@ def teaches_every_row_and_direction(part: Objective, case: Case) -> None:
     Raises Broken. The smallest singular value of the gradients, each of length 1, is compared with the largest: they
     follow the noise of the views, so that it is about 1/3 of it unless a direction is left out.
     """
-    level = torch.zeros(ROWS) if on_clean_rows(case) else torch.full((ROWS,), 0.3)
+    for noise in (0.3, 0.03):
+        level = torch.zeros(ROWS) if on_clean_rows(case) else torch.full((ROWS,), noise)
+        taught, found = _taught(part, case, level)
+        require(bool(taught.any()), f"no row of noise {noise} gets a gradient")
+        require(bool(taught.all()), "some rows never get a gradient, wherever they stand in a batch")
+        sizes = torch.linalg.svdvals(torch.stack(found).double())
+        require(
+            len(found) >= ENOUGH and bool(sizes[-1] > 1e-3 * sizes[0]),
+            "some directions never get a gradient, such as the mean of a picture, or all but its mean",
+        )
+
+
+def _taught(part: Objective, case: Case, level: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Which of the rows got a gradient in some call, and all gradients at length 1; calls end where that is enough."""
     taught, found, memory = torch.zeros(ROWS, dtype=torch.bool), [], {}
     for index in range(CALLS):
-        probe = _Answers(torch.ones_like)
         batch = labelled(level, keyed_generator(case.seed, "verify.taught", step=index), SMALL)
         asked = take(batch, torch.arange(ROWS).roll(5 * index))
-        for number, gradient in _gradients(part, case, probe, asked, index, memory):
+        for number, gradient in _gradients(part, case, _Answers(torch.ones_like), asked, index, memory):
             there = gradient.flatten(1).norm(dim=1) > 0
             taught[number[there].long() - 1] = True
             found += [one / one.norm() for one in gradient.flatten(1)[there]]
         if bool(taught.all()) and len(found) >= ENOUGH:
             break
-    require(bool(taught.any()), "no row gets a gradient")
-    require(bool(taught.all()), "some rows never get a gradient, wherever they stand in a batch")
-    sizes = torch.linalg.svdvals(torch.stack(found).double())
-    require(
-        len(found) >= ENOUGH and bool(sizes[-1] > 1e-3 * sizes[0]),
-        "some directions never get a gradient, such as the mean of a picture, or all but its mean",
-    )
+    return taught, found
 
 
 def teaches_each_row_by_itself(part: Objective, case: Case) -> None:
-    """What one row teaches is the same, to rounding, beside rows that the denoiser knows exactly, and beside others
-    where it is five times as wrong: no threshold, rank or weight is taken over the batch. Raises Broken."""
+    """What one row, at which the denoiser is far off, teaches is the same, to rounding, beside rows that the denoiser
+    knows exactly, and beside others where it is off twice as far: no threshold, rank or weight is taken over the
+    batch. Raises Broken."""
     level = torch.zeros(6) if on_clean_rows(case) else torch.tensor([0.3, 0.2, 0.4, 0.3, 0.25, 0.35])
     generator = keyed_generator(case.seed, "verify.taught.alone")
     batch, others = labelled(level, generator, SMALL), labelled(level, generator, SMALL, STRANGERS)
@@ -99,8 +108,8 @@ def teaches_each_row_by_itself(part: Objective, case: Case) -> None:
             },
         )
         known, far = (
-            _of_one(part, case, mixed, place, lambda number, size=size: torch.where(number < STRANGERS, 1.0, size))
-            for size in (0.0, 5.0)
+            _of_one(part, case, mixed, place, lambda number, size=size: torch.where(number < STRANGERS, FAR, size))
+            for size in (0.0, 2 * FAR)
         )
         require(
             torch.allclose(known, far, rtol=1e-3, atol=1e-6 + 1e-4 * float(known.abs().max())),
