@@ -11,6 +11,9 @@ from ambientkit.builtin.checks.outcome import exact
 from ambientkit.builtin.checks.probe import fixed_level, terms
 from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Part, Tools
 
+LOW, HIGH = 0.1, 1.5
+"""Of the levels drawn for clean rows and for rows of 0.05 to 0.6 some lie below the first, and some above the second."""
+
 
 class LevelsAboveFloor(Check):
     """Levels are drawn from a density truncated to (sigma_n, sigma_max] of each row, never clamped onto sigma_n.
@@ -18,8 +21,8 @@ class LevelsAboveFloor(Check):
     At sigma = sigma_n the Tweedie gradient is zero, so a draw clamped there is lost: 37 % of an EDM batch at sigma_n =
     0.2. On rows of one level no `Term.sigma` may lie below it, above sigma_max, or, but for one in a hundred, on it. In
     a batch of quiet rows and one noisy row the quiet ones keep their own range: nine in ten levels would lie above the
-    noisy row's floor only by another density. Levels right above the floor are drawn, and others; of clean rows low and
-    high ones.
+    noisy row's floor only by another density. Not all levels of a noisy row lie next to its floor, and clean and noisy
+    rows together are asked about at low and at high levels; an objective may split these between them.
     """
 
     name = "levels"
@@ -39,12 +42,14 @@ class LevelsAboveFloor(Check):
     def measure(self, part: Part, case: Case) -> Measured:
         """The largest share of levels out of place."""
         assert isinstance(part, Objective)
-        shares = []
+        shares: list[float] = []
+        drawn: list[Tensor] = []
         for index, floor in enumerate((0.0, 0.05, 0.2, 0.6)):
             sigma = self._drawn(part, case, torch.full((self.batch_size,), floor, dtype=torch.float64), index)
             if not len(sigma):  # an objective may leave rows out, clean ones above all
                 continue
-            shares.append(0.0 if _covered(sigma, floor) else 1.0)
+            drawn.append(sigma)
+            shares.append(0.0 if floor == 0 or bool((sigma > 1.2 * floor).any()) else 1.0)
             on_it = (sigma <= floor * (1 + 1e-6)).double().mean()
             outside = (sigma < max(floor, case.tools.levels.sigma_min) * (1 - 1e-6)) | (
                 sigma > case.tools.levels.sigma_max * (1 + 1e-6)
@@ -52,6 +57,8 @@ class LevelsAboveFloor(Check):
             shares += [float(on_it), float(outside.any())]
         mixed = torch.full((self.batch_size,), 0.05, dtype=torch.float64)
         mixed[self.batch_size // 2] = 2.0
+        every = torch.cat(drawn or [torch.zeros(0)])
+        shares.append(0.0 if bool((every < LOW).any() and (every > HIGH).any()) else 1.0)
         quiet = (self._drawn(part, case, mixed, 4) < 2.0).double().mean()
         shares.append(1.0 if not quiet >= 0.1 else 0.0)
         return exact(max(shares), 0.01, 5 * self.batch_size)
@@ -64,17 +71,6 @@ class LevelsAboveFloor(Check):
     def _drawn(self, objective: Objective, case: Case, floor: Tensor, index: int) -> Tensor:
         found = terms(objective, case.oracle, fixed_level(case, self.batch_size, floor, index), case, index)
         return torch.cat([term.sigma for term in found] or [torch.zeros(0)]).double()
-
-
-def _covered(sigma: Tensor, floor: float) -> bool:
-    """Whether the levels drawn for rows of one floor are spread as a density on (floor, sigma_max] is, however it falls:
-    clean rows are seen below 0.1 and above 1.5; noisy ones below twice their floor, and above 1.2 times it.
-
-    None of 512 draws lies where 4 % of them should with probability 1e-9.
-    """
-    if floor == 0:
-        return bool((sigma < 0.1).any()) and bool((sigma > 1.5).any())
-    return bool((sigma < 2 * floor).any()) and bool((sigma > 1.2 * floor).any())
 
 
 class _Clamped(Objective):
