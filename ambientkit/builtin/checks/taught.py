@@ -76,7 +76,8 @@ def teaches_every_row_and_direction(part: Objective, case: Case) -> None:
 
 def _taught(part: Objective, case: Case, level: Tensor) -> tuple[Tensor, list[Tensor]]:
     """Which of the rows got a gradient in some call, and all gradients at length 1; calls end where that is enough."""
-    taught, found, memory = torch.zeros(ROWS, dtype=torch.bool), [], {}
+    taught, found = torch.zeros(ROWS, dtype=torch.bool), list[Tensor]()
+    memory: Memory = {}
     for index in range(CALLS):
         batch = labelled(level, keyed_generator(case.seed, "verify.taught", step=index), SMALL)
         asked = take(batch, torch.arange(ROWS).roll(5 * index))
@@ -107,18 +108,20 @@ def teaches_each_row_by_itself(part: Objective, case: Case) -> None:
                 for name, value in batch.cond.items()
             },
         )
-        known, far = (
-            _of_one(part, case, mixed, place, lambda number, size=size: torch.where(number < STRANGERS, FAR, size))
-            for size in (0.0, 2 * FAR)
-        )
+        known, far = (_of_one(part, case, mixed, place, size) for size in (0.0, 2 * FAR))
         require(
             torch.allclose(known, far, rtol=1e-3, atol=1e-6 + 1e-4 * float(known.abs().max())),
             "what a row teaches depends on the other rows of the batch: on their values, or their order by size",
         )
 
 
-def _of_one(part: Objective, case: Case, batch: Batch, place: int, error: Callable[[Tensor], Tensor]) -> Tensor:
-    """(*SMALL), the gradient of one loss, summed over its questions about the row at `place`."""
+def _of_one(part: Objective, case: Case, batch: Batch, place: int, others: float) -> Tensor:
+    """(*SMALL), the gradient of one loss, summed over its questions about the row at `place`, where the denoiser is off
+    by FAR; it is off by `others` at strangers."""
+
+    def error(number: Tensor) -> Tensor:
+        return torch.where(number < STRANGERS, FAR, others)
+
     total = torch.zeros(SMALL)
     for number, gradient in _gradients(part, case, _Answers(error), batch, 0, {}):
         total = total + gradient[number == place + 1].sum(0)
