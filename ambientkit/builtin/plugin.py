@@ -16,6 +16,8 @@ from ambientkit.builtin.data.hdf5 import HDF5
 from ambientkit.builtin.data.hf_dataset import HFDataset
 from ambientkit.builtin.data.image_folder import ImageFolder
 from ambientkit.builtin.data.in_memory import InMemory
+from ambientkit.builtin.data.kspace import KSpace
+from ambientkit.builtin.data.masked import Masked
 from ambientkit.builtin.data.mixture import Mixture
 from ambientkit.builtin.data.nifti import NIfTI
 from ambientkit.builtin.data.photo_patches import PhotoPatches
@@ -78,6 +80,7 @@ def register_models():
 def register_datasets():
     """Readers of files and arrays, and data sets that come with a package or are made."""
     files = [Array, ImageFolder, TiffStack, HDF5, Zarr, FITS, NIfTI, DICOM, WebDataset, HFDataset, Corrupted]
+    files += [Masked, KSpace]
     return [*files, Digits, FashionMNIST, PhotoPatches, Mixture, InMemory, Given]
 
 

@@ -67,6 +67,12 @@ def survey(
         )
     if not (batch.sigma_n.isfinite().all() and (batch.sigma_n >= 0).all()):
         raise InputError("a noise level sigma_n is negative or not finite")
+    for name, fitting in (("mask", "mask"), ("sampled", "linear")):
+        if name not in corruption.carries and name in batch.cond and batch.cond[name].dtype == torch.bool:
+            raise InputError(
+                f"the rows bring a mask of what was measured ({name}), which corruption {corruption.name!r} does not use: "
+                f"give --corruption {fitting}"
+            )
     floor = corruption.floor(batch)
     if (floor >= levels.sigma_max).any():
         rows = batch.row[floor >= levels.sigma_max].tolist()

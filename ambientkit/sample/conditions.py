@@ -110,7 +110,8 @@ def conditions(
             raise InputError(
                 f"--cond {name}: the model of this run takes no such condition{nearest(name, takes)}{known}"
             )
-    if lacking := [name for name in takes if name not in given and name not in carried and name not in prompts.cond]:
+    brought = {*carried, *prompts.cond, *trained.config.corruption.carries}  # masks come with rows, or are drawn
+    if lacking := [name for name in takes if name not in given and name not in brought]:
         if type(trained.config.model).prompted is not Model.prompted and not prompts.given and len(takes) > 1:
             raise InputError(f"the model of this run takes {', '.join(lacking)}: give --prompt TEXT")
         raise InputError(

@@ -26,6 +26,7 @@ from ambientkit.sample.conditions import (
 )
 from ambientkit.sample.draw import draw_all
 from ambientkit.sample.load import Trained
+from ambientkit.sample.partial import under_masks
 from ambientkit.sample.settings import Course, LevelLike, SamplerLike, course_of, known_word
 from ambientkit.sample.stop_level import AUTO, JUDGED, StopLevel, choose, reference_rows
 from ambientkit.sample.store import pieces_of
@@ -41,6 +42,8 @@ class Drawing:
     seed: int
     device: torch.device
     batches: Batches
+    masks: int = 1
+    """Masks that a denoiser of rows seen in part is asked under for each sample."""
     sigmas: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
@@ -51,6 +54,10 @@ class Drawing:
         holds it."""
         if not self.course.is_open:
             return self
+        if self.trained.config.corruption.carries:
+            raise InputError(
+                "sigma_min auto: rows seen in part say nothing of the energy of detail; give a level, or leave it out"
+            )
         stop = self.stop_level() if stored is None else StopLevel.from_dict(stored)
         return replace(self, course=self.course.stopped(self.trained, stop))
 
@@ -91,11 +98,20 @@ class Drawing:
         return choose(batch, self.trained.config.levels.sigma_min, judged, self.seed)
 
     def piece(self, rows: range) -> Tensor:
-        """The samples of these numbers, (len(rows), *S), data units, on the CPU. Raises InputError where they are not
-        finite."""
-        cond = self.conds(rows)
-        return draw_all(
+        """The samples of these numbers, (len(rows), *S), data units, on the CPU; of a run on rows seen in part, under
+        masks of their own. Raises InputError where they are not finite."""
+        cond, config = self.conds(rows), self.trained.config
+        denoiser, masks = under_masks(
             self.trained.denoiser,
+            config.corruption,
+            self.trained.signal,
+            config.levels.as_levels(),
+            rows,
+            self.masks,
+            self.seed,
+        )
+        return draw_all(
+            denoiser,
             self.course.sampler,
             self.trained.signal.shape,
             len(rows),
@@ -104,7 +120,7 @@ class Drawing:
             batch_size=self.batches,
             device=self.device,
             first=rows.start,
-            cond=cond,
+            cond={**cond, **masks},
             guidance=self.course.guidance,
             null=self.course.null(self.trained, cond),
             what=f"{self.trained.called}: the samples",
@@ -152,6 +168,7 @@ def sample_rows(
     prompt: PromptLike = None,
     negative_prompt: str | None = None,
     guidance: float = 1.0,
+    masks: int = 1,
     batch_size: int = 64,
     units: Literal["unit", "data"] = "unit",
     progress: bool = False,
@@ -163,20 +180,21 @@ def sample_rows(
     of the files that the run was trained on. sigma_min: the level to stop at, "sigma-n" for that of the data, "auto" for the
     one that `stop_level` chooses. classes, conds: of a conditional model; several classes are taken in turn. prompt,
     negative_prompt: texts, of a model that takes them; several prompts are taken in turn. guidance: the weight of the conditions, 1 for none
-    (`ambientkit.sample.guidance`). Raises InputError for settings that do not suit the run, and for samples that are
-    not finite.
+    (`ambientkit.sample.guidance`). masks: of a run on rows seen in part, how many masks each call averages over
+    (`ambientkit.sample.partial`). Raises InputError for settings that do not suit the run, and for samples that are not
+    finite.
     """
     registry = registry or load()
     known_word("units", units, ["unit", "data"])
-    if n < 1 or batch_size < 1:
-        raise InputError(f"n {n}, batch_size {batch_size}: both should be 1 or more")
+    if n < 1 or batch_size < 1 or masks < 1:
+        raise InputError(f"n {n}, batch_size {batch_size}, masks {masks}: all should be 1 or more")
     course = course_of(
         trained, registry, sampler=sampler, schedule=schedule, steps=steps, sigma_min=sigma_min, guidance=guidance
     )
     prompts = prompts_of(trained, prompt, negative_prompt, guidance)
     course = replace(course, against=prompts.against)
     at = conditions(trained, class_text(classes), cond_texts(conds), prompts=prompts)
-    drawing = Drawing(trained, course, at, seed, trained.device, Batches(batch_size)).settled()
+    drawing = Drawing(trained, course, at, seed, trained.device, Batches(batch_size), masks).settled()
     size, parts = pieces_of(n, batch_size), []
     with tqdm(total=n, unit="sample", desc="sampling", leave=False, disable=not progress) as bar:
         for first in range(0, n, size):

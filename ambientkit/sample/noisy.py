@@ -84,7 +84,7 @@ def noisy_rows(noisy: DataLike, sigma_n: Any, trained: Trained, registry: Regist
         raise InputError(
             f"{what}: rows of shape {seen.signal.shape}, but the run was trained on {trained.signal.shape}"
         )
-    if seen.sigma_n[1] == 0:
+    if seen.sigma_n[1] == 0 and not corruption.carries:
         raise InputError(
             f"{what}: these rows carry no noise (sigma_n 0), so there is nothing to restore. Declare it by --sigma-n"
         )

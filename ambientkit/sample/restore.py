@@ -75,6 +75,10 @@ def restore(
     default levels.sigma_min), then one call of the denoiser there. With sigma_min >= sigma_n nothing is drawn: all
     draws are the posterior mean (the truncated baseline).
 
+    Rows with missing values: the mean is E[x_0 | x_n] of all values, and rows without noise are restored from
+    levels.sigma_min. Of the draws the measured values are draws; a missing one is its mean given the drawn ones, so that
+    its spread is too small. Rows measured through an operator have a mean alone.
+
     Noise per pixel is topped up to its largest level first, once per row: the draws are then those of p(x_0 | the
     topped-up row), which holds less information than x_n. batch: (B, *S) on the denoiser's device. Draw k of a row is
     keyed by (seed, batch.row, k) in any batch. batch_size: draws at a time; a batch that does not fit into memory is
@@ -84,15 +88,23 @@ def restore(
     (consistency: the mean of the draws is D(x_n, sigma_n)); arXiv 2404.10177, section 3.
     """
     need_kernel(sampler, draws)
-    denoiser = guided(denoiser, guidance, batch.cond, null)
+    if draws and corruption.carries - {"mask"}:
+        raise InputError(
+            f"corruption {corruption.name!r}: rows measured through an operator are restored by the posterior mean alone; "
+            "give 0 draws"
+        )
+    denoiser = guided(denoiser, guidance, [name for name in batch.cond if name not in corruption.carries], null)
     rows = batch.row.tolist()
-    view = _seen(batch, corruption, seed)
-    floor = corruption.floor(batch).to(view.x.device)
+    floor = corruption.floor(batch)
+    if corruption.carries:  # what is missing has to be restored, where there is no noise too
+        floor = floor.clamp(min=levels.sigma_min)
+    view = _seen(batch, floor, corruption, seed)
+    floor = floor.to(view.x.device)
     known = (floor > 0) & (floor >= levels.sigma_min)
     low = levels.sigma_min if sigma_min is None else sigma_min
     chosen = known.nonzero().squeeze(1)
-    mean = batch.x_n.clone()
-    drawn = batch.x_n.unsqueeze(1).repeat(1, draws, *[1] * (batch.x_n.ndim - 1))
+    mean = view.x.clone() if corruption.carries else batch.x_n.clone()
+    drawn = mean.unsqueeze(1).repeat(1, draws, *[1] * (mean.ndim - 1))
     batches = batch_size if isinstance(batch_size, Batches) else Batches(batch_size)
 
     def denoised(part: range) -> Tensor:
@@ -139,15 +151,14 @@ def need_kernel(sampler: Sampler, draws: int) -> None:
         )
 
 
-def _seen(batch: Batch, corruption: Corruption, seed: int) -> View:
-    """The rows at one level each: as they are, or topped up where their noise is per pixel."""
-    floor = corruption.floor(batch)
+def _seen(batch: Batch, floor: Tensor, corruption: Corruption, seed: int) -> View:
+    """The rows at one level each: as they are, or topped up where their noise is per pixel; all that was measured."""
     generators = [keyed_generator(seed, "restore.top-up", row=row) for row in batch.row.tolist()]
     if "row-generators" in corruption.claims:
-        return corruption.degrade(batch, floor, generators)
+        return corruption.show(batch, floor, generators)
     whole = per_row(batch.sigma_n, batch.x_n).expand(batch.x_n.shape)
     views = [
-        corruption.degrade(
+        corruption.show(
             Batch(
                 batch.x_n[i : i + 1],
                 whole[i : i + 1],
@@ -159,7 +170,8 @@ def _seen(batch: Batch, corruption: Corruption, seed: int) -> View:
         )
         for i, generator in enumerate(generators)
     ]
-    return View(torch.cat([view.x for view in views]), floor, batch.cond)
+    cond = {name: torch.cat([view.cond[name] for view in views]) for name in views[0].cond} if views else batch.cond
+    return View(torch.cat([view.x for view in views]), floor, cond)
 
 
 def _placed(places: Tensor, batches: Batches, work):  # type: ignore[no-untyped-def]

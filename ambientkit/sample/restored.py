@@ -62,6 +62,10 @@ class Restoring:
         holds it."""
         if not self.course.is_open:
             return self
+        if self.noisy.corruption.carries:
+            raise InputError(
+                "--sigma-min auto: rows seen in part say nothing of the energy of detail; give a level, or leave it out"
+            )
         if self.draws == 0:
             raise InputError("--sigma-min auto: nothing is drawn with --draws 0, so there is no level to choose")
         stop = self.stop_level() if stored is None else StopLevel.from_dict(stored)
@@ -127,9 +131,8 @@ class Restoring:
 
     def carried(self, batch: Batch, places: Sequence[int]) -> Batch:
         """The rows of these places on the device, with the conditions that the model takes."""
-        cond = {key: value for key, value in batch.cond.items() if key in self.trained.signal.conds} | self.conds(
-            places
-        )
+        kept = self.trained.signal.conds.keys() | self.noisy.corruption.carries
+        cond = {key: value for key, value in batch.cond.items() if key in kept} | self.conds(places)
         return Batch(batch.x_n, batch.sigma_n, batch.row, cond).to(self.device)
 
 
@@ -167,7 +170,7 @@ def restoring(
         course.null(trained, work.batch(range(1)).cond)  # what it cannot do, it says now
     if course.is_open:
         return work.settled(stored)
-    if draws and course.sigma_min * (1 + ROUNDING) >= rows.seen.sigma_n[0]:
+    if draws and not rows.corruption.carries and course.sigma_min * (1 + ROUNDING) >= rows.seen.sigma_n[0]:
         note(
             f"rows whose noise is at or below --sigma-min {course.sigma_min_text} are not drawn for: their draws are the posterior mean, their "
             "spread is 0"

@@ -1,0 +1,88 @@
+"""Rows seen in part from files: masks beside them, values that stand for nothing, and k-space in fastMRI's layout."""
+
+from __future__ import annotations
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from torch import Generator
+
+from ambientkit.builtin.corruptions.gaussian import Gaussian
+from ambientkit.builtin.corruptions.linear import Linear
+from ambientkit.builtin.corruptions.mask import Mask
+from ambientkit.builtin.data.kspace import KSpace
+from ambientkit.builtin.data.masked import Masked
+from ambientkit.data import observed, survey
+from ambientkit.errors import InputError
+from ambientkit.interfaces import Levels
+from ambientkit.operators import operator_of
+from ambientkit.operators.fourier import as_complex
+
+ROWS = np.random.default_rng(0).uniform(-0.9, 0.9, (12, 6, 8)).astype(np.float32)
+SEEN = np.random.default_rng(1).random((12, 6, 8)) < 0.6
+
+
+def test_a_mask_beside_the_rows_and_nan_in_them_mean_the_same(tmp_path) -> None:
+    np.save(tmp_path / "rows.npy", ROWS)
+    np.save(tmp_path / "masks.npy", SEEN)
+    np.save(tmp_path / "gaps.npy", np.where(SEEN, ROWS, np.nan))
+    one = Masked(path=tmp_path / "rows.npy", masks=tmp_path / "masks.npy", sigma_n=0.1).rows()
+    other = Masked(path=tmp_path / "gaps.npy", missing="nan", sigma_n=0.1).rows()
+    for row in range(12):
+        assert torch.equal(one[row].x_n, other[row].x_n)
+        assert torch.equal(one[row].cond["mask"], torch.from_numpy(SEEN[row])[None])
+        assert torch.equal(one[row].x_n[0], torch.from_numpy(np.where(SEEN[row], ROWS[row], 0)))
+    seen = survey(observed(one, Mask(), 0), Mask(), Levels(), None)
+    assert seen.signal.conds == {"mask": (1, 6, 8)}
+    with pytest.raises(InputError, match="give --corruption mask"):
+        survey(observed(one, Gaussian(), 0), Gaussian(), Levels(), None)
+
+
+def test_files_that_do_not_fit_are_refused_with_both_shapes(tmp_path) -> None:
+    np.save(tmp_path / "rows.npy", ROWS)
+    np.save(tmp_path / "masks.npy", SEEN[:5])
+    with pytest.raises(InputError, match=r"\(5, 6, 8\).*\(12, 6, 8\)"):
+        Masked(path=tmp_path / "rows.npy", masks=tmp_path / "masks.npy").rows()
+    np.save(tmp_path / "gaps.npy", np.where(SEEN, ROWS, np.nan))
+    np.save(tmp_path / "whole.npy", np.ones((1, 6, 8), dtype=bool))
+    with pytest.raises(InputError, match="row 0 holds measured values that are not finite"):
+        Masked(path=tmp_path / "gaps.npy", masks=tmp_path / "whole.npy").rows()
+
+
+def test_k_space_of_several_coils_is_what_its_maps_and_the_transform_say_and_comes_back(tmp_path) -> None:
+    g = Generator().manual_seed(0)
+    pictures = torch.randn(3, 2, 6, 8, generator=g)
+    coils = torch.randn(3, 8, 6, 8, generator=g)
+    operator = operator_of("fourier")
+    y = operator.forward(pictures, {"coils": coils})
+    lines = np.array([1, 0, 1, 1, 1, 0, 1, 1], dtype=np.float32)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["kspace"] = 4 * as_complex(y).numpy() * lines
+        file["mask"] = lines
+        file["sensitivity_maps"] = as_complex(coils).numpy()
+    rows = KSpace(path=tmp_path, sigma_n=0.1, scale=4.0).rows()
+    assert len(rows) == 3
+    one = rows[1]
+    assert one.x_n.shape == (8, 6, 8)
+    assert torch.equal(one.cond["sampled"], torch.from_numpy(lines > 0).expand(1, 6, 8))
+    back = (one.x_n[0::2] + 1j * one.x_n[1::2]) * 4
+    assert np.allclose(back.numpy(), 4 * as_complex(y)[1].numpy() * lines, atol=1e-5)
+    corruption = Linear(operator="fourier", kind="columns", missing=0.25)
+    batch = observed(rows, corruption, 0).__getitems__([0, 1, 2])
+    view = corruption.show(batch, torch.full((3,), 0.1), Generator().manual_seed(1))
+    assert torch.allclose(corruption.expect(pictures, view, batch), batch.x_n, atol=1e-4)  # at its own level
+    assert view.x.shape == (3, 2, 6, 8)
+    assert torch.allclose(view.x, operator.adjoint(batch.x_n, {"coils": coils}), atol=1e-4)
+
+
+def test_k_space_without_maps_or_of_two_shapes_is_refused(tmp_path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["kspace"] = np.ones((2, 3, 6, 8), dtype=np.complex64)
+    with pytest.raises(InputError, match="3 coils, and no sensitivity_maps"):
+        KSpace(path=tmp_path, sigma_n=0.0).rows()
+    for name, width in (("a", 8), ("b", 10)):
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file["kspace"] = np.ones((2, 6, width), dtype=np.complex64)
+    with pytest.raises(InputError, match="several shapes"):
+        KSpace(path=tmp_path, sigma_n=0.0).rows()
