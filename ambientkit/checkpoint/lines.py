@@ -68,6 +68,15 @@ def read_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
     return whole, len(found) - len(whole)
 
 
+def first_line(path: Path) -> dict[str, Any]:
+    """The first line; empty where there is no file, or the line cannot be read."""
+    try:
+        with path.open(encoding="utf-8") as stream:
+            return from_line(stream.readline(), str(path)) or {}
+    except (OSError, UnicodeDecodeError):
+        return {}
+
+
 def last_line(path: Path) -> dict[str, Any]:
     """The last whole line; empty where there is none. Raises InputError where it is of another format."""
     try:

@@ -8,7 +8,7 @@ white and Gaussian.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,10 @@ Array = NDArray[np.float64]
 FLAT = 2.0
 """A block is flat where the means of its 3 x 3 neighbourhood have at most this variance, in units of the noise variance
 (1 for noise alone)."""
+
+
+AREA = 0.01
+"""Share of blocks that hold one end of the range alone, from which they are padding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,28 @@ def details(x: Array, sigma: Array | None) -> Details:
     rough = np.full(a.shape, np.inf)
     rough[..., 1:-1, 1:-1] = np.where(scale > 0, variance, np.inf)[..., 1:-1, 1:-1]
     return Details(mean, horizontal, vertical, diagonal, scale, rough, local / 2)
+
+
+def padding(x: Array) -> tuple[NDArray[np.bool_], float]:
+    """((n, C, h, w): blocks with a value at an end of the range at which whole areas lie; the share of such areas).
+
+    x: pictures (n, C, H, W). Scattered values at an end, as clipping leaves them, make no area.
+    """
+    h, w = x.shape[-2] // 2 * 2, x.shape[-1] // 2 * 2
+    found, share = np.zeros((*x.shape[:2], h // 2, w // 2), bool), 0.0
+    for end in (x.min(), x.max()):
+        at = x[..., :h, :w] == end
+        four = np.stack([at[..., ::2, ::2], at[..., ::2, 1::2], at[..., 1::2, ::2], at[..., 1::2, 1::2]])
+        whole = float(four.all(0).mean())
+        if whole > AREA:
+            found |= four.any(0)
+            share += whole
+    return found, share
+
+
+def without(found: Details, blocks: NDArray[np.bool_]) -> Details:
+    """The same details, in which these blocks are not usable."""
+    return replace(found, roughness=np.where(blocks, np.inf, found.roughness))
 
 
 def robust_std(values: Array) -> float:

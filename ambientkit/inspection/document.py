@@ -38,7 +38,10 @@ def inspect_rows(
     findings = [Finding("noise", NoiseVerdict.FINE, "the rows are declared clean: noise will be simulated on them.")]
     if levels is not None or sigma_n is None:
         findings = model_findings(x, levels, zero)
-    findings = [*scale_findings(x, levels, rows), *findings]
+    scale = scale_findings(x, levels, rows)
+    if scale:
+        findings = [_unsure(finding) for finding in findings]
+    findings = [*scale, *findings]
     flat = x.reshape(len(x), -1)
     low, high = float(x.min()), float(x.max())
     repeated = sum(count - 1 for count in Counter(row.tobytes() for row in flat).values())
@@ -66,6 +69,14 @@ def inspect_rows(
         else dict(zip(map(str, index), estimated.round(6).tolist())),
     }
     return facts, findings, x
+
+
+def _unsure(finding: Finding) -> Finding:
+    """That no noise was found says nothing in units that are in doubt."""
+    if finding.name != "noise" or finding.verdict is not NoiseVerdict.FINE or "look clean" not in finding.reason:
+        return finding
+    told = "no noise shows in these units: look again once the range of the values is right."
+    return Finding("noise", NoiseVerdict.UNTRIED, told)
 
 
 def _estimates(x: Array) -> Array | None:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ambientkit.errors import InputError
-from ambientkit.inspection.details import details, noise_std
+from ambientkit.inspection.details import details, noise_std, padding, without
 
 SMALLEST = 8
 """Fewest pixels along a side from which a level can be estimated."""
@@ -80,8 +80,14 @@ def estimate(rows: Iterable[NDArray[np.floating]]) -> Estimate:
     found = np.asarray([of_row(row) for row in kept])
     one = standard_error(float(np.median(found)), kept[0].size)
     spread = math.sqrt(max(float(found.std()) ** 2 - one**2, 0.0))
-    together = details(np.stack(kept).reshape(-1, 1, *kept[0].shape[-2:]), None)
+    pictures = np.stack(kept).reshape(-1, 1, *kept[0].shape[-2:])
+    together = details(pictures, None)
     sigma, flat = noise_std(together)
+    if sigma < 1e-3 * float(np.ptp(pictures)) and (padded := padding(pictures)[0]).any():  # whose noise is 0
+        rest = without(together, padded)
+        level, beside = noise_std(rest)
+        if beside >= 200 and beside >= 0.02 * rest.usable.sum():
+            together, sigma, flat = rest, level, beside
     if flat >= 200 and flat >= 0.02 * together.usable.sum():
         return Estimate(
             sigma, max(EFFICIENCY * sigma / math.sqrt(flat), spread / math.sqrt(len(found))), spread, len(found)

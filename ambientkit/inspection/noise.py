@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ambientkit.inspection.details import Array, Details, noise_std, robust_std
 from ambientkit.inspection.finding import Finding, NoiseVerdict
+from ambientkit.inspection.photon import PhotonTransfer
 
 ENOUGH = 200
 """Flat blocks without which nothing is said."""
@@ -26,6 +27,14 @@ SKEWED, HEAVY, LIGHT = 0.25, 0.8, -0.35
 """Skewness and excess kurtosis of the pixels in flat areas; 0 and 0 for normal ones."""
 VARIES = 1.3
 """Largest over smallest level among areas of different brightness."""
+LONE, QUIET = 9.0, 7.0
+"""Levels by which a lone pixel differs, and within which its neighbours lie."""
+LONE_SHARE, FEW_LONE = 2e-4, 8
+"""Share and number of lone pixels from which they are reported; noise has none."""
+SMOOTH = 0.42
+"""Share of the blocks that are smooth, below which texture may be taken for noise that depends on brightness."""
+SURE = 5.0
+"""Standard errors by which noise must grow with brightness before it is said to."""
 STRIPED = -0.45
 """Correlation of the bends of consecutive lines, below which lines have independent offsets; -2/3 for these, near 1 for
 smooth pictures."""
@@ -35,9 +44,11 @@ FLAT_SHARE = 0.02
 """Least share of flat blocks: below it, what is high may be texture."""
 
 
-def judge(found: Details, declared: bool, magnitude: bool) -> Iterator[Finding]:
-    """All tests of noise that was divided by its level (declared, or estimated). magnitude: no file value is
-    negative."""
+def judge(found: Details, declared: bool, magnitude: bool, line: PhotonTransfer | None = None) -> Iterator[Finding]:
+    """All tests of noise that was divided by its level (declared, or estimated). magnitude: no file value is negative.
+
+    line: how the noise, in units of its level, grows with brightness, where that could be fitted.
+    """
     usable = found.usable
     level, n = noise_std(found)
     share = n / max(int(usable.sum()), 1)
@@ -46,13 +57,15 @@ def judge(found: Details, declared: bool, magnitude: bool) -> Iterator[Finding]:
     if declared:
         yield _level(found, level, few)
     if chosen.sum() < ENOUGH:
-        for name in ("correlation", "signal-dependence", "symmetry", "tails"):
+        if (grows := _by_line(line, magnitude)) is not None:
+            yield grows
+        for name in ("correlation", "symmetry", "tails", *(("signal-dependence",) if grows is None else ())):
             yield Finding(name, NoiseVerdict.UNTRIED, "there are too few flat areas to look at the noise alone.")
         return
     yield _colour(found, chosen, few, declared)
     if found.diagonal.shape[1] > 1:
         yield _channels(found, chosen & np.isfinite(found.roughness).all(1, keepdims=True), few)
-    yield _brightness(found, magnitude)
+    yield _by_brightness(found, magnitude, line)
     if few:
         for name in ("symmetry", "tails"):
             yield Finding(name, NoiseVerdict.UNTRIED, "there are too few flat areas to look at the noise alone.")
@@ -214,6 +227,60 @@ def _channels(found: Details, chosen: NDArray[np.bool_], few: bool) -> Finding:
     )
 
 
+def _by_brightness(found: Details, magnitude: bool, line: PhotonTransfer | None) -> Finding:
+    """By classes of brightness, and where these find nothing by the line, which sees small bright areas among dark
+    ones."""
+    first = _brightness(found, magnitude)
+    return first if first.verdict is NoiseVerdict.VIOLATED else _by_line(line, magnitude) or first
+
+
+def _by_line(line: PhotonTransfer | None, magnitude: bool) -> Finding | None:
+    """A finding where the line, or a parabola in its place, grows or falls with brightness beyond doubt."""
+    if line is None or not line.trusted or line.share < SMOOTH:
+        return None
+    rising = line.gain > 0
+    sure = abs(line.gain) > SURE * line.gain_error and line.gain * line.strict_gain > 0
+    low, high = line.variance(line.darkest), line.variance(line.brightest)
+    ratio = math.sqrt(max(high, low) / max(min(high, low), 1e-3 * max(high, low)))
+    if sure and ratio > VARIES:
+        return _depends(ratio, rising, magnitude)
+    if abs(line.bend_z) > SURE and abs(math.log(line.bend)) > math.log(VARIES):
+        return _depends(max(line.bend, 1 / line.bend), line.bend_z > 0, magnitude)
+    return None
+
+
+def lone(x: Array) -> Finding | None:
+    """A finding where single pixels stand out of quiet surroundings, as hot pixels and cosmic rays do.
+
+    x: pictures (n, C, H, W) in units of the noise level. A pixel is lone where it is LONE levels from the median of its
+    eight neighbours, and these lie within QUIET of each other. The median of flat blocks does not see these, since a
+    block is flat by what lies around and in it.
+    """
+    from numpy.lib.stride_tricks import sliding_window_view
+
+    if min(x.shape[-2:]) < 3:
+        return None
+    count = total = 0
+    for picture in x:
+        windows = sliding_window_view(picture, (3, 3), axis=(-2, -1)).reshape(*picture.shape[:-2], -1, 9)  # type: ignore[call-overload]
+        around = np.delete(windows, 4, axis=-1)
+        own = max(1.0, robust_std(np.diff(picture, 2, axis=-1)) / math.sqrt(6))  # of a noisier row than others
+        off = np.abs(windows[..., 4] - np.median(around, axis=-1)) / own
+        count += int(((off > LONE) & (np.ptp(around, axis=-1) < QUIET * own)).sum())
+        total += off.size
+    share = count / max(total, 1)
+    if count < FEW_LONE or share < LONE_SHARE:
+        return None
+    return Finding(
+        "tails",
+        NoiseVerdict.VIOLATED,
+        f"{count} single pixels ({100 * share:.2g} %) stand more than {LONE:g} noise levels out of quiet surroundings.",
+        "Hot or dead pixels, or cosmic rays: replace them by the instrument's own correction (they hold nothing), or mark "
+        "them as missing and leave their rows out.",
+        share,
+    )
+
+
 def _brightness(found: Details, magnitude: bool) -> Finding:
     usable = found.usable
     around = found.around[usable]
@@ -248,11 +315,16 @@ def _brightness(found: Details, magnitude: bool) -> Finding:
             "",
             ratio,
         )
-    rising = means[levels.index(max(levels))] > means[levels.index(min(levels))]
+    return _depends(ratio, means[levels.index(max(levels))] > means[levels.index(min(levels))], magnitude)
+
+
+def _depends(ratio: float, rising: bool, magnitude: bool) -> Finding:
+    """The finding of noise that is `ratio` times stronger in some areas."""
     remedy = "The model needs noise that does not depend on the picture."
     if rising:
         remedy += (
-            " For counts (photons, electrons) give counts: {gain, offset, read_std}, which makes their noise even."
+            " For counts (photons, electrons) give counts: {gain, offset, read_std}, which makes their noise even; "
+            "`ambientkit inspect DATA --write run.yaml` finds these numbers."
         )
     if magnitude and rising:
         remedy += " For magnitude images of magnetic resonance (Rician noise) use the complex ones, as two channels."

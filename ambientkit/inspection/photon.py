@@ -34,6 +34,8 @@ POINTS = 12
 """Classes of brightness that are kept for a chart."""
 STRICT = 0.6
 """Share of the flat blocks with the least texture, by which the effect of texture is measured."""
+WHITE = 1.08
+"""Largest ratio of the variances of two kinds of fine detail in areas of white noise."""
 FAR = 5.0
 """Details beyond so many std are structure or hot pixels."""
 NOISE_OF_MEAN, SHARED = 5 / 36, 1 / 9
@@ -77,6 +79,19 @@ class PhotonTransfer:
     """(mean, variance, standard error, blocks) of classes of brightness."""
     blocks: int
     dark: Dark | None = None
+    strict_gain: float = 0.0
+    """The gain when only the smoothest areas count."""
+    white: float = 1.0
+    """Variance of diagonal differences over that of the filter's answers: 1 for white noise, more for texture and for
+    noise whose neighbours correlate."""
+
+    share: float = 1.0
+    """Of the blocks, those that are smooth."""
+
+    @property
+    def trusted(self) -> bool:
+        """Whether what was measured is white, as noise is, and not texture (3 standard errors beyond 1.08)."""
+        return self.white <= WHITE + 3 * math.sqrt(2 / max(self.blocks, 1))
 
     def variance(self, value: float) -> float:
         """Of the noise at a brightness, file units squared; not below 0."""
@@ -124,8 +139,11 @@ class PhotonTransfer:
         return self.dark.read_std if self.dark is not None else math.sqrt(self.variance(self.offset))
 
 
-def photon_transfer(pictures: Array, dark: Dark | None = None) -> PhotonTransfer | None:
+def photon_transfer(pictures: Array, dark: Dark | None = None, level: Array | None = None) -> PhotonTransfer | None:
     """The line, fitted on pictures (n, C, H, W) in file units; None where there are too few smooth areas.
+
+    level: what the noise is divided by, broadcastable to the pictures, where it is declared; the line is then that of
+    (noise / level)^2, 1 everywhere if the level is right.
 
     The answer of FILTER, squared, has the mean var(m) in smooth areas, whatever the law of the noise; it is averaged
     over blocks of 2 x 2 pixels. Smooth are blocks around which the means of 3 x 3 blocks leave a parabola (in both
@@ -134,7 +152,7 @@ def photon_transfer(pictures: Array, dark: Dark | None = None) -> PhotonTransfer
     groups of blocks (pictures, or parts of few pictures), between which nothing is shared. dark: the line goes through
     that point. Blocks with a value at which the values pile up (saturation, clipped black) do not count.
     """
-    found = smoothness(pictures)
+    found = smoothness(pictures, level)
     line = _by_class(found)
     if line is None:
         return None
@@ -151,6 +169,7 @@ def photon_transfer(pictures: Array, dark: Dark | None = None) -> PhotonTransfer
     moved = _line(m[strict], square[strict], line, dark)
     darkest, brightest = map(float, np.quantile(m, [0.001, 0.999]))
     at = fitted.at
+    v = np.maximum(line[0] + line[1] * m, 1e-9 * float(np.median(square)) + 1e-300)
     bend, bend_z = _bend(m, square, line, groups, (darkest, brightest))
     return PhotonTransfer(
         gain=fitted.gain,
@@ -165,6 +184,9 @@ def photon_transfer(pictures: Array, dark: Dark | None = None) -> PhotonTransfer
         points=_points(m, square, line),
         blocks=len(m),
         dark=dark,
+        strict_gain=moved[1],
+        white=float((found.diagonal[chosen] / v).mean() / (square / v).mean()),
+        share=float(chosen.sum() / max(found.usable.sum(), 1)),
     )
 
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from ambientkit.batch import Clean
 from ambientkit.errors import InputError
 from ambientkit.inspection import noise, values
-from ambientkit.inspection.details import details, noise_std
+from ambientkit.inspection.details import details, noise_std, padding, without
 from ambientkit.inspection.finding import Finding, NoiseVerdict
+from ambientkit.inspection.photon import photon_transfer
 from ambientkit.rows import Rows, as_rows, evenly
 from ambientkit.units.scale import judge_scale
 
@@ -20,6 +21,16 @@ Array = NDArray[np.float64]
 QUICK_ROWS = 128
 VALUES = 2**22
 """Most values looked at."""
+REACH = 0.5
+"""Values may leave [-1, 1] by so much, besides 6 times the noise."""
+UNKNOWN = 2.0
+"""The same where the noise is not known."""
+OUTSIDE = (0.02, 0.3)
+"""Share of values beyond from which a range is doubted, and refused."""
+SMALL = (0.01, 0.03)
+"""Std of all values, in units of [-1, 1], below which a range is refused, and doubted."""
+LOWEST = 0.002
+"""The default of levels.sigma_min."""
 
 
 def sampled_rows(rows: Any, most: int = QUICK_ROWS) -> tuple[Array, Array | None, list[int]]:
@@ -57,6 +68,10 @@ def scale_findings(x: Array, sigma_n: Array | None, rows: Rows) -> list[Finding]
     found = judge_scale(
         float(x.min()), float(x.max()), level, assumed=rows.assumed or rows.mapping is None, stored=rows.stored
     )
+    if found is None or not found.refused:
+        told = _in_range(x, level, known=sigma_n is not None)
+        if told is not None:
+            return [told]
     if found is None:
         return []
     return [
@@ -68,6 +83,32 @@ def scale_findings(x: Array, sigma_n: Array | None, rows: Rows) -> list[Finding]
             float(np.abs(x).max()),
         )
     ]
+
+
+def _in_range(x: Array, level: float, known: bool) -> Finding | None:
+    """Whether the values fill the range that they are mapped to, and lie in it, whoever gave the range. known: whether
+    the level is."""
+    remedy = (
+        "Give value_range, the two file values that stand for -1 and 1, or have it measured once: value_range: data "
+        "(`ambientkit inspect DATA --write run.yaml` does)."
+    )
+    outside = float((np.abs(x) > 1 + 6 * level + (REACH if known else UNKNOWN)).mean())
+    if outside > OUTSIDE[0]:
+        reason = f"{100 * outside:.2g} % of the values lie outside the range that stands for [-1, 1], far beyond what noise does."
+        return Finding(
+            "units", NoiseVerdict.VIOLATED if outside > OUTSIDE[1] else NoiseVerdict.DOUBT, reason, remedy, outside
+        )
+    std = float(x.std())
+    if 0 < std < SMALL[1]:
+        reason = f"all values together have a std of {std:.2g} in units of [-1, 1]: for the network they are nearly one grey."
+        return Finding("units", NoiseVerdict.VIOLATED if std < SMALL[0] else NoiseVerdict.DOUBT, reason, remedy, std)
+    if 0 < level <= LOWEST:
+        reason = (
+            f"the declared noise, {level:.3g}, is not above {LOWEST:g}, the lowest level that is trained by default: "
+            "it would be learned as part of the picture."
+        )
+        return Finding("units", NoiseVerdict.VIOLATED, reason, f"{remedy} Or lower levels.sigma_min.", level)
+    return None
 
 
 def model_findings(x: Array, sigma_n: Array | None, zero: float | None = None) -> list[Finding]:
@@ -97,17 +138,14 @@ def model_findings(x: Array, sigma_n: Array | None, zero: float | None = None) -
         if typical <= least:
             if striped := noise.stripes(pictures, least):
                 return [striped]
-            return [
-                Finding(
-                    "noise",
-                    NoiseVerdict.FINE,
-                    f"no noise to speak of was found (about {typical:.2g}): these rows look clean.",
-                )
-            ]
+            return _without_noise(x, pictures, typical, least)
         level = estimated.reshape(-1, *[1] * (x.ndim - 1))
         if not seen:
             noise_alone = details(pictures, estimated.reshape(-1, 1, 1, 1))
-            return [f for f in noise.judge(noise_alone, declared, False) if f.verdict is not NoiseVerdict.UNTRIED] or [
+            line = photon_transfer(pictures)
+            return [
+                f for f in noise.judge(noise_alone, declared, False, line) if f.verdict is not NoiseVerdict.UNTRIED
+            ] or [
                 Finding(
                     "noise",
                     NoiseVerdict.UNTRIED,
@@ -135,7 +173,38 @@ def model_findings(x: Array, sigma_n: Array | None, zero: float | None = None) -
     if by_picture.shape[0] != len(pictures):
         by_picture = np.repeat(by_picture, len(pictures) // len(x), axis=0)
     magnitude = zero is not None and float(x.min()) >= zero - 1e-6
-    return [*found, *noise.judge(details(pictures, by_picture), declared, magnitude)]
+    line = photon_transfer(pictures / typical, level=np.broadcast_to(by_picture / typical, pictures.shape))
+    judged = list(noise.judge(details(pictures, by_picture), declared, magnitude, line))
+    if (single := noise.lone(pictures / np.where(by_picture > 0, by_picture, np.inf))) is not None:
+        judged = [finding for finding in judged if finding.name != "tails"] + [single]
+    return [*found, *judged]
+
+
+def _without_noise(x: Array, pictures: Array, typical: float, least: float) -> list[Finding]:
+    """What is said of rows in which no noise was found: whether areas of one and the same value hide it comes first."""
+    saturated = values.saturation(x, np.ones(x.shape, bool), False)
+    padded, share = padding(pictures)
+    if padded.any():
+        level, flat = noise_std(without(details(pictures, None), padded))
+        if level > least and flat >= noise.ENOUGH:
+            reason = (
+                f"{100 * share:.2g} % of the area hold one and the same value, at an end of the range, and the rest has noise "
+                f"of std {level:.3g}: padding, or clipping."
+            )
+            remedy = "Padding holds no noise: crop the rows to the part that was measured, or leave them out."
+            return [Finding("saturation", NoiseVerdict.VIOLATED, reason, remedy, share)]
+    ends = (
+        ""
+        if saturated.verdict is NoiseVerdict.FINE
+        else f" {100 * (saturated.statistic or 0):.2g} % of the values are at an end of their range."
+    )
+    return [
+        Finding(
+            "noise",
+            NoiseVerdict.FINE,
+            f"no noise to speak of was found (about {typical:.2g}): these rows look clean.{ends}",
+        )
+    ]
 
 
 def quick(observations: Any, *, rows: int = QUICK_ROWS, zero: float | None = None) -> list[Finding]:

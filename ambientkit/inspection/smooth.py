@@ -36,12 +36,14 @@ class Blocks:
 
     mean: Array
     square: Array
+    diagonal: Array
+    """Squared diagonal details of the 2 x 2 pixels, which see coarser texture than the filter."""
     rough: Array
     usable: NDArray[np.bool_]
 
 
-def smoothness(pictures: Array) -> Blocks:
-    """Of pictures (n, C, H, W)."""
+def smoothness(pictures: Array, level: Array | None = None) -> Blocks:
+    """Of pictures (n, C, H, W); what is left and the squares in units of level^2, where one is given."""
     from scipy.ndimage import correlate
 
     h, w = pictures.shape[-2] // 2 * 2, pictures.shape[-1] // 2 * 2
@@ -59,7 +61,15 @@ def smoothness(pictures: Array) -> Blocks:
     rough = np.maximum(left, 0) / (9 - len(_PARABOLA))
     usable = np.zeros(mean.shape, bool)
     usable[..., 1:-1, 1:-1] = True
-    return Blocks(correlate(mean, CENTRE[None, None], mode="nearest"), pooled(fine), rough, usable & ~piled_up(x))
+    square = pooled(fine)
+    a, b, c, d = x[..., ::2, ::2], x[..., ::2, 1::2], x[..., 1::2, ::2], x[..., 1::2, 1::2]
+    diagonal = np.square((a - b - c + d) / 2)
+    if level is not None:
+        unit = pooled(np.square(np.broadcast_to(level, pictures.shape)[..., :h, :w]))
+        usable &= unit > 0
+        by = np.where(unit > 0, unit, 1.0)
+        square, rough, diagonal = square / by, rough / by, diagonal / by
+    return Blocks(correlate(mean, CENTRE[None, None], mode="nearest"), square, diagonal, rough, usable & ~piled_up(x))
 
 
 def groups_of(chosen: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -64,11 +64,18 @@ def noise_model(
     if dark is not None and dark.read_std == 0:
         return NoiseModel(missing=[f"the read noise: the dark frames hold none, all their values are equal. {HOW}"])
     fit = photon_transfer(pictures, dark)
-    if fit is None:
+    if fit is None or not fit.trusted:
+        why = (
+            "too few smooth areas"
+            if fit is None
+            else f"fine details are not white (ratio of variances {fit.white:.2f})"
+        )
         return NoiseModel(
             missing=[
-                f"the noise level: too few smooth areas, so noise and texture cannot be told apart in these rows. {HOW}"
-            ]
+                f"the noise level: {why}, so noise cannot be distinguished from texture, or its neighbours correlate "
+                f"(resampled, filtered, compressed data: use them before that step). {HOW}"
+            ],
+            photon=fit,
         )
     found = f"from {fit.blocks:,} smooth blocks of 2 x 2 pixels in {len(rows)} rows"
     if fit.significant:

@@ -10,12 +10,13 @@ from typing import Any
 
 from ambientkit.checkpoint.evaluations import describe
 from ambientkit.checkpoint.folder import MANIFEST, checkpoints
-from ambientkit.checkpoint.lines import last_line
+from ambientkit.checkpoint.lines import first_line, last_line
 from ambientkit.checkpoint.lock import holder, is_held
 from ambientkit.checkpoint.names import CHECKPOINTS, EVALUATIONS, METRICS
 from ambientkit.checkpoint.status import RunStatus, State, read_status
 from ambientkit.errors import InputError
 from ambientkit.run.folder import resume_command
+from ambientkit.run.going import Going, going
 from ambientkit.tables import Record
 from ambientkit.text import clock
 
@@ -41,6 +42,8 @@ class Status(Record):
     examples_per_s: float | None
     eta_s: float | None
     """Seconds that a run at work still needs."""
+    going: Going
+    """Whether the run goes well; from the first percent of its steps on."""
     skipped_steps: int
     """Steps whose loss or gradient was not finite."""
     evaluation: Mapping[str, Any] | None
@@ -52,6 +55,7 @@ class Status(Record):
     def blocks(self) -> list[str]:
         """The state, and below it one line for each fact that is known."""
         rows = {"step": f"{self.step} of {self.end_step} ({self.step / self.end_step:.0%})"}
+        rows["going well"] = str(self.going)
         if self.loss is not None:
             rows["last loss"] = f"{self.loss:.4g}"
         if self.examples_per_s is not None:
@@ -85,6 +89,7 @@ class Status(Record):
             "loss": self.loss,
             "examples_per_s": self.examples_per_s,
             "eta_s": self.eta_s,
+            "going": {"answer": self.going.answer, "why": self.going.why},
             "skipped_steps": self.skipped_steps,
             "evaluation": None if self.evaluation is None else dict(self.evaluation),
             "last_checkpoint": None if self.last_checkpoint is None else str(self.last_checkpoint),
@@ -116,6 +121,7 @@ def status(folder: str | Path) -> Status:
         loss=line.get("loss"),
         examples_per_s=line.get("examples_per_s"),
         eta_s=line.get("eta_s") if running else None,
+        going=going(first_line(folder / METRICS), line, now.step, now.end_step, now.warnings),
         skipped_steps=line.get("skipped_steps", 0),
         evaluation=last_line(folder / EVALUATIONS) or None,
         last_checkpoint=next(

@@ -14,6 +14,7 @@ from accelerate.utils import ProjectConfiguration
 
 from ambientkit.config import RunConfig, dump
 from ambientkit.errors import InputError
+from ambientkit.messages import warn
 
 FOLDER = "ambientkit.folder"
 """The tag by which a run is found again in mlflow."""
@@ -24,7 +25,9 @@ def options(config: RunConfig, folder: Path) -> dict[str, Any]:
     installed."""
     for name in config.trackers:
         if importlib.util.find_spec(name) is None:
-            raise InputError(f"--tracker {name}: the package {name!r} is not installed: pip install {name}")
+            raise InputError(
+                f"--tracker {name}: the package {name!r} is not installed: pip install 'ambientkit[{name}]'"
+            )
     if not config.trackers:
         return {}
     project = ProjectConfiguration(project_dir=str(folder), logging_dir=str(folder / "logs"))
@@ -73,6 +76,27 @@ def _mlflow_run(identity: str) -> tuple[str | None, dict[str, str]]:
         max_results=1,
     )
     return (found[0].info.run_id, dict(found[0].data.params)) if found else (None, {})
+
+
+def show(accelerator: Accelerator, picture: Path, step: int) -> None:
+    """Pass a picture to every tracker that takes pictures. One that fails is no reason to end a run."""
+    for tracker in accelerator.trackers:
+        try:
+            import numpy as np
+            from PIL import Image
+
+            pixels = np.asarray(Image.open(picture).convert("RGB"))
+            if tracker.name == "tensorboard":
+                tracker.log_images({"samples": pixels[None]}, step, dataformats="NHWC")
+            elif tracker.name == "mlflow":
+                import mlflow
+
+                mlflow.log_image(pixels, key="samples", step=step)
+            elif hasattr(tracker, "log_images"):
+                tracker.log_images({"samples": [Image.fromarray(pixels)]}, step)
+        except Exception as error:
+            reason = " ".join(str(error).split())[:200]
+            warn(f"the tracker {tracker.name} takes no picture at step {step}: {type(error).__name__}: {reason}")
 
 
 def flat(tree: Any, at: str = "") -> dict[str, bool | int | float | str]:

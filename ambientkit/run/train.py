@@ -41,13 +41,14 @@ from ambientkit.run.folder import (
     save,
     save_average,
 )
+from ambientkit.run.going import UNITS, suspicious
 from ambientkit.run.keep import Keeper
 from ambientkit.run.log import Log, describe_line
 from ambientkit.run.preflight import write_preflight
 from ambientkit.run.prepare import Prepared, label, prepare
 from ambientkit.run.stop import SIGNALLED, TIME_UP, WORSE, Stop, describe_signal, seconds
 from ambientkit.run.watch import Evaluation
-from ambientkit.training import Training, steps
+from ambientkit.training import Step, Training, steps
 from ambientkit.training.accelerator import accelerator_for
 from ambientkit.training.blame import blaming
 from ambientkit.training.collapse import CAUSES, Detector, given_rows, look
@@ -193,6 +194,8 @@ class _Work:
         with Log(self.folder / METRICS, training) as log:
             for step in steps(training):
                 self.window.add(step)
+                if step.step == 1 and main:
+                    _first_loss(step)
                 self.bar.update()
                 ended = step.step == config.end_step
                 due = (
@@ -226,7 +229,9 @@ class _Work:
                             self.keeper.save(self.folder)
                     training.accelerator.wait_for_everyone()
                 if main and config.demo_every and step.step % config.demo_every == 0 and not ended:
-                    draw_demo(training, self.folder / "samples" / f"demo_{step.step:08}.png", self.registry)
+                    picture = self.folder / "samples" / f"demo_{step.step:08}.png"
+                    if draw_demo(training, picture, self.registry):
+                        trackers.show(training.accelerator, picture, step.step)
                 if asked and not ended:
                     return asked
         return 0
@@ -269,6 +274,14 @@ class _Work:
             )
         if drawn:
             say(f"picture: {picture}")
+            trackers.show(self.training.accelerator, picture, self.training.step)
+
+
+def _first_loss(step: Step) -> None:
+    """Warn of a loss that no right run has, which shows at once that units are wrong."""
+    for name, mean in step.terms.items():
+        if suspicious(name, float(mean)):
+            warn(f"step 1: a Tweedie loss of {float(mean):.3g} is what no right run has: {UNITS}")
 
 
 def _look(training: Training, detector: Detector) -> list[str]:

@@ -143,12 +143,12 @@ def test_floats_of_0_to_255_are_refused_as_train_refuses_them_and_0_to_1_is_a_do
     assert "value_range: [0, 1]" in out
 
 
-def test_pictures_that_use_little_of_their_type_are_a_doubt_with_the_remedy(tmp_path: Path, capsys) -> None:
+def test_pictures_that_use_little_of_their_type_are_refused_with_the_remedy(tmp_path: Path, capsys) -> None:
     x = np.round(600 + 200 * (clothes() + 0.3 * normal(clothes()))).astype(np.uint16)
     np.save(tmp_path / "x.npy", x)
-    assert status(tmp_path / "x.npy") == 0
+    assert status(tmp_path / "x.npy") == 1
     out = capsys.readouterr().out
-    assert "verdict: doubt" in out
+    assert "verdict: violated" in out
     assert "value_range: data" in out
 
 

