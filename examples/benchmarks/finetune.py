@@ -40,9 +40,9 @@ from ambientkit.sample import draw_all, step_grid
 
 NEW = (5, 7, 8, 9)
 """Sandals, sneakers, bags, boots: what the base has not seen."""
-SIDE, BATCH, STEPS = 8, 64, 18
+SIDE, BATCH, STEPS = 8, 32, 18
 """Pixels along a side, rows of a step, steps of the sampler."""
-FULL = {"base_steps": 1200, "steps": 600, "rows": 8000, "samples": 500}
+FULL = {"base_steps": 600, "steps": 400, "rows": 4000, "samples": 256}
 QUICK = {"base_steps": 20, "steps": 10, "rows": 200, "samples": 64}
 ARMS = {"naive": "naive", "tweedie": "tweedie", "tweedie-consistency": "tweedie-consistency", "clean": "denoising"}
 """Arm -> objective."""
@@ -68,7 +68,7 @@ def base(args: argparse.Namespace) -> Path:
             sigma_n=0.0,
             output_dir=args.dir / "base-run",
             objective="denoising",
-            model={"name": "unet2d", "channels": [32, 64], "layers_per_block": 1},
+            model={"name": "unet2d", "channels": [32, 32], "layers_per_block": 1},
             hold_out=0.0,
             skip_preflight=True,
             save_every=args.base_steps,
@@ -177,7 +177,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="seeds of rows, noise, adapters and samples")
     parser.add_argument("--sigma-n", type=float, default=0.4, help="noise of the rows, data units")
     parser.add_argument("--rank", type=int, default=16, help="rank of the adapters")
-    parser.add_argument("--lr", type=float, default=1e-3, help="learning rate of the adapters")
+    parser.add_argument("--lr", type=float, default=2e-3, help="learning rate of the adapters")
     for name in FULL:
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=f"{FULL[name]} where not given")
     args = parser.parse_args()

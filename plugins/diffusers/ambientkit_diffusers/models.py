@@ -134,11 +134,19 @@ class DiffusersUNet(Model):
     def network(self, signal: Signal) -> nn.Module:
         """The network, with its adapter where it has one. Raises InputError where files are missing, or shape,
         conditions or targets do not fit."""
+        self.check(signal)
+        return self.made()
+
+    def check(self, signal: Signal) -> None:
+        """Raise InputError where files are missing, or rows of this signal do not fit."""
         config = self._config()
-        kind = self._kind(config)
-        check_signal(self.name, kind, config, self.num_classes, signal)
+        check_signal(self.name, self._kind(config), config, self.num_classes, signal)
         self.edge()
-        network = self._loaded(kind, config)
+
+    def made(self) -> nn.Module:
+        """The network, unchecked."""
+        config = self._config()
+        network = self._loaded(self._kind(config), config)
         if self.rank is None:
             return network.requires_grad_(True)
         alpha = float(self.rank if self.alpha is None else self.alpha)
@@ -227,7 +235,7 @@ class DiffusersUNet(Model):
         cls = getattr(diffusers(), kind)
         if self.config is not None:
             network = cls.from_config(dict(config))
-            return network if self.base_dtype == "float32" else network.to(DTYPES[self.base_dtype])
+            return _cast(network, DTYPES[self.base_dtype])
         folder = self._folder()
         if not any(folder.glob("*.safetensors")):
             raise InputError(
@@ -272,6 +280,15 @@ class SDXLLoRA(DiffusersUNet):
                 "is SDXL under an adapter: it takes path and rank, and neither config nor num_classes; for others there is diffusers-unet"
             )
         return self
+
+
+def _cast(network: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """The network with its weights in this dtype; `to` of diffusers warns, and takes no tensors without values."""
+    for module in network.modules():
+        for name, value in module._parameters.items():
+            if value is not None and value.dtype != dtype:
+                module._parameters[name] = nn.Parameter(value.detach().to(dtype), requires_grad=value.requires_grad)
+    return network
 
 
 @lru_cache(maxsize=4)
