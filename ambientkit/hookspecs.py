@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         Recipe,
         Sampler,
     )
+    from ambientkit.memorisation_parts import Attack, MemoryMeasure, Similarity
 
 hookspec = pluggy.HookspecMarker("ambientkit")
 hookimpl = pluggy.HookimplMarker("ambientkit")
@@ -74,6 +75,21 @@ def register_extractors() -> list[type[Extractor]]:  # type: ignore[empty-body]
 @hookspec
 def register_exporters() -> list[type[Exporter]]:  # type: ignore[empty-body]
     """Forms in which `ambientkit export` writes a trained network for other libraries."""
+
+
+@hookspec
+def register_similarities() -> list[type[Similarity]]:  # type: ignore[empty-body]
+    """In what two rows are near, for `ambientkit memorization` and `ambientkit attack`."""
+
+
+@hookspec
+def register_attacks() -> list[type[Attack]]:  # type: ignore[empty-body]
+    """Ways to ask a model for its training rows."""
+
+
+@hookspec
+def register_memory_measures() -> list[type[MemoryMeasure]]:  # type: ignore[empty-body]
+    """Figures of samples that say how much of them is copied."""
 
 
 @hookspec

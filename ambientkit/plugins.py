@@ -32,6 +32,7 @@ from ambientkit.interfaces import (
     Recipe,
     Sampler,
 )
+from ambientkit.memorisation_parts import Attack, MemoryMeasure, Similarity
 
 GROUP = "ambientkit"
 KINDS: dict[str, tuple[type[Part], str]] = {
@@ -43,6 +44,9 @@ KINDS: dict[str, tuple[type[Part], str]] = {
     "data": (Data, "register_datasets"),
     "extractor": (Extractor, "register_extractors"),
     "exporter": (Exporter, "register_exporters"),
+    "similarity": (Similarity, "register_similarities"),
+    "attack": (Attack, "register_attacks"),
+    "memory-measure": (MemoryMeasure, "register_memory_measures"),
     "check": (Check, "register_checks"),
 }
 """kind -> (contract, hook)."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from ambientkit.builtin.attacks.loss import Loss
+from ambientkit.builtin.attacks.masks import Box
+from ambientkit.builtin.attacks.masks import Mask as MaskAttack
+from ambientkit.builtin.attacks.noise import Noise
 from ambientkit.builtin.corruptions.gaussian import Gaussian
 from ambientkit.builtin.corruptions.linear import Linear
 from ambientkit.builtin.corruptions.mask import Mask
@@ -30,6 +34,8 @@ from ambientkit.builtin.extractors.inception import Inception
 from ambientkit.builtin.extractors.lenet import LeNet
 from ambientkit.builtin.extractors.patches import Patches
 from ambientkit.builtin.extractors.pixels import Pixels
+from ambientkit.builtin.memory_measures.comparisons import Authenticity, DataCopying, MiFID, TrainGap
+from ambientkit.builtin.memory_measures.shares import Distance, Ratio, Third
 from ambientkit.builtin.models.mlp import MLP
 from ambientkit.builtin.objectives.consistency import Consistency
 from ambientkit.builtin.objectives.denoising import Denoising
@@ -43,6 +49,8 @@ from ambientkit.builtin.objectives.tweedie import Tweedie
 from ambientkit.builtin.samplers.ancestral import Ancestral
 from ambientkit.builtin.samplers.heun import Heun
 from ambientkit.builtin.samplers.stochastic_heun import StochasticHeun
+from ambientkit.builtin.similarities.correlation import Correlation
+from ambientkit.builtin.similarities.pixels import PixelValues
 from ambientkit.hookspecs import hookimpl
 
 
@@ -91,10 +99,31 @@ def register_extractors():
 
 
 @hookimpl
+def register_similarities():
+    """In what rows are near, for memorisation."""
+    return [PixelValues, Correlation]
+
+
+@hookimpl
+def register_attacks():
+    """Restorations of corrupted rows, and the loss."""
+    return [Noise, MaskAttack, Box, Loss]
+
+
+@hookimpl
+def register_memory_measures():
+    """Shares of samples that lie too near to a training row, and comparisons with held-out rows."""
+    return [Ratio, Distance, Third, DataCopying, Authenticity, TrainGap, MiFID]
+
+
+@hookimpl
 def register_checks():
     """The checks of every claim, and of the contracts."""
     # Some thousand lines that only `verify` needs: loaded when they are asked for.
+    from ambientkit.builtin.checks.alike import BrightnessFree, SimilarityRows
+    from ambientkit.builtin.checks.attacks import FindsMemory, NullAttack
     from ambientkit.builtin.checks.clean_rows_low import CleanRowsLow
+    from ambientkit.builtin.checks.copies_seen import BlurProof, SeesCopies
     from ambientkit.builtin.checks.corruption_contract import CorruptionContract
     from ambientkit.builtin.checks.corruption_rows import CorruptionRows
     from ambientkit.builtin.checks.degrade_law import DegradeLaw
@@ -171,7 +200,8 @@ def register_checks():
     corruptions += [MaskLaw, FurtherMask, MaskedExpect, MaskedWeight, OperatorViews, OperatorExpect]
     models = [ModelContract, ModelScaling, DenoiserContract, EDMPreconditioning, EpsForm, VForm, FlowForm, CleanForm]
     fields = [ObjectiveFields, SamplerFields, CorruptionFields, ModelFields]
-    return [*objectives, *samplers, *corruptions, *models, *fields]
+    memory = [NullAttack, FindsMemory, SimilarityRows, BrightnessFree, SeesCopies, BlurProof]
+    return [*objectives, *samplers, *corruptions, *models, *fields, *memory]
 
 
 @hookimpl
@@ -187,6 +217,7 @@ def register_mutants():
         heun,
         linear,
         mask,
+        memory,
         models,
         naive,
         split_levels,
@@ -201,4 +232,5 @@ def register_mutants():
     objectives += [*split_levels.MUTANTS, *detail_moments.MUTANTS]
     corruptions = [*gaussian.MUTANTS, *gaussian_noise.MUTANTS, *mask.MUTANTS, *linear.MUTANTS]
     samplers = [*ancestral.MUTANTS, *stochastic_heuns.MUTANTS, *heun.MUTANTS]
-    return [*objectives, *corruptions, *samplers, *models.MUTANTS, *contracts.MUTANTS, *taught.MUTANTS]
+    others = [*models.MUTANTS, *contracts.MUTANTS, *taught.MUTANTS, *memory.MUTANTS]
+    return [*objectives, *corruptions, *samplers, *others]

@@ -17,7 +17,8 @@ def attack(
     train: TrainedOn = None,
     sigma_n: LevelOfBoth = None,
     kind: Annotated[
-        str, typer.Option(metavar="noise|mask|box", help="What hides a row: noise, a mask of random pixels, or a box.")
+        str,
+        typer.Option(metavar="NAME", help="noise, mask, box, loss, or another attack: NAME or 'NAME{field: value}'."),
     ] = "noise",
     level: Annotated[
         float | None,
@@ -64,7 +65,7 @@ def attack(
         heldout=heldout,
         train=train,
         sigma_n=sigma_n,
-        kind=kind,  # type: ignore[arg-type]
+        kind=kind,
         level=level,
         draws=draws,
         n=n,

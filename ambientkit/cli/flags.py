@@ -37,6 +37,9 @@ LevelOfBoth = Annotated[
     typer.Option(help="Noise std of both, where they are files that do not say; 0: clean rows.", show_default=False),
 ]
 Similarity = Annotated[
-    str, typer.Option(metavar="NAME", help="pixels, correlation, or an extractor: NAME or 'NAME{field: value}'.")
+    str,
+    typer.Option(
+        metavar="NAME", help="pixels, correlation, another similarity, or an extractor: NAME or 'NAME{field: value}'."
+    ),
 ]
 Fdr = Annotated[float, typer.Option(help="False-discovery rate of the list.")]

@@ -3,6 +3,7 @@ treated alike, are the null."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -10,37 +11,33 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from ambientkit.batch import Batch
-from ambientkit.builtin.corruptions.gaussian import Gaussian
 from ambientkit.config.datapath import DataLike
+from ambientkit.config.inline import split_fields
 from ambientkit.errors import InputError
-from ambientkit.interfaces import Extractor, Part, Sampler
-from ambientkit.maths.noise import standard_normal
+from ambientkit.interfaces import Extractor, Levels, Part, Sampler
+from ambientkit.maths.conformal import conformal_p_values, listed, listing, need_null_rows
+from ambientkit.maths.copying import bootstrap, mann_whitney_z
 from ambientkit.maths.randomness import keyed_generator
-from ambientkit.memorisation.inpaint import inpaint
-from ambientkit.memorisation.measures import bootstrap, mann_whitney_z
-from ambientkit.memorisation.pvalues import conformal_p_values, listed, listing, need_null_rows
-from ambientkit.memorisation.samples import subject_of
-from ambientkit.memorisation.sides import Similarity, sides, similarity_of
+from ambientkit.memorisation.lent import Lent
+from ambientkit.memorisation.sides import Alike, sides, similarity_of
+from ambientkit.memorisation.subject import subject_of
+from ambientkit.memorisation_parts import Attack as AttackPart
+from ambientkit.memorisation_parts import Attempt, Similarity
 from ambientkit.processes import device_of
 from ambientkit.registry import Registry, load
-from ambientkit.sample import Trained
-from ambientkit.sample.restore import need_kernel, restore
+from ambientkit.sample.restore import need_kernel
 from ambientkit.tables import Record, Table, number
 
-Kind = Literal["noise", "mask", "box"]
 Over = Literal["nearest", "mean"]
 ATTACKED, NULL = 100, 400
 """Training rows and held-out rows attacked, where nothing else is said."""
-STEPS = {"noise": 32, "mask": 64, "box": 64}
 SHOWN = 8
 FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Attack(Record):
-    """Which training rows the model gives back, with p-values against held-out rows that were attacked in the same
-    way."""
+    """Which training rows the model gives back, with p-values against held-out rows that were attacked in the same way."""
 
     facts: Mapping[str, Any]
     head: tuple[str, ...]
@@ -136,102 +133,96 @@ def attack(
     heldout: DataLike,
     train: DataLike | None = None,
     sigma_n: float | None = None,
-    kind: Kind = "noise",
+    kind: str | Mapping[str, Any] | AttackPart = "noise",
     level: float | None = None,
     draws: int = 8,
     n: int | None = None,
     null: int | None = None,
-    similarity: str | Mapping[str, Any] | Extractor = "pixels",
+    similarity: str | Mapping[str, Any] | Similarity | Extractor = "pixels",
     over: Over = "nearest",
     p_level: float = 0.05,
     fdr: float = 0.1,
     steps: int | None = None,
     sampler: str | Mapping[str, Any] | Part = "stochastic-heun",
     particles: int = 64,
+    levels: tuple[float, float] | None = None,
     seed: int = 0,
     batch_size: int = 256,
     device: str | torch.device = "auto",
     registry: Registry | None = None,
 ) -> Attack:
-    """Corrupt training rows extremely, let the model restore each `draws` times, and see how near the draws come;
-    held-out rows alike.
+    """Attack training rows, and held-out rows alike: by default they are corrupted extremely, the model restores each
+    `draws` times, and what counts is how near the draws come.
 
-    subject: a `Run` or `Trained`, or the path of a run, of its weights or of a checkpoint. train: the rows it was
-    trained on, by default its own data without the noise that was simulated on them. heldout: rows of the same law that
-    it has not seen. n, null: rows of each that are attacked, chosen at random: 100 and 400, or all there are. sigma_n:
-    declared noise of both, where they are files that do not say.
+    subject: a `Run` or `Trained`, the path of a run, of its weights or of a checkpoint; or a function D(x, sigma) of
+    points (B, *S) and levels (B,) that returns E[x_0 | x], of a model trained elsewhere, with its range of `levels`,
+    (0.002, 80) by default. train: the rows it was trained on, by default its own data without the noise that was
+    simulated on them. heldout: rows of the same law that it has not seen. n, null: rows of each that are attacked,
+    chosen at random: 100 and 400, or all there are. sigma_n: declared noise of both, where they are files that do not
+    say.
 
-    kind "noise": x_0 + level z, restored by the run's own reverse process (`sample.restore`); level is a std in units
-    of [-1, 1], by default 4 times the std of the data, below sigma_max. "mask": a random share `level` of the pixels of
-    each row is hidden; "box": a square of that share of the picture, at a random place; by default 0.75. Masks are
-    restored by `inpaint`, with `particles`.
+    kind: a registered attack by name, as 'NAME{field: value}', or a part; level: its field of that name. "noise":
+    x_0 + level z, restored by the run's own reverse process (`sample.restore`); a std in units of [-1, 1], by default 4
+    times that of the data, below sigma_max. "mask": a random share `level` of the pixels of each row is hidden; "box": a
+    square of that share of the picture, at a random place; by default 0.75; restored by `inpaint`, with `particles`.
+    "loss": no restoration, but the error of the denoiser at one level.
 
-    similarity: "pixels", "correlation" or an `Extractor`, as for `memorization`, but without moves and mirroring: a
-    draw is compared with its own original. over: "nearest" of the draws (extraction), or their "mean". p_level: of the
-    share; fdr: of the list. Raises InputError for rows of another shape, unit or noise level, held-out rows that are
-    training rows, too few of them, a level out of range, a conditional run, and a sampler that does not draw from the
-    reverse kernel. Source: restoration as an attack, arXiv 2305.19256, section 5.3 (memorisation); p-values:
-    `conformal_p_values`.
+    similarity: as for `memorization`, but without moves and mirroring: a draw is compared with its own original. over:
+    "nearest" of the draws (extraction), or their "mean". p_level: of the share; fdr: of the list. Raises InputError for
+    rows of another shape, unit or noise level, held-out rows that are training rows, too few of them, a level out of
+    range, a conditional run, and a sampler that does not draw from the reverse kernel. Source: restoration as an
+    attack, arXiv 2404.10177, abstract; p-values: `conformal_p_values`.
     """
     registry, place = registry or load(), device_of(device)
-    trained, name = subject_of(subject, registry, place)
-    if trained is None:
-        raise InputError(f"{name}: is no run; an attack asks the model itself. For samples there is `memorization`")
-    if kind not in get_args(Kind) or over not in get_args(Over) or draws < 1:
-        raise InputError(
-            f"attack: kind {kind!r} (noise, mask or box), over {over!r} (nearest or mean), {draws} draws (1 or more)"
-        )
+    asked = subject_of(subject, registry, place, Levels(*levels) if levels is not None else None)
+    if asked is None:
+        what = os.fspath(subject) if isinstance(subject, str | os.PathLike) else "the samples"
+        raise InputError(f"{what}: is no run; an attack asks the model itself. For samples there is `memorization`")
+    if over not in get_args(Over) or draws < 1:
+        raise InputError(f"attack: over {over!r} (nearest or mean), {draws} draws (1 or more)")
+    way = attack_of(kind, level, registry)
     part = registry.build(Sampler, sampler)
     need_kernel(part, draws)
-    own, held = sides(train, heldout, sigma_n, trained, registry)
-    level = _checked(trained, kind, level, own.sigma_n)
+    own, held = sides(train, heldout, sigma_n, asked, registry)
     x, rows = _some(own.x, n or ATTACKED, seed, "train")
     y, _ = _some(held.x, null or NULL, seed, "heldout")
     need_null_rows(len(y), p_level)
     alike = similarity_of(similarity, tuple(x.shape[1:]), 0, False, place, registry)
-    steps = steps or STEPS[kind]
+    lent = Lent(
+        asked.denoiser,
+        asked.levels,
+        asked.said(own.x, own.sigma_n),
+        own.sigma_n,
+        draws,
+        part,
+        steps,
+        particles,
+        seed,
+        batch_size,
+        place,
+    )
     found = {}
     for side, originals in (("training", x), ("held-out", y)):
         # The same treatment, with randomness of their own: under the null the two are exchangeable.
         keys = torch.arange(len(originals)) + (0 if side == "training" else 1 << 30)
-        if kind == "noise":
-            corrupted, restored = _denoised(
-                trained, part, originals, keys, level, own.sigma_n, draws, steps, seed, batch_size, place
-            )
-        else:
-            seen = _seen(originals, keys, kind, level, seed)
-            corrupted = torch.where(seen, originals, torch.zeros_like(originals))
-            grid = trained.config.levels.as_levels()
-            restored = inpaint(
-                trained.denoiser,
-                originals,
-                seen,
-                keys,
-                grid,
-                draws=draws,
-                particles=particles,
-                steps=steps,
-                seed=seed,
-                batch_size=batch_size * 16,
-                device=place,
-            )
-        if not bool(restored.isfinite().all()):
-            raise InputError(
-                f"{name}: what it restores is not finite; the run has diverged, or {steps} steps are too few"
-            )
-        found[side] = (
-            _distance(alike, originals, restored, over),
-            (originals[:SHOWN], corrupted[:SHOWN], restored[:SHOWN]),
-        )
+        attempt = checked(way, way.attempt(originals, keys, lent), originals, asked.name)
+        distance = attempt.distance
+        if distance is None:
+            distance = _distance(alike, originals, attempt.draws, over)
+        shown = (originals[:SHOWN], attempt.corrupted[:SHOWN].cpu(), attempt.draws[:SHOWN].cpu())
+        found[side] = (distance.double().cpu(), shown)
     distance, reference = found["training"][0], found["held-out"][0]
     p = conformal_p_values(-distance, -reference)
+    told = f"{way.name}{{{', '.join(f'{name}={value:g}' for name, value in _numbers(way).items())}}}".replace("{}", "")
     facts = {
-        "subject": name,
-        "kind": kind,
-        "corruption_level": level,
+        "subject": asked.name,
+        "kind": way.name,
+        "attack": told,
+        "corruption_level": _numbers(way).get("level"),
         "draws": draws,
         "steps": steps,
-        "sampler": part.name if kind == "noise" else f"inpaint, {particles} particles",
+        "sampler": part.name,
+        "particles": particles,
         "similarity": alike.told,
         "over": over,
         "train": own.what,
@@ -243,15 +234,14 @@ def attack(
         "fdr": fdr,
         "seed": seed,
     }
-    what = (
-        f"noise of std {level:g}"
-        if kind == "noise"
-        else f"{level:.0%} of the pixels hidden ({'at random' if kind == 'mask' else 'a box'})"
+    how = (
+        f"distance in {alike.told}, {over} of the draws"
+        if attempt.distance is None
+        else f"distance by the attack itself, of {draws} draws"
     )
     head = (
-        f"{name}, step {trained.step}: {len(x)} of {len(own.x)} training rows of {own.what}; null: {len(y)} "
-        f"held-out rows of {held.what}",
-        f"{what}; {draws} draws by {facts['sampler']}, {steps} steps; distance in {alike.told}, {over} of the draws",
+        f"{asked.told}: {len(x)} of {len(own.x)} training rows of {own.what}; null: {len(y)} held-out rows of {held.what}",
+        f"attack {told}; {draws} draws of each; {how}",
     )
     return Attack(
         facts,
@@ -265,29 +255,51 @@ def attack(
     )
 
 
-def _checked(trained: Trained, kind: Kind, level: float | None, sigma_n: float) -> float:
-    """The level of the corruption. Raises InputError where it is out of range."""
-    if kind != "noise":
-        level = 0.75 if level is None else level
-        if not 0 < level < 1:
-            raise InputError(f"--level {level:g}: the share of pixels that a mask hides; should be above 0 and below 1")
-        if kind == "box" and len(trained.signal.shape) != 3:
-            raise InputError(
-                f"--kind box: needs pictures (C, H, W), not rows of shape {tuple(trained.signal.shape)}; use mask"
-            )
-        if sigma_n:
-            raise InputError(
-                f"--kind {kind}: these rows have noise of level {sigma_n:.4g}; masks are for clean rows, use "
-                "--kind noise"
-            )
-        return level
-    low, high = max(trained.config.levels.sigma_min, sigma_n), trained.config.levels.sigma_max
-    level = min(4 * trained.signal.sigma_data, 0.99 * high) if level is None else level
-    if not low < level < high:
+def attack_of(kind: str | Mapping[str, Any] | AttackPart, level: float | None, registry: Registry) -> AttackPart:
+    """The attack of a name, of 'NAME{field: value}', or itself, with its field `level` set where one is given. Raises
+    InputError for an unknown one, and for a level that it does not have."""
+    if isinstance(kind, AttackPart):
+        if level is not None:
+            raise InputError(f"level: the attack {kind.name!r} is given as a part; say its level there")
+        return kind
+    if isinstance(kind, str):
+        name, fields = split_fields(kind)
+        kind = {"name": name, **fields}
+    spec = dict(kind)
+    name = str(spec.get("name"))
+    known = registry.names("attack")
+    if name not in known:
+        raise InputError(f"--kind {name}: there is no such attack. Known: {', '.join(known)}")
+    if level is not None:
+        if "level" not in registry.find("attack", name).part.model_fields:
+            raise InputError(f"--level: the attack {name!r} has no level")
+        spec["level"] = level
+    return registry.build(AttackPart, spec)
+
+
+def _numbers(part: AttackPart) -> dict[str, float]:
+    return {name: value for name, value in part.model_dump().items() if isinstance(value, int | float)}
+
+
+def checked(way: AttackPart, attempt: Attempt, x: Tensor, name: str) -> Attempt:
+    """An attempt that can be judged. Raises InputError for one whose rows are missing or not finite."""
+    n, shape = len(x), tuple(x.shape[1:])
+    if (
+        attempt.corrupted.shape != x.shape
+        or attempt.draws.ndim != x.ndim + 1
+        or tuple(attempt.draws.shape[2:]) != shape
+    ):
         raise InputError(
-            f"--level {level:g}: the std of the noise; should be above {low:.4g} and below sigma_max {high:g}"
+            f"attack {way.name!r}: for rows {tuple(x.shape)} it should give rows and draws (B, K, *S), but gave "
+            f"{tuple(attempt.corrupted.shape)} and {tuple(attempt.draws.shape)}"
         )
-    return level
+    if len(attempt.draws) != n or (attempt.distance is not None and tuple(attempt.distance.shape) != (n,)):
+        raise InputError(f"attack {way.name!r}: should give draws, and distances if any, of all {n} rows")
+    if not bool(attempt.draws.isfinite().all()) or (
+        attempt.distance is not None and not bool(attempt.distance.isfinite().all())
+    ):
+        raise InputError(f"{name}: what it restores is not finite; the run has diverged, or the steps are too few")
+    return attempt
 
 
 def _some(x: Tensor, n: int, seed: int, purpose: str) -> tuple[Tensor, Tensor]:
@@ -296,63 +308,7 @@ def _some(x: Tensor, n: int, seed: int, purpose: str) -> tuple[Tensor, Tensor]:
     return x[chosen], chosen
 
 
-def _denoised(
-    trained: Trained,
-    sampler: Sampler,
-    x: Tensor,
-    keys: Tensor,
-    level: float,
-    sigma_n: float,
-    draws: int,
-    steps: int,
-    seed: int,
-    batch_size: int,
-    place: torch.device,
-) -> tuple[Tensor, Tensor]:
-    """(corrupted, restored), on the CPU."""
-    generators = [keyed_generator(seed, "memorisation.attack.noise", row=key) for key in keys.tolist()]
-    noisy = x + (level**2 - sigma_n**2) ** 0.5 * standard_normal(x, generators)
-    batch = Batch(noisy.to(place), torch.full((len(x),), level, device=place), keys, {})
-    found = restore(
-        trained.denoiser,
-        batch,
-        Gaussian(),
-        sampler,
-        trained.config.levels.as_levels(),
-        draws=draws,
-        steps=steps,
-        seed=seed,
-        batch_size=batch_size,
-    )
-    return noisy, found.draws.cpu()
-
-
-def _seen(x: Tensor, keys: Tensor, kind: Kind, level: float, seed: int) -> Tensor:
-    """Which values are seen, (N, *S) bool; a pixel is seen in all channels or none."""
-    shape = x.shape[1:] if x.ndim != 4 else (1, *x.shape[2:])
-    masks = []
-    for key in keys.tolist():
-        generator = keyed_generator(seed, "memorisation.attack.mask", row=key)
-        if kind == "mask":
-            order = torch.rand(shape, generator=generator).flatten().argsort()
-            hidden = torch.zeros(order.numel(), dtype=torch.bool)
-            hidden[order[: min(max(round(level * order.numel()), 1), order.numel() - 1)]] = True
-            masks.append(~hidden.reshape(shape))
-        else:
-            high, wide = shape[1:]
-            tall, broad = (min(max(round(side * level**0.5), 1), side) for side in (high, wide))
-            tall = tall if tall * broad < high * wide else tall - 1
-            top, left = (
-                int(torch.randint(side - own + 1, (), generator=generator))
-                for side, own in ((high, tall), (wide, broad))
-            )
-            mask = torch.ones(shape, dtype=torch.bool)
-            mask[:, top : top + tall, left : left + broad] = False
-            masks.append(mask)
-    return torch.stack(masks).expand(x.shape)
-
-
-def _distance(alike: Similarity, x: Tensor, restored: Tensor, over: Over) -> Tensor:
+def _distance(alike: Alike, x: Tensor, restored: Tensor, over: Over) -> Tensor:
     """(N,) float64: root mean square difference of each row to its draws, the least or the mean."""
     own = alike.view(x).flatten(1).double()
     each = torch.stack(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,18 +13,18 @@ from torch import Tensor
 from ambientkit.config.datapath import DataLike
 from ambientkit.errors import InputError
 from ambientkit.evaluation.rows import chosen, drawn_rows
-from ambientkit.interfaces import Extractor, Part, Sampler
-from ambientkit.memorisation import measures as m
+from ambientkit.interfaces import Extractor, Levels, Part, Sampler
+from ambientkit.maths import copying as m
+from ambientkit.maths.conformal import conformal_p_values, listed, listing, need_null_rows
 from ambientkit.memorisation.copies import duplicate_groups
-from ambientkit.memorisation.measured import all_measures
-from ambientkit.memorisation.measures import Measure
+from ambientkit.memorisation.measured import Measure, all_measures, registered
 from ambientkit.memorisation.neighbours import Neighbours
-from ambientkit.memorisation.pvalues import conformal_p_values, listed, listing, need_null_rows
 from ambientkit.memorisation.sides import Side, sides, similarity_of
+from ambientkit.memorisation.subject import Subject, subject_of
+from ambientkit.memorisation_parts import Similarity
 from ambientkit.processes import device_of
 from ambientkit.registry import Registry, load
-from ambientkit.sample import Trained, draw_all, load_run, step_grid
-from ambientkit.sample.load import checkpoint_step, is_begun
+from ambientkit.sample import draw_all, step_grid
 from ambientkit.tables import Record, Table, number
 
 DRAWN, MOST = 1000, 10_000
@@ -139,7 +138,7 @@ def memorization(
     train: DataLike | None = None,
     heldout: DataLike,
     sigma_n: float | None = None,
-    similarity: str | Mapping[str, Any] | Extractor = "pixels",
+    similarity: str | Mapping[str, Any] | Similarity | Extractor = "pixels",
     shift: int | None = None,
     flip: bool = True,
     level: float = 0.01,
@@ -150,6 +149,7 @@ def memorization(
     seed: int = 0,
     steps: int = 32,
     sampler: str | Mapping[str, Any] | Part = "heun",
+    levels: tuple[float, float] | None = None,
     batch_size: int = 64,
     device: str | torch.device = "auto",
     progress: bool = False,
@@ -158,7 +158,8 @@ def memorization(
     """Measure how near samples lie to the training rows, calibrated by held-out rows.
 
     subject: a `Run` or `Trained`, the path of a run, of its weights or a checkpoint (n samples are drawn, 1,000 by
-    default); or samples: a path, an array or a tensor (m, *S) in [-1, 1]. train: the training rows; of a run its own by
+    default), or a function that denoises, as for `attack`; or samples: a path, an array or a tensor (m, *S) in
+    [-1, 1]. train: the training rows; of a run its own by
     default. heldout: rows of the same law that the model has not seen. Both without duplicates of each other. sigma_n:
     declared noise of both, where they are files that do not say; 0: clean.
 
@@ -175,22 +176,24 @@ def memorization(
     """
     registry = registry or load()
     place = device_of(device)
-    trained, name = subject_of(subject, registry, place)
+    asked = subject_of(subject, registry, place, Levels(*levels) if levels is not None else None)
+    name = asked.name if asked else os.fspath(subject) if isinstance(subject, str | os.PathLike) else "the samples"
     if not 0 < level < 1:
         raise InputError(f"level {level:g}: should be above 0 and below 1")
-    own, held = sides(train, heldout, sigma_n, trained, registry)
+    own, held = sides(train, heldout, sigma_n, asked, registry)
     need_null_rows(len(held.x), level)
     if len(held.x) < FEWEST or len(own.x) < 3:
         raise InputError(f"{len(own.x)} training and {len(held.x)} held-out rows: at least 3 and {FEWEST} are needed")
     alike = similarity_of(similarity, tuple(own.x.shape[1:]), shift, flip, place, registry)
     samples, numbers = _samples(
-        subject, name, trained, own, n, seed, steps, sampler, batch_size, place, progress, registry
+        subject, name, asked, own, n, seed, steps, sampler, batch_size, place, progress, registry
     )
     groups = duplicate_groups(own.x, tolerance=duplicates_within, flip=flip)
     known, judged, unseen = alike.view(own.x), alike.view(samples), alike.view(held.x)
     near, null = alike.nearest(judged, known, groups=groups), alike.nearest(unseen, known, groups=groups)
     p = conformal_p_values(-m.ratios(near.distance), -m.ratios(null.distance))
-    found = all_measures(alike, known, judged, unseen, near, null, groups, level, seed, resamples)
+    measures = registered(registry, level)
+    found = all_measures(measures, alike, known, (judged, near), (unseen, null), groups, seed, resamples)
     kept = len(groups.unique())
     facts = {
         "subject": name,
@@ -208,8 +211,7 @@ def memorization(
     }
     copies = len(own.x) - kept
     head = (
-        f"{name}: {len(samples)} samples against {len(own.x)} training rows of {own.what}; null: {len(held.x)} "
-        f"held-out rows of {held.what}",
+        f"{name}: {len(samples)} samples against {len(own.x)} training rows of {own.what}; null: {len(held.x)} held-out rows of {held.what}",
         f"similarity: {alike.told}; {copies} training rows are duplicates or mirror images of others"
         + (" and count with them as one" if copies else ""),
     )
@@ -218,28 +220,10 @@ def memorization(
     )
 
 
-def subject_of(subject: Any, registry: Registry, place: torch.device) -> tuple[Trained | None, str]:
-    """The run, if the subject is one, and its name in words. Raises InputError for a conditional run."""
-    trained, name = None, "the samples"
-    if isinstance(getattr(subject, "trained", None), Trained):  # an `ambientkit.Run`, which this layer does not know
-        trained, name = subject.trained, os.fspath(subject.path)
-    elif isinstance(subject, Trained):
-        trained, name = subject, "a run in memory"
-    elif isinstance(subject, str | os.PathLike):
-        path, name = Path(subject), os.fspath(subject)
-        if path.suffix == ".safetensors" or is_begun(path) or checkpoint_step(path) is not None:
-            trained = load_run(path, registry, place)
-    if trained is not None and trained.signal.conds:
-        raise InputError(
-            f"{name}: the run is conditional ({', '.join(trained.signal.conds)}), which this does not do yet"
-        )
-    return trained, name
-
-
 def _samples(
     subject: Any,
     name: str,
-    trained: Trained | None,
+    asked: Subject | None,
     own: Side,
     n: int | None,
     seed: int,
@@ -252,7 +236,7 @@ def _samples(
 ) -> tuple[Tensor, Tensor]:
     """(samples (m, *S) on the CPU, their numbers). Raises InputError for samples of another shape, and for too few."""
     shape, numbers = tuple(own.x.shape[1:]), None
-    if trained is None:
+    if asked is None:
         if hasattr(subject, "__array__") or isinstance(subject, Tensor):
             x = torch.as_tensor(subject).detach().cpu().float()[: n or MOST]
         else:
@@ -266,10 +250,10 @@ def _samples(
             )
     else:
         part = registry.build(Sampler, sampler)
-        sigmas = step_grid(steps, trained.config.levels.as_levels())
+        sigmas = step_grid(steps, asked.levels)
         what = f"{name}: the samples"
         x = draw_all(
-            trained.denoiser,
+            asked.denoiser,
             part,
             shape,
             n or DRAWN,

@@ -20,8 +20,9 @@ from ambientkit.interfaces import Extractor
 from ambientkit.memorisation.copies import refuse_overlap
 from ambientkit.memorisation.moved import nearest_moved
 from ambientkit.memorisation.neighbours import Neighbours, nearest
+from ambientkit.memorisation.subject import Subject
+from ambientkit.memorisation_parts import Similarity
 from ambientkit.registry import Registry
-from ambientkit.sample import Trained
 from ambientkit.sample.own_units import OwnUnits
 
 SAME_LEVEL = 0.01
@@ -55,39 +56,36 @@ def side(data: DataLike, sigma_n: float | None, registry: Registry, flag: str) -
 
 
 def sides(
-    train: DataLike | None, heldout: DataLike, sigma_n: float | None, trained: Trained | None, registry: Registry
+    train: DataLike | None, heldout: DataLike, sigma_n: float | None, asked: Subject | None, registry: Registry
 ) -> tuple[Side, Side]:
     """(training rows, held-out rows). train: by default the rows of the run, without the noise that was simulated on
     them.
 
     Raises InputError for rows of another shape, unit or noise level, and for held-out rows that are training rows.
     """
-    if train is None and trained is None:
-        raise InputError("--train: samples do not say what their model was trained on; give the training rows")
+    if train is None and (asked is None or asked.data is None):
+        what = "samples do not say what their model was" if asked is None else "a function does not say what it was"
+        raise InputError(f"--train: {what} trained on; give the training rows")
     if train is None:
-        assert trained is not None
-        own = side(trained.config.data, None, registry, "the run's own data")
+        assert asked is not None
+        own = side(asked.data, None, registry, "the run's own data")
     else:
         own = side(train, sigma_n, registry, "--train")
     held = side(heldout, sigma_n, registry, "--heldout")
     shape = tuple(own.x.shape[1:])
-    if trained is not None and tuple(trained.signal.shape) != shape:
-        raise InputError(
-            f"{own.what}: rows of shape {shape}, but the run has {tuple(trained.signal.shape)}; neither is resized"
-        )
+    if asked is not None and asked.shape is not None and asked.shape != shape:
+        raise InputError(f"{own.what}: rows of shape {shape}, but the run has {asked.shape}; neither is resized")
     if tuple(held.x.shape[1:]) != shape:
         raise InputError(
             f"--heldout {held.what}: rows of shape {tuple(held.x.shape[1:])}, but the training rows have {shape}"
         )
     if own.units.mapping is not None and held.units.mapping is not None and own.units.mapping != held.units.mapping:
         raise InputError(
-            f"--heldout {held.what}: its values mean {held.units.mapping}, those of the training rows "
-            f"{own.units.mapping}; both must be drawn alike"
+            f"--heldout {held.what}: its values mean {held.units.mapping}, those of the training rows {own.units.mapping}; both must be drawn alike"
         )
     if abs(own.sigma_n - held.sigma_n) > SAME_LEVEL * max(own.sigma_n, held.sigma_n):
         raise InputError(
-            f"--heldout {held.what}: noise level {held.sigma_n:.4g}, but the training rows have {own.sigma_n:.4g}; "
-            "held-out rows must be "
+            f"--heldout {held.what}: noise level {held.sigma_n:.4g}, but the training rows have {own.sigma_n:.4g}; held-out rows must be "
             "as noisy as the training rows"
         )
     refuse_overlap(own.x, held.x)
@@ -95,64 +93,70 @@ def sides(
 
 
 @dataclass(frozen=True, slots=True)
-class Similarity:
-    """In what rows are near: pixels, moved and mirrored; pixels without brightness and contrast; or the features of an
-    extractor."""
+class Alike:
+    """A similarity as it is used: with the moves that pictures may make, on a device; or the features of an extractor."""
 
-    name: str
-    extractor: Extractor | None
+    part: Similarity | Extractor
     shift: int
     flip: bool
     device: str | torch.device = "cpu"
 
     def view(self, rows: Tensor) -> Tensor:
-        """Rows as they are compared: pictures for pixels, features (N, F) for an extractor."""
-        if self.extractor is not None:
-            found = extract(self.extractor, rows.to(self.device))
+        """Rows as they are compared: the view of the similarity, or features (N, F)."""
+        if isinstance(self.part, Extractor):
+            found = extract(self.part, rows.to(self.device)).float()
             if len(found) != len(rows):
                 raise InputError(
-                    f"similarity {self.name}: this extractor sees several parts in a row; take one that sees a row "
-                    "as a whole"
+                    f"similarity {label(self.part)}: this extractor sees several parts in a row; take one that sees a row as a whole"
                 )
-            return found.float()
-        if self.name == "correlation":
-            flat = rows.flatten(1)
-            centred = flat - flat.mean(1, keepdim=True)
-            return (centred / centred.square().mean(1, keepdim=True).sqrt().clamp(min=1e-3)).reshape(rows.shape)
-        return rows
+            return found
+        found = self.part.view(rows)
+        if len(found) != len(rows) or not found.is_floating_point() or not bool(found.isfinite().all()):
+            raise InputError(
+                f"similarity {self.part.name!r}: should give {len(rows)} finite rows, but gave {tuple(found.shape)} of {found.dtype}"
+            )
+        return found.detach().cpu()
 
     def nearest(self, queries: Tensor, rows: Tensor, k: int = 2, **more: Any) -> Neighbours:
         """The k nearest, of views."""
-        if self.extractor is not None:
+        if self.shift == 0 and not self.flip:
             return nearest(queries, rows, k, **more)
         return nearest_moved(queries, rows, k, shift=self.shift, flip=self.flip, **more)
 
     @property
     def told(self) -> str:
         """In words."""
-        if self.extractor is not None:
-            return f"features of {self.name}"
+        if isinstance(self.part, Extractor):
+            return f"features of {label(self.part)}"
         moved = f", moved by up to {self.shift} pixels" if self.shift else ""
-        return f"{self.name}{moved}{', mirrored' if self.flip else ''}"
+        return f"{self.part.name}{moved}{', mirrored' if self.flip else ''}"
 
 
 def similarity_of(
-    named: str | Mapping[str, Any] | Extractor,
+    named: str | Mapping[str, Any] | Similarity | Extractor,
     shape: tuple[int, ...],
     shift: int | None,
     flip: bool,
     device: Any,
     registry: Registry,
-) -> Similarity:
-    """`pixels`, `correlation`, or an extractor by name, as 'NAME{field: value}', or itself. Raises InputError for
-    another one."""
-    if shift is None:
-        shift = SHIFT if len(shape) == 3 and min(shape[1:]) >= 8 else 0
-    if named in ("pixels", "correlation"):
-        return Similarity(str(named), None, shift if len(shape) == 3 else 0, flip and len(shape) == 3, device)
+) -> Alike:
+    """A similarity, or an extractor: by name, as 'NAME{field: value}', or itself; of one name for both, the similarity.
+    Raises InputError for another one."""
     if isinstance(named, str):
         name, fields = split_fields(named)
-        part = registry.build(Extractor, {"name": name, **fields})
-    else:
-        part = registry.build(Extractor, named)
-    return Similarity(label(part), part, 0, False, device)
+        named = {"name": name, **fields}
+    part: Any = named
+    if isinstance(named, Mapping):
+        known = registry.names("similarity")
+        if named.get("name") not in (*known, *registry.names("extractor")):
+            raise InputError(
+                f"similarity {named.get('name')!r}: there is none of this name. Similarities: {', '.join(known)}; extractors: "
+                f"{', '.join(registry.names('extractor'))}"
+            )
+        part = registry.build(Similarity if named["name"] in known else Extractor, named)
+    if not isinstance(part, Similarity | Extractor):
+        raise InputError(f"similarity: should be a similarity or an extractor, by name or as a part, not {part!r}")
+    picture = len(shape) == 3 and isinstance(part, Similarity) and part.moves
+    if shift is None:
+        shift = SHIFT if picture and min(shape[1:]) >= 8 else 0
+    return Alike(part, shift if picture else 0, flip and picture, device)

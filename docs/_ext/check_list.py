@@ -17,7 +17,15 @@ PAGE = Path(__file__).parents[1] / "verify.md"
 CLAIMS_PAGE = Path(__file__).parents[1] / "contracts.md"
 BEGIN_CLAIMS, END_CLAIMS = "<!-- claims: written by docs/_ext/check_list.py -->\n", "<!-- end of claims -->\n"
 BEGIN, END = "<!-- checks: written by docs/_ext/check_list.py -->\n", "<!-- end of checks -->\n"
-TITLES = {"objective": "Objectives", "sampler": "Samplers", "corruption": "Corruptions", "model": "Models"}
+TITLES = {
+    "objective": "Objectives",
+    "sampler": "Samplers",
+    "corruption": "Corruptions",
+    "model": "Models",
+    "attack": "Attacks",
+    "similarity": "Similarities",
+    "memory-measure": "Measures of memory",
+}
 
 
 def paragraph(text: str) -> str:

@@ -24,6 +24,7 @@ class Size:
     stops: tuple[int, ...]
     """Steps at which every arm is looked at as well: clean training stopped early is the honest baseline."""
     width: int
+    lr: float
     samples: int
     draws: int
     particles: int
@@ -33,14 +34,23 @@ class Size:
     """Training rows that are attacked; of held-out rows twice as many."""
 
 
-QUICK = Size(end_step=40, stops=(20,), width=16, samples=24, draws=2, particles=4, steps=4, attacked=24)
+QUICK = Size(end_step=40, stops=(20,), width=16, lr=3e-3, samples=24, draws=2, particles=4, steps=4, attacked=24)
 SMALL = Size(
-    end_step=6000, stops=(500, 1000, 2000, 4000), width=256, samples=1000, draws=2, particles=16, steps=16, attacked=60
+    end_step=3000,
+    stops=(250, 500, 1000, 2000),
+    width=128,
+    lr=3e-3,
+    samples=1000,
+    draws=2,
+    particles=16,
+    steps=16,
+    attacked=60,
 )
 FULL = Size(
     end_step=60_000,
     stops=(1000, 2000, 4000, 8000, 16_000, 32_000),
     width=512,
+    lr=1e-3,
     samples=5000,
     draws=16,
     particles=64,
@@ -130,6 +140,7 @@ def train(home: Path, arm: Arm, x: Tensor, size: Size, seed: int) -> ak.Run:
             **noise,
             objective=arm.objective,
             model={"name": "mlp", "width": size.width},
+            lr=size.lr,
             end_step=size.end_step,
             save_every=min(size.stops),
             keep_last=1000,

@@ -26,6 +26,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 from arms import ARMS, FULL, QUICK, SMALL, Size, split, train
 from measuring import Classifier, measure
+from pictures import gallery, pareto, table, verdict
 
 from ambientkit.checkpoint.folder import whole_checkpoints, write_file
 
@@ -88,6 +89,16 @@ def main(argv: list[str] | None = None) -> None:
     if not given.report:
         for line in perform(given.out, size, given.data, given.rows, given.seeds, given.arms):
             print(line, flush=True)
+    found = points(given.out)
+    if found:
+        (given.out / "table.txt").write_text(table(found) + "\n")
+        (given.out / "verdict.txt").write_text(verdict(found) + "\n")
+        pareto(found, given.out / "pareto.png")
+        said = gallery(
+            given.out, size, given.data, given.rows[0], given.seeds[0], given.arms, given.out / "gallery.png"
+        )
+        (given.out / "gallery.txt").write_text(said + "\n")
+        print(f"{table(found)}\n\n{verdict(found)}\n\n{said}")
 
 
 if __name__ == "__main__":

@@ -19,9 +19,9 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parent))
 from arms import split
 
+from ambientkit.maths.copying import ratios
 from ambientkit.maths.randomness import keyed_generator
 from ambientkit.memorisation import conformal_p_values, listed, nearest
-from ambientkit.memorisation.measures import ratios
 from ambientkit.memorisation.sides import similarity_of
 from ambientkit.registry import load
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,21 +19,38 @@ def load(name: str):
 
 
 def test_the_experiment_measures_every_arm_and_is_resumable(tmp_path, capsys) -> None:
+    pytest.importorskip("matplotlib")
+    experiment, out = load("experiment"), tmp_path / "out"
+    arguments = [str(out), "--quick", "--rows", "60", "--seeds", "0", "--arms", "clean", "noisy-0.2", "split-0.4"]
+    experiment.main(arguments)
+    files = {file.name: file.read_text() for file in (out / "points").iterdir()}
+    assert len(files) == 6  # three arms, at the end and stopped early
+    assert {"pareto.png", "gallery.png", "gallery.txt", "table.txt", "verdict.txt"} <= {f.name for f in out.iterdir()}
+    assert "split-0.4" in capsys.readouterr().out
+    experiment.main(arguments)
+    assert {file.name: file.read_text() for file in (out / "points").iterdir()} == files
+    assert "CPU s of training" not in capsys.readouterr().out
+
+
+def test_a_copy_is_made_once_and_stands_beside_its_clean_row() -> None:
     experiment = load("experiment")
-    arguments = [str(tmp_path / "out"), "--quick", "--rows", "60", "--seeds", "1", "--arms", "clean", "noisy-0.2"]
-    experiment.main(arguments)
-    first = (tmp_path / "out" / "points.jsonl").read_text()
-    assert len(first.splitlines()) == 4  # two arms, at the end and stopped early
-    assert "pareto" in {path.stem for path in (tmp_path / "out").iterdir()}
-    capsys.readouterr()
-    experiment.main(arguments)
-    assert (tmp_path / "out" / "points.jsonl").read_text() == first
-    assert "noisy-0.2" in capsys.readouterr().out
+    arms = sys.modules["arms"]
+    x = experiment.split("digits", 30, 0)[0]
+    rows, levels = arms.given_to(arms.ARMS["split-0.4"], x, 0)
+    again, _ = arms.given_to(arms.ARMS["split-0.4"], x, 0)
+    assert rows.equal(again)
+    assert rows[:30].equal(x)
+    assert levels.tolist() == [0.0] * 30 + [pytest.approx(0.4)] * 30
+    assert 0.36 < float((rows[30:] - x).std()) < 0.44
 
 
-def test_an_arm_is_better_only_if_it_is_so_on_both_axes_beyond_the_error() -> None:
-    dominates = load("experiment").dominates
-    a = {"fid": (1.0, 0.1), "share": (0.1, 0.01)}
-    assert dominates(a, {"fid": (2.0, 0.1), "share": (0.2, 0.01)}, "share")
-    assert not dominates(a, {"fid": (1.1, 0.1), "share": (0.2, 0.01)}, "share")
-    assert not dominates(a, {"fid": (2.0, 0.1), "share": (0.05, 0.01)}, "share")
+def test_an_arm_is_better_only_if_it_is_so_on_one_axis_beyond_the_error_and_not_worse_on_the_other() -> None:
+    load("experiment")
+    better = sys.modules["pictures"].better
+    a = {"fid": (1.0, 0.1), "share": (0.1, 0.01), "recognised": (0.6, 0.01)}
+    assert better(a, a | {"fid": (2.0, 0.1)}, "fid", "share")
+    assert better(a, a | {"share": (0.2, 0.01)}, "fid", "share")
+    assert not better(a, a | {"fid": (1.1, 0.1)}, "fid", "share")
+    assert not better(a, a | {"fid": (2.0, 0.1), "share": (0.05, 0.01)}, "fid", "share")
+    assert better(a, a | {"recognised": (0.5, 0.01)}, "recognised", "share")
+    assert not better(a, a | {"recognised": (0.7, 0.01)}, "recognised", "share")

@@ -68,8 +68,8 @@ def test_what_cannot_be_attacked_is_refused_before_the_work(tmp_path) -> None:
         ({"heldout": HELD[:10]}, "at least 19 held-out rows"),
         ({"heldout": HELD[..., :7]}, "shape"),
         ({"level": 80.0}, "below sigma_max 80"),
-        ({"kind": "mask", "level": 1.0}, "below 1"),
-        ({"kind": "smudge"}, "noise, mask or box"),
+        ({"kind": "mask", "level": 1.0}, "less than 1"),
+        ({"kind": "smudge"}, "there is no such attack"),
         ({"sampler": "heun"}, "reverse kernel"),
         ({"train": TRAIN[..., :7]}, "neither is resized"),
     ):

@@ -10,11 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from ambientkit.errors import InputError
-from ambientkit.maths.randomness import keyed_generator
-from ambientkit.memorisation.copies import duplicate_groups, refuse_overlap
-from ambientkit.memorisation.moved import distance_moved, nearest_moved
-from ambientkit.memorisation.neighbours import nearest
-from ambientkit.memorisation.pvalues import (
+from ambientkit.maths.conformal import (
     conformal_p_values,
     least_listed,
     listed,
@@ -22,6 +18,10 @@ from ambientkit.memorisation.pvalues import (
     need_null_rows,
     null_rows_needed,
 )
+from ambientkit.maths.randomness import keyed_generator
+from ambientkit.memorisation.copies import duplicate_groups, refuse_overlap
+from ambientkit.memorisation.moved import distance_moved, nearest_moved
+from ambientkit.memorisation.neighbours import nearest
 
 LEVEL = 1e-4
 """False-alarm rate of each statistical test here."""

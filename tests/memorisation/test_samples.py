@@ -11,10 +11,10 @@ from ambientkit.builtin.data.in_memory import InMemory
 from ambientkit.errors import InputError
 from ambientkit.evaluation import fid
 from ambientkit.interfaces import Extractor
+from ambientkit.maths import copying as m
+from ambientkit.maths.copying import mann_whitney_z
 from ambientkit.maths.randomness import keyed_generator
-from ambientkit.memorisation import measures as m
 from ambientkit.memorisation import memorization, nearest
-from ambientkit.memorisation.measures import mann_whitney_z
 from ambientkit.registry import load
 from tests.memorisation.support import digits
 

@@ -1,19 +1,16 @@
-"""Measures of memorisation on samples, each with its interval and with the same figure for rows that were held out."""
+"""The formulas of measures of memorisation on samples, and the intervals of statistics of rows."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ambientkit.errors import InputError
+from ambientkit.maths.conformal import conformal_p_values
 from ambientkit.maths.randomness import derive_seed, keyed_generator
-from ambientkit.memorisation.pvalues import conformal_p_values
 
 THIRD = 1 / 3
 """A sample this much nearer to one training row than to any other is a copy of it, by the rule of arXiv 2310.02664."""
@@ -22,43 +19,6 @@ CELLS, FEWEST_IN_CELL = 3, 10
 """Cells of C_T, and samples and held-out rows below which one is left out."""
 FOLDS = 10
 """Of the jackknife."""
-
-
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """One figure of the samples beside that of held-out rows in their place."""
-
-    name: str
-    value: float
-    interval: tuple[float, float] | None
-    """95 %; None where there are too few rows for one."""
-    n: int
-    """Samples behind the value."""
-    heldout: float
-    """The same figure for held-out rows in the place of samples: what a model that memorises nothing has, but for
-    chance."""
-    heldout_interval: tuple[float, float] | None
-    heldout_n: int
-    means: str
-    """How to read it."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it."""
-        return {
-            "name": self.name,
-            "value": _finite(self.value),
-            "interval": [_finite(end) for end in self.interval] if self.interval else None,
-            "n": self.n,
-            "heldout": _finite(self.heldout),
-            "heldout_interval": [_finite(end) for end in self.heldout_interval] if self.heldout_interval else None,
-            "heldout_n": self.heldout_n,
-            "means": self.means,
-        }
-
-
-def _finite(value: float) -> float | None:
-    """JSON knows no nan."""
-    return value if math.isfinite(value) else None
 
 
 Statistic = Callable[..., float]

@@ -1,0 +1,130 @@
+"""The checks `null-attack` and `finds-memory`: an attack treats all rows alike, and finds what is remembered."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field, InstanceOf
+from torch import Tensor
+
+from ambientkit.builtin.checks.remembered import HELD_OUT, Remembered, pictures
+from ambientkit.interfaces import Case, Check, Measured, Part
+from ambientkit.memorisation_parts import Attack, Attempt, Target
+
+SIDE, REMEMBERED = 12, 40
+
+
+class NullAttack(Check):
+    """On a model that has seen neither, training rows and held-out rows come back alike: p-values are uniform.
+
+    The model is the law of 40 other pictures. The distances of 300 training and 300 held-out rows, attacked under the
+    keys that `attack` gives them, are two samples of one law.
+    """
+
+    name = "null-attack"
+    source = "exchangeability, which conformal p-values rest on: arXiv 2104.08279"
+    kind = "attack"
+    claim = "blind"
+    null_law = "two-sample Kolmogorov-Smirnov"
+    detects = "distances of one side that are 20 % smaller"
+    meaning = "The attack calls rows memorised of a model that has never seen them: its p-values mean nothing."
+    quick = True
+
+    rows: int = Field(300, ge=50)
+    """Rows on each side."""
+
+    def measure(self, part: Part, case: Case) -> Measured:
+        """The Kolmogorov-Smirnov statistic of both sides."""
+        from scipy import stats
+
+        assert isinstance(part, Attack)
+        target = Remembered(pictures(case, "others", REMEMBERED, SIDE), case.seed)
+        x, y = pictures(case, "rows", 2 * self.rows, SIDE).split(self.rows)
+        a, b = distances(part, x, 0, target), distances(part, y, HELD_OUT, target)
+        found = stats.ks_2samp(a.numpy(), b.numpy())
+        return Measured(float(found.statistic), float(found.pvalue), self.rows)
+
+    def control(self, part: Part) -> Part:
+        """The same attack, which brings the rows of the first keys a fifth nearer."""
+        assert isinstance(part, Attack)
+        return _Peeking(inner=part)
+
+
+class FindsMemory(Check):
+    """Of a model that gives back 40 rows and nothing else, these rows come back nearer than rows that it has not seen.
+
+    The area under the curve of training rows (40) against held-out rows (200), tested to be at least 0.75.
+    """
+
+    name = "finds-memory"
+    source = "area and its error: Hanley and McNeil (1982), from memory"
+    kind = "attack"
+    claim = "blind"
+    null_law = "N(0, 1) of (AUC - 0.75) over its error at 0.75, one-sided"
+    detects = "an area of 0.5"
+    meaning = (
+        "The attack does not see a model that gives back its training rows exactly: a clean result of it means nothing."
+    )
+    quick = True
+
+    def measure(self, part: Part, case: Case) -> Measured:
+        """The standard score of the area below 0.75."""
+        assert isinstance(part, Attack)
+        rows = pictures(case, "remembered", REMEMBERED, SIDE)
+        others = pictures(case, "held-out", 200, SIDE)
+        target = Remembered(rows, case.seed)
+        a, b = distances(part, rows, 0, target), distances(part, others, HELD_OUT, target)
+        area = float(((a.unsqueeze(1) < b).double() + (a.unsqueeze(1) == b).double() / 2).mean())
+        score = (area - LEAST) / area_error(LEAST, len(a), len(b))
+        return Measured(area, float(torch.special.ndtr(torch.tensor(score, dtype=torch.float64))), len(a))
+
+    def control(self, part: Part) -> Part:
+        """The same attack, whose answers are handed to the wrong rows."""
+        assert isinstance(part, Attack)
+        return _Mixed(inner=part)
+
+
+LEAST = 0.75
+
+
+def area_error(area: float, m: int, n: int) -> float:
+    """Standard error of an area under the curve of m against n rows, for exponential scores."""
+    q1, q2 = area / (2 - area), 2 * area**2 / (1 + area)
+    return ((area * (1 - area) + (m - 1) * (q1 - area**2) + (n - 1) * (q2 - area**2)) / (m * n)) ** 0.5
+
+
+def distances(part: Attack, x: Tensor, first: int, target: Target) -> Tensor:
+    """(B,) float64, of rows keyed from `first` on: what the attack says, or to the nearest draw in pixels."""
+    attempt = part.attempt(x, torch.arange(len(x)) + first, target)
+    if attempt.distance is not None:
+        return attempt.distance.double()
+    return (attempt.draws - x.unsqueeze(1)).flatten(2).double().square().mean(2).sqrt().amin(1)
+
+
+class _Peeking(Attack):
+    """An attack that looks at the keys: wrong on purpose."""
+
+    name = "peeking-control"
+
+    inner: InstanceOf[Attack]
+
+    def attempt(self, x: Tensor, keys: Tensor, target: Target) -> Attempt:
+        """Nearer by a fifth where the key is small."""
+        found = self.inner.attempt(x, keys, target)
+        nearer = torch.where(keys < HELD_OUT, 0.8, 1.0).to(x)
+        shape = (-1, *[1] * x.ndim)
+        draws = x.unsqueeze(1) + nearer.reshape(shape) * (found.draws - x.unsqueeze(1))
+        return Attempt(found.corrupted, draws, None if found.distance is None else nearer * found.distance)
+
+
+class _Mixed(Attack):
+    """An attack whose answers belong to other rows: wrong on purpose."""
+
+    name = "mixed-control"
+
+    inner: InstanceOf[Attack]
+
+    def attempt(self, x: Tensor, keys: Tensor, target: Target) -> Attempt:
+        """Rows asked in the reversed order."""
+        found = self.inner.attempt(x.flip(0), keys, target)
+        there = (found.draws - x.unsqueeze(1)).flatten(2).double().square().mean(2).sqrt().amin(1)
+        return Attempt(found.corrupted, found.draws, None if found.distance is None else there)

@@ -1,0 +1,134 @@
+"""The checks `sees-copies` and `blur-proof`: a measure of memory tells copies from fresh rows, and blur from copies."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from pydantic import Field, InstanceOf
+from torch import Tensor
+
+from ambientkit.builtin.checks.remembered import Rows, beside, pictures, training_rows
+from ambientkit.interfaces import Case, Check, Measured, Part
+from ambientkit.memorisation_parts import MemoryMeasure, Neighbourhood, TrainingRows
+
+SIDE, TRAIN, HELD, SAMPLES, COPIES = 6, 60, 240, 240, 120
+FAR = 4.0
+"""Standard deviations of the figure of fresh rows."""
+
+
+class SeesCopies(Check):
+    """Where half of the samples are copies, the figure lies 4 standard deviations off what it is for fresh rows."""
+
+    name = "sees-copies"
+    source = "the definition of memory"
+    kind = "memory-measure"
+    claim = "sees-copies"
+    null_law = "exact: at least 4 stds of the figure of fresh samples"
+    detects = "a figure that copies do not move"
+    meaning = "A set of samples full of copies has the figure of fresh ones."
+
+    repeats: int = Field(24, ge=8)
+    """Sets of fresh samples."""
+
+    def measure(self, part: Part, case: Case) -> Measured:
+        """The distance in standard deviations."""
+        assert isinstance(part, MemoryMeasure)
+        train, null = _sides(case)
+        copies = pictures(case, "copies", SAMPLES, SIDE)
+        copies[:COPIES] = train.view.repeat(COPIES // TRAIN, 1, 1, 1) + 0.02 * pictures(case, "jitter", COPIES, SIDE)
+        score = _score(part, case, train, null, copies, self.repeats)
+        return Measured(score, 1.0 if abs(score) >= FAR else 0.0, self.repeats)
+
+    def control(self, part: Part) -> Part:
+        """The same measure, which looks at held-out rows in place of the samples."""
+        assert isinstance(part, MemoryMeasure)
+        return _Elsewhere(inner=part)
+
+
+class BlurProof(Check):
+    """Averages of six rows that the model has not seen lie near to everything, and are not taken for copies."""
+
+    name = "blur-proof"
+    source = "arXiv 2310.02664 (the ratio of two distances)"
+    kind = "memory-measure"
+    claim = "blur-proof"
+    null_law = "exact: at most 4 stds of the figure of fresh samples, towards that of copies"
+    detects = "a measure that is the distance to the nearest training row"
+    meaning = "A model that draws averages is called a memoriser."
+
+    repeats: int = Field(24, ge=8)
+    """Sets of fresh samples."""
+
+    def measure(self, part: Part, case: Case) -> Measured:
+        """Standard deviations towards the figure of copies."""
+        assert isinstance(part, MemoryMeasure)
+        train, null = _sides(case)
+        copies = train.view.repeat(2, 1, 1, 1)
+        side = _score(part, case, train, null, copies, self.repeats)
+        blurred = pictures(case, "blurred", 6 * SAMPLES, SIDE).unflatten(0, (6, SAMPLES)).mean(0)
+        score = math.copysign(1.0, side) * _score(part, case, train, null, blurred, self.repeats)
+        return Measured(score, 1.0 if score <= FAR else 0.0, self.repeats)
+
+    def control(self, part: Part) -> Part:
+        """The mean distance to the nearest training row."""
+        assert isinstance(part, MemoryMeasure)
+        return _Near()
+
+
+def _sides(case: Case) -> tuple[Rows, Neighbourhood]:
+    train = training_rows(pictures(case, "train", TRAIN, SIDE))
+    return train, beside(pictures(case, "held-out", HELD, SIDE), train)
+
+
+def _score(part: MemoryMeasure, case: Case, train: Rows, null: Neighbourhood, samples: Tensor, repeats: int) -> float:
+    """Standard deviations between the figure of samples and that of fresh rows; 0 where nothing varies."""
+    sets = [beside(pictures(case, f"fresh {i}", len(samples), SIDE), train) for i in range(repeats)]
+    values = torch.tensor([_value(part, one, null, train) for one in sets], dtype=torch.float64)
+    found, spread = _value(part, beside(samples, train), null, train), float(values.std())
+    if not math.isfinite(found) or not math.isfinite(spread):
+        return math.nan
+    # A share that is 0 for all fresh sets has no spread; one sample in a set is then the least that it can move.
+    return (found - float(values.mean())) / max(spread, 1.0 / len(samples))
+
+
+def _value(part: MemoryMeasure, judged: Neighbourhood, null: Neighbourhood, train: TrainingRows) -> float:
+    return part.value(*part.by_row(judged, null, train, 0), train)
+
+
+class _Elsewhere(MemoryMeasure):
+    """A measure that does not look at the samples: wrong on purpose."""
+
+    name = "elsewhere-control"
+    title = "control"
+    means = "nothing"
+
+    inner: InstanceOf[MemoryMeasure]
+
+    def by_row(
+        self, judged: Neighbourhood, null: Neighbourhood, train: TrainingRows, seed: int
+    ) -> tuple[Tensor, Tensor]:
+        """Of held-out rows, as many as there are samples."""
+        return self.inner.by_row(null.take(torch.arange(len(judged.view)) % len(null.view)), null, train, seed)
+
+    def value(self, judged: Tensor, null: Tensor, train: TrainingRows) -> float:
+        """The inner figure."""
+        return self.inner.value(judged, null, train)
+
+
+class _Near(MemoryMeasure):
+    """The mean distance to the nearest training row, which blur makes small: wrong on purpose."""
+
+    name = "near-control"
+    title = "control"
+    means = "nothing"
+
+    def by_row(
+        self, judged: Neighbourhood, null: Neighbourhood, train: TrainingRows, seed: int
+    ) -> tuple[Tensor, Tensor]:
+        """(m, 1) distances."""
+        return judged.distance[:, :1], judged.distance[:0, :1]
+
+    def value(self, judged: Tensor, null: Tensor, train: TrainingRows) -> float:
+        """Their mean."""
+        return float(judged.mean())

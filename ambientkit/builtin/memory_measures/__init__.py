@@ -1,0 +1,1 @@
+"""Figures of samples that say how much of them is copied."""

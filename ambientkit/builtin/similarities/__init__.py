@@ -1,0 +1,1 @@
+"""In what two rows are near."""

@@ -1,0 +1,156 @@
+"""What the experiment shows: the table, the verdict, the picture of quality against memory, and galleries of attacked rows."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from arms import ARMS, Size, split
+from measuring import DEVICE, HIDDEN, noise_level
+
+from ambientkit.memorisation import Attack, attack
+from ambientkit.sample.picture import grid
+
+FACTS = ("data", "rows", "seed", "arm", "step")
+QUALITY = {"fid": "Frechet distance in pixels", "recognised": "recognised (share)"}
+MEMORY = {
+    "ratio, p <= 0.01": "copies among samples (share, p <= 0.01)",
+    "train gap": "train gap of samples",
+    "mask auc": "AUC, 75 % masked",
+}
+COLUMNS = (
+    "fid", "kid", "recognised", "ratio, p <= 0.01", "ratio below 1/3", "train gap", "noise auc", "mask auc", "mask share",
+)  # fmt: skip
+Values = dict[str, tuple[float, float]]
+"""Measure -> (mean over seeds, standard error, nan for one seed)."""
+
+
+def summary(points: list[dict[str, Any]]) -> dict[tuple[str, int, str, int], tuple[int, Values]]:
+    """(data, rows, arm, step) -> (seeds, values)."""
+    grouped = defaultdict(list)
+    for point in points:
+        grouped[point["data"], point["rows"], point["arm"], point["step"]].append(point)
+    found = {}
+    for key, several in sorted(grouped.items()):
+        values = {name: [float(one[name]) for one in several] for name in several[0] if name not in FACTS}
+        found[key] = (
+            len(several),
+            {
+                name: (statistics.fmean(v), statistics.stdev(v) / len(v) ** 0.5 if len(v) > 1 else float("nan"))
+                for name, v in values.items()
+            },
+        )
+    return found
+
+
+def table(points: list[dict[str, Any]]) -> str:
+    """Tab-separated, one line for each arm and step."""
+    lines = ["\t".join(("data", "rows", "arm", "step", "seeds", *COLUMNS))]
+    for (data, rows, arm, step), (seeds, values) in summary(points).items():
+        cells = [f"{values[n][0]:.3g}" + (f"+-{values[n][1]:.2g}" if seeds > 1 else "") for n in COLUMNS]
+        lines.append("\t".join((data, str(rows), arm, str(step), str(seeds), *cells)))
+    return "\n".join(lines)
+
+
+def better(a: Values, b: Values, quality: str, memory: str) -> bool:
+    """Whether arm a is better than b on both axes: beyond two standard errors of the difference on one of them, and not
+    worse in the mean on the other. With one seed errors are unknown, and means alone are compared."""
+    gains = []
+    for name in (quality, memory):
+        (x, dx), (y, dy) = a[name], b[name]
+        error = (dx**2 + dy**2) ** 0.5
+        gain = x - y if name == "recognised" else y - x
+        gains.append((gain, gain - (2 * error if error == error else 0.0)))
+    return min(gain for gain, _ in gains) >= 0 and max(beyond for _, beyond in gains) > 0
+
+
+def verdict(points: list[dict[str, Any]]) -> str:
+    """For each pair of axes: clean points that a point of each noisy arm beats on both, and the other way round."""
+    lines, found = [], summary(points)
+    for data, rows in dict.fromkeys(key[:2] for key in found):
+        here = {key[2:]: values for key, (_, values) in found.items() if key[:2] == (data, rows)}
+        clean = {step: values for (arm, step), values in here.items() if arm == "clean"}
+        for quality in QUALITY:
+            for memory in MEMORY:
+                for arm in dict.fromkeys(arm for arm, _ in here if arm != "clean"):
+                    own = {step: values for (name, step), values in here.items() if name == arm}
+                    beaten = [s for s, v in clean.items() if any(better(o, v, quality, memory) for o in own.values())]
+                    lost = [s for s, v in own.items() if any(better(c, v, quality, memory) for c in clean.values())]
+                    lines.append(
+                        f"{data}, {rows} rows, {quality} against {memory}: {arm} beats clean training stopped at "
+                        f"{beaten or 'no step'}; clean training beats {arm} at {lost or 'no step'}"
+                    )
+    return "\n".join(lines)
+
+
+def pareto(points: list[dict[str, Any]], file: Path) -> None:
+    """Quality against memory, a curve for each arm through the steps at which it is stopped; bars of one standard error
+    over seeds. Towards the lower left is better, for the share recognised towards the lower right."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    found = summary(points)
+    sets = list(dict.fromkeys(key[:2] for key in found))
+    figure, axes = plt.subplots(
+        len(sets) * len(QUALITY),
+        len(MEMORY),
+        figsize=(4.2 * len(MEMORY), 3.4 * len(sets) * len(QUALITY)),
+        squeeze=False,
+    )
+    for i, (data, rows) in enumerate(sets):
+        for j, quality in enumerate(QUALITY):
+            for axis, memory in zip(axes[i * len(QUALITY) + j], MEMORY, strict=True):
+                arms = [name for name in ARMS if any(key[:3] == (data, rows, name) for key in found)]
+                for number, arm in enumerate(arms):
+                    own = [values for key, (_, values) in found.items() if key[:3] == (data, rows, arm)]
+                    (x, dx), (y, dy) = (zip(*(one[name] for one in own), strict=True) for name in (quality, memory))
+                    axis.errorbar(x, y, dy, dx, marker="osD^vx*"[number % 7], capsize=2, label=arm, lw=1)
+                axis.set(xlabel=QUALITY[quality], ylabel=MEMORY[memory], title=f"{data}, {rows} rows")
+                if quality == "fid":
+                    axis.set_xscale("log")
+        axes[i * len(QUALITY)][0].legend(fontsize=7)
+    figure.tight_layout()
+    figure.savefig(file, dpi=80)
+    plt.close(figure)
+
+
+def gallery(out: Path, size: Size, data: str, rows: int, seed: int, arms: list[str], file: Path) -> str:
+    """Training rows, what the model was shown, and what each arm gave back, for noise and masks; lines of p-values.
+
+    The rows shown are the first ones attacked; the two extreme corruptions are those of the measurements.
+    """
+    x, held, _ = split(data, rows, seed)
+    shown, lines = [], [f"{data}, {rows} rows, seed {seed}: p-values of the rows shown, then the share with p <= 0.05"]
+    for kind, level in (("noise", noise_level(x)), ("mask", HIDDEN)):
+        found: dict[str, Attack] = {}
+        for arm in arms:
+            path = out / f"{data}-{rows}-{arm}-s{seed}" / "checkpoints" / f"checkpoint_{size.end_step}"
+            if path.is_dir():
+                found[arm] = attack(
+                    path, train=x, heldout=held, kind=kind, level=level, n=size.attacked, null=2 * size.attacked,
+                    draws=size.draws, steps=size.steps, particles=size.particles, seed=seed, device=DEVICE,
+                )  # fmt: skip
+        for arm, one in found.items():
+            values = ", ".join(f"{p:.3f}" for p in one.p_values[:8].tolist())
+            lines.append(f"{kind} {level:g}, {arm}: {values}; {one.share:.2f} of {len(one.rows)}")
+        if found:
+            original, corrupted, _ = next(iter(found.values())).shown["training"]
+            nearest = [_nearest(one.shown["training"][0], one.shown["training"][2]) for one in found.values()]
+            shown += [original, corrupted, *nearest]
+    if not shown:
+        return ""
+    drawn = grid(torch.cat(shown).clamp(-1, 1), len(shown[0]))
+    assert drawn is not None
+    drawn.resize((drawn.width * 4, drawn.height * 4), resample=0).save(file)
+    return "\n".join([*lines, "lines of the picture: rows, corrupted, " + ", ".join(arms) + "; noise, then mask"])
+
+
+def _nearest(rows: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
+    """Of the draws of each row the one that counts."""
+    best = (draws - rows.unsqueeze(1)).flatten(2).square().sum(2).argmin(1)
+    return draws[torch.arange(len(rows)), best]
