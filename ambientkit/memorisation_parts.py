@@ -31,15 +31,30 @@ class Similarity(Part):
 class Target(Protocol):
     """What an attack is lent: the model that is asked, and draws from its reverse process. Randomness is keyed by row."""
 
-    denoiser: Denoiser
-    levels: Levels
-    """The range of levels that it is trained at."""
-    sigma_data: float
-    """Std of the clean data."""
-    sigma_n: float
-    """Noise level of the rows attacked; 0 for clean ones."""
-    draws: int
-    """Answers wanted for each row."""
+    @property
+    def denoiser(self) -> Denoiser:
+        """The model that is asked."""
+        ...
+
+    @property
+    def levels(self) -> Levels:
+        """The range of levels that it is trained at."""
+        ...
+
+    @property
+    def sigma_data(self) -> float:
+        """Std of the clean data."""
+        ...
+
+    @property
+    def sigma_n(self) -> float:
+        """Noise level of the rows attacked; 0 for clean ones."""
+        ...
+
+    @property
+    def draws(self) -> int:
+        """Answers wanted for each row."""
+        ...
 
     def generators(self, purpose: str, keys: Tensor) -> list[torch.Generator]:
         """One generator for each row, keyed by the seed, the purpose and the row."""
@@ -99,10 +114,15 @@ class Neighbourhood:
 class TrainingRows(Protocol):
     """The training rows, as a measure sees them."""
 
-    view: Tensor
-    """(N, *T)."""
-    own_distance: Tensor
-    """(N,), of each to the nearest row of another group."""
+    @property
+    def view(self) -> Tensor:
+        """(N, *T)."""
+        ...
+
+    @property
+    def own_distance(self) -> Tensor:
+        """(N,), of each to the nearest row of another group."""
+        ...
 
     def nearest(self, queries: Tensor, rows: Tensor) -> Tensor:
         """(m,), the distance of each view (m, *T) to the nearest of other views (n, *T), by the similarity."""

@@ -59,11 +59,6 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _finite(value: float) -> float | None:
-    """JSON knows no nan."""
-    return value if math.isfinite(value) else None
-
-
 @dataclass(frozen=True, slots=True)
 class Training:
     """The training rows beside which samples are measured."""
