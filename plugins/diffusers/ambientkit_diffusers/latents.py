@@ -1,0 +1,298 @@
+"""The data set `latents`: a folder of pictures with captions, as a pipeline's VAE and text encoders see them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from pydantic import Field, model_validator
+from torch import Generator, Tensor
+
+from ambientkit.batch import Batch, Clean
+from ambientkit.errors import InputError
+from ambientkit.interfaces import Data
+from ambientkit.maths.noise import standard_normal
+from ambientkit.maths.randomness import keyed_generator
+from ambientkit.messages import note
+from ambientkit.processes import device_of
+from ambientkit.rows import Rows
+from ambientkit.text import listed
+from ambientkit_diffusers.captions import Captioned, captioned
+from ambientkit_diffusers.conditions import POOLED, PROMPT, TIME_IDS, Size, time_ids
+from ambientkit_diffusers.edge import built, table_of
+from ambientkit_diffusers.files import component, read_json
+from ambientkit_diffusers.latent_store import Store, default_store, file_hash, key_of, weights_hash
+from ambientkit_diffusers.text import TextEncoders
+from ambientkit_diffusers.vae import Autoencoder, pixels_per_cell
+
+DTYPES = {"float32": torch.float32, "float16": torch.float16}
+
+
+class Latents(Data):
+    """Pictures of a folder with their captions, encoded once by a pipeline's own VAE and text encoders, in float32.
+
+    Everything random before the noise is drawn once per picture, from the seed and the content of its file: the VAE's
+    draw, the crop, the flip. So x_n is fixed per row, as Tweedie needs it. The encoders are loaded, asked and unloaded;
+    what they gave is kept under a hash of all that made it, and is found again. A row is a latent (C, h, w); noise is
+    added by the run's corruption (`--sigma-n`), or here, once, at the level of a step of the pipeline's scheduler
+    (`noise_timestep`). For pictures that carry noise already it is not made: noise of pixels is no white Gaussian noise
+    of latents.
+    """
+
+    name = "latents"
+    source = "arXiv 2307.01952, section 2.2; noise per row arXiv 2404.10177, section 4"
+
+    path: Path
+    """The folder of pictures, with captions in .txt files beside them or in metadata.jsonl."""
+    pipeline: Path
+    """The folder of the pipeline: its VAE, its text encoders, its scheduler."""
+    size: int | None = Field(None, ge=8)
+    """Height and width trained at, pixels; by default those of the pipeline's network."""
+    crop: Literal["center", "random"] = "center"
+    """The square that is taken of a picture whose shorter side was brought to `size`."""
+    flip: bool = False
+    """Mirror half of the pictures, once and for all."""
+    seed: int = 0
+    """Of the VAE's draws, crops, flips, and of the noise of `noise_timestep`."""
+    noise_timestep: int | None = Field(None, ge=1)
+    """Add noise of the level at this step of the scheduler's table, once per row: the rows are observations."""
+    caption_key: str = "text"
+    """What metadata.jsonl calls the caption."""
+    without_caption: Literal["fail", "empty"] = "fail"
+    """A picture without a caption ends the run, or is trained on without one."""
+    on_bad_file: Literal["fail", "skip"] = "fail"
+    """Pictures that cannot be read: list them and stop, or leave them out."""
+    prompt_dtype: Literal["float32", "float16"] = "float32"
+    """In which encoded captions are kept on the disk."""
+    cache: Path | None = None
+    """Where encoded rows are kept; by default a folder of the user's cache."""
+    device: str = "auto"
+    """Where the VAE and the text encoders run."""
+
+    @model_validator(mode="after")
+    def _folders(self) -> Latents:
+        if self.path.exists() and self.pipeline.exists() and self.path.resolve() == self.pipeline.resolve():
+            raise ValueError("path is the folder of the pictures, pipeline that of the weights, but they are one")
+        return self
+
+    def rows(self) -> LatentRows:
+        """Latents with their conditions. Raises InputError for pictures without a caption, pictures that cannot be
+        read, latents that are not finite, and weights that are not there, each by name."""
+        pictures = captioned(self.path, self.caption_key)
+        bare = [one.name for one in pictures if one.caption is None]
+        if bare and self.without_caption == "fail":
+            raise InputError(
+                f"{self.path}: {len(bare)} of {len(pictures)} pictures have no caption: {listed(bare)}. Write one into a "
+                ".txt file beside each, or train on them without one: without_caption: empty"
+            )
+        size = self._size()
+        store = Store(self.cache or default_store())
+        pictures, sources, left_out = self._sources(pictures, size)
+        encoded = self._encode_pictures(pictures, sources, size, store)
+        prompts, nothing = self._encode_captions([one.caption or "" for one in pictures], store)
+        sigma = None if self.noise_timestep is None else self._sigma(self.noise_timestep)
+        return LatentRows(self, store, encoded, prompts, nothing, sigma, left_out, [one.name for one in pictures])
+
+    def _size(self) -> int:
+        """Pixels along a side. Raises InputError for a size that the VAE cannot halve often enough."""
+        cell = pixels_per_cell(self.pipeline)
+        config = read_json(component(self.pipeline, "unet", f"data set {self.name!r}") / "config.json")
+        size = self.size or int(config.get("sample_size") or 128) * cell
+        if size % cell:
+            raise InputError(f"size: should be a multiple of {cell}, which the VAE makes one cell of, but is {size}")
+        return size
+
+    def _sigma(self, step: int) -> float:
+        """The level of a step of the scheduler's table, counted from 0."""
+        folder = component(self.pipeline, "scheduler", f"data set {self.name!r}")
+        scheduler = built(read_json(folder / "scheduler_config.json"))
+        table = getattr(scheduler, "alphas_cumprod", None)
+        if table is None:
+            raise InputError(
+                f"noise_timestep: scheduler {type(scheduler).__name__} has no table of noise levels; give --sigma-n"
+            )
+        sigmas = table_of(type(scheduler).__name__, table)
+        if step >= len(sigmas) or not sigmas[step].isfinite():
+            raise InputError(f"noise_timestep: should be below {len(sigmas)}, at a level that is finite, but is {step}")
+        return float(sigmas[step])
+
+    def _sources(self, pictures: Sequence[Captioned], size: int) -> tuple[list[Captioned], list[_Source], list[str]]:
+        """The pictures that can be read, what of each is encoded, and those that are left out, with the cause."""
+        good, sources, bad = [], [], []
+        for one in pictures:
+            try:
+                sources.append(_source(one.file, size, self.crop, self.flip, self.seed))
+                good.append(one)
+            except _UnusableError as cause:
+                bad.append(f"{one.name}: {cause}")
+        if bad and (self.on_bad_file == "fail" or not good):
+            raise InputError(
+                f"{self.path}: {len(bad)} of {len(pictures)} pictures cannot be used: {listed(bad, limit=4)}. Repair or "
+                f"remove them{', or leave them out with on_bad_file: skip' if good else ''}"
+            )
+        if small := [one.name for one, source in zip(good, sources, strict=True) if min(source.original) < size]:
+            note(
+                f"{len(small)} of {len(good)} pictures are smaller than {size} pixels and are enlarged: {listed(small)}"
+            )
+        return good, sources, bad
+
+    def _encode_pictures(
+        self, pictures: Sequence[Captioned], sources: Sequence[_Source], size: int, store: Store
+    ) -> list[str]:
+        """The key of each picture's latent; those that are missing are made first."""
+        vae = weights_hash(component(self.pipeline, "vae", "VAE"))
+        keys = [key_of({"latent of": source.key, "size": size, "vae": vae}) for source in sources]
+        missing = {key: place for place, key in enumerate(keys) if not store.holds(key)}
+        if missing:
+            note(f"encoding {len(missing)} of {len(keys)} pictures by the VAE, in float32")
+            with Autoencoder(self.pipeline, device_of(self.device)) as autoencoder:
+                for key, place in missing.items():  # one by one: a batch would change the rounding of its rows
+                    source = sources[place]
+                    generator = source.generator(self.seed, "latents.vae")
+                    latent = autoencoder.encode(source.read(size)[None], [generator])[0]
+                    if not latent.isfinite().all():
+                        raise InputError(
+                            f"{pictures[place].file}: the VAE gives a latent that is not finite; its weights, or this "
+                            "picture, are damaged"
+                        )
+                    store.write(key, {"latent": latent, TIME_IDS: source.time_ids(size)})
+        return keys
+
+    def _encode_captions(self, captions: Sequence[str], store: Store) -> tuple[list[str], str]:
+        """The key of each encoded caption, and that of none."""
+        folders = sorted(self.pipeline.glob("text_encoder*")) + sorted(self.pipeline.glob("tokenizer*"))
+        index = read_json(self.pipeline / "model_index.json") if (self.pipeline / "model_index.json").is_file() else {}
+        made = {
+            "encoders": [weights_hash(folder) for folder in folders],
+            "empty": bool(index.get("force_zeros_for_empty_prompt", False)),
+            "dtype": self.prompt_dtype,
+        }
+        keys = [key_of({"caption": caption, **made}) for caption in captions]
+        nothing = key_of({"caption": "", **made})
+        missing = {key: caption for key, caption in zip(keys, captions, strict=True) if not store.holds(key)}
+        missing |= {} if store.holds(nothing) else {nothing: ""}
+        if missing:
+            note(f"encoding {len(missing)} captions by the text encoders, in float32")
+            dtype = DTYPES[self.prompt_dtype]
+            with TextEncoders(self.pipeline, device_of(self.device)) as text:
+                if missing.pop(nothing, None) is not None:
+                    store.write(nothing, {name: value.to(dtype) for name, value in text.empty_prompt().items()})
+                for key, caption in missing.items():
+                    store.write(key, {name: value[0].to(dtype) for name, value in text.encode([caption]).items()})
+        return keys, nothing
+
+
+class LatentRows(Rows):
+    """The rows of `latents`: read from the store one at a time."""
+
+    def __init__(
+        self,
+        part: Latents,
+        store: Store,
+        latents: Sequence[str],
+        prompts: Sequence[str],
+        nothing: str,
+        sigma: float | None,
+        left_out: Sequence[str],
+        names: Sequence[str],
+    ) -> None:
+        self._part, self._store, self._sigma = part, store, sigma
+        self._latents, self._prompts = list(latents), list(prompts)
+        self.left_out, self.names = list(left_out), list(names)
+        sdxl = POOLED in self._read(nothing)
+        self._kept = (PROMPT, POOLED, TIME_IDS) if sdxl else (PROMPT,)
+
+    def __len__(self) -> int:
+        return len(self._latents)
+
+    def __getitem__(self, index: int) -> Clean | Batch:
+        latent, prompt = self._read(self._latents[index]), self._read(self._prompts[index])
+        cond = {name: value.float() for name, value in (latent | prompt).items() if name in self._kept}
+        if self._sigma is None:
+            return Clean(latent["latent"], cond)
+        generator = keyed_generator(self._part.seed, "latents.noise", row=index)
+        x_n = latent["latent"] + self._sigma * standard_normal(latent["latent"], generator)
+        return Batch(x_n, torch.tensor(self._sigma), torch.tensor(index), cond)
+
+    def decode(self, rows: Tensor) -> Tensor:
+        """Pictures (n, 3, H, W), about [-1, 1], by the pipeline's VAE, which is loaded and unloaded."""
+        with Autoencoder(self._part.pipeline, device_of(self._part.device)) as autoencoder:
+            return autoencoder.decode(rows)
+
+    def _read(self, key: str) -> dict[str, Tensor]:
+        found = self._store.read(key)
+        if found is None:
+            raise InputError(
+                f"{self._store.path(key)}: was removed or damaged while it was used; the same command makes it again"
+            )
+        return found
+
+
+class _UnusableError(Exception):
+    """Why a picture cannot be used."""
+
+
+class _Source(NamedTuple):
+    """What of a picture is encoded."""
+
+    file: Path
+    key: dict[str, Any]
+    """All that decides about it but the size and the VAE."""
+    original: Size
+    crop: Size
+    """Top and left edge after resizing, pixels."""
+    resized: Size
+    flip: bool
+
+    def generator(self, seed: int, purpose: str) -> Generator:
+        """Keyed by the content of the file, so that a picture keeps its draw when others come or go."""
+        return keyed_generator(seed, f"{purpose}.{self.key['file']}")
+
+    def time_ids(self, size: int) -> Tensor:
+        """What SDXL is told of it."""
+        return time_ids(self.original, self.crop, (size, size))
+
+    def read(self, size: int) -> Tensor:
+        """The picture, (3, size, size) in [-1, 1]."""
+        with Image.open(self.file) as opened:
+            picture = ImageOps.exif_transpose(opened).convert("RGB")
+        height, width = self.resized
+        top, left = self.crop
+        picture = picture.resize((width, height), Image.Resampling.LANCZOS)
+        picture = picture.crop((left, top, left + size, top + size))
+        x = torch.from_numpy(np.asarray(picture, dtype=np.float32).copy()).permute(2, 0, 1) / 127.5 - 1
+        return x.flip(2) if self.flip else x
+
+
+def _source(file: Path, size: int, crop: str, flip: bool, seed: int) -> _Source:
+    """What of a picture is encoded. Raises _UnusableError where it cannot be read whole, or is no picture of 8 bits."""
+    try:
+        with Image.open(file) as opened:
+            mode = opened.mode
+            picture = ImageOps.exif_transpose(opened)
+            picture.load()  # a cut file fails here, before anything is encoded
+    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise _UnusableError(f"cannot be read as a picture ({error})") from None
+    if mode not in ("RGB", "L", "P", "1", "CMYK", "YCbCr"):
+        why = (
+            "has transparent parts"
+            if mode in ("RGBA", "LA", "PA", "RGBa", "La")
+            else f"is no picture of 8 bits ({mode})"
+        )
+        raise _UnusableError(f"{why}: the VAE takes 8-bit RGB; convert it first")
+    width, height = picture.size
+    scale = size / min(width, height)
+    resized = (max(round(height * scale), size), max(round(width * scale), size))
+    content = file_hash(file)
+    top, left = (resized[0] - size) // 2, (resized[1] - size) // 2
+    generator = keyed_generator(seed, f"latents.pose.{content}")
+    u = torch.rand(3, generator=generator).tolist()
+    if crop == "random":
+        top, left = (int(share * (room - size + 1)) for share, room in zip(u, resized, strict=False))
+    mirrored = flip and u[2] < 0.5
+    key = {"file": content, "crop": [top, left], "flip": mirrored, "seed": seed}
+    return _Source(file, key, (height, width), (top, left), resized, mirrored)
