@@ -27,7 +27,10 @@ def test_settings_run_from_pictures_to_a_lora(name: str, tiny_sdxl: Path, tmp_pa
         (pictures / f"{index}.txt").write_text("face")
     own = {"path": str(pictures), "pipeline": str(tiny_sdxl), "size": 64, "cache": str(tmp_path / "store")}
     run = ak.train(
-        config=[SETTINGS / f"{name}.yaml", {"data": own, "model": {"path": str(tiny_sdxl)}, "end_step": 2, "sigma_data": 0.5}],
+        config=[
+            SETTINGS / f"{name}.yaml",
+            {"data": own, "model": {"path": str(tiny_sdxl)}, "end_step": 2, "sigma_data": 0.5},
+        ],
         output_dir=tmp_path / "run",
         device="cpu",
         skip_preflight=True,
