@@ -20,6 +20,8 @@ from ambientkit.tables import Record, Table, number
 
 CLASSES = 4
 """Classes of blocks, by their mean: as many blocks of the noisy rows in each."""
+SURE = 5.0
+"""Standard errors by which an energy must be above 0 to be compared as a ratio."""
 FEWEST = 8
 """Rows needed on each side."""
 
@@ -109,34 +111,9 @@ def band_energy(
     for other shapes, and for fewer than 8 rows on either side. Source: second moments of normal variables; Stein
     (1981), theorem 1, for f alone; the condition on block means: docs/method.md.
     """
-    level = _check(noisy, sigma_n, judged)
-    whole, other = _blocks(noisy), _blocks(judged)
-    noise = level.numpy()[:, None]
-    edges = np.quantile(whole[..., 0, 0], np.linspace(0, 1, classes + 1)[1:-1])
-    its = level[torch.arange(len(judged)) % len(level)].numpy()[:, None]  # the levels of the noisy rows, in turn
-    z = torch.randn(other.shape[:2], generator=keyed_generator(seed, "evaluate.bands"), dtype=torch.float64).numpy()
-    of_noisy = np.digitize(whole[..., 0, 0], edges)
-    of_judged = np.digitize(other[..., 0, 0] + its * z, edges)
-    wanted = _Energies.of(_by_band(whole) - noise[..., None] ** 2, of_noisy, classes)
-    found = _Energies.of(_by_band(other), of_judged, classes)
-
-    bands = []
-    count = np.array([min(band, BANDS - band) + 1 for band in range(1, BANDS + 1)], dtype=np.float64)
-    share = wanted.share[:, None]
-    for place in range(len(count)):
-        means = [float((share[:, 0] * side.mean[:, place]).sum()) for side in (wanted, found)]
-        errors = [_error((side.influence[..., place] * share[:, 0]).sum(1)) for side in (wanted, found)]
-        spread = math.hypot(*errors)
-        bands.append(
-            Band(
-                place + 1,
-                means[0],
-                errors[0],
-                means[1],
-                errors[1],
-                (means[1] - means[0]) / spread if spread > 0 else 0.0,
-            )
-        )
+    wanted, found, noise = _compared(noisy, sigma_n, judged, seed, classes)
+    bands = _bands(wanted, found)
+    share, count = wanted.share[:, None], _count()
     excess, scale = found.mean - wanted.mean, np.maximum(wanted.mean, 0) + float(np.square(noise).mean())
     scale = np.where(scale > 0, scale, 1.0)
     weight = share * count / (wanted.share.sum() * count.sum()) / scale**2
@@ -153,9 +130,95 @@ def band_energy(
         math.sqrt(max(square, 0.0)),
         math.sqrt(max(variance, 0.0)),
         square,
-        tuple(bands),
+        bands,
         (len(noisy), len(judged)),
     )
+
+
+class Misfit(NamedTuple):
+    """How far energies of detail are from those wanted, as shares of these, and what each row adds to the error of it.
+
+    value: the mean over the coefficients of (found / wanted - 1)^2 of their bands, freed of what chance adds; it may be
+    below 0. Only bands count whose energy the noisy rows know to a fifth.
+    """
+
+    value: float
+    of_noisy: NDArray[np.float64]
+    """(n,), of mean 0: to first order the value moves by their mean."""
+    of_judged: NDArray[np.float64]
+    """(m,)."""
+    bands: tuple[Band, ...]
+
+    def error_beside(self, other: Misfit) -> float:
+        """Standard error of the difference of two values of the same noisy rows and as many judged ones, drawn from the
+        same seeds."""
+        return math.hypot(_error(self.of_noisy - other.of_noisy), _error(self.of_judged - other.of_judged))
+
+
+def relative_misfit(noisy: Tensor, sigma_n: Tensor | float, judged: Tensor, seed: int = 0) -> Misfit:
+    """The energies of `band_energy` compared band by band as ratios, so that a little noise shows where there is little
+    detail.
+
+    Each class of blocks has the share that it has among the noisy rows. Arguments, errors and source as there. Raises
+    InputError too where no band's energy is known to a fifth.
+    """
+    wanted, found, _ = _compared(noisy, sigma_n, judged, seed, CLASSES)
+    bands, share = _bands(wanted, found), wanted.share[:, None]
+    of_noisy, of_judged = ((side.influence * share).sum(1) for side in (wanted, found))
+    goal, error, energy, its = np.array([band[1:5] for band in bands]).T
+    known = goal > SURE * error
+    if not known.any():
+        raise InputError(f"the noisy rows know the energy of no band to 1/{SURE:g}: they are too few, or too noisy")
+    weight = np.where(known, _count(), 0.0) / _count()[known].sum()
+    goal = np.where(known, goal, 1.0)
+    ratio = np.where(known, energy / goal, 1.0)
+    chance = (its**2 + (ratio * error) ** 2) / goal**2
+    slope = 2 * weight * (ratio - 1) / goal
+    value = float((weight * ((ratio - 1) ** 2 - chance)).sum())
+    return Misfit(value, -of_noisy @ (slope * ratio), of_judged @ slope, bands)
+
+
+def _compared(
+    noisy: Tensor, sigma_n: Tensor | float, judged: Tensor, seed: int, classes: int
+) -> tuple[_Energies, _Energies, NDArray[np.float64]]:
+    """The energies wanted, those found, and the noise levels (n, 1)."""
+    level = _check(noisy, sigma_n, judged)
+    whole, other = _blocks(noisy), _blocks(judged)
+    noise = level.numpy()[:, None]
+    edges = np.quantile(whole[..., 0, 0], np.linspace(0, 1, classes + 1)[1:-1])
+    its = level[torch.arange(len(judged)) % len(level)].numpy()[:, None]  # the levels of the noisy rows, in turn
+    z = torch.randn(other.shape[:2], generator=keyed_generator(seed, "evaluate.bands"), dtype=torch.float64).numpy()
+    of_noisy = np.digitize(whole[..., 0, 0], edges)
+    of_judged = np.digitize(other[..., 0, 0] + its * z, edges)
+    wanted = _Energies.of(_by_band(whole) - noise[..., None] ** 2, of_noisy, classes)
+    found = _Energies.of(_by_band(other), of_judged, classes)
+    return wanted, found, noise
+
+
+def _count() -> NDArray[np.float64]:
+    """(bands,): coefficients of each band."""
+    return np.array([min(band, BANDS - band) + 1 for band in range(1, BANDS + 1)], dtype=np.float64)
+
+
+def _bands(wanted: _Energies, found: _Energies) -> tuple[Band, ...]:
+    """Both in each band, over all classes; each class has the share that it has among the noisy rows."""
+    bands = []
+    share = wanted.share[:, None]
+    for place in range(BANDS):
+        means = [float((share[:, 0] * side.mean[:, place]).sum()) for side in (wanted, found)]
+        errors = [_error((side.influence[..., place] * share[:, 0]).sum(1)) for side in (wanted, found)]
+        spread = math.hypot(*errors)
+        bands.append(
+            Band(
+                place + 1,
+                means[0],
+                errors[0],
+                means[1],
+                errors[1],
+                (means[1] - means[0]) / spread if spread > 0 else 0.0,
+            )
+        )
+    return tuple(bands)
 
 
 class _Energies(NamedTuple):

@@ -13,13 +13,14 @@ from torch import Tensor
 from ambientkit.batch import Batch, take
 from ambientkit.data import Observed
 from ambientkit.errors import InputError
-from ambientkit.maths.bands import Band, band_energy
+from ambientkit.maths.bands import Band, Misfit, relative_misfit
 from ambientkit.tables import Record, Table, number
 
 AUTO = "auto"
 """What asks for it."""
-REFERENCE, JUDGED = 1024, 256
-"""Noisy rows that tell the energies, and samples (or restored rows) that are judged at each level, at most."""
+REFERENCE, VALUES, JUDGED = 4096, 2**24, 256
+"""Noisy rows that know the energies, at most, and values of them; samples (or restored rows) that are judged at each
+level."""
 RATIO, OCTAVES = 2**0.5, 4
 """Levels tried: sigma_n, and down by RATIO over so many octaves, then the lowest level of the run. Further down one
 denoising takes nothing away that a picture shows."""
@@ -30,9 +31,9 @@ class Tried(NamedTuple):
 
     level: float
     misfit: float
-    """`band-energy` of what is drawn with this stop, squared and not cut at 0."""
+    """Of the energies of what is drawn with this stop: the mean of (found / wanted - 1)^2 over bands, freed of what chance adds; it may be below 0."""
     error: float
-    """Standard error of the misfit."""
+    """Standard error of its difference from the least."""
     bands: tuple[Band, ...]
 
 
@@ -57,12 +58,12 @@ class StopLevel(Record):
         others = ", ".join(f"{_root(one.misfit)} at {one.level:.4g}" for one in (top, low) if one.level != self.level)
         return (
             f"--sigma-min auto: stops at {self.level:.4g}, {self.level / top.level:.2g} sigma_n, the lowest level where the energy of detail fits "
-            f"{self.n[0]} noisy rows: band-energy {_root(self.chosen.misfit)} ({others})"
+            f"{self.n[0]} noisy rows: off by {_root(self.chosen.misfit)} of it, rms ({others})"
         )
 
     def blocks(self) -> Sequence[str | Table]:
         """A sentence, and the ratio of energies found to wanted by band, for each level."""
-        head = ("level", "band-energy", *(f"band {band.number}" for band in self.tried[0].bands))
+        head = ("level", "rms misfit", *(f"band {band.number}" for band in self.tried[0].bands))
         rows = [
             (
                 f"{one.level:.4g}{' *' if one.level == self.level else ''}",
@@ -114,7 +115,8 @@ def reference_rows(observations: Observed, lowest: float) -> tuple[Batch, list[i
     Raises InputError where none is left, and for rows or noise that tell no energies of detail.
     """
     count = len(observations)
-    places = sorted({round(at) for at in torch.linspace(0, count - 1, min(count, REFERENCE)).tolist()})
+    most = max(JUDGED, min(REFERENCE, VALUES // observations[0].x_n.numel()))
+    places = sorted({round(at) for at in torch.linspace(0, count - 1, min(count, most)).tolist()})
     batch = observations.__getitems__(places)
     if batch.x_n.ndim != 4 or batch.sigma_n.ndim != 1:
         what = "noise by pixel" if batch.x_n.ndim == 4 else f"rows of shape {tuple(batch.x_n.shape[1:])}"
@@ -132,26 +134,27 @@ def reference_rows(observations: Observed, lowest: float) -> tuple[Batch, list[i
 
 def choose(batch: Batch, lowest: float, judged: Callable[[float], Tensor], seed: int) -> StopLevel:
     """The lowest level whose misfit, between the energy of detail of judged(level) and what the noisy rows of a batch
-    tell of clean ones, is not above the least by more than a standard error: to stop early needs a reason. From the
-    highest sigma_n of the rows down to `lowest`, that of the run.
+    know of clean ones, is not above the least by more than a standard error of the difference: to stop early needs a
+    reason. From the highest sigma_n of the rows down to `lowest`, that of the run.
 
     judged(level) (m, C, H, W): samples that stop there, with a last denoising; the same seeds at each level, so that
-    chance hardly differs between them. The misfit is the square of `maths.bands.band_energy`, freed of what chance
-    adds. Raises InputError for fewer rows than that takes. Sources: the identity in docs/method.md, "What noisy rows
-    know of detail"; the rule of one standard error: Breiman et al., "Classification and Regression Trees" (1984),
-    section 3.4.3.
+    chance hardly differs between them. The misfit is `maths.bands.relative_misfit`. Raises InputError for rows that it
+    does not take. Sources: the identity in docs/method.md, "What noisy rows know of detail"; the rule of one standard
+    error: Breiman et al., "Classification and Regression Trees" (1984), section 3.4.3.
     """
-    tried, n = [], (0, 0)
+    found: dict[float, Misfit] = {}
+    n = (0, 0)
     for level in levels_tried(float(batch.sigma_n.max()), lowest):
+        rows = judged(level)
+        n = (len(batch.x_n), len(rows))
         try:
-            found = band_energy(batch.x_n, batch.sigma_n, judged(level), seed)
+            found[level] = relative_misfit(batch.x_n, batch.sigma_n, rows, seed)
         except InputError as error:
             raise InputError(f"--sigma-min auto: {error}. Give a level, or leave the flag out") from None
-        tried.append(Tried(level, found.square, found.error, found.bands))
-        n = found.n
-    best = min(tried, key=lambda one: one.misfit)
-    chosen = [one for one in tried if one.misfit <= best.misfit + best.error][-1]
-    return StopLevel(chosen.level, tuple(tried), n)
+    best = min(found.values(), key=lambda one: one.value)
+    tried = tuple(Tried(level, one.value, one.error_beside(best), one.bands) for level, one in found.items())
+    chosen = [one for one in tried if one.misfit <= best.value + one.error][-1]
+    return StopLevel(chosen.level, tried, n)
 
 
 def _root(misfit: float) -> str:

@@ -14,7 +14,7 @@ from ambientkit.batch import Batch
 from ambientkit.builtin.samplers.heun import Heun
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Levels
-from ambientkit.maths.bands import band_energy
+from ambientkit.maths.bands import relative_misfit
 from ambientkit.maths.blocks import BANDS, BLOCK, band_of, coefficients
 from ambientkit.maths.randomness import keyed_generator
 from ambientkit.sample import draw_all, draw_to_files, load_run, restore_rows, restore_to_files, sample_rows, step_grid
@@ -73,41 +73,68 @@ def drawn(denoiser: Linear, level: float, n: int = 300, seed: int = 5) -> torch.
     return draw_all(denoiser, Heun(), (1, 8, 8), n, sigmas=grid, seed=seed, batch_size=300)
 
 
-def exact_misfit(denoiser: Linear, level: float) -> float:
-    """The square that `band_energy` estimates, in closed form. Sampler and denoiser are linear in each coefficient, so
+def exact_ratios(denoiser: Linear, level: float) -> list[float]:
+    """Energy found over energy wanted, by band, in closed form. Sampler and denoiser are linear in each coefficient, so
     a sample's is the gain of the whole way times sigma_max z: it is run once, on one block in which all are 1."""
     grid = step_grid(24, Levels(level, 20.0))
     one = pictures(torch.ones(1, 1, BLOCK, BLOCK, dtype=torch.float64))
     end = Heun().sample(denoiser, one, grid.unsqueeze(1), [keyed_generator(0, "unused")], {})
-    energy = (20.0 * coefficients(end)[0, 0]) ** 2
-    band = band_of()
-    excess = (energy - VARIANCE[band]) / (VARIANCE[band] + SIGMA_N**2)
-    return float(excess[band > 0].square().mean())
+    ratio = (20.0 * coefficients(end)[0, 0]) ** 2 / VARIANCE[band_of()]
+    return [float(ratio[band_of() == band].mean()) for band in range(1, BANDS + 1)]
 
 
 @pytest.mark.parametrize("too_much", [0.0, 0.03])
 def test_the_level_is_that_of_the_closed_form(too_much):
-    """The misfits are those of the closed form within five of their errors, and the level is the lowest one whose exact
-    misfit is near the least: the run's own for the exact denoiser, and one far above it where noise is left."""
+    """Energies in each band are those of the closed form within five of their errors; the exact denoiser is not stopped,
+    and one that leaves noise is, within a step of where the closed form is least."""
     denoiser = Linear(too_much)
     found = choose(noisy(1500, 1), LOWEST, lambda level: drawn(denoiser, level), seed=0)
     levels = levels_tried(SIGMA_N, LOWEST)
-    exact = [exact_misfit(denoiser, level) for level in levels]
+    exact = [exact_ratios(denoiser, level) for level in levels]
     assert [one.level for one in found.tried] == levels
-    assert all(abs(one.misfit - wanted) < 5 * one.error for one, wanted in zip(found.tried, exact, strict=True))
-    assert found.level == (LOWEST if too_much == 0 else levels[exact.index(min(exact))])
+    for one, ratios in zip(found.tried, exact, strict=True):
+        for band, ratio, variance in zip(one.bands, ratios, VARIANCE[1:].tolist(), strict=True):
+            assert abs(band.found - ratio * variance) < 5 * band.found_error
+            assert abs(band.wanted - variance) < 5 * band.wanted_error
+    if too_much == 0:
+        assert found.level == LOWEST
+        return
+    known = [place for place in range(BANDS) if VARIANCE[place + 1] > 0.03]  # the noisy rows know these to a third
+    least = [sum((place + 2) * (ratios[place] - 1) ** 2 for place in known) for ratios in exact]
+    assert abs(levels.index(found.level) - least.index(min(least))) <= 1
 
 
 def test_control_energies_of_noisy_rows_with_their_noise_lead_elsewhere():
     """With the noise's energy counted as detail, the lowest level would fit best, whatever the network leaves."""
     denoiser, rows = Linear(0.03), noisy(1500, 1)
     levels = [levels_tried(SIGMA_N, LOWEST)[place] for place in (2, -1)]
-    squares = {
-        sigma_n: [band_energy(rows.x_n, sigma_n, drawn(denoiser, level)).square for level in levels]
+    values = {
+        sigma_n: [relative_misfit(rows.x_n, sigma_n, drawn(denoiser, level)).value for level in levels]
         for sigma_n in (SIGMA_N, 0.0)
     }
-    assert squares[SIGMA_N][0] < squares[SIGMA_N][1]
-    assert squares[0.0][0] > squares[0.0][1]
+    assert values[SIGMA_N][0] < values[SIGMA_N][1]
+    assert values[0.0][0] > values[0.0][1]
+
+
+def test_the_error_of_a_difference_is_that_of_trials():
+    """Over 60 trials of fresh noisy rows and samples, at two levels: the error of the difference of misfits that is said
+    is its standard deviation within a factor of 1.5 (a relative error of 0.09 by chance)."""
+    denoiser = Linear(0.03)
+    grids = [step_grid(4, Levels(level, 20.0)).unsqueeze(1) for level in (0.2, LOWEST)]
+    said, differences = [], []
+    for trial in range(60):
+        rows = noisy(200, 2 * trial)
+        start = 20 * torch.randn(100, 1, 8, 8, generator=keyed_generator(trial, "start"), dtype=torch.float64)
+        one, other = (
+            relative_misfit(
+                rows.x_n, SIGMA_N, Heun().sample(denoiser, start, grid.expand(-1, 100), keyed_generator(0, "u"), {})
+            )
+            for grid in grids
+        )
+        differences.append(one.value - other.value)
+        said.append(one.error_beside(other))
+    ratio = float(np.mean(said)) / float(np.std(differences, ddof=1))
+    assert 1 / 1.5 < ratio < 1.5
 
 
 def test_without_a_reason_sampling_goes_on_to_the_lowest_level():
@@ -119,7 +146,8 @@ def test_without_a_reason_sampling_goes_on_to_the_lowest_level():
 @pytest.fixture(autouse=True)
 def _few(monkeypatch):
     """A quarter of the rows that are judged otherwise."""
-    monkeypatch.setattr("ambientkit.sample.drawn.JUDGED", 64)
+    for module in ("drawn", "restored"):
+        monkeypatch.setattr(f"ambientkit.sample.{module}.JUDGED", 64)
     monkeypatch.setattr("ambientkit.sample.stop_level.REFERENCE", 256)
 
 
@@ -162,7 +190,7 @@ def test_an_interrupted_command_goes_on_to_the_level_it_chose(tmp_path, sample, 
 
 def test_restored_rows_stop_where_theirs_fit(tmp_path):
     trained = picture_run(tmp_path / "run")
-    rows = (field(40, 7).float() / 4 + 0.3 * torch.randn(40, 1, 8, 8, generator=keyed_generator(7, "n"))).numpy()
+    rows = (field(200, 7).float() / 2 + 0.3 * torch.randn(200, 1, 8, 8, generator=keyed_generator(7, "n"))).numpy()
     options = {"sigma_n": 0.3, "n": 3, "draws": 2, "steps": 4, "sigma_min": "auto", "registry": PARTS}
     found = restore_rows(trained, rows, **options)
     record = restore_to_files(trained, rows, tmp_path / "out", units="unit", **options)
@@ -171,7 +199,7 @@ def test_restored_rows_stop_where_theirs_fit(tmp_path):
     stop = ak.load(tmp_path / "run", parts=[type(trained.config.model)]).stop_level(rows, sigma_n=0.3, steps=4)
     assert told["sigma_min"] == stop.level
     assert told["stop_level"] == stop.to_dict()
-    assert (stop.n, record.n) == ((40, 40), 3)
+    assert (stop.n, record.n) == ((200, 50), 3)
     low = max(told["sigma_min"], 0.0)
     assert torch.equal(found.draws, restore_rows(trained, rows, **options | {"sigma_min": low}).draws)
 

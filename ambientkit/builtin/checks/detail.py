@@ -125,7 +125,7 @@ class DetailStationarity(Check):
     kind = "objective"
     claim = "stationary-in-detail"
     null_law = "F(p, n - p) of Hotelling's T^2, p = 12 strengths of detail"
-    detects = "a mean gradient of 0.9 standard deviations of one run's; noise that counts as detail"
+    detects = "a mean gradient of 2.5 standard deviations of one run's; noise that counts as detail"
     meaning = "Training would end with too strong or too weak detail, however long it runs: the energies that are wanted are not those of clean rows."
 
     runs: int = Field(30, ge=25)

@@ -59,10 +59,10 @@ class OtherLevel(DetailMutant):
     """Second moments of the ends, less the noise of another level."""
 
     name = "detail-moments-level-of-the-ends"
-    wrong = "1.15 sigma_s is taken off the energy of the ends in place of sigma_s"
+    wrong = "1.4 sigma_s is taken off the energy of the ends in place of sigma_s"
 
     def found(self, found: Hops) -> Hops:
-        return found._replace(sigma_s=1.15 * found.sigma_s)
+        return found._replace(sigma_s=1.4 * found.sigma_s)
 
 
 class OneLevel(DetailMutant):
@@ -73,16 +73,6 @@ class OneLevel(DetailMutant):
 
     def rows(self, batch: Batch) -> Batch:
         return batch._replace(sigma_n=torch.where(batch.sigma_n > 0, batch.sigma_n.max(), batch.sigma_n))
-
-
-class ClassesOfTheEstimate(DetailMutant):
-    """Classes of blocks by what the denoiser says of them."""
-
-    name = "detail-moments-classes-of-the-estimate"
-    wrong = "blocks of the ends are sorted by the mean of D, those of the rows by their noisy mean"
-
-    def found(self, found: Hops) -> Hops:
-        return found._replace(batch=found.batch._replace(x_n=found.target.detach()))
 
 
 class Turned(DetailMutant):
@@ -105,4 +95,4 @@ class Silent(DetailMutant):
         return value.detach()
 
 
-MUTANTS = [NoiseAsDetail, OtherLevel, OneLevel, ClassesOfTheEstimate, Turned, Silent]
+MUTANTS = [NoiseAsDetail, OtherLevel, OneLevel, Turned, Silent]
