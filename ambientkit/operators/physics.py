@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from pydantic import model_validator
-from torch import Tensor
+from torch import Tensor, nn
 
 from ambientkit.errors import InputError
 from ambientkit.operators.base import Operator, imported
@@ -15,9 +16,8 @@ from ambientkit.operators.base import Operator, imported
 class DeepInverse(Operator):
     """A `LinearPhysics` of deepinv (0.5): y = physics.A(x), A^T = physics.A_adjoint. Its noise model is not used.
 
-    The physics is an object of yours, named by where it is imported from; its dtype and device are those of the rows it
-    is given. Complex values are pairs of channels, as deepinv's own MRI has them. Needs the extra
-    `ambientkit[deepinv]`.
+    The physics is an object of yours, named by where it is imported from. It computes in its own number type, as a rule
+    float32. Complex values are pairs of channels, as deepinv's own MRI has them. Needs the extra `ambientkit[deepinv]`.
     """
 
     name = "deepinv"
@@ -35,15 +35,23 @@ class DeepInverse(Operator):
 
     def forward(self, x: Tensor, given: Mapping[str, Tensor]) -> Tensor:
         """physics.A(x)."""
-        return _tensor(self._for(x).A(x), self.physics)
+        found, dtype = self._for(x)
+        return _tensor(found.A(x.to(dtype)), self.physics).to(x.dtype)
 
     def adjoint(self, y: Tensor, given: Mapping[str, Tensor]) -> Tensor:
         """physics.A_adjoint(y)."""
-        return _tensor(self._for(y).A_adjoint(y), self.physics)
+        found, dtype = self._for(y)
+        return _tensor(found.A_adjoint(y.to(dtype)), self.physics).to(y.dtype)
 
-    def _for(self, values: Tensor) -> Any:
+    def _for(self, values: Tensor) -> tuple[Any, torch.dtype]:
+        """The physics on the device of some values, and the number type that it computes in: its own, as a transfer
+        function that is cast would lose its imaginary part."""
         found = self._physics()
-        return found.to(device=values.device, dtype=values.dtype) if hasattr(found, "to") else found
+        if not isinstance(found, nn.Module):
+            return found, values.dtype
+        own = [tensor for tensor in found.state_dict().values() if tensor.is_floating_point() or tensor.is_complex()]
+        double = any(tensor.dtype in (torch.float64, torch.complex128) for tensor in own)
+        return found.to(values.device), torch.float64 if double else torch.float32
 
     def _physics(self) -> Any:
         try:
