@@ -1,9 +1,9 @@
 """How often `ambientkit verify` is wrong: false alarms on right parts, and mutants that live, over many seeds.
 
-    python examples/benchmarks/verify_rates.py --seeds 300 --kill-seeds 20 --second-seeds 5 --out rates.json
+    python examples/benchmarks/verify_rates.py --seeds 300 --kill-seeds 20 --second-seeds 5 --right-seeds 40 --out rates.json
 
-Two kits are measured: the mutants that were written together with the checks, and the second kit
-(tests/verification/second_kit), wrong and right parts written before their author had read a check. The p-value of
+Three kits are measured: the mutants that were written together with the checks, and the second and the fourth kit
+(tests/verification/second_kit, fourth_kit), wrong and right parts written before their author had read a check. The p-value of
 every pair of a part and a check is kept for every seed, and judged at the level of every check. The file is written
 after every seed; a second call with the same file measures only what is missing: seeds, or pairs that are new. After
 the code of a check has changed, `--redo CHECK` measures its pairs again. Controls are left out: they cannot cause a
@@ -31,11 +31,11 @@ from ambientkit.verification.kills import mutant_plan
 from ambientkit.verification.plan import Pair
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from tests.verification import second_kit
+from tests.verification import fourth_kit, second_kit
 
 TAILS = (0.1, 0.01, 0.001)
-WHAT = ("right", "kit", "second", "second right")
-"""Built-in parts; their mutants; the second kit's wrong parts, and its right ones."""
+WHAT = ("right", "kit", "second", "second right", "fourth", "fourth right")
+"""Built-in parts; their mutants; the wrong parts and the right ones of two kits."""
 
 Values = dict[str, dict[str, float]]
 """seed -> pair -> p-value; -1 where measuring raised, which rejects."""
@@ -58,9 +58,11 @@ def plans(everything: bool) -> tuple[Plan, ...]:
     found = load()
     known = Registry([e for e in [*found.entries(), *found.mutants()] if everything or e.package == "ambientkit"])
     checks = registered_checks(known)
-    second = make_plan([part for _, part, _ in second_kit.wrong_parts()], checks)
-    second_right = make_plan([part for _, part in second_kit.right_parts()], checks)
-    return make_plan(registered_parts(known, checks)[0], checks), mutant_plan(known, checks)[1], second, second_right
+    kits = []
+    for parts in (second_kit, fourth_kit):
+        kits.append(make_plan([part for _, part, _ in parts.wrong_parts()], checks))
+        kits.append(make_plan([part for _, part in parts.right_parts()], checks))
+    return make_plan(registered_parts(known, checks)[0], checks), mutant_plan(known, checks)[1], *kits
 
 
 def measure_seed(what: int, seed: int, done: list[str], everything: bool) -> dict[str, float]:
@@ -80,13 +82,24 @@ def measure(asked: argparse.Namespace) -> dict[str, Values]:
             del values[pair]
     jobs = []
     for what, plan, seeds in zip(
-        WHAT, plans(asked.all), (asked.seeds, asked.kill_seeds, asked.second_seeds, asked.second_seeds), strict=True
+        WHAT,
+        plans(asked.all),
+        (
+            asked.seeds,
+            asked.kill_seeds,
+            asked.second_seeds,
+            asked.right_seeds,
+            asked.second_seeds,
+            asked.right_seeds,
+        ),
+        strict=True,
     ):
         wanted = {key(pair) for pair in plan.pairs}
         for seed in range(seeds):
             here = state[what].setdefault(str(seed), {})
             if wanted - here.keys():
                 jobs.append((what, seed, [pair for pair in here if pair in wanted]))
+    jobs.sort(key=lambda job: job[1])  # seed by seed, so that what is measured when it is stopped is whole
     with worker_pool(asked.processes) as pool:
         futures = {
             pool.submit(measure_seed, WHAT.index(what), seed, done, asked.all): (what, seed)
@@ -103,14 +116,19 @@ def measure(asked: argparse.Namespace) -> dict[str, Values]:
 def report(state: dict[str, Values], everything: bool) -> None:
     """Print the rates with their bounds (Clopper and Pearson, 95 %), over the seeds at which all pairs of today's plan
     were measured."""
-    plan, kit, second, second_right = plans(everything)
+    plan, kit, second, second_right, fourth, fourth_right = plans(everything)
     for title, what, one in (
         ("built-in parts", "right", plan),
         ("right parts of the second kit", "second right", second_right),
+        ("right parts of the fourth kit", "fourth right", fourth_right),
     ):
         print(f"\n== {title}")
         report_right(_whole(state[what], one), one)
-    for title, what, one in (("mutants", "kit", kit), ("the second kit", "second", second)):
+    for title, what, one in (
+        ("mutants", "kit", kit),
+        ("the second kit", "second", second),
+        ("the fourth kit", "fourth", fourth),
+    ):
         if one.pairs:
             print(f"\n== {title}")
             report_kit(_whole(state[what], one), one)
@@ -183,7 +201,7 @@ def report_kit(seeds: Values, plan: Plan) -> None:
 
 def section(state: dict[str, Values], everything: bool) -> str:
     """The measured rates as a section of docs/verify.md."""
-    plan, kit, _, _ = plans(everything)
+    plan, kit, *_ = plans(everything)
     right, mutants = _whole(state["right"], plan), _whole(state["kit"], kit)
     wrong = sum(any(p < plan.level for p in one.values()) for one in right.values())
     lines = [
@@ -283,7 +301,10 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=300, help="whole runs on right parts")
     parser.add_argument("--kill-seeds", type=int, default=20, help="runs of the kit of mutants")
     parser.add_argument(
-        "--second-seeds", type=int, default=0, help="runs of the second kit, its wrong and its right parts"
+        "--second-seeds", type=int, default=0, help="runs of the wrong parts of the second and the fourth kit"
+    )
+    parser.add_argument(
+        "--right-seeds", type=int, default=0, help="runs of the right parts of the second and the fourth kit"
     )
     parser.add_argument("--out", type=Path, default=Path("verify_rates.json"))
     parser.add_argument("--processes", type=int, default=1)
