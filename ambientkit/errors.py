@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 
 class AmbientError(Exception):
-    """Base of every error that is printed as one short message instead of a traceback; `exit_status` is what the process returns."""
+    """Base of every error that is printed as one short message instead of a traceback; `exit_status` is what the
+    process returns."""
 
     exit_status: int = 1
     as_command: str | None = None
@@ -77,8 +78,10 @@ def refused(key: str) -> str:
     if not key.replace("-", "_").lower().startswith(CHANGES_THE_LAW):
         return ""
     return (
-        ": it would change the law of x_t given x_n. x_t is x_n with the Gaussian noise that is missing up to sigma_t, white and independent of "
-        "x_n; on any other noise E[x_n | x_t] = a E[x_0 | x_t] + b x_t does not hold, and what is learned is not the clean distribution"
+        ": it would change the law of x_t given x_n. x_t is x_n with the Gaussian noise that is missing up to "
+        "sigma_t, white and independent of "
+        "x_n; on any other noise E[x_n | x_t] = a E[x_0 | x_t] + b x_t does not hold, and what is learned is not "
+        "the clean distribution"
     )
 
 

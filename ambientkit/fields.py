@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 
 class Fields(BaseModel):
-    """What a configuration is made of. Frozen; an unknown field is an error, and so is true or false where a number is meant."""
+    """What a configuration is made of. Frozen; an unknown field is an error, and so is true or false where a number is
+    meant."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

@@ -33,8 +33,8 @@ def inspect(
     """Look at a data set without judging whether `train` would take it; with `write` also propose a whole run for it.
 
     data: a name, a path, a part, an array, a tensor or a torch `Dataset`. sigma_n: the noise std that the rows are said
-    to have, units of [-1, 1]: a number, a file of levels per row, one level per row of an array, or "estimate"; None for
-    the level stored with the data, and an estimate where there is none. rows: looked at, evenly spaced.
+    to have, units of [-1, 1]: a number, a file of levels per row, one level per row of an array, or "estimate"; None
+    for the level stored with the data, and an estimate where there is none. rows: looked at, evenly spaced.
 
     write: a new .yaml file for `train(config=...)`, with the reason of each line; the record's `proposal` holds the
     same.

@@ -105,7 +105,8 @@ def _anchors(batch: Batch, tools: Tools, from_observation: float, chain_steps: i
 
 
 class _Remembered:
-    """A denoiser that already knows its value at one batch of points, so that a hop does not repeat the anchor's forward."""
+    """A denoiser that already knows its value at one batch of points, so that a hop does not repeat the anchor's
+    forward."""
 
     def __init__(self, denoiser: Denoiser, x: Tensor, x_0_hat: Tensor) -> None:
         self._denoiser, self._x, self._x_0_hat = denoiser, x, x_0_hat

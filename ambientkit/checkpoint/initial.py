@@ -77,7 +77,8 @@ def _from_pth(path: Path) -> dict[str, Tensor]:
         IndexError,
     ) as error:
         raise InputError(
-            f"{path}: refused: it does not hold tensors only, and reading it otherwise could run any code ({type(error).__name__}). "
+            f"{path}: refused: it does not hold tensors only, and reading it otherwise could run any code "
+            f"({type(error).__name__}). "
             "Convert it to .safetensors where you trust it"
         ) from None
     found = next(

@@ -21,7 +21,8 @@ def sample(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder to write; a killed command goes on where it was. [default: RUN/samples/step-N-seed-S, or RUN/restored/...]"
+            help="Folder to write; a killed command goes on where it was. [default: RUN/samples/step-N-seed-S, or "
+            "RUN/restored/...]"
         ),
     ] = None,
     sampler: Annotated[
@@ -74,7 +75,8 @@ def sample(
         list[str] | None,
         typer.Option(
             metavar="TEXT",
-            help="Text that samples are drawn under, of a model that takes one; may be repeated: samples take them in turn.",
+            help="Text that samples are drawn under, of a model that takes one; may be repeated: samples take them "
+            "in turn.",
         ),
     ] = None,
     negative_prompt: Annotated[
@@ -86,7 +88,8 @@ def sample(
     guidance: Annotated[
         float,
         typer.Option(
-            help="Weight of the conditions (classifier-free guidance): 1 is none, more exaggerates them. Twice the time."
+            help="Weight of the conditions (classifier-free guidance): 1 is none, more exaggerates them. Twice the "
+            "time."
         ),
     ] = 1.0,
     format_: Annotated[

@@ -21,8 +21,10 @@ def train(
     sigma_n: Annotated[
         str | None,
         typer.Option(
-            help="Noise std of the observations in units of [-1, 1]: a number, LOW,HIGH (simulated, one level per row), or a file "
-            "with one level per row. Declared for noisy data, simulated for clean data sets. [default: 0.2 if simulated]"
+            help="Noise std of the observations in units of [-1, 1]: a number, LOW,HIGH (simulated, one level per "
+            "row), or a file "
+            "with one level per row. Declared for noisy data, simulated for clean data sets. [default: 0.2 if "
+            "simulated]"
         ),
     ] = None,
     on_bad_file: Annotated[
@@ -57,7 +59,8 @@ def train(
     lr_schedule: Annotated[
         str | None,
         typer.Option(
-            help="constant, cosine or inverse-sqrt, after the warm-up. [default: constant, or what suits the model chosen]"
+            help="constant, cosine or inverse-sqrt, after the warm-up. [default: constant, or what suits the model "
+            "chosen]"
         ),
     ] = None,
     warmup_steps: Annotated[int | None, typer.Option(help="Optimiser steps of warm-up. [default: 100]")] = None,
@@ -93,7 +96,8 @@ def train(
     augment: Annotated[
         list[str] | None,
         typer.Option(
-            help="flip-horizontal, flip-vertical, quarter-turns or crop=HxW: poses that keep the law of the noise; may be repeated."
+            help="flip-horizontal, flip-vertical, quarter-turns or crop=HxW: poses that keep the law of the noise; "
+            "may be repeated."
         ),
     ] = None,
     tracker: Annotated[
@@ -106,7 +110,8 @@ def train(
     evaluate_every: Annotated[
         int | None,
         typer.Option(
-            help="Steps between evaluations of the averaged weights, which change nothing in training; 0: none. [default: 0]"
+            help="Steps between evaluations of the averaged weights, which change nothing in training; 0: none. "
+            "[default: 0]"
         ),
     ] = None,
     evaluate_data: Annotated[
@@ -120,7 +125,8 @@ def train(
         float | None,
         typer.Option(
             metavar="SHARE",
-            help="Share of the rows that are not trained on, by which the best weights are kept; 0: none. [default: 0.1, of 512 rows at most]",
+            help="Share of the rows that are not trained on, by which the best weights are kept; 0: none. "
+            "[default: 0.1, of 512 rows at most]",
         ),
     ] = None,
     stop_early: Annotated[
@@ -148,7 +154,8 @@ def train(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Train although the data violate the noise model in this point, as `inspect` names it; may be repeated.",
+            help="Train although the data violate the noise model in this point, as `inspect` names it; may be "
+            "repeated.",
         ),
     ] = None,
     skip_preflight: Annotated[

@@ -42,8 +42,8 @@ def noise_place(data: str | Mapping[str, Any] | Data, level: Any, registry: Regi
     """The part of a run whose field `sigma_n` a level is for: "data", where it declares their noise, or "corruption",
     which simulates it.
 
-    data: as a configuration has it. Raises InputError for a range of declared noise, and for levels per row of simulated
-    noise.
+    data: as a configuration has it. Raises InputError for a range of declared noise, and for levels per row of
+    simulated noise.
     """
     if isinstance(data, Data):
         known, clean = type(data).model_fields, bool(getattr(data, "clean", False))

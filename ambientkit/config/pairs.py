@@ -1,4 +1,5 @@
-"""Which objectives serve which corruption: one that was made for whole rows is biased where a part of them is hidden."""
+"""Which objectives serve which corruption: one that was made for whole rows is biased where a part of them is
+hidden."""
 
 from __future__ import annotations
 
@@ -25,13 +26,15 @@ def refuse_pairs(objectives: Iterable[Objective], corruption: Corruption) -> Non
     kinds = [kind for kind in SERVED_BY if kind in corruption.claims]
     if not kinds:
         raise InputError(
-            f"corruption {corruption.name!r} hides a part of its rows ({', '.join(sorted(corruption.carries))}), but claims none of "
+            f"corruption {corruption.name!r} hides a part of its rows ({', '.join(sorted(corruption.carries))}), "
+            "but claims none of "
             f"{', '.join(SERVED_BY)}: nothing says which objectives are unbiased with it"
         )
     for objective in objectives:
         lacking = [SERVED_BY[kind] for kind in kinds if SERVED_BY[kind] not in objective.claims]
         if lacking:
             raise InputError(
-                f"objective {objective.name!r} is biased on rows of which a part is hidden (corruption {corruption.name!r}): "
+                f"objective {objective.name!r} is biased on rows of which a part is hidden (corruption "
+                f"{corruption.name!r}): "
                 f"it does not claim {lacking[0]!r}. Use tweedie or consistency, or corruption gaussian on whole rows"
             )

@@ -95,7 +95,8 @@ def configure(request: Request, registry: Registry, stored: Path | None, *, quie
     if stored:
         if lacking := [entry.objective.name for entry in config.objective if isinstance(entry.objective, Absent)]:
             raise InputError(
-                f"{stored.parent}: the run cannot go on without its objective {lacking[0]!r}, which no installed package registers: "
+                f"{stored.parent}: the run cannot go on without its objective {lacking[0]!r}, which no installed "
+                "package registers: "
                 "install its package, or give it from Python, ambientkit.train(..., objective=...)"
             )
         old = anchored(resolve(base[0], registry, absent=True))
@@ -114,7 +115,8 @@ def configure(request: Request, registry: Registry, stored: Path | None, *, quie
             )
         if config.end_step != old.end_step and not quiet and (shares := _shares(config)):
             note(
-                f"end_step was {old.end_step} and is {config.end_step} now; {', '.join(shares)} follow the new length, so this will not "
+                f"end_step was {old.end_step} and is {config.end_step} now; {', '.join(shares)} follow the new "
+                "length, so this will not "
                 "be the run that was that long from the start"
             )
     return config
@@ -171,6 +173,7 @@ def _noise(sigma_n: Any, so_far: Source, registry: Registry) -> Source:
     level, data = noise_level(_level_text(sigma_n)), so_far.tree["data"]
     if isinstance(data, Data) and not getattr(data, "clean", False):
         raise InputError(
-            f"--sigma-n {_level_text(sigma_n)}: the data set {data.name!r} brings its own noise level; leave one of the two out"
+            f"--sigma-n {_level_text(sigma_n)}: the data set {data.name!r} brings its own noise level; leave one "
+            "of the two out"
         )
     return at((noise_place(data, level, registry), "sigma_n"), level, "--sigma-n")

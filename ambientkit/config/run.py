@@ -92,7 +92,8 @@ class OptimizerConfig(Fields):
 
 
 class EMAConfig(Fields):
-    """Average of the weights with k-diffusion's warm-up: decay = min(max_decay, 1 - (1 + updates / inv_gamma)^-power)."""
+    """Average of the weights with k-diffusion's warm-up: decay = min(max_decay, 1 - (1 + updates /
+    inv_gamma)^-power)."""
 
     power: float = Field(2 / 3, gt=0)
     inv_gamma: float = Field(1.0, gt=0)
@@ -202,7 +203,8 @@ DEFAULTS: dict[str, Any] = {
 
 
 class Absent(Objective):
-    """Stands for an objective of a stored run that no installed package registers: what it was is kept, and it cannot train."""
+    """Stands for an objective of a stored run that no installed package registers: what it was is kept, and it cannot
+    train."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 

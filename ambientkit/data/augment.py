@@ -26,14 +26,18 @@ from ambientkit.rows import Rows
 
 KNOWN = ("flip-horizontal", "flip-vertical", "quarter-turns", "crop=HxW")
 REFUSED = {
-    "rotate|rotation|affine|perspective|shear|turn": "interpolating between pixels correlates their noise and lowers it: quarter-turns do not",
-    "scale|resize|zoom|resample|random-resized|upsample|downsample": "resampling correlates the noise of neighbours: crop=HxW does not",
-    "translate|shift|elastic|warp|deform|distort": "shifts by parts of a pixel interpolate, which lowers the noise: crop=HxW shifts by whole ones",
+    "rotate|rotation|affine|perspective|shear|turn": "interpolating between pixels correlates their noise and "
+    "lowers it: quarter-turns do not",
+    "scale|resize|zoom|resample|random-resized|upsample|downsample": "resampling correlates the noise of "
+    "neighbours: crop=HxW does not",
+    "translate|shift|elastic|warp|deform|distort": "shifts by parts of a pixel interpolate, which lowers the "
+    "noise: crop=HxW shifts by whole ones",
     "blur|sharpen|smooth|filter|denoise": "filtering correlates the noise",
     "bright|contrast|gamma|color|colour|jitter|hue|saturation|normali|equal|solar|poster|invert|grey|gray": (
         "changing values changes the level of the noise, and not by the same factor everywhere"
     ),
-    "noise|dropout|erase|cutout|mask|mixup|cutmix": "it changes the law of the observations, for which a corruption must answer",
+    "noise|dropout|erase|cutout|mask|mixup|cutmix": "it changes the law of the observations, for which a "
+    "corruption must answer",
     "pad": "padded pixels hold no noise",
     "jpeg|compress|quanti": "lossy compression and rounding change the noise",
 }
@@ -41,7 +45,8 @@ REFUSED = {
 
 
 class Augmented(Dataset[Batch]):
-    """Observations in another pose at each visit: the pose is keyed by (seed, epoch, row), so runs resume and workers agree to the bit.
+    """Observations in another pose at each visit: the pose is keyed by (seed, epoch, row), so runs resume and workers
+    agree to the bit.
 
     names: of `KNOWN`, applied in that order; crop=32x32 takes a window of 32 rows and columns. Rows are pictures (C, H,
     W). Raises InputError for anything else, with the reason, and for a crop larger than the rows.
@@ -59,17 +64,20 @@ class Augmented(Dataset[Batch]):
             raise InputError(f"augment: rows of shape {shape} are no pictures (C, H, W)")
         if self._crop and (self._crop[0] > shape[1] or self._crop[1] > shape[2]):
             raise InputError(
-                f"augment: {crops[0]} is larger than the rows, {shape[1]}x{shape[2]}; enlarging them would change the noise"
+                f"augment: {crops[0]} is larger than the rows, {shape[1]}x{shape[2]}; enlarging them would change "
+                "the noise"
             )
         self._carries = observations.carries
         if self._carries - {"mask"}:
             raise InputError(
-                f"augment: rows measured through an operator ({', '.join(sorted(self._carries))}) cannot be turned or cut; leave it out"
+                f"augment: rows measured through an operator ({', '.join(sorted(self._carries))}) cannot be turned "
+                "or cut; leave it out"
             )
         height, width = self._crop or shape[1:]
         if "quarter-turns" in self._names and height != width:
             raise InputError(
-                f"augment: quarter-turns need square rows, but they are {height}x{width}: add a square crop, or leave them out"
+                f"augment: quarter-turns need square rows, but they are {height}x{width}: add a square crop, or "
+                "leave them out"
             )
 
     @property
@@ -118,7 +126,8 @@ class Augmented(Dataset[Batch]):
         return Batch(one.x_n[0], one.sigma_n[0], one.row[0], {name: value[0] for name, value in one.cond.items()})
 
     def __getitems__(self, indices: list[int]) -> Batch:
-        """The observations `indices` as one batch, each in the pose of its visit; their masks and maps of sigma_n alike."""
+        """The observations `indices` as one batch, each in the pose of its visit; their masks and maps of sigma_n
+        alike."""
         batch = self._observations.__getitems__(indices)
         by_pixel = batch.sigma_n.ndim == batch.x_n.ndim
         moved, levels, masks = [], [], []

@@ -27,13 +27,15 @@ def null_values(model: Model, cond: Mapping[str, Tensor]) -> dict[str, Tensor]:
         null = model.null_cond(name)
         if null is None and not value.is_floating_point():
             raise InputError(
-                f"model {model.name!r} does not say which value of {name!r} stands for no condition, and of whole numbers 0 may be a class: "
+                f"model {model.name!r} does not say which value of {name!r} stands for no condition, and of whole "
+                "numbers 0 may be a class: "
                 "a model that can do without says so in null_cond"
             )
         one = torch.as_tensor(0 if null is None else null).to(value)
         if one.ndim and one.shape != value.shape[1:]:
             raise InputError(
-                f"model {model.name!r}: null_cond({name!r}) has shape {tuple(one.shape)}, but rows carry {tuple(value.shape[1:])}"
+                f"model {model.name!r}: null_cond({name!r}) has shape {tuple(one.shape)}, but rows carry "
+                f"{tuple(value.shape[1:])}"
             )
         found[name] = one
     return found

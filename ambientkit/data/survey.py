@@ -63,14 +63,16 @@ def survey(
     if bad.any():
         rows = batch.row[bad].tolist()
         raise InputError(
-            f"{len(rows)} of the {len(batch.row)} rows looked at hold values that are not finite; the first are rows {rows[:5]}"
+            f"{len(rows)} of the {len(batch.row)} rows looked at hold values that are not finite; the first are "
+            f"rows {rows[:5]}"
         )
     if not (batch.sigma_n.isfinite().all() and (batch.sigma_n >= 0).all()):
         raise InputError("a noise level sigma_n is negative or not finite")
     for name, fitting in (("mask", "mask"), ("sampled", "linear")):
         if name not in corruption.carries and name in batch.cond and batch.cond[name].dtype == torch.bool:
             raise InputError(
-                f"the rows bring a mask of what was measured ({name}), which corruption {corruption.name!r} does not use: "
+                f"the rows bring a mask of what was measured ({name}), which corruption {corruption.name!r} does "
+                "not use: "
                 f"give --corruption {fitting}"
             )
     floor = corruption.floor(batch)
@@ -83,7 +85,8 @@ def survey(
     if beyond:
         first = ", ".join(map(str, beyond[:8])) + (" and more" if len(beyond) > 8 else "")
         raise InputError(
-            f"rows have sigma_n at or above sigma_max = {levels.sigma_max:g}: rows {first}. Leave them out, or raise levels.sigma_max"
+            f"rows have sigma_n at or above sigma_max = {levels.sigma_max:g}: rows {first}. Leave them out, or "
+            "raise levels.sigma_max"
         )
     if observations.rows.mapping is None:  # rows that tell of no mapping: no reader has judged their scale
         found = judge_scale(
@@ -103,7 +106,8 @@ def survey(
         # seen.
         if sigma_data**2 <= 4 * (2 / batch.x_n.numel()) ** 0.5 * spread**2:
             raise InputError(
-                f"under the noise (sigma_n {float(floor.max()):.4g}) no data can be made out: all values together have std {spread:.4g}. "
+                f"under the noise (sigma_n {float(floor.max()):.4g}) no data can be made out: all values together "
+                f"have std {spread:.4g}. "
                 "sigma_n is a standard deviation in units of [-1, 1]: is it given in other units?"
             )
     x, cond = batch.x_n, batch.cond
@@ -132,13 +136,16 @@ def _refuse_below(batch: Batch, sigma_min: float, estimated: bool) -> None:
     told = f"the lowest level of the run, sigma_min = {sigma_min:g}"
     if float(noisy.max()) >= sigma_min and not estimated:
         warn(
-            f"{int(below.sum())} of {len(noisy)} rows looked at have a noise level below {told}: their noise is learned as part of the picture"
+            f"{int(below.sum())} of {len(noisy)} rows looked at have a noise level below {told}: their noise is "
+            "learned as part of the picture"
         )
         return
     raise InputError(
-        f"the noise of {int(below.sum())} of {len(noisy)} rows looked at (sigma_n at most {float(noisy[below].max()):.3g}) is below {told}: "
+        f"the noise of {int(below.sum())} of {len(noisy)} rows looked at (sigma_n at most "
+        f"{float(noisy[below].max()):.3g}) is below {told}: "
         "it would be learned as part of the picture.\n"
-        "Do the values fill [-1, 1]? Give value_range, the two file values that stand for -1 and 1, or have it measured: value_range: data. "
+        "Do the values fill [-1, 1]? Give value_range, the two file values that stand for -1 and 1, or have it "
+        "measured: value_range: data. "
         "Otherwise lower levels.sigma_min, or say that the rows are clean"
     )
 

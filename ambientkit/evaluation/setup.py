@@ -134,28 +134,33 @@ class Setup:
             last = options.seed + options.repeats - 1
             seeds = f"seed {options.seed}" if options.repeats == 1 else f"seeds {options.seed} to {last}"
             found.append(
-                f"run: {self.subject}, step {self.trained.step}; {self.n} samples of {seeds} each, {options.sampler.name}, {options.steps} steps"
+                f"run: {self.subject}, step {self.trained.step}; {self.n} samples of {seeds} each, "
+                f"{options.sampler.name}, {options.steps} steps"
             )
         elif drawn is not None:
             found.append(f"samples: {drawn.what}, {self.n} of {drawn.total}, chosen by seed {options.seed}")
         found.append(f"reference: {min(len(reference.x), self.n)} of {reference.total} rows of {reference.what}")
         if self.own is not None and _rows_meant(self.own.spec) == _rows_meant(reference.spec):
             found.append(
-                "note: the reference is what the run trained on: nothing is held out, and samples that repeat the data score well"
+                "note: the reference is what the run trained on: nothing is held out, and samples that repeat the "
+                "data score well"
             )
         if len(reference.x) < self.n:
             found.append(
-                f"note: the reference has only {len(reference.x)} rows for {self.n} samples; compare only with values of the same numbers"
+                f"note: the reference has only {len(reference.x)} rows for {self.n} samples; compare only with "
+                "values of the same numbers"
             )
         if drawn is not None and (copies := same_rows(drawn.x, reference.x[: self.n])):
             found.append(
-                f"warning: {copies} of {self.n} samples are, to the bit, rows of the reference: the two sets are not independent, and every "
+                f"warning: {copies} of {self.n} samples are, to the bit, rows of the reference: the two sets are "
+                "not independent, and every "
                 "distance is too small"
             )
         kinds = [rows.stored for rows in (drawn, reference) if rows is not None and rows.stored]
         if len(kinds) == 2 and kinds[0].startswith("float") != kinds[1].startswith("float"):
             found.append(
-                f"warning: one side is stored as {kinds[0]}, the other as {kinds[1]}: rounding and cutting off alone move these numbers"
+                f"warning: one side is stored as {kinds[0]}, the other as {kinds[1]}: rounding and cutting off "
+                "alone move these numbers"
             )
         if not pictures(reference.x):
             found.append(
@@ -220,7 +225,8 @@ def set_up(
     for side, count in (("the reference", len(known.x)), ("the subject", n)):
         if count < FEWEST:
             raise InputError(
-                f"{side} has {count} rows; at least {FEWEST} are needed on both sides, and hundreds for a number that means much"
+                f"{side} has {count} rows; at least {FEWEST} are needed on both sides, and hundreds for a number "
+                "that means much"
             )
     judge = Judge(tuple(named) or (_default(shape, registry),), seed, place)
     compared = [("clean" if known.sigma_n is None else "proximal", known)]

@@ -96,7 +96,8 @@ def export(
     )
     if trained.step < trained.config.end_step and not trained.kept_after:
         note(
-            f"{called}: these are the weights of step {trained.step} of {trained.config.end_step}; the run is not finished"
+            f"{called}: these are the weights of step {trained.step} of {trained.config.end_step}; the run is not "
+            "finished"
         )
     finished = finished_of(trained)
     try:
@@ -203,7 +204,8 @@ def _only_replaces(old: Path) -> Callable[[Path], None]:
         if surplus := sorted(names[0] - names[1]):
             shown = ", ".join(surplus[:5]) + (" and more" if len(surplus) > 5 else "")
             raise InputError(
-                f"--out {old}: holds files that an export does not write ({shown}); nothing is replaced. Give another name"
+                f"--out {old}: holds files that an export does not write ({shown}); nothing is replaced. Give "
+                "another name"
             )
 
     return check

@@ -275,7 +275,8 @@ def lone(x: Array) -> Finding | None:
         "tails",
         NoiseVerdict.VIOLATED,
         f"{count} single pixels ({100 * share:.2g} %) stand more than {LONE:g} noise levels out of quiet surroundings.",
-        "Hot or dead pixels, or cosmic rays: replace them by the instrument's own correction (they hold nothing), or mark "
+        "Hot or dead pixels, or cosmic rays: replace them by the instrument's own correction (they hold nothing), "
+        "or mark "
         "them as missing and leave their rows out.",
         share,
     )

@@ -94,13 +94,19 @@ def _in_range(x: Array, level: float, known: bool) -> Finding | None:
     )
     outside = float((np.abs(x) > 1 + 6 * level + (REACH if known else UNKNOWN)).mean())
     if outside > OUTSIDE[0]:
-        reason = f"{100 * outside:.2g} % of the values lie outside the range that stands for [-1, 1], far beyond what noise does."
+        reason = (
+            f"{100 * outside:.2g} % of the values lie outside the range that stands for [-1, 1], far beyond "
+            "what noise does."
+        )
         return Finding(
             "units", NoiseVerdict.VIOLATED if outside > OUTSIDE[1] else NoiseVerdict.DOUBT, reason, remedy, outside
         )
     std = float(x.std())
     if 0 < std < SMALL[1]:
-        reason = f"all values together have a std of {std:.2g} in units of [-1, 1]: for the network they are nearly one grey."
+        reason = (
+            f"all values together have a std of {std:.2g} in units of [-1, 1]: for the network they are "
+            "nearly one grey."
+        )
         return Finding("units", NoiseVerdict.VIOLATED if std < SMALL[0] else NoiseVerdict.DOUBT, reason, remedy, std)
     if 0 < level <= LOWEST:
         reason = (
@@ -188,7 +194,8 @@ def _without_noise(x: Array, pictures: Array, typical: float, least: float) -> l
         level, flat = noise_std(without(details(pictures, None), padded))
         if level > least and flat >= noise.ENOUGH:
             reason = (
-                f"{100 * share:.2g} % of the area hold one and the same value, at an end of the range, and the rest has noise "
+                f"{100 * share:.2g} % of the area hold one and the same value, at an end of the range, and the "
+                "rest has noise "
                 f"of std {level:.3g}: padding, or clipping."
             )
             remedy = "Padding holds no noise: crop the rows to the part that was measured, or leave them out."

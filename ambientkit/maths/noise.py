@@ -15,7 +15,8 @@ from torch import Generator, Tensor
 
 @dataclass(frozen=True, slots=True)
 class Mirrored:
-    """A random source for a batch of two halves: the normal draws of the second half are those of the first with the other sign.
+    """A random source for a batch of two halves: the normal draws of the second half are those of the first with the
+    other sign.
 
     Each row has the law it has with `generator` alone, so a function of one row has the same mean; but the mean over a
     row and its mirror image is free of all terms that are odd in the noise. Uniform draws are independent. Source:

@@ -13,7 +13,8 @@ from ambientkit.maths.noise import per_row
 
 
 class Preconditioning(NamedTuple):
-    """D(x, sigma) = c_skip x + c_out F(c_in x, c_noise). Each of shape (B,). Source: arXiv 2206.00364, eq. 7 and table 1."""
+    """D(x, sigma) = c_skip x + c_out F(c_in x, c_noise). Each of shape (B,). Source: arXiv 2206.00364, eq. 7 and table
+    1."""
 
     c_skip: Tensor
     c_out: Tensor

@@ -15,7 +15,8 @@ from ambientkit.fields import Fields
 
 
 class Operator(Fields, abc.ABC):
-    """A real linear map A from rows (B, *S) to measurements (B, *M), and its transpose. Its fields are its whole configuration.
+    """A real linear map A from rows (B, *S) to measurements (B, *M), and its transpose. Its fields are its whole
+    configuration.
 
     Complex values are pairs of channels, real parts first of each pair. White noise is added to the measurements.
     """

@@ -15,7 +15,8 @@ from ambientkit.operators.base import Operator
 
 
 class Blur(Operator):
-    """Convolution of each channel with a known kernel, round the edges (periodic). M = S; rows of one axis are blurred along it.
+    """Convolution of each channel with a known kernel, round the edges (periodic). M = S; rows of one axis are blurred
+    along it.
 
     kernel: a .npy file with a 2-D array whose middle is the origin; otherwise a Gaussian of std `width` pixels. It is
     not scaled: a kernel of sum 1 keeps the brightness.

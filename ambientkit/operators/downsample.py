@@ -13,7 +13,8 @@ from ambientkit.operators.base import Operator
 
 
 class Downsample(Operator):
-    """Means over blocks of factor x factor pixels, times `factor`, so that A A^T = I. M = (C, H / factor, W / factor)."""
+    """Means over blocks of factor x factor pixels, times `factor`, so that A A^T = I. M = (C, H / factor, W /
+    factor)."""
 
     name = "downsample"
 
@@ -24,7 +25,8 @@ class Downsample(Operator):
         """The smaller rows. Raises InputError for sides that are no multiples of the factor."""
         if x.shape[-1] % self.factor or x.shape[-2] % self.factor:
             raise InputError(
-                f"operator downsample: rows of {x.shape[-2]} x {x.shape[-1]} are no multiples of {self.factor}: crop them"
+                f"operator downsample: rows of {x.shape[-2]} x {x.shape[-1]} are no multiples of {self.factor}: "
+                "crop them"
             )
         return avg_pool2d(x, self.factor) * self.factor
 

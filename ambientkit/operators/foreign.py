@@ -15,7 +15,8 @@ from ambientkit.operators.base import Operator, imported
 
 
 class Foreign(Operator):
-    """An object with `forward(x)` and `adjoint(y)` that take and return one row as a numpy array; no gradient is needed.
+    """An object with `forward(x)` and `adjoint(y)` that take and return one row as a numpy array; no gradient is
+    needed.
 
     The gradient of A x is A^T, so that the two must fit together: `ambientkit verify` measures it. The object is named
     by where it is imported from.

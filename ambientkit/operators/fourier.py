@@ -13,7 +13,8 @@ from ambientkit.operators.base import Operator
 
 
 class Fourier(Operator):
-    """k-space: the unitary 2-D Fourier transform, its centre in the middle, of the picture times the sensitivity of each coil.
+    """k-space: the unitary 2-D Fourier transform, its centre in the middle, of the picture times the sensitivity of
+    each coil.
 
     (F S_c x)(k), scaled by 1 / sqrt(H W), as two channels (real, imaginary) per coil: M = (2 coils, H, W). Real
     pictures (one channel) stay real: A^T takes the real part. Rows may bring their own maps in cond["coils"], (2 coils,

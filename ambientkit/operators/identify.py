@@ -29,7 +29,8 @@ class Identifiability:
     lost: int
     """Directions of x_0 that no row tells of."""
     frequencies: tuple[tuple[int, int], ...] = ()
-    """(vertical, horizontal) frequencies of pictures, in cycles across them, in which the lost directions lie, strongest first; at most 8."""
+    """(vertical, horizontal) frequencies of pictures, in cycles across them, in which the lost directions lie,
+    strongest first; at most 8."""
 
     @property
     def condition(self) -> float:
@@ -38,7 +39,10 @@ class Identifiability:
 
     def __str__(self) -> str:
         if not self.lost:
-            return f"the mean of A^T A has condition {self.condition:.3g} (eigenvalues {self.smallest:.3g} to {self.largest:.3g})"
+            return (
+                f"the mean of A^T A has condition {self.condition:.3g} (eigenvalues {self.smallest:.3g} to "
+                f"{self.largest:.3g})"
+            )
         where = ", ".join(f"({ky}, {kx})" for ky, kx in self.frequencies)
         named = (
             f", at frequencies (vertical, horizontal) {where}{', ...' if self.lost > len(self.frequencies) else ''}"
@@ -51,8 +55,8 @@ class Identifiability:
 def identifiability(
     operator: Operator, sampled: Tensor, given: Mapping[str, Tensor], shape: tuple[int, ...]
 ) -> Identifiability | None:
-    """Of the rows (B,) of a data set: their masks `sampled` (B, *M) bool, what they bring of their own, and the shape of
-    a clean row. None for rows of more than `MOST` values."""
+    """Of the rows (B,) of a data set: their masks `sampled` (B, *M) bool, what they bring of their own, and the shape
+    of a clean row. None for rows of more than `MOST` values."""
     d = int(torch.tensor(shape).prod())
     if d > MOST:
         return None

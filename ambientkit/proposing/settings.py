@@ -31,8 +31,8 @@ TIME = {"cpu": 5 * 60.0, "cuda": 30 * 60.0}
 FEWEST, MOST = 300, 100_000
 """Steps proposed at least and at most."""
 TRANSFORMER, PATCH, LARGEST = "image_transformer_v1", 4, 64
-"""The network for small pictures, its patch, and the longest side. Measured on cells of 64 x 64 in 700 steps of 16 rows:
-restored rows have 0.52 times the error of the noisy ones."""
+"""The network for small pictures, its patch, and the longest side. Measured on cells of 64 x 64 in 700 steps of 16
+rows: restored rows have 0.52 times the error of the noisy ones."""
 PICTURE = 16
 """Rows of at least so many pixels along each side are pictures, for which a network of plain rows is no match."""
 
@@ -95,7 +95,8 @@ def _network(shape: tuple[int, ...], registry: Registry) -> tuple[dict[str, Any]
     names = registry.names("model")
     if picture and max(shape[1:]) <= LARGEST and not any(side % PATCH for side in shape[1:]) and TRANSFORMER in names:
         why = (
-            f"A transformer on patches of {PATCH} x {PATCH} pixels, for pictures of up to {LARGEST} pixels along a side: "
+            f"A transformer on patches of {PATCH} x {PATCH} pixels, for pictures of up to {LARGEST} pixels along a "
+            "side: "
             "fine enough to restore detail."
         )
         return {"model": {"name": TRANSFORMER, "patch_size": PATCH}}, {("model",): why}

@@ -33,8 +33,8 @@ def configured(request: Request, registry: Registry, stored: Path | None, *, qui
 
     Of all registered models the one that prefers these rows most is taken, with its fields and the training that suits
     (`Model.proposal`); every key that is given counts more. The configuration then holds all of it, so a run is resumed
-    as it was begun, whatever is installed then. quiet: report no consequence of a change. Raises InputError as `configure`
-    does, and for rows that cannot be read.
+    as it was begun, whatever is installed then. quiet: report no consequence of a change. Raises InputError as
+    `configure` does, and for rows that cannot be read.
     """
     config = configure(request, registry, stored, quiet=quiet)
     if stored is not None or names_model(request):

@@ -78,7 +78,8 @@ def read_preflight(folder: Path) -> Preflight:
         unchecked = [(item["part"], "-", "-", f"unchecked, {item['why']}") for item in content["unchecked"]]
         passed, level = sum(row[-1] == Verdict.PASSED for row in checked), content["level"]
         said = (
-            f"{passed} of {len(checked)} quick checks passed on the parts of this run, with at most {level['run']:g} false alarms in all "
+            f"{passed} of {len(checked)} quick checks passed on the parts of this run, with at most "
+            f"{level['run']:g} false alarms in all "
             f"(p < {level['pair']:.2g} rejects, seed {content['seed']})."
         )
         return Preflight(said, (*checked, *unchecked))

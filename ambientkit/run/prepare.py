@@ -76,11 +76,13 @@ def prepare(
     keeper = Keeper(training, observations, held_out) if held_out else None
     if keeper:
         say(
-            f"held out: {len(held_out):,} rows, which are not trained on; by their Tweedie loss the best averaged weights are kept (--hold-out 0: none)"
+            f"held out: {len(held_out):,} rows, which are not trained on; by their Tweedie loss the best averaged "
+            "weights are kept (--hold-out 0: none)"
         )
     if training.split:
         say(
-            f"{split_asked()}: the optimiser's state is split over {accelerator.num_processes} processes; weights, gradients and the average stay whole in each"
+            f"{split_asked()}: the optimiser's state is split over {accelerator.num_processes} processes; weights, "
+            "gradients and the average stay whole in each"
         )
     identity = known.get("fingerprint") or fingerprint(config.data, rows, config.fingerprint)
     training.about_data = {
@@ -122,7 +124,8 @@ def _describe(config: RunConfig, seen: Survey, observations: Observed) -> None:
     for entry in config.objective:
         if "needs-clean-data" in entry.objective.claims and seen.sigma_n[1] > 0:
             raise InputError(
-                f"objective {entry.objective.name!r} needs clean data, but these have sigma_n up to {seen.sigma_n[1]:.4g}: "
+                f"objective {entry.objective.name!r} needs clean data, but these have sigma_n up to "
+                f"{seen.sigma_n[1]:.4g}: "
                 "use tweedie-consistency, or give --sigma-n 0"
             )
     known = "given" if config.sigma_data is not None else "estimated"

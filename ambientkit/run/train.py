@@ -262,7 +262,8 @@ class _Work:
         )  # a run that was killed between its last checkpoint and this file lacks it
         if self.worse:
             say(
-                f"stopped early, after step {self.training.step} of {self.training.config.end_step}: {self.worse} (--no-stop-early goes on)"
+                f"stopped early, after step {self.training.step} of {self.training.config.end_step}: {self.worse} "
+                "(--no-stop-early goes on)"
             )
         if self.keeper:
             self.keeper.save(self.folder)

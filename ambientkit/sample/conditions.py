@@ -42,8 +42,8 @@ class Prompts(NamedTuple):
 
 
 def prompts_of(trained: Trained, prompt: PromptLike, negative: str | None, guidance: float) -> Prompts:
-    """What the model makes of texts, asked once for all of them. Raises InputError where it takes none, or a negative one
-    would count for nothing."""
+    """What the model makes of texts, asked once for all of them. Raises InputError where it takes none, or a negative
+    one would count for nothing."""
     given = () if prompt is None else (prompt,) if isinstance(prompt, str) else tuple(prompt)
     if negative is not None and (not given or guidance == 1):
         lacks = "a --prompt" if not given else "guidance: --guidance 5, for one"
@@ -56,7 +56,8 @@ def prompts_of(trained: Trained, prompt: PromptLike, negative: str | None, guida
         wanted = (len(given) + (negative is not None), *trained.signal.conds.get(name, ()))
         if name not in trained.signal.conds or tuple(value.shape) != wanted:
             raise InputError(
-                f"--prompt: model {model.name!r} makes {name} of shape {tuple(value.shape[1:])} of it, but the run was trained on "
+                f"--prompt: model {model.name!r} makes {name} of shape {tuple(value.shape[1:])} of it, but the run "
+                "was trained on "
                 f"{dict(trained.signal.conds).get(name, 'none of that name')}"
             )
     against = {} if negative is None else {name: value[-1] for name, value in found.items() if name not in model.always}
@@ -115,7 +116,8 @@ def conditions(
         if type(trained.config.model).prompted is not Model.prompted and not prompts.given and len(takes) > 1:
             raise InputError(f"the model of this run takes {', '.join(lacking)}: give --prompt TEXT")
         raise InputError(
-            f"the model of this run takes {', '.join(f'{name} {tuple(takes[name])}' for name in lacking)}: give --class N, or --cond {lacking[0]}=VALUE"
+            f"the model of this run takes {', '.join(f'{name} {tuple(takes[name])}' for name in lacking)}: give "
+            f"--class N, or --cond {lacking[0]}=VALUE"
         )
     values = {
         **prompts.cond,

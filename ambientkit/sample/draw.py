@@ -116,7 +116,8 @@ def check_finite(samples: Tensor, sampler: Sampler, steps: int, what: str) -> No
     """Raise InputError that names `what` where a value is not finite."""
     if not bool(samples.isfinite().all()):
         raise InputError(
-            f"{what} are not finite; the run has diverged, or sampler {sampler.name!r} with {steps} steps does not suit it"
+            f"{what} are not finite; the run has diverged, or sampler {sampler.name!r} with {steps} steps does not "
+            "suit it"
         )
 
 

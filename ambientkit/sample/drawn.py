@@ -177,12 +177,12 @@ def sample_rows(
     """Samples of the clean distribution, on the CPU; those that `draw_to_files` writes, to the bit.
 
     Sample i is a function of (seed, i). units: "unit" gives (n, *S) in [-1, 1], not clipped; "data" the values and axes
-    of the files that the run was trained on. sigma_min: the level to stop at, "sigma-n" for that of the data, "auto" for the
-    one that `stop_level` chooses. classes, conds: of a conditional model; several classes are taken in turn. prompt,
-    negative_prompt: texts, of a model that takes them; several prompts are taken in turn. guidance: the weight of the conditions, 1 for none
-    (`ambientkit.sample.guidance`). masks: of a run on rows seen in part, how many masks each call averages over
-    (`ambientkit.sample.partial`). Raises InputError for settings that do not suit the run, and for samples that are not
-    finite.
+    of the files that the run was trained on. sigma_min: the level to stop at, "sigma-n" for that of the data, "auto"
+    for the one that `stop_level` chooses. classes, conds: of a conditional model; several classes are taken in turn.
+    prompt, negative_prompt: texts, of a model that takes them; several prompts are taken in turn. guidance: the weight
+    of the conditions, 1 for none (`ambientkit.sample.guidance`). masks: of a run on rows seen in part, how many masks
+    each call averages over (`ambientkit.sample.partial`). Raises InputError for settings that do not suit the run, and
+    for samples that are not finite.
     """
     registry = registry or load()
     known_word("units", units, ["unit", "data"])

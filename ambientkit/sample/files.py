@@ -142,9 +142,9 @@ def draw_to_files(
 
     Sample i is a function of (seed, i). trained: a run that is loaded, or its path. out: the folder, by default
     RUN/samples/step-N-seed-S. Started by torchrun, the processes share the work. progress: show a bar. guidance: the
-    weight of the conditions, 1 for none. prompt, negative_prompt: texts, of a model that takes them; several prompts are taken
-    in turn. Raises InputError, before anything is drawn, where settings do not suit the
-    run, or the folder cannot be written or holds something else.
+    weight of the conditions, 1 for none. prompt, negative_prompt: texts, of a model that takes them; several prompts
+    are taken in turn. Raises InputError, before anything is drawn, where settings do not suit the run, or the folder
+    cannot be written or holds something else.
     """
     registry, began = registry or load(), time.monotonic()
     _check_counts(n=n, batch_size=batch_size)
@@ -340,14 +340,16 @@ def _fields(store: Store, done: Done, trained: Trained, course: Course, seconds:
         warn(notes[-1])
     if done.topped_up:
         notes.append(
-            f"{done.topped_up:,} rows have noise per pixel: it was topped up to its largest level first, so the draws are those of somewhat "
+            f"{done.topped_up:,} rows have noise per pixel: it was topped up to its largest level first, so the "
+            "draws are those of somewhat "
             "noisier rows"
         )
         note(notes[-1])
     if done.as_they_are:
         lowest = f"{trained.config.levels.sigma_min:g}"
         notes.append(
-            f"{done.as_they_are:,} rows have no noise above the lowest level of the run ({lowest}) and are returned as they are"
+            f"{done.as_they_are:,} rows have no noise above the lowest level of the run ({lowest}) and are "
+            "returned as they are"
         )
         note(notes[-1])
     picture = store.folder / f"{store.name}.png"

@@ -13,7 +13,8 @@ from ambientkit.interfaces import Denoiser
 
 
 class Guided:
-    """D(x, sigma) = D_null + w (D_cond - D_null), in every call: two calls of the denoiser, one with no condition and one with the row's own.
+    """D(x, sigma) = D_null + w (D_cond - D_null), in every call: two calls of the denoiser, one with no condition and
+    one with the row's own.
 
     w = 0 is the denoiser without condition, in one call; w > 1 exaggerates the condition, and what comes out is then a
     draw from no law of the data. null: name -> what stands for no condition (`data.conditions.null_values`). Source:
@@ -38,8 +39,8 @@ class Guided:
 def guided(denoiser: Denoiser, guidance: float, conds: Iterable[str], null: Mapping[str, Tensor] | None) -> Denoiser:
     """A denoiser under guidance; itself where that is 1. conds: names of the conditions that rows carry.
 
-    A condition that `null` does not name stays as it is. Raises InputError for a weight that is not finite, rows without
-    conditions, and where `null` names none of them.
+    A condition that `null` does not name stays as it is. Raises InputError for a weight that is not finite, rows
+    without conditions, and where `null` names none of them.
     """
     if guidance == 1:
         return denoiser
@@ -52,6 +53,7 @@ def guided(denoiser: Denoiser, guidance: float, conds: Iterable[str], null: Mapp
         )
     if not any(name in (null or {}) for name in names):
         raise InputError(
-            f"guidance {guidance:g} needs to know what stands for no condition in {', '.join(names)}: give `null`, as null_values has it"
+            f"guidance {guidance:g} needs to know what stands for no condition in {', '.join(names)}: give `null`, "
+            "as null_values has it"
         )
     return Guided(denoiser, guidance, null or {})

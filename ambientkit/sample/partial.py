@@ -16,9 +16,10 @@ from ambientkit.maths.randomness import keyed_generator
 class UnderMasks:
     """D(x, sigma) = mean over masks of D(A~ x, sigma, A~): what a denoiser of rows seen in part says of a whole point.
 
-    The masks of a sample are kept for its whole chain and come as conditions "NAME.0", "NAME.1", ...; with one it is the
-    fixed mask of arXiv 2305.19256. Values that no mask of a sample shows are estimates given the others, and smoother
-    than drawn ones: several masks show more. For an operator the point is measured first, which needs A^T A = I.
+    The masks of a sample are kept for its whole chain and come as conditions "NAME.0", "NAME.1", ...; with one it is
+    the fixed mask of arXiv 2305.19256. Values that no mask of a sample shows are estimates given the others, and
+    smoother than drawn ones: several masks show more. For an operator the point is measured first, which needs A^T A =
+    I.
     """
 
     def __init__(self, denoiser: Denoiser, corruption: Corruption, masks: int) -> None:
@@ -59,7 +60,8 @@ def under_masks(
     operator = getattr(corruption, "operator", None)
     if operator is not None and not operator.orthonormal:
         raise InputError(
-            f"operator {operator.name!r}: samples are those of x_0 only where A^T A = I, as for fourier; this run restores measured rows instead"
+            f"operator {operator.name!r}: samples are those of x_0 only where A^T A = I, as for fourier; this run "
+            "restores measured rows instead"
         )
     name = "mask" if "masked" in corruption.claims else "sampled"
     found = {}

@@ -76,8 +76,8 @@ def restore(
     draws are the posterior mean (the truncated baseline).
 
     Rows with missing values: the mean is E[x_0 | x_n] of all values, and rows without noise are restored from
-    levels.sigma_min. Of the draws the measured values are draws; a missing one is its mean given the drawn ones, so that
-    its spread is too small. Rows measured through an operator have a mean alone.
+    levels.sigma_min. Of the draws the measured values are draws; a missing one is its mean given the drawn ones, so
+    that its spread is too small. Rows measured through an operator have a mean alone.
 
     Noise per pixel is topped up to its largest level first, once per row: the draws are then those of p(x_0 | the
     topped-up row), which holds less information than x_n. batch: (B, *S) on the denoiser's device. Draw k of a row is
@@ -90,7 +90,8 @@ def restore(
     need_kernel(sampler, draws)
     if draws and corruption.carries - {"mask"}:
         raise InputError(
-            f"corruption {corruption.name!r}: rows measured through an operator are restored by the posterior mean alone; "
+            f"corruption {corruption.name!r}: rows measured through an operator are restored by the posterior mean "
+            "alone; "
             "give 0 draws"
         )
     denoiser = guided(denoiser, guidance, [name for name in batch.cond if name not in corruption.carries], null)
@@ -146,8 +147,10 @@ def need_kernel(sampler: Sampler, draws: int) -> None:
     """Raise InputError where draws are wanted of a sampler that does not draw from the reverse kernel."""
     if draws > 0 and "reverse-kernel" not in sampler.claims:
         raise InputError(
-            f"sampler {sampler.name!r} does not draw from the reverse kernel: from one noisy row it gives one result again and again, or results "
-            "of another law than p(x_0 | x_n). Take 'stochastic-heun' or another that claims reverse-kernel, or 0 draws for the posterior mean alone"
+            f"sampler {sampler.name!r} does not draw from the reverse kernel: from one noisy row it gives one "
+            "result again and again, or results "
+            "of another law than p(x_0 | x_n). Take 'stochastic-heun' or another that claims reverse-kernel, or 0 "
+            "draws for the posterior mean alone"
         )
 
 

@@ -172,7 +172,8 @@ def restoring(
         return work.settled(stored)
     if draws and not rows.corruption.carries and course.sigma_min * (1 + ROUNDING) >= rows.seen.sigma_n[0]:
         note(
-            f"rows whose noise is at or below --sigma-min {course.sigma_min_text} are not drawn for: their draws are the posterior mean, their "
+            f"rows whose noise is at or below --sigma-min {course.sigma_min_text} are not drawn for: their draws "
+            "are the posterior mean, their "
             "spread is 0"
         )
     return work

@@ -173,8 +173,8 @@ def _lowest(sigma_min: LevelLike, trained: Trained, restoring: bool) -> float:
         level = math.nan
     if not 0 < level < levels.sigma_max:
         raise InputError(
-            f"--sigma-min {sigma_min}: should be sigma-n, auto, or a level above 0 and below the run's sigma_max = {levels.sigma_max:g}"
-            + nearest(str(sigma_min), ["sigma-n", AUTO])
+            f"--sigma-min {sigma_min}: should be sigma-n, auto, or a level above 0 and below the run's sigma_max = "
+            f"{levels.sigma_max:g}" + nearest(str(sigma_min), ["sigma-n", AUTO])
         )
     if level < levels.sigma_min:
         note(f"--sigma-min {level:g} is below {levels.sigma_min:g}, the lowest level that the run was trained at")
@@ -190,8 +190,10 @@ def _note_unlearned(trained: Trained, low: float) -> None:
         return
     names = dict.fromkeys(entry.objective.name for entry in entries if entry.weight > 0)
     note(
-        f"no objective of the run ({', '.join(names) or 'all have weight 0'}) trains levels below the noise of its data: from sigma_n = "
-        f"{trained.sigma_n[0]:.4g} down to {low:.4g} the network answers without having been trained. --sigma-min sigma-n stops there"
+        f"no objective of the run ({', '.join(names) or 'all have weight 0'}) trains levels below the noise of its "
+        "data: from sigma_n = "
+        f"{trained.sigma_n[0]:.4g} down to {low:.4g} the network answers without having been trained. --sigma-min "
+        "sigma-n stops there"
     )
 
 
@@ -207,6 +209,7 @@ def written_as(format: str, units: str, data: str, own: OwnUnits, shape: tuple[i
     check_format(written, shape)
     if FORMATS[written].clipped:
         note(
-            "8-bit PNG files are clipped to [-1, 1] and rounded: they are for the eye. For all else take another --format"
+            "8-bit PNG files are clipped to [-1, 1] and rounded: they are for the eye. For all else take another "
+            "--format"
         )
     return written, own if units == "data" and not FORMATS[written].clipped else OwnUnits()

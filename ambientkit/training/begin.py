@@ -69,7 +69,8 @@ def _build(config: RunConfig, signal: Signal, observations: Observed, accelerato
     split = SplitOptimizer(trained, accelerator) if split_asked() and accelerator.num_processes > 1 else None
     if split and config.optimizer.name in PACKAGES:
         raise InputError(
-            f"optimizer.name: the state of {config.optimizer.name} cannot be split over processes ({split_asked()}); take adamw, or leave the split out"
+            f"optimizer.name: the state of {config.optimizer.name} cannot be split over processes "
+            f"({split_asked()}); take adamw, or leave the split out"
         )
     optimizer = optimizer_for(config.optimizer, split.shares if split else trained)
     if split:
@@ -105,8 +106,10 @@ def _check_levels(config: RunConfig) -> None:
         return
     low, high = max(asked.sigma_min, known.sigma_min), min(asked.sigma_max, known.sigma_max)
     raise InputError(
-        f"levels {asked.sigma_min:g} to {asked.sigma_max:g}: the network of model {config.model.name!r} knows those from {known.sigma_min:.4g} to "
-        f"{known.sigma_max:.4g}, and takes any other for the nearest of them. Give levels: {{sigma_min: {low:.4g}, sigma_max: {high:.4g}}}"
+        f"levels {asked.sigma_min:g} to {asked.sigma_max:g}: the network of model {config.model.name!r} knows "
+        f"those from {known.sigma_min:.4g} to "
+        f"{known.sigma_max:.4g}, and takes any other for the nearest of them. Give levels: {{sigma_min: {low:.4g}, "
+        f"sigma_max: {high:.4g}}}"
     )
 
 

@@ -135,7 +135,8 @@ class Seen(NamedTuple):
 
 
 class HoldOut:
-    """Takes measurements by row, and says which weights to keep, when a run has got worse for good, and whether it learns its rows by heart.
+    """Takes measurements by row, and says which weights to keep, when a run has got worse for good, and whether it
+    learns its rows by heart.
 
     Kept are the latest weights whose loss on the rows held out is not above the lowest by more than a standard error of
     the difference, row by row on the same views: the rule of one standard error, for the later ones know more of the
@@ -192,7 +193,8 @@ class HoldOut:
         stop = ""
         if s["worse"] >= PATIENCE and step >= LATER * s["kept"]:
             stop = (
-                f"the Tweedie loss on {len(now)} rows held out has risen for good, from {float(best.mean()):.3g} at step {s['best']} to "
+                f"the Tweedie loss on {len(now)} rows held out has risen for good, from {float(best.mean()):.3g} "
+                f"at step {s['best']} to "
                 f"{float(now.mean()):.3g} at step {step}; the weights of step {s['kept']} are kept"
             )
         return Seen(keep, stop, fresh)
@@ -212,9 +214,15 @@ class HoldOut:
         mean, error = float(own.mean()), _error(own)
         other, its = float(held.mean()), _error(held)
         if mean < -SURE * error:
-            return f"next to sigma_n the Tweedie loss on its own rows is {mean:.3g}, and a right denoiser's cannot be below 0 ({other:.3g} on rows held out)"
+            return (
+                f"next to sigma_n the Tweedie loss on its own rows is {mean:.3g}, and a right denoiser's "
+                f"cannot be below 0 ({other:.3g} on rows held out)"
+            )
         if other - mean > SURE * math.hypot(error, its):
-            return f"next to sigma_n the Tweedie loss on its own rows is {mean:.3g}, below the {other:.3g} on rows held out"
+            return (
+                f"next to sigma_n the Tweedie loss on its own rows is {mean:.3g}, below the {other:.3g} on "
+                "rows held out"
+            )
         return ""
 
 

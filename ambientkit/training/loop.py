@@ -79,13 +79,15 @@ def steps(training: Training) -> Iterator[Step]:
         yield Step(training.step, loss, means, values, grad_norm, lr, not finite)
         if training.skipped_in_a_row >= config.max_bad_steps:
             raise RunError(
-                f"steps {training.step - training.skipped_in_a_row + 1} to {training.step}: the loss ({float(loss):.4g}) or its gradient "
+                f"steps {training.step - training.skipped_in_a_row + 1} to {training.step}: the loss "
+                f"({float(loss):.4g}) or its gradient "
                 f"({float(grad_norm):.4g}) was not finite, {training.skipped_in_a_row} steps in a row (max_bad_steps). "
                 f"The weights are those of step {training.step - training.skipped_in_a_row}. {ADVICE}"
             )
     if training.skipped >= training.step > 0:
         raise RunError(
-            f"all {training.step} steps were skipped, because their loss or gradient was not finite: the weights are those of the beginning. {ADVICE}"
+            f"all {training.step} steps were skipped, because their loss or gradient was not finite: the weights "
+            f"are those of the beginning. {ADVICE}"
         )
 
 

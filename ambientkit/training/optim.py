@@ -23,15 +23,16 @@ PACKAGES = {
 
 
 def optimizer_for(config: OptimizerConfig, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """AdamW, or SGD with momentum: torch's own; or one of another package (`PACKAGES`). Raises InputError where that is not
-    installed."""
+    """AdamW, or SGD with momentum: torch's own; or one of another package (`PACKAGES`). Raises InputError where that is
+    not installed."""
     if config.name in PACKAGES:
         package, name = PACKAGES[config.name]
         try:
             kind = getattr(importlib.import_module(package), name)
         except (ImportError, AttributeError) as error:
             raise InputError(
-                f"optimizer.name: {config.name} is {name} of the package {package.partition('.')[0]}, which cannot be imported ({error}): "
+                f"optimizer.name: {config.name} is {name} of the package {package.partition('.')[0]}, which cannot "
+                f"be imported ({error}): "
                 "pip install 'ambientkit[optimizers]'"
             ) from None
         found = kind(parameters, lr=config.lr, betas=config.betas, eps=config.eps, weight_decay=config.weight_decay)

@@ -25,12 +25,16 @@ from ambientkit.training.average import WarmedUpAverage
 from ambientkit.training.split import SplitOptimizer
 
 MEMORY = "memory.safetensors"
-ADVICE = "Lower --lr, raise optimizer.warmup_steps, or use --mixed-precision no; a new run may begin with --init-from this one"
+ADVICE = (
+    "Lower --lr, raise optimizer.warmup_steps, or use --mixed-precision no; a new run may begin with "
+    "--init-from this one"
+)
 
 
 @dataclass(slots=True)
 class Training:
-    """The state of a training in memory (the word "run" means its folder on the disk). `step` counts the optimiser steps done."""
+    """The state of a training in memory (the word "run" means its folder on the disk). `step` counts the optimiser
+    steps done."""
 
     config: RunConfig
     signal: Signal
@@ -86,7 +90,8 @@ class Training:
         ):
             if value.is_floating_point() and not value.isfinite().all():
                 raise RunError(
-                    f"step {self.step}: weight {name!r} is not finite; nothing is saved, the last checkpoint is intact. {ADVICE}"
+                    f"step {self.step}: weight {name!r} is not finite; nothing is saved, the last checkpoint is "
+                    f"intact. {ADVICE}"
                 )
         scaler = self.accelerator.scaler.state_dict() if self.accelerator.scaler is not None else {}
         counters = {
@@ -110,7 +115,8 @@ class Training:
         processes = counters.get("processes", self.accelerator.num_processes)
         if processes != self.accelerator.num_processes:
             raise InputError(
-                f"{where}: the run has {processes} processes, but {self.accelerator.num_processes} were started now, which would change the "
+                f"{where}: the run has {processes} processes, but {self.accelerator.num_processes} were started "
+                "now, which would change the "
                 f"joint batch and the order of the data. Start {processes}, or begin a new run with --init-from"
             )
         rows, now = counters.get("rows", len(self.observations)), len(self.observations)
@@ -121,7 +127,8 @@ class Training:
                 else "leave out other rows now than when this was saved"
             )
             raise InputError(
-                f"{where}: the data {what}, which would change the order in which all rows are seen. Give the same data, or begin a new run with --init-from"
+                f"{where}: the data {what}, which would change the order in which all rows are seen. Give the same "
+                "data, or begin a new run with --init-from"
             )
         check_end(self.config, int(counters["step"]), where)
         self.step = int(counters["step"])
@@ -196,6 +203,7 @@ def check_end(config: RunConfig, step: int, where: object) -> None:
     """Raise InputError where a training would have to end before the step that it has reached."""
     if config.end_step < step:
         raise InputError(
-            f"end_step {config.end_step}: {where} has taken {step} steps already, which cannot be undone. Give --end-step {step} or more, or resume an "
+            f"end_step {config.end_step}: {where} has taken {step} steps already, which cannot be undone. Give "
+            f"--end-step {step} or more, or resume an "
             "earlier checkpoint"
         )

@@ -75,7 +75,8 @@ class Result:
         found = [f"{self.part}: {self.check} {self.verdict}"]
         if self.measured:
             found.append(
-                f"statistic {self.measured.statistic:.3g}, p {self.measured.p_value:.2g}, n {self.measured.n}, level {self.alpha:.2g}"
+                f"statistic {self.measured.statistic:.3g}, p {self.measured.p_value:.2g}, n {self.measured.n}, "
+                f"level {self.alpha:.2g}"
             )
             found += [self.measured.why] if self.measured.why else []
         if self.control:

@@ -110,7 +110,8 @@ class KitVerified(Verification):
         """The table of the mutants, and the count."""
         return [
             Table("", tables.KILL_HEADINGS, [tables.kill_row(kill) for kill in self.kills]),
-            f"\nseed {self.seed}; each is tried as if in the place of its right part: p < {self.plan.level:.2g} rejects",
+            f"\nseed {self.seed}; each is tried as if in the place of its right part: p < {self.plan.level:.2g} "
+            "rejects",
             f"{tables.kill_summary(self.kills)} ({self.seconds:.1f} s)",
         ]
 

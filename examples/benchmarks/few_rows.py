@@ -3,7 +3,8 @@ saves.
 
     python examples/benchmarks/few_rows.py [--data digits] [--rows 200,500,1500] [--sigma-n .2,.4] [--arms
     clean,naive,default] [--seeds 0]
-                                           [--steps 6000] [--hold-out .1] [--cosine] [--judge] [--folder build/few_rows] [--json
+                                           [--steps 6000] [--hold-out .1] [--cosine] [--judge] [--folder build/few_rows]
+                                           [--json
                                            FILE]
                                            [--markdown FILE] [--quick]
 
@@ -261,7 +262,10 @@ def summary(figures: dict[str, Any]) -> dict[str, Any]:
     return told
 
 
-HEAD = "| arm | seeds | final | kept (at) | best (at) | stops at | gap closed: final | kept | best | loss next to sigma_n: own rows | held out |"
+HEAD = (
+    "| arm | seeds | final | kept (at) | best (at) | stops at | gap closed: final | kept | best | loss next to "
+    "sigma_n: own rows | held out |"
+)
 
 
 def table(done: dict[Unit, dict[str, Any]]) -> str:
@@ -274,7 +278,8 @@ def table(done: dict[Unit, dict[str, Any]]) -> str:
         }
         lowest = {(u.arm, u.seed): s["best"] for u, s in mine.items()}
         lines = [
-            f"**{key[0]}, {key[1]} rows, sigma_n {key[2]:g}, {key[3]} steps, {key[4]:.0%} held out{', cosine' * key[5]}**",
+            f"**{key[0]}, {key[1]} rows, sigma_n {key[2]:g}, {key[3]} steps, {key[4]:.0%} held "
+            f"out{', cosine' * key[5]}**",
             "",
             HEAD,
         ]
@@ -344,7 +349,8 @@ def main(arguments: list[str] | None = None) -> None:
         s = summary(done[unit])
         told = "  ".join(f"{name} {value:.5g}" for name, value in s.items())
         print(
-            f"{unit.data} {unit.rows} {unit.sigma_n:g} {unit.arm} seed {unit.seed}: {told}  ({done[unit]['seconds']:.0f} s)",
+            f"{unit.data} {unit.rows} {unit.sigma_n:g} {unit.arm} seed {unit.seed}: {told}  "
+            f"({done[unit]['seconds']:.0f} s)",
             flush=True,
         )
     print(table(done))

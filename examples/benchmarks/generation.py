@@ -1,4 +1,5 @@
-"""Samples from pure noise at real size: Fashion-MNIST learned from noisy pictures alone, by a network that can generate.
+"""Samples from pure noise at real size: Fashion-MNIST learned from noisy pictures alone, by a network that can
+generate.
 
     python examples/benchmarks/generation.py [--scale small] [--arms clean,naive,tweedie,truncated,default]
                                              [--sigma-n 0.2] [--seeds 0] [--sample-seeds 0,1,2] [--by-class]
@@ -49,8 +50,8 @@ SCALES = {
     "small": Scale({"name": "image_transformer_v1", "patch_size": 4, "width": 64}, 6_000, 2_000),
     "tiny": Scale({"name": "image_transformer_v1", "patch_size": 7, "width": 64, "depth": 1}, 20, 64, 4, 16, 10),
 }
-"""full: 3.9 million parameters, for a GPU; small: 0.3 million, for a CPU; tiny: shows that the script works, and nothing
-else. Only tiny has been run so far."""
+"""full: 3.9 million parameters, for a GPU; small: 0.3 million, for a CPU; tiny: shows that the script works, and
+nothing else. Only tiny has been run so far."""
 OBJECTIVES = {
     "clean": "denoising",
     "naive": "naive",

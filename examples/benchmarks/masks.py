@@ -5,7 +5,8 @@ pixels are missing, in one call of the denoiser. Arms:
 
     clean          whole rows; a step hides of them as much as `ambient` sees
     zero-fill      missing pixels are 0, and the rows are taken for clean ones
-    interpolated   missing pixels are filled harmonically between those that are there, and the rows taken for clean ones
+    interpolated   missing pixels are filled harmonically between those that are there, and the rows taken for clean
+    ones
     published      a further mask that is drawn once for each row, every measured value weighted alike
     ambient        `tweedie` on the corruption `mask`: a fresh further mask, hidden values weighted by their chance
 
@@ -214,7 +215,8 @@ def table(folder: Path) -> str:
     """The runs of a folder: rms of restored rows, mean over seeds, and the share of the gap that is closed."""
     found = [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
     lines = [
-        "| data | missing | noise | seeds | arm | rms hidden | rms all | gap closed | patch sliced W2: restored | samples |",
+        "| data | missing | noise | seeds | arm | rms hidden | rms all | gap closed | patch sliced W2: restored | "
+        "samples |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for key in sorted({(one["data"], one["missing"], one["noise"]) for one in found}):
@@ -236,7 +238,8 @@ def table(folder: Path) -> str:
             around = f" ± {spread / 2:.4f}" if np.isfinite(spread) else ""
             lines.append(
                 f"| {key[0]} | {key[1]:g} | {key[2]:g} | {len(seeds)} | {arm} | {mean(arm, 'rms_hidden'):.4f} | "
-                f"{mean(arm, 'rms_all'):.4f}{around} | {closed:.0%} | {distance(arm, 'restored'):.3f} | {distance(arm, 'samples'):.3f} |"
+                f"{mean(arm, 'rms_all'):.4f}{around} | {closed:.0%} | {distance(arm, 'restored'):.3f} | "
+                f"{distance(arm, 'samples'):.3f} |"
             )
     return "\n".join(lines)
 

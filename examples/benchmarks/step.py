@@ -73,7 +73,8 @@ Step = Callable[[], object]
 
 
 class PublishedForm(Objective):
-    """A re-implementation of the published pattern of computation, for its cost alone: consistency on every row of every step.
+    """A re-implementation of the published pattern of computation, for its cost alone: consistency on every row of
+    every step.
 
     As in the code of 2404.10177 with one hop and gradients (`with_grad`): the Tweedie estimate h(x_t) is the anchor,
     with its gradient; the hop asks the network at x_t again; two ends x_s', x_s'' are each asked with gradient; the
@@ -155,7 +156,8 @@ def ours(objective: str, args: argparse.Namespace, pictures: torch.Tensor, runs:
     for entry in config.objective:
         if not any(entry.weight_at(run.step + i, END_STEP) == entry.weight for i in range(args.period)):
             raise SystemExit(
-                f"step.py: {entry.objective.name} of {objective} is not at its full weight three quarters through the run"
+                f"step.py: {entry.objective.name} of {objective} is not at its full weight three quarters through "
+                "the run"
             )
     runs.append(run)
     iterator = steps(run)

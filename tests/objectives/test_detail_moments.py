@@ -1,5 +1,5 @@
-"""The objective `detail-moments`: the identity it rests on, what its running means push, what it leaves alone, and that a
-resumed run is the unbroken one."""
+"""The objective `detail-moments`: the identity it rests on, what its running means push, what it leaves alone, and that
+a resumed run is the unbroken one."""
 
 from __future__ import annotations
 

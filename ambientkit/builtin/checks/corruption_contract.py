@@ -28,7 +28,8 @@ from ambientkit.maths.randomness import keyed_generator
 
 
 class CorruptionContract(Check):
-    """A corruption keeps the contract of `Corruption` on its own observations of pictures and of plain rows, in float32 and float64, and far from [-1, 1].
+    """A corruption keeps the contract of `Corruption` on its own observations of pictures and of plain rows, in float32
+    and float64, and far from [-1, 1].
 
     `observe` keeps the clean rows, their numbers, shape and dtype. `degrade` gives views of shape, dtype and conditions
     of the batch at the levels asked for, (B,); `expect` and `floor`, (B,), answer in shape and dtype, and a gradient
@@ -41,7 +42,10 @@ class CorruptionContract(Check):
     kind = "corruption"
     claim = CONTRACT
     null_law = "exact: nothing wrong"
-    detects = "a wrong shape, dtype or condition, rows that are exchanged, a batch that is changed, randomness from elsewhere, a missing gradient"
+    detects = (
+        "a wrong shape, dtype or condition, rows that are exchanged, a batch that is changed, randomness "
+        "from elsewhere, a missing gradient"
+    )
     meaning = "The corruption does not do what objectives rely on: it fails, or does something else, for some batches."
     quick = True
 

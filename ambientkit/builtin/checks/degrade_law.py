@@ -15,7 +15,8 @@ from ambientkit.maths.noise import per_row
 
 
 class DegradeLaw(Check):
-    """Given x_n, x_t has mean x_n and independent noise of std sqrt(sigma^2 - sigma_n^2); against x_0 it has white noise of std sigma.
+    """Given x_n, x_t has mean x_n and independent noise of std sqrt(sigma^2 - sigma_n^2); against x_0 it has white
+    noise of std sigma.
 
     Every row has a level sigma of its own, between 1.02 and 100 times its floor. Done with a noise level per row, with
     one per pixel, and with a pattern of levels that is the same in all rows, where errors of single pixels do not
@@ -28,7 +29,10 @@ class DegradeLaw(Check):
     claim = "gaussian-noise"
     null_law = "normal, chi-squared and Kolmogorov-Smirnov, Bonferroni over 105 tests"
     detects = "added noise of a std wrong by 3 %, or correlated by 0.03"
-    meaning = "x_t does not stand at the level that the denoiser is told, or is no copy of x_n with more noise: everything learnt from it is biased."
+    meaning = (
+        "x_t does not stand at the level that the denoiser is told, or is no copy of x_n with more noise: "
+        "everything learnt from it is biased."
+    )
     quick = True
 
     rows: int = Field(300, ge=100)

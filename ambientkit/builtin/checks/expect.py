@@ -16,7 +16,8 @@ from ambientkit.maths.noise import per_row
 
 
 class Expect(Check):
-    """`expect` turns the exact E[x_0 | x_t] into the exact E[x_n | x_t], for one level per data set, per row, per pixel, and for clean rows.
+    """`expect` turns the exact E[x_0 | x_t] into the exact E[x_n | x_t], for one level per data set, per row, per
+    pixel, and for clean rows.
 
     The answer is computed in another way: x_n follows the mixture with covariances C + diag(sigma_n^2), and x_t is x_n
     seen through noise of std sqrt(sigma^2 - sigma_n^2) in each coordinate, which scaling turns into a unit level.

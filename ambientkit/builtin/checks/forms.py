@@ -29,7 +29,10 @@ class FormCheck(Check):
     0.01 to 50, two stds of the data. At levels from 0.002 the factor of the answer is compared by itself, at x = 0.
     """
 
-    source = "ambientkit.maths.forms: eps arXiv 2006.11239, eq. 4; v arXiv 2202.00512, appendix D; flow arXiv 2210.02747, eq. 20-23"
+    source = (
+        "ambientkit.maths.forms: eps arXiv 2006.11239, eq. 4; v arXiv 2202.00512, appendix D; flow arXiv "
+        "2210.02747, eq. 20-23"
+    )
     kind = "model"
     null_law = "exact: relative tolerance 1e-3"
     detects = "a sign, a factor or a level of another form"

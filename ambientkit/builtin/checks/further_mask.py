@@ -21,7 +21,8 @@ VIEWS = 80
 
 
 class FurtherMask(Check):
-    """The mask of a view lies within that of its row, differs from call to call, and hides each measured value now and then.
+    """The mask of a view lies within that of its row, differs from call to call, and hides each measured value now and
+    then.
 
     What it shows is x_n and noise up to the level. Values of the view that it does not show are 0. Whether a value is
     hidden says nothing of x_n. Levels below the floor, the largest sigma_n of a row, are refused.

@@ -30,7 +30,10 @@ class Grid(Check):
     claim = "grid-levels"
     null_law = "exact: relative tolerance 1e-6"
     detects = "a level left out, repeated for another row, or out of the range"
-    meaning = "The network is asked at levels that nobody chose, perhaps where it was never trained, or one of the levels is skipped."
+    meaning = (
+        "The network is asked at levels that nobody chose, perhaps where it was never trained, or one of "
+        "the levels is skipped."
+    )
     quick = True
 
     rows: int = Field(4, ge=2)

@@ -87,7 +87,8 @@ def asked_of(
             same = cond[name].shape == value.shape and bool((cond[name].double() == value.double()).all())
             require(
                 same,
-                "the denoiser is told other conditions than those of the row it is asked about, or asked about no row at all",
+                "the denoiser is told other conditions than those of the row it is asked about, or asked about no "
+                "row at all",
             )
     return number
 
@@ -119,7 +120,8 @@ def copied(batch: Batch) -> Batch:
 
 
 class NoHalf(TorchFunctionMode):
-    """While active, `found` says whether any operation gave numbers in half precision: the algebra of noise loses its digits there."""
+    """While active, `found` says whether any operation gave numbers in half precision: the algebra of noise loses its
+    digits there."""
 
     found = False
 

@@ -12,7 +12,8 @@ from ambientkit.builtin.checks.probe import fixed_level, terms
 from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Part, Tools
 
 LOW, HIGH = 0.1, 1.5
-"""Of the levels drawn for clean rows and for rows of 0.05 to 0.6 some lie below the first, and some above the second."""
+"""Of the levels drawn for clean rows and for rows of 0.05 to 0.6 some lie below the first, and some above the
+second."""
 
 
 class LevelsAboveFloor(Check):
@@ -33,7 +34,10 @@ class LevelsAboveFloor(Check):
     detects = (
         "one level in a hundred on the floor, any below it, one floor for a whole batch, or a range that is left out"
     )
-    meaning = "Levels are drawn where nothing can be learnt from the row, or not where it could be: below, on, or far above the noise of the data."
+    meaning = (
+        "Levels are drawn where nothing can be learnt from the row, or not where it could be: below, on, or "
+        "far above the noise of the data."
+    )
     quick = True
 
     batch_size: int = Field(512, ge=64)

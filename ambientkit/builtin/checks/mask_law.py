@@ -17,7 +17,8 @@ from ambientkit.maths.noise import RandomSource, per_row, standard_normal
 
 
 class MaskLaw(Check):
-    """Where the mask of a row is true, x_n is x_0 and white noise of the level stated; elsewhere it is 0, and the mask says nothing of the picture.
+    """Where the mask of a row is true, x_n is x_0 and white noise of the level stated; elsewhere it is 0, and the mask
+    says nothing of the picture.
 
     Masks of two rows differ, and those of one generator state do not. Correlation of what each place hides with the
     value there, and of the share that a row lacks with its brightness.
@@ -28,7 +29,10 @@ class MaskLaw(Check):
     kind = "corruption"
     claim = "masked"
     null_law = "exact, and normal, chi-squared and Kolmogorov-Smirnov of the noise (Bonferroni)"
-    detects = "a value that is shown where the mask denies it, a correlation of 0.04 between mask and picture, noise off by 3 %"
+    detects = (
+        "a value that is shown where the mask denies it, a correlation of 0.04 between mask and picture, "
+        "noise off by 3 %"
+    )
     meaning = (
         "The mask does not say what was measured, or depends on the picture: what is learnt of hidden values is biased."
     )

@@ -79,7 +79,10 @@ class MaskedWeight(Check):
     claim = "masked"
     null_law = "normal scores of the mean of each value (Bonferroni), exact for values shown"
     detects = "a weight wrong by 5 %, such as without the chance of being measured"
-    meaning = "Hidden values count more or less than shown ones: the minimum is the same, but a network of finite size errs most where it counts least."
+    meaning = (
+        "Hidden values count more or less than shown ones: the minimum is the same, but a network of finite "
+        "size errs most where it counts least."
+    )
     quick = True
 
     rows: int = Field(20_000, ge=1000)

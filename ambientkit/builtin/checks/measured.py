@@ -23,8 +23,8 @@ ROWS = 60
 
 
 def dense(corruption: Corruption) -> Tensor:
-    """(M, d), the operator that `observe` measures pictures of SHAPE through: what unit pictures add to nothing, with the
-    same noise and the same measurements missing."""
+    """(M, d), the operator that `observe` measures pictures of SHAPE through: what unit pictures add to nothing, with
+    the same noise and the same measurements missing."""
     basis = torch.eye(4, dtype=torch.float64).reshape(4, *SHAPE)
     found = None
     for seed in range(64):  # until each measurement was there once
@@ -70,7 +70,8 @@ def measured_case(case: Case, corruption: Corruption) -> Case:
 
 
 class OperatorViews(Check):
-    """Views of measured rows: a part of what was measured, another one in each call, at the level asked for, through the transpose of the operator.
+    """Views of measured rows: a part of what was measured, another one in each call, at the level asked for, through
+    the transpose of the operator.
 
     The operator is what `observe` does to unit pictures. y_t is 0 where it is hidden, x_n and white noise elsewhere;
     the denoiser sees A^T y_t. `show` gives all that was measured.
@@ -127,7 +128,8 @@ class OperatorViews(Check):
 
 
 class OperatorExpect(Check):
-    """`expect` turns the exact E[x_0 | y_t] into the exact E[x_n | y_t], and `weight` counts each measurement once in the mean.
+    """`expect` turns the exact E[x_0 | y_t] into the exact E[x_n | y_t], and `weight` counts each measurement once in
+    the mean.
 
     The answer is computed in another way: by conditioning the joint normal law of x_n and y_t of each component.
     Weights of hidden measurements average to `hidden` over what was measured.
@@ -198,7 +200,8 @@ class OperatorExpect(Check):
 
 
 class StationarityUnderOperators(Check):
-    """`stationarity` on rows measured through operators: a Fourier transform in part, and a general matrix, with and without noise.
+    """`stationarity` on rows measured through operators: a Fourier transform in part, and a general matrix, with and
+    without noise.
 
     The exact denoiser is E[x_0 | y_t] of the mixture under the operator, in closed form.
     """

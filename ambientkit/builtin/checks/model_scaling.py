@@ -22,7 +22,8 @@ LEVELS = (0.002, 0.005, 0.02, 0.06, 0.2, 0.5, 1.0, 2.5, 7.0, 20.0, 80.0)
 
 
 class ModelScaling(Check):
-    """D(x, sigma) = skip x + out F, skip and out functions of sigma alone; the F that makes D exact has a std that keeps within bounds.
+    """D(x, sigma) = skip x + out F, skip and out functions of sigma alone; the F that makes D exact has a std that
+    keeps within bounds.
 
     The network's output is replaced by numbers of the check's own, so skip and out are read off. What F must be for x =
     x_0 + sigma z has variance ((1 - skip)^2 sigma_data^2 + skip^2 sigma^2) / out^2; it may vary by a factor of `spread`
@@ -40,7 +41,10 @@ class ModelScaling(Check):
     kind = "model"
     claim = CONTRACT
     null_law = "exact: nothing wrong beyond rounding"
-    detects = "a factor that is missing or squared, formulas of two forms mixed up, another sigma_data, a level that is given wrongly"
+    detects = (
+        "a factor that is missing or squared, formulas of two forms mixed up, another sigma_data, a level "
+        "that is given wrongly"
+    )
     meaning = (
         "No network can answer as it should at low or at high levels, or it is not told which level it is asked at."
     )
@@ -134,7 +138,8 @@ class ModelScaling(Check):
             near = any(bool(((skip - one).abs() < 5e-3).all()) for one in known)
             require(
                 near,
-                f"skip is that of none of EDM, x_0, eps, v and flow; a form that is meant otherwise claims {OWN_FORM!r}",
+                "skip is that of none of EDM, x_0, eps, v and flow; a form that is meant otherwise claims "
+                f"{OWN_FORM!r}",
             )
         if asked.time is not None and again is not None and again.time is not None:
             self._time(asked.time, again.time.flip(0))

@@ -29,7 +29,10 @@ class NoiseLaw(Check):
         "a std wrong by 2.5 %, a mean off by 0.03 std, a correlation of 0.03"
         ", another law with a distance of 0.015, rounded values, levels that depend on the picture"
     )
-    meaning = "The simulated noise is not what it says: an objective that trusts sigma_n learns a wrong denoiser, and results do not carry over."
+    meaning = (
+        "The simulated noise is not what it says: an objective that trusts sigma_n learns a wrong denoiser, "
+        "and results do not carry over."
+    )
     quick = True
 
     rows: int = Field(400, ge=100)

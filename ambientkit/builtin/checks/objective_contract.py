@@ -34,7 +34,8 @@ from ambientkit.maths.randomness import keyed_generator
 
 
 class ObjectiveContract(Check):
-    """An objective keeps the contract of `Objective` on pictures in float32 with conditions, for 1, 5 and 6 rows, some clean, some very noisy.
+    """An objective keeps the contract of `Objective` on pictures in float32 with conditions, for 1, 5 and 6 rows, some
+    clean, some very noisy.
 
     Each term has one finite value per row in float32, and the level it was taken at, which the denoiser was asked at
     for that row; a value depends on one row alone, and carries a gradient unless it is 0. The denoiser is asked with
@@ -50,7 +51,8 @@ class ObjectiveContract(Check):
     claim = CONTRACT
     null_law = "exact: nothing wrong"
     detects = (
-        "a wrong shape, dtype or condition, rows that meet, a batch that is changed, randomness from elsewhere, a missing gradient"
+        "a wrong shape, dtype or condition, rows that meet, a batch that is changed, randomness from elsewhere, a "
+        "missing gradient"
         ", rows, pixels or means of pictures that teach nothing"
     )
     meaning = (
@@ -153,7 +155,8 @@ class ObjectiveContract(Check):
 
 
 class _Probe:
-    """A denoiser for the labelled rows, wrong in a way that no loss is content with; it writes down what it is asked."""
+    """A denoiser for the labelled rows, wrong in a way that no loss is content with; it writes down what it is
+    asked."""
 
     def __init__(self, case: Case) -> None:
         self._case = case

@@ -21,7 +21,8 @@ START, END = 4.0, 0.25
 
 
 class Order(Check):
-    """The slope of log error against log step, on a grid of equal ratios of levels, between `steps` steps and twice as many.
+    """The slope of log error against log step, on a grid of equal ratios of levels, between `steps` steps and twice as
+    many.
 
     A deterministic sampler is compared point by point with the probability-flow equation on a smooth mixture, solved by
     a Runge-Kutta rule of fourth order with very many steps; the null law is a tolerance. For one that draws, the error

@@ -35,7 +35,8 @@ TRIES = 20
 
 
 class OtherFields(Check):
-    """A part keeps the contract, and what it still claims, with other fields: for some settings drawn within the bounds of each field.
+    """A part keeps the contract, and what it still claims, with other fields: for some settings drawn within the bounds
+    of each field.
 
     Numbers move by a factor of up to 2, those that are 0 to up to 0.5; switches and choices are drawn; what has no
     default, or holds another part, stays. A part without such fields is measured as it is.

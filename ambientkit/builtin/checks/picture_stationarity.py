@@ -1,4 +1,5 @@
-"""The check `picture-stationarity`: at the exact denoiser of known pictures the mean gradient is zero, pixel by pixel."""
+"""The check `picture-stationarity`: at the exact denoiser of known pictures the mean gradient is zero, pixel by
+pixel."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ DIRECTIONS = torch.stack(
 
 
 class PictureStationarity(Check):
-    """`stationarity` on pictures: with D = m exact, where m is a known picture with structure, no pattern of pixels is pulled anywhere.
+    """`stationarity` on pictures: with D = m exact, where m is a known picture with structure, no pattern of pixels is
+    pulled anywhere.
 
     The answer is m + sigma / (1 + sigma) sum_k theta_k P_k, low and high levels apart, for three patterns P of pixels
     and for the noise of the view, (x - m) / sigma; the gradient in theta of each loss is one sample of Hotelling's

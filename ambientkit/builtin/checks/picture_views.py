@@ -26,7 +26,8 @@ PATTERN = torch.rand(SHAPE, generator=torch.Generator().manual_seed(0), dtype=to
 
 
 class PictureViews(Check):
-    """On known pictures m, every point that an objective asks about is m + sigma e with e white: one number per pixel, row and channel.
+    """On known pictures m, every point that an objective asks about is m + sigma e with e white: one number per pixel,
+    row and channel.
 
     The denoiser is exact, D = m. Over all questions of one loss are averaged: e; e^2 - 1, the same at low levels, and
     there of clean rows alone; the products of e with that of the next pixel, of the row below and of the next channel;
@@ -91,9 +92,9 @@ class PictureViews(Check):
 
 
 def picture_batch(part: Objective, case: Case, rows: int, index: int) -> Batch:
-    """Noisy observations in float64 of pictures `SPACING` times their number plus `PATTERN`: of 0.1 to 0.5; in every third
-    batch clean, quiet and very noisy ones; in another third, where the part claims noise per pixel, one pattern of
-    levels."""
+    """Noisy observations in float64 of pictures `SPACING` times their number plus `PATTERN`: of 0.1 to 0.5; in every
+    third batch clean, quiet and very noisy ones; in another third, where the part claims noise per pixel, one pattern
+    of levels."""
     generator = keyed_generator(case.seed, "verify.picture-views", step=index)
     sigma_n = 0.1 + 0.4 * torch.rand(rows, generator=generator)
     if on_clean_rows(case):

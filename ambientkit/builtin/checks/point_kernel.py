@@ -18,7 +18,8 @@ STARTS, ENDS = (2.0, 0.9, 0.5, 70.0, 0.06), (0.8, 0.6, 0.1, 20.0, 0.01)
 
 
 class PointKernel(Check):
-    """For data that are one point m, D = m, and each hop is exactly normal with mean r x_t + (1 - r) m and std sigma_s sqrt(1 - r).
+    """For data that are one point m, D = m, and each hop is exactly normal with mean r x_t + (1 - r) m and std sigma_s
+    sqrt(1 - r).
 
     r = sigma_s^2 / sigma_t^2. Long hops, whose levels differ between rows; a chain of them keeps x_s = m + sigma_s z,
     so the standardised end is unit normal, given the start as well. A hop to 0 ends on m. What is tested: mean,
@@ -31,7 +32,10 @@ class PointKernel(Check):
     claim = "exact-for-points"
     null_law = "normal scores, Bonferroni (variance: chi-squared, in the normal approximation of 12,000 values)"
     detects = "noise of a std that is wrong by 5 %, a mean that is off by 0.1 standard deviations"
-    meaning = "Even for one known point a step is not the posterior of the forward process: its mean, or the noise it adds, is wrong."
+    meaning = (
+        "Even for one known point a step is not the posterior of the forward process: its mean, or the "
+        "noise it adds, is wrong."
+    )
     quick = True
 
     rows: int = Field(6000, ge=600)

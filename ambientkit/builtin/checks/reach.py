@@ -57,7 +57,8 @@ def learns_in_its_parameters(network: nn.Module, answer: Tensor) -> None:
         leaf = getattr(node, "variable", None)
         require(
             leaf is None or id(leaf) in own,
-            "the answer depends on weights that are no parameters of the network: they are not trained, averaged or saved",
+            "the answer depends on weights that are no parameters of the network: they are not trained, averaged "
+            "or saved",
         )
         nodes += [below for below, _ in node.next_functions]
 

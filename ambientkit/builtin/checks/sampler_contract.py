@@ -27,7 +27,8 @@ from ambientkit.maths.randomness import keyed_generator
 
 
 class SamplerContract(Check):
-    """A sampler keeps the contract of `Sampler` on pictures in float32 with conditions, each row with a grid of its own, for 1, 2 and 5 rows.
+    """A sampler keeps the contract of `Sampler` on pictures in float32 with conditions, each row with a grid of its
+    own, for 1, 2 and 5 rows.
 
     The denoiser is asked at positive levels (B,) that lie between the ends of the row's grid, with the row's own
     conditions. Points, grid, conditions, grad mode and global generators are left as they were; shape and dtype are
@@ -40,8 +41,14 @@ class SamplerContract(Check):
     kind = "sampler"
     claim = CONTRACT
     null_law = "exact: nothing wrong"
-    detects = "a wrong shape, dtype, level or condition, rows that are exchanged, points that are clipped or changed, randomness from elsewhere"
-    meaning = "The sampler does not do what its callers rely on: it fails, or draws something else, for some batches or grids."
+    detects = (
+        "a wrong shape, dtype, level or condition, rows that are exchanged, points that are clipped or "
+        "changed, randomness from elsewhere"
+    )
+    meaning = (
+        "The sampler does not do what its callers rely on: it fails, or draws something else, for some "
+        "batches or grids."
+    )
     quick = True
 
     def measure(self, part: Part, case: Case) -> Measured:

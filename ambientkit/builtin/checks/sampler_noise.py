@@ -17,7 +17,8 @@ from ambientkit.maths.noise import RandomSource, per_row, standard_normal
 
 
 class SamplerNoise(Check):
-    """For data that are one picture m, D = m, points m + sigma z end at m + w with w white, for every rule: it is linear in z and in fresh noise.
+    """For data that are one picture m, D = m, points m + sigma z end at m + w with w white, for every rule: it is
+    linear in z and in fresh noise.
 
     w over its own std (row by row of the grid, as the std depends on the rule) is tested for correlations between
     neighbouring pixels, channels and rows, and for what rows or pixels have in common.

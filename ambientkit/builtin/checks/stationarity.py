@@ -30,10 +30,14 @@ class Stationarity(Check):
     )
     kind = "objective"
     claim = "stationary-at-oracle"
-    null_law = "F(p, n - p) of Hotelling's T^2, of all batches and of each kind (Bonferroni), p = 12 probe directions in the plane"
+    null_law = (
+        "F(p, n - p) of Hotelling's T^2, of all batches and of each kind (Bonferroni), p = 12 probe "
+        "directions in the plane"
+    )
     detects = "a mean gradient of 0.7 standard deviations of one batch's; a noise level that is wrong by 15 %"
     meaning = (
-        "The expected gradient is not zero at the exact denoiser: training would end somewhere else than at E[x_0 | x_t], "
+        "The expected gradient is not zero at the exact denoiser: training would end somewhere else than at E[x_0 "
+        "| x_t], "
         "however long it runs."
     )
     quick = True

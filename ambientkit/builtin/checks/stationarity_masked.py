@@ -80,7 +80,8 @@ def pushed(oracle: Denoiser, theta: Tensor) -> Denoiser:
 
 
 class ScaleUnderMasks(Check):
-    """On rows with missing values an error costs in the mean lambda delta^2 for each value of x_0, lambda of the level it is seen at.
+    """On rows with missing values an error costs in the mean lambda delta^2 for each value of x_0, lambda of the level
+    it is seen at.
 
     That is sigma for a value shown, and infinity for one that is hidden. So all values of x_0 count, as lambda counts
     what is seen at their level, although a part of them was never measured. lambda is the EDM weight, a >= 0.2.
@@ -92,7 +93,10 @@ class ScaleUnderMasks(Check):
     claim = "scale-under-masks"
     null_law = "normal scores of mean ratios within 1 % (Bonferroni)"
     detects = "hidden values that do not count, or with a weight wrong by 10 %"
-    meaning = "Errors of hidden values count too little or too much: the minimum is the same, but a network of finite size errs there."
+    meaning = (
+        "Errors of hidden values count too little or too much: the minimum is the same, but a network of "
+        "finite size errs there."
+    )
     quick = True
 
     batches: int = Field(8, ge=2)

@@ -1,6 +1,7 @@
 """What an objective teaches: every row, in every direction of its pixels, and by itself alone.
 
-Exact probes for `objective-contract`, on labelled pictures (see `labelled`) and a denoiser that is wrong in every pixel.
+Exact probes for `objective-contract`, on labelled pictures (see `labelled`) and a denoiser that is wrong in every
+pixel.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ STRANGERS = 100
 
 
 class _Answers:
-    """A denoiser of labelled pictures that is wrong by `error(number)` times a number for each pixel and level; it keeps what it was asked with gradient."""
+    """A denoiser of labelled pictures that is wrong by `error(number)` times a number for each pixel and level; it
+    keeps what it was asked with gradient."""
 
     def __init__(self, error: Callable[[Tensor], Tensor]) -> None:
         self._error = error
@@ -131,7 +133,8 @@ def _of_one(part: Objective, case: Case, batch: Batch, place: int, others: float
 def _gradients(
     part: Objective, case: Case, probe: _Answers, batch: Batch, index: int, memory: Memory
 ) -> list[tuple[Tensor, Tensor]]:
-    """The row numbers (N,) and gradients (N, *SMALL) for each question of one loss; none for a batch that is refused."""
+    """The row numbers (N,) and gradients (N, *SMALL) for each question of one loss; none for a batch that is
+    refused."""
     tools = Tools(
         case.tools.corruption,
         OneStep(),

@@ -19,9 +19,9 @@ def white_normal(e: Tensor, x: Tensor, level: Tensor) -> Measured:
     """Tests in one that e (B, C, H, W) is white standard normal noise, independent of the picture x and of the level
     (broadcastable).
 
-    Mean, variance, normality (Kolmogorov-Smirnov) and the number of values far out (binomial); correlation with the next pixel, row below, channel and row of
-    the batch; noise, or a strength of it, that rows or pixels have in common; correlation of e and e^2 with x, of e^2
-    with the level. Bonferroni over all of them.
+    Mean, variance, normality (Kolmogorov-Smirnov) and the number of values far out (binomial); correlation with the
+    next pixel, row below, channel and row of the batch; noise, or a strength of it, that rows or pixels have in common;
+    correlation of e and e^2 with x, of e^2 with the level. Bonferroni over all of them.
     """
     from scipy import stats
 

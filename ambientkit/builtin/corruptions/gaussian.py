@@ -57,7 +57,8 @@ class Gaussian(Corruption):
         if below.any():
             first = int(below.nonzero()[0])
             raise ValueError(
-                f"row {int(batch.row[first])} cannot be seen at sigma {float(sigma[first]):g}, below its own noise level"
+                f"row {int(batch.row[first])} cannot be seen at sigma {float(sigma[first]):g}, below its own noise "
+                "level"
             )
         return View(top_up(batch.x_n, batch.sigma_n, sigma, generator), sigma, batch.cond)
 

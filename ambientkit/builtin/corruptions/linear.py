@@ -92,7 +92,8 @@ class Linear(Corruption):
         if below.any():
             first = int(below.nonzero()[0])
             raise ValueError(
-                f"row {int(batch.row[first])} cannot be seen at sigma {float(sigma[first]):g}, below its own noise level"
+                f"row {int(batch.row[first])} cannot be seen at sigma {float(sigma[first]):g}, below its own noise "
+                "level"
             )
         y_t = torch.where(shown, top_up(batch.x_n, _level(batch), sigma, generator), 0.0)
         others = {name: value for name, value in batch.cond.items() if name not in OWN | self.operator.per_row}
@@ -139,7 +140,8 @@ class Linear(Corruption):
         else:
             said = str(found) if found.lost else ""
         return said and (
-            f"operator {self.operator.name}: {said}, so nothing says what lies there. Give rows measured in other ways, or set "
+            f"operator {self.operator.name}: {said}, so nothing says what lies there. Give rows measured in other "
+            "ways, or set "
             "corruption.allow_unseen to true: what is made up there means nothing"
         )
 

@@ -18,7 +18,8 @@ Level = Annotated[float, Field(ge=0)]
 
 
 class Mask(Corruption):
-    """Missing values: x_n = A (x_0 + sigma_n z), A a mask that is known of each row; Gaussian noise of known level besides.
+    """Missing values: x_n = A (x_0 + sigma_n z), A a mask that is known of each row; Gaussian noise of known level
+    besides.
 
     A view hides more: A~ = A B with a fresh B in each call, x_t = A~ (x_n + sqrt(sigma^2 - sigma_n^2) z'). So the
     denoiser, which is told A~, must say what it does not see, and what A measured of it tells whether it is right:
@@ -31,7 +32,10 @@ class Mask(Corruption):
     """
 
     name = "mask"
-    source = "arXiv 2305.19256, section 3; weight: arXiv 2210.01696, K = (1 - q) / (1 - q (1 - d)); noise: arXiv 2404.10177; docs/masks.md"
+    source = (
+        "arXiv 2305.19256, section 3; weight: arXiv 2210.01696, K = (1 - q) / (1 - q (1 - d)); noise: arXiv "
+        "2404.10177; docs/masks.md"
+    )
     claims = frozenset({"masked", "row-generators"})
     carries = frozenset({"mask"})
 
@@ -79,7 +83,8 @@ class Mask(Corruption):
         if below.any():
             first = int(below.nonzero()[0])
             raise ValueError(
-                f"row {int(batch.row[first])} cannot be seen at sigma {float(sigma[first]):g}, below its own noise level"
+                f"row {int(batch.row[first])} cannot be seen at sigma {float(sigma[first]):g}, below its own noise "
+                "level"
             )
         x_t = top_up(batch.x_n, self._level(batch), sigma, generator)
         return View(torch.where(shown, x_t, 0.0), sigma, {**batch.cond, "mask": shown})
@@ -112,8 +117,10 @@ class Mask(Corruption):
         places = lost.reshape(self._shape(batch.x_n)).nonzero().tolist()
         first = ", ".join(str(tuple(place)) for place in places[:4]) + (", ..." if len(places) > 4 else "")
         return (
-            f"{len(places)} of {lost.numel()} values are missing in each of the {len(batch.x_n)} rows looked at, so nothing tells what lies "
-            f"there: {first}. Give more rows, crop them away, or set corruption.allow_unseen to true: what is made up there means nothing"
+            f"{len(places)} of {lost.numel()} values are missing in each of the {len(batch.x_n)} rows looked at, "
+            "so nothing tells what lies "
+            f"there: {first}. Give more rows, crop them away, or set corruption.allow_unseen to true: what is made "
+            "up there means nothing"
         )
 
     def clean_std(self, batch: Batch) -> float:

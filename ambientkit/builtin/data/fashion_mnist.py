@@ -69,7 +69,8 @@ class FashionMNIST(Data):
         raise InputError(
             f"Fashion-MNIST: there is no {name} in {' or '.join(map(str, folders))}.\n"
             f"On Debian and Ubuntu it comes with: apt-get install dataset-fashion-mnist\n"
-            f"Elsewhere put the four files of github.com/zalandoresearch/fashion-mnist into a folder and give it as folder"
+            "Elsewhere put the four files of github.com/zalandoresearch/fashion-mnist into a folder and give it "
+            "as folder"
         )
 
 
@@ -100,6 +101,7 @@ def _read(path: Path, sides: tuple[int, ...]) -> NDArray[np.uint8]:
         raise InputError(f"{path}: is damaged ({error}). Install or copy it again") from None
     if len(values) != n * math.prod(sides):
         raise InputError(
-            f"{path}: its {'pixels' if sides else 'labels'} do not fill {n * math.prod(sides)} bytes, as its header announces. Install or copy it again"
+            f"{path}: its {'pixels' if sides else 'labels'} do not fill {n * math.prod(sides)} bytes, as its "
+            "header announces. Install or copy it again"
         )
     return np.frombuffer(values, np.uint8).reshape(n, *sides)

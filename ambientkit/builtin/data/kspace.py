@@ -19,7 +19,8 @@ from ambientkit.rows import Rows
 
 
 class KSpace(Data):
-    """Slices of k-space as rows, for the corruption `linear` with the operator `fourier`: complex values as two channels per coil.
+    """Slices of k-space as rows, for the corruption `linear` with the operator `fourier`: complex values as two
+    channels per coil.
 
     Each file holds "kspace", complex (slices, H, W) or (slices, coils, H, W), its centre in the middle; if lines were
     left out, "mask" (W,) or (slices, H, W), or zeros in all coils; and for several coils "sensitivity_maps" of the
@@ -56,11 +57,13 @@ class KSpace(Data):
                     array = opened[self.key]
                     if array.ndim not in (3, 4) or array.dtype.kind != "c":
                         raise InputError(
-                            f"{file}: {self.key} should be complex (slices, H, W) or (slices, coils, H, W), and is {array.dtype} {array.shape}"
+                            f"{file}: {self.key} should be complex (slices, H, W) or (slices, coils, H, W), and is "
+                            f"{array.dtype} {array.shape}"
                         )
                     if array.ndim == 4 and array.shape[1] > 1 and "sensitivity_maps" not in opened:
                         raise InputError(
-                            f"{file}: {array.shape[1]} coils, and no sensitivity_maps beside {self.key}: write them into the file"
+                            f"{file}: {array.shape[1]} coils, and no sensitivity_maps beside {self.key}: write "
+                            "them into the file"
                         )
                     places += [(file, index) for index in range(len(array))]
                     shapes.setdefault(array.shape[1:], file)

@@ -1,4 +1,5 @@
-"""The data set `masked`: rows of which a part is missing, with a mask beside them or a value that stands for nothing."""
+"""The data set `masked`: rows of which a part is missing, with a mask beside them or a value that stands for
+nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ from ambientkit.units.ranges import ValueRange
 
 
 class Masked(Data):
-    """Rows in a .npy file, (N, H, W), (N, C, H, W) or (N, S), of which a part was not measured; for the corruption `mask`.
+    """Rows in a .npy file, (N, H, W), (N, C, H, W) or (N, S), of which a part was not measured; for the corruption
+    `mask`.
 
     masks: a .npy file of the same number of rows, true (or 1) where a value was measured: (N, H, W), or the shape of
     the rows; one mask (1, ...) holds for all. Without it `missing` says which file value stands for nothing. Values

@@ -25,7 +25,8 @@ logger = logging.getLogger("ambientkit")
 
 
 class LeNet(Extractor):
-    """A LeNet taught to distinguish the ten kinds of clothes of clean Fashion-MNIST: the 64 values before its last layer.
+    """A LeNet taught to distinguish the ten kinds of clothes of clean Fashion-MNIST: the 64 values before its last
+    layer.
 
     An extractor of the domain, for rows 1 x 28 x 28 in [-1, 1]. It is trained when first asked, for two epochs on the
     60,000 labelled rows (seconds), by one thread and keyed generators, so that one kind of machine always finds the

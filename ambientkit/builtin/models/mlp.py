@@ -108,7 +108,8 @@ class MLP(Model):
         others = {name: shape for name, shape in signal.conds.items() if name not in SEEN}
         if told and (self.predicts, self.sees) != ("edm", "ve"):
             raise InputError(
-                f"model 'mlp' is told a {' and a '.join(told)} with predicts: edm and sees: ve only, as hidden values stand at the level infinity"
+                f"model 'mlp' is told a {' and a '.join(told)} with predicts: edm and sees: ve only, as hidden "
+                "values stand at the level infinity"
             )
         if others != wanted:
             takes = (

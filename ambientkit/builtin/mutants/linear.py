@@ -16,7 +16,8 @@ from ambientkit.operators import Operator
 
 
 class Lopsided(Operator):
-    """y = x + 0.5 times the value before it, round the end: not symmetric, for rows of any shape of three values or more."""
+    """y = x + 0.5 times the value before it, round the end: not symmetric, for rows of any shape of three values or
+    more."""
 
     name = "lopsided"
 

@@ -28,8 +28,8 @@ class DetailMoments(Objective):
     """`consistency`, and the energy of fine detail pinned to what the noisy rows tell of it.
 
     f is an AC coefficient of the orthonormal DCT of a block of 4 x 4 pixels, m the mean of the block. The noise of f is
-    independent of that of all means, and x_s lies between x_0 and x_n in the chain, so that for the exact denoiser, every
-    sigma_s <= sigma_n and any function phi of the means m(x_n)
+    independent of that of all means, and x_s lies between x_0 and x_n in the chain, so that for the exact denoiser,
+    every sigma_s <= sigma_n and any function phi of the means m(x_n)
 
         E[f(D(x_s)) f(x_s) phi] = E[f(x_0)^2 phi] = E[(f(x_n)^2 - sigma_n^2) phi].
 
@@ -59,7 +59,10 @@ class DetailMoments(Objective):
             "half-backward",
         }
     )
-    below_sigma_n = "by making the estimates of neighbouring levels agree, and their detail as strong as the noisy rows tell (consistency and second moments)"
+    below_sigma_n = (
+        "by making the estimates of neighbouring levels agree, and their detail as strong as the "
+        "noisy rows tell (consistency and second moments)"
+    )
 
     fraction: float = Field(3 / 16, gt=0, le=1)
     """Share of the batch's rows used."""

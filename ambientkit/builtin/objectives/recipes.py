@@ -9,7 +9,8 @@ HANDOVER = 0.4
 
 
 class TweedieConsistency(Recipe):
-    """Tweedie above the noise of the data throughout; consistency below it from a tenth of the run on, in every fourth step."""
+    """Tweedie above the noise of the data throughout; consistency below it from a tenth of the run on, in every fourth
+    step."""
 
     name = "tweedie-consistency"
     source = "arXiv 2404.10177, section 3; weight, start and share measured: docs/quality.md"
@@ -21,7 +22,8 @@ class TweedieConsistency(Recipe):
 
 
 class TweedieConsistencyBuffer(Recipe):
-    """The same to begin with; then posterior draws take over below sigma_n. For data of few dimensions, such as points and spectra.
+    """The same to begin with; then posterior draws take over below sigma_n. For data of few dimensions, such as points
+    and spectra.
 
     Expectation maximisation from posterior draws uses the rows best, but it forgets a bad beginning slowly, and white
     noise on many pixels slowest of all. The rows that the draws are denoised on are taken from those of Tweedie, so
@@ -29,7 +31,10 @@ class TweedieConsistencyBuffer(Recipe):
     """
 
     name = "tweedie-consistency-buffer"
-    source = "arXiv 2404.10177, section 3; arXiv 2405.13712, algorithm 1; weights, starts and shares measured: docs/quality.md"
+    source = (
+        "arXiv 2404.10177, section 3; arXiv 2405.13712, algorithm 1; weights, starts and shares measured: "
+        "docs/quality.md"
+    )
 
     terms: tuple[WeightedObjective, ...] = (
         WeightedObjective(objective="tweedie", stop=HANDOVER),

@@ -29,7 +29,8 @@ class Tweedie(Objective):
     E[x_n | x_t] = a E[x_0 | x_t] + b x_t;
     loss = lambda(sigma) min(1/a^2, cap) mean(rho^2 - (b (x_t - x_n))^2 - (a sigma_n)^2), rho = a D(x_t, sigma) + b x_t
     - x_n,
-    sigma > sigma_n of the row, lambda the EDM weight (or min-SNR). The terms subtracted from rho^2 do not depend on D; without them,
+    sigma > sigma_n of the row, lambda the EDM weight (or min-SNR). The terms subtracted from rho^2 do not depend on D;
+    without them,
     and where the cap does not hold,
     the mean would exceed the lambda E|D - x_0|^2 of training on clean data by lambda sigma_n^2 / a, which is noise. A
     single value may be negative.
@@ -101,7 +102,8 @@ class Tweedie(Objective):
         if (floor >= sigma_max).any():
             row = int(batch.row[int((floor >= sigma_max).nonzero()[0])])
             raise InputError(
-                f"row {row} of the data is as noisy as sigma_max = {sigma_max:g} or noisier: raise levels.sigma_max or leave it out"
+                f"row {row} of the data is as noisy as sigma_max = {sigma_max:g} or noisier: raise "
+                "levels.sigma_max or leave it out"
             )
         sigma = truncated_lognormal(
             draws.u, floor.clamp(min=tools.levels.sigma_min), sigma_max, self.p_mean, self.p_std

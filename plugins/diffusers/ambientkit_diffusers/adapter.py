@@ -37,7 +37,8 @@ def add_adapter(
     if idle := [target for target in targets if not any(f".{name}".endswith(f".{target}") for name in names)]:
         known = sorted({name.rsplit(".", 1)[-1] for name in names if not name.rsplit(".", 1)[-1].isdigit()})
         raise InputError(
-            f"model {model!r}: targets {', '.join(idle)} match no linear or convolutional module of its network; names end in {', '.join(known)}"
+            f"model {model!r}: targets {', '.join(idle)} match no linear or convolutional module of its network; "
+            f"names end in {', '.join(known)}"
         )
     network.requires_grad_(False)
     asked = peft().LoraConfig(
@@ -79,7 +80,8 @@ def is_adapter(tensors: Mapping[str, Tensor]) -> bool:
 
 
 def read_adapter(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any], network: nn.Module, where: str) -> Adapter:
-    """The U-Net's part of a LoRA file of diffusers (also old ones, and peft's keys) or of kohya, by diffusers' converters.
+    """The U-Net's part of a LoRA file of diffusers (also old ones, and peft's keys) or of kohya, by diffusers'
+    converters.
 
     Where a file says no alpha, alpha is the rank, as diffusers takes it. Raises InputError for files that hold another
     kind of adapter.
@@ -144,18 +146,21 @@ def fill_adapter(network: nn.Module, adapter: Adapter, where: str) -> dict[str, 
         )
     if lacking or surplus:
         raise InputError(
-            f"{where}: this LoRA belongs to another base, or to other targets: {len(surplus)} of its tensors have no place in this network"
+            f"{where}: this LoRA belongs to another base, or to other targets: {len(surplus)} of its tensors have "
+            "no place in this network"
             f"{_first(surplus)}, and {len(lacking)} of the network's are not in it{_first(lacking)}"
         )
     for name, value in adapter.tensors.items():
         if value.shape != own[name].shape:
             raise InputError(
-                f"{where}: this LoRA belongs to another base: {name} has shape {tuple(value.shape)}, but this network's is {tuple(own[name].shape)}"
+                f"{where}: this LoRA belongs to another base: {name} has shape {tuple(value.shape)}, but this "
+                f"network's is {tuple(own[name].shape)}"
             )
     scale = config.lora_alpha / config.r
     if off := sorted({other * config.r for other in adapter.scales.values() if abs(other - scale) > 1e-6 * scale}):
         raise InputError(
-            f"{where}: has alpha {_listed(off)}, but the model alpha {config.lora_alpha:g}: give the model the same alpha"
+            f"{where}: has alpha {_listed(off)}, but the model alpha {config.lora_alpha:g}: give the model the "
+            "same alpha"
         )
     return {_inside(name): value for name, value in adapter.tensors.items()}
 
@@ -167,7 +172,8 @@ def _inside(name: str) -> str:
 
 
 def kohya_names(tensors: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]:
-    """Adapter tensors under kohya's keys, by diffusers' converter, with the true alpha: the converter writes the rank."""
+    """Adapter tensors under kohya's keys, by diffusers' converter, with the true alpha: the converter writes the
+    rank."""
     found = diffusers().utils.convert_state_dict_to_kohya({f"unet.{name}": value for name, value in tensors.items()})
     return {
         name: torch.tensor(float(alpha)) if name.endswith(".alpha") else value.contiguous()

@@ -30,8 +30,8 @@ class UNet2D(Model):
     D(x, sigma) = c_skip x + c_out F(c_in x, c_noise). Parameters for rows of 1 x 28 x 28: tiny 1.2 million, small 6.8
     million, base 35.8 million. Each stage after the first halves the picture, so height and width must be multiples of
     2^(stages - 1). Takes the condition `class_cond` (an integer label, 0 to num_classes - 1) where `num_classes` is
-    given; the label num_classes stands for "no class". Rows that are seen in part bring a mask, which joins the input as
-    a further channel.
+    given; the label num_classes stands for "no class". Rows that are seen in part bring a mask, which joins the input
+    as a further channel.
     """
 
     name = "unet2d"
@@ -77,13 +77,15 @@ class UNet2D(Model):
             raise InputError(f"model {self.name!r} takes no {', '.join(surplus)}, but the data carry it: {hint}")
         if wanted and signal.conds.get("class_cond") != ():
             raise InputError(
-                f"model {self.name!r} is given num_classes {self.num_classes}, so it needs one integer label per row as condition 'class_cond'"
+                f"model {self.name!r} is given num_classes {self.num_classes}, so it needs one integer label per "
+                "row as condition 'class_cond'"
             )
 
     def _arguments(self, signal: Signal) -> dict[str, Any]:
         if len(signal.shape) != 3 or 0 in signal.shape:
             raise InputError(
-                f"model {self.name!r} takes pictures of shape (channels, height, width), but the rows have shape {tuple(signal.shape)}: "
+                f"model {self.name!r} takes pictures of shape (channels, height, width), but the rows have shape "
+                f"{tuple(signal.shape)}: "
                 "choose a model for plain rows, such as 'mlp'"
             )
         self._check_conditions(signal)
@@ -97,7 +99,8 @@ class UNet2D(Model):
         multiple = 2 ** (len(channels) - 1)
         if height % multiple or width % multiple:
             raise InputError(
-                f"model {self.name!r} with {len(channels)} stages needs a height and width that are multiples of {multiple}, but the rows are "
+                f"model {self.name!r} with {len(channels)} stages needs a height and width that are multiples of "
+                f"{multiple}, but the rows are "
                 f"{height} x {width}: crop or pad them, or give fewer channels"
             )
         attended = [max(height, width) / 2**stage <= ATTENDED for stage in range(len(channels))]

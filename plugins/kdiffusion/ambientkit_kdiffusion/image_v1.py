@@ -108,7 +108,8 @@ class ImageV1(KDiffusionModel):
         )
         if wanted:
             raise InputError(
-                f"config of model {self.name!r} asks for conditions ({', '.join(wanted)}), which no data set here carries"
+                f"config of model {self.name!r} asks for conditions ({', '.join(wanted)}), which no data set here "
+                "carries"
             )
         halvings = len(model["depths"]) - 1 - model["skip_stages"]
         multiple = model["patch_size"] * 2**halvings

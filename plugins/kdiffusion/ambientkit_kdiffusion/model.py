@@ -130,7 +130,8 @@ class KDiffusionModel(Model):
         stated = signal.sigma_data if self.config is None else self.config["model"].get("sigma_data", signal.sigma_data)
         if not isinstance(stated, int | float) or not stated > 0:
             raise InputError(
-                f"model {self.name!r} needs sigma_data, the std of the clean data, to be a positive number, but it is {stated!r}"
+                f"model {self.name!r} needs sigma_data, the std of the clean data, to be a positive number, but it "
+                f"is {stated!r}"
             )
         return float(stated)
 
@@ -154,7 +155,8 @@ def check_classes(name: str, classes: int | None, signal: Signal) -> None:
     if classes and conds.get("class_cond") != ():
         given = f"carry it with shape {tuple(conds['class_cond'])}" if "class_cond" in conds else "do not carry it"
         raise InputError(
-            f"model {name!r} is given num_classes {classes}, so it needs one integer label per row as condition 'class_cond', but the data {given}"
+            f"model {name!r} is given num_classes {classes}, so it needs one integer label per row as condition "
+            f"'class_cond', but the data {given}"
         )
     if surplus := sorted(set(conds) - ({"class_cond"} if classes else set()) - set(SEEN)):
         hint = "leave it out" if classes else "leave it out, or give num_classes where it is a 'class_cond'"
@@ -165,7 +167,8 @@ def _contradictions(name: str, model: dict[str, Any], shape: tuple[int, int, int
     channels, *size = shape
     if model["input_channels"] != channels:
         raise InputError(
-            f"config of model {name!r} says input_channels {model['input_channels']}, but the rows have {channels} channel(s)"
+            f"config of model {name!r} says input_channels {model['input_channels']}, but the rows have {channels} "
+            "channel(s)"
         )
     stated = model.get("input_size", size)
     if (list(stated) if isinstance(stated, list | tuple) else [stated, stated]) != size:

@@ -418,7 +418,9 @@ NOT_WRONG = {
     "kit4-tweedie-drops-clean-in-mixed": "an objective may use a part of the rows: wasteful, not biased",
     "kit4-tweedie-drops-noisy-in-mixed": "an objective may use a part of the rows: wasteful, not biased",
     "kit4-tweedie-first-rows-only": "a part of a batch whose rows come in random order, as `consistency` takes",
-    "kit4-tweedie-levels-below-3-sigma-n": "one objective of a recipe need not cover all levels: as the second kit's noisy-only",
-    "kit4-tweedie-noise2noise": "the second view's noise is independent of the first's, so that the mean is E[x_n | x_t]",
+    "kit4-tweedie-levels-below-3-sigma-n": "one objective of a recipe need not cover all levels: as the second "
+    "kit's noisy-only",
+    "kit4-tweedie-noise2noise": "the second view's noise is independent of the first's, so that the mean is E[x_n "
+    "| x_t]",
     "kit4-tweedie-reshapes-sigma-n": "no data set gives rows that share one pattern without repeating it",
 }
