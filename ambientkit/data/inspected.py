@@ -22,6 +22,7 @@ from ambientkit.inspection.quick import Array
 from ambientkit.interfaces import Data
 from ambientkit.readers import open_rows
 from ambientkit.registry import Registry, load
+from ambientkit.rows import as_rows
 from ambientkit.tables import Record, Table
 from ambientkit.text import listed
 
@@ -34,6 +35,8 @@ class Inspection(Record):
     findings: Sequence[Finding]
     rows: Array = field(repr=False, compare=False)
     """The rows looked at, (n, *S), data units."""
+    mapping: Any = field(default=None, repr=False, compare=False)
+    """From file values to data units; None where the rows are in data units."""
     proposal: RunProposal | None = None
     """A whole run for these rows, where one was asked for."""
     written: Path | None = None
@@ -75,7 +78,8 @@ class Inspection(Record):
 
     def page(self) -> str:
         """One page of HTML with pictures and histograms, that needs nothing else."""
-        return page(self.facts, self.findings, self.rows)
+        photon = None if self.proposal is None else self.proposal.photon
+        return page(self.facts, self.findings, self.rows, self.mapping, photon)
 
 
 def inspect(
@@ -106,7 +110,7 @@ def inspect(
         findings = [Finding("noise", NoiseVerdict.FINE, "this data set is clean: noise will be simulated on it.")]
     else:
         facts, findings, x = inspect_rows(dataset, name, given, most=rows)
-    return Inspection(facts, findings, x)
+    return Inspection(facts, findings, x, as_rows(dataset).mapping)
 
 
 def _open(data: DataLike, levels: Any, registry: Registry, on_bad_file: str | None) -> tuple[Any, Data]:

@@ -13,9 +13,11 @@ from ambientkit.errors import InputError
 from ambientkit.inspection.estimate import of_row
 from ambientkit.inspection.finding import Finding, NoiseVerdict
 from ambientkit.inspection.quick import Array, model_findings, sampled_rows, scale_findings
-from ambientkit.rows import as_rows
+from ambientkit.rows import Rows, as_rows
 
 ROWS = 512
+NAMED = 12
+"""Rows that are named, for those who see their pictures."""
 
 
 def inspect_rows(
@@ -58,6 +60,7 @@ def inspect_rows(
         "mean": float(x.mean()),
         "std": float(x.std()),
         "share_at_the_ends": float(((x == low) | (x == high)).mean()),
+        "names": [_called(rows, i) for i in index[:NAMED]],
         "constant_rows": [index[i] for i in np.flatnonzero(np.ptp(flat, axis=1) == 0)],
         "repeated_rows": repeated,
         "sigma_n_declared": None
@@ -84,6 +87,19 @@ def _estimates(x: Array) -> Array | None:
         return np.asarray([of_row(row) for row in x])
     except InputError:
         return None
+
+
+def _called(rows: Rows, number: int) -> str:
+    """The row of that number as its file is called, where it has a file of its own."""
+    source = getattr(rows, "source", None) or getattr(getattr(rows, "_rows", None), "source", None)
+    try:
+        return (
+            str(source.name(number)).rpartition("/")[2]
+            if source is not None and hasattr(source, "name")
+            else f"row {number}"
+        )
+    except (IndexError, InputError):
+        return f"row {number}"
 
 
 def _five(values: Array) -> list[float]:

@@ -4,6 +4,8 @@ network."""
 from __future__ import annotations
 
 import io
+import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,10 @@ import numpy as np
 
 from ambientkit.inspection.document import verdict
 from ambientkit.inspection.finding import Finding
+from ambientkit.inspection.photon import PhotonTransfer, photon_transfer
 from ambientkit.inspection.quick import Array
-from ambientkit.units.ranges import to_uint8
-from ambientkit.webpage import histogram, picture_uri, render
+from ambientkit.units.ranges import ValueRange, to_uint8
+from ambientkit.webpage import Series, curves, histogram, picture_uri, render
 
 PICTURES = 12
 NAMES = {
@@ -25,28 +28,49 @@ NAMES = {
 """Of facts whose key says too little."""
 
 
-def page(facts: dict[str, Any], findings: Sequence[Finding], x: Array) -> str:
-    """The whole page. x: rows (n, *S) in data units."""
+def page(
+    facts: dict[str, Any],
+    findings: Sequence[Finding],
+    x: Array,
+    mapping: Any = None,
+    photon: PhotonTransfer | None = None,
+) -> str:
+    """The whole page. x: rows (n, *S) in data units; mapping: from file values to these; photon: how the noise grows
+    with brightness in file units, where that was fitted for a proposal."""
     worst = str(verdict(list(findings)))
+    own = isinstance(mapping, ValueRange)
+    unit = "file units" if own else "units of [-1, 1]"
     shown = {
-        NAMES.get(key, key.replace("_", " ")): _told(value)
+        NAMES.get(key, key.replace("_", " ")): _name(value) if key == "data" else _told(value)
         for key, value in facts.items()
-        if key != "sigma_n_estimated_by_row" and value is not None
+        if key not in ("sigma_n_estimated_by_row", "names") and value is not None
     }
     levels = facts.get("sigma_n_estimated_by_row")
-    histograms = [("Values", histogram(x.ravel(), "values in units of [-1, 1]"))]
+    values = mapping.from_unit(x).ravel() if own else x.ravel()
+    ends = [(mapping.low, "stands for -1"), (mapping.high, "for 1")] if own else [(-1.0, "-1"), (1.0, "1")]
+    histograms = []
+    if (noise := _noise(facts, x, mapping if own else None, photon)) is not None:
+        histograms.append(("Noise against brightness", noise))
+    histograms.append(
+        ("Values", histogram(values, f"values in {unit}; the range is marked", marks=ends, x_label=f"value, {unit}"))
+    )
     if levels:
-        histograms.append(
-            ("Noise level per row", histogram(np.asarray(list(levels.values())), "estimated noise std of each row"))
-        )
+        stored = facts.get("sigma_n_declared")
+        marks = [(mapping.sigma_from_unit(stored[1]) if own else stored[1], "declared")] if stored else []
+        by_row = np.asarray(list(levels.values()))
+        by_row = mapping.sigma_from_unit(by_row) if own else by_row
+        told = f"estimated noise std of each row, {unit}"
+        histograms.append(("Noise level per row", histogram(by_row, told, marks=marks, x_label=f"noise std, {unit}")))
     return render(
         Path(__file__).with_name("page.html"),
-        name=facts["data"],
+        name=_name(facts["data"]),
         verdict=worst,
         colour=worst.split()[0],
         findings=[(f, str(f.verdict).split()[0]) for f in findings],
         facts=shown,
-        pictures=list(map(_picture, range(PICTURES), x)) if x.ndim == 4 else [],
+        pictures=list(map(_picture, [*facts.get("names", ()), *map(str, range(PICTURES))][:PICTURES], x))
+        if x.ndim == 4
+        else [],
         histograms=histograms,
     )
 
@@ -62,10 +86,39 @@ def _told(value: Any) -> str:
     return str(value)
 
 
-def _picture(i: int, row: Array) -> tuple[str, str]:
+def _name(data: str) -> str:
+    """Of the data, without the settings that were given with it."""
+    found = re.search(r"path: *([^,}]+)", data)
+    return (found[1] if found else data).strip("\"' ")
+
+
+def _noise(facts: dict[str, Any], x: Array, mapping: ValueRange | None, photon: PhotonTransfer | None) -> Any:
+    """Noise against brightness, by what smooth areas show; None where there are too few."""
+    unit = "file units" if photon is not None or mapping is not None else "units of [-1, 1]"
+    if photon is None:
+        if x.ndim != 4 or min(x.shape[-2:]) < 8:
+            return None
+        photon = photon_transfer(mapping.from_unit(x) if mapping is not None else x)
+    if photon is None or not photon.points:
+        return None
+    means = [mean for mean, *_ in photon.points]
+    stds = [math.sqrt(max(variance, 0)) for _, variance, *_ in photon.points]
+    errors = [error / max(2 * std, 1e-12) for std, (_, _, error, _) in zip(stds, photon.points)]
+    series = [
+        Series("smooth areas", means, stds, errors),
+        Series("line fitted to the variance", means, [math.sqrt(photon.variance(m)) for m in means], style=1, dash=1),
+    ]
+    declared = facts.get("sigma_n_declared")
+    if declared and not (facts.get("mapping") or "").startswith("CountRange"):
+        level = mapping.sigma_from_unit(declared[1]) if mapping is not None else declared[1]
+        series.append(Series("declared level", [means[0], means[-1]], [level, level], style=2, dash=2))
+    return curves("Noise against brightness", series, f"brightness, {unit}", f"std of the noise, {unit}")
+
+
+def _picture(name: str, row: Array) -> tuple[str, str]:
     """(address, text); the first channel where they are neither grey nor colour."""
     low, high, std = float(row.min()), float(row.max()), float(row.std())
-    return picture_uri(_png(row)), f"row {i} of those looked at: values {low:.3g} to {high:.3g}, std {std:.3g}"
+    return picture_uri(_png(row)), f"{name}: values {low:.3g} to {high:.3g}, std {std:.3g}"
 
 
 def _png(row: Array) -> bytes:

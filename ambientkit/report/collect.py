@@ -20,8 +20,11 @@ from ambientkit.report.history import read_history
 from ambientkit.report.nearest import nearest_rows
 from ambientkit.report.numbers import denoiser_numbers, evaluations, metrics, preflight_result
 from ambientkit.report.progress import add_checkpoints, add_demos
+from ambientkit.report.restorations import add_restorations
 from ambientkit.report.run import ReportedRun, about, commands, versions
 from ambientkit.report.samples import SampleDrawer, draw_samples, picture_of
+from ambientkit.report.verdict import judge
+from ambientkit.rows import evenly
 
 NEIGHBOURS = 8
 """Samples whose nearest rows are sought."""
@@ -70,6 +73,14 @@ def collect(
             except InputError as error:  # a row that cannot be read
                 report.note(section, f"Not measured: {error}")
     evaluations(run.path, trained.step, report)
+    add_restorations(run, trained_on, registry, report, steps=steps, seed=seed)
+    judge(run, full, report)
+    report.sigma_n = trained.sigma_n[1] if trained.sigma_n and trained.sigma_n[1] > 0 else None
+    if full is not None:
+        report.values.append(("Samples, all values", full.flatten().numpy(force=True)))
+    if trained_on is not None:
+        given = trained_on.__getitems__(evenly(len(trained_on), 64)).x_n
+        report.values.insert(0, ("Noisy rows, all values", given.flatten().numpy(force=True)))
     preflight_result(run.path, report)
     denoiser_numbers(run, report, rows=rows, seed=seed, readable=trained_on is not None)
     return report

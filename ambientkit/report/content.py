@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
 
 from ambientkit.report.history import History
 from ambientkit.tables import Table
@@ -28,6 +31,22 @@ class Residual:
     mean: tuple[float, ...]
     error: tuple[float, ...]
     n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Restorations:
+    """Noisy rows, what was restored of them, and how sure that is: pictures with a scale in the units of the files."""
+
+    pictures: list[Picture]
+    values: tuple[float, float]
+    """What black and white stand for in the first two pictures."""
+    spread_values: tuple[float, float]
+    """The same of the picture of uncertainty."""
+    unit: str
+    spread: float
+    """Root mean square spread of the draws over the noise of the data."""
+    mean: Tensor
+    """Posterior means (n, C, H, W), data units."""
 
 
 @dataclass(slots=True)
@@ -58,6 +77,16 @@ class RunReport:
     preflight: str = ""
     """What became of the checks of the run's parts before its first step."""
     preflight_table: Table | None = None
+    verdict: str = ""
+    look: str = "fine"
+    """How the verdict looks: "fine", "doubt" or "violated"."""
+    restored: Restorations | None = None
+    sigma_n: float | None = None
+    """Largest noise level of the data, which charts by level mark."""
+    figures: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Numbers by name, each with the one of the data's own rows."""
+    values: list[tuple[str, Any]] = field(default_factory=list)
+    """(title, values) for histograms: of noisy rows and of samples, data units."""
     notes: dict[str, list[str]] = field(default_factory=dict)
     """Section -> lines."""
 

@@ -61,6 +61,8 @@ def metrics(trained: Trained, full: Tensor, truncated: Tensor | None, seed: int,
     kinds = [x[:n] if x is not None else None for x in (truncated, full)]
     columns: list[list[Score] | None] = [None if x is None else distances(renoised(x)) for x in kinds]
     columns.append(distances(other))
+    if columns[1] and columns[-1]:
+        report.figures["distance"] = columns[1][0].value, columns[-1][0].value
     lines = [_line(score.name, columns, place) for place, score in enumerate(columns[-1] or [])]
     if pictures(reference):
         alone: list[list[Score] | None] = [None if x is None else [residual_noise(x)] for x in (*kinds, other)]

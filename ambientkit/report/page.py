@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ambientkit.report.content import RunReport
 from ambientkit.report.history import PARTS
-from ambientkit.webpage import Series, curves, picture_uri, render
+from ambientkit.webpage import Series, colour_bar, curves, histogram, picture_uri, render
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -18,6 +18,7 @@ DOTTED = 2
 """The dashes of floors."""
 SECTIONS = {
     "summary": "Runs",
+    "restored": "Restored rows",
     "samples": "Noisy rows and samples",
     "progress": "Samples over training",
     "loss": "Loss over training",
@@ -49,6 +50,8 @@ def page(runs: Sequence[RunReport], *, command: str, written: str) -> str:
         levels=[_levels(runs, name) for name in in_levels],
         residual=_residual(runs),
         evaluations=[_evaluations(runs, name) for name in measures],
+        scale=colour_bar,
+        histograms=[[histogram(values, title) for title, values in run.values] for run in runs],
         uri=picture_uri,
         command=command,
         written=written,
@@ -85,8 +88,20 @@ def _levels(runs: Sequence[RunReport], name: str) -> Markup:
         if part in run.history.levels.get(name, {}) and (len(runs) < 3 or part != PARTS[1])
     ]
     return curves(
-        f"Loss term {name} by noise level", series, "noise level sigma", "mean of the term", log_x=True, log_y=True
+        f"Loss term {name} by noise level",
+        series,
+        "noise level sigma",
+        "mean of the term",
+        log_x=True,
+        log_y=True,
+        marks=_marks(runs),
     )
+
+
+def _marks(runs: Sequence[RunReport]) -> list[tuple[float, str]]:
+    """The noise levels of the data, to be marked on charts by level."""
+    levels = list(dict.fromkeys(run.sigma_n for run in runs if run.sigma_n is not None))
+    return [(level, "sigma_n") for level in levels[:3]]
 
 
 def _evaluations(runs: Sequence[RunReport], name: str) -> Markup:
@@ -122,4 +137,5 @@ def _residual(runs: Sequence[RunReport]) -> Markup | None:
         "noise level sigma",
         "residual / sigma^2",
         log_x=True,
+        marks=_marks(runs),
     )

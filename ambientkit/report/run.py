@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ambientkit.checkpoint.names import CONFIG, WEIGHTS
+from ambientkit.checkpoint.lines import first_line, last_line
+from ambientkit.checkpoint.names import CONFIG, METRICS, WEIGHTS
 from ambientkit.config.run import ScheduledObjective
 from ambientkit.errors import InputError
 from ambientkit.registry import Registry
 from ambientkit.run.folder import read_versions
 from ambientkit.run.status import Status, status
 from ambientkit.sample import Trained, load_run
+from ambientkit.text import clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,17 @@ def about(run: ReportedRun) -> dict[str, str]:
         "model": config.model.name,
         "batch size": str(config.batch_size * config.grad_accum_steps * run.status.processes),
         "seed": str(config.seed),
+        "time": _time(run.path),
+        "hardware": f"{run.status.processes} x {read_versions(run.path).get('device') or 'not recorded'}",
     }
+
+
+def _time(path: Path) -> str:
+    """From the first to the last line of the log, pauses included."""
+    first, last = first_line(path / METRICS), last_line(path / METRICS)
+    if not first or first.get("step") == last.get("step"):
+        return "not recorded"
+    return f"{clock(last['time'] - first['time'])} for steps {first['step']:,} to {last['step']:,}"
 
 
 def _noise(levels: tuple[float, float] | None) -> str:

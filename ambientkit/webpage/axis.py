@@ -13,6 +13,7 @@ class Axis:
         self._log = log
         if high <= low:
             low, high = (low / 2, high * 2) if log else (low - 1, high + 1)
+        self.low, self.high = low, high
         self._low, self._high, self._start, self._end = low, high, start, end
 
     def at(self, value: float) -> float:

@@ -42,7 +42,14 @@ class Series:
 
 
 def curves(
-    title: str, series: Sequence[Series], x_label: str, y_label: str, *, log_x: bool = False, log_y: bool = False
+    title: str,
+    series: Sequence[Series],
+    x_label: str,
+    y_label: str,
+    *,
+    log_x: bool = False,
+    log_y: bool = False,
+    marks: Sequence[tuple[float, str]] = (),
 ) -> Markup:
     """A figure: the curves over two axes, a legend, and the numbers in a table that can be opened.
 
@@ -50,7 +57,8 @@ def curves(
     a quantity by noise level, say, `curves("Tweedie loss", [Series("rows of the run", sigma, mean, error)], "noise
     level sigma", "loss", log_x=True)`. log_x, log_y: a logarithmic axis, which needs values above 0; otherwise that
     axis is linear. A linear vertical axis whose values have one sign begins at 0. Values that are not finite are left
-    out of the picture, and shown in the table. The chart is told in words for those who do not see it. The figure is
+    out of the picture, and shown in the table. marks: values of x with a name, drawn as upright lines where they lie
+    within the axis, such as a noise level. The chart is told in words for those who do not see it. The figure is
     HTML with its SVG inside, for `render` or `figures_page`, whose style it needs.
     """
     from markupsafe import Markup
@@ -70,7 +78,9 @@ def curves(
     )
     up = Axis(min(lows), max(highs), HEIGHT - BOTTOM - INSIDE, TOP + INSIDE, log=log_y)
     drawn = Markup("").join(_curve(s, across, up) for s in series)
-    told = "; ".join(map(_told, series))
+    inside = [(x, name) for x, name in marks if across.low <= x <= across.high]
+    told = "; ".join([*map(_told, series), *(f"marked: {name} at {number(x)}" for x, name in inside)])
+    drawn += _upright(inside, across, TOP, HEIGHT - BOTTOM)
     return Markup(
         '<figure><figcaption><strong>{}</strong></figcaption><svg class="chart" viewBox="0 0 {} {}" role="img" '
         'aria-label="{}">'
@@ -118,9 +128,26 @@ def bars(title: str, values: Sequence[tuple[str, float]]) -> Markup:
     ).format(title, WIDTH, 2 * TOP + BAR * len(values), f"{title}. {told}.", title, drawn)
 
 
-def histogram(values: Any, what: str, bins: int = 60) -> Markup:
+def _upright(marks: Sequence[tuple[float, str]], across: Axis, top: float, bottom: float) -> Markup:
+    """Named upright lines; the names stand below one another, on the side where there is room."""
+    from markupsafe import Markup
+
+    drawn = Markup("")
+    for place, (value, name) in enumerate(marks):
+        x = across.at(value)
+        left = x > (LEFT + WIDTH - RIGHT) / 2
+        drawn += Markup(
+            '<line class="axis" x1="{:.1f}" y1="{}" x2="{:.1f}" y2="{}" stroke-dasharray="4 3"/>'
+            '<text x="{:.1f}" y="{}" text-anchor="{}">{}</text>'
+        ).format(x, top, x, bottom, x - 4 if left else x + 4, top + 12 + 14 * place, "end" if left else "start", name)
+    return drawn
+
+
+def histogram(
+    values: Any, what: str, bins: int = 60, *, marks: Sequence[tuple[float, str]] = (), x_label: str = ""
+) -> Markup:
     """A figure: how often the values of an array of any shape occur, in `bins` bins of equal width from the least to
-    the greatest.
+    the greatest. marks: values with a name, drawn as upright lines; x_label: below the axis, by default `what`.
 
     Its caption and its text for those who do not see it name the ends and the quartiles. The values should be finite.
     """
@@ -129,23 +156,52 @@ def histogram(values: Any, what: str, bins: int = 60) -> Markup:
 
     counts, edges = np.histogram(values, bins)
     most = max(int(counts.max()), 1)
-    wide = (WIDTH - 2 * RIGHT) / bins
+    across = Axis(
+        min([float(edges[0]), *(x for x, _ in marks)]),
+        max([float(edges[-1]), *(x for x, _ in marks)]),
+        LEFT + INSIDE,
+        WIDTH - RIGHT - INSIDE,
+        log=False,
+    )
+    up = Axis(0, 100 * most / max(int(counts.sum()), 1), HEIGHT - BOTTOM, TOP + INSIDE, log=False)
     bars = Markup("").join(
         Markup('<rect class="bar" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>').format(
-            RIGHT + i * wide, 110 - 100 * c / most, wide - 0.7, 100 * c / most
+            across.at(edges[i]),
+            up.at(100 * c / counts.sum()),
+            max(across.at(edges[i + 1]) - across.at(edges[i]) - 0.5, 0.7),
+            HEIGHT - BOTTOM - up.at(100 * c / counts.sum()),
         )
         for i, c in enumerate(counts)
         if c
     )
     quartiles = ", ".join(f"{q:.4g}" for q in np.quantile(values, [0.25, 0.5, 0.75]))
     told = f"Histogram of {what}: {edges[0]:.4g} to {edges[-1]:.4g}, quartiles {quartiles}"
-    ends = Markup('<text x="{}" y="128">{:.4g}</text><text x="{}" y="128" text-anchor="end">{:.4g}</text>').format(
-        RIGHT, edges[0], WIDTH - RIGHT, edges[-1]
-    )
+    told += "".join(f"; {name} at {x:.4g}" for x, name in marks)
+    frame = _frame(across, up, x_label or what, "% of the values")
     return Markup(
-        '<figure><svg class="chart" viewBox="0 0 {} 135" role="img" aria-label="{}"><title>{}</title>{}{}</svg>'
+        '<figure><svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}"><title>{}</title>{}{}{}</svg>'
         "<figcaption>{}</figcaption></figure>"
-    ).format(WIDTH, told, told, bars, ends, told)
+    ).format(WIDTH, HEIGHT, told, told, frame, bars, _upright(marks, across, TOP, HEIGHT - BOTTOM), told)
+
+
+def colour_bar(low: float, high: float, unit: str) -> Markup:
+    """A figure: the grey values of a picture from black to white, with the values that they stand for."""
+    from markupsafe import Markup
+
+    across = Axis(low, high, RIGHT, WIDTH - RIGHT, log=False)
+    ticks = Markup("").join(
+        Markup(
+            '<line class="axis" x1="{0:.1f}" y1="16" x2="{0:.1f}" y2="21"/><text x="{0:.1f}" y="34" text-anchor="middle">{1}</text>'
+        ).format(across.at(value), _short(value))
+        for value in across.ticks()
+        if RIGHT + 8 <= across.at(value) <= WIDTH - RIGHT - 8
+    )
+    told = f"Scale: black {number(low)}, white {number(high)} {unit}"
+    return Markup(
+        '<figure class="scale"><svg class="chart" viewBox="0 0 {} 38" role="img" aria-label="{}"><title>{}</title>'
+        '<defs><linearGradient id="grey"><stop offset="0" stop-color="#000"/><stop offset="1" stop-color="#fff"/></linearGradient></defs>'
+        '<rect x="{}" y="2" width="{}" height="14" fill="url(#grey)" stroke="currentColor"/>{}</svg><figcaption>{}</figcaption></figure>'
+    ).format(WIDTH, told, told, RIGHT, WIDTH - 2 * RIGHT, ticks, told)
 
 
 def number(value: float | None) -> str:

@@ -1,0 +1,79 @@
+"""The verdict at the top of a report: how good the samples are, and what to do."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from ambientkit.errors import InputError
+from ambientkit.evaluation import residual_noise
+from ambientkit.evaluation.judge import pictures
+from ambientkit.report.content import RunReport
+from ambientkit.report.run import ReportedRun
+
+MUCH, SOME = 0.5, 0.2
+"""Noise left in samples, over that of the data, from which they are noisy, and somewhat noisy."""
+FAR = 3.0
+"""Distance of re-noised samples to the data over that of the data's own rows, from which they differ."""
+
+
+def judge(run: ReportedRun, full: Tensor | None, report: RunReport) -> None:
+    """Set the verdict of a report, and its look: "fine", "doubt" or "violated"."""
+    said, look = [], "fine"
+    if run.status.going.answer == "no":
+        said.append(f"The run does not go well: {run.status.going.why}.")
+        look = "violated"
+    if full is None:
+        said.append("No finite samples could be drawn, so nothing is said of them.")
+        report.verdict, report.look = " ".join(said), "violated" if look == "violated" else "doubt"
+        return
+    sigma_n = run.trained.sigma_n
+    if sigma_n is not None and sigma_n[1] > 0 and pictures(full) and min(full.shape[-2:]) >= 8:
+        left, floor = _left(full, report)
+        if left is not None:
+            share = left / sigma_n[1]
+            times = f", {_times(left, floor)} restored rows hold" if floor else ""
+            if share > MUCH:
+                said.append(f"The samples still hold {share:.0%} of the noise of the data{times}: train longer.")
+                look = "violated"
+            elif share > SOME:
+                said.append(
+                    f"The samples hold {share:.0%} of the noise of the data, or as much fine texture{times}; more steps may help."
+                )
+                look = "doubt" if look == "fine" else look
+            else:
+                said.append(
+                    f"The samples look clean: fine detail of {share:.0%} of the noise of the data is left, which may be texture."
+                )
+    if (distance := report.figures.get("distance")) is not None and distance[1] > 0:
+        ratio = distance[0] / distance[1]
+        if ratio > FAR:
+            said.append(
+                f"Made as noisy as the data, they differ from it: {ratio:.2g} times as far as its own rows from each other."
+            )
+            look = "doubt" if look == "fine" else look
+        else:
+            said.append(f"Made as noisy as the data, they are {ratio:.2g} times as far from it as its own rows are.")
+    if report.restored is not None:
+        said.append(
+            f"Restored rows: an error of about {report.restored.spread:.0%} of the noise is expected, by the spread of draws."
+        )
+    if run.status.state != "finished":
+        said.append("The run is not finished.")
+        look = "doubt" if look == "fine" else look
+    report.verdict, report.look = " ".join(said) or "Nothing can be said of these samples without clean data.", look
+
+
+def _left(full: Tensor, report: RunReport) -> tuple[float | None, float | None]:
+    """Noise that the samples seem to hold, and restored rows: (level, level), data units."""
+    try:
+        left = float(residual_noise(full).value)
+        floor = float(residual_noise(report.restored.mean).value) if report.restored is not None else None
+    except InputError:
+        return None, None
+    return (left, floor) if math.isfinite(left) else (None, None)
+
+
+def _times(left: float, floor: float) -> str:
+    return f"{left / floor:.2g} times as much as"
