@@ -35,7 +35,15 @@ class Call:
 
 
 def _classes(config: Config, classes: int | None) -> dict[str, tuple[int | None, ...]]:
-    return {} if classes is None else {CLASS: ()}
+    if classes is None:
+        return {}
+    rows = config.get("num_class_embeds")
+    if rows is None or rows < classes:
+        has = "none" if rows is None else f"{rows}"
+        raise InputError(
+            f"num_classes {classes}: the network has embeddings for {has} (num_class_embeds): leave it out, or give a network that has them"
+        )
+    return {CLASS: ()}
 
 
 def _unet_2d_condition(config: Config, classes: int | None) -> dict[str, tuple[int | None, ...]]:
