@@ -91,7 +91,7 @@ def about(run: ReportedRun) -> dict[str, str]:
 def _time(path: Path) -> str:
     """From the first to the last line of the log, pauses included."""
     first, last = first_line(path / METRICS), last_line(path / METRICS)
-    if not first or first.get("step") == last.get("step"):
+    if "time" not in first or "time" not in last or first["step"] == last["step"]:
         return "not recorded"
     return f"{clock(last['time'] - first['time'])} for steps {first['step']:,} to {last['step']:,}"
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 WIDTH, HEIGHT = 400, 270
+GREYS = 64
+"""Fields of a grey scale."""
 LEFT, RIGHT, TOP, BOTTOM = 66, 14, 12, 46
 INSIDE = 8
 """Between the ends of the axes and the outermost values."""
@@ -196,12 +198,19 @@ def colour_bar(low: float, high: float, unit: str) -> Markup:
         for value in across.ticks()
         if RIGHT + 8 <= across.at(value) <= WIDTH - RIGHT - 8
     )
+    # Single fields, not a gradient: its name would have to be another one for each bar of a page.
+    width = (WIDTH - 2 * RIGHT) / GREYS
+    greys = Markup("").join(
+        Markup('<rect x="{:.1f}" y="2" width="{:.2f}" height="14" fill="#{}"/>').format(
+            RIGHT + place * width, width + 0.1, 3 * f"{round(255 * place / (GREYS - 1)):02x}"
+        )
+        for place in range(GREYS)
+    )
     told = f"Scale: black {number(low)}, white {number(high)} {unit}"
     return Markup(
-        '<figure class="scale"><svg class="chart" viewBox="0 0 {} 38" role="img" aria-label="{}"><title>{}</title>'
-        '<defs><linearGradient id="grey"><stop offset="0" stop-color="#000"/><stop offset="1" stop-color="#fff"/></linearGradient></defs>'
-        '<rect x="{}" y="2" width="{}" height="14" fill="url(#grey)" stroke="currentColor"/>{}</svg><figcaption>{}</figcaption></figure>'
-    ).format(WIDTH, told, told, RIGHT, WIDTH - 2 * RIGHT, ticks, told)
+        '<figure class="scale"><svg class="chart" viewBox="0 0 {} 38" role="img" aria-label="{}"><title>{}</title>{}'
+        '<rect x="{}" y="2" width="{}" height="14" fill="none" stroke="currentColor"/>{}</svg><figcaption>{}</figcaption></figure>'
+    ).format(WIDTH, told, told, greys, RIGHT, WIDTH - 2 * RIGHT, ticks, told)
 
 
 def number(value: float | None) -> str:

@@ -92,7 +92,10 @@ def test_a_term_of_every_fourth_step_has_no_weight_in_the_others(tmp_path):
             "format_version: 999\n",
             r"run\.yaml:1: format_version: 999 is not known to this version of ambientkit, which reads 1",
         ),
-        ("optimizer: {name: adagrad}\n", r"run\.yaml:1: optimizer\.name: should be 'adamw' or 'sgd', but is 'adagrad'"),
+        (
+            "optimizer: {name: adagrad}\n",
+            r"run\.yaml:1: optimizer\.name: should be 'adamw', 'sgd', .*, but is 'adagrad'",
+        ),
         (
             "optimizer: {name: sgd, betas: [0.8, 0.9]}\n",
             r"run\.yaml:1: optimizer: betas belongs to adamw, but sgd was chosen",

@@ -223,9 +223,7 @@ class _Unscaled(Tweedie):
 
     def loss(self, denoiser, batch, tools):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(
-                "ambientkit.builtin.objectives.tweedie.capped_inverse_square", lambda a, cap: torch.ones_like(a)
-            )
+            patch.setattr("ambientkit.interfaces.capped_inverse_square", lambda a, cap: torch.ones_like(a))
             return super().loss(denoiser, batch, tools)
 
 

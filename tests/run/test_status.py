@@ -52,9 +52,10 @@ def test_a_run_that_is_held_is_at_work(run: Path) -> None:
 def test_the_command_prints_the_record(run: Path, ambientkit) -> None:
     code, out, err = ambientkit("status", run)
     assert (code, out, err) == (0, f"{status(run)}\n", "")
-    assert out.splitlines()[:5] == [
+    assert out.splitlines()[:6] == [
         f"{run}: failed: its process ended silently (killed, or the machine went down)",
         "  step:              4 of 10 (40%)",
+        "  going well:        no: first",
         "  last loss:         0.25",
         "  speed:             100 examples/s",
         "  skipped:           1 steps whose loss or gradient was not finite",

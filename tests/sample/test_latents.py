@@ -48,7 +48,7 @@ class _Latents(Rows):
 class Latents(Data):
     """Rows of three numbers, which are pictures once they are decoded."""
 
-    name = "latents"
+    name = "test-latents"
     gone: ClassVar[bool] = False
 
     def rows(self):
@@ -66,7 +66,7 @@ def registry():
 @pytest.fixture
 def run(tmp_path):
     """(a training, its folder with the averaged weights)."""
-    config = resolve(Source({**SMALL, "data": "latents", "sample_n": 9}), registry())
+    config = resolve(Source({**SMALL, "data": "test-latents", "sample_n": 9}), registry())
     training = build(config)
     training.about_data = about_data(config.data.rows(), (0.2, 0.2))
     save_average(training, tmp_path)

@@ -27,6 +27,7 @@ class SeesCopies(Check):
     null_law = "exact: at least 4 stds of the figure of fresh samples"
     detects = "a figure that copies do not move"
     meaning = "A set of samples full of copies has the figure of fresh ones."
+    quick = True
 
     repeats: int = Field(24, ge=8)
     """Sets of fresh samples."""
