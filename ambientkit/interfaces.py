@@ -62,7 +62,8 @@ class Part(Fields, abc.ABC):
 
 
 class ClaimsWhen:
-    """The claims of a part of which some hold for some of its fields only: `claims = ClaimsWhen({"a"}, {"b"}, lambda part: part.eta == 1)`.
+    """The claims of a part of which some hold for some of its fields only: `claims = ClaimsWhen({"a"}, {"b"}, lambda
+    part: part.eta == 1)`.
 
     A part that meets the condition claims `always` and `then`, another one `always` alone, and the class itself both.
     """
@@ -189,7 +190,8 @@ class Tools:
 
 
 class Objective(Part):
-    """A loss whose minimum is E[x_0 | x_t]. Stateless (what it must keep lies in `tools.memory`); it owns the calls of the model."""
+    """A loss whose minimum is E[x_0 | x_t]. Stateless (what it must keep lies in `tools.memory`); it owns the
+    calls of the model."""
 
     below_sigma_n: ClassVar[str] = ""
     """How it trains the levels below the noise of the data, as a model card says it ("by making ..."); empty where it
@@ -255,7 +257,8 @@ class Model(Part):
         return None
 
     def prompted(self, prompts: Sequence[str], signal: Signal) -> dict[str, Tensor]:
-        """The conditions of texts, name -> (len(prompts), ...); "" is none. Raises InputError where it takes no text."""
+        """The conditions of texts, name -> (len(prompts), ...); "" is none. Raises InputError where it takes no
+        text."""
         raise InputError(f"model {self.name!r} takes no prompt")
 
     def translated(
@@ -266,7 +269,8 @@ class Model(Part):
 
 
 class Data(Part):
-    """A data set. Some fields have the same meaning in every data set that has them: `path`, the file or folder it reads; `sigma_n`,
+    """A data set. Some fields have the same meaning in every data set that has them: `path`, the file or folder it
+    reads; `sigma_n`,
     the declared noise level of its rows; `clean`, that its rows are clean; `on_bad_file`, "fail" or "skip"."""
 
     files: ClassVar[tuple[str, ...]] = ()
@@ -321,7 +325,8 @@ class Finished:
 
 
 class Exporter(Part):
-    """Writes a trained network as another library reads it, to the same denoiser. Its name: `ambientkit export --format NAME`."""
+    """Writes a trained network as another library reads it, to the same denoiser. Its name: `ambientkit export
+    --format NAME`."""
 
     suffix: ClassVar[str]
     """How the name of the file ends that it writes, such as ".safetensors"; empty where it writes a folder."""
@@ -358,7 +363,8 @@ class Case:
 
 
 class Measured(NamedTuple):
-    """The outcome of one measurement: a statistic, its p-value under the null law, and the number of independent samples.
+    """The outcome of one measurement: a statistic, its p-value under the null law, and the number of independent
+    samples.
 
     An exact check, whose null law is a tolerance, has the largest error as its statistic, and p-value 1 within the
     tolerance, 0 beyond it.

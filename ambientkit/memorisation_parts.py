@@ -29,7 +29,8 @@ class Similarity(Part):
 
 
 class Target(Protocol):
-    """What an attack is lent: the model that is asked, and draws from its reverse process. Randomness is keyed by row."""
+    """What an attack is lent: the model that is asked, and draws from its reverse process. Randomness is keyed by
+    row."""
 
     @property
     def denoiser(self) -> Denoiser:

@@ -93,7 +93,8 @@ def inspect(
     """Look at a data set without judging whether `train` would take it.
 
     data: a name, a path, a part, an array, a tensor or a torch `Dataset`. sigma_n: the noise std that the rows are said
-    to have, units of [-1, 1]: a number, a file of levels per row, one level per row of an array, or "estimate"; None for
+    to have, units of [-1, 1]: a number, a file of levels per row, one level per row of an array, or "estimate"; None
+    for
     the level stored with the data, and an estimate where there is none. rows: looked at, evenly spaced. Raises
     InputError for what cannot be read.
     """

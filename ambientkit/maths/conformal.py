@@ -28,7 +28,8 @@ def conformal_p_values(scores: Tensor, null: Tensor, generator: Generator | None
     scores, null = scores.double().cpu(), null.double().cpu()
     if scores.ndim != 1 or null.ndim != 1 or len(null) == 0:
         raise InputError(
-            f"p-values: needs scores (m,) and null scores (n,), n > 0, not {tuple(scores.shape)} and {tuple(null.shape)}"
+            f"p-values: needs scores (m,) and null scores (n,), n > 0, not {tuple(scores.shape)} and "
+            f"{tuple(null.shape)}"
         )
     if not (scores.isfinite().all() and null.isfinite().all()):
         raise InputError("p-values: the scores are not finite")
@@ -59,7 +60,8 @@ def need_null_rows(n: int, level: float) -> None:
     `level`."""
     if n < (needed := null_rows_needed(level)):
         raise InputError(
-            f"{n} held-out rows: a p-value is never below 1 / (n + 1) = {1 / (n + 1):.3g}, so that none can reach the level {level:g}. "
+            f"{n} held-out rows: a p-value is never below 1 / (n + 1) = {1 / (n + 1):.3g}, so that none can reach "
+            f"the level {level:g}. "
             f"Give at least {needed} held-out rows, or a level of {1 / (n + 1):.2g} or more"
         )
 
@@ -75,7 +77,8 @@ def listing(found: int, tests: int, null: int, level: float, what: str) -> str:
     rows."""
     least = least_listed(tests, null, level)
     short = (
-        f"; with {null} held-out rows no list is shorter than {least}, for a single one {null_rows_needed(level, tests)} would be needed"
+        f"; with {null} held-out rows no list is shorter than {least}, for a single one "
+        f"{null_rows_needed(level, tests)} would be needed"
         if least > 1
         else ""
     )

@@ -37,7 +37,8 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Attack(Record):
-    """Which training rows the model gives back, with p-values against held-out rows that were attacked in the same way."""
+    """Which training rows the model gives back, with p-values against held-out rows that were attacked in the same
+    way."""
 
     facts: Mapping[str, Any]
     head: tuple[str, ...]
@@ -163,7 +164,8 @@ def attack(
 
     kind: a registered attack by name, as 'NAME{field: value}', or a part; level: its field of that name. "noise":
     x_0 + level z, restored by the run's own reverse process (`sample.restore`); a std in units of [-1, 1], by default 4
-    times that of the data, below sigma_max. "mask": a random share `level` of the pixels of each row is hidden; "box": a
+    times that of the data, below sigma_max. "mask": a random share `level` of the pixels of each row is hidden; "box":
+    a
     square of that share of the picture, at a random place; by default 0.75; restored by `inpaint`, with `particles`.
     "loss": no restoration, but the error of the denoiser at one level.
 
@@ -240,7 +242,8 @@ def attack(
         else f"distance by the attack itself, of {draws} draws"
     )
     head = (
-        f"{asked.told}: {len(x)} of {len(own.x)} training rows of {own.what}; null: {len(y)} held-out rows of {held.what}",
+        f"{asked.told}: {len(x)} of {len(own.x)} training rows of {own.what}; null: {len(y)} held-out rows of "
+        f"{held.what}",
         f"attack {told}; {draws} draws of each; {how}",
     )
     return Attack(

@@ -129,7 +129,8 @@ def _figure(
     a, b = part.by_row(judged, null, train, seed)
     if len(a) != len(judged.view) or (len(b) and len(b) != len(null.view)):
         raise InputError(
-            f"measure {part.name!r}: {len(a)} and {len(b)} values for {len(judged.view)} rows judged and {len(null.view)} held out"
+            f"measure {part.name!r}: {len(a)} and {len(b)} values for {len(judged.view)} rows judged and "
+            f"{len(null.view)} held out"
         )
 
     def value(x: Tensor, y: Tensor | None = None) -> float:

@@ -211,7 +211,8 @@ def memorization(
     }
     copies = len(own.x) - kept
     head = (
-        f"{name}: {len(samples)} samples against {len(own.x)} training rows of {own.what}; null: {len(held.x)} held-out rows of {held.what}",
+        f"{name}: {len(samples)} samples against {len(own.x)} training rows of {own.what}; null: {len(held.x)} "
+        f"held-out rows of {held.what}",
         f"similarity: {alike.told}; {copies} training rows are duplicates or mirror images of others"
         + (" and count with them as one" if copies else ""),
     )

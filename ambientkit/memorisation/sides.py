@@ -81,11 +81,13 @@ def sides(
         )
     if own.units.mapping is not None and held.units.mapping is not None and own.units.mapping != held.units.mapping:
         raise InputError(
-            f"--heldout {held.what}: its values mean {held.units.mapping}, those of the training rows {own.units.mapping}; both must be drawn alike"
+            f"--heldout {held.what}: its values mean {held.units.mapping}, those of the training rows "
+            f"{own.units.mapping}; both must be drawn alike"
         )
     if abs(own.sigma_n - held.sigma_n) > SAME_LEVEL * max(own.sigma_n, held.sigma_n):
         raise InputError(
-            f"--heldout {held.what}: noise level {held.sigma_n:.4g}, but the training rows have {own.sigma_n:.4g}; held-out rows must be "
+            f"--heldout {held.what}: noise level {held.sigma_n:.4g}, but the training rows have {own.sigma_n:.4g}; "
+            f"held-out rows must be "
             "as noisy as the training rows"
         )
     refuse_overlap(own.x, held.x)
@@ -94,7 +96,8 @@ def sides(
 
 @dataclass(frozen=True, slots=True)
 class Alike:
-    """A similarity as it is used: with the moves that pictures may make, on a device; or the features of an extractor."""
+    """A similarity as it is used: with the moves that pictures may make, on a device; or the features of an
+    extractor."""
 
     part: Similarity | Extractor
     shift: int
@@ -107,13 +110,15 @@ class Alike:
             found = extract(self.part, rows.to(self.device)).float()
             if len(found) != len(rows):
                 raise InputError(
-                    f"similarity {label(self.part)}: this extractor sees several parts in a row; take one that sees a row as a whole"
+                    f"similarity {label(self.part)}: this extractor sees several parts in a row; take one that sees "
+                    f"a row as a whole"
                 )
             return found
         found = self.part.view(rows)
         if len(found) != len(rows) or not found.is_floating_point() or not bool(found.isfinite().all()):
             raise InputError(
-                f"similarity {self.part.name!r}: should give {len(rows)} finite rows, but gave {tuple(found.shape)} of {found.dtype}"
+                f"similarity {self.part.name!r}: should give {len(rows)} finite rows, but gave {tuple(found.shape)} "
+                f"of {found.dtype}"
             )
         return found.detach().cpu()
 
@@ -150,7 +155,8 @@ def similarity_of(
         known = registry.names("similarity")
         if named.get("name") not in (*known, *registry.names("extractor")):
             raise InputError(
-                f"similarity {named.get('name')!r}: there is none of this name. Similarities: {', '.join(known)}; extractors: "
+                f"similarity {named.get('name')!r}: there is none of this name. Similarities: {', '.join(known)}; "
+                f"extractors: "
                 f"{', '.join(registry.names('extractor'))}"
             )
         part = registry.build(Similarity if named["name"] in known else Extractor, named)

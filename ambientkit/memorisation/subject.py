@@ -45,7 +45,8 @@ class Subject:
 
 
 def subject_of(subject: Any, registry: Registry, place: torch.device, levels: Levels | None) -> Subject | None:
-    """The model, if the subject is one: a `Run`, a `Trained`, the path of a run, of its weights or of a checkpoint, or a
+    """The model, if the subject is one: a `Run`, a `Trained`, the path of a run, of its weights or of a checkpoint, or
+    a
     function D(x, sigma) -> E[x_0 | x]. None for samples.
 
     levels: of a function, the range that it is made for. Raises InputError for a conditional run, and for levels of a
@@ -93,7 +94,8 @@ def _on(function: Any, place: torch.device) -> Denoiser:
         if not isinstance(answer, Tensor) or answer.shape != x.shape:
             got = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
             raise InputError(
-                f"the function should return E[x_0 | x], a tensor of shape {tuple(x.shape)} for points x and levels sigma "
+                f"the function should return E[x_0 | x], a tensor of shape {tuple(x.shape)} for points x and levels "
+                f"sigma "
                 f"(B,), but returned {got}"
             )
         return answer.to(x)

@@ -76,5 +76,8 @@ def _picture(title: str, values: NDArray[np.floating], name: str, bounds: list[f
     image = grid(unit, columns=3, scale=max(1, round(96 / max(values.shape[-2:]))))
     if image is None:
         return None
-    alt = f"{title} of {name}: {len(values)} images, {note}; values {values.min():.4g} to {values.max():.4g}, black {low:.4g}, white {high:.4g}"
+    alt = (
+        f"{title} of {name}: {len(values)} images, {note}; values {values.min():.4g} to {values.max():.4g}, black "
+        f"{low:.4g}, white {high:.4g}"
+    )
     return Picture(title, png(image), alt, image.size, note)

@@ -39,25 +39,29 @@ def judge(run: ReportedRun, full: Tensor | None, report: RunReport) -> None:
                 look = "violated"
             elif share > SOME:
                 said.append(
-                    f"The samples hold {share:.0%} of the noise of the data, or as much fine texture{times}; more steps may help."
+                    f"The samples hold {share:.0%} of the noise of the data, or as much fine texture{times}; more "
+                    f"steps may help."
                 )
                 look = "doubt" if look == "fine" else look
             else:
                 said.append(
-                    f"The samples look clean: fine detail of {share:.0%} of the noise of the data is left, which may be texture."
+                    f"The samples look clean: fine detail of {share:.0%} of the noise of the data is left, which may "
+                    f"be texture."
                 )
     if (distance := report.figures.get("distance")) is not None and distance[1] > 0:
         ratio = distance[0] / distance[1]
         if ratio > FAR:
             said.append(
-                f"Made as noisy as the data, they differ from it: {ratio:.2g} times as far as its own rows from each other."
+                f"Made as noisy as the data, they differ from it: {ratio:.2g} times as far as its own rows from each "
+                f"other."
             )
             look = "doubt" if look == "fine" else look
         else:
             said.append(f"Made as noisy as the data, they are {ratio:.2g} times as far from it as its own rows are.")
     if report.restored is not None:
         said.append(
-            f"Restored rows: an error of about {report.restored.spread:.0%} of the noise is expected, by the spread of draws."
+            f"Restored rows: an error of about {report.restored.spread:.0%} of the noise is expected, by the spread "
+            f"of draws."
         )
     if run.status.state != "finished":
         said.append("The run is not finished.")

@@ -1,4 +1,5 @@
-"""The level at which sampling stops, chosen by what noisy rows tell of detail: low enough for sharp samples, high enough
+"""The level at which sampling stops, chosen by what noisy rows tell of detail: low enough for sharp samples, high
+enough
 that what the network errs at low levels is left out."""
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ class Tried(NamedTuple):
 
     level: float
     misfit: float
-    """Of the energies of what is drawn with this stop: the mean of (found / wanted - 1)^2 over bands, freed of what chance adds; it may be below 0."""
+    """Of the energies of what is drawn with this stop: the mean of (found / wanted - 1)^2 over bands, freed of
+    what chance adds; it may be below 0."""
     error: float
     """Standard error of its difference from the least."""
     bands: tuple[Band, ...]
@@ -57,7 +59,8 @@ class StopLevel(Record):
         top, low = self.tried[0], self.tried[-1]
         others = ", ".join(f"{_root(one.misfit)} at {one.level:.4g}" for one in (top, low) if one.level != self.level)
         return (
-            f"--sigma-min auto: stops at {self.level:.4g}, {self.level / top.level:.2g} sigma_n, the lowest level where the energy of detail fits "
+            f"--sigma-min auto: stops at {self.level:.4g}, {self.level / top.level:.2g} sigma_n, the lowest level "
+            f"where the energy of detail fits "
             f"{self.n[0]} noisy rows: off by {_root(self.chosen.misfit)} of it, rms ({others})"
         )
 
@@ -121,7 +124,8 @@ def reference_rows(observations: Observed, lowest: float) -> tuple[Batch, list[i
     if batch.x_n.ndim != 4 or batch.sigma_n.ndim != 1:
         what = "noise by pixel" if batch.x_n.ndim == 4 else f"rows of shape {tuple(batch.x_n.shape[1:])}"
         raise InputError(
-            f"--sigma-min auto: needs pictures (C, H, W) with one noise level a row, whose detail is known from noisy rows; these have {what}. "
+            f"--sigma-min auto: needs pictures (C, H, W) with one noise level a row, whose detail is known from "
+            f"noisy rows; these have {what}. "
             "Give a level, or leave the flag out"
         )
     noisy = (batch.sigma_n > lowest).nonzero().squeeze(1)

@@ -193,7 +193,8 @@ def colour_bar(low: float, high: float, unit: str) -> Markup:
     across = Axis(low, high, RIGHT, WIDTH - RIGHT, log=False)
     ticks = Markup("").join(
         Markup(
-            '<line class="axis" x1="{0:.1f}" y1="16" x2="{0:.1f}" y2="21"/><text x="{0:.1f}" y="34" text-anchor="middle">{1}</text>'
+            '<line class="axis" x1="{0:.1f}" y1="16" x2="{0:.1f}" y2="21"/><text x="{0:.1f}" y="34" '
+            'text-anchor="middle">{1}</text>'
         ).format(across.at(value), _short(value))
         for value in across.ticks()
         if RIGHT + 8 <= across.at(value) <= WIDTH - RIGHT - 8
@@ -209,7 +210,8 @@ def colour_bar(low: float, high: float, unit: str) -> Markup:
     told = f"Scale: black {number(low)}, white {number(high)} {unit}"
     return Markup(
         '<figure class="scale"><svg class="chart" viewBox="0 0 {} 38" role="img" aria-label="{}"><title>{}</title>{}'
-        '<rect x="{}" y="2" width="{}" height="14" fill="none" stroke="currentColor"/>{}</svg><figcaption>{}</figcaption></figure>'
+        '<rect x="{}" y="2" width="{}" height="14" fill="none" '
+        'stroke="currentColor"/>{}</svg><figcaption>{}</figcaption></figure>'
     ).format(WIDTH, told, told, greys, RIGHT, WIDTH - 2 * RIGHT, ticks, told)
 
 

@@ -3,14 +3,16 @@
     python examples/benchmarks/finetune.py [--quick] [--dir runs/finetune] [--json FILE] [--seeds 3] [--sigma-n 0.4]
 
 A U-Net is trained first on clean clothes (Fashion-MNIST, averaged to 8 x 8, without shoes and bags) and exported for
-diffusers. Over that folder, frozen, `diffusers-unet` trains adapters on *noisy* shoes and bags, which the base has never
+diffusers. Over that folder, frozen, `diffusers-unet` trains adapters on *noisy* shoes and bags, which the base has
+never
 seen: as if they were clean (`naive`), by `tweedie`, and by `tweedie-consistency`; one arm has them clean. Samples of
 each arm are compared with shoes and bags of the test set: in full, down to the lowest level, and for `tweedie` also
 truncated at sigma_n with a last denoising. Figures that are there in --dir are not made again.
 
     fid[pixels]       Frechet distance of the pixels
     patch distance    sliced W2 of windows of 4 x 4 pixels
-    residual noise    root of the mean square under Immerkaer's mask beyond that of clean pictures, data units: noise left
+    residual noise    root of the mean square under Immerkaer's mask beyond that of clean pictures, data units: noise
+    left
     error below       mean squared denoising error at 0.25 and 0.5 sigma_n on test rows, times 1e4
 """
 

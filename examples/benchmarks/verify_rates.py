@@ -1,9 +1,11 @@
 """How often `ambientkit verify` is wrong: false alarms on right parts, and mutants that live, over many seeds.
 
-    python examples/benchmarks/verify_rates.py --seeds 300 --kill-seeds 20 --second-seeds 5 --right-seeds 40 --out rates.json
+    python examples/benchmarks/verify_rates.py --seeds 300 --kill-seeds 20 --second-seeds 5 --right-seeds 40 --out
+    rates.json
 
 Three kits are measured: the mutants that were written together with the checks, and the second and the fourth kit
-(tests/verification/second_kit, fourth_kit), wrong and right parts written before their author had read a check. The p-value of
+(tests/verification/second_kit, fourth_kit), wrong and right parts written before their author had read a check. The
+p-value of
 every pair of a part and a check is kept for every seed, and judged at the level of every check. The file is written
 after every seed; a second call with the same file measures only what is missing: seeds, or pairs that are new. After
 the code of a check has changed, `--redo CHECK` measures its pairs again. Controls are left out: they cannot cause a

@@ -1,4 +1,5 @@
-"""What the experiment shows: the table, the verdict, the picture of quality against memory, and galleries of attacked rows."""
+"""What the experiment shows: the table, the verdict, the picture of quality against memory, and galleries of
+attacked rows."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ MEMORY = {
     "mask auc": "AUC, 75 % masked",
 }
 COLUMNS = (
-    "fid", "kid", "recognised", "ratio, p <= 0.01", "ratio below 1/3", "train gap", "noise auc", "mask auc", "mask share",
+    "fid", "kid", "recognised", "ratio, p <= 0.01", "ratio below 1/3", "train gap", "noise auc", "mask auc", "mask "
+                                                                                                             "share",
 )  # fmt: skip
 Values = dict[str, tuple[float, float]]
 """Measure -> (mean over seeds, standard error, nan for one seed)."""

@@ -18,7 +18,8 @@ from ambientkit.maths.weights import edm_weight
 
 
 class ContrastTweedie(Objective):
-    """Assumes that rows of lower contrast are rows too: alpha x_n is an observation at level alpha sigma_n, which trains levels below sigma_n.
+    """Assumes that rows of lower contrast are rows too: alpha x_n is an observation at level alpha sigma_n, which
+    trains levels below sigma_n.
 
     loss = lambda(sigma) min(1/a^2, cap) mean((a D(x_t, sigma) + b x_t - alpha x_n)^2) with x_t made from alpha x_n,
     alpha log-uniform on [least, 1], sigma log-uniform on (alpha sigma_n, sigma_n), a and b those of alpha sigma_n. The

@@ -94,7 +94,10 @@ def test_samples_follow_the_mixture():
     law = law_of(ORACLE["cases"][0])
     x = law.sample(5000, keyed_generator(0, "s"))[:, 0]
     std = law.covariances[:, 0, 0].sqrt()
-    cdf = lambda points: (law.weights * torch.special.ndtr((points.unsqueeze(1) - law.means[:, 0]) / std)).sum(1)  # noqa: E731
+
+    def cdf(points):
+        return (law.weights * torch.special.ndtr((points.unsqueeze(1) - law.means[:, 0]) / std)).sum(1)
+
     assert stats.kstest(cdf(x).numpy(), "uniform").pvalue > 1e-4
     assert stats.kstest(cdf(x * 1.05).numpy(), "uniform").pvalue < 1e-4
 

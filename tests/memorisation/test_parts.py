@@ -1,4 +1,5 @@
-"""Attacks, similarities and measures of third parties get the calibration for free; a model trained elsewhere is asked as a function."""
+"""Attacks, similarities and measures of third parties get the calibration for free; a model trained elsewhere is
+asked as a function."""
 
 from __future__ import annotations
 

@@ -85,7 +85,8 @@ def exact_ratios(denoiser: Linear, level: float) -> list[float]:
 
 @pytest.mark.parametrize("too_much", [0.0, 0.03])
 def test_the_level_is_that_of_the_closed_form(too_much):
-    """Energies in each band are those of the closed form within five of their errors; the exact denoiser is not stopped,
+    """Energies in each band are those of the closed form within five of their errors; the exact denoiser is not
+    stopped,
     and one that leaves noise is, within a step of where the closed form is least."""
     denoiser = Linear(too_much)
     found = choose(noisy(1500, 1), LOWEST, lambda level: drawn(denoiser, level), seed=0)
@@ -117,7 +118,8 @@ def test_control_energies_of_noisy_rows_with_their_noise_lead_elsewhere():
 
 
 def test_the_error_of_a_difference_is_that_of_trials():
-    """Over 60 trials of fresh noisy rows and samples, at two levels: the error of the difference of misfits that is said
+    """Over 60 trials of fresh noisy rows and samples, at two levels: the error of the difference of misfits that is
+    said
     is its standard deviation within a factor of 1.5 (a relative error of 0.09 by chance)."""
     denoiser = Linear(0.03)
     grids = [step_grid(4, Levels(level, 20.0)).unsqueeze(1) for level in (0.2, LOWEST)]

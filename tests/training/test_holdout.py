@@ -80,7 +80,7 @@ def test_the_measurement_is_the_error_of_the_denoiser(seed):
     generator = keyed_generator(seed, "rows")
     x_0 = LAW.sample(n, generator)
     batch = GAUSSIAN.observe(x_0, torch.arange(n), generator)
-    denoiser = lambda x, sigma, **cond: 0.7 * LAW.posterior_mean(x, sigma) + 0.1 * x  # noqa: E731  (any that does not know the rows)
+    denoiser = lambda x, sigma, **cond: 0.7 * LAW.posterior_mean(x, sigma) + 0.1 * x  # noqa: E731
     found = measured(denoiser, batch, seed)
     grid = geometric_grid(torch.full((n,), LOWEST * SIGMA_N), torch.full((n,), HIGHEST * SIGMA_DATA), POINTS).double()
     far = []

@@ -70,5 +70,6 @@ def _completed(x: Tensor, seen: Tensor, keys: Tensor, target: Target) -> Attempt
 def _need_clean(name: str, target: Target) -> None:
     if target.sigma_n:
         raise InputError(
-            f"--kind {name}: these rows have noise of level {target.sigma_n:.4g}; masks are for clean rows, use --kind noise"
+            f"--kind {name}: these rows have noise of level {target.sigma_n:.4g}; masks are for clean rows, use "
+            f"--kind noise"
         )

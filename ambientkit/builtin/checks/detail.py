@@ -41,7 +41,8 @@ CALLS, FIRST = 8, 5
 
 
 def law() -> GaussianMixture:
-    """Pictures of one block: half of them dark and smooth, half bright with strong detail; noise hides which they are."""
+    """Pictures of one block: half of them dark and smooth, half bright with strong detail; noise hides which they
+    are."""
     basis = coefficients(torch.eye(BLOCK**2, dtype=torch.float64).reshape(-1, *SHAPE)).reshape(BLOCK**2, -1)
     fall = torch.exp(-band_of().double().flatten())
     variances = [torch.where(fall == 1, 0.3, scale * fall) for scale in (0.05, 0.8)]
@@ -126,7 +127,10 @@ class DetailStationarity(Check):
     claim = "stationary-in-detail"
     null_law = "F(p, n - p) of Hotelling's T^2, p = 12 strengths of detail"
     detects = "a mean gradient of 2.5 standard deviations of one run's; noise that counts as detail"
-    meaning = "Training would end with too strong or too weak detail, however long it runs: the energies that are wanted are not those of clean rows."
+    meaning = (
+        "Training would end with too strong or too weak detail, however long it runs: the energies that are "
+        "wanted are not those of clean rows."
+    )
 
     runs: int = Field(30, ge=25)
     """Independent runs."""

@@ -1,4 +1,5 @@
-"""The measures `c-t`, `authenticity`, `train-gap` and `mifid`: samples beside held-out rows, or beside the training rows among each other."""
+"""The measures `c-t`, `authenticity`, `train-gap` and `mifid`: samples beside held-out rows, or beside the
+training rows among each other."""
 
 from __future__ import annotations
 
@@ -12,13 +13,17 @@ from ambientkit.memorisation_parts import MemoryMeasure, Neighbourhood, Training
 
 
 class DataCopying(MemoryMeasure):
-    """C_T: the z-scored Mann-Whitney statistic of the distances of samples and held-out rows to the training rows, in cells."""
+    """C_T: the z-scored Mann-Whitney statistic of the distances of samples and held-out rows to the training rows,
+    in cells."""
 
     name = "c-t"
     source = "arXiv 2004.05675"
     claims = frozenset({"sees-copies"})
     title = "C_T"
-    means = "standard deviations by which samples lie farther from training rows than held-out rows do; well below 0: copies, above 0: poor samples too"
+    means = (
+        "standard deviations by which samples lie farther from training rows than held-out rows do; well below "
+        "0: copies, above 0: poor samples too"
+    )
 
     def by_row(
         self, judged: Neighbourhood, null: Neighbourhood, train: TrainingRows, seed: int
@@ -42,7 +47,10 @@ class Authenticity(MemoryMeasure):
     source = "arXiv 2102.08921"
     claims = frozenset({"sees-copies"})
     title = "authenticity"
-    means = "share of samples farther from their nearest training row than that row is from the others; below the figure of held-out rows: copies"
+    means = (
+        "share of samples farther from their nearest training row than that row is from the others; below the "
+        "figure of held-out rows: copies"
+    )
 
     def by_row(
         self, judged: Neighbourhood, null: Neighbourhood, train: TrainingRows, seed: int
@@ -63,7 +71,10 @@ class TrainGap(MemoryMeasure):
     source = "the two sets are exchangeable where nothing is memorised; as a gap of likelihoods: arXiv 2302.04440"
     claims = frozenset({"sees-copies"})
     title = "train gap"
-    means = "share of samples nearer to a training row than to any of as many held-out rows, less 1/2: 0 where nothing is memorised, 0.5 at most"
+    means = (
+        "share of samples nearer to a training row than to any of as many held-out rows, less 1/2: 0 where "
+        "nothing is memorised, 0.5 at most"
+    )
 
     def by_row(
         self, judged: Neighbourhood, null: Neighbourhood, train: TrainingRows, seed: int
@@ -87,13 +98,17 @@ class TrainGap(MemoryMeasure):
 
 
 class MiFID(MemoryMeasure):
-    """The Frechet distance to the training rows, over the mean least cosine distance where that is small; by torchmetrics."""
+    """The Frechet distance to the training rows, over the mean least cosine distance where that is small; by
+    torchmetrics."""
 
     name = "mifid"
     source = "arXiv 2106.03062"
     claims = frozenset({"sees-copies"})
     title = "mifid"
-    means = "Frechet distance to the training rows, over the cosine distance of the nearest: larger for copies and for poor samples; compare at equal n"
+    means = (
+        "Frechet distance to the training rows, over the cosine distance of the nearest: larger for copies and "
+        "for poor samples; compare at equal n"
+    )
     resampling = "jackknife"
 
     def by_row(

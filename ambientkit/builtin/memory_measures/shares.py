@@ -10,14 +10,16 @@ from ambientkit.memorisation_parts import MemoryMeasure, Neighbourhood, Training
 
 
 class Ratio(MemoryMeasure):
-    """The share of samples whose ratio d_1 / d_2 of the two nearest distances is as small as a share `level` of held-out rows has it."""
+    """The share of samples whose ratio d_1 / d_2 of the two nearest distances is as small as a share `level` of
+    held-out rows has it."""
 
     name = "ratio"
     source = "arXiv 2310.02664 (the ratio); arXiv 2104.08279 (the p-values)"
     claims = frozenset({"sees-copies", "blur-proof"})
     title = "ratio, p <= {level:g}"
     means = (
-        "share of samples that single out one training row, by the ratio to the second, as only {level:g} of held-out rows do: copies; "
+        "share of samples that single out one training row, by the ratio to the second, as only {level:g} of "
+        "held-out rows do: copies; "
         "{level:g} or less is expected of a model that memorises nothing"
     )
 
@@ -42,7 +44,10 @@ class Distance(MemoryMeasure):
     source = "arXiv 2104.08279 (the p-values)"
     claims = frozenset({"sees-copies"})
     title = "distance, p <= {level:g}"
-    means = "share of samples nearer to a training row than all but {level:g} of held-out rows; blurred pictures are near without being copies"
+    means = (
+        "share of samples nearer to a training row than all but {level:g} of held-out rows; blurred pictures are "
+        "near without being copies"
+    )
 
     level: float = Field(0.01, gt=0, lt=1)
     """Of the p-values."""

@@ -41,7 +41,8 @@ def _classes(config: Config, classes: int | None) -> dict[str, tuple[int | None,
     if rows is None or rows < classes:
         has = "none" if rows is None else f"{rows}"
         raise InputError(
-            f"num_classes {classes}: the network has embeddings for {has} (num_class_embeds): leave it out, or give a network that has them"
+            f"num_classes {classes}: the network has embeddings for {has} (num_class_embeds): leave it out, or give "
+            f"a network that has them"
         )
     return {CLASS: ()}
 

@@ -72,7 +72,8 @@ class DiffusersFolder(Exporter):
         library, model = diffusers(), finished.model
         if isinstance(model, DiffusersUNet):
             with quietly():
-                merged(finished.network).save_pretrained(path / "unet", safe_serialization=True)  # type: ignore[operator]
+                # type: ignore[operator]
+                merged(finished.network).save_pretrained(path / "unet", safe_serialization=True)
             library.SchedulerMixin.save_pretrained(model.scheduler_object(), path / "scheduler")
             return
         if told := sorted(set(finished.signal.conds) & set(TOLD)):

@@ -40,7 +40,8 @@ def file_hash(file: Path) -> str:
 
 
 def weights_hash(folder: Path) -> str:
-    """A hash of a component of a pipeline: its small files whole, and of files of weights the size and 64 pieces, evenly
+    """A hash of a component of a pipeline: its small files whole, and of files of weights the size and 64 pieces,
+    evenly
     spaced, with both ends. A component that was trained further differs in each of them."""
     digest = hashlib.sha256()
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):

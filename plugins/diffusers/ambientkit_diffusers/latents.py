@@ -86,7 +86,8 @@ class Latents(Data):
         bare = [one.name for one in pictures if one.caption is None]
         if bare and self.without_caption == "fail":
             raise InputError(
-                f"{self.path}: {len(bare)} of {len(pictures)} pictures have no caption: {listed(bare)}. Write one into a "
+                f"{self.path}: {len(bare)} of {len(pictures)} pictures have no caption: {listed(bare)}. Write one "
+                f"into a "
                 ".txt file beside each, or train on them without one: without_caption: empty"
             )
         size = self._size()
@@ -131,7 +132,8 @@ class Latents(Data):
                 bad.append(f"{one.name}: {cause}")
         if bad and (self.on_bad_file == "fail" or not good):
             raise InputError(
-                f"{self.path}: {len(bad)} of {len(pictures)} pictures cannot be used: {listed(bad, limit=4)}. Repair or "
+                f"{self.path}: {len(bad)} of {len(pictures)} pictures cannot be used: {listed(bad, limit=4)}. Repair "
+                f"or "
                 f"remove them{', or leave them out with on_bad_file: skip' if good else ''}"
             )
         if small := [one.name for one, source in zip(good, sources, strict=True) if min(source.original) < size]:

@@ -1,12 +1,15 @@
-"""What training a network of diffusers holds in memory, counted on tensors without values (`meta`): SDXL in seconds, on any machine.
+"""What training a network of diffusers holds in memory, counted on tensors without values (`meta`): SDXL in seconds,
+on any machine.
 
     held = base + adapter (weights, gradients, optimiser, average) + activations
 
-Activations are what autograd keeps of one forward pass, counted by torch's own hooks: each storage once, parameters left
+Activations are what autograd keeps of one forward pass, counted by torch's own hooks: each storage once, parameters
+left
 out, attention as fused kernels keep it (queries, keys, values, the result, and a number for each query). Under
 `checkpointing` they are the inputs of the blocks, what lies outside of them, and the largest block. The objectives of a
 run go backward one after the other, and consistency takes a share of the rows, so that Tweedie's pass is the largest.
-Not counted: scratch space of kernels, fragments of the allocator, the libraries' own; a tenth is left for them (`ROOM`).
+Not counted: scratch space of kernels, fragments of the allocator, the libraries' own; a tenth is left for them
+(`ROOM`).
 """
 
 from __future__ import annotations
@@ -86,7 +89,8 @@ class Memory(Record):
         """In gigabytes."""
         fits = ", ".join(f"{self.largest_batch(size)} rows on {size} GB" for size in (24, 40, 80))
         return [
-            f"base {self.base / 1e9:.2f} GB, trained {self.trained / 1e9:.3f} GB ({self.numbers / 1e6:.1f} million numbers), "
+            f"base {self.base / 1e9:.2f} GB, trained {self.trained / 1e9:.3f} GB ({self.numbers / 1e6:.1f} million "
+            f"numbers), "
             f"activations {self.for_each_row / 1e9:.2f} GB a row; {fits}"
         ]
 

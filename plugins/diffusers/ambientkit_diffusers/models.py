@@ -1,4 +1,5 @@
-"""The models `diffusers-unet` and `sdxl-lora`: networks of diffusers, trained from a configuration, fine-tuned, or adapted."""
+"""The models `diffusers-unet` and `sdxl-lora`: networks of diffusers, trained from a configuration, fine-tuned, or
+adapted."""
 
 from __future__ import annotations
 
@@ -44,12 +45,14 @@ Configuration = Annotated[dict[str, Any] | None, BeforeValidator(_content)]
 
 
 class DiffusersUNet(Model):
-    """A network of diffusers between the levels of its scheduler: `UNet2DModel`, `UNet2DConditionModel`, `DiTTransformer2DModel`, `SD3Transformer2DModel`.
+    """A network of diffusers between the levels of its scheduler: `UNet2DModel`, `UNet2DConditionModel`,
+    `DiTTransformer2DModel`, `SD3Transformer2DModel`.
 
     From a folder (`path`: of a pipeline, or of the network itself) with its weights, or from a configuration alone
     (`config`, with weights that depend on the seed). With a `rank` the network is frozen and an adapter is trained on
     the modules whose names end in one of `targets`; otherwise all of it is trained. The scheduler's table becomes our
-    levels, sigma = s / alpha, and what the network answers (eps, v, x_0 or a flow) becomes x_0_hat, in float32 at least:
+    levels, sigma = s / alpha, and what the network answers (eps, v, x_0 or a flow) becomes x_0_hat, in float32 at
+    least:
     `ambientkit_diffusers.edge`. The network takes the conditions that it takes in diffusers: `class_cond`,
     `prompt_embeds`, `pooled_prompt_embeds`, `time_ids`.
     """
@@ -78,7 +81,8 @@ class DiffusersUNet(Model):
     base_dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Of the frozen weights under an adapter, whose own are float32."""
     num_classes: int | None = Field(None, ge=1)
-    """Classes of the condition `class_cond`, labels 0 to num_classes - 1; num_classes stands for none, where the network
+    """Classes of the condition `class_cond`, labels 0 to num_classes - 1; num_classes stands for none, where the
+    network
     has a place for it."""
 
     @model_validator(mode="after")
@@ -92,7 +96,8 @@ class DiffusersUNet(Model):
                 raise ValueError(f"{', '.join(given)} belongs to an adapter: give rank too")
             if self.base_dtype != "float32":
                 raise ValueError(
-                    f"base_dtype {self.base_dtype} belongs to an adapter, whose base is frozen: weights that are trained stay float32; give rank, or "
+                    f"base_dtype {self.base_dtype} belongs to an adapter, whose base is frozen: weights that are "
+                    f"trained stay float32; give rank, or "
                     "mixed_precision of the run"
                 )
         return self
@@ -239,7 +244,8 @@ class DiffusersUNet(Model):
         folder = self._folder()
         if not any(folder.glob("*.safetensors")):
             raise InputError(
-                f"model {self.name!r}: {folder} holds no weights (*.safetensors). They are never fetched by ambientkit; fetch them with: "
+                f"model {self.name!r}: {folder} holds no weights (*.safetensors). They are never fetched by "
+                f"ambientkit; fetch them with: "
                 f"{fetch_command(folder.parent)}"
             )
         try:
@@ -259,7 +265,8 @@ class DiffusersUNet(Model):
 
 
 class SDXLLoRA(DiffusersUNet):
-    """SDXL under a LoRA: `diffusers-unet` of a pipeline folder of SDXL, its U-Net frozen in bfloat16, rank 4 on the attention.
+    """SDXL under a LoRA: `diffusers-unet` of a pipeline folder of SDXL, its U-Net frozen in bfloat16, rank 4 on the
+    attention.
 
     A run of it is written for diffusers by `export --format diffusers-lora`, for others by `--format kohya-lora`.
     """
@@ -277,7 +284,8 @@ class SDXLLoRA(DiffusersUNet):
     def _of_sdxl(self) -> SDXLLoRA:
         if self.rank is None or self.config is not None or self.num_classes is not None:
             raise ValueError(
-                "is SDXL under an adapter: it takes path and rank, and neither config nor num_classes; for others there is diffusers-unet"
+                "is SDXL under an adapter: it takes path and rank, and neither config nor num_classes; for others "
+                "there is diffusers-unet"
             )
         return self
 
