@@ -93,6 +93,11 @@ def registered_checks(registry: Registry) -> list[Check]:
     return [check for check in checks if isinstance(check, Check)]
 
 
+PERMITS = "serves-"
+"""How claims begin that let `train` pair an objective with a corruption. They say what a part is for, so that nobody is
+asked to make them because their checks would pass."""
+
+
 def make_plan(parts: Iterable[Part], checks: Sequence[Check], *, quick: bool = False) -> Plan:
     """The pairs of these parts and the checks that test what they claim. quick: only checks that are marked so.
 
@@ -109,7 +114,10 @@ def make_plan(parts: Iterable[Part], checks: Sequence[Check], *, quick: bool = F
         other = [
             check
             for check in checks
-            if check.kind == kind and not claimed(check, part) and not check.implied_by & part.claims
+            if check.kind == kind
+            and not claimed(check, part)
+            and not check.implied_by & part.claims
+            and not check.claim.startswith(PERMITS)
         ]
         unclaimed += [Pair(kind, part, check, claimed=False) for check in other if check.quick or not quick]
         if not used:

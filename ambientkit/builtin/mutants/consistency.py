@@ -246,6 +246,7 @@ class OtherEnd(ConsistencyMutant):
     name = "consistency-other-end"
     wrong = "the gradient flows through the other end"
     equivalent = "the two ends of a hop are exchangeable"
+    claims = Consistency.claims - {"serves-masks"}  # it is the formula alone, for rows with noise
 
     def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
         h = hop(denoiser, batch := used(batch), tools)

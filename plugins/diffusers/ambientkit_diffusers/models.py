@@ -100,6 +100,8 @@ class DiffusersUNet(Model):
                     f"trained stay float32; give rank, or "
                     "mixed_precision of the run"
                 )
+        if self.path is None and self.config is None:
+            raise ValueError("needs path, the folder of a pipeline or network, or config, a network's JSON file")
         return self
 
     @property
@@ -219,10 +221,7 @@ class DiffusersUNet(Model):
 
     def _folder(self) -> Path:
         """Of the network's files."""
-        if self.path is None:
-            raise InputError(
-                f"model {self.name!r} needs path, the folder of a pipeline or network, or config, a network's JSON file"
-            )
+        assert self.path is not None  # or there is a config, and no files
         for name in ("unet", "transformer"):
             if (self.path / name / "config.json").is_file():
                 return self.path / name

@@ -313,7 +313,6 @@ def test_noisy_latents_are_restored_under_a_prompt(run):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"path": None}, "needs path, the folder of a pipeline or network"),
         ({"targets": ("to_x",)}, "targets to_x match no linear or convolutional module"),
         ({"scheduler": {"_class_name": "IPNDMScheduler"}}, "scheduler IPNDMScheduler has no table of noise levels"),
     ],
@@ -350,6 +349,7 @@ def test_missing_weights_and_rows_that_do_not_fit_are_refused(tiny_sdxl, tmp_pat
         ({"alpha": 3.0}, "alpha belongs to an adapter: give rank too"),
         ({"path": "a", "config": {"_class_name": "UNet2DModel"}}, "give either path, a folder with weights, or config"),
         ({"config": {}}, "names its class as _class_name"),
+        ({}, "needs path, the folder of a pipeline or network, or config"),
     ],
 )
 def test_fields_that_contradict_each_other_are_refused(fields, message):
