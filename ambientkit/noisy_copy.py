@@ -186,8 +186,7 @@ def _piece(bounds: tuple[int, int]) -> None:
             )
         before.append(level)
         source.update((item.x_0 if isinstance(item, Clean) else item.x_n).numpy().tobytes())
-    # type: ignore[arg-type]
-    batch = Observations(_AsClean(rows), corruption, seed).__getitems__(list(range(start, stop)))
+    batch = Observations(_AsClean(rows), corruption, seed).__getitems__(list(range(start, stop)))  # type: ignore[arg-type]
     x = batch.x_n.numpy()
     together = [np.sqrt(np.square(a) + np.square(b)) for a, b in zip(batch.sigma_n.numpy().astype(np.float64), before)]
     levels.write(

@@ -53,8 +53,7 @@ class Table:
         drawn = Drawn(box=None, pad_edge=False, header_style="bold")
         for heading in self.head:
             align = "right" if heading in RIGHT else "left"
-            # type: ignore[arg-type]
-            drawn.add_column(heading, justify=align, overflow="fold", no_wrap=heading not in FOLD)
+            drawn.add_column(heading, justify=align, overflow="fold", no_wrap=heading not in FOLD)  # type: ignore[arg-type]
         for row in self.rows:
             drawn.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))  # Text: no markup
         console.print(drawn)

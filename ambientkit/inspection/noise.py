@@ -262,8 +262,7 @@ def lone(x: Array) -> Finding | None:
         return None
     count = total = 0
     for picture in x:
-        # type: ignore[call-overload]
-        windows = sliding_window_view(picture, (3, 3), axis=(-2, -1)).reshape(*picture.shape[:-2], -1, 9)
+        windows = sliding_window_view(picture, (3, 3), axis=(-2, -1)).reshape(*picture.shape[:-2], -1, 9)  # type: ignore[call-overload]
         around = np.delete(windows, 4, axis=-1)
         own = max(1.0, robust_std(np.diff(picture, 2, axis=-1)) / math.sqrt(6))  # of a noisier row than others
         off = np.abs(windows[..., 4] - np.median(around, axis=-1)) / own

@@ -141,8 +141,7 @@ def _refuse(image: Image.Image, max_pixels: int) -> None:
             f"it holds {pages} pages or frames, of which one would be read: read them with the data set "
             "tiff-stack, or save each as a file of its own"
         )
-    # type: ignore[attr-defined]
-    nodata = str(image.tag_v2.get(_GDAL_NODATA, "nan")).strip("\0 ") if image.format == "TIFF" else "nan"
+    nodata = str(image.tag_v2.get(_GDAL_NODATA, "nan")).strip("\0 ") if image.format == "TIFF" else "nan"  # type: ignore[attr-defined]
     if nodata.lower() != "nan":
         raise UnusableImage(
             f"it marks missing pixels (GDAL_NODATA {nodata}), which are told from others by the data set tiff-stack"

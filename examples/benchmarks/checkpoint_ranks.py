@@ -230,8 +230,7 @@ def report(scored: list[Scored], within: list[float]) -> dict[str, Any]:
                 value, low, high = correlation(guess, real, [group(one) for one in scored])
                 cells.append(f"{value:.2f} ({low:.2f} to {high:.2f})")
                 kept = {"value": value, "low": low, "high": high}
-                # type: ignore[misc]
-                kept = {key: number if math.isfinite(number) else None for key, number in kept.items()}
+                kept = {key: number if math.isfinite(number) else None for key, number in kept.items()}  # type: ignore[misc]
                 correlations.append({"kind": kind, "measure": name, "true": truth, "group": title, **kept})
             print(
                 f"| {'own rows' if kind == 'proximal' else 'rows held out'} | {name} | {truth} | {' | '.join(cells)} |"

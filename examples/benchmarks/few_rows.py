@@ -123,8 +123,7 @@ def train(unit: Unit) -> dict[str, Any]:
         own |= {"model": DATA[unit.data].settings["model"]}
     config = resolve(merge([Source(layer) for layer in (own, arm.settings) if layer]), load())
     every = config.data.rows()
-    # type: ignore[arg-type]
-    order = torch.randperm(len(every), generator=keyed_generator(unit.seed, "few rows")).tolist()[: unit.rows]
+    order = torch.randperm(len(every), generator=keyed_generator(unit.seed, "few rows")).tolist()[: unit.rows]  # type: ignore[arg-type]
     count = 0 if arm.clean else round(unit.hold_out * unit.rows)
     trained, others = (
         observed(Some(every, some), config.corruption, unit.seed, config.augment)

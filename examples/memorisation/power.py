@@ -73,8 +73,7 @@ def main() -> None:
                 own = nearest(x, x, 1, exclude=torch.arange(len(x))).distance[:, 0]
                 copies = planted(kind, x[: given.planted], fresh[: given.planted], seed)
                 samples = torch.cat([fresh[given.planted :], copies])
-                # type: ignore[arg-type]
-                alike = similarity_of(device="cpu", registry=registry, shape=(1, 8, 8), **arguments)
+                alike = similarity_of(device="cpu", registry=registry, shape=(1, 8, 8), **arguments)  # type: ignore[arg-type]
                 known, judged, unseen = map(alike.view, (x, samples, null))
                 ratio, null_ratio = (ratios(alike.nearest(one, known).distance) for one in (judged, unseen))
                 found = listed(conformal_p_values(-ratio, -null_ratio), 0.1)  # as `memorization` does

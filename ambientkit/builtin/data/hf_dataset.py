@@ -145,8 +145,7 @@ def open_table(path: Path, split: str) -> Any:
         raise
     except Exception as error:  # the library's and Arrow's errors
         cause = error.__cause__ or error  # the library wraps what a file was found to be
-        # type: ignore[arg-type]
-        raise InputError(f"{path}: cannot be read as a dataset ({type(cause).__name__}: {cause_of(cause)})") from None
+        raise InputError(f"{path}: cannot be read as a dataset ({type(cause).__name__}: {cause_of(cause)})") from None  # type: ignore[arg-type]
 
 
 def _count(file: Path) -> int:

@@ -183,8 +183,7 @@ class RatioTurned(MeasureMutant):
     def by_row(
         self, judged: Neighbourhood, null: Neighbourhood, train: TrainingRows, seed: int
     ) -> tuple[Tensor, Tensor]:
-        # type: ignore[return-value]
-        return tuple(one.distance[:, 1:] / one.distance[:, :1].clamp(min=1e-6) for one in (judged, null))
+        return tuple(one.distance[:, 1:] / one.distance[:, :1].clamp(min=1e-6) for one in (judged, null))  # type: ignore[return-value]
 
 
 class RatioOfDistances(MeasureMutant):

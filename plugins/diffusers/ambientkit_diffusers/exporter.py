@@ -72,8 +72,7 @@ class DiffusersFolder(Exporter):
         library, model = diffusers(), finished.model
         if isinstance(model, DiffusersUNet):
             with quietly():
-                # type: ignore[operator]
-                merged(finished.network).save_pretrained(path / "unet", safe_serialization=True)
+                merged(finished.network).save_pretrained(path / "unet", safe_serialization=True)  # type: ignore[operator]
             library.SchedulerMixin.save_pretrained(model.scheduler_object(), path / "scheduler")
             return
         if told := sorted(set(finished.signal.conds) & set(TOLD)):
