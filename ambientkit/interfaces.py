@@ -62,8 +62,7 @@ class Part(Fields, abc.ABC):
 
 
 class ClaimsWhen:
-    """The claims of a part of which some hold for some of its fields only: `claims = ClaimsWhen({"a"}, {"b"}, lambda
-    part: part.eta == 1)`.
+    """Claims of which some hold for some fields only: `claims = ClaimsWhen({"a"}, {"b"}, lambda part: part.eta == 1)`.
 
     A part that meets the condition claims `always` and `then`, another one `always` alone, and the class itself both.
     """
@@ -190,8 +189,7 @@ class Tools:
 
 
 class Objective(Part):
-    """A loss whose minimum is E[x_0 | x_t]. Stateless (what it must keep lies in `tools.memory`); it owns the
-    calls of the model."""
+    """A loss whose minimum is E[x_0 | x_t]. Stateless (it keeps things in `tools.memory`); owns the calls of the model."""
 
     below_sigma_n: ClassVar[str] = ""
     """How it trains the levels below the noise of the data, as a model card says it ("by making ..."); empty where it
@@ -257,8 +255,7 @@ class Model(Part):
         return None
 
     def prompted(self, prompts: Sequence[str], signal: Signal) -> dict[str, Tensor]:
-        """The conditions of texts, name -> (len(prompts), ...); "" is none. Raises InputError where it takes no
-        text."""
+        """Conditions of texts, name -> (len(prompts), ...); "" is none. Raises InputError where it takes no text."""
         raise InputError(f"model {self.name!r} takes no prompt")
 
     def translated(
@@ -269,8 +266,7 @@ class Model(Part):
 
 
 class Data(Part):
-    """A data set. Some fields have the same meaning in every data set that has them: `path`, the file or folder it
-    reads; `sigma_n`,
+    """A data set. Fields that mean the same in every one that has them: `path`, the file or folder it reads; `sigma_n`,
     the declared noise level of its rows; `clean`, that its rows are clean; `on_bad_file`, "fail" or "skip"."""
 
     files: ClassVar[tuple[str, ...]] = ()
@@ -325,8 +321,7 @@ class Finished:
 
 
 class Exporter(Part):
-    """Writes a trained network as another library reads it, to the same denoiser. Its name: `ambientkit export
-    --format NAME`."""
+    """Writes a trained network as another library reads it, to the same denoiser: `ambientkit export --format NAME`."""
 
     suffix: ClassVar[str]
     """How the name of the file ends that it writes, such as ".safetensors"; empty where it writes a folder."""
@@ -363,8 +358,7 @@ class Case:
 
 
 class Measured(NamedTuple):
-    """The outcome of one measurement: a statistic, its p-value under the null law, and the number of independent
-    samples.
+    """One measurement: a statistic, its p-value under the null law, and the number of independent samples.
 
     An exact check, whose null law is a tolerance, has the largest error as its statistic, and p-value 1 within the
     tolerance, 0 beyond it.
