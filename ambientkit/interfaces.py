@@ -189,7 +189,7 @@ class Tools:
 
 
 class Objective(Part):
-    """A loss whose minimum is E[x_0 | x_t]. Stateless (it keeps things in `tools.memory`); owns the calls of the model."""
+    """A loss whose minimum is E[x_0 | x_t]. Stateless (it keeps `tools.memory`); owns the calls of the model."""
 
     below_sigma_n: ClassVar[str] = ""
     """How it trains the levels below the noise of the data, as a model card says it ("by making ..."); empty where it
