@@ -7,12 +7,17 @@ import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
+from ambientkit.registry import load
+
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "ambientkit"
 author = "the ambientkit developers"
 project_copyright = "2026, the ambientkit developers"
 version = release = installed_version("ambientkit")
+
+# Before autodoc, which imports modules with TYPE_CHECKING set, under which pydantic cannot make the parts of plug-ins.
+load()
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "plain_docstrings", "part_list", "mathml"]
 exclude_patterns = ["_build"]
