@@ -11,14 +11,17 @@ from ambientkit_diffusers.unet2d import UNet2D
 
 @hookimpl
 def register_models():
+    """Networks of diffusers: trained from a configuration, fine-tuned, or under an adapter."""
     return [UNet2D, DiffusersUNet, SDXLLoRA]
 
 
 @hookimpl
 def register_datasets():
+    """Captioned pictures as latents."""
     return [Latents]
 
 
 @hookimpl
 def register_exporters():
+    """Folders and files that diffusers, and tools that read kohya's keys, take."""
     return [DiffusersFolder, DiffusersLoRA, KohyaLoRA]
