@@ -140,7 +140,7 @@ def test_levels_that_no_objective_trains_are_named_and_only_those(tmp_path, capl
         "no objective of the run (tweedie) trains levels below the noise of its data: from sigma_n = 0.3 down to 0.002"
         in told()
     )
-    assert "--sigma-min sigma-n stops there" in told(sigma_min=0.1)
+    assert "sigma_min sigma-n stops there" in told(sigma_min=0.1)
     assert "no objective" not in told(sigma_min="sigma-n")
     run = load_run(write_run(tmp_path / "both", objective="tweedie-consistency"), PARTS)
     assert "no objective" not in told()
@@ -202,7 +202,7 @@ def test_rows_that_the_run_was_trained_on_are_read_as_it_read_them_and_it_is_sai
     with caplog.at_level(logging.INFO, "ambientkit"):
         found = restore_rows(run, "noisy.npy", **options)
     assert (
-        "--from noisy.npy: the run was trained on these rows; they are read, and their noise is taken, as it was there"
+        "noisy noisy.npy: the run was trained on these rows; they are read, and their noise is taken, as it was there"
         in caplog.text
     )
     assert torch.allclose(found.mean, restore_rows(run, x, sigma_n=0.3, **options).mean, atol=1e-5)
