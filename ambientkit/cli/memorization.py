@@ -54,6 +54,9 @@ def memorization(
             min=0, help="Root mean square difference at which training rows count as one; 0: equal or mirrored ones."
         ),
     ] = 0.0,
+    index: Annotated[
+        str, typer.Option(help="exact, or usearch: an approximate index offers the rows that are compared (--shift 0).")
+    ] = "exact",
     steps: Steps = 32,
     sampler: SamplerName = "heun",
     seed: Seed = 0,
@@ -81,6 +84,7 @@ def memorization(
         fdr=fdr,
         n=n,
         duplicates_within=duplicates_within,
+        index=index,
         seed=seed,
         steps=steps,
         sampler=sampler,

@@ -60,7 +60,7 @@ def nearest(
             if len(active):
                 both = torch.cat([best[part][active], distance], dim=1)
                 at = torch.cat([row[part][active], torch.where(place < 0, place, place + first)], dim=1)
-                best[part][active], row[part][active] = _least(both, at, k, groups)
+                best[part][active], row[part][active] = keep_nearest(both, at, k, groups)
     return Neighbours(best / max(wanted.shape[1], 1) ** 0.5, row)
 
 
@@ -78,8 +78,11 @@ def _blocks(rows: Blocks) -> Iterator[tuple[int, Tensor]]:
             first += len(part)
 
 
-def _least(distance: Tensor, row: Tensor, k: int, groups: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The k least of each line, (distances, rows), one of each group; of equal distances the lower row."""
+def keep_nearest(distance: Tensor, row: Tensor, k: int, groups: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The k nearest of each line, (distances (m, k), rows (m, k)), one of each group; of equal distances the lower row.
+
+    distance (m, c), row (m, c): -1, at distance inf, where there is none.
+    """
     order = row.argsort(dim=1, stable=True)
     distance, row = distance.gather(1, order), row.gather(1, order)
     order = distance.argsort(dim=1, stable=True)
@@ -153,7 +156,7 @@ def _of(squared: Tensor, place: Tensor, k: int, groups: Tensor | None) -> tuple[
         place = place.gather(1, order)
         lines = [_first_of_groups(a, b, groups, k) for a, b in zip(squared, place, strict=True)]
         return torch.stack([a for a, _ in lines]), torch.stack([b for _, b in lines])
-    least, where = _least(squared, place, k, groups)
+    least, where = keep_nearest(squared, place, k, groups)
     if least.shape[1] < k:
         short = (len(least), k - least.shape[1])
         least = torch.cat([least, torch.full(short, torch.inf, dtype=torch.float64)], dim=1)

@@ -145,6 +145,7 @@ def memorization(
     fdr: float = 0.1,
     n: int | None = None,
     duplicates_within: float = 0.0,
+    index: str = "exact",
     resamples: int = m.RESAMPLES,
     seed: int = 0,
     steps: int = 32,
@@ -167,8 +168,9 @@ def memorization(
     x 8 or more, and mirroring where `flip`), "correlation" (the same after each row's mean is taken away and its std
     made 1, so that brightness and contrast do not count), or any `Extractor`. level: of the single p-values behind the
     share. fdr: false-discovery rate of the list of copies. duplicates_within: distance at which training rows are one
-    group; groups are found first, and the second neighbour is of another group. resamples: of the intervals, which take
-    a good part of the time; 0 for none.
+    group; groups are found first, and the second neighbour is of another group. index:
+    "exact" compares all rows; "usearch" asks an approximate index for candidates and measures those exactly (with
+    shift 0 only). resamples: of the intervals, which take a good part of the time; 0 for none.
 
     Raises InputError for rows of another shape, unit or noise level, for held-out rows that are training rows, for too
     few held-out rows for `level`, for a conditional run, and for fewer than 20 rows on a side. No differential privacy
@@ -184,7 +186,7 @@ def memorization(
     need_null_rows(len(held.x), level)
     if len(held.x) < FEWEST or len(own.x) < 3:
         raise InputError(f"{len(own.x)} training and {len(held.x)} held-out rows: at least 3 and {FEWEST} are needed")
-    alike = similarity_of(similarity, tuple(own.x.shape[1:]), shift, flip, place, registry)
+    alike = similarity_of(similarity, tuple(own.x.shape[1:]), shift, flip, place, registry, index)
     samples, numbers = _samples(
         subject, name, asked, own, n, seed, steps, sampler, batch_size, place, progress, registry
     )

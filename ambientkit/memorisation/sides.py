@@ -18,6 +18,7 @@ from ambientkit.evaluation.rows import all_rows
 from ambientkit.evaluation.score import extract, label
 from ambientkit.interfaces import Extractor
 from ambientkit.memorisation.copies import refuse_overlap
+from ambientkit.memorisation.index import nearest_indexed
 from ambientkit.memorisation.moved import nearest_moved
 from ambientkit.memorisation.neighbours import Neighbours, nearest
 from ambientkit.memorisation.subject import Subject
@@ -27,6 +28,8 @@ from ambientkit.sample.own_units import OwnUnits
 
 SAME_LEVEL = 0.01
 """Share by which the noise levels of training and held-out rows may differ."""
+INDICES = ("exact", "usearch")
+"""How nearest rows are found: all are compared, or an approximate index offers some."""
 SHIFT = 2
 """Pixels by which pictures of 8 x 8 or more may be moved, where nothing else is said."""
 
@@ -103,6 +106,8 @@ class Alike:
     shift: int
     flip: bool
     device: str | torch.device = "cpu"
+    index: str = "exact"
+    """One of `INDICES`."""
 
     def view(self, rows: Tensor) -> Tensor:
         """Rows as they are compared: the view of the similarity, or features (N, F)."""
@@ -124,6 +129,8 @@ class Alike:
 
     def nearest(self, queries: Tensor, rows: Tensor, k: int = 2, **more: Any) -> Neighbours:
         """The k nearest, of views."""
+        if self.index == "usearch":
+            return nearest_indexed(queries, rows, k, flip=self.flip, **more)
         if self.shift == 0 and not self.flip:
             return nearest(queries, rows, k, **more)
         return nearest_moved(queries, rows, k, shift=self.shift, flip=self.flip, **more)
@@ -132,9 +139,12 @@ class Alike:
     def told(self) -> str:
         """In words."""
         if isinstance(self.part, Extractor):
-            return f"features of {label(self.part)}"
+            return f"features of {label(self.part)}" + (
+                f", by an index of {self.index}" if self.index != "exact" else ""
+            )
         moved = f", moved by up to {self.shift} pixels" if self.shift else ""
-        return f"{self.part.name}{moved}{', mirrored' if self.flip else ''}"
+        found = f", by an index of {self.index}" if self.index != "exact" else ""
+        return f"{self.part.name}{moved}{', mirrored' if self.flip else ''}{found}"
 
 
 def similarity_of(
@@ -144,9 +154,12 @@ def similarity_of(
     flip: bool,
     device: Any,
     registry: Registry,
+    index: str = "exact",
 ) -> Alike:
     """A similarity, or an extractor: by name, as 'NAME{field: value}', or itself; of one name for both, the similarity.
-    Raises InputError for another one."""
+    Raises InputError for another one, and for an index that is not known or cannot serve moved pictures."""
+    if index not in INDICES:
+        raise InputError(f"index {index!r}: should be one of {', '.join(INDICES)}")
     if isinstance(named, str):
         name, fields = split_fields(named)
         named = {"name": name, **fields}
@@ -165,4 +178,10 @@ def similarity_of(
     picture = len(shape) == 3 and isinstance(part, Similarity) and part.moves
     if shift is None:
         shift = SHIFT if picture and min(shape[1:]) >= 8 else 0
-    return Alike(part, shift if picture else 0, flip and picture, device)
+    shift = shift if picture else 0
+    if shift and index != "exact":
+        raise InputError(
+            f"index {index!r} finds no pictures that are moved (by up to {shift} pixels): give shift 0, or leave the "
+            f"search exact"
+        )
+    return Alike(part, shift, flip and picture, device, index)
