@@ -103,7 +103,8 @@ def worker_pool(
     pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin_work, initargs=(initializer, arguments))
     try:
         with _interrupts_held():
-            pool.submit(_nothing)  # starts all of them, and they inherit that Ctrl-C is held back
+            for _ in range(count):  # each starts one of them, which inherits that Ctrl-C is held back
+                pool.submit(_nothing)
         yield pool
     except BaseException:
         for child in multiprocessing.active_children():

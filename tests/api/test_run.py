@@ -4,8 +4,6 @@ calls them."""
 from __future__ import annotations
 
 import logging
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +11,7 @@ import pytest
 import torch
 
 import ambientkit as ak
+from tests.support import forked
 
 pytestmark = pytest.mark.slow
 
@@ -187,5 +186,5 @@ def test_a_script_without_a_main_guard_may_verify_a_class_of_its_own(tmp_path):
         "found = ak.verify(Mine(), quick=True)\n"
         "assert found.passed, found\n"
     )
-    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True)
+    done = forked.run(["script.py"], cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr

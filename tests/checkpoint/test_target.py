@@ -8,7 +8,6 @@ import shutil
 import socket
 import stat
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ import pytest
 from ambientkit.checkpoint.folder import replacing, write_file
 from ambientkit.checkpoint.target import check_target
 from ambientkit.errors import InputError, RunError
-from tests.support import ROOT
+from tests.support import ROOT, forked
 
 
 def names(folder: Path) -> set[str]:
@@ -138,17 +137,17 @@ def test_standard_output_is_written_to_whatever_it_is(tmp_path: Path, kind: str)
         "p = Path('/dev/stdout'); print('before', flush=True); check_target(p, '--json'); write_file(p, "
         "b'content\\n'); print('after')"
     )
-    command = [sys.executable, "-c", code]
+    command = ["-c", code]
     if kind == "pipe":
-        got = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, timeout=120).stdout
+        got = forked.start(command, cwd=ROOT, stdout=subprocess.PIPE).communicate(timeout=120)[0]
     elif kind == "file":
         with (tmp_path / "out").open("wb") as out:
-            subprocess.run(command, cwd=ROOT, stdout=out, timeout=120)
+            forked.start(command, cwd=ROOT, stdout=out).wait(timeout=120)
         got = (tmp_path / "out").read_bytes()
     else:
         one, other = socket.socketpair()
         with one, other:
-            subprocess.run(command, cwd=ROOT, stdout=one, timeout=120)
+            forked.start(command, cwd=ROOT, stdout=one).wait(timeout=120)
             one.close()
             got = b"".join(iter(lambda: other.recv(100), b""))
     assert got == b"before\ncontent\nafter\n"

@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.support import forked
 from tests.support.noisy_sets import clothes, normal
 from tests.support.sampling import SHELL, files, start, write_run
 
 pytestmark = pytest.mark.slow
 
-AMBIENTKIT = [sys.executable, "-m", "ambientkit"]
+AMBIENTKIT = ["-m", "ambientkit"]
 
 
 def stopped(command: list[str], number: int, begun, everyone: bool, later: float = 0.0) -> tuple[int, str]:
@@ -25,7 +25,7 @@ def stopped(command: list[str], number: int, begun, everyone: bool, later: float
 
     everyone: to its workers too, as a terminal does.
     """
-    process = subprocess.Popen(
+    process = forked.start(
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -97,7 +97,7 @@ def test_a_copy_that_is_stopped_says_that_the_same_command_goes_on_and_no_worker
     assert f"note: {out}: interrupted; the same command goes on from there" in told
     assert "Traceback" not in told
     assert len(told.splitlines()) == 1, told
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = forked.run(command)
     assert done.returncode == 0, done.stderr
     assert "20,000 noisy rows" in done.stdout
 
@@ -139,7 +139,7 @@ def test_the_verdict_of_inspect_is_its_exit_status_though_nobody_reads_it(violat
     ]
     reader, writer = os.pipe()
     os.close(reader)
-    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=120)
+    done = forked.run(command, stdout=writer)
     os.close(writer)
     assert done.returncode == status
     assert done.stderr == ""
@@ -149,7 +149,6 @@ def test_the_verdict_of_inspect_is_its_exit_status_though_nobody_reads_it(violat
 def test_samples_are_drawn_to_the_end_though_nobody_reads_what_is_printed(tmp_path):
     run, out = write_run(tmp_path / "run"), tmp_path / "out"
     command = [
-        sys.executable,
         *SHELL,
         "sample",
         str(run),
@@ -164,7 +163,7 @@ def test_samples_are_drawn_to_the_end_though_nobody_reads_what_is_printed(tmp_pa
     ]
     reader, writer = os.pipe()
     os.close(reader)
-    done = subprocess.run(command, stdout=writer, stderr=writer, timeout=120)
+    done = forked.run(command, stdout=writer, stderr=writer)
     os.close(writer)
     assert done.returncode == 0
     assert np.load(out / "samples.npy").shape == (8, 1, 4, 6)

@@ -9,7 +9,6 @@ import os
 import resource
 import signal
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -26,6 +25,7 @@ from ambientkit.run.log import Log
 from ambientkit.run.stop import SIGNALLED, TIME_UP, Stop, seconds, stop_on_signals
 from ambientkit.training import steps
 from ambientkit.training.metrics import Window
+from tests.support import forked
 from tests.support.engine import FLAGS, command, contents, finish, log, make
 
 pytestmark = pytest.mark.slow
@@ -113,9 +113,7 @@ def test_a_second_signal_ends_the_process_at_once_even_while_it_waits(first):
         "    print('asked', stop.asked(), flush=True)\n"
         "    import threading; lock = threading.Lock(); lock.acquire(); lock.acquire()\n"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
+    process = forked.start(["-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert process.stdout.readline() == "ready\n"
     process.send_signal(first)
     assert process.stdout.readline() == f"asked {SIGNALLED + first.value}\n"
@@ -195,7 +193,7 @@ def test_a_lock_ends_with_its_process_even_if_a_child_lives_on(tmp_path):
         "    if child == 0: time.sleep(30); os._exit(0)\n"
         "    print(child, flush=True); time.sleep(30)\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    process = forked.start(["-c", code, tmp_path], stdout=subprocess.PIPE, text=True)
     child = int(process.stdout.readline())
     assert is_held(tmp_path)
     process.kill()
@@ -253,10 +251,11 @@ def test_a_disk_that_takes_no_more_ends_the_run_with_its_last_checkpoint_intact(
     assert ambientkit(*run, "--time-limit", "0.001s", "--output-dir", tmp_path / "full")[0] == 0
     before = contents(tmp_path / "full", 1)
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
-    process = command(
-        *["train", "--resume", tmp_path / "full"],
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (6000, limit)),
+    code = (
+        f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (6000, {limit})); "
+        "from ambientkit.cli import main; main()"
     )
+    process = command("train", "--resume", tmp_path / "full", program=("-c", code))
     status, _, err = finish(process)
     assert status == 1
     assert "cannot be written (File too large)" in err

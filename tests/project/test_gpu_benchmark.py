@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pytest
 import torch
 
-from tests.support import ROOT
+from tests.support import ROOT, forked
 
 pytestmark = pytest.mark.slow
 
@@ -20,7 +18,7 @@ def test_the_walk_on_the_cpu_measures_every_line(tmp_path):
     pytest.importorskip("ambientkit_kdiffusion")
     sizes = ["--preset", "tiny", "--pixels", "8", "--batch-size", "4", "--steps", "8"]
     flags = ["--device", "cpu", "--only", "training", "sampling", "resume", "--json", str(tmp_path / "gpu.json")]
-    done = subprocess.run([sys.executable, SCRIPT, *sizes, *flags], capture_output=True, text=True, timeout=900)
+    done = forked.run([SCRIPT, *sizes, *flags], timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = json.loads((tmp_path / "gpu.json").read_text())["lines"]
     assert [(line["what"], line["case"]) for line in lines] == [
@@ -35,7 +33,7 @@ def test_the_walk_on_the_cpu_measures_every_line(tmp_path):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card")
 def test_without_a_card_it_says_so_and_measures_nothing():
-    done = subprocess.run([sys.executable, SCRIPT], capture_output=True, text=True, timeout=300)
+    done = forked.run([SCRIPT])
     assert (done.returncode, done.stdout) == (
         0,
         "no GPU here: nothing was measured (--device cpu tries the script itself)\n",

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import subprocess
 import sys
 from argparse import Namespace
 
@@ -17,7 +16,7 @@ from ambientkit.builtin.corruptions.gaussian import Gaussian
 from ambientkit.builtin.samplers.ancestral import Ancestral
 from ambientkit.interfaces import Signal, Tools
 from ambientkit.maths.randomness import keyed_generator
-from tests.support import ROOT
+from tests.support import ROOT, forked
 
 pytestmark = pytest.mark.slow
 
@@ -47,7 +46,7 @@ def test_a_tiny_run_writes_every_measure_of_every_arm(tmp_path):
         "--json",
         str(tmp_path / "step.json"),
     ]
-    done = subprocess.run([sys.executable, SCRIPT, *flags], capture_output=True, text=True, timeout=600)
+    done = forked.run([SCRIPT, *flags])
     assert done.returncode == 0, done.stderr
     rows = json.loads((tmp_path / "step.json").read_text())
     assert all(list(row) == ["data", "sigma_n", "arm", "seed", "measure", "value"] for row in rows)

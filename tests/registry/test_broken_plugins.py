@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support import forked
 from tests.support.make_plugin import OBJECTIVE, make_plugin
 
 pytestmark = pytest.mark.slow
@@ -17,14 +17,7 @@ pytestmark = pytest.mark.slow
 
 def ambientkit(*arguments: str, path: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(path), "COLUMNS": "250", "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [sys.executable, "-m", "ambientkit", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        cwd=cwd,
-        env=environment,
-    )
+    return forked.run(["-m", "ambientkit", *arguments], cwd=cwd, env=environment)
 
 
 @pytest.fixture(scope="module")

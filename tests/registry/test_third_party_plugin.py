@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import ROOT
+from tests.support import ROOT, forked
 
 pytestmark = pytest.mark.slow
 
@@ -44,14 +44,7 @@ def ambientkit(arguments: Sequence[str], *, path: Path | None, cwd: Path) -> sub
     environment.pop("PYTHONPATH", None)
     if path is not None:
         environment["PYTHONPATH"] = str(path)
-    return subprocess.run(
-        [sys.executable, "-m", "ambientkit", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        cwd=cwd,
-        env=environment,
-    )
+    return forked.run(["-m", "ambientkit", *arguments], cwd=cwd, env=environment)
 
 
 def test_the_list_of_plug_ins_shows_its_kind_name_line_package_and_version(installed, tmp_path):

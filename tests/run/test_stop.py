@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
 
+from tests.support import forked
 from tests.support.engine import FLAGS, command, finish, log
 
 LONG = ["train", *FLAGS, "--end-step", 100_000, "--save-every", 100_000]
@@ -48,7 +48,6 @@ def test_a_run_under_nohup_does_not_end_with_the_connection(tmp_path):
 @pytest.mark.slow
 def test_a_reader_that_goes_away_does_not_end_a_run(tmp_path):
     arguments = [
-        sys.executable,
         "-m",
         "ambientkit",
         "train",
@@ -60,7 +59,7 @@ def test_a_reader_that_goes_away_does_not_end_a_run(tmp_path):
         "--output-dir",
         tmp_path,
     ]
-    writer = subprocess.Popen([str(a) for a in arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    writer = forked.start(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert writer.stdout is not None
     writer.stdout.readline()
     writer.stdout.close()  # as `head -1` does

@@ -16,6 +16,7 @@ from ambientkit.registry import load
 from ambientkit.run.watch import Evaluation
 from ambientkit.training import steps
 from tests.support.engine import FLAGS, SMALL, SMALL_MODEL, command, contents, finish, log, make
+from tests.support.ranks import TWO
 
 pytestmark = pytest.mark.slow
 
@@ -96,10 +97,9 @@ def test_evaluations_may_begin_change_and_end_when_a_run_is_resumed(ambientkit, 
 
 
 def test_two_processes_evaluate_once_and_train_to_the_same_bits(tmp_path):
-    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "ambientkit")
     for name, given in (("quiet", []), ("busy", EVALUATE)):
         run = ["train", *FLAGS, "--end-step", 6, "--save-every", 3, *given, "--output-dir", tmp_path / name]
-        status, out, err = finish(command(*run, program=torchrun))
+        status, out, err = finish(command(*run, program=(*TWO, "-m", "ambientkit")))
         assert status == 0, (out, err)
     quiet, busy = (contents(tmp_path / name, 6) for name in ("quiet", "busy"))
     del quiet["average"], busy["average"]

@@ -19,6 +19,7 @@ from ambientkit.processes import Processes
 from ambientkit.sample import draw_to_files
 from ambientkit.sample.store import Store
 from tests.support.engine import finish
+from tests.support.ranks import TWO
 from tests.support.sampling import SHAPE, SHELL, files, ok, registry, start, write_run
 
 pytestmark = pytest.mark.slow
@@ -86,7 +87,6 @@ def test_a_killed_command_goes_on_to_the_same_files(sample, tmp_path):
 
 def test_two_processes_share_the_work_and_write_the_same_files(sample, tmp_path):
     run = write_run(tmp_path / "run", shape=(1, 8, 8))
-    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", *SHELL)
     arguments = [
         run,
         "-n",
@@ -100,7 +100,7 @@ def test_two_processes_share_the_work_and_write_the_same_files(sample, tmp_path)
     ]  # torchrun takes --n for an option of its own
     ok(sample(*arguments, "--out", tmp_path / "one"))
     status, out, err = finish(
-        start("sample", *arguments, "--device", "cpu", "--out", tmp_path / "two", program=torchrun), timeout=300
+        start("sample", *arguments, "--device", "cpu", "--out", tmp_path / "two", program=(*TWO, *SHELL)), timeout=300
     )
     assert status == 0, (out, err)
     assert out.count("22 samples of shape") == 1
@@ -192,9 +192,8 @@ def test_what_the_first_of_two_processes_refuses_both_do_with_one_message(sample
     """None is left waiting for the other."""
     run, out = write_run(tmp_path / "run"), tmp_path / "out"
     ok(sample(run, "-n", 4, "--out", out))
-    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", *SHELL)
     status, _, err = finish(
-        start("sample", run, "-n", 5, "--device", "cpu", "--out", out, program=torchrun), timeout=120
+        start("sample", run, "-n", 5, "--device", "cpu", "--out", out, program=(*TWO, *SHELL)), timeout=120
     )
     assert status == 1  # torchrun's own
     assert err.count("holds the files of another request") == 1

@@ -14,6 +14,7 @@ import ambientkit as ak
 from ambientkit.errors import InputError
 from ambientkit.plugins import KINDS as REGISTERED
 from ambientkit.scaffold import KINDS
+from tests.support import forked
 
 RUFF = Path(sys.executable).with_name("ruff")
 
@@ -29,12 +30,10 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_their_own_tests_pass(packages: Path) -> None:
-    ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib", *KINDS],
+    ran = forked.run(
+        ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib", *KINDS],
         cwd=packages,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert " xfailed" in ran.stdout  # the sampler that draws, which the check rejects

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import torch
@@ -15,6 +14,7 @@ from ambientkit.config import Source, resolve
 from ambientkit.interfaces import Objective
 from ambientkit.registry import load
 from ambientkit.training import build
+from tests.support import forked
 
 SMALL = {
     "data": {"name": "mixture", "n": 40},
@@ -65,10 +65,10 @@ def same(a, b):
 
 
 def command(*arguments, program=("-m", "ambientkit"), **kwargs):
-    """Start a command in a process of its own."""
+    """Start a command in a process of its own, forked from one that has imported what it needs."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", **kwargs.pop("env", {})}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, "text": True}
-    return subprocess.Popen([sys.executable, *program, *map(str, arguments)], env=environment, **pipes, **kwargs)
+    return forked.start([*program, *arguments], env=environment, **pipes, **kwargs)
 
 
 def finish(process, timeout=120):

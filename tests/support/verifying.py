@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 from ambientkit.verification import run_pair
 from ambientkit.verification.plan import Pair
+from tests.support import forked
 from tests.support import toy_parts as toys
 
 ALPHA = 5e-4
@@ -51,11 +51,4 @@ def ambientkit(
 ) -> subprocess.CompletedProcess[str]:
     """Run a command in a process of its own. path: where plug-ins lie."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", **({"PYTHONPATH": str(path)} if path else {}), **variables}
-    return subprocess.run(
-        [sys.executable, "-m", "ambientkit", *arguments],
-        capture_output=True,
-        timeout=300,
-        cwd=cwd,
-        env=environment,
-        encoding="utf-8",
-    )
+    return forked.run(["-m", "ambientkit", *arguments], cwd=cwd, env=environment, encoding="utf-8")

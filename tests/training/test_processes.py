@@ -13,11 +13,10 @@ from ambientkit.cli import main
 from ambientkit.training import steps
 from tests.support import ROOT
 from tests.support.engine import FLAGS, ByRow, command, contents, finish, log, make, same
+from tests.support.ranks import TORCHRUN, TWO
 from tests.support.two_processes import gradient
 
 pytestmark = pytest.mark.slow
-
-TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +25,7 @@ def seen(tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     status, out, err = finish(
-        command("-m", "tests.support.two_processes", folder, program=TORCHRUN, env={"PYTHONPATH": path}, cwd=ROOT)
+        command("-m", "tests.support.two_processes", folder, program=TWO, env={"PYTHONPATH": path}, cwd=ROOT)
     )
     assert status == 0, (out, err)
     return [load_weights(folder / f"{rank}.safetensors") for rank in range(2)]
@@ -98,7 +97,7 @@ def test_the_schedule_is_that_of_one_process(seen):
 
 def test_a_run_of_two_processes_has_one_writer_stops_and_resumes_to_the_same_bits(tmp_path, monkeypatch, capsys):
     run = ["train", *FLAGS, "--save-every", "100", "--end-step", "40"]
-    program = (*TORCHRUN, "-m", "ambientkit")
+    program = (*TWO, "-m", "ambientkit")
     whole = command(*run, "--output-dir", tmp_path / "whole", program=program)
     status, out, err = finish(
         command(*run, "--output-dir", tmp_path / "broken", "--time-limit", "0.001s", program=program)

@@ -11,10 +11,9 @@ import pytest
 from ambientkit.training.launched import DEEPSPEED, FSDP, ZERO_STAGE
 from tests.support import ROOT
 from tests.support.engine import FLAGS, command, contents, finish
+from tests.support.ranks import TWO
 
 pytestmark = pytest.mark.slow
-
-TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +21,7 @@ def seen(tmp_path_factory):
     """What each of two processes has found; see support/split_processes.py."""
     folder = tmp_path_factory.mktemp("split")
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    run = command("-m", "tests.support.split_processes", folder, program=TORCHRUN, env={"PYTHONPATH": path}, cwd=ROOT)
+    run = command("-m", "tests.support.split_processes", folder, program=TWO, env={"PYTHONPATH": path}, cwd=ROOT)
     status, out, err = finish(run, timeout=400)
     assert status == 0, (out, err)
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
@@ -62,7 +61,7 @@ def test_no_thread_outlives_the_processes_group(seen):
 )
 def test_a_run_under_fsdp_or_zero_says_what_is_split_and_is_otherwise_the_same(tmp_path, way, launched):
     """accelerate's launcher tells the processes of it by these variables."""
-    program = (*TORCHRUN, "-m", "ambientkit")
+    program = (*TWO, "-m", "ambientkit")
     run = ["train", *FLAGS, "--end-step", 6, "--save-every", 3]
     said = {}
     for name, env in (("plain", {}), ("split", launched)):

@@ -3,9 +3,6 @@ receive."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 import torch
 from hypothesis import given
@@ -17,7 +14,7 @@ from ambientkit.maths.mixture import GaussianMixture
 from ambientkit.maths.randomness import keyed_generator
 from ambientkit.testing import BiasFound, NoVerdict, parametrize_with_checks
 from ambientkit.testing.strategies import batches, grids, levels_above, mixtures, seeds
-from tests.support import ROOT
+from tests.support import ROOT, forked
 from tests.support import toy_parts as toys
 
 CHECKS = [toys.Mean(), toys.Exact()]
@@ -106,8 +103,7 @@ def test_pytest_reports_expected_mended_wrong_and_undecided_parts_as_what_they_a
     (tmp_path / "test_suite.py").write_text(SUITE)
     root = ROOT
     options = ["-q", "-rA", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), "--import-mode=importlib"]
-    command = [sys.executable, "-m", "pytest", *options, str(tmp_path / "test_suite.py")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=root)
+    done = forked.run(["-m", "pytest", *options, tmp_path / "test_suite.py"], cwd=root)
     outcomes = {
         line.split("::")[1].split(" ")[0]: line.split()[0]
         for line in done.stdout.splitlines()
@@ -136,7 +132,7 @@ def test_pytest_and_hypothesis_are_needed_only_where_they_are_used_and_a_message
         f"import sys; sys.modules[{module!r}] = None; import ambientkit.testing\ntry:\n    {use}\nexcept "
         "ImportError as error:\n    print(error)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    done = forked.run(["-c", code])
     assert done.returncode == 0, done.stderr
     assert f"pip install {module}" in done.stdout
 

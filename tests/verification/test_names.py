@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 
 import pytest
@@ -12,6 +11,7 @@ from ambientkit.builtin.objectives.tweedie import Tweedie
 from ambientkit.errors import InputError
 from ambientkit.registry import load
 from ambientkit.verification.select import select
+from tests.support import forked
 from tests.support.verifying import BIASED, ambientkit
 
 pytestmark = pytest.mark.slow
@@ -56,9 +56,7 @@ def test_a_file_stands_for_the_parts_it_defines_without_being_installed(tmp_path
     assert {result["part"]["name"] for result in results} == {"forgetful"}
     (failed,) = [result for result in results if result["check"]["name"] == "stationarity"]
     assert failed["verdict"] == "failed"
-    again = subprocess.run(
-        [sys.executable, "-c", failed["snippet"]], capture_output=True, text=True, timeout=120, cwd=tmp_path
-    )
+    again = forked.run(["-c", failed["snippet"]], cwd=tmp_path)
     assert f"statistic={failed['measured']['statistic']}," in again.stdout, again.stderr
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -24,6 +22,7 @@ from ambientkit.registry import load
 from ambientkit.sample import load_run
 from ambientkit.verification.run import measure_run
 from ambientkit.verification.trained import consistency_residual, noisy_rows, seed_sensitivity, tweedie_loss
+from tests.support import forked
 
 pytestmark = pytest.mark.slow
 
@@ -107,12 +106,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "cpu",
         "--skip-preflight",
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "ambientkit", "train", *few, "--output-dir", str(folder)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    done = forked.run(
+        ["-m", "ambientkit", "train", *few, "--output-dir", folder], env={**os.environ, "OMP_NUM_THREADS": "1"}
     )
     assert done.returncode == 0, done.stderr
     return folder

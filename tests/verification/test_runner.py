@@ -7,7 +7,6 @@ import io
 import math
 import os
 import subprocess
-import sys
 import time
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -21,6 +20,7 @@ from ambientkit.registry import load
 from ambientkit.verification import Verdict, make_plan, registered_parts, run_pair, run_plan
 from ambientkit.verification.plan import Pair
 from ambientkit.verification.snippet import snippet
+from tests.support import forked
 from tests.support import toy_parts as toys
 from tests.support.verifying import ALPHA, judge
 
@@ -123,7 +123,7 @@ if __name__ == "__main__":
 
 def test_the_workers_of_a_run_that_is_killed_do_not_outlive_it(tmp_path):
     (tmp_path / "waits.py").write_text(WAITS)
-    owner = subprocess.Popen([sys.executable, str(tmp_path / "waits.py")], stdout=subprocess.PIPE, text=True)
+    owner = forked.start([tmp_path / "waits.py"], stdout=subprocess.PIPE, text=True)
     assert owner.stdout is not None
     worker = int(owner.stdout.readline())
     assert alive(worker)
