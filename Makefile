@@ -18,10 +18,10 @@ demo: $(STAMP) ## Train on noisy data only, sample, and compare with the clean d
 	$(BIN)/python examples/demo.py $(ARGS)
 
 test: $(STAMP) ## Run all tests, those of the plug-ins and examples too (ARGS="-k word" for some)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 quick: $(STAMP) ## Run the tests that take no more than a few seconds each: under three minutes on two cores
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow" $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" $(ARGS)
 
 check: lint types layers test docs ## Everything a change must pass
 

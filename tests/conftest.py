@@ -16,7 +16,7 @@ from hypothesis import settings
 from ambientkit.cli import main
 
 # No deadline: the first call of a torch operator may take a second. In CI the examples are always the same.
-settings.register_profile("ambientkit", deadline=None, derandomize="CI" in os.environ)
+settings.register_profile("ambientkit", deadline=None, max_examples=50, derandomize="CI" in os.environ)
 settings.load_profile("ambientkit")
 
 # A shell starts commands in the background with Ctrl-C ignored, which they and all that they start inherit.

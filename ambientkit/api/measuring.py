@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ambientkit.checkpoint.folder import write_file
 from ambientkit.checkpoint.target import check_target
@@ -16,7 +16,7 @@ from ambientkit.errors import InputError
 from ambientkit.processes import device_of
 from ambientkit.registry import Registry, load
 from ambientkit.sample import Trained, load_run
-from ambientkit.sample.load import run_of
+from ambientkit.sample.load import run_of, trained_of
 from ambientkit.tables import Record, Table
 from ambientkit.verification.run import RunMeasurements, measure_run
 
@@ -60,7 +60,7 @@ def measure(
     if json_file is not None:
         check_target(Path(json_file), "--json")
     registry = registry or load()
-    trained = run if isinstance(run, Trained) else load_run(Path(run), registry, device_of(device))
+    trained = trained_of(run) or load_run(Path(cast("str | Path", run)), registry, device_of(device))
     if trained.path is None:
         raise InputError("this denoiser belongs to no run folder, in which the measurements would be kept")
     folder = run_of(trained.path) / "verify"

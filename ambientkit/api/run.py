@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -219,6 +220,10 @@ class Run:
     def status(self) -> Status:
         """What the run is doing, or how it ended."""
         return status(self.folder)
+
+    def __fspath__(self) -> str:
+        """Its path, so that public functions take a run where they take the folder of one."""
+        return os.fspath(self.path)
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"

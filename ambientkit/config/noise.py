@@ -38,6 +38,11 @@ def noise_level(text: str) -> float | list[float] | str:
     return numbers[0] if len(numbers) == 1 else numbers
 
 
+def level_text(sigma_n: Any) -> str:
+    """A level as the command line has it; a pair of numbers is a range."""
+    return ",".join(map(str, sigma_n)) if isinstance(sigma_n, list | tuple) else str(sigma_n)
+
+
 def noise_place(data: str | Mapping[str, Any] | Data, level: Any, registry: Registry) -> Literal["data", "corruption"]:
     """The part of a run whose field `sigma_n` a level is for: "data", where it declares their noise, or "corruption",
     which simulates it.
@@ -54,7 +59,7 @@ def noise_place(data: str | Mapping[str, Any] | Data, level: Any, registry: Regi
             bool(fields.get("clean", False)),
         )
     declared = "sigma_n" in known and not clean
-    shown = ",".join(map(str, level)) if isinstance(level, list | tuple) else level
+    shown = level_text(level) if isinstance(level, list | tuple) else level
     if declared and isinstance(level, list | tuple):
         raise InputError(
             f"--sigma-n {shown}: a range is for simulated noise; these data are noisy already, so give their level "

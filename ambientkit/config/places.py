@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from ambientkit.config.run import RunConfig
+from ambientkit.errors import InputError
 from ambientkit.interfaces import Part
 
 PARTS = ("data", "corruption", "model", "sampler", "evaluate_data")
@@ -24,6 +26,23 @@ def anchored(config: RunConfig) -> RunConfig:
     if config.init_from is not None:
         changes["init_from"] = str(Path(config.init_from).absolute())
     return config.model_copy(update=changes)
+
+
+def refuse_beside(config: RunConfig, files: Iterable[str | Path]) -> None:
+    """Raise InputError where a data set is missing in the present folder, but lies in that of a configuration file."""
+    here = Path.cwd()
+    for name in ("data", "evaluate_data"):
+        path = getattr(getattr(config, name), "path", None)
+        if not isinstance(path, Path) or path.exists() or not path.is_relative_to(here):
+            continue
+        for file in files:
+            folder = Path(file).absolute().parent
+            beside = folder / path.relative_to(here)
+            if beside.exists():
+                raise InputError(
+                    f"{file}: {name}.path: there is no {path}: a relative path is looked for in the current folder, "
+                    f"{here}, and not in that of the file. Write {beside}, or run the command in {folder}"
+                )
 
 
 def _part(part: Part) -> Part:

@@ -16,8 +16,8 @@ from ambientkit.builtin.data.in_memory import InMemory
 from ambientkit.config import RunConfig, Source, dump, load_file, merge, resolve
 from ambientkit.config.datapath import DataLike, data_argument
 from ambientkit.config.files import KeyPath, at, from_settings
-from ambientkit.config.noise import noise_level, noise_place
-from ambientkit.config.places import anchored
+from ambientkit.config.noise import level_text, noise_level, noise_place
+from ambientkit.config.places import anchored, refuse_beside
 from ambientkit.config.run import DEFAULTS, Absent, differences
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Data
@@ -91,7 +91,9 @@ def configure(request: Request, registry: Registry, stored: Path | None, *, quie
     settings = from_settings(request.settings)
     if sigma_n is not None:
         given.append(_noise(sigma_n, merge([Source(DEFAULTS), *base, *given, *settings]), registry))
-    config = _settled(anchored(resolve(merge([*base, *given, *settings]), registry, absent=stored is not None)))
+    found = anchored(resolve(merge([*base, *given, *settings]), registry, absent=stored is not None))
+    refuse_beside(found, [one for one in request.config if isinstance(one, str | Path)])
+    config = _settled(found)
     if stored:
         if lacking := [entry.objective.name for entry in config.objective if isinstance(entry.objective, Absent)]:
             raise InputError(
@@ -163,17 +165,12 @@ def _shares(config: RunConfig) -> list[str]:
     return shares
 
 
-def _level_text(sigma_n: Any) -> str:
-    """A level as the command line has it; a pair of numbers is a range."""
-    return ",".join(map(str, sigma_n)) if isinstance(sigma_n, list | tuple) else str(sigma_n)
-
-
 def _noise(sigma_n: Any, so_far: Source, registry: Registry) -> Source:
     """--sigma-n: declared with data that carry their noise, simulated by the corruption for clean ones."""
-    level, data = noise_level(_level_text(sigma_n)), so_far.tree["data"]
+    level, data = noise_level(level_text(sigma_n)), so_far.tree["data"]
     if isinstance(data, Data) and not getattr(data, "clean", False):
         raise InputError(
-            f"--sigma-n {_level_text(sigma_n)}: the data set {data.name!r} brings its own noise level; leave one "
+            f"--sigma-n {level_text(sigma_n)}: the data set {data.name!r} brings its own noise level; leave one "
             "of the two out"
         )
     return at((noise_place(data, level, registry), "sigma_n"), level, "--sigma-n")

@@ -25,7 +25,7 @@ from ambientkit.messages import note
 from ambientkit.processes import device_of
 from ambientkit.registry import Registry, spec_of
 from ambientkit.sample import Trained, draw_all, load_run, step_grid
-from ambientkit.sample.load import checkpoint_step, is_begun
+from ambientkit.sample.load import checkpoint_step, is_begun, trained_of
 
 DRAWN, MOST = 1000, 10_000
 """Samples drawn from a run where n is not given; samples read from a folder at most."""
@@ -267,14 +267,14 @@ def _trained(
     subject: Subject, registry: Registry, device: str | torch.device
 ) -> tuple[Trained | None, str, torch.device]:
     """The run, if the subject is one, its name in words, and the device to work on."""
-    if isinstance(subject, Trained):
-        weights = next(iter(subject.network.parameters()), None) if subject.network is not None else None
+    if (held := trained_of(subject)) is not None:
+        weights = next(iter(held.network.parameters()), None) if held.network is not None else None
         own = device_of(device) if weights is None else weights.device
         if device != "auto" and device_of(device).type != own.type:
             raise InputError(
                 f"--device {device}: the weights of this run are on {own}; load them to where they are to be evaluated"
             )
-        return subject, "a run in memory", own
+        return held, held.called, own
     place, path = device_of(device), path_of(subject)
     if path is None:
         return None, "the subject", place

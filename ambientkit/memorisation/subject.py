@@ -14,8 +14,8 @@ from ambientkit.config.datapath import DataLike
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Denoiser, Levels
 from ambientkit.registry import Registry
-from ambientkit.sample import Trained, load_run
-from ambientkit.sample.load import checkpoint_step, is_begun
+from ambientkit.sample import load_run
+from ambientkit.sample.load import checkpoint_step, is_begun, trained_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +46,14 @@ class Subject:
 
 def subject_of(subject: Any, registry: Registry, place: torch.device, levels: Levels | None) -> Subject | None:
     """The model, if the subject is one: a `Run`, a `Trained`, the path of a run, of its weights or of a checkpoint, or
-    a
-    function D(x, sigma) -> E[x_0 | x]. None for samples.
+    a function D(x, sigma) -> E[x_0 | x]. None for samples.
 
     levels: of a function, the range that it is made for. Raises InputError for a conditional run, and for levels of a
     run, which says them itself.
     """
     trained, name = None, ""
-    if isinstance(getattr(subject, "trained", None), Trained):  # an `ambientkit.Run`, which this layer does not know
-        trained, name = subject.trained, os.fspath(subject.path)
-    elif isinstance(subject, Trained):
-        trained, name = subject, "a run in memory"
+    if (held := trained_of(subject)) is not None:
+        trained, name = held, held.called
     elif isinstance(subject, str | os.PathLike):
         path, name = Path(subject), os.fspath(subject)
         if path.suffix == ".safetensors" or is_begun(path) or checkpoint_step(path) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ class WrittenReport(Record):
 
 
 def write_report(
-    runs: str | Path | Sequence[str | Path],
+    runs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     out: str | Path | None = None,
     *,
     pdf: str | Path | None = None,
@@ -72,7 +73,7 @@ def write_report(
     be written to or a browser that is missing, and RunError where the disk or the browser refuses. What else is missing
     is told on the page.
     """
-    folders = [Path(runs)] if isinstance(runs, str | Path) else [Path(run) for run in runs]
+    folders = [Path(runs)] if isinstance(runs, str | os.PathLike) else [Path(run) for run in runs]
     out, pdf = Path(OUT if out is None else out), None if pdf is None else Path(pdf)
     _check_numbers(n, steps, rows, batch_size)
     browser = _check_paths(folders, out, pdf)

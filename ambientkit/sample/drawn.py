@@ -186,8 +186,9 @@ def sample_rows(
     """
     registry = registry or load()
     known_word("units", units, ["unit", "data"])
-    if n < 1 or batch_size < 1 or masks < 1:
-        raise InputError(f"n {n}, batch_size {batch_size}, masks {masks}: all should be 1 or more")
+    for name, value in (("n", n), ("batch_size", batch_size), ("masks", masks)):
+        if value < 1:
+            raise InputError(f"{name} {value}: should be 1 or more")
     course = course_of(
         trained, registry, sampler=sampler, schedule=schedule, steps=steps, sigma_min=sigma_min, guidance=guidance
     )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ from ambientkit.sample.conditions import (
 from ambientkit.sample.drawn import Drawing
 from ambientkit.sample.formats import FORMATS
 from ambientkit.sample.job import Done, Job, Piece, carry_out
-from ambientkit.sample.load import Trained, load_run, run_of
+from ambientkit.sample.load import Trained, load_run, run_of, trained_of
 from ambientkit.sample.own_units import OwnUnits
 from ambientkit.sample.picture import grid, png, restored_picture
 from ambientkit.sample.restored import restoring
@@ -279,9 +279,10 @@ def _check_counts(**counts: int | None) -> None:
 
 def _open(trained: Trained | str | Path, device: str | torch.device, registry: Registry) -> tuple[Trained, Processes]:
     """The run, and this process among its siblings. A run that is loaded already stays where it lies."""
-    if not isinstance(trained, Trained):
+    if (held := trained_of(trained)) is None:
         place = processes(str(device))
-        return load_run(Path(trained), registry, place.device), place
+        return load_run(Path(cast("str | Path", trained)), registry, place.device), place
+    trained = held
     if str(device) not in ("auto", str(trained.device), trained.device.type):
         raise InputError(f"device {device}: the run is loaded on {trained.device}; load it there instead")
     return trained, processes(str(trained.device))

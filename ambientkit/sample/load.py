@@ -113,6 +113,11 @@ def run_of(path: Path) -> Path:
     return path.parents[1] if path.parent.name == CHECKPOINTS else path.resolve().parents[1]
 
 
+def trained_of(subject: Any) -> Trained | None:
+    """The `Trained` that a subject is, or that it holds, as an `ambientkit.Run` does; None for anything else."""
+    return next((one for one in (subject, getattr(subject, "trained", None)) if isinstance(one, Trained)), None)
+
+
 def load_run(path: Path, registry: Registry, device: str | torch.device = "cpu") -> Trained:
     """The averaged weights of a run. path: the run folder, a file of weights in it, or one of its checkpoints.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -31,11 +33,17 @@ def test_noise_that_keeps_the_model_raises_no_alarm(name: str) -> None:
     assert violated(model_findings(x, sigma_n)) == {}
 
 
+@cache
+def findings(name: str) -> list[Finding]:
+    """All findings on a set of rows that violates the model."""
+    x, sigma_n = VIOLATIONS[name][1]
+    return list(model_findings(x, sigma_n))
+
+
 @pytest.mark.parametrize("name", VIOLATIONS)
 def test_noise_that_breaks_the_model_is_found_by_the_test_made_for_it(name: str) -> None:
-    test, (x, sigma_n) = VIOLATIONS[name]
-    found = violated(model_findings(x, sigma_n))
-    assert test in found, found
+    found = violated(findings(name))
+    assert VIOLATIONS[name][0] in found, found
 
 
 def test_the_truth_table_is_as_large_as_promised() -> None:
@@ -57,8 +65,8 @@ def test_the_truth_table_is_as_large_as_promised() -> None:
 
 
 def test_every_violation_says_what_to_do() -> None:
-    for _, (x, sigma_n) in VIOLATIONS.values():
-        for finding in model_findings(x, sigma_n):
+    for name in VIOLATIONS:
+        for finding in findings(name):
             if finding.verdict is NoiseVerdict.VIOLATED:
                 assert len(finding.remedy) > 20
 

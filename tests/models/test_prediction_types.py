@@ -1,7 +1,7 @@
 """Networks that answer with x_0, eps, v or z - x_0, under VE, VP and flow schedules, all lead to the same law.
 
 For every pair the exact answer is written down from the schedule's own coefficients, without `ambientkit.maths.forms`;
-and every pair is trained, within bounds that were measured (see `BOUNDS`) and that naive training breaks.
+and each form is trained, within bounds that were measured (see `BOUNDS`) and that naive training breaks.
 """
 
 from __future__ import annotations
@@ -41,7 +41,6 @@ from ambientkit.verification import case_for
 pytestmark = pytest.mark.slow
 
 FORMS, SCHEDULES = ("x_0", "eps", "v", "flow"), ("ve", "vp", "flow")
-PAIRS = list(itertools.product(FORMS, SCHEDULES))
 KINDS = list(itertools.product(("edm", *FORMS), SCHEDULES))
 SIGMA_DATA = 0.7
 
@@ -209,6 +208,8 @@ LAW = Mixture(modes=4, radius=1.0, std=0.15).law()
 SIGMA_N, LEVELS = 0.2, Levels(0.02, 20.0)
 STEPS, ROWS, BATCH, RATE = 500, 20_000, 256, 3e-3
 RMS_AND_W2 = ("rms at 0.2", "rms at 0.4", "rms at 0.8", "rms at 2", "sliced W2")
+TRAINED = (("x_0", "ve"), ("eps", "vp"), ("v", "vp"), ("flow", "flow"))
+"""Each form under the schedule that it is used with; of the other pairs the exact answers above are enough."""
 BOUNDS = {
     "x_0": (0.052, 0.068, 0.069, 0.081, 0.070),
     "eps": (0.040, 0.043, 0.056, 0.056, 0.066),
@@ -279,8 +280,8 @@ def figures(denoiser: Denoiser) -> dict[str, float]:
     return found
 
 
-@pytest.mark.parametrize(("predicts", "sees"), PAIRS)
-def test_a_network_of_any_form_under_any_schedule_learns_the_law_from_noisy_points(predicts, sees):
+@pytest.mark.parametrize(("predicts", "sees"), TRAINED)
+def test_a_network_of_any_form_learns_the_law_from_noisy_points(predicts, sees):
     found = figures(trained(predicts, sees))
     bounds = dict(zip(RMS_AND_W2, BOUNDS[predicts], strict=True))
     assert all(found[name] < bound for name, bound in bounds.items()), (found, bounds)
