@@ -1,4 +1,4 @@
-"""A noisy copy of clean data from whatever stands for data: the call behind `ambientkit corrupt`."""
+"""A noisy copy of clean data from anything that stands for data: the call behind `ambientkit corrupt`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class NoisyCopy(Record):
     """Whether it is 8-bit pictures, which clip and round the noise: for the eye, not for training."""
 
     def blocks(self) -> list[str]:
-        """What was written, and what to do with it."""
+        """The files that were written, and the command that uses them."""
         if self.eight_bit:
             return [f"{self.path}: {self.rows:,} 8-bit pictures of noisy rows with their manifest"]
         return [

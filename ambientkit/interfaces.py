@@ -88,8 +88,8 @@ class Corruption(Part):
 
     carries: ClassVar[frozenset[str]] = frozenset()
     """Names in `Batch.cond` that say how a row was observed, such as "mask": `observe` or the data set puts them there,
-    and they travel with the row. What the denoiser is told under these names is `degrade`'s answer, in `View.cond`: a
-    mask that hides more, for instance. They are never left out by `cond_dropout` or guidance."""
+    and they travel with the row. The denoiser gets `degrade`'s answer under these names, in `View.cond`:
+    a mask that hides more, for instance. They are never left out by `cond_dropout` or guidance."""
 
     @abc.abstractmethod
     def observe(self, x_0: Tensor, row: Tensor, generator: RandomSource) -> Batch:
@@ -111,11 +111,11 @@ class Corruption(Part):
         """(B,), the lowest level at which `degrade` can place each row. Noise per pixel reduces to its maximum."""
 
     def slope(self, view: View, batch: Batch) -> Tensor:
-        """a = d E[x_n | view] / d E[x_0 | view], value by value, (B, *S): how much of x_0 each value of x_n still tells
+        """a = d E[x_n | view] / d E[x_0 | view], value by value, (B, *S): the share of x_0 in each value of x_n
         at this level.
 
         An error of x_0_hat counts a^2 times in |expect(x_0_hat) - x_n|^2, so an objective that wants it in full weighs
-        by 1/a^2. 1 for clean values, 0 for values that tell nothing (at sigma = sigma_n, or under a mask). Read off
+        by 1/a^2. 1 for clean values, 0 for values without information (at sigma = sigma_n, or under a mask). Read off
         `expect`, which is affine: for a x_0_hat + b x_t it is a to the last bit, as x_t is put to 0. Only a corruption
         whose x_n are no values of x_0, but measurements of it, overrides it.
         """
@@ -140,7 +140,7 @@ class Corruption(Part):
         return self.degrade(batch, sigma, generator)
 
     def unseen(self, batch: Batch) -> str:
-        """What of x_0 no row of the batch tells anything of, in words; empty where every value is told of, and for
+        """The part of x_0 that no row of the batch measures, in words; empty where every value is measured, and for
         corruptions that hide nothing. Training on such rows is refused."""
         return ""
 
@@ -172,7 +172,7 @@ Memory = dict[str, Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What the trainer lends an objective. Valid for one call; only `memory` persists."""
+    """The tools that the trainer gives an objective. Valid for one call; only `memory` persists."""
 
     corruption: Corruption
     sampler: Sampler
@@ -368,7 +368,7 @@ class Measured(NamedTuple):
     p_value: float
     n: int
     why: str = ""
-    """What was found, in words, where a number does not say it: "the batch was changed"."""
+    """The finding in words, where a number does not say it: "the batch was changed"."""
 
 
 CONTRACT = "contract"

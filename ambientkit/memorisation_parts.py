@@ -29,7 +29,7 @@ class Similarity(Part):
 
 
 class Target(Protocol):
-    """What an attack is lent: the model that is asked, and draws from its reverse process. Randomness is keyed by
+    """The tools that an attack gets: the model, and draws from its reverse process. Randomness is keyed by
     row."""
 
     @property
@@ -90,7 +90,7 @@ class Attack(Part):
 
     @abc.abstractmethod
     def attempt(self, x: Tensor, keys: Tensor, target: Target) -> Attempt:
-        """Attack rows x (B, *S), keyed by `keys` (B,). Which row is a training row is not told, and must not matter.
+        """Attack rows x (B, *S), keyed by `keys` (B,). Which row is a training row is not given, and must not matter.
 
         Raises InputError, before the work, where the fields do not suit the model or the rows.
         """
@@ -138,7 +138,7 @@ class MemoryMeasure(Part):
     """
 
     title: ClassVar[str]
-    """What it is called; fields of the part may stand in it, "below {ratio:g}"."""
+    """Its name in tables; fields of the part may stand in it, "below {ratio:g}"."""
     means: ClassVar[str]
     """How to read it, in a sentence or two; fields of the part may stand in it."""
     resampling: ClassVar[str] = "bootstrap"
@@ -149,7 +149,7 @@ class MemoryMeasure(Part):
     def by_row(
         self, judged: Neighbourhood, null: Neighbourhood, train: TrainingRows, seed: int
     ) -> tuple[Tensor, Tensor]:
-        """What is computed once for each row: (m, a) of the rows judged, (n, b) of the null; n may be 0."""
+        """Values computed once for each row: (m, a) of the rows judged, (n, b) of the null; n may be 0."""
 
     @abc.abstractmethod
     def value(self, judged: Tensor, null: Tensor, train: TrainingRows) -> float:

@@ -1,7 +1,7 @@
 """A noisy copy of clean data, made once and for all: the very noise that training would simulate, written to disk.
 
 Row i gets the noise of (seed, "observe", i), so the copy has the same bits for any number of processes, after any
-interruption, and trains like the clean source with the same seed. What is done already is known by small files, one a
+interruption, and trains like the clean source with the same seed. Finished pieces are known by small files, one per
 piece; the manifest comes last.
 """
 

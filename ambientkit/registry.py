@@ -1,6 +1,6 @@
 """Every part there is, built in or of an installed package, by kind and name.
 
-Of two parts of one name neither can be used by it, whatever the order of installation.
+Of two parts of one name neither can be used by it, in any order of installation.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Registry:
         self._mutants: list[Entry] = []
         self._entries: dict[tuple[str, str], Entry] = {}
         self._clashes: dict[tuple[str, str], str] = {}
-        """What is wrong with a name that several packages claim."""
+        """The error for each name that several packages claim."""
         self._add(entries)
 
     def _add(self, entries: Sequence[Entry]) -> None:

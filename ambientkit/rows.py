@@ -70,7 +70,7 @@ class Rows(Dataset[Any], abc.ABC):
         none.
 
         As they are by default. A data set of latents gives its decoder here; n is small, and the answer is for the eye
-        alone: for the pictures of `train`, `sample` and `report`. What is trained, saved and measured stays in the
+        alone: for the pictures of `train`, `sample` and `report`. Training, files and measurements stay in the
         space of the rows.
         """
         return rows

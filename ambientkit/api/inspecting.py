@@ -75,7 +75,8 @@ def inspect(
 
 
 def _in_any_units(data: DataLike, registry: Registry) -> Any:
-    """The data set with a range measured on its rows, where none is given: what is looked at must not be refused for
+    """The data set with a range measured on its rows, where none is given: rows that are inspected must not be refused
+    for
     it."""
     spec = data_argument(data, registry, "DATA")
     return spec if isinstance(spec, Data) or "counts" in spec else {"value_range": "data", **spec}

@@ -23,7 +23,7 @@ from ambientkit.verification.run import RunMeasurements, measure_run
 
 @dataclass(frozen=True, slots=True)
 class Measured(Record):
-    """What was measured, and the files that hold it."""
+    """Measurements of a denoiser, and the files that hold them."""
 
     found: RunMeasurements
     file: Path

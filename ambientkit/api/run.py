@@ -120,7 +120,8 @@ class Run:
     def restore(
         self, noisy: DataLike, *, sigma_n: Any = None, draws: int = 8, out: str | Path | None = None, **options: Any
     ) -> Restored | WrittenRestorations:
-        """What may lie under the noise of given rows: posterior `mean`, `draws` draws of each row, and their `std`;
+        """Clean rows that may lie under the noise of given rows: posterior `mean`, `draws` draws of each row, and their
+        `std`;
         data units.
 
         noisy: a path, a name, a part, an array, a tensor or a torch `Dataset`; sigma_n: their noise std, units of [-1,
@@ -169,7 +170,7 @@ class Run:
 
     @public("Run.verify")
     def verify(self, data: DataLike = None, *, sigma_n: Any = None, rows: int = 256, seed: int = 0) -> Measured:
-        """What can be said of the denoiser without clean data: consistency residual, Tweedie loss by level, and seed
+        """Measurements of the denoiser that need no clean data: consistency residual, Tweedie loss by level, and seed
         sensitivity.
 
         data: rows that the run has not seen. A page and a JSON file are written into the folder `verify` of the run.

@@ -176,7 +176,7 @@ def _request(
     settings: Mapping[str, Any],
     **asked: Any,
 ) -> tuple[Request, Registry]:
-    """What was asked, and the registry with the classes of parts that were given as objects."""
+    """The request, and the registry with the classes of parts that were given as objects."""
     configs: list[Any] = [config] if isinstance(config, RunConfig | Mapping | str | Path) else list(config)
     if _is_config(data):
         configs, data = [data, *configs], None
@@ -253,7 +253,7 @@ def _finished(request: Request, registry: Registry) -> Run | None:
     newest = next((step for step, path in checkpoints(found[0] / CHECKPOINTS) if (path / MANIFEST).is_file()), None)
     if status is None or status.state != "finished" or newest != status.step or not (found[0] / WEIGHTS).is_file():
         return None
-    config = configure(request, registry, found[0] / CONFIG, quiet=True)  # what was given must still fit
+    config = configure(request, registry, found[0] / CONFIG, quiet=True)  # the arguments must still fit
     if config.end_step != status.end_step or dump(config) != dump(
         anchored(resolve(load_file(found[0] / CONFIG), registry, absent=True))
     ):

@@ -58,7 +58,7 @@ def base_of(network: nn.Module) -> Base:
     """The frozen base of a fresh network: parameters that ask for no gradient, and buffers of modules whose parameters
     are all such.
 
-    A network without any trained parameter has no base: nothing tells there what would stay.
+    A network without any trained parameter has no base: nothing shows there which parameters would stay.
     """
     names = frozen_names(network)
     if not names:

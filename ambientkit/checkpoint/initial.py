@@ -62,7 +62,7 @@ def stated(file: str) -> dict[str, Any]:
 def _from_pth(path: Path) -> dict[str, Tensor]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the pickle's version: what cannot be read is refused below
+            warnings.simplefilter("ignore")  # of the pickle's version: an unreadable file is refused below
             content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None

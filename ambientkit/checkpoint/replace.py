@@ -61,7 +61,7 @@ def replacing(
     except OSError as error:
         raise RunError(f"{target}: cannot be written ({error.strerror or error}); {intact}") from error
     finally:
-        with suppress(OSError):  # of a name that is too long, which has been told above
+        with suppress(OSError):  # of a name that is too long, which has been reported above
             if old.exists() and not target.exists():  # stopped between the two renames
                 os.rename(old, target)
             remove(aside)

@@ -1,4 +1,4 @@
-"""`ambientkit inspect`: what is there, how noisy it is, and whether the noise is what the mathematics takes it for."""
+"""`ambientkit inspect`: the rows of a data set, how noisy they are, and whether their noise keeps the assumptions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`ambientkit verify --run RUN`: what can be said of a trained denoiser without clean data."""
+"""`ambientkit verify --run RUN`: measurements of a trained denoiser that need no clean data."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def command() -> Iterator[None]:
 
 
 class _Printer(logging.Handler):
-    """Prints what the library tells. The streams are those of the moment."""
+    """Prints the messages of the library. The streams are those of the moment."""
 
     def emit(self, record: logging.LogRecord) -> None:
         text = getattr(record, "as_command", record.getMessage())

@@ -13,7 +13,7 @@ def status(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
     json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
-    """Tell what a training run is doing, or how it ended, and the command that goes on with it."""
+    """Show what a training run is doing, or how it ended, and the command that goes on with it."""
     import ambientkit as ak
     from ambientkit.cli.tables import show
 

@@ -137,7 +137,7 @@ class RunConfig(Fields):
     model: InstanceOf[Model]
     objective: tuple[ScheduledObjective, ...]
     sampler: InstanceOf[Sampler]
-    """Lent to the objectives; `ambientkit sample` has its own."""
+    """The one that objectives use; `ambientkit sample` has its own."""
     augment: tuple[str, ...] = ()
     """Poses in which rows are seen: flip-horizontal, flip-vertical, quarter-turns, crop=HxW. Others would change the
     law of the noise."""
@@ -203,7 +203,7 @@ DEFAULTS: dict[str, Any] = {
 
 
 class Absent(Objective):
-    """Stands for an objective of a stored run that no installed package registers: what it was is kept, and it cannot
+    """Stands for an objective of a stored run that no installed package registers: its fields are kept, and it cannot
     train."""
 
     model_config = ConfigDict(frozen=True, extra="allow")

@@ -64,7 +64,7 @@ class WithoutHeldOut(Dataset[Batch]):
 
     @property
     def left_out(self) -> list[str]:
-        """As of all rows: what is held out is not left out, but used in another way."""
+        """As of all rows: held-out rows are not left out, but used in another way."""
         return self._observations.left_out
 
     @property

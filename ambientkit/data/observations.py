@@ -42,7 +42,7 @@ class Observations(Dataset[Batch]):
 
     @property
     def rows(self) -> Rows:
-        """The rows as the data set gives them, with what else it tells of them."""
+        """The rows as the data set gives them, with their other properties."""
         return self._rows
 
     @property

@@ -24,9 +24,9 @@ class RunProposal(Record):
     reasons: Mapping[KeyPath, str]
     """Key -> why it has this value."""
     missing: Sequence[str] = ()
-    """What is not known, each with the way to measure it."""
+    """Quantities that are not known, each with the way to measure it."""
     head: Sequence[str] = ()
-    """Of the whole: what it rests on, what it takes."""
+    """Of the whole: its grounds and its time."""
     photon: PhotonTransfer | None = field(default=None, repr=False)
     """How the noise grows with brightness, where that was fitted."""
 

@@ -29,7 +29,7 @@ class Survey:
     sigma_n: tuple[float, float]
     """Lowest and highest noise level seen, data units."""
     unseen: str = ""
-    """What of the clean data no row tells anything of, in words; see `Corruption.unseen`."""
+    """The part of the clean data that no row measures, in words; see `Corruption.unseen`."""
 
     def describe_noise(self) -> str:
         """The noise level in units of [-1, 1] and of 0..255 (half as many units cover the range there: 127.5 sigma)."""
@@ -88,7 +88,7 @@ def survey(
             f"rows have sigma_n at or above sigma_max = {levels.sigma_max:g}: rows {first}. Leave them out, or "
             "raise levels.sigma_max"
         )
-    if observations.rows.mapping is None:  # rows that tell of no mapping: no reader has judged their scale
+    if observations.rows.mapping is None:  # rows without a mapping: no reader has judged their scale
         found = judge_scale(
             float(batch.x_n.min()),
             float(batch.x_n.max()),

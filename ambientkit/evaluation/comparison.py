@@ -18,7 +18,7 @@ class Line:
     """One measure over the repeats, beside what the reference scores."""
 
     group: str
-    """What was compared: "clean" or "proximal"."""
+    """The group: "clean" or "proximal"."""
     score: Score
     """Of the first repeat; its value is that of all rows where the repeats are halves."""
     values: tuple[float, ...]
@@ -31,7 +31,7 @@ class Line:
 
     @property
     def name(self) -> str:
-        """What was measured, such as "fid"."""
+        """The name of the measure, such as "fid"."""
         return self.score.name
 
     @property
@@ -59,7 +59,8 @@ class Line:
 
     @property
     def floor(self) -> float | None:
-        """The value of `reference`: a distance near it cannot be told from perfect. None where the reference has too
+        """The value of `reference`: a distance near it cannot be distinguished from perfect. None where the reference
+        has too
         few rows."""
         return None if self.reference is None else self.reference.value
 
@@ -114,7 +115,7 @@ class Comparison(Record):
     facts: Mapping[str, Any]
     """What fixes the numbers: subject, n, seeds, sampler, reference, extractors; as JSON holds it."""
     head: tuple[str, ...]
-    """What was compared with what, and what of it may mislead, in sentences."""
+    """The two sides of the comparison, and warnings on it, in sentences."""
     groups: Mapping[str, str]
     """"clean" and "proximal", those that were compared, each with its reference in words."""
     lines: tuple[Line, ...]

@@ -11,7 +11,7 @@ MEANS = {
     "proximal": "samples made as noisy as the data, x + sigma_n z, against noisy rows: the honest number where no "
     "clean data exist",
 }
-"""What is compared, by group."""
+"""The sides that are compared, by group."""
 
 
 def finite(value: float) -> float | None:

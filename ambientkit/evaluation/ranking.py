@@ -45,7 +45,7 @@ class Ranking(Record):
     facts: Mapping[str, Any]
     """What fixes the numbers, as JSON holds it."""
     head: tuple[str, ...]
-    """What was compared with what, in sentences."""
+    """The two sides of the comparison, in sentences."""
     ranked_by: str
     """The group, the measure and its extractor."""
     group: str

@@ -55,7 +55,7 @@ class RestoredComparison(Record):
         return len(self.scores)
 
     def blocks(self) -> list[str | Table]:
-        """What was compared, the scores, and the calibration of the draws."""
+        """The sides of the comparison, the scores, and the calibration of the draws."""
         rows = [(s.name, of, number(s.value, 4), number(s.spread or 0, 2)) for s, of in self.scores]
         found: list[str | Table] = [
             f"restored: {self.subject}, {self.n} rows; reference: the first {self.n} rows of "

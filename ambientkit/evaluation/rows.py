@@ -203,7 +203,7 @@ def _declares(part: Data) -> bool:
 
 
 def _words(data: DataLike, part: Data) -> str:
-    """Data in words, for messages: what was written, or that it is in memory."""
+    """Data in words, for messages: the argument as given, or that it is in memory."""
     if path_of(data) is not None:
         return str(data)
     return "rows in memory" if isinstance(part, InMemory | Given) else part.name

@@ -68,7 +68,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What is compared with what, and how."""
+    """The two sides of a comparison, and how they are compared."""
 
     subject: str
     """In words, for messages."""
@@ -127,7 +127,7 @@ class Setup:
         }
 
     def head(self) -> tuple[str, ...]:
-        """What is compared with what, and what of it may mislead."""
+        """The two sides of the comparison, and warnings on it."""
         options, reference, drawn = self.options, self.reference, self.drawn
         found = []
         if self.trained is not None:
@@ -253,7 +253,7 @@ def all_scores(judge: Judge, group: Group, judged: RowFeatures) -> list[Score]:
 
 def _band_energy(noisy: Tensor, sigma_n: Tensor, judged: Tensor, seed: int) -> Score:
     found = band_energy(noisy, sigma_n, judged, seed)
-    note = "of samples without noise; 0 where the energy of detail is that which noisy rows tell"
+    note = "of samples without noise; 0 where the energy of detail is that of the noisy rows without their noise"
     return Score("band-energy", found.value, found.n, note=note)
 
 

@@ -30,7 +30,7 @@ MARK = re.compile(r"<!-- written by ambientkit; sha256 of what stands above: ([0
 
 @dataclass(frozen=True, slots=True)
 class Card(Record):
-    """The model card of a run: what was trained, on what, how well it did and what it is not fit for."""
+    """The model card of a run: model, data, scores and limits of use."""
 
     text: str
     """Markdown with YAML at its head, as on the Hugging Face hub."""

@@ -45,7 +45,7 @@ class Exported(Record):
     """How it is used: Python for the library of the form, or the command that samples our own file."""
 
     def blocks(self) -> list[str]:
-        """What was written, and how it is used."""
+        """The files that were written, and how they are used."""
         written = f"{self.form}: {self.path}, step {self.step}, {self.size / 1e6:.3g} MB"
         if self.form == OWN:
             return [written, f"next: {self.snippet}"]

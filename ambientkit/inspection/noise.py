@@ -153,9 +153,7 @@ def _colour(found: Details, chosen: NDArray[np.bool_], few: bool, declared: bool
         )  # the declared white noise is there: the rest is texture
         if worst < 1 or small or not normal:
             known = worst < 1 or small
-            reason = (
-                f"there are too few flat areas to tell noise whose neighbours correlate from texture ({worst:.3g})."
-            )
+            reason = f"too few flat areas to distinguish noise whose neighbours correlate from texture ({worst:.3g})."
             return Finding(
                 "correlation",
                 NoiseVerdict.UNTRIED if known else NoiseVerdict.DOUBT,

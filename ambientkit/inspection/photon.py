@@ -145,7 +145,7 @@ def photon_transfer(pictures: Array, dark: Dark | None = None, level: Array | No
     level: what the noise is divided by, broadcastable to the pictures, where it is declared; the line is then that of
     (noise / level)^2, 1 everywhere if the level is right.
 
-    The answer of FILTER, squared, has the mean var(m) in smooth areas, whatever the law of the noise; it is averaged
+    The answer of FILTER, squared, has the mean var(m) in smooth areas under any law of the noise; it is averaged
     over blocks of 2 x 2 pixels. Smooth are blocks around which the means of 3 x 3 blocks leave a parabola (in both
     directions) by at most FLAT var(m), with var(m) from the line itself, in turns: slopes and gentle bends, which the
     filter does not see, count as smooth. The line by weighted least squares (weights 1 / var^2); standard errors from
@@ -192,7 +192,7 @@ def photon_transfer(pictures: Array, dark: Dark | None = None, level: Array | No
 
 def repeated(frames: Array, dark: Dark | None = None) -> PhotonTransfer | None:
     """The line by frames (k, C, H, W) of one and the same scene, k >= 2, file units: the variance of each pixel over
-    the frames against its mean, whatever the scene and its texture. None where fewer than ENOUGH pixels are left.
+    the frames against its mean, for any scene and texture. None where fewer than ENOUGH pixels are left.
 
     What a frame has more light in all than the others (a lamp that drifts) is taken out, as a factor. Pixels at which
     values pile up do not count. Source: as of the module, EMVA 1288, with k frames in the place of two.

@@ -155,7 +155,7 @@ def model_findings(x: Array, sigma_n: Array | None, zero: float | None = None) -
                 Finding(
                     "noise",
                     NoiseVerdict.UNTRIED,
-                    "there are too few flat areas to tell noise from texture: give the level with --sigma-n.",
+                    "there are too few flat areas to distinguish noise from texture: give the level with --sigma-n.",
                 )
             ]
         if len(pictures) != len(x):
@@ -187,7 +187,7 @@ def model_findings(x: Array, sigma_n: Array | None, zero: float | None = None) -
 
 
 def _without_noise(x: Array, pictures: Array, typical: float, least: float) -> list[Finding]:
-    """What is said of rows in which no noise was found: whether areas of one and the same value hide it comes first."""
+    """The findings on rows in which no noise was found: whether areas of one and the same value hide it comes first."""
     saturated = values.saturation(x, np.ones(x.shape, bool), False)
     padded, share = padding(pictures)
     if padded.any():

@@ -43,7 +43,7 @@ class Blocks:
 
 
 def smoothness(pictures: Array, level: Array | None = None) -> Blocks:
-    """Of pictures (n, C, H, W); what is left and the squares in units of level^2, where one is given."""
+    """Of pictures (n, C, H, W); the remainder and the squares in units of level^2, where one is given."""
     from scipy.ndimage import correlate
 
     h, w = pictures.shape[-2] // 2 * 2, pictures.shape[-1] // 2 * 2

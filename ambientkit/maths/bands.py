@@ -31,7 +31,8 @@ class Band(NamedTuple):
 
     number: int
     wanted: float
-    """Energy a coefficient of clean rows has, as the noisy rows tell: mean of f(x_n)^2 - sigma_n^2, data units squared.
+    """Energy of a coefficient of clean rows, estimated from noisy rows: mean of f(x_n)^2 - sigma_n^2, data units
+    squared.
     By chance it may be below 0."""
     wanted_error: float
     """Standard error of it, over rows."""
@@ -44,7 +45,7 @@ class Band(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BandEnergy(Record):
-    """How the energy of detail of judged rows compares with what the noisy rows tell of clean ones.
+    """How the energy of detail of judged rows compares with that of clean rows as estimated from noisy ones.
 
     value: root mean square, over bands and classes of blocks, of found - wanted as a share of the energy of the noisy
     rows, wanted + sigma_n^2; freed of what chance adds, so that it is 0 in the mean where both laws agree. Rows with
@@ -94,7 +95,8 @@ class BandEnergy(Record):
 def band_energy(
     noisy: Tensor, sigma_n: Tensor | float, judged: Tensor, seed: int = 0, *, classes: int = CLASSES
 ) -> BandEnergy:
-    """The energy of detail of judged rows, by frequency band, against what noisy rows tell without bias of clean ones.
+    """The energy of detail of judged rows, by frequency band, against an unbiased estimate from noisy rows of that of
+    clean ones.
 
     f is an AC coefficient of the orthonormal DCT of a block of 4 x 4 pixels. Its noise is normal of std sigma_n and
     independent of that in the block's mean, so for any function phi of the noisy mean, here the indicator of a class of
@@ -107,10 +109,9 @@ def band_energy(
     share of dark blocks there is.
 
     noisy (n, C, H, W) with level sigma_n, a number or (n,); judged (m, C, H, W), in the same data units; channels count
-    as blocks. Blocks at the right and lower edge that are not whole are left out. Raises InputError for noise by pixel,
-    for other shapes, and for fewer than 8 rows on either side. Source: second moments of normal variables; Stein
-    (1981), theorem 1, for f alone; the condition on block means: docs/method.md.
-    """
+    as blocks. Blocks at the right and lower edge that are not whole are left out. Raises InputError for noise per
+    pixel, for other shapes, and for fewer than 8 rows on either side. Source: second moments of normal variables; Stein
+    (1981), theorem 1, for f alone; the condition on block means: docs/method.md."""
     wanted, found, noise = _compared(noisy, sigma_n, judged, seed, classes)
     bands = _bands(wanted, found)
     share, count = wanted.share[:, None], _count()
@@ -273,8 +274,8 @@ def _check(noisy: Tensor, sigma_n: Tensor | float, judged: Tensor) -> Tensor:
     level = torch.as_tensor(sigma_n, dtype=torch.float64).cpu()
     if level.ndim > 1 or (level.ndim == 1 and len(level) != len(noisy)):
         raise InputError(
-            f"band-energy: takes one noise level, or one a row ({len(noisy)},), not {tuple(level.shape)}: with "
-            "levels by pixel the noise of detail and "
+            f"band-energy: takes one noise level, or one per row ({len(noisy)},), not {tuple(level.shape)}: with "
+            "levels per pixel the noise of detail and "
             "that of the block's mean are not independent"
         )
     return level.expand(len(noisy))

@@ -73,7 +73,8 @@ def least_listed(tests: int, null: int, level: float) -> int:
 
 
 def listing(found: int, tests: int, null: int, level: float, what: str) -> str:
-    """How many are listed, and how short a list could have been: fewer cannot be told from chance with so few held-out
+    """How many are listed, and how short a list could have been: fewer cannot be distinguished from chance with so few
+    held-out
     rows."""
     least = least_listed(tests, null, level)
     short = (

@@ -125,7 +125,7 @@ def nearer_to_train(train: Tensor, other: Tensor) -> float:
     """The share of samples nearer to a training row than to any of as many held-out rows, minus 1/2; a tie is half.
     (m,), (m,) distances.
 
-    0 where nothing is memorised, whatever the model and the law: training and held-out rows are then exchangeable. 1/2:
+    0 where nothing is memorised, for any model and law: training and held-out rows are then exchangeable. 1/2:
     every sample is. The gap between training and held-out rows that a likelihood shows (FLD, arXiv 2302.04440), asked
     of nearest rows. Source: Platzer and Reutterer (2021), arXiv 2104.00635 (distance to the closest record).
     """

@@ -86,7 +86,7 @@ def from_x_0(x_0_hat: Tensor, x: Tensor, sigma: Tensor | float, form: Form) -> T
     x, x_0_hat = _at_least_float32(x), _at_least_float32(x_0_hat)
     skip, out = _COEFFICIENTS[form](per_row(sigma, x))
     if not bool((out != 0).all()):
-        raise ValueError(f"the form {form!r} cannot be told from x_0 at sigma = 0")
+        raise ValueError(f"the form {form!r} cannot be distinguished from x_0 at sigma = 0")
     return (x_0_hat - skip * x) / out
 
 

@@ -1,7 +1,7 @@
 """The oracle of linear measurements: a Gaussian mixture seen through an operator of each row and white noise, in closed
 form.
 
-y = A x_0 + sigma z. All that y tells of x_0 is A^T y, so G = A^T A and A^T y are enough. For a component N(m, C), with
+y = A x_0 + sigma z. A^T y is sufficient for x_0, so G = A^T A and A^T y are enough. For a component N(m, C), with
 r = A^T y - G m and P = (C^-1 + G / sigma^2)^-1: x_0 given y is N(m + P r / sigma^2, P), and the component has the log
 weight log w + (m^T (2 A^T y - G m) / sigma^2 + r^T P r / sigma^4 - log det(C P^-1)) / 2, up to a term that all share.
 Source: Bishop, "Pattern Recognition and Machine Learning" (2006), eq. 2.113-2.117, and Woodbury's identity, eq. C.7.

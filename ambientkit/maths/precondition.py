@@ -38,12 +38,12 @@ TOLD = ("mask", "sampled")
 """Conditions that say what a view shows: of the values of the row itself, or of what was measured of it through an
 operator."""
 SEEN = (*TOLD, "measured")
-"""With the measurements themselves, which a network may use or leave alone: all that they tell is in the view."""
+"""With the measurements themselves, which a network may use or leave alone: all their information is in the view."""
 
 
 def beside(y: Tensor, cond: Mapping[str, Tensor]) -> Tensor:
-    """What a network sees of a view: y (B, C, *S) with the masks of `TOLD` as further channels, 1 where something is
-    shown; rows of one axis (B, d) with all of their masks appended.
+    """The input of a network for a view: y (B, C, *S) with the masks of `TOLD` as further channels, 1 where something
+    is shown; rows of one axis (B, d) with all of their masks appended.
 
     A mask of pictures must have their height and width, or broadcast to them.
     """
@@ -79,7 +79,7 @@ def denoised(
     """D(x, sigma) = c_skip x + c_out F(c_in x, c_noise), (B, *S) in the dtype of x, for a network F(y, c_noise).
 
     cond["mask"]: bool, broadcastable to x, true where x shows a value. A value that is hidden stands at the level
-    infinity: c_in = 0, whatever x holds there, c_skip = 0 and c_out = sigma_data, so that F sees 0 there and answers
+    infinity: c_in = 0 for any x, c_skip = 0 and c_out = sigma_data, so that F sees 0 there and answers
     with x_0 over its std. cond["sampled"]: x is A^T y of a measurement, which hides something of every value, so
     c_out = sigma_data for all. Source: arXiv 2206.00364, eq. 7 and table 1, each value at its own level.
     """

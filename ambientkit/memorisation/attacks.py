@@ -67,7 +67,7 @@ class Attack(Record):
         return _auc(self.distance, self.null)
 
     def blocks(self) -> list[str | Table]:
-        """What was done, how many come back, and which."""
+        """The settings of an attack, and the rows that come back."""
         level, seed = self.facts["level"], self.facts["seed"]
         share = bootstrap(
             lambda a, b: float((conformal_p_values(-a, -b) <= level).double().mean()),
@@ -301,7 +301,7 @@ def checked(way: AttackPart, attempt: Attempt, x: Tensor, name: str) -> Attempt:
     if not bool(attempt.draws.isfinite().all()) or (
         attempt.distance is not None and not bool(attempt.distance.isfinite().all())
     ):
-        raise InputError(f"{name}: what it restores is not finite; the run has diverged, or the steps are too few")
+        raise InputError(f"{name}: its restorations are not finite; the run has diverged, or the steps are too few")
     return attempt
 
 

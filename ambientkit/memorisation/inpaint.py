@@ -1,4 +1,5 @@
-"""What may lie under a mask: draws from p(x_0 | some values of x_0) by a particle filter in the run's own reverse
+"""Values that may lie under a mask: draws from p(x_0 | some values of x_0) by a particle filter in the run's own
+reverse
 process."""
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def inpaint(
     """Draws of whole rows given the values of x_0 where `seen`; (B, draws, *S), on the CPU. The seen values stand in
     them to the bit.
 
-    x_0: (B, *S); what is not seen of it is not read. seen: (B, *S) bool. rows: (B,) keys. For each draw the seen values
+    x_0: (B, *S); only its seen values are read. seen: (B, *S) bool. rows: (B,) keys. For each draw the seen values
     are carried up through the levels once, y_s = y_r + sqrt(sigma_s^2 - sigma_r^2) z, and `particles` points go down
     the reverse process with them. At each level a particle is kept in proportion to N(y_s; its mean of the reverse step
     at the seen values, the variance of that step), then moved; its seen values become y_s. At the end one particle is
@@ -41,10 +42,9 @@ def inpaint(
 
     Bias: exact in the limit of many particles and short steps, for an exact denoiser. With few particles draws lean to
     what is likely without the mask; with long steps they spread too little, by the (1 - r)^2 Cov[x_0 | x_t] that a step
-    lacks (`reverse_moments`). Each draw is keyed by (seed, row, number), whatever the batch. Raises InputError for
-    shapes that do not fit, and fewer than one draw, particle or step. Source: Trippe et al. (2023), arXiv 2206.04119,
-    algorithm 2 (SMCDiff); Pitt and Shephard (1999), J. Am. Stat. Assoc. 94 (446).
-    """
+    lacks (`reverse_moments`). Each draw is keyed by (seed, row, number), independent of the batch. Raises InputError
+    for shapes that do not fit, and fewer than one draw, particle or step. Source: Trippe et al. (2023), arXiv
+    2206.04119, algorithm 2 (SMCDiff); Pitt and Shephard (1999), J. Am. Stat. Assoc. 94 (446)."""
     if x_0.shape != seen.shape or len(rows) != len(x_0) or min(draws, particles, steps) < 1:
         raise InputError(
             f"inpaint: rows {tuple(x_0.shape)}, mask {tuple(seen.shape)}, {len(rows)} keys, {draws} draws, "

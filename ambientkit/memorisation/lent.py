@@ -1,4 +1,4 @@
-"""What an attack is lent: the model, and draws from its reverse process."""
+"""The tools that an attack gets: the model, and draws from its reverse process."""
 
 from __future__ import annotations
 

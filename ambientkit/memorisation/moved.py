@@ -76,7 +76,7 @@ def _moves(shape: tuple[int, ...], shift: int, flip: bool) -> Iterator[tuple[boo
 
 
 def _cut(pictures: Tensor, down: int, right: int) -> Tensor:
-    """What is left of pictures whose first `down` rows and `right` columns (the last, where negative) are cut off."""
+    """The rest of pictures whose first `down` rows and `right` columns (the last, where negative) are cut off."""
     if down == right == 0:
         return pictures
     rows = slice(down, None) if down >= 0 else slice(None, down)

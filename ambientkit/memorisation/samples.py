@@ -39,7 +39,7 @@ class Memorization(Record):
 
     facts: Mapping[str, Any]
     head: tuple[str, ...]
-    """What was compared with what, in sentences."""
+    """The two sides of the comparison, in sentences."""
     measures: tuple[Measure, ...]
     p_values: Tensor
     """(m,), of each sample: how often a held-out row has as small a ratio of the distances to its nearest and second
@@ -67,7 +67,7 @@ class Memorization(Record):
         return found[name]
 
     def blocks(self) -> list[str | Table]:
-        """What was compared, the measures beside their held-out figures, and the samples that are listed."""
+        """The sides of the comparison, the measures beside their held-out figures, and the samples that are listed."""
         rows = [
             (
                 one.name,

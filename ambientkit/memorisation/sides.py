@@ -1,4 +1,5 @@
-"""What is compared: training rows, held-out rows, and the rows that a model made; all that can be wrong with them is
+"""The sides of a comparison: training rows, held-out rows, and the rows that a model made; all that can be wrong with
+them is
 found here."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is asked: a run, its weights, or any function that denoises."""
+"""The model that is examined: a run, its weights, or any function that denoises."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the operators of a data set tell of x_0, and what none of them does."""
+"""The part of x_0 that the operators of a data set measure, and the part that none of them does."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Identifiability:
     largest: float
     """Largest eigenvalue: the squared norm of a stack of all operators."""
     lost: int
-    """Directions of x_0 that no row tells of."""
+    """Directions of x_0 that no row measures."""
     frequencies: tuple[tuple[int, int], ...] = ()
     """(vertical, horizontal) frequencies of pictures, in cycles across them, in which the lost directions lie,
     strongest first; at most 8."""

@@ -132,7 +132,7 @@ def _noise(
     flat: Sequence[DataLike],
     repeats: Sequence[DataLike],
 ) -> NoiseModel:
-    """The noise model: what is declared already, or what frames or the rows say."""
+    """The noise model: as declared, or from frames or the rows."""
     if sigma_n is not None and sigma_n != "estimate":
         return NoiseModel({"sigma_n": sigma_n}, {("sigma_n",): "Given, in units of [-1, 1]."})
     if part.sigma_n is not None or part.counts is not None:

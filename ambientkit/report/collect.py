@@ -43,7 +43,7 @@ def collect(
     batch_size: int = 64,
     progress: bool = False,
 ) -> RunReport:
-    """Draw, measure and read, with the options of `write_report`. What cannot be done is told on the page, and is no
+    """Draw, measure and read, with the options of `write_report`. Steps that fail are named on the page, and are no
     error: the rest is worth having."""
     trained = run.trained
     report = RunReport(

@@ -1,4 +1,4 @@
-"""A run that a report is written on: what it is, how it was made, and how to make it again."""
+"""A run that a report is written on: its data and model, how it was made, and how to make it again."""
 
 from __future__ import annotations
 

@@ -70,9 +70,8 @@ def write_report(
     nothing but the speed. progress: show a bar while samples are drawn.
 
     Raises InputError, before anything is drawn, for a folder without a run or without weights, for a file that cannot
-    be written to or a browser that is missing, and RunError where the disk or the browser refuses. What else is missing
-    is told on the page.
-    """
+    be written to or a browser that is missing, and RunError where the disk or the browser refuses. Anything else that
+    is missing is named on the page."""
     folders = [Path(runs)] if isinstance(runs, str | os.PathLike) else [Path(run) for run in runs]
     out, pdf = Path(OUT if out is None else out), None if pdf is None else Path(pdf)
     _check_numbers(n, steps, rows, batch_size)

@@ -25,7 +25,7 @@ class Configured(NamedTuple):
     rows: Dataset[Any] | None = None
     """Its rows, where they had to be opened to know."""
     chosen: str = ""
-    """What was chosen for them and why, for the user; empty where nothing was."""
+    """The choice made for them and its reason, for the user; empty where none was made."""
 
 
 def configured(request: Request, registry: Registry, stored: Path | None, *, quiet: bool = False) -> Configured:
@@ -33,7 +33,7 @@ def configured(request: Request, registry: Registry, stored: Path | None, *, qui
 
     Of all registered models the one that prefers these rows most is taken, with its fields and the training that suits
     (`Model.proposal`); every key that is given counts more. The configuration then holds all of it, so a run is resumed
-    as it was begun, whatever is installed then. quiet: report no consequence of a change. Raises InputError as
+    as it was begun, with any packages installed then. quiet: report no consequence of a change. Raises InputError as
     `configure` does, and for rows that cannot be read.
     """
     config = configure(request, registry, stored, quiet=quiet)
@@ -62,7 +62,7 @@ def proposed(
 
 
 def _describe(name: str, proposal: Proposal, config: Mapping[str, Any], shape: tuple[int, ...], rows: int) -> str:
-    """What was chosen, and why."""
+    """The choice and its reason."""
     fields = ", ".join(f"{field} {config['model'][field]}" for field in proposal.fields)
     training = config["optimizer"]
     return (

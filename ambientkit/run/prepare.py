@@ -58,7 +58,7 @@ def prepare(
     known = {} if folder is None else read_identity(folder)
     refuse_other(config.data, rows, known.get("fingerprint"), str(folder))
     observations = observed(rows, config.corruption, config.seed, config.augment)
-    # What was estimated once is not estimated again: the network's scales rest on it.
+    # An estimate is made once only: the network's scales rest on it.
     known_std = config.sigma_data or known.get("sigma_data")
     estimated = getattr(config.data, "sigma_n", None) in ESTIMATES
     seen = survey(observations, config.corruption, config.levels.as_levels(), known_std, estimated)

@@ -237,7 +237,7 @@ class _Work:
         return 0
 
     def _measure(self, keeper: Keeper) -> None:
-        """Measure the rows held out; warn where the run learns its rows by heart, and stop where it has got worse for
+        """Measure the rows held out; warn where the run memorises its rows, and stop where it has got worse for
         good."""
         seen, config = keeper.look(), self.training.config
         if seen.by_heart:

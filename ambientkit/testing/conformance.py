@@ -73,7 +73,7 @@ def parametrize_with_checks(
     planned = make_plan(single, checks if checks is not None else registered_checks(registry), quick=quick)
     known = {(pair.part.name, pair.check.name) for pair in planned.pairs}
     if unknown := [key for key in expected if key not in known]:
-        raise ValueError(f"expected_failures names {unknown[0]}, which is not run; what is run: {sorted(known)}")
+        raise ValueError(f"expected_failures names {unknown[0]}, which is not run; those that are: {sorted(known)}")
     if silent := [key for key, reason in expected.items() if not reason.strip()]:
         raise ValueError(f"expected_failures[{silent[0]}] should be the reason, but is empty")
 

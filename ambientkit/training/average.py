@@ -20,7 +20,7 @@ def ema_decay(updates: int, power: float, inv_gamma: float, max_decay: float) ->
 class WarmedUpAverage(nn.Module):
     """Exponential moving average of a network's weights with warm-up; buffers are copied. The first update is a copy.
 
-    base: what is frozen in the network; it is not copied, but the same tensors here as there.
+    base: the frozen parameters of the network; it is not copied, but the same tensors here as there.
 
     Same names and values as torch's `AveragedModel`, which looks for the weights in all modules four times per step,
     for longer than the arithmetic of a small network takes. Here they are found once, when it is built.

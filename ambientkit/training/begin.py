@@ -30,10 +30,9 @@ def build(
 ) -> Training:
     """A training at step 0, with weights that depend on the seed alone: `for step in steps(build(config))` trains.
 
-    What is not given follows from the configuration: observations, the rows of its data, corrupted where they are
-    clean; signal, a survey of them; accelerator, its device and precision. Raises InputError for data or a device that
-    cannot be used, RunError naming a part of another package that fails.
-    """
+    Arguments that are not given follow from the configuration: observations, the rows of its data, corrupted where they
+    are clean; signal, a survey of them; accelerator, its device and precision. Raises InputError for data or a device
+    that cannot be used, RunError naming a part of another package that fails."""
     with blaming(config, "before step 1"):
         if observations is None:
             observations = observed(config.data.rows(), config.corruption, config.seed, config.augment)
@@ -94,13 +93,13 @@ def _build(config: RunConfig, signal: Signal, observations: Observed, accelerato
 
 
 def refuse_unseen(seen: Survey) -> None:
-    """Raise InputError where no row tells anything of a part of the clean data."""
+    """Raise InputError where no row measures a part of the clean data."""
     if seen.unseen:
         raise InputError(seen.unseen)
 
 
 def _check_levels(config: RunConfig) -> None:
-    """Raise InputError where the run asks for levels that the model's networks cannot tell from others."""
+    """Raise InputError where the run asks for levels that the model's networks cannot distinguish."""
     known, asked = config.model.level_range(), config.levels
     if known is None or (asked.sigma_min >= known.sigma_min * 0.99 and asked.sigma_max <= known.sigma_max * 1.01):
         return

@@ -91,7 +91,7 @@ class _Watched:
 
 @contextmanager
 def blaming(config: RunConfig, when: str) -> Iterator[None]:
-    """What is raised inside a part of another package comes out as RunError with its name and `when`, the traceback
+    """An exception of a part of another package comes out as RunError with its name and `when`, the traceback
     kept as its cause.
 
     Errors that are meant for the user (`AmbientError`), a lack of memory, and those of torch.compile go on as they are.

@@ -59,7 +59,7 @@ CAUSES = {
     "worse-than-shrinking": "the denoiser is worse than the input times a constant: the learning rate is too high, "
     "or a term outweighs "
     "tweedie. Lower --lr, raise optimizer.warmup_steps, or lower the other weights",
-    "dead": "the network answers the same whatever it is asked, so that the denoiser is its input times a "
+    "dead": "the network answers the same for every input, so that the denoiser is its input times a "
     "constant: the learning rate is "
     "too high. Begin again with a lower --lr, or raise optimizer.warmup_steps",
     "residual-grows": "the consistency residual grows below sigma_n: the levels there contradict those above. "

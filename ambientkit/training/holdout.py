@@ -1,5 +1,5 @@
 """Rows held out of training, and what the Tweedie loss says on them: without clean data, whether a run still learns, or
-learns rows by heart.
+memorises rows.
 
 The loss of an honest view, in units of x_0 and freed of what no network can change, is lambda(sigma) E|D - x_0|^2 in
 the mean, on rows that D has not been fitted to. On the rows that it was fitted to it may be lower, and below 0 where D
@@ -40,15 +40,15 @@ CALLS = 3
 """Calls of the network that a row costs in a step of training: forward, and backward for about two."""
 NEAR = 0.5
 """Weight of the lowest level in what decides; the others share the rest. So much of its draws `tweedie` spends next to
-sigma_n, from where the levels below take all they know; and there few rows are learned by heart first, while the levels
+sigma_n, from where the levels below take all they know; and there few rows are memorised first, while the levels
 above still improve."""
 ALIKE = 1.0
 """Weights are kept if they are no worse than the best by more than ALIKE standard errors of the difference."""
 WORSE, PATIENCE, LATER = 4.0, 3, 1.5
 """A run has got worse for good where it is worse than the best by WORSE standard errors, PATIENCE times in a row, at
 LATER times the step of the weights kept or beyond."""
-BY_HEART = "learns the noise of its rows by heart"
-"""What a run is told of that does."""
+BY_HEART = "memorises the noise of its rows"
+"""Of a run that does, in words."""
 SURE = 4.5
 """Standard errors from which the loss on own rows is below 0, or below that on rows held out."""
 
@@ -131,12 +131,12 @@ class Seen(NamedTuple):
     stop: str
     """Why the run has got worse for good; empty where it has not."""
     by_heart: str
-    """In what the run is seen to learn its rows by heart, said once; empty where it is not."""
+    """The sign that the run memorises its rows, reported once; empty where it is not."""
 
 
 class HoldOut:
-    """Takes measurements by row, and says which weights to keep, when a run has got worse for good, and whether it
-    learns its rows by heart.
+    """Takes measurements per row, and decides which weights to keep, when a run has got worse for good, and whether it
+    memorises its rows.
 
     Kept are the latest weights whose loss on the rows held out is not above the lowest by more than a standard error of
     the difference, row by row on the same views: the rule of one standard error, for the later ones know more of the
@@ -156,7 +156,7 @@ class HoldOut:
 
     @property
     def said(self) -> list[str]:
-        """What was said of learning by heart, if anything."""
+        """The warning of memorisation, if there was one."""
         return [f"{BY_HEART}: {self.state['said']}"] if self.state["said"] else []
 
     def seen(self, step: int, held: Tensor, own: Tensor) -> Seen:
@@ -205,7 +205,7 @@ class HoldOut:
         return {"hold_out": line} if line else {}
 
     def _by_heart(self, held: Tensor, own: Tensor) -> str:
-        """In what the run is seen to learn by heart, by the loss at the lowest level; empty where it is not.
+        """The sign that the run memorises, by the loss at the lowest level; empty where it is not.
 
         On rows that D was not fitted to the mean is not below 0, and the same for own and other rows: of a right
         denoiser each is said with the probability of a normal variable beyond SURE, 3e-6 in a measurement (of a few

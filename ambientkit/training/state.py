@@ -43,7 +43,7 @@ class Training:
     network: nn.Module
     """Prepared by accelerate."""
     base: Base
-    """What is frozen in the network: shared with its average, and in no file."""
+    """The frozen parameters of the network: shared with its average, and in no file."""
     null: Mapping[str, Tensor]
     """What a row carries in place of a condition that is dropped; empty where none are."""
     average: WarmedUpAverage

@@ -11,7 +11,7 @@ is suspected."""
 PART = 1 / 8
 """Share of the range of a whole-number type that pictures use at least, if the range of the type is meant."""
 FAINT = 0.1
-"""Largest sigma_n with which values of 0..1 can still be told from values of -1..1."""
+"""Largest sigma_n with which values of 0..1 can still be distinguished from values of -1..1."""
 
 
 @dataclass(frozen=True, slots=True)

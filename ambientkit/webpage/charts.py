@@ -28,7 +28,7 @@ BAR = 42
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One curve of a chart. Two curves of one chart should differ in their marks or their dashes: colour alone tells
+    """One curve of a chart. Two curves of one chart should differ in their marks or their dashes: colour alone shows
     nobody anything."""
 
     name: str
@@ -60,7 +60,7 @@ def curves(
     level sigma", "loss", log_x=True)`. log_x, log_y: a logarithmic axis, which needs values above 0; otherwise that
     axis is linear. A linear vertical axis whose values have one sign begins at 0. Values that are not finite are left
     out of the picture, and shown in the table. marks: values of x with a name, drawn as upright lines where they lie
-    within the axis, such as a noise level. The chart is told in words for those who do not see it. The figure is
+    within the axis, such as a noise level. The chart is described in words for those who do not see it. The figure is
     HTML with its SVG inside, for `render` or `figures_page`, whose style it needs.
     """
     from markupsafe import Markup

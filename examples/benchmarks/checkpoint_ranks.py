@@ -94,7 +94,7 @@ def train(arm: str, seed: int, size: Size, model: str, home: Path) -> None:
 
 
 def score(home: Path, arm: str, seed: int, size: Size) -> list[Scored]:
-    """Every checkpoint of a run, scored; what was scored before is read."""
+    """Every checkpoint of a run, scored; earlier scores are read."""
     import torch
     from quality_measures import held_out
 

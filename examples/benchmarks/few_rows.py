@@ -1,4 +1,4 @@
-"""Few noisy rows: which training still learns, when it begins to learn its rows by heart, and what stopping in time
+"""Few noisy rows: which training still learns, when it begins to memorise its rows, and what stopping in time
 saves.
 
     python examples/benchmarks/few_rows.py [--data digits] [--rows 200,500,1500] [--sigma-n .2,.4] [--arms

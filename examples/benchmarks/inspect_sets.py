@@ -196,9 +196,9 @@ def innocent(source: str, rng: Rng) -> Iterator[Case]:
     yield "one level, declared", clean + sigma * z, _level(clean, sigma)
     yield "one level, not declared", clean + sigma * z, None
     by_row = np.exp(rng.uniform(np.log(0.05), np.log(0.5), (len(clean), 1, 1, 1)))
-    yield "a level by row", clean + by_row * z, by_row
+    yield "a level per row", clean + by_row * z, by_row
     ramp = np.broadcast_to(np.linspace(0.08, 0.4, SIZE), clean.shape)
-    yield "a level by pixel", clean + ramp * z, ramp
+    yield "a level per pixel", clean + ramp * z, ramp
     yield "16-bit steps", np.round((0.3 * clean + 0.1 * z) * 32767.5) / 32767.5, _level(clean, 0.1)
     yield (
         ("a photograph as it is, with its own noise" if source in PICTURES else "clean, nothing declared"),

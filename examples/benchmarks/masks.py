@@ -124,7 +124,7 @@ def pictures(name: str, split: str, n: int) -> Tensor:
 
 
 def measured(x_0: Tensor, missing: float, noise: float, seed: int) -> tuple[Tensor, Tensor]:
-    """What is there of rows, 0 where it is missing, and the mask."""
+    """The measured values of rows, 0 where they are missing, and the mask."""
     g = keyed_generator(seed, "benchmark.masks")
     mask = torch.rand(x_0.shape, generator=g) >= missing
     return torch.where(mask, x_0 + noise * torch.randn(x_0.shape, generator=g), 0.0), mask

@@ -45,7 +45,7 @@ GAPS = {
     True: (MEAN_BELOW, "sliced W2"),
     False: (MEAN_BELOW, "restored: fid", "restored: patch distance", "restored: residual noise"),
 }
-"""The measures of which the gap closed is told: for mixtures, and for pictures."""
+"""The measures of which the gap closed is given: for mixtures, and for pictures."""
 REFERENCES = {True: ("perfect", "maximum-likelihood"), False: ("noisy-rows", "clean-rows")}
 
 
@@ -145,7 +145,7 @@ def perform(unit: Unit) -> Path:
 
 
 def units_of(args: argparse.Namespace) -> list[Unit]:
-    """What was asked for, the references of each comparison first."""
+    """The arms to train, the references of each comparison first."""
     found = []
     for data in args.data:
         for sigma_n in args.sigma_n or DATA[data].levels:

@@ -26,7 +26,7 @@ class Arm:
     """Sampling stops at sigma_n, with one last denoising there."""
     trained_as: str | None = None
     knows: str = "noisy rows"
-    """What it is told of the clean data."""
+    """Its knowledge of the clean data."""
 
 
 ARMS = {

@@ -43,7 +43,7 @@ def points(out: Path) -> list[dict[str, Any]]:
 
 
 def perform(out: Path, size: Size, data: str, rows: list[int], seeds: list[int], arms: list[str]) -> Iterator[str]:
-    """Train and measure; what is there is not done again. Yields a line for each point."""
+    """Train and measure; finished points are not done again. Yields a line for each point."""
     (out / "points").mkdir(parents=True, exist_ok=True)
     for seed in seeds:
         for count in rows:

@@ -23,7 +23,7 @@ class ContrastTweedie(Objective):
 
     loss = lambda(sigma) min(1/a^2, cap) mean((a D(x_t, sigma) + b x_t - alpha x_n)^2) with x_t made from alpha x_n,
     alpha log-uniform on [least, 1], sigma log-uniform on (alpha sigma_n, sigma_n), a and b those of alpha sigma_n. The
-    denoiser is not told alpha: if it were, nothing would be learnt. Its minimum is E[x_0 | x_t] of the law mixed over
+    denoiser is not given alpha: if it were, nothing would be learnt. Its minimum is E[x_0 | x_t] of the law mixed over
     contrasts, which is that of the data only where the data are such a mixture: so it claims no such thing, and is no
     default.
     """

@@ -163,7 +163,7 @@ def test_it_prints_and_is_stored():
         (torch.zeros(10, 2), 0.1, torch.zeros(10, 2), "one shape"),
         (torch.zeros(10, 1, 8, 8), 0.1, torch.zeros(3, 1, 8, 8), "8 rows"),
         (torch.zeros(10, 1, 8, 8), torch.zeros(10, 1, 8, 8), torch.zeros(10, 1, 8, 8), "not independent"),
-        (torch.zeros(10, 1, 8, 8), torch.zeros(9), torch.zeros(10, 1, 8, 8), "one a row"),
+        (torch.zeros(10, 1, 8, 8), torch.zeros(9), torch.zeros(10, 1, 8, 8), "one per row"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(rows, sigma_n, judged, says):

@@ -1,4 +1,4 @@
-"""Runs that hold rows out: the best averaged weights are kept and used, a run that learns its rows by heart is told
+"""Runs that hold rows out: the best averaged weights are kept and used, a run that memorises its rows is reported
 and stopped, and all to the same bits after a resume."""
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def test_a_run_that_learns_by_heart_is_told_and_stopped(by_heart):
     assert status.state == "finished"
     assert status.step < 3000
     assert "has risen for good" in status.message
-    assert any("learns the noise of its rows by heart" in warning for warning in status.warnings)
+    assert any("memorises the noise of its rows" in warning for warning in status.warnings)
     trained = load_run(by_heart, load())
     assert trained.step < status.step
     assert f"the weights of step {trained.step} are kept" in status.message

@@ -195,9 +195,9 @@ def test_what_the_first_of_two_processes_refuses_both_do_with_one_message(sample
     status, _, err = finish(
         start("sample", run, "-n", 5, "--device", "cpu", "--out", out, program=(*TWO, *SHELL)), timeout=120
     )
-    assert status == 1  # torchrun's own
+    assert status == 1  # the launcher's own
     assert err.count("holds the files of another request") == 1
-    assert err.count("Traceback") == 1  # torchrun's, about its children; none of theirs
+    assert "Traceback" not in err.partition("torch/distributed")[0]  # torchrun prints its own, about its children
 
 
 def test_a_lock_whose_file_was_removed_by_its_holder_is_taken_anew(tmp_path, monkeypatch):

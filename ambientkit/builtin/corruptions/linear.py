@@ -25,11 +25,10 @@ class Linear(Corruption):
     """Measurements x_n = M (A x_0 + sigma_n z) through a known linear operator A, of which M says which there are.
 
     `mask` in the space of measurements: a view shows fewer, M~ = M B with a fresh B in each call, at more noise, y_t =
-    M~ (x_n + sqrt(sigma^2 - sigma_n^2) z'). The denoiser sees A^T y_t, which tells all that y_t tells of x_0, with M~
-    as the condition "sampled" and y_t as "measured", and answers with h = E[x_0 | y_t]. E[x_n | y_t] = a A h + b y_t
+    M~ (x_n + sqrt(sigma^2 - sigma_n^2) z'). The denoiser sees A^T y_t, which holds all information of y_t on x_0, with
+    M~ as the condition "sampled" and y_t as "measured", and answers with h = E[x_0 | y_t]. E[x_n | y_t] = a A h + b y_t
     where y_t shows a measurement, A h where it hides one, 0 elsewhere. sigma is the noise of measurements; for an
-    orthonormal A it is that of pictures too. Errors count in the scale of measurements.
-    """
+    orthonormal A it is that of pictures too. Errors count in the scale of measurements."""
 
     name = "linear"
     source = "arXiv 2305.19256, section 3; arXiv 2210.01696; arXiv 2404.10177; docs/masks.md"
@@ -49,7 +48,7 @@ class Linear(Corruption):
     sigma_n: Level | tuple[Level, Level] = 0.0
     """Simulated noise std of the measurements; a pair (low, high) draws one level per row."""
     allow_unseen: bool = False
-    """Whether directions of x_0 that no row tells of, such as frequencies, are allowed."""
+    """Whether directions of x_0 that no row measures, such as frequencies, are allowed."""
 
     @field_validator("operator", mode="before")
     @classmethod
@@ -129,12 +128,12 @@ class Linear(Corruption):
         return torch.where(_sampled(batch), known, torch.zeros_like(known))
 
     def unseen(self, batch: Batch) -> str:
-        """The directions of x_0 that no row tells of, unless `allow_unseen`; pictures' by frequency."""
+        """The directions of x_0 that no row measures, unless `allow_unseen`; pictures' by frequency."""
         if self.allow_unseen:
             return ""
         sampled = _sampled(batch).expand_as(batch.x_n)
         found = identifiability(self.operator, sampled, batch.cond, self._rows(batch))
-        if found is None:  # too large for the mean of A^T A: what can be said without it
+        if found is None:  # too large for the mean of A^T A
             lost = ~sampled.flatten(1).any(0)
             said = f"{int(lost.sum())} of {lost.numel()} measurements are missing in each row" if lost.any() else ""
         else:
@@ -146,7 +145,7 @@ class Linear(Corruption):
         )
 
     def clean_std(self, batch: Batch) -> float:
-        """Root mean square of x_0 by what A tells of it: E|A x_0|^2 over the trace of A^T A, as for white x_0."""
+        """Root mean square of x_0 from its measurements: E|A x_0|^2 over the trace of A^T A, as for white x_0."""
         sampled = _sampled(batch).expand_as(batch.x_n)
         level = per_row(_level(batch), batch.x_n).expand_as(batch.x_n)
         power = torch.where(sampled, batch.x_n.double().square() - level.double().square(), 0.0).sum(0)

@@ -22,14 +22,13 @@ class Mask(Corruption):
     besides.
 
     A view hides more: A~ = A B with a fresh B in each call, x_t = A~ (x_n + sqrt(sigma^2 - sigma_n^2) z'). So the
-    denoiser, which is told A~, must say what it does not see, and what A measured of it tells whether it is right:
-    E[x_n | A~ x_t, A~, A] is a h + b x_t where A~ shows a value, h where A measured it and A~ hides it, and 0 where A
-    hid it, h = E[x_0 | A~ x_t]. Errors of hidden values are divided by P(A = 1 | A~ = 0) = q d / (1 - q (1 - d)), q the
-    chance of a value to be measured and d of being hidden on top, so that all values of x_0 count alike in the mean.
-    `missing` and `drop` give q and d: for data that bring masks of their own, `missing` is the share that they lack;
-    another one changes how hidden values weigh, and not what is learnt, as long as masks do not depend on the picture.
-    For boxes the chances are those of each place, whatever else of the row is hidden.
-    """
+    denoiser, which is given A~, must predict the values that it does not see, and those that A measured show whether it
+    is right: E[x_n | A~ x_t, A~, A] is a h + b x_t where A~ shows a value, h where A measured it and A~ hides it, and 0
+    where A hid it, h = E[x_0 | A~ x_t]. Errors of hidden values are divided by P(A = 1 | A~ = 0) = q d / (1 - q (1 -
+    d)), q the chance of a value to be measured and d of being hidden on top, so that all values of x_0 count alike in
+    the mean. `missing` and `drop` give q and d: for data that bring masks of their own, `missing` is the share that
+    they lack; another one changes how hidden values weigh, and not what is learnt, as long as masks do not depend on
+    the picture. For boxes the chances are those of each place alone, not given the rest of the row."""
 
     name = "mask"
     source = (
@@ -40,7 +39,8 @@ class Mask(Corruption):
     carries = frozenset({"mask"})
 
     kind: Kind = "pixels"
-    """What is hidden together: single pixels (all channels of one), whole rows or columns of a picture, or a box."""
+    """The values that are hidden together: single pixels (all channels of one), whole rows or columns of a picture, or
+    a box."""
     missing: float = Field(0.4, ge=0, lt=1)
     """Probability that a pixel or line is missing; of a box, its share of the picture."""
     drop: float = Field(0.1, gt=0, lt=1)

@@ -98,7 +98,7 @@ class _Images(FileRows[FITS]):
                     dtype
                 )  # native byte order, and a copy: the file is closed now
         # astropy scales whole numbers before it looks for BLANK, and an unsigned one it does not look for: here it is
-        # told by the raw value
+        # known by the raw value
         with fits.open(
             file, mode="readonly", memmap=False, lazy_load_hdus=True, do_not_scale_image_data=True, ignore_blank=True
         ) as units:

@@ -42,7 +42,7 @@ class NIfTI(StoredFiles):
 
 
 class _Volumes(FileRows[NIfTI]):
-    _unscaled = False  # whether one of them was told of
+    _unscaled = False  # whether one of them was reported
 
     @property
     def _axis(self) -> int | None:
@@ -75,7 +75,8 @@ class _Volumes(FileRows[NIfTI]):
         return image, shape, np.dtype(np.float64) if scaled else stored.newbyteorder("=")
 
     def _check_slope(self, image: Any, file: Path) -> None:
-        """A slope of 0 means no scaling (NIfTI-1: "if scl_slope is nonzero"), and is told; one that is no number means
+        """A slope of 0 means no scaling (NIfTI-1: "if scl_slope is nonzero"), and is reported; one that is no number
+        means
         nothing at all."""
         place = image.file_map["header" if "header" in image.file_map else "image"]
         with place.get_prepare_fileobj("rb") as stream:  # nibabel's own header forgets the slope once it has read it

@@ -34,8 +34,8 @@ class TiffStack(StoredFiles):
 
     pages: Literal["auto", "rows", "channels"] = "auto"
     """What the pages of a file are: rows, each a picture of its own, or the channels (or depth) of one row. "auto": as
-    the axes in the file say, and rows where it names none. "rows" and "channels" are taken as they are, whatever the
-    file says."""
+    the axes in the file say, and rows where it names none. "rows" and "channels" are taken as they are, without regard
+    to the file says."""
     max_pixels: int = Field(2**26, ge=1)
     """Largest page that is decoded, by its header."""
 
@@ -91,7 +91,7 @@ class _Pages(FileRows[TiffStack]):
     def __init__(self, part: TiffStack, files: Sequence[Path]) -> None:
         self.lossy = False
         self.axes: set[str] = set()
-        """What was made of the axes that the files name, in words."""
+        """How the axes that the files name were read, in words."""
         super().__init__(part, files)
 
     def header(self, file: Path) -> tuple[int, tuple[int, ...], np.dtype[Any]]:

@@ -160,7 +160,7 @@ class ChannelsInCommon(AncestralMutant):
 
 
 class _FormMutant(Mutant, Model, abc.ABC):
-    """A model of a form, wrong in its formula or in what it tells the network."""
+    """A model of a form, wrong in its formula or in the inputs of its network."""
 
     mutant_of = "mlp"
 
@@ -169,7 +169,7 @@ class _FormMutant(Mutant, Model, abc.ABC):
         return MLP(width=32).network(signal)
 
     def answered(self, network: nn.Module, x: Tensor, sigma: Tensor, form: Form) -> Tensor:
-        """x_0_hat of a raw output in a form, whatever the network sees."""
+        """x_0_hat of a raw output in a form, under any schedule."""
         return to_x_0(
             network(x.flatten(1) / (1 + per_row(sigma, x).flatten(1)), sigma.log() / 4).reshape(x.shape), x, sigma, form
         )
@@ -229,10 +229,10 @@ class EvaluationMode(_FormMutant):
 
 
 class HalfOfTheData(_FormMutant):
-    """The right denoiser for data of std 0.5, whatever the signal says."""
+    """The right denoiser for data of std 0.5, without regard to the signal."""
 
     name = "mlp-sigma-data-fixed"
-    wrong = "sigma_data is 0.5, whatever the signal says"
+    wrong = "sigma_data is 0.5, without regard to the signal"
     claims = MLP.claims
 
     def denoiser(self, network: nn.Module, signal: Signal) -> Denoiser:

@@ -24,11 +24,11 @@ class DetailMutant(Mutant, Objective, abc.ABC):
         return _Replaced(mutant=self).loss(denoiser, batch, tools)
 
     def rows(self, batch: Batch) -> Batch:
-        """The rows that tell the energies."""
+        """The rows that the energies are measured on."""
         return batch
 
     def found(self, found: Hops) -> Hops:
-        """What is known of the ends."""
+        """The knowledge of the ends of hops."""
         return found
 
     def value(self, value: Tensor) -> Tensor:

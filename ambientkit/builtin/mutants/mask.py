@@ -100,10 +100,10 @@ class MaskOfAnotherRow(MaskMutant):
 
 
 class TellsTheFirstMask(MaskMutant):
-    """Masks whose views tell the denoiser what was measured, not what they show."""
+    """Masks whose views give the denoiser the mask of the row in place of their own."""
 
     name = "mask-tells-the-first-mask"
-    wrong = "the denoiser is told A in place of A~"
+    wrong = "the denoiser is given A in place of A~"
 
     def degraded(self, batch: Batch, sigma: Tensor, generator: RandomSource) -> View:
         view = RIGHT.degrade(batch, sigma, generator)

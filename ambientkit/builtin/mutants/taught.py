@@ -172,7 +172,7 @@ class ToldAtMost(AncestralMutant):
     """An ancestral step that knows no level above 10."""
 
     name = "ancestral-told-at-most"
-    wrong = "levels above 10 are told as 10"
+    wrong = "levels above 10 are given as 10"
 
     def step(
         self, denoiser: Denoiser, x: Tensor, sigma_t: Tensor, sigma_s: Tensor, generator: RandomSource, cond: Cond
@@ -219,7 +219,7 @@ class LargeBatch(MLPMutant):
 
 
 class _Network(nn.Module):
-    """Two layers; what is wrong is chosen by name."""
+    """Two layers; the fault is chosen by name."""
 
     def __init__(self, signal: Signal, fault: str) -> None:
         super().__init__()

@@ -25,7 +25,7 @@ KEPT = 1000
 
 
 class DetailMoments(Objective):
-    """`consistency`, and the energy of fine detail pinned to what the noisy rows tell of it.
+    """`consistency`, and the energy of fine detail pinned to the energy that the noisy rows show.
 
     f is an AC coefficient of the orthonormal DCT of a block of 4 x 4 pixels, m the mean of the block. The noise of f is
     independent of that of all means, and x_s lies between x_0 and x_n in the chain, so that for the exact denoiser,
@@ -41,9 +41,9 @@ class DetailMoments(Objective):
         loss = mean_f 2 (gain g / (v + sigma_s^2) + law h / ((v + sigma_s^2) sigma_n^2)) f(D(x_s)) f(x_s)
 
     with g the mean of (f(D) - f(x_s)) f(x_s) + sigma_s^2 over sigma_s^2, h the excess in the law, and v the energy of a
-    class and band as the first rows tell it. At the exact denoiser g and h are 0 in the mean and independent of the
+    class and band, measured on the first rows. At the exact denoiser g and h are 0 in the mean and independent of the
     rows of the call, so that the mean gradient is 0. D is called as often as by `consistency`. Rows that are no
-    pictures of 4 x 4 pixels, and noise by pixel, have consistency alone.
+    pictures of 4 x 4 pixels, and noise per pixel, have consistency alone.
     """
 
     name = "detail-moments"

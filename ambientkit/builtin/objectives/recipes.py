@@ -50,13 +50,13 @@ class TweedieConsistencyBuffer(Recipe):
 
 
 class TweedieDetail(Recipe):
-    """The same as `tweedie-consistency`, with the energy of fine detail pinned to what the noisy rows tell of it.
+    """The same as `tweedie-consistency`, with the energy of fine detail pinned to the energy that the noisy rows show.
 
     For pictures with one noise level per row.
     """
 
     name = "tweedie-detail"
-    source = "arXiv 2404.10177, section 3; second moments: docs/method.md; what it was measured on: docs/notebook.md"
+    source = "arXiv 2404.10177, section 3; second moments: docs/method.md; measurements: docs/notebook.md"
 
     terms: tuple[WeightedObjective, ...] = (
         WeightedObjective(objective="tweedie"),
@@ -72,7 +72,7 @@ class FewRows(Recipe):
     """
 
     name = "few-rows"
-    source = "arXiv 2404.10177, section 3; what it was measured on: docs/notebook.md, few rows"
+    source = "arXiv 2404.10177, section 3; measurements: docs/notebook.md, few rows"
 
     terms: tuple[WeightedObjective, ...] = (
         WeightedObjective(objective={"name": "tweedie", "near": 0.0}),

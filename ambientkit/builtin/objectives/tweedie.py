@@ -86,7 +86,7 @@ class Tweedie(Objective):
         return {"tweedie": Term(self._value(denoiser, batch, view, cap, tools), sigma)}
 
     def _drawn(self, batch: Batch, tools: Tools) -> _Draws:
-        """What is drawn for the first `fraction` of the rows: which of them come in pairs, and where their levels
+        """The draws for the first `fraction` of the rows: which of them come in pairs, and where their levels
         lie."""
         here = torch.arange(math.ceil(self.fraction * len(batch.x_n)), device=batch.x_n.device)
         couple = here - here % 2

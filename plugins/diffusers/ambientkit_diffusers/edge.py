@@ -106,7 +106,7 @@ class TableEdge(Edge):
 
 
 class FlowEdge(Edge):
-    """A flow network: x_t = (1 - t) x_0 + t z, told N t, answers z - x_0 (or another form of the same)."""
+    """A flow network: x_t = (1 - t) x_0 + t z, given N t, answers z - x_0 (or another form of the same)."""
 
     def __init__(self, name: str, steps: int, form: Form = "flow") -> None:
         self.name, self.form, self._steps = name, form, steps
@@ -175,7 +175,7 @@ def edge_of(scheduler: Any, predicts: str | None = None) -> Edge:
         raise InputError(
             f"scheduler {name} has no table of noise levels (alphas_cumprod), is no flow and no EDM scheduler: "
             "what its network was trained on "
-            "cannot be told from it. Give the scheduler of the network's training, such as DDPMScheduler, "
+            "cannot be distinguished from it. Give the scheduler of the network's training, such as DDPMScheduler, "
             "EulerDiscreteScheduler or "
             "FlowMatchEulerDiscreteScheduler"
         )
@@ -221,7 +221,7 @@ def _check_flow(name: str, scheduler: Any, steps: int) -> None:
         return  # a multistep scheduler with flow sigmas, which noises by its table
     if times is None or len(times) == 0:
         raise InputError(
-            f"scheduler {name} has no table of times before it is told the number of steps; this one is not supported"
+            f"scheduler {name} has no table of times before it is given the number of steps; this one is not supported"
         )
     time = times[len(times) // 2].reshape(1).float().cpu()
     t = time / steps

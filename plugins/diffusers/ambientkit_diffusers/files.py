@@ -10,7 +10,7 @@ from typing import Any
 from ambientkit.errors import InputError
 
 SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
-"""What the message on missing weights tells to fetch."""
+"""The files that the message on missing weights names."""
 
 
 def component(path: Path, name: str, needed_by: str) -> Path:

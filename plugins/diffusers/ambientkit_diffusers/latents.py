@@ -255,7 +255,7 @@ class _Source(NamedTuple):
         return keyed_generator(seed, f"{purpose}.{self.key['file']}")
 
     def time_ids(self, size: int) -> Tensor:
-        """What SDXL is told of it."""
+        """The sizes that SDXL gets with it."""
         return time_ids(self.original, self.crop, (size, size))
 
     def read(self, size: int) -> Tensor:

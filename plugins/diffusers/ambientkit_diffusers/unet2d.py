@@ -25,7 +25,7 @@ Channels = Annotated[int, Field(ge=GROUPS, multiple_of=GROUPS)]
 
 
 class UNet2D(Model):
-    """diffusers' U-Net `UNet2DModel`, told c_noise = log(sigma) / 4, so that its EDM schedulers sample it.
+    """diffusers' U-Net `UNet2DModel`, given c_noise = log(sigma) / 4, so that its EDM schedulers sample it.
 
     D(x, sigma) = c_skip x + c_out F(c_in x, c_noise). Parameters for rows of 1 x 28 x 28: tiny 1.2 million, small 6.8
     million, base 35.8 million. Each stage after the first halves the picture, so height and width must be multiples of

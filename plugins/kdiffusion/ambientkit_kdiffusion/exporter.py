@@ -65,7 +65,7 @@ class KDiffusionFile(Exporter):
         """k-diffusion's own functions, one after another."""
         cond = ""
         if "class_cond" in finished.signal.conds:
-            unet = isinstance(finished.model, ImageV1)  # which is told of a class by a vector that is 1 at its place
+            unet = isinstance(finished.model, ImageV1)  # which gets a class as a vector that is 1 at its place
             given = (
                 f'"mapping_cond": torch.eye({finished.model.num_classes})[[0] * 4]'
                 if unet

@@ -34,9 +34,9 @@ class ImageV1(KDiffusionModel):
     Parameters for rows of 1 x 28 x 28: tiny 0.53 million, small 5.2 million, base 38.8 million. Each stage after the
     first halves the picture, so height and width must be multiples of patch_size 2^(stages - 1), and twice that or
     more. Takes the condition `class_cond` (an integer label, 0 to num_classes - 1) where `num_classes` is given; the
-    label num_classes stands for "no class". The network is told of it as its `mapping_cond`: a vector of num_classes
+    label num_classes stands for "no class". The network gets it as its `mapping_cond`: a vector of num_classes
     numbers, 1 at the label, and all 0 for none. The augmentation wrapper of a k-diffusion configuration is kept, and
-    told of no augmentation.
+    without augmentation.
     """
 
     name = "image_v1"

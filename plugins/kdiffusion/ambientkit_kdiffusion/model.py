@@ -96,7 +96,7 @@ class KDiffusionModel(Model):
         def masked(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
             others = {name: value for name, value in cond.items() if name not in SEEN}
 
-            def answered(y: Tensor, c_noise: Tensor) -> Tensor:  # k-diffusion's networks are told sigma itself
+            def answered(y: Tensor, c_noise: Tensor) -> Tensor:  # k-diffusion's networks take sigma itself
                 inputs = self._inputs(x, others)
                 return network(beside(y, cond), sigma.to(x.dtype), **inputs)[:, : x.shape[1]]
 

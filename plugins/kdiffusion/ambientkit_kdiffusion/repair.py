@@ -23,7 +23,7 @@ class TrainingDropout(nn.Module):
 def stop_dropout_in_evaluation(network: nn.Module) -> nn.Module:
     """The same network, whose 2-D attention drops weights in training only.
 
-    k-diffusion hands `self.dropout.p` to scaled_dot_product_attention whatever the mode, so that samples would be
+    k-diffusion hands `self.dropout.p` to scaled_dot_product_attention in every mode, so that samples would be
     disturbed, and drawn with torch's global generator.
     """
     layers = k_diffusion().layers
