@@ -92,7 +92,9 @@ def propose(
     reasons["data",] = (
         f"{values.total:,} rows of {' x '.join(map(str, shape))}, {values.found.source.dtype} in the files."
     )
-    tree: dict[str, Any] = {"data": spec, **({"levels": levels} if levels else {}), **chosen.tree}
+    tree: dict[str, Any] = {"data": spec, **chosen.tree}
+    if levels:
+        tree["levels"] = {**chosen.tree.get("levels", {}), **levels}
     head = (
         f"Proposed by `ambientkit inspect ... --write`, ambientkit {versions()['ambientkit']}, from "
         f"{len(values.rows)} of {values.total:,} rows.",

@@ -17,6 +17,7 @@ from ambientkit.data.held_out import held_out_count
 from ambientkit.errors import AmbientError
 from ambientkit.processes import device_of
 from ambientkit.registry import Registry
+from ambientkit.run.configured import proposed
 from ambientkit.text import clock
 from ambientkit.training import build, steps
 
@@ -30,11 +31,8 @@ TIME = {"cpu": 5 * 60.0, "cuda": 30 * 60.0}
 """Seconds of training for which steps are proposed, by kind of device."""
 FEWEST, MOST = 300, 100_000
 """Steps proposed at least and at most."""
-TRANSFORMER, PATCH, LARGEST = "image_transformer_v1", 4, 64
-"""The network for small pictures, its patch, and the longest side. Measured on cells of 64 x 64 in 700 steps of 16
-rows: restored rows have 0.52 times the error of the noisy ones."""
-PICTURE = 16
-"""Rows of at least so many pixels along each side are pictures, for which a network of plain rows is no match."""
+USUAL = {"batch_size": 64, "optimizer": {"lr": 5e-4, "schedule": "cosine"}}
+"""The training of a model that proposes none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +45,18 @@ class Settings:
 
 
 def settings(data: Mapping[str, Any], shape: tuple[int, ...], rows: int, registry: Registry) -> Settings:
-    """For rows (rows, *shape) of a data set. The speed is measured by a trial of a few seconds; without one (the
-    network cannot be built here) the steps are a default."""
-    tree, reasons = _network(shape, registry)
-    batch = max(1, min(16 if math.prod(shape) >= 32 * 32 else 64, rows))
-    tree["batch_size"] = batch
-    reasons["batch_size",] = (
-        f"Rows in a step: {'small, for many steps in little time' if batch < 64 else 'the default'}."
-    )
-    rate = 1e-3 if math.prod(shape) >= 32 * 32 else 5e-4
-    tree["optimizer"] = {"lr": rate, "schedule": "cosine"}
-    reasons["optimizer", "lr"] = "For a short run with a small batch."
-    reasons["optimizer", "schedule"] = "Falls to 0 at end_step, so that the last steps average."
+    """For rows (rows, *shape) of a data set, the model and its training as `train` chooses them; the steps fit a time.
+
+    The speed is measured by a trial of a few seconds; without one (the network cannot be built here) the steps are a
+    default.
+    """
+    name, model = proposed(registry, shape, {}, rows)
+    tree: dict[str, Any] = {"model": {"name": name, **model.fields}, **USUAL, **model.training}
+    tree["batch_size"] = max(1, min(tree["batch_size"], rows))
+    reasons: dict[KeyPath, str] = {("model",): f"As `ambientkit train` chooses: {model.why}."}
+    reasons["batch_size",] = "Rows in a step."
+    reasons["optimizer", "lr"] = "Suits the model."
+    reasons["optimizer", "schedule"] = "The rate falls to 0 at end_step, so that the last steps average."
     device = device_of("auto")
     second = _trial({"data": dict(data), **tree}, registry)
     target = TIME.get(device.type, TIME["cuda"])
@@ -87,29 +85,6 @@ def settings(data: Mapping[str, Any], shape: tuple[int, ...], rows: int, registr
     reasons["save_every",] = "Ten checkpoints, of which the last three are kept."
     reasons["log_every",] = "A hundred log lines."
     return Settings(tree, reasons, head)
-
-
-def _network(shape: tuple[int, ...], registry: Registry) -> tuple[dict[str, Any], dict[KeyPath, str]]:
-    """The model by the shape of rows."""
-    picture = len(shape) == 3 and min(shape[1:]) >= PICTURE
-    names = registry.names("model")
-    if picture and max(shape[1:]) <= LARGEST and not any(side % PATCH for side in shape[1:]) and TRANSFORMER in names:
-        why = (
-            f"A transformer on patches of {PATCH} x {PATCH} pixels, for pictures of up to {LARGEST} pixels along a "
-            "side: "
-            "fine enough to restore detail."
-        )
-        return {"model": {"name": TRANSFORMER, "patch_size": PATCH}}, {("model",): why}
-    if picture and "image_v1" in names:
-        why = f"A U-Net for pictures of {shape[1]} x {shape[2]}; a network for plain rows would not see neighbours."
-        return {"model": {"name": "image_v1"}}, {("model",): why}
-    why = "The network for plain rows and small pictures."
-    if picture:
-        why = (
-            "A network for pictures is not installed (`pip install ambientkit-kdiffusion`); this one sees "
-            "pictures as plain rows."
-        )
-    return {"model": {"name": "mlp"}}, {("model",): why}
 
 
 def _trial(tree: Mapping[str, Any], registry: Registry) -> float | None:

@@ -13,6 +13,8 @@ import ambientkit as ak
 from ambientkit.config import load_file
 from ambientkit.errors import InputError
 from ambientkit.proposing import settings as proposed_settings
+from ambientkit.registry import load
+from ambientkit.run.configured import proposed
 from tests.inspection.test_photon import camera, scenes
 
 
@@ -171,3 +173,15 @@ def test_the_speed_is_measured_and_the_run_trains_and_restores_in_file_units(tmp
     mean = np.load(tmp_path / "restored" / "mean.npy")
     assert mean.shape == (3, 1, 32, 32) or mean.shape == (3, 32, 32)
     assert 80 < mean.mean() < 1000  # file units, not [-1, 1]
+
+
+def test_the_model_and_its_training_are_those_that_train_would_choose(monkeypatch) -> None:
+    """One choice (decision 38), of which `inspect --write` sets the number of steps alone."""
+    monkeypatch.setattr(proposed_settings, "TIME", {"cpu": 300.0, "cuda": 300.0})
+    for shape, rows in (((1, 8, 8), 500), ((1, 64, 64), 5000), ((3, 128, 128), 300), ((5,), 2000), ((1, 8, 8), 30)):
+        name, model = proposed(load(), shape, {}, rows)
+        tree = proposed_settings.settings({"name": "array"}, shape, rows, load()).tree
+        assert tree["model"] == {"name": name, **model.fields}
+        assert tree["batch_size"] == min(rows, model.training.get("batch_size", 64))
+        assert tree["optimizer"] == model.training.get("optimizer", tree["optimizer"])
+        assert tree["end_step"] == 3000  # five minutes at 0.1 s
