@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from ambientkit.memorisation.samples import memorization
     from ambientkit.report.write import write_report
     from ambientkit.run.status import status
-    from ambientkit.sample.files import draw_to_files, restore_to_files
+    from ambientkit.sample.files import draw_to_files
+    from ambientkit.sample.restored_files import restore_to_files
     from ambientkit.scaffold.write import new_plugin
     from ambientkit.training import steps
     from ambientkit.verification.verifying import planned, verify
@@ -47,7 +48,7 @@ _HOMES = {
     "compare_restored": "evaluation.restored:compare_restored",
     "rank_checkpoints": "evaluation.ranking:rank_checkpoints",
     "draw_to_files": "sample.files:draw_to_files",
-    "restore_to_files": "sample.files:restore_to_files",
+    "restore_to_files": "sample.restored_files:restore_to_files",
     "attack": "memorisation.attacks:attack",
     "memorization": "memorisation.samples:memorization",
     "new_plugin": "scaffold.write:new_plugin",

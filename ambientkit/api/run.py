@@ -33,9 +33,10 @@ from ambientkit.run.status import Status, status
 from ambientkit.run.train import Ended
 from ambientkit.sample import Restored, Trained, load_run
 from ambientkit.sample.drawn import sample_rows, sampled_stop_level
-from ambientkit.sample.files import WrittenRestorations, WrittenSamples, draw_to_files, restore_to_files
+from ambientkit.sample.files import WrittenSamples, draw_to_files
 from ambientkit.sample.load import run_of
 from ambientkit.sample.restored import restore_rows, restored_stop_level
+from ambientkit.sample.restored_files import WrittenRestorations, restore_to_files, write_restored
 from ambientkit.sample.stop_level import StopLevel
 
 
@@ -127,12 +128,24 @@ class Run:
         noisy: a path, a name, a part, an array, a tensor or a torch `Dataset`; sigma_n: their noise std, units of [-1,
         1]. out: a folder to write into instead. options: `n` (the first rows alone), `seed`, `steps`, `sampler`,
         `schedule`, `sigma_min`, `classes`, `conds`, `prompt`, `negative_prompt`, `guidance`, `batch_size`, `progress`;
-        with `out` also `format` and `units`. Draw k of row i depends on (seed, i, k) only.
+        `tile_overlap`; with `out` also `format`, `dtype` and `units`. Draw k of row i depends on (seed, i, k) only.
         """
         options |= {"sigma_n": sigma_n, "draws": draws, "registry": self._registry}
         if out is None:
             return restore_rows(self.trained, noisy, **only(restore_rows, options, "Run.restore", "out=FOLDER"))
         return restore_to_files(self.trained, noisy, out, **options)
+
+    @public("Run.write_restored", write_restored)
+    def write_restored(
+        self, restored: Restored, noisy: DataLike, out: str | Path, *, sigma_n: Any = None, **options: Any
+    ) -> WrittenRestorations:
+        """Write what `restore(noisy)` returned as files like the noisy ones: names, axes, units and metadata, with a
+        table that says which input each row is.
+
+        noisy, sigma_n: as `restore` was given them. options: `format`, `dtype` ("float32", or "stored" for the number
+        type of the input files), `units`.
+        """
+        return write_restored(self.trained, restored, noisy, out, sigma_n=sigma_n, registry=self._registry, **options)
 
     @public("Run.stop_level", sampled_stop_level, restored_stop_level)
     def stop_level(self, noisy: DataLike = None, *, sigma_n: Any = None, **options: Any) -> StopLevel:

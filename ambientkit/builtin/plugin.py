@@ -23,6 +23,7 @@ from ambientkit.builtin.data.in_memory import InMemory
 from ambientkit.builtin.data.kspace import KSpace
 from ambientkit.builtin.data.masked import Masked
 from ambientkit.builtin.data.mixture import Mixture
+from ambientkit.builtin.data.mrc import MRC
 from ambientkit.builtin.data.nifti import NIfTI
 from ambientkit.builtin.data.photo_patches import PhotoPatches
 from ambientkit.builtin.data.tiff_stack import TiffStack
@@ -87,7 +88,7 @@ def register_models():
 @hookimpl
 def register_datasets():
     """Readers of files and arrays, and data sets that come with a package or are made."""
-    files = [Array, ImageFolder, TiffStack, HDF5, Zarr, FITS, NIfTI, DICOM, WebDataset, HFDataset, Corrupted]
+    files = [Array, ImageFolder, TiffStack, HDF5, Zarr, FITS, NIfTI, DICOM, MRC, WebDataset, HFDataset, Corrupted]
     files += [Masked, KSpace]
     return [*files, Digits, FashionMNIST, PhotoPatches, Mixture, InMemory, Given]
 

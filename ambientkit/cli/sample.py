@@ -21,8 +21,10 @@ def sample(
     out: Annotated[
         Path | None,
         typer.Option(
+            "--out",
+            "--output-dir",
             help="Folder to write; a killed command goes on where it was. [default: RUN/samples/step-N-seed-S, or "
-            "RUN/restored/...]"
+            "RUN/restored/...]",
         ),
     ] = None,
     sampler: Annotated[
@@ -93,12 +95,31 @@ def sample(
         ),
     ] = 1.0,
     format_: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--format",
-            help="npy, npz, hdf5, tiff, fits, nifti, png (clipped to 8 bits), or data: that of the run's data.",
+            help="npy, npz, hdf5, tiff, fits, nifti, png (clipped to 8 bits), or data: that of the run's data; with "
+            "--from, files like the noisy ones, with their names, axes and metadata. [default: npy, with --from data]",
+            show_default=False,
         ),
-    ] = "npy",
+    ] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            help="With --from: float32, or stored: the number type of the noisy files, rounded and clipped to it; "
+            "clipped values are counted. [default: float32]",
+            show_default=False,
+        ),
+    ] = None,
+    tile_overlap: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="With --from pictures larger than those trained on: pixels that neighbouring tiles share. "
+            "[default: half a tile]",
+            show_default=False,
+        ),
+    ] = None,
     units: Annotated[
         str, typer.Option(help="data: the values and axes of the user's files; unit: [-1, 1], channels first.")
     ] = "data",
@@ -113,7 +134,8 @@ def sample(
 ) -> None:
     """Draw samples of the clean distribution, or restore noisy rows: floating point, unclipped, in the units of the
     data, and a grid."""
-    for flag, value in (("--sigma-n", sigma_n), ("--draws", draws)):
+    belonging = (("--sigma-n", sigma_n), ("--draws", draws), ("--dtype", dtype), ("--tile-overlap", tile_overlap))
+    for flag, value in belonging:
         if from_ is None and value is not None:
             raise InputError(f"{flag} belongs to --from NOISY: without it samples are drawn from noise")
     import ambientkit as ak
@@ -129,6 +151,9 @@ def sample(
         "sigma_min": sigma_min,
         "sigma_n": sigma_n,
         "draws": draws,
+        "format": format_,
+        "dtype": dtype,
+        "tile_overlap": tile_overlap,
         "classes": class_,
         "prompt": prompt or None,
         "negative_prompt": negative_prompt,
@@ -140,7 +165,6 @@ def sample(
         "seed": seed,
         "guidance": guidance,
         "conds": tuple(cond or ()),
-        "format": format_,
         "units": units,
         "batch_size": batch_size,
         "device": device,

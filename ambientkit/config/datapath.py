@@ -21,7 +21,7 @@ from ambientkit.interfaces import Data
 from ambientkit.registry import Registry
 
 KINDS = (
-    "a folder of images, FITS, NIfTI or DICOM files, tar shards, a Zarr or Hugging Face dataset folder, or "
+    "a folder of images, FITS, NIfTI, DICOM or MRC files, tar shards, a Zarr or Hugging Face dataset folder, or "
     "one image, .npy, .npz or .h5 file"
 )
 IN_PYTHON = {

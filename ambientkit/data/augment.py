@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, default_collate
 
 from ambientkit.batch import Batch
 from ambientkit.data.observations import Observations
@@ -128,6 +128,8 @@ class Augmented(Dataset[Batch]):
     def __getitems__(self, indices: list[int]) -> Batch:
         """The observations `indices` as one batch, each in the pose of its visit; their masks and maps of sigma_n
         alike."""
+        if self._crop and len(indices) > 1:  # large pictures: one whole one at a time is held
+            return default_collate([self[index] for index in indices])
         batch = self._observations.__getitems__(indices)
         by_pixel = batch.sigma_n.ndim == batch.x_n.ndim
         moved, levels, masks = [], [], []

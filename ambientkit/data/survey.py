@@ -16,8 +16,8 @@ from ambientkit.messages import warn
 from ambientkit.rows import evenly
 from ambientkit.units.scale import judge_scale
 
-LOOK_AT = 4096
-"""Rows looked at, evenly spaced."""
+LOOK_AT, VALUES = 4096, 2**26
+"""Most rows looked at, evenly spaced, and about as many values: fewer rows of large pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,8 @@ def survey(
     total = len(observations)
     if total == 0:
         raise InputError("the data set has no rows")
-    batch = _rows_at(observations, evenly(total, LOOK_AT))
+    most = max(1, min(LOOK_AT, VALUES // max(1, observations[0].x_n.numel())))
+    batch = _rows_at(observations, evenly(total, most))
     bad = ~(batch.x_n.isfinite().flatten(1).all(1))
     if bad.any():
         rows = batch.row[bad].tolist()

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ambientkit.errors import InputError
 from ambientkit.readers.folders import printable
+from ambientkit.readers.results import Encoding, Result
 from ambientkit.readers.scan import logger
 from ambientkit.readers.source import UnusableFile, cause_of, check_numbers, chunks_of
 from ambientkit.text import lines, listed
@@ -209,6 +210,21 @@ class FileRows(abc.ABC, Generic[Part]):
         if file == self._where:
             return printable(file.name)
         return printable(os.path.relpath(file, self._where).replace(os.sep, "/"))
+
+    def results(self) -> list[Result]:
+        """The files, with the rows of each, for `readers.results`; a reader that writes files adds `save`."""
+        starts = [0, *self._ends]
+        files = [Path(file) for file in self._files]
+        names = [file.name if file == self._where else os.path.relpath(file, self._where) for file in files]
+        return [Result(*one) for one in zip(files, names, starts, self._ends)]
+
+    def result_name(self, name: str, encoding: Encoding) -> str:
+        """What the file of results for the file `name` is called: the same."""
+        return name
+
+    def stored_as(self, like: Path) -> Encoding:
+        """How numbers stand in a file: as `read` returns them."""
+        return Encoding(self.dtype)
 
     def by_file(self, levels: dict[str, float]) -> NDArray[np.float64]:
         """(N,): the level of its file for each row."""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ambientkit.errors import InputError
+from ambientkit.readers.results import Encoding, Result
 from ambientkit.readers.source import UnusableFile, cause_of, check_numbers, chunks_of
 
 logger = logging.getLogger("ambientkit")
@@ -92,6 +93,18 @@ class OpenedArray(abc.ABC):
     def name(self, index: int) -> str:
         """What a row is called."""
         return f"row {index}"
+
+    def results(self) -> list[Result]:
+        """All rows are in one file, or one folder; see `readers.results`."""
+        return [Result(self.path, self.path.name, 0, self.shape[0])]
+
+    def result_name(self, name: str, encoding: Encoding) -> str:
+        """The same name."""
+        return name
+
+    def stored_as(self, like: Path) -> Encoding:
+        """How numbers stand in the array."""
+        return Encoding(self.dtype)
 
     def _at(self, where: Any) -> NDArray[Any]:
         try:

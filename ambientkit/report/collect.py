@@ -11,7 +11,7 @@ from torch import Tensor
 from ambientkit.checkpoint.names import METRICS
 from ambientkit.config import dump
 from ambientkit.config.run import to_yaml
-from ambientkit.data import Observations
+from ambientkit.data import Observed, observed
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Sampler
 from ambientkit.registry import Registry
@@ -115,11 +115,12 @@ def _log_notes(report: RunReport) -> None:
         )
 
 
-def _rows(run: ReportedRun, report: RunReport) -> Observations | None:
+def _rows(run: ReportedRun, report: RunReport) -> Observed | None:
     """The noisy rows that the run was trained on; None, and a note, where they cannot be read or are others now."""
     config = run.trained.config
     try:
-        rows = Observations(run.trained.rows(), config.corruption, config.seed)
+        crops = [name for name in config.augment if name.startswith("crop=")]  # turned and flipped they need not be
+        rows = observed(run.trained.rows(), config.corruption, config.seed, crops)
         if tuple(rows[0].x_n.shape) == run.trained.signal.shape:
             return rows
         reason = f"its rows have shape {tuple(rows[0].x_n.shape)} now"
@@ -130,7 +131,7 @@ def _rows(run: ReportedRun, report: RunReport) -> Observations | None:
     return None
 
 
-def _nearest(samples: Tensor, rows: Observations, latents: bool, report: RunReport) -> None:
+def _nearest(samples: Tensor, rows: Observed, latents: bool, report: RunReport) -> None:
     """Add the nearest rows of samples (B, *S), as a picture where they are images, and as a table."""
     every = math.ceil(len(rows) / LOOKED_AT)
     looked_at = range(0, len(rows), every)

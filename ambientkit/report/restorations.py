@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ambientkit.data import Observations
+from ambientkit.data import Observed
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Sampler
 from ambientkit.registry import Registry
@@ -22,7 +22,7 @@ ROWS, DRAWS, STEPS = 6, 4, 12
 
 
 def add_restorations(
-    run: ReportedRun, rows: Observations | None, registry: Registry, report: RunReport, *, steps: int, seed: int
+    run: ReportedRun, rows: Observed | None, registry: Registry, report: RunReport, *, steps: int, seed: int
 ) -> None:
     """Add noisy rows, their posterior means and the spread of draws; a note where there is nothing to restore."""
     trained = run.trained

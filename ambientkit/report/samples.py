@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ambientkit.data import Observations
+from ambientkit.data import Observed
 from ambientkit.interfaces import Denoiser, Levels, Sampler
 from ambientkit.report.content import Picture, RunReport
 from ambientkit.report.run import ReportedRun
@@ -27,7 +27,7 @@ class SampleDrawer:
 
     run: ReportedRun
     sampler: Sampler
-    rows: Observations | None
+    rows: Observed | None
     """The noisy rows that it was trained on, which give the conditions; None where they cannot be read."""
     n: int | None
     steps: int

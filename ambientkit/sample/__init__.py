@@ -4,10 +4,11 @@ pictures of them."""
 from ambientkit.sample.batches import Batches
 from ambientkit.sample.draw import draw, draw_all, step_grid
 from ambientkit.sample.drawn import sample_rows
-from ambientkit.sample.files import WrittenRestorations, WrittenSamples, draw_to_files, restore_to_files
+from ambientkit.sample.files import WrittenSamples, draw_to_files
 from ambientkit.sample.load import Trained, load_run
 from ambientkit.sample.restore import Restored, restore
 from ambientkit.sample.restored import restore_rows
+from ambientkit.sample.restored_files import WrittenRestorations, restore_to_files
 from ambientkit.sample.schedule import SCHEDULES
 from ambientkit.sample.stop_level import StopLevel
 from ambientkit.sample.store import read_samples

@@ -13,11 +13,11 @@ from typing import Any, cast
 import torch
 from numpy.typing import NDArray
 
-from ambientkit.config.datapath import DataLike, refuse_inside
+from ambientkit.config.datapath import refuse_inside
 from ambientkit.errors import InputError
 from ambientkit.messages import note, warn
 from ambientkit.processes import Processes, processes
-from ambientkit.registry import Registry, load, spec_of
+from ambientkit.registry import Registry, load
 from ambientkit.sample.batches import Batches
 from ambientkit.sample.conditions import (
     ClassLike,
@@ -30,12 +30,10 @@ from ambientkit.sample.conditions import (
     prompts_of,
 )
 from ambientkit.sample.drawn import Drawing
-from ambientkit.sample.formats import FORMATS
 from ambientkit.sample.job import Done, Job, Piece, carry_out
 from ambientkit.sample.load import Trained, load_run, run_of, trained_of
 from ambientkit.sample.own_units import OwnUnits
-from ambientkit.sample.picture import grid, png, restored_picture
-from ambientkit.sample.restored import restoring
+from ambientkit.sample.picture import grid, png
 from ambientkit.sample.settings import Course, LevelLike, SamplerLike, course_of, written_as
 from ambientkit.sample.store import Store, pieces_of
 from ambientkit.tables import Record
@@ -109,12 +107,6 @@ class WrittenSamples(Written):
     __slots__ = ()
 
 
-class WrittenRestorations(Written):
-    """Restored rows in a folder: posterior means, draws and their spread."""
-
-    __slots__ = ()
-
-
 def draw_to_files(
     trained: Trained | str | Path,
     out: str | Path | None = None,
@@ -147,9 +139,9 @@ def draw_to_files(
     cannot be written or holds something else.
     """
     registry, began = registry or load(), time.monotonic()
-    _check_counts(n=n, batch_size=batch_size)
+    check_counts(n=n, batch_size=batch_size)
     given, texts = class_text(classes), cond_texts(conds)
-    trained, place = _open(trained, device, registry)
+    trained, place = opened(trained, device, registry)
     course = course_of(
         trained, registry, sampler=sampler, schedule=schedule, steps=steps, sigma_min=sigma_min, guidance=guidance
     )
@@ -158,12 +150,12 @@ def draw_to_files(
     at = conditions(trained, given, texts, prompts=prompts)
     course.null(trained, at(range(1)))  # what it cannot do, it says now
     written, own = written_as(format, units, trained.config.data.name, trained.units, trained.signal.shape)
-    folder = _folder(out, trained, "samples", seed)
+    folder = folder_of(out, trained, "samples", seed)
     refuse_inside("--out", folder, trained.config.data)
     batches, decode = Batches(batch_size), trained.decoder()
     drawing = Drawing(trained, course, at, seed, place.device, batches)
-    drawing = drawing.settled(_chosen_before(folder, "samples", place))
-    asked = _asked(trained, drawing.course, seed, written, own, given, texts, prompts)
+    drawing = drawing.settled(chosen_before(folder, "samples", place))
+    asked = asked_of(trained, drawing.course, seed, written, own, given, texts, prompts, trained.signal.shape)
     store = Store(folder, "samples", ("samples",), n, pieces_of(n, batch_size), asked, {"run": trained.called})
 
     def work(rows: range) -> Piece:
@@ -178,106 +170,18 @@ def draw_to_files(
         return None if page is None else png(page)
 
     done = carry_out(Job(store, work, picture, batches, "samples"), place, progress)
-    fields = _fields(store, done, trained, drawing.course, time.monotonic() - began)
+    fields = fields_of(store, done, trained, drawing.course, time.monotonic() - began)
     place.end()
     return WrittenSamples(**fields)
 
 
-def restore_to_files(
-    trained: Trained | str | Path,
-    noisy: DataLike,
-    out: str | Path | None = None,
-    *,
-    sigma_n: Any = None,
-    n: int | None = None,
-    draws: int = 8,
-    steps: int = 32,
-    seed: int = 0,
-    sampler: SamplerLike = "stochastic-heun",
-    schedule: str = "cosine",
-    sigma_min: LevelLike = None,
-    classes: ClassLike = None,
-    conds: CondsLike = (),
-    prompt: PromptLike = None,
-    negative_prompt: str | None = None,
-    guidance: float = 1.0,
-    format: str = "npy",
-    units: str = "data",
-    batch_size: int = 64,
-    device: str | torch.device = "auto",
-    progress: bool = False,
-    registry: Registry | None = None,
-) -> WrittenRestorations:
-    """Restore noisy rows into a folder: posterior mean, `draws` draws of each and their spread; goes on as
-    `draw_to_files` does.
-
-    noisy: a name, a path, a part, an array, a tensor or a torch `Dataset`; sigma_n: their noise std where they do not
-    say it. n: the first rows alone. draws: 0 for the mean alone. out: by default RUN/restored/step-N-seed-S. Raises
-    InputError, before anything is drawn, where rows or settings do not suit the run, or the folder cannot be written.
-    """
-    registry, began = registry or load(), time.monotonic()
-    _check_counts(n=n, batch_size=batch_size)
-    given, texts = class_text(classes), cond_texts(conds)
-    trained, place = _open(trained, device, registry)
-    rows = restoring(
-        trained,
-        noisy,
-        registry,
-        sigma_n=sigma_n,
-        n=n,
-        draws=draws,
-        sampler=sampler,
-        schedule=schedule,
-        steps=steps,
-        sigma_min=sigma_min,
-        guidance=guidance,
-        classes=given,
-        conds=texts,
-        prompt=prompt,
-        negative_prompt=negative_prompt,
-        seed=seed,
-        device=place.device,
-        batch_size=batch_size,
-        stored=_chosen_before(_folder(out, trained, "restored", seed), "restored", place),
-    )
-    source = rows.noisy
-    written, own = written_as(format, units, source.data.name, source.units, trained.signal.shape)
-    asked = _asked(trained, rows.course, seed, written, own, given, texts, rows.prompts) | {
-        "draws": draws,
-        "data": spec_of(source.data),
-        "corruption": spec_of(source.corruption),
-        "noise_seed": trained.config.seed if source.observations.simulated else None,
-    }
-    arrays = ("mean", *(("draws",) if draws else ()), *(("std",) if draws > 1 and not FORMATS[written].clipped else ()))
-    folder = _folder(out, trained, "restored", seed)
-    for data in (source.data, trained.config.data):
-        refuse_inside("--out", folder, data)
-    store = Store(folder, "restored", arrays, rows.n, rows.size, asked, {"run": trained.called})
-
-    def work(places: range) -> Piece:
-        batch, found = rows.piece(places)
-        shown = {"noisy": batch.x_n, "mean": found.mean, "draws": found.draws[:, :4]}
-        if found.std is not None:
-            shown["std"] = found.std
-        return Piece(
-            {"mean": found.mean, "draws": found.draws}, shown, int(found.topped_up.sum()), int(found.as_it_is.sum())
-        )
-
-    decode = trained.decoder()
-    job = Job(store, work, lambda shown: restored_picture(shown, source.seen.sigma_n[1], decode), rows.batches, "rows")
-    done = carry_out(job, place, progress)
-    fields = _fields(store, done, trained, rows.course, time.monotonic() - began)
-    place.end()
-    return WrittenRestorations(**fields)
-
-
-def _check_counts(**counts: int | None) -> None:
+def check_counts(**counts: int | None) -> None:
     for name, value in counts.items():
         if value is not None and value < 1:
             raise InputError(f"--{name.replace('_', '-')} {value}: should be 1 or more")
 
 
-def _open(trained: Trained | str | Path, device: str | torch.device, registry: Registry) -> tuple[Trained, Processes]:
+def opened(trained: Trained | str | Path, device: str | torch.device, registry: Registry) -> tuple[Trained, Processes]:
     """The run, and this process among its siblings. A run that is loaded already stays where it lies."""
     if (held := trained_of(trained)) is None:
         place = processes(str(device))
@@ -288,7 +192,7 @@ def _open(trained: Trained | str | Path, device: str | torch.device, registry: R
     return trained, processes(str(trained.device))
 
 
-def _folder(out: str | Path | None, trained: Trained, kind: str, seed: int) -> Path:
+def folder_of(out: str | Path | None, trained: Trained, kind: str, seed: int) -> Path:
     if out is not None:
         return Path(out)
     if trained.path is None:
@@ -296,7 +200,7 @@ def _folder(out: str | Path | None, trained: Trained, kind: str, seed: int) -> P
     return run_of(trained.path) / kind / f"step-{trained.step:08}-seed-{seed}"
 
 
-def _chosen_before(folder: Path, name: str, place: Processes) -> Mapping[str, Any] | None:
+def chosen_before(folder: Path, name: str, place: Processes) -> Mapping[str, Any] | None:
     """The level to stop at that an interrupted call chose, from the manifest of its folder; the same for all
     processes."""
     stored = None
@@ -306,7 +210,7 @@ def _chosen_before(folder: Path, name: str, place: Processes) -> Mapping[str, An
     return place.gather([stored])[0] if place.world > 1 else stored
 
 
-def _asked(
+def asked_of(
     trained: Trained,
     course: Course,
     seed: int,
@@ -315,12 +219,13 @@ def _asked(
     classes: str | None,
     conds: tuple[str, ...],
     prompts: Prompts,
+    shape: tuple[int, ...],
 ) -> dict[str, Any]:
     """What the files depend on, for the manifest."""
     return {
         "format": written,
         "units": units.plain(),
-        "shape": list(trained.signal.shape),
+        "shape": list(shape),
         "seed": seed,
         "step": trained.step,
         "weights_sha256": trained.sha256,
@@ -331,9 +236,9 @@ def _asked(
     }
 
 
-def _fields(store: Store, done: Done, trained: Trained, course: Course, seconds: float) -> dict[str, Any]:
+def fields_of(store: Store, done: Done, trained: Trained, course: Course | None, seconds: float) -> dict[str, Any]:
     """The fields of a record; says what is peculiar about the result."""
-    notes: list[str] = [] if course.stop is None else [course.stop.said()]  # said when it was chosen
+    notes: list[str] = [] if course is None or course.stop is None else [course.stop.said()]  # said when it was chosen
     if done.reach > FAR:
         notes.append(
             f"samples reach {done.reach:.3g}, far beyond the data's [-1, 1]: train longer, or take more --steps"
@@ -359,7 +264,7 @@ def _fields(store: Store, done: Done, trained: Trained, course: Course, seconds:
         "path": store.result,
         "arrays": store.arrays,
         "n": store.n,
-        "shape": trained.signal.shape,
+        "shape": tuple(store.request["shape"]),
         "units": store.units,
         "clipped": store.format.clipped,
         "picture": picture if picture.exists() else None,

@@ -14,11 +14,14 @@ from ambientkit.errors import InputError
 from ambientkit.readers.files import needs
 from ambientkit.units.ranges import to_uint8
 
+LIKE = "like-input"
+"""The format of the input files themselves, by whoever reads them: `like_files`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Format:
     """suffix: of the files. encode: one row (C, H, W) or (*S), channels first, to the bytes of its file; None where all
-    rows share one file."""
+    rows share one file, or those of the input files (`LIKE`)."""
 
     suffix: str
     encode: Callable[[NDArray[Any]], bytes] | None
@@ -56,6 +59,7 @@ def _nifti(row: NDArray[Any]) -> bytes:
 
 
 FORMATS: dict[str, Format] = {
+    LIKE: Format("", None),
     "npy": Format(".npy", None),
     "npz": Format(".npz", None),
     "hdf5": Format(".h5", None),

@@ -17,6 +17,7 @@ from ambientkit.messages import note, say
 from ambientkit.processes import Processes
 from ambientkit.sample.batches import Batches
 from ambientkit.sample.store import Store
+from ambientkit.sample.table import RowInfo
 from ambientkit.text import clock
 
 EVERY = 30.0
@@ -33,6 +34,8 @@ class Piece:
     """What the picture is made of."""
     topped_up: int = 0
     as_they_are: int = 0
+    rows: tuple[RowInfo, ...] = ()
+    """For the table of restored rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,7 @@ def _draw(job: Job, place: Processes, progress: bool) -> Done:
     with tqdm(total=total, unit=job.what[:-1], desc="sampling", disable=place.rank > 0 or not progress) as bar:
         for piece in mine:
             found = job.work(piece)
-            job.store.write(piece, found.arrays, found.shown)
+            job.store.write(piece, found.arrays, found.shown, found.rows)
             reach = max([reach, *(float(values.abs().max()) for values in found.arrays.values() if values.numel())])
             topped_up, as_they_are = topped_up + found.topped_up, as_they_are + found.as_they_are
             bar.update(len(piece))

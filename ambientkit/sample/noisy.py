@@ -20,6 +20,7 @@ from ambientkit.registry import Registry
 from ambientkit.rows import Rows
 from ambientkit.sample.load import Trained
 from ambientkit.sample.own_units import OwnUnits
+from ambientkit.sample.tiled import needs_tiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def noisy_rows(noisy: DataLike, sigma_n: Any, trained: Trained, registry: Regist
             data, rows = alike, alike.rows()
     observations = Observations(rows, corruption, trained.config.seed)
     seen = survey(observations, corruption, trained.config.levels.as_levels(), trained.signal.sigma_data)
-    if seen.signal.shape != trained.signal.shape:
+    if seen.signal.shape != trained.signal.shape and not needs_tiles(seen.signal.shape, trained.signal.shape):
         raise InputError(
             f"{what}: rows of shape {seen.signal.shape}, but the run was trained on {trained.signal.shape}"
         )

@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from ambientkit.batch import Batch, take
 from ambientkit.config.datapath import DataLike
 from ambientkit.errors import InputError
+from ambientkit.maths.tiles import Tiling
 from ambientkit.messages import note
 from ambientkit.registry import Registry, load
 from ambientkit.sample.batches import Batches
@@ -35,6 +36,7 @@ from ambientkit.sample.restore import ROUNDING, Restored, restore
 from ambientkit.sample.settings import Course, LevelLike, SamplerLike, course_of
 from ambientkit.sample.stop_level import AUTO, JUDGED, StopLevel, choose, reference_rows
 from ambientkit.sample.store import pieces_of
+from ambientkit.sample.tiled import TiledDenoiser, overlaps, pictures_at_a_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class Restoring:
     device: torch.device
     batches: Batches
     prompts: Prompts
+    overlap: tuple[int, ...] = ()
+    """Pixels that neighbouring tiles share along each axis; empty where rows are of the shape trained on."""
 
     @property
     def size(self) -> int:
@@ -152,6 +156,7 @@ def restoring(
     seed: int,
     device: torch.device,
     batch_size: int,
+    tile_overlap: int | None = None,
     stored: Mapping[str, Any] | None = None,
     **way: Any,
 ) -> Restoring:
@@ -166,6 +171,7 @@ def restoring(
     at = conditions(trained, classes, conds, tuple(rows.seen.signal.conds), prompts)
     n = n or rows.seen.rows
     work = Restoring(trained, rows, course, at, n, draws, seed, device, Batches(batch_size), prompts)
+    work = in_tiles(work, tile_overlap)
     if course.guidance != 1:
         course.null(trained, work.batch(range(1)).cond)  # what it cannot do, it says now
     if course.is_open:
@@ -177,6 +183,31 @@ def restoring(
             "spread is 0"
         )
     return work
+
+
+def in_tiles(work: Restoring, overlap: int | None) -> Restoring:
+    """The same work, in tiles where the rows are larger than those trained on; a note says so. Raises InputError where
+    they cannot be cut, or an overlap is given for nothing."""
+    shape, trained = work.noisy.seen.signal.shape, work.trained
+    if shape == trained.signal.shape:
+        if overlap is not None:
+            raise InputError(f"--tile-overlap {overlap}: these rows have the shape trained on, {shape}: no tiles")
+        return work
+    if work.noisy.corruption.carries - {"mask"}:
+        raise InputError(
+            f"{work.noisy.what}: rows of shape {shape} measured through an operator cannot be cut into tiles"
+        )
+    shared = overlaps(shape, trained.signal.shape, overlap)
+    batches = Batches(work.batches.size)
+    tiled = TiledDenoiser(trained.denoiser, trained.signal.shape[1:], shared, batches)
+    calls = len(Tiling(shape[1:], trained.signal.shape[1:], shared))
+    note(
+        f"{work.noisy.what}: rows of shape {shape} are restored in {calls:,} tiles of the shape trained on, "
+        f"{trained.signal.shape}, which overlap by {' and '.join(map(str, dict.fromkeys(shared)))} pixels and are "
+        "blended"
+    )
+    carried = Batches(pictures_at_a_time(work.batches.size, shape, trained.signal.shape))
+    return replace(work, trained=replace(trained, denoiser=tiled), batches=carried, overlap=shared)
 
 
 def restore_rows(
@@ -197,6 +228,7 @@ def restore_rows(
     negative_prompt: str | None = None,
     guidance: float = 1.0,
     batch_size: int = 64,
+    tile_overlap: int | None = None,
     progress: bool = False,
     registry: Registry | None = None,
 ) -> Restored:
@@ -204,8 +236,10 @@ def restore_rows(
     CPU.
 
     noisy: a name, a path, a part, an array, a tensor or a torch `Dataset`; sigma_n: their noise std in units of [-1,
-    1], where they do not say it themselves. n: the first rows alone. Draw k of row i is a function of (seed, i, k), and
-    the same to the bit as `restore_to_files` writes. Raises InputError where rows or settings do not suit the run.
+    1], where they do not say it themselves. n: the first rows alone. Rows larger than those trained on are restored in
+    tiles that share tile_overlap pixels (half a tile by default) and are blended. Draw k of row i is a function of
+    (seed, i, k), and the same to the bit as `restore_to_files` writes. Raises InputError where rows or settings do not
+    suit the run.
     """
     registry = registry or load()
     for name, value in (("n", n), ("batch_size", batch_size)):
@@ -230,6 +264,7 @@ def restore_rows(
         seed=seed,
         device=trained.device,
         batch_size=batch_size,
+        tile_overlap=tile_overlap,
     )
     parts: list[Restored] = []
     size = work.size

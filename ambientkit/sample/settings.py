@@ -17,7 +17,7 @@ from ambientkit.interfaces import Levels, Sampler
 from ambientkit.messages import note
 from ambientkit.registry import Registry, spec_of
 from ambientkit.sample.draw import step_grid
-from ambientkit.sample.formats import FORMATS, OWN, check_format
+from ambientkit.sample.formats import FORMATS, LIKE, OWN, check_format
 from ambientkit.sample.guidance import guided
 from ambientkit.sample.load import Trained
 from ambientkit.sample.own_units import OwnUnits
@@ -203,7 +203,7 @@ def written_as(format: str, units: str, data: str, own: OwnUnits, shape: tuple[i
 
     Raises InputError for unknown words, and for rows that the format cannot hold.
     """
-    known_word("--format", format, [*FORMATS, "data"])
+    known_word("--format", format, [*(name for name in FORMATS if name != LIKE), "data"])
     known_word("--units", units, ["data", "unit"])
     written = OWN.get(data, "npy") if format == "data" else format
     check_format(written, shape)

@@ -23,7 +23,9 @@ from ambientkit.config.run import differences
 from ambientkit.errors import InputError, RunError
 from ambientkit.readers.files import needs
 from ambientkit.sample.formats import FORMATS
+from ambientkit.sample.like_files import LikeFiles, Place
 from ambientkit.sample.own_units import OwnUnits
+from ambientkit.sample.table import RowInfo, restored_table
 
 FORMAT_VERSION = 1
 PARTS = "parts"
@@ -38,7 +40,7 @@ class Store:
     name: "samples" or "restored", of the manifest NAME.json. arrays: what a row consists of, such as ("samples",). A
     piece is a range of `piece` rows, the unit of work and of resumption, drawn in the same batches however often the
     command is killed. Each of its files is written whole or not at all; formats that hold all rows in one file are put
-    together at the end. about: for the reader, compared with nothing.
+    together at the end. about: for the reader, compared with nothing. like: who writes files like those of the input.
     """
 
     def __init__(
@@ -50,8 +52,9 @@ class Store:
         piece: int,
         request: Mapping[str, Any],
         about: Mapping[str, Any] | None = None,
+        like: LikeFiles | None = None,
     ) -> None:
-        self.folder, self.name, self.arrays, self.n = folder, name, arrays, n
+        self.folder, self.name, self.arrays, self.n, self.like = folder, name, arrays, n, like
         self.request = json.loads(json.dumps({"format_version": FORMAT_VERSION, "n": n, **request}, allow_nan=False))
         self.format = FORMATS[self.request["format"]]
         self.units = OwnUnits.from_plain(self.request["units"])
@@ -74,7 +77,7 @@ class Store:
 
         Raises InputError where it holds another request (field by field), or files of unknown origin.
         """
-        for path in (self.folder / f"{self.name}.png", *(self._whole() if self.format.encode is None else ())):
+        for path in (self.folder / f"{self.name}.png", *self._whole()):
             if path.is_dir():  # found now, and not when all is drawn
                 raise InputError(
                     f"{path}: is a folder, where a file is to be written; give another --out, or remove it"
@@ -103,10 +106,7 @@ class Store:
                 return True
             self._start()  # killed before its first piece; or finished, and files were removed since
             return False
-        targets = [
-            self.folder / PARTS,
-            *(self._whole() if self.format.encode is None else (self.folder / name for name in self.arrays)),
-        ]
+        targets = [self.folder / PARTS, *(self._whole() or (self.folder / name for name in self.arrays))]
         if found := [path.name for path in targets if path.exists()]:
             raise InputError(
                 f"{self.folder}: holds {', '.join(found)} of unknown origin; give another --out, or remove it"
@@ -128,11 +128,15 @@ class Store:
         """The pieces that are not there yet."""
         return [piece for piece in self._pieces() if not self._done(piece)]
 
-    def write(self, piece: range, arrays: Mapping[str, Tensor], shown: Mapping[str, Tensor]) -> None:
-        """Write a piece. arrays: name -> (len(piece), ...), data units; shown: what the picture is made of. Raises
-        RunError where the disk refuses."""
+    def write(
+        self, piece: range, arrays: Mapping[str, Tensor], shown: Mapping[str, Tensor], rows: Sequence[RowInfo] = ()
+    ) -> None:
+        """Write a piece. arrays: name -> (len(piece), ...), data units; shown: what the picture is made of; rows: for
+        the table. Raises RunError where the disk refuses."""
         if piece.start < SHOWN:
             write_file(self._shown(piece), _npz({name: value.cpu().numpy() for name, value in shown.items()}))
+        if rows:
+            write_file(self._rows(piece), json.dumps(rows).encode())
         values = self._values(arrays)
         if self.format.encode is None:
             write_file(self._part(piece), _npz({name: self.units.laid_out(value) for name, value in values.items()}))
@@ -167,6 +171,9 @@ class Store:
             except RunError:
                 clean(self.folder)
                 raise
+        infos = [RowInfo(*row) for piece in self._pieces() for row in self._read_rows(piece)]
+        if infos:
+            write_file(self.folder / f"{self.name}.csv", restored_table(infos, self._places(), self.like))
         self._note(finished=True)
         shutil.rmtree(self.folder / PARTS)
         return self.result
@@ -174,7 +181,7 @@ class Store:
     @property
     def result(self) -> Path:
         """The file or folder of the first array."""
-        return self._whole()[0] if self.format.encode is None else self.folder / self.arrays[0]
+        return (self._whole() or [self.folder / self.arrays[0]])[0]
 
     def _values(self, arrays: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:
         if self.format.clipped:
@@ -203,16 +210,46 @@ class Store:
     def _shown(self, piece: range) -> Path:
         return self.folder / PARTS / f"{piece.start:08}.shown.npz"
 
+    def _rows(self, piece: range) -> Path:
+        return self.folder / PARTS / f"{piece.start:08}.rows.json"
+
+    def _read_rows(self, piece: range) -> list[list[Any]]:
+        file = self._rows(piece)
+        return list(json.loads(file.read_text())) if file.exists() else []
+
+    def _places(self) -> dict[str, list[Place]]:
+        """Series -> where each row of it is."""
+        draws = int(self.request.get("draws", 0))
+        if self.like is not None:
+            return self.like.places(self.arrays, draws)
+        if whole := self._whole():
+            files = dict(zip(self.arrays, [path.name for path in whole] * len(self.arrays)))
+            return {name: [Place(files[name], i, False) for i in range(self.n)] for name in self.arrays}
+        found: dict[str, list[Place]] = {}
+        for name in self.arrays:
+            for index in range(self.n):
+                paths = [path for path, _ in self._rows_of(name, index, np.zeros(draws))]
+                for k, path in enumerate(paths):
+                    series = name if name != "draws" else f"draws/{k:03}"
+                    found.setdefault(series, []).append(Place(path.relative_to(self.folder).as_posix(), 0, True))
+        return found
+
     def _done(self, piece: range) -> bool:
         return self._part(piece).exists() and (piece.start >= SHOWN or self._shown(piece).exists())
 
     def _whole(self) -> list[Path]:
+        """The files that hold all rows; none where rows have files of their own."""
+        if self.format.encode is not None or self.like is not None:
+            return []
         if self.request["format"] == "npy":
             return [self.folder / f"{name}.npy" for name in self.arrays]
         return [self.folder / f"{self.name}{self.format.suffix}"]
 
     def _results(self) -> Iterator[Path]:
         """Every file that is there in the end."""
+        if self.like is not None:
+            yield from (self.folder / name for name in self.like.targets(self.arrays, int(self.request["draws"])))
+            return
         if self.format.encode is None:
             yield from self._whole()
             return
@@ -235,6 +272,11 @@ class Store:
                     joined[name].write(piece.start, rows)
         for array in joined.values():
             array.flush()
+        if self.like is not None:
+            self.like.write(self.folder, {name: np.load(path, mmap_mode="r") for name, path in asides.items()})
+            for path in asides.values():
+                path.unlink()
+            return
         if self.request["format"] == "npy":
             for name, path in zip(self.arrays, self._whole(), strict=True):
                 os.replace(asides[name], path)

@@ -47,7 +47,9 @@ def test_mixed_rows_are_told_apart_and_the_mean_alone_needs_no_sampler(sample, t
     told = ok(
         sample(run, "--from", data, "--sigma-n", levels, "--draws", 0, "--sampler", "heun", "--out", tmp_path / "mean")
     )
-    assert sorted(path.name for path in (tmp_path / "mean").iterdir()) == ["mean.npy", "restored.json", "restored.png"]
+    assert sorted(path.name for path in (tmp_path / "mean").iterdir()) == [
+        *("mean.npy", "restored.csv", "restored.json", "restored.png")
+    ]
 
 
 def test_a_restored_row_does_not_depend_on_how_many_are_restored_with_it(sample, tmp_path):

@@ -12,7 +12,18 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ambientkit.errors import InputError
-from ambientkit.readers import FileRows, Found, StoredFiles, UnusableFile, cause_of, needs
+from ambientkit.readers import (
+    Encoded,
+    Encoding,
+    FileRows,
+    Found,
+    Series,
+    StoredFiles,
+    UnusableFile,
+    cause_of,
+    needs,
+)
+from ambientkit.writers.dicom import write_dicom
 
 
 class DICOM(StoredFiles):
@@ -88,6 +99,20 @@ class _Frames(FileRows[DICOM]):
             if _rescale(header, frame)[0] == 0:
                 raise UnusableFile("its rescale slope is 0: all values would be one and the same")
         return frames, (samples, height, width), np.dtype(np.float64)
+
+    def stored_as(self, like: Path) -> Encoding:
+        """Whole numbers of so many bits, under the rescale slope and intercept of the first frame."""
+        import pydicom
+
+        header = pydicom.dcmread(like, stop_before_pixels=True)
+        signed, bits = int(header.get("PixelRepresentation", 0)) == 1, int(header.BitsAllocated)
+        used = int(header.get("BitsStored", bits))
+        low, high = (-(2.0 ** (used - 1)), 2.0 ** (used - 1) - 1) if signed else (0.0, 2.0**used - 1)
+        return Encoding(np.dtype(f"{'i' if signed else 'u'}{bits // 8}"), *_rescale(header, 0), low, high)
+
+    def save(self, like: Path, rows: Encoded, target: Path, series: Series) -> None:
+        """Frames as a derived image with the attributes of `like`."""
+        write_dicom(like, rows, target, series)
 
     def load(self, file: Path, start: int, stop: int) -> NDArray[Any]:
         import pydicom

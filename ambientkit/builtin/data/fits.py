@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ambientkit.readers import FileRows, StoredFiles, UnusableFile, needs
+from ambientkit.readers import Encoded, Encoding, FileRows, Series, StoredFiles, UnusableFile, needs
+from ambientkit.writers.fits import write_fits
 
 
 class FITS(StoredFiles):
@@ -105,6 +106,30 @@ class _Images(FileRows[FITS]):
             raw = self._values(self._image(units), start, stop)
             return np.where(raw == blank, np.nan, raw.astype(np.float64) * scale[0] + scale[1]).astype(dtype)
 
+    def result_name(self, name: str, encoding: Encoding) -> str:
+        """The name of the input; what was compressed tile by tile is written without, since that may cost precision."""
+        return name.removesuffix(name[-3:]) if name.lower().endswith(".fz") else name
+
+    def stored_as(self, like: Path) -> Encoding:
+        """Whole numbers under BSCALE and BZERO, or floating point."""
+        from astropy.io import fits
+
+        with fits.open(like, mode="readonly", memmap=False, lazy_load_hdus=True) as units:
+            header = self._image(units).header
+            bits, zero, scale = header["BITPIX"], float(header.get("BZERO", 0)), float(header.get("BSCALE", 1))
+        if bits > 0 and _physical_type(bits, zero, scale).kind in "ui":
+            return Encoding(_physical_type(bits, zero, scale))  # astropy writes unsigned ones under BZERO itself
+        return Encoding(np.dtype(f"{'f' if bits < 0 else 'u' if bits == 8 else 'i'}{abs(bits) // 8}"), scale, zero)
+
+    def save(self, like: Path, rows: Encoded, target: Path, series: Series) -> None:
+        """Rows as the image of a file with the header of `like`."""
+        from astropy.io import fits
+
+        with fits.open(like, mode="readonly", memmap=False, lazy_load_hdus=True) as units:
+            image = self._image(units)
+            index = next(i for i, unit in enumerate(units) if unit is image)
+        write_fits(like, index, rows, target, series)
+
     def _values(self, unit: Any, start: int, stop: int) -> NDArray[Any]:
         shape = _axes(unit)
         if len(shape) == 3 and self.part.planes == "rows":
@@ -131,10 +156,17 @@ def _axes(unit: Any) -> tuple[int, ...]:
 def _physical(unit: Any) -> np.dtype[Any]:
     """The type of the values after scaling, in native byte order."""
     header = unit.header
-    bits, zero, scale = header["BITPIX"], header.get("BZERO", 0), header.get("BSCALE", 1)
+    bits = header["BITPIX"]
+    if "BLANK" in header and bits > 0:
+        return np.dtype(np.float64 if bits > 16 else np.float32)
+    return _physical_type(bits, header.get("BZERO", 0), header.get("BSCALE", 1))
+
+
+def _physical_type(bits: int, zero: float, scale: float) -> np.dtype[Any]:
+    """That of BITPIX, BZERO and BSCALE."""
     if bits < 0:
         return np.dtype(f"f{-bits // 8}")
-    if "BLANK" in header or scale != 1 or zero not in (0, 2 ** (bits - 1), -128):
+    if scale != 1 or zero not in (0, 2 ** (bits - 1), -128):
         return np.dtype(np.float64 if bits > 16 else np.float32)
     if bits == 8:
         return np.dtype(np.int8 if zero == -128 else np.uint8)

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ambientkit.errors import InputError
-from ambientkit.readers import Found, OpenedArray, Stored, cause_of, needs
+from ambientkit.readers import Encoded, Found, OpenedArray, Series, Stored, cause_of, needs
 from ambientkit.readers.layout import find_layout
 from ambientkit.readers.opened import missing_by_attributes
 from ambientkit.text import listed
+from ambientkit.writers.arrays import write_hdf5
 
 
 class HDF5(Stored):
@@ -171,6 +172,10 @@ class _Array(OpenedArray):
                 f"{self}: {missing} of {total} chunks were never written, and would be read as the fill value. "
                 f"Write them, or save only the rows that there are"
             )
+
+    def save(self, like: Path, rows: Encoded, target: Path, series: Series) -> None:
+        """Rows as the array of this name in a file of their own."""
+        write_hdf5(like, self.key, rows, target, series)
 
     def _open(self) -> Any:
         import h5py

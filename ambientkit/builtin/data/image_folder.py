@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ambientkit.errors import InputError
-from ambientkit.readers import FileRows, Found, StoredFiles, UnusableFile
+from ambientkit.readers import Encoded, Encoding, FileRows, Found, Series, StoredFiles, UnusableFile
 from ambientkit.readers.image import SUFFIXES, UnusableImage, look_at_image, read_image
+from ambientkit.writers.picture import write_png
+from ambientkit.writers.tiff import write_picture
 
 logger = logging.getLogger("ambientkit")
 
@@ -65,6 +67,20 @@ class _Pictures(FileRows[ImageFolder]):
         except UnusableImage as error:
             raise UnusableFile(str(error)) from None
         return 1, shape, dtype
+
+    def result_name(self, name: str, encoding: Encoding) -> str:
+        """Floating point and what was TIFF is written as TIFF, whole numbers as PNG: neither loses anything."""
+        stem, _, suffix = name.rpartition(".")
+        if suffix.lower() in ("tif", "tiff") or (encoding.dtype.kind != "f" and suffix.lower() == "png"):
+            return name
+        return f"{stem}.{'tif' if encoding.dtype.kind == 'f' else 'png'}"
+
+    def save(self, like: Path, rows: Encoded, target: Path, series: Series) -> None:
+        """One picture as TIFF or PNG."""
+        if target.name.lower().endswith(".png"):
+            write_png(rows, target)
+        else:
+            write_picture(rows, target)
 
     def load(self, file: Path, start: int, stop: int) -> NDArray[Any]:
         try:

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ambientkit.readers import FileRows, StoredFiles, UnusableFile, needs
+from ambientkit.readers import Encoded, Encoding, FileRows, Series, StoredFiles, UnusableFile, needs
+from ambientkit.writers.nifti import write_nifti
 
 logger = logging.getLogger("ambientkit")
 
@@ -98,6 +99,21 @@ class _Volumes(FileRows[NIfTI]):
         if self._axis >= len(shape):
             raise UnusableFile(f"it has shape {shape} and no axis {'xyz'[self._axis]}")
         return shape[self._axis], (1, *(n for i, n in enumerate(shape) if i != self._axis)), dtype
+
+    def stored_as(self, like: Path) -> Encoding:
+        """The type of the file, under slope and intercept of its header."""
+        image, _, _ = self._image(like)
+        slope, intercept = float(image.dataobj.slope), float(image.dataobj.inter)
+        return Encoding(np.dtype(image.get_data_dtype()).newbyteorder("="), slope, intercept)
+
+    def save(self, like: Path, rows: Encoded, target: Path, series: Series) -> None:
+        """Rows as volumes with the header of `like`."""
+        image, shape, _ = self._image(like)
+        values = rows.all()
+        whole = values[0, 0] if self._axis is None else np.moveaxis(values[:, 0], 0, self._axis)
+        if whole.size == math.prod(shape):
+            whole = whole.reshape(image.shape)
+        write_nifti(like, whole, rows, target, series)
 
     def load(self, file: Path, start: int, stop: int) -> NDArray[Any]:
         image, shape, dtype = self._image(file)

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ambientkit.readers import FileRows, Found, StoredFiles, UnusableFile, needs
+from ambientkit.readers import Encoded, FileRows, Found, Series, StoredFiles, UnusableFile, needs
+from ambientkit.writers.tiff import write_tiff
 
 logger = logging.getLogger("ambientkit")
 
@@ -179,6 +180,14 @@ class _Pages(FileRows[TiffStack]):
             return np.stack(
                 [np.concatenate([self._pixels(tiff.pages[int(n)].aspage(), file) for n in group]) for group in groups]
             )
+
+    def save(self, like: Path, rows: Encoded, target: Path, series: Series) -> None:
+        """Rows as pages of a file with the axes and metadata of `like`."""
+        import tifffile
+
+        with tifffile.TiffFile(like, _multifile=False) as tiff:
+            groups = self._groups(tiff)
+        write_tiff(like, rows, groups, target, series)
 
     def _pixels(self, page: Any, file: Path) -> NDArray[Any]:
         size = file.stat().st_size  # past the end of a cut file the decoder would find nothing, and give zeros

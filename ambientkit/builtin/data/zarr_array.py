@@ -10,10 +10,11 @@ from typing import Any, Literal
 import numpy as np
 
 from ambientkit.errors import InputError
-from ambientkit.readers import Found, OpenedArray, Stored, needs
+from ambientkit.readers import Encoded, Found, OpenedArray, Series, Stored, needs
 from ambientkit.readers.layout import find_layout
 from ambientkit.readers.opened import missing_by_attributes
 from ambientkit.text import listed
+from ambientkit.writers.arrays import write_zarr
 
 
 class Zarr(Stored):
@@ -123,6 +124,10 @@ class _Array(OpenedArray):
 
     def __str__(self) -> str:
         return f"{self.path}, key {self.key!r}" if self.key else str(self.path)
+
+    def save(self, like: Path, rows: Encoded, target: Path, series: Series) -> None:
+        """Rows as the array of this name in a folder of their own."""
+        write_zarr(like, self.key, rows, target, series)
 
     def _open(self) -> Any:
         import zarr

@@ -1,0 +1,79 @@
+"""HDF5 files and Zarr folders with one array like another one: its name, axes and attributes, and new values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ambientkit.readers.files import needs
+from ambientkit.readers.results import Encoded, Series
+
+MISSING = ("_FillValue", "missing_value")
+"""Attributes that say which value is missing: of results, none is."""
+GROUPS = ("multiscales", "omero", "ome")
+"""Attributes of OME-Zarr, which lie with a group."""
+
+
+def write_hdf5(like: Path, key: str, rows: Encoded, target: Path, series: Series) -> None:
+    """Write rows (n, *S) as the array `key` of a file, with its attributes and those of its groups; other arrays of the
+    file are not copied."""
+    h5py = needs("h5py", "science", "HDF5")
+    with h5py.File(like, "r") as old, h5py.File(target, "w") as new:
+        array = new.create_dataset(
+            key, shape=rows.shape, dtype=rows.dtype, chunks=(1, *rows.row_shape), compression="gzip", shuffle=True
+        )
+        for index, row in enumerate(rows):
+            array[index] = row
+        _copy(old[key].attrs, array.attrs)
+        place = key.rpartition("/")[0]
+        while True:
+            _copy(old[place or "/"].attrs, new[place or "/"].attrs)
+            if not place:
+                break
+            place = place.rpartition("/")[0]
+        new.attrs["ambientkit"] = f"restored, {series.said}"
+
+
+def _copy(old: Any, new: Any) -> None:
+    for name, value in old.items():
+        if name in MISSING or name in ("DIMENSION_LIST", "REFERENCE_LIST", "CLASS", "NAME"):  # they point into the file
+            continue
+        new[name] = value
+
+
+def write_zarr(like: Path, key: str, rows: Encoded, target: Path, series: Series) -> None:
+    """Write rows (n, *S) as the array `key` of a folder, with its attributes and those of its group; of an OME-Zarr
+    pyramid the one level that was restored. Same format of Zarr."""
+    zarr = needs("zarr", "science", "Zarr")
+    node = zarr.open(str(like), mode="r")
+    old = node[key] if isinstance(node, zarr.Group) else node
+    form = old.metadata.zarr_format
+    attributes = {name: value for name, value in dict(old.attrs).items() if name not in MISSING}
+    said = {"ambientkit": f"restored, {series.said}"}
+    options: dict[str, Any] = {"shape": rows.shape, "chunks": (1, *rows.row_shape), "dtype": rows.dtype}
+    options["config"] = {"write_empty_chunks": True}  # a chunk of zeros is no lost one
+    names = getattr(old.metadata, "dimension_names", None)
+    if form == 3 and names is not None:
+        options["dimension_names"] = names
+    if isinstance(node, zarr.Group):
+        group = zarr.open_group(str(target), mode="w", zarr_format=form)
+        group.attrs.update({**_one_level(dict(node.attrs), key), **said})
+        array = group.create_array(key, attributes=attributes, **options)
+    else:
+        array = zarr.create_array(str(target), attributes={**attributes, **said}, zarr_format=form, **options)
+    for index, row in enumerate(rows):
+        array[index] = row
+
+
+def _one_level(attributes: dict[str, Any], key: str) -> dict[str, Any]:
+    """The attributes of a group whose pyramid has this one level."""
+    if "ome" in attributes:
+        return {**attributes, "ome": _one_level(attributes["ome"], key)}
+    if "multiscales" not in attributes:
+        return attributes
+    kept = []
+    for scales in attributes["multiscales"]:
+        levels = [level for level in scales.get("datasets", ()) if str(level.get("path", "")).strip("/") == key]
+        if levels:
+            kept.append({**scales, "datasets": levels})
+    return {**{n: v for n, v in attributes.items() if n != "multiscales"}, **({"multiscales": kept} if kept else {})}

@@ -1,0 +1,40 @@
+"""FITS files like another one: the header of its image with world coordinates and units, new values."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from pathlib import Path
+
+import numpy as np
+
+from ambientkit.readers.files import needs
+from ambientkit.readers.results import Encoded, Series
+
+STRUCTURE = ("BSCALE", "BZERO", "BLANK", "CHECKSUM", "DATASUM", "DATAMIN", "DATAMAX", "ZSIMPLE", "ZTENSION", "ZPCOUNT")
+"""Cards of the old values, which say nothing of the new ones."""
+
+
+def write_fits(like: Path, index: int, rows: Encoded, target: Path, series: Series) -> None:
+    """Write rows as the image in extension `index` of a file like `like`; other extensions (errors, flags, tables)
+    are those of the noisy image, and left out. Planes that are rows follow one another. By the suffix .gz it is
+    compressed."""
+    fits = needs("astropy.io.fits", "science", "FITS")
+    with fits.open(like, mode="readonly", memmap=False, lazy_load_hdus=True) as old:
+        first, header, shape = old[0].header.copy(), old[index].header.copy(), tuple(old[index].shape)
+    values = rows.all()
+    values = values.reshape(shape) if values.size == np.prod(shape) else values[:, 0]
+    for card in STRUCTURE:
+        header.remove(card, ignore_missing=True, remove_all=True)
+    header.add_history(f"ambientkit: restored, {series.said}")
+    if index == 0:
+        units = [fits.PrimaryHDU(values, header=header)]
+    else:
+        units = [fits.PrimaryHDU(header=first), fits.ImageHDU(values, header=header)]
+    slope, intercept = rows.encoding.slope, rows.encoding.intercept
+    if (slope, intercept) != (1, 0):  # after the values, which are stored as they are
+        units[-1].header["BSCALE"], units[-1].header["BZERO"] = slope, intercept
+    stream = io.BytesIO()
+    fits.HDUList(units).writeto(stream, output_verify="silentfix")
+    content = stream.getvalue()
+    target.write_bytes(gzip.compress(content, mtime=0) if target.name.endswith(".gz") else content)
