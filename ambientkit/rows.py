@@ -55,6 +55,11 @@ class Rows(Dataset[Any], abc.ABC):
     def __getitem__(self, index: int) -> Clean | Batch:
         """Row `index`: a `Clean` one, or an observation without a batch axis."""
 
+    def window(self, index: int, where: tuple[slice, ...]) -> Batch | None:
+        """A part of row `index` by its axes, channels first, where that is quicker than the whole; None where it is
+        not, and for clean rows, whose noise is simulated on the whole."""
+        return None
+
     def number(self, index: int) -> int:
         """The row of the files at position `index`, which is the key of its noise: another one only where rows are left
         out."""

@@ -60,6 +60,7 @@ class Augmented(Dataset[Batch]):
             raise InputError(f"augment: one crop at a time, not {' and '.join(sorted(crops))}")
         self._crop = _size(crops[0]) if crops else None
         shape = tuple(observations[0].x_n.shape)
+        self._size = shape[1:]
         if len(shape) != 3:
             raise InputError(f"augment: rows of shape {shape} are no pictures (C, H, W)")
         if self._crop and (self._crop[0] > shape[1] or self._crop[1] > shape[2]):
@@ -127,23 +128,22 @@ class Augmented(Dataset[Batch]):
 
     def __getitems__(self, indices: list[int]) -> Batch:
         """The observations `indices` as one batch, each in the pose of its visit; their masks and maps of sigma_n
-        alike."""
-        if self._crop and len(indices) > 1:  # large pictures: one whole one at a time is held
-            return default_collate([self[index] for index in indices])
-        batch = self._observations.__getitems__(indices)
+        alike. Of a large picture one whole one at a time is held, or none where its rows can be read in part."""
+        drawn = [self._drawn(index) for index in indices]
+        if self._crop:
+            batch = default_collate(
+                [self._observations.window(index, self._window(one)) for index, one in zip(indices, drawn)]
+            )
+        else:
+            batch = self._observations.__getitems__(indices)
         by_pixel = batch.sigma_n.ndim == batch.x_n.ndim
         moved, levels, masks = [], [], []
-        for i, index in enumerate(indices):
-            epoch = index.epoch if isinstance(index, Visit) else 0
-            x, level = batch.x_n[i], batch.sigma_n[i]
-            if by_pixel:
-                level = level.expand(
-                    level.shape[0], *x.shape[1:]
-                )  # an axis of length 1 counts for all, and is cropped like all
-            generator = keyed_generator(self._seed, "augment", step=epoch, row=int(index))
-            maps = [level] if by_pixel else []
-            maps += [batch.cond["mask"][i].expand(-1, *x.shape[1:])] if "mask" in self._carries else []
-            x, *maps = self._pose([x, *maps], generator)
+        for i, one in enumerate(drawn):
+            x = batch.x_n[i]
+            maps = [batch.sigma_n[i]] if by_pixel else []
+            maps += [batch.cond["mask"][i]] if "mask" in self._carries else []
+            maps = [value.expand(value.shape[0], *x.shape[1:]) for value in maps]  # an axis of length 1 counts for all
+            x, *maps = self._turned([x, *maps], one)
             moved.append(x)
             levels += maps[:1] if by_pixel else []
             masks += maps[-1:] if "mask" in self._carries else []
@@ -151,13 +151,22 @@ class Augmented(Dataset[Batch]):
         cond = {**batch.cond, "mask": torch.stack(masks)} if masks else batch.cond
         return batch._replace(x_n=torch.stack(moved), sigma_n=sigma_n, cond=cond)
 
-    def _pose(self, both: list[Tensor], generator: torch.Generator) -> list[Tensor]:
-        """A picture and maps of it, all in one pose."""
+    def _drawn(self, index: int) -> tuple[int, int, int, int]:
+        """Four numbers for a visit of a row: top and left of the window, flips, turns."""
+        epoch = index.epoch if isinstance(index, Visit) else 0
+        generator = keyed_generator(self._seed, "augment", step=epoch, row=int(index))
         top, left, flips, turns = (int(n) for n in torch.randint(2**31, (4,), generator=generator))
-        if self._crop:
-            height, width = self._crop
-            y, z = top % (both[0].shape[1] - height + 1), left % (both[0].shape[2] - width + 1)
-            both = [t[:, y : y + height, z : z + width] for t in both]
+        return top, left, flips, turns
+
+    def _window(self, drawn: tuple[int, int, int, int]) -> tuple[slice, ...]:
+        """The place of the crop in a row."""
+        assert self._crop is not None
+        starts = [n % (long - short + 1) for n, long, short in zip(drawn[:2], self._size, self._crop)]
+        return slice(None), *(slice(start, start + short) for start, short in zip(starts, self._crop))
+
+    def _turned(self, both: list[Tensor], drawn: tuple[int, int, int, int]) -> list[Tensor]:
+        """A picture and maps of it, all turned alike."""
+        _, _, flips, turns = drawn
         if "flip-horizontal" in self._names and flips & 1:
             both = [t.flip(2) for t in both]
         if "flip-vertical" in self._names and flips & 2:

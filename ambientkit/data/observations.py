@@ -75,6 +75,24 @@ class Observations(Dataset[Batch]):
         one = self.__getitems__([index])
         return Batch(one.x_n[0], one.sigma_n[0], one.row[0], {name: value[0] for name, value in one.cond.items()})
 
+    def window(self, index: int, where: tuple[slice, ...]) -> Batch:
+        """A part of observation `index` by its axes, without a batch axis: of the same values and noise as in the
+        whole."""
+        found = self._rows.window(index, where)
+        if found is not None:
+            return found
+        whole = self[index]
+        cond = {
+            name: value[tuple(slice(None) if n == 1 else one for n, one in zip(value.shape, where))]
+            if name in self.carries
+            else value
+            for name, value in whole.cond.items()
+        }
+        level = whole.sigma_n
+        if level.ndim == len(where):
+            level = level[tuple(slice(None) if n == 1 else one for n, one in zip(level.shape, where))]
+        return Batch(whole.x_n[where], level, whole.row, cond)
+
     def __getitems__(self, indices: list[int]) -> Batch:
         """The observations `indices` as one batch, in that order."""
         items = [self._rows[index] for index in indices]

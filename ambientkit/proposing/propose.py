@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ FULL = 0.5
 """Share of the range of a number type from which the type's own range is proposed."""
 SKIPPED = 0.3
 """Share of the rows with missing pixels up to which leaving them out is proposed."""
+LARGE, WINDOW = 128, 64
+"""Pictures with a longer side than `LARGE` are trained on in windows of `WINDOW` pixels."""
 MARGIN = 10.0
 """The noise level over the lowest level of a run, at least."""
 
@@ -85,7 +88,15 @@ def propose(
             f"A tenth of the noise level, {levels['sigma_min'] * MARGIN:.3g}; the default is above it."
         )
     shape = values.rows.shape[1:]
-    chosen = settings(spec, shape, values.total, registry)
+    cut = _crop(shape)
+    seen = shape if cut is None else (shape[0], cut, cut)
+    augment = () if cut is None else (f"crop={cut}x{cut}",)
+    chosen = settings(spec, seen, values.total, registry, augment)
+    if cut is not None:
+        reasons["augment",] = (
+            f"Pictures of {shape[1]} x {shape[2]} are learned by windows of {cut} x {cut}, another one at each visit; "
+            "whole pictures are restored in tiles."
+        )
     if "value_range" not in spec:
         reasons.pop(("data", "value_range"))
     reasons |= chosen.reasons
@@ -103,6 +114,13 @@ def propose(
         *(f"Not known: {note}" for note in noise.notes),
     )
     return RunProposal(tree, _in_order(tree, reasons), (), head, noise.photon)
+
+
+def _crop(shape: tuple[int, ...]) -> int | None:
+    """The side of windows to train on; None for rows that are small enough, or no pictures."""
+    if len(shape) != 3 or max(shape[1:]) <= LARGE:
+        return None
+    return min(WINDOW, 2 ** int(math.log2(min(shape[1:]))))
 
 
 def _rows(spec: dict[str, Any], values: OwnValues, missing: list[str]) -> dict[KeyPath, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,8 +44,15 @@ class Settings:
     head: tuple[str, ...]
 
 
-def settings(data: Mapping[str, Any], shape: tuple[int, ...], rows: int, registry: Registry) -> Settings:
-    """For rows (rows, *shape) of a data set, the model and its training as `train` chooses them; the steps fit a time.
+def settings(
+    data: Mapping[str, Any],
+    shape: tuple[int, ...],
+    rows: int,
+    registry: Registry,
+    augment: Sequence[str] = (),
+) -> Settings:
+    """For rows (rows, *shape) of a data set, as `augment` leaves them, the model and its training as `train` chooses
+    them; the steps fit a time.
 
     The speed is measured by a trial of a few seconds; without one (the network cannot be built here) the steps are a
     default.
@@ -53,6 +60,8 @@ def settings(data: Mapping[str, Any], shape: tuple[int, ...], rows: int, registr
     name, model = proposed(registry, shape, {}, rows)
     tree: dict[str, Any] = {"model": {"name": name, **model.fields}, **USUAL, **model.training}
     tree["batch_size"] = max(1, min(tree["batch_size"], rows))
+    if augment:
+        tree["augment"] = list(augment)
     reasons: dict[KeyPath, str] = {("model",): f"As `ambientkit train` chooses: {model.why}."}
     reasons["batch_size",] = "Rows in a step."
     reasons["optimizer", "lr"] = "Suits the model."

@@ -35,6 +35,11 @@ def find_layout(data: Source, asked: str) -> Layout:
     )
 
 
+def in_file(where: tuple[slice, ...], layout: Layout) -> tuple[slice, ...]:
+    """The place in a row of the file of a part of a row, channels first."""
+    return (*where[1:], where[0]) if layout == "NHWC" else where[1:] if layout == "NHW" else where
+
+
 def to_row(values: NDArray[Any], layout: Layout) -> NDArray[Any]:
     """One row in the layout of the file to (*S), channels first."""
     return np.moveaxis(values, -1, 0) if layout == "NHWC" else values[None] if layout == "NHW" else values

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ambientkit.batch import Batch, Clean
 from ambientkit.readers.kept import Kept
-from ambientkit.readers.layout import Layout, to_row
+from ambientkit.readers.layout import Layout, in_file, to_row
 from ambientkit.readers.levels import Noise
 from ambientkit.readers.missing import in_unit, missing_of
 from ambientkit.readers.source import Source
@@ -81,6 +81,15 @@ class NoisyRows(_Rows):
 
     def __getitem__(self, index: int) -> Batch:
         return Batch(self._pixels(index), self.noise.row(index, self.layout), torch.tensor(self.number(index)), {})
+
+    def window(self, index: int, where: tuple[slice, ...]) -> Batch:
+        """A part of a row: only its values are mapped to [-1, 1]."""
+        whole = self.source.row(index)
+        x = pixels(whole[in_file(where, self.layout)], self.mapping, self.layout, self._missing)
+        level = self.noise.row(index, self.layout)
+        if level.ndim == len(where):  # by pixel; an axis of length 1 counts for all
+            level = level[tuple(slice(None) if n == 1 else one for n, one in zip(level.shape, where))]
+        return Batch(x, level, torch.tensor(self.number(index)), {})
 
     def at_or_above(self, sigma: float) -> Iterator[int]:
         """The rows whose noise level, or its maximum over the values, is at least sigma; found without reading the rows

@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader, Dataset
 
-from ambientkit.batch import Batch
+from ambientkit.batch import Batch, Clean
 from ambientkit.builtin.corruptions.gaussian import Gaussian
 from ambientkit.data import Augmented, KeyedBatches, Observations, Visit
 from ambientkit.data.augment import KNOWN, check
 from ambientkit.data.observations import whole
 from ambientkit.errors import InputError
+from ambientkit.registry import load
 
 
 class Coded(Dataset[Batch]):
@@ -72,6 +73,46 @@ def test_every_window_of_a_crop_is_reached() -> None:
     data = Augmented(observations(n=1), ["crop=4x5"], seed=0)
     corners = {float(data.__getitems__(visits(1, epoch)).x_n[0, 0, 0, 0]) for epoch in range(200)}
     assert corners == {6.0 * y + x for y in range(3) for x in range(2)}
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC", "NHW"])
+@pytest.mark.parametrize("levels", ["one", "by pixel"])
+def test_a_window_of_a_large_picture_is_read_alone_and_holds_what_the_whole_holds(tmp_path, layout, levels) -> None:
+    """Rows in files: only the window is mapped to [-1, 1]; its values and levels are those of the whole row there."""
+    rng = np.random.default_rng(0)
+    rows = {"NCHW": (5, 2, 40, 30), "NHWC": (5, 40, 30, 2), "NHW": (5, 40, 30)}[layout]
+    values = rng.normal(size=rows)
+    np.save(tmp_path / "x.npy", values.astype(np.float32))
+    np.save(tmp_path / "sigma.npy", rng.uniform(0.1, 0.2, rows).astype(np.float32))
+    sigma_n = 0.1 if levels == "one" else str(tmp_path / "sigma.npy")
+    spec = {"name": "array", "path": str(tmp_path / "x.npy"), "layout": layout, "sigma_n": sigma_n}
+    stored = load().build("data", {**spec, "value_range": [-2, 2]}).rows()  # type: ignore[attr-defined]
+    whole = Observations(stored, Gaussian(), 0)
+    cut = Augmented(whole, ["crop=16x8"], seed=3)
+    found = cut.__getitems__(visits(5, 2))
+    for i, index in enumerate(visits(5, 2)):
+        where = cut._window(cut._drawn(index))
+        assert torch.equal(found.x_n[i], whole[i].x_n[where])
+        if levels == "by pixel":
+            assert torch.equal(found.sigma_n[i], whole[i].sigma_n[where])
+    assert found.row.tolist() == list(range(5))
+
+
+def test_a_window_of_a_clean_picture_has_the_noise_of_the_whole() -> None:
+    """The noise of a row is drawn once, on the whole of it: two windows that overlap agree there."""
+
+    class Pictures(Dataset[Clean]):
+        def __len__(self) -> int:
+            return 2
+
+        def __getitem__(self, index: int) -> Clean:
+            return Clean(torch.zeros(1, 20, 20), {})
+
+    whole = Observations(Pictures(), Gaussian(sigma_n=0.3), 0)
+    cut = Augmented(whole, ["crop=12x12"], seed=3)
+    for epoch in range(4):
+        for index in visits(2, epoch):
+            assert torch.equal(cut[index].x_n, whole[int(index)].x_n[cut._window(cut._drawn(index))])
 
 
 def test_white_noise_stays_white_and_of_its_level() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 import ambientkit as ak
 from ambientkit.config import load_file
@@ -170,8 +171,10 @@ def test_the_speed_is_measured_and_the_run_trains_and_restores_in_file_units(tmp
     assert run.ended.step == 3
     more = files(tmp_path / "more", camera(rng, clean[:3] * 4, 2.1, 100.0, 4.0))
     run.restore(more, out=tmp_path / "restored", draws=2, steps=2)  # other files of the same camera
-    mean = np.load(tmp_path / "restored" / "mean.npy")
-    assert mean.shape == (3, 1, 32, 32) or mean.shape == (3, 32, 32)
+    found = sorted((tmp_path / "restored" / "mean").iterdir())
+    assert [path.stem for path in found] == [path.stem for path in sorted(more.iterdir())]
+    mean = np.stack([np.asarray(Image.open(path)) for path in found])
+    assert mean.shape == (3, 32, 32)
     assert 80 < mean.mean() < 1000  # file units, not [-1, 1]
 
 
@@ -185,3 +188,18 @@ def test_the_model_and_its_training_are_those_that_train_would_choose(monkeypatc
         assert tree["batch_size"] == min(rows, model.training.get("batch_size", 64))
         assert tree["optimizer"] == model.training.get("optimizer", tree["optimizer"])
         assert tree["end_step"] == 3000  # five minutes at 0.1 s
+
+
+@pytest.mark.slow
+def test_large_pictures_are_trained_on_in_windows_and_restored_whole(tmp_path: Path) -> None:
+    rng = np.random.default_rng(10)
+    clean = np.tile(scenes(rng, 20, 32), (1, 1, 5, 5))[:, :, :150, :140]
+    data = files(tmp_path / "cells", camera(rng, clean * 4, 2.1, 100.0, 4.0))
+    found = ak.inspect(data, write=tmp_path / "run.yaml")
+    assert found.proposal.config["augment"] == ["crop=64x64"]
+    assert "150 x 140" in found.proposal.reasons["augment",]
+    run = ak.train(config=tmp_path / "run.yaml", end_step=2, output_dir=tmp_path / "run", skip_preflight=True)
+    assert run.signal.shape == (1, 64, 64)
+    record = run.restore(data, n=2, out=tmp_path / "restored", draws=0)
+    assert record.shape == (1, 150, 140)
+    assert np.asarray(Image.open(next((tmp_path / "restored" / "mean").iterdir()))).shape == (150, 140)
