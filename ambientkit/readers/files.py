@@ -178,6 +178,11 @@ class FileRows(abc.ABC, Generic[Part]):
             raise UnusableFile(f"it holds {values.shape} where its header announces {(stop - start, *self._row_shape)}")
         return values.astype(self.dtype, copy=False)
 
+    def place(self, index: int) -> tuple[Path, int]:
+        """The file of a row, and its number in there."""
+        which = bisect.bisect_right(self._ends, index)
+        return Path(self._files[which]), index - (self._ends[which - 1] if which else 0)
+
     def row(self, index: int) -> NDArray[Any]:
         """One row. Raises IndexError outside 0..N-1."""
         if not 0 <= index < self.shape[0]:

@@ -63,9 +63,9 @@ class Stored(Data):
     clean: bool = False
     """The rows are clean: noise is simulated on them."""
     value_range: tuple[float, float] | Literal["data"] | None = None
-    """The two file values that stand for -1 and 1; by default (0, 255) for uint8, (0, 65535) for uint16, (-1, 1) for
-    floating point. "data": measured once, as the values below which 0.1 % and 99.9 % of the rows' values lie; a run's
-    configuration holds the two numbers."""
+    """The two file values that stand for -1 and 1; by default (0, 255) for uint8, (0, 65535) for uint16, or what the
+    header of a TIFF file says of its bits (12 of 16: (0, 4095)), (-1, 1) for floating point. "data": measured once, as
+    the values below which 0.1 % and 99.9 % of the rows' values lie; a run's configuration holds the two numbers."""
     counts: Counts | None = None
     """The values are counts {gain, offset, read_std}: the Anscombe transform makes their noise Gaussian, of a level
     that follows from it."""
@@ -74,6 +74,10 @@ class Stored(Data):
     on_bad_file: Literal["fail", "skip"] = "fail"
     """What to do with files and rows that cannot be used (damaged, or with values that are not finite): list them and
     refuse to start, or leave them out, list and count them. The other rows keep their numbers and levels."""
+
+    missing: Literal["refuse", "mask"] = "refuse"
+    """What becomes of rows with missing pixels (NaN, and what the files mark): refused, or taken with a mask of what
+    was measured, for --corruption mask."""
 
     @field_validator("sigma_n")
     @classmethod
@@ -84,6 +88,8 @@ class Stored(Data):
 
     @model_validator(mode="after")
     def _consistent(self) -> Stored:
+        if self.missing == "mask" and (self.clean or self.counts is not None):
+            raise ValueError("missing: mask is for noisy rows with sigma_n, not for clean rows or counts")
         if self.clean and self.sigma_n is not None:
             raise ValueError("clean rows have no sigma_n: leave one of the two out")
         if self.on_bad_file == "skip" and self.check == "sample":
@@ -117,7 +123,7 @@ class Stored(Data):
         found = self.find()
         found.source.check()
         mapping = self._mapping(found.source)
-        reading = Reading(mapping, self.value_range is None, self.check, self.on_bad_file)
+        reading = Reading(mapping, self.value_range is None, self.check, self.on_bad_file, self.missing == "mask")
         if isinstance(mapping, CountRange):
             enough_counts(found.source, mapping)
         if str(self.sigma_n) in ESTIMATES:  # from the rows that can be used
@@ -140,7 +146,7 @@ class Stored(Data):
         )
         if noise is None:
             return CleanRows(source, mapping, layout, left_out, reading.assumed)
-        return NoisyRows(source, mapping, layout, noise, left_out, reading.assumed)
+        return NoisyRows(source, mapping, layout, noise, left_out, reading.assumed, reading.masked)
 
     def settled(self) -> Stored:
         """The same data set with what is measured on the rows written as numbers: itself, unless value_range is
@@ -159,6 +165,10 @@ class Stored(Data):
             return ValueRange(*measured_range(source))
         if self.value_range is not None:
             return ValueRange(*self.value_range)
+        bits = getattr(source, "bits", None)
+        if source.dtype.kind == "u" and bits is not None and bits < 8 * source.dtype.itemsize:
+            logger.info("%s: the files use %d of their bits: value_range: [0, %d]", source, bits, 2**bits - 1)
+            return ValueRange(0, 2**bits - 1)
         try:
             return ValueRange.of(source.dtype)
         except ValueError as error:

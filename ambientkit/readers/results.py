@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -87,6 +87,23 @@ class Encoded(Sequence[NDArray[Any]]):
     def all(self) -> NDArray[Any]:
         """Everything, in memory."""
         return np.stack(list(self))
+
+    def arranged(self, how: Callable[[NDArray[Any]], NDArray[Any]]) -> Encoded:
+        """The same rows with their axes arranged in another way, row by row."""
+        return _Arranged(self, how)
+
+
+class _Arranged(Encoded):
+    def __init__(self, rows: Encoded, how: Callable[[NDArray[Any]], NDArray[Any]]) -> None:
+        self._rows, self._how = rows, how
+        self.encoding, self.dtype, self.clipped = rows.encoding, rows.dtype, rows.clipped
+        self.row_shape = how(np.empty(rows.row_shape, rows.dtype)).shape
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> NDArray[Any]:  # type: ignore[override]
+        return self._how(self._rows[index])
 
 
 class Result(NamedTuple):

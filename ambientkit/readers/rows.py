@@ -75,12 +75,22 @@ class NoisyRows(_Rows):
         noise: Noise,
         left_out: Sequence[str] = (),
         assumed: bool = False,
+        masked: bool = False,
     ) -> None:
         super().__init__(source, mapping, layout, left_out, assumed)
-        self.noise = noise
+        self.noise, self._masked = noise, masked
 
     def __getitem__(self, index: int) -> Batch:
-        return Batch(self._pixels(index), self.noise.row(index, self.layout), torch.tensor(self.number(index)), {})
+        return self._observation(index, self._pixels(index), self.noise.row(index, self.layout))
+
+    def _observation(self, index: int, x: torch.Tensor, level: torch.Tensor) -> Batch:
+        """A row, with a mask of its measured values where it may lack some; what is missing is 0 there."""
+        if not self._masked:
+            return Batch(x, level, torch.tensor(self.number(index)), {})
+        seen = x.isfinite()
+        if level.ndim:  # a missing value has no level; it gets the lowest one of the row, which counts for nothing
+            level = torch.where(level.isfinite(), level, level[level.isfinite()].min())
+        return Batch(torch.where(seen, x, 0), level, torch.tensor(self.number(index)), {"mask": seen})
 
     def window(self, index: int, where: tuple[slice, ...]) -> Batch:
         """A part of a row: only its values are mapped to [-1, 1]."""
@@ -89,7 +99,7 @@ class NoisyRows(_Rows):
         level = self.noise.row(index, self.layout)
         if level.ndim == len(where):  # by pixel; an axis of length 1 counts for all
             level = level[tuple(slice(None) if n == 1 else one for n, one in zip(level.shape, where))]
-        return Batch(x, level, torch.tensor(self.number(index)), {})
+        return self._observation(index, x, level)
 
     def at_or_above(self, sigma: float) -> Iterator[int]:
         """The rows whose noise level, or its maximum over the values, is at least sigma; found without reading the rows

@@ -57,8 +57,8 @@ class RowScan:
     """Sees every row once, chunk by chunk, and keeps a few sums, so that its memory does not grow with the data.
 
     where: the file or folder, for messages. values: the mapping of file values to [-1, 1]; assumed: it was not given by
-    the user but follows from the number type. missing: what stands for a missing value, by name. name: what row i is
-    called.
+    the user but follows from the number type. missing: what stands for a missing value, by name. masked: rows may lack
+    some of their values, not all. name: what row i is called.
     """
 
     def __init__(
@@ -69,10 +69,11 @@ class RowScan:
         *,
         assumed: bool,
         missing: Mapping[str, float] | None = None,
+        masked: bool = False,
         name: Callable[[int], str] = "row {}".format,
     ) -> None:
         self._where, self._dtype, self._values, self._assumed, self._name = where, dtype, values, assumed, name
-        self._missing = dict(missing or {})
+        self._missing, self._masked = dict(missing or {}), masked
         ends = {values.low, values.high}
         if dtype.kind in "ui":
             ends |= {float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)}
@@ -98,14 +99,15 @@ class RowScan:
         raw = rows.reshape(len(rows), -1)
         finite = np.isfinite(x)
         self._too_large = self._too_large or bool(np.isinf(x[np.isfinite(raw)]).any())
-        for i in np.flatnonzero(~finite.all(1)):
+        for i in np.flatnonzero(~(finite | np.isnan(x) if self._masked else finite).all(1) | ~finite.any(1)):
             count = int(x.shape[1] - finite[i].sum())
             self._not_finite.note(f"{self._name(first + i)} ({count} value{'s' * (count > 1)})")
-        usable = np.isfinite(level) & (level >= 0)
+        usable = (np.isfinite(level) & (level >= 0)) | (~finite & self._masked)
         for i in np.flatnonzero(~usable.all(1)):
             self._bad_level.note(f"{self._name(first + i)} ({level[i][~usable[i]][0]:g})")
         noisy = finite & usable & (level > 0)
-        constant = (np.ptp(x, axis=1) == 0) & (noisy.sum(1) >= FEWEST)
+        span = np.where(finite, x, -np.inf).max(1) - np.where(finite, x, np.inf).min(1)
+        constant = (span == 0) & (noisy.sum(1) >= FEWEST)
         for i in np.flatnonzero(constant):
             self._constant.note(self._name(first + i))
         self._seen += len(rows)

@@ -35,6 +35,8 @@ class Reading(NamedTuple):
     assumed: bool
     check: Literal["all", "sample"]
     on_bad_file: Literal["fail", "skip"]
+    masked: bool = False
+    """Whether rows may lack some of their values."""
 
 
 def usable(
@@ -83,7 +85,13 @@ def read_all(
     bad: dict[int, str] = {}
     missing = missing_of(source)
     scan = RowScan(
-        str(source), source.dtype, reading.mapping, assumed=reading.assumed, missing=missing, name=source.name
+        str(source),
+        source.dtype,
+        reading.mapping,
+        assumed=reading.assumed,
+        missing=missing,
+        masked=reading.masked,
+        name=source.name,
     )
     axes = len(source.shape)
 
@@ -93,7 +101,7 @@ def read_all(
         fine = np.ones(len(rows), bool)
         if reading.on_bad_file == "skip":
             finite = np.isfinite(in_unit(rows, reading.mapping, list(missing.values()))).reshape(len(rows), -1)
-            fine = finite.all(1)
+            fine = finite.any(1) if reading.masked else finite.all(1)
             for i in np.flatnonzero(~fine):
                 count = int((~finite[i]).sum())
                 bad[start + int(i)] = f"{count} of its values {'is' if count == 1 else 'are'} not finite" + (

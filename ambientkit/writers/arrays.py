@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ambientkit.readers.files import needs
+from ambientkit.readers.ome_zarr import Axes
 from ambientkit.readers.results import Encoded, Series
 
 MISSING = ("_FillValue", "missing_value")
@@ -41,28 +42,40 @@ def _copy(old: Any, new: Any) -> None:
         new[name] = value
 
 
-def write_zarr(like: Path, key: str, rows: Encoded, target: Path, series: Series) -> None:
+def write_zarr(like: Path, key: str, rows: Encoded, target: Path, series: Series, axes: Axes | None = None) -> None:
     """Write rows (n, *S) as the array `key` of a folder, with its attributes and those of its group; of an OME-Zarr
-    pyramid the one level that was restored. Same format of Zarr."""
+    pyramid the one level that was restored, in its own axes. Same format of Zarr."""
     zarr = needs("zarr", "science", "Zarr")
     node = zarr.open(str(like), mode="r")
     old = node[key] if isinstance(node, zarr.Group) else node
     form = old.metadata.zarr_format
     attributes = {name: value for name, value in dict(old.attrs).items() if name not in MISSING}
     said = {"ambientkit": f"restored, {series.said}"}
-    options: dict[str, Any] = {"shape": rows.shape, "chunks": (1, *rows.row_shape), "dtype": rows.dtype}
+    shape = rows.shape if axes is None else axes.shape
+    chunks = (1, *rows.row_shape) if axes is None else (*(1 for _ in shape[:-2]), *shape[-2:])
+    options: dict[str, Any] = {"shape": shape, "chunks": chunks, "dtype": rows.dtype}
     options["config"] = {"write_empty_chunks": True}  # a chunk of zeros is no lost one
     names = getattr(old.metadata, "dimension_names", None)
     if form == 3 and names is not None:
         options["dimension_names"] = names
     if isinstance(node, zarr.Group):
         group = zarr.open_group(str(target), mode="w", zarr_format=form)
-        group.attrs.update({**_one_level(dict(node.attrs), key), **said})
+        place = key.rpartition("/")[0]
+        while True:
+            found = node[place] if place else node
+            new = group.require_group(place) if place else group
+            new.attrs.update({**_one_level(dict(found.attrs), key.removeprefix(f"{place}/")), **said})
+            if not place:
+                break
+            place = place.rpartition("/")[0]
         array = group.create_array(key, attributes=attributes, **options)
     else:
         array = zarr.create_array(str(target), attributes={**attributes, **said}, zarr_format=form, **options)
     for index, row in enumerate(rows):
-        array[index] = row
+        if axes is None:
+            array[index] = row
+        else:
+            array[axes.where(index)] = axes.from_row(row)
 
 
 def _one_level(attributes: dict[str, Any], key: str) -> dict[str, Any]:

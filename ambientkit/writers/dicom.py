@@ -54,7 +54,7 @@ def write_dicom(like: Path, rows: Encoded, target: Path, series: Series) -> None
         if name in data:
             delattr(data, name)
     old_series, old_image = str(data.get("SeriesInstanceUID", like)), str(data.get("SOPInstanceUID", like))
-    meaning = "MONOCHROME2" if samples == 1 else "RGB"
+    meaning = str(data.get("PhotometricInterpretation", "")) if samples == 1 else "RGB"
     stored = bits or int(data.get("BitsStored", pixels.dtype.itemsize * 8))
     data.set_pixel_data(np.ascontiguousarray(pixels), meaning, stored, generate_instance_uid=False)
     if frames > 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,9 @@ class DICOM(StoredFiles):
     suffixes = files = folders = (".dcm", ".dicom", ".ima")
     what = "DICOM file"
 
+    monochrome1: Literal["refuse", "as-stored"] = "refuse"
+    """What becomes of images in which 0 is white (X-ray projections): refused, or taken as stored, a negative of what a
+    viewer shows. Their noise is the same either way, and results are written as MONOCHROME1 again."""
     max_pixels: int = Field(2**26, ge=1)
     """Largest frame that is decoded, by its header."""
 
@@ -77,9 +80,10 @@ class _Frames(FileRows[DICOM]):
                 "image is honest"
             )
         meaning = str(header.PhotometricInterpretation)
-        if meaning not in ("MONOCHROME2", "RGB"):
+        kept = ("MONOCHROME1",) if self.part.monochrome1 == "as-stored" else ()
+        if meaning not in ("MONOCHROME2", "RGB", *kept):
             why = (
-                "0 is white, so it would be read as a negative"
+                "0 is white, so it would be read as a negative; monochrome1: as-stored takes it so"
                 if meaning == "MONOCHROME1"
                 else "only MONOCHROME2 and RGB are read"
             )

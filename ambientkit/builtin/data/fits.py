@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ambientkit.readers import Encoded, Encoding, FileRows, Series, StoredFiles, UnusableFile, needs
+from ambientkit.errors import InputError
+from ambientkit.readers import (
+    ESTIMATES,
+    Encoded,
+    Encoding,
+    FileRows,
+    Found,
+    Series,
+    StoredFiles,
+    UnusableFile,
+    needs,
+)
 from ambientkit.writers.fits import write_fits
 
 
@@ -31,8 +42,28 @@ class FITS(StoredFiles):
     """Number or name (EXTNAME) of the image in each file; by default the first that holds an image."""
     planes: Literal["refuse", "rows", "channels"] = "refuse"
     """What the first axis of a cube is: rows, each a picture of its own, or the channels of one row."""
+    flags: int | str | None = None
+    """Number or name of an extension of whole numbers that flags pixels (DQ of the Hubble and Webb telescopes): where a
+    bit of `flag_bits` is set, the pixel is missing. See `missing`."""
+    flag_bits: int = Field(-1)
+    """The bits of `flags` that count; -1 for all."""
     max_pixels: int = Field(2**28, ge=1)
     """Largest image or cube that is read, by its header."""
+
+    def find(self) -> Found:
+        """The images by their headers; with sigma_n the name of an extension, its values as the noise by pixel. Raises
+        InputError where there are none, they are unusable, or the units of that extension are not said."""
+        found = super().find()
+        name = self.sigma_n
+        if not isinstance(name, str) or name in ESTIMATES or Path(name).suffix.lower() in (".npy", ".csv", ".parquet"):
+            return found
+        if self.sigma_units != "file":
+            raise InputError(
+                f"{self.path}: sigma_n names the extension {name}, whose values are in the units of the image: say "
+                "sigma_units: file"
+            )
+        assert isinstance(found.source, _Images)
+        return found._replace(named=_Levels(found.source, name))
 
     def open(self, files: Sequence[Path]) -> FileRows:
         """The images by their headers. Raises InputError listing files that cannot be used."""
@@ -41,16 +72,18 @@ class FITS(StoredFiles):
 
 
 class _Images(FileRows[FITS]):
-    def _image(self, units: Any) -> Any:
-        if self.part.extension is not None:
+    def _image(self, units: Any, asked: int | str | None = None) -> Any:
+        """The image in this extension; by default that of the rows."""
+        asked = self.part.extension if asked is None else asked
+        if asked is not None:
             try:
-                unit = units[self.part.extension]
+                unit = units[asked]
             except (KeyError, IndexError):
                 raise UnusableFile(
-                    f"it has no extension {self.part.extension!r}, only {[u.name or i for i, u in enumerate(units)]}"
+                    f"it has no extension {asked!r}, only {[u.name or i for i, u in enumerate(units)]}"
                 ) from None
             if not (unit.is_image and unit.header.get("NAXIS", 0)):
-                raise UnusableFile(f"extension {self.part.extension!r} holds no image")
+                raise UnusableFile(f"extension {asked!r} holds no image")
             return unit
         for unit in units:
             if unit.is_image and unit.header.get("NAXIS", 0):
@@ -65,6 +98,15 @@ class _Images(FileRows[FITS]):
             shape, dtype = _axes(unit), _physical(unit)
             if _blank(unit) is not None:
                 self.missing["BLANK"] = math.nan
+            if self.part.flags is not None:
+                flags = self._image(units, self.part.flags)
+                if _axes(flags) != shape or _physical(flags).kind not in "ui":
+                    raise UnusableFile(
+                        f"its extension {self.part.flags!r}, {_axes(flags)} {_physical(flags)}, is no flags for an "
+                        f"image {shape}"
+                    )
+                self.missing[f"flags in {self.part.flags}"] = math.nan
+                dtype = np.result_type(dtype, np.float32)
         if math.prod(shape) > self.part.max_pixels:
             raise UnusableFile(
                 f"its shape {shape} has more values than max_pixels = {self.part.max_pixels}: raise it if the "
@@ -85,6 +127,21 @@ class _Images(FileRows[FITS]):
         return (shape[0], (1, *shape[1:]), dtype) if self.part.planes == "rows" else (1, shape, dtype)
 
     def load(self, file: Path, start: int, stop: int) -> NDArray[Any]:
+        values = self._physical_values(file, start, stop)
+        if self.part.flags is None:
+            return values
+        bad = (self.extension(file, start, stop, self.part.flags).astype(np.int64) & self.part.flag_bits) != 0
+        return np.where(bad, np.nan, values).astype(np.result_type(values.dtype, np.float32))
+
+    def extension(self, file: Path, start: int, stop: int, name: int | str) -> NDArray[Any]:
+        """Rows start..stop of another extension."""
+        from astropy.io import fits
+
+        with fits.open(file, mode="readonly", memmap=False, lazy_load_hdus=True) as units:
+            found = self._values(self._image(units, name), start, stop)
+            return found.astype(found.dtype.newbyteorder("="))
+
+    def _physical_values(self, file: Path, start: int, stop: int) -> NDArray[Any]:
         from astropy.io import fits
 
         with fits.open(file, mode="readonly", memmap=False, lazy_load_hdus=True) as units:
@@ -137,6 +194,54 @@ class _Images(FileRows[FITS]):
             return np.asarray(unit.section[where])[:, None]
         values = np.asarray(unit.section[...] if hasattr(unit, "section") else unit.data)
         return values.reshape(1, *(shape if len(shape) > 2 else (1, *shape)))
+
+
+class _Levels:
+    """The noise by pixel in an extension of each file: standard deviations; of a name that begins with VAR variances,
+    with IVAR their inverses. Where it is not positive and finite the level is NaN."""
+
+    def __init__(self, images: _Images, name: str) -> None:
+        self._images, self._name = images, name
+        self.dtype = np.dtype(np.float64)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """That of the rows."""
+        return self._images.shape
+
+    def __str__(self) -> str:
+        return f"{self._images}, extension {self._name}"
+
+    def check(self) -> None:
+        """Raises nothing: `read` does."""
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """The levels of rows start..stop, all in one file. Raises UnusableFile."""
+        file, first = self._images.place(start)
+        found = self._images.extension(file, first, first + stop - start, self._name).astype(np.float64)
+        if found.shape != (stop - start, *self.shape[1:]):
+            raise UnusableFile(f"its extension {self._name} has another shape than the image")
+        upper = self._name.upper()
+        if upper.startswith(("VAR", "IVAR")):
+            with np.errstate(all="ignore"):
+                found = np.sqrt(found if upper.startswith("VAR") else 1 / found)
+        return np.where(np.isfinite(found) & (found >= 0), found, np.nan)
+
+    def row(self, index: int) -> NDArray[Any]:
+        """The levels of one row."""
+        return self.read(index, index + 1)[0]
+
+    def all(self) -> NDArray[Any]:
+        """Everything, in memory."""
+        return np.concatenate([self.read(start, stop) for start, stop in self.chunks()])
+
+    def chunks(self) -> Iterator[tuple[int, int]]:
+        """The bounds of consecutive rows, none of which crosses the end of a file."""
+        return self._images.chunks()
+
+    def name(self, index: int) -> str:
+        """What a row is called."""
+        return self._images.name(index)
 
 
 def _blank(unit: Any) -> int | None:

@@ -33,6 +33,9 @@ class NIfTI(StoredFiles):
 
     slices: Literal["none", "x", "y", "z"] = "none"
     """Take the slices along this axis as rows, instead of whole volumes."""
+    series: Literal["refuse", "rows", "channels"] = "refuse"
+    """What the fourth axis of a file is (times of functional, directions of diffusion imaging): rows, each a volume (or
+    its slices) of its own, or the channels of one row."""
     max_pixels: int = Field(2**28, ge=1)
     """Largest volume that is read, by its header."""
 
@@ -60,8 +63,15 @@ class _Volumes(FileRows[NIfTI]):
         shape = tuple(image.shape)
         while len(shape) > 3 and shape[-1] == 1:
             shape = shape[:-1]
-        if len(shape) not in (2, 3):
-            raise UnusableFile(f"it has shape {tuple(image.shape)}: save each volume of a series as a file of its own")
+        if len(shape) not in (2, 3, 4) or (len(shape) == 4 and self.part.series == "refuse"):
+            raise UnusableFile(
+                f"it has shape {tuple(image.shape)}: "
+                + (
+                    "give series: rows (each volume of the fourth axis) or channels (of one row)"
+                    if len(shape) == 4
+                    else "save each volume of a series as a file of its own"
+                )
+            )
         if math.prod(shape) > self.part.max_pixels:
             raise UnusableFile(
                 f"its shape {shape} has more values than max_pixels = {self.part.max_pixels}: raise it if the "
@@ -94,11 +104,13 @@ class _Volumes(FileRows[NIfTI]):
     def header(self, file: Path) -> tuple[int, tuple[int, ...], np.dtype[Any]]:
         image, shape, dtype = self._image(file)
         self._check_slope(image, file)
+        volume, times = shape[:3], shape[3] if len(shape) == 4 else 1
+        rows, channels = (times, 1) if self.part.series == "rows" else (1, times)
         if self._axis is None:
-            return 1, (1, *shape), dtype
-        if self._axis >= len(shape):
+            return rows, (channels, *volume), dtype
+        if self._axis >= len(volume):
             raise UnusableFile(f"it has shape {shape} and no axis {'xyz'[self._axis]}")
-        return shape[self._axis], (1, *(n for i, n in enumerate(shape) if i != self._axis)), dtype
+        return rows * volume[self._axis], (channels, *(n for i, n in enumerate(volume) if i != self._axis)), dtype
 
     def stored_as(self, like: Path) -> Encoding:
         """The type of the file, under slope and intercept of its header."""
@@ -110,15 +122,38 @@ class _Volumes(FileRows[NIfTI]):
         """Rows as volumes with the header of `like`."""
         image, shape, _ = self._image(like)
         values = rows.all()
-        whole = values[0, 0] if self._axis is None else np.moveaxis(values[:, 0], 0, self._axis)
-        if whole.size == math.prod(shape):
+        many = len(shape) == 4 and self.part.series == "rows"
+        slices = 1 if self._axis is None else shape[self._axis]
+        if len(values) % slices:  # the first rows alone: slices that follow one another
+            whole = np.moveaxis(values, 0, 1 + self._axis)[0] if self._axis is not None else values[0, 0]
+        else:
+            volumes = values[:, None] if self._axis is None else values.reshape(-1, slices, *values.shape[1:])
+            found = [
+                one[0] if self._axis is None else np.moveaxis(one, 0, 1 + self._axis) for one in volumes
+            ]  # each (channels, x, y, z)
+            whole = np.stack([one[0] for one in found], -1) if many else np.moveaxis(found[0], 0, -1)
+        if whole.size == math.prod(image.shape):
             whole = whole.reshape(image.shape)
+        elif whole.shape[-1] == 1:
+            whole = whole[..., 0]
         write_nifti(like, whole, rows, target, series)
 
     def load(self, file: Path, start: int, stop: int) -> NDArray[Any]:
         image, shape, dtype = self._image(file)
-        where: list[Any] = [slice(None)] * len(shape) + [0] * (len(image.shape) - len(shape))
-        if self._axis is None:
-            return np.asarray(image.dataobj[tuple(where)], dtype)[None, None]
-        where[self._axis] = slice(start, stop)
-        return np.moveaxis(np.asarray(image.dataobj[tuple(where)], dtype), self._axis, 0)[:, None]
+        rest = (0,) * (len(image.shape) - len(shape))
+        many = len(shape) == 4 and self.part.series == "rows"
+        if self._axis is None and not many:
+            found = np.asarray(image.dataobj[(slice(None), *[slice(None)] * (len(shape) - 1), *rest)], dtype)
+            return (np.moveaxis(found, -1, 0) if len(shape) == 4 else found[None])[None]
+        slices = 1 if self._axis is None else shape[self._axis]
+        rows = []
+        for time in range(start // slices, (stop - 1) // slices + 1):
+            first, last = max(0, start - time * slices), min(slices, stop - time * slices)
+            where: list[Any] = [slice(None)] * min(3, len(shape))
+            if self._axis is not None:
+                where[self._axis] = slice(first, last)
+            end = (time,) if many else (slice(None),) * (len(shape) == 4)
+            found = np.asarray(image.dataobj[(*where, *end, *rest)], dtype)
+            found = np.moveaxis(found, -1, 0) if len(shape) == 4 and not many else found[None]  # channels first
+            rows.append(found[None] if self._axis is None else np.moveaxis(found, 1 + self._axis, 0))
+        return np.concatenate(rows)

@@ -36,7 +36,10 @@ class TiffStack(StoredFiles):
     pages: Literal["auto", "rows", "channels"] = "auto"
     """What the pages of a file are: rows, each a picture of its own, or the channels (or depth) of one row. "auto": as
     the axes in the file say, and rows where it names none. "rows" and "channels" are taken as they are, without regard
-    to the file says."""
+    to what the file says."""
+    volumes: bool = False
+    """Planes Z of one time are the depth of one row, (C, Z, Y, X), not rows of their own; of a file that names no axes
+    all pages."""
     max_pixels: int = Field(2**26, ge=1)
     """Largest page that is decoded, by its header."""
 
@@ -91,6 +94,9 @@ def _complaints() -> Iterator[None]:
 class _Pages(FileRows[TiffStack]):
     def __init__(self, part: TiffStack, files: Sequence[Path]) -> None:
         self.lossy = False
+        self.bits: int | None = None
+        """Bits of whole numbers that are used, where all files say so and agree."""
+        self._bits: set[int] = set()
         self.axes: set[str] = set()
         """How the axes that the files name were read, in words."""
         super().__init__(part, files)
@@ -135,10 +141,13 @@ class _Pages(FileRows[TiffStack]):
             if (nodata := first.tags.get("GDAL_NODATA")) is not None:
                 self._note_missing(str(nodata.value))
             axes = _page_axes(tiff)
-            groups = self._groups(tiff)
+            groups, depth = self._groups(tiff), self._depth(tiff)
+            self._bits.add(_bits_used(tiff, first))
+        self.bits = min(self._bits) if len(self._bits) == 1 else None
         if axes is not None:
-            self.axes.add(_told(axes, self.part.pages))
-        return len(groups), (groups.shape[1] * shape[0], *shape[1:]), first.dtype
+            self.axes.add(_told(axes, self.part.pages, self.part.volumes))
+        channels = groups.shape[1] // (depth or 1) * shape[0]
+        return len(groups), (channels, *((depth,) if depth else ()), *shape[1:]), first.dtype
 
     def _note_missing(self, text: str) -> None:
         """What the tag GDAL_NODATA says: one value for all files."""
@@ -155,11 +164,22 @@ class _Pages(FileRows[TiffStack]):
         if self.part.pages == "channels":
             return numbers[None]
         axes = _page_axes(tiff) if self.part.pages == "auto" else None
-        if axes is None or "C" not in axes[0]:
-            return numbers[:, None]
+        if axes is None:
+            return numbers[None] if self.part.volumes else numbers[:, None]
         names, sizes = axes
-        place = names.index("C")
-        return np.moveaxis(numbers.reshape(-1, *sizes), 1 + place, -1).reshape(-1, sizes[place])
+        last = [names.index(name) for name in ("CZ" if self.part.volumes else "C") if name in names]
+        ends = [i - len(last) for i in range(len(last))]
+        moved = np.moveaxis(numbers.reshape(-1, *sizes), [1 + i for i in last], ends)
+        return moved.reshape(-1, math.prod(sizes[i] for i in last))
+
+    def _depth(self, tiff: Any) -> int | None:
+        """Planes of a row that is a volume; None where rows are pictures."""
+        if not self.part.volumes or self.part.pages == "channels":
+            return None
+        axes = _page_axes(tiff) if self.part.pages == "auto" else None
+        if axes is None:
+            return len(tiff.pages)
+        return axes[1][axes[0].index("Z")] if "Z" in axes[0] else 1
 
     def _page_shape(self, page: Any) -> tuple[int, ...]:
         height, width, samples = page.imagelength, page.imagewidth, page.samplesperpixel
@@ -176,18 +196,28 @@ class _Pages(FileRows[TiffStack]):
         import tifffile
 
         with tifffile.TiffFile(file, _multifile=False) as tiff:
-            groups = self._groups(tiff)[start:stop]
-            return np.stack(
+            groups, depth = self._groups(tiff)[start:stop], self._depth(tiff)
+            rows = np.stack(
                 [np.concatenate([self._pixels(tiff.pages[int(n)].aspage(), file) for n in group]) for group in groups]
             )
+            samples = tiff.pages[0].aspage().samplesperpixel
+        if depth is None:
+            return rows
+        split = rows.reshape(len(rows), -1, depth, samples, *rows.shape[2:])  # pages by channel, plane and colour
+        return np.moveaxis(split, 3, 2).reshape(len(rows), -1, depth, *rows.shape[2:])
 
     def save(self, like: Path, rows: Encoded, target: Path, series: Series) -> None:
         """Rows as pages of a file with the axes and metadata of `like`."""
         import tifffile
 
         with tifffile.TiffFile(like, _multifile=False) as tiff:
-            groups = self._groups(tiff)
-        write_tiff(like, rows, groups, target, series)
+            groups, depth, samples = self._groups(tiff), self._depth(tiff), tiff.pages[0].aspage().samplesperpixel
+
+        def pages(row: NDArray[Any]) -> NDArray[Any]:
+            split = row.reshape(-1, samples, *row.shape[1:])
+            return np.moveaxis(split, 1, 2).reshape(-1, *row.shape[2:])
+
+        write_tiff(like, rows if depth is None else rows.arranged(pages), groups, target, series)
 
     def _pixels(self, page: Any, file: Path) -> NDArray[Any]:
         size = file.stat().st_size  # past the end of a cut file the decoder would find nothing, and give zeros
@@ -221,13 +251,27 @@ def _page_axes(tiff: Any) -> tuple[str, tuple[int, ...]] | None:
     return found[0] if found[0][0] else None
 
 
-def _told(axes: tuple[str, tuple[int, ...]], asked: str) -> str:
+def _bits_used(tiff: Any, page: Any) -> int:
+    """Bits of the whole numbers that are used: 12 of a camera's 16, by the bits per sample or OME's SignificantBits."""
+    import tifffile
+
+    bits = int(np.max(page.bitspersample))
+    if not tiff.is_ome:
+        return bits
+    images = tifffile.xml2dict(tiff.ome_metadata).get("OME", {}).get("Image", {})
+    first = images[0] if isinstance(images, list) and images else images
+    said = first.get("Pixels", {}).get("SignificantBits") if isinstance(first, dict) else None
+    return int(said) if isinstance(said, int) and 1 <= said <= bits else bits
+
+
+def _told(axes: tuple[str, tuple[int, ...]], asked: str, volumes: bool) -> str:
     """What becomes of the axes, in words."""
     names = ", ".join(f"{name} {size}" for name, size in zip(*axes))
     if asked != "auto":
         return f"the files name their axes ({names}), and pages: {asked} takes all pages as {asked} instead"
-    rows = ", ".join(name for name in axes[0] if name != "C")
-    told = ["C as channels"] if "C" in axes[0] else []
+    depth = "Z" if volumes and "Z" in axes[0] else ""
+    rows = ", ".join(name for name in axes[0] if name != "C" and name != depth)
+    told = (["C as channels"] if "C" in axes[0] else []) + ([f"{depth} as depth"] if depth else [])
     return (
         f"the files name their axes ({names}): taken are {' and '.join(told + ([f'{rows} as rows'] if rows else []))}"
     )

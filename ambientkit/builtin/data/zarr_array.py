@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from pydantic import Field
 
 from ambientkit.errors import InputError
-from ambientkit.readers import Encoded, Found, OpenedArray, Series, Stored, needs
+from ambientkit.readers import Encoded, Found, OpenedArray, Series, Stored, Unwritable, needs
 from ambientkit.readers.layout import find_layout
+from ambientkit.readers.ome_zarr import Axes, pyramid_of
 from ambientkit.readers.opened import missing_by_attributes
 from ambientkit.text import listed
 from ambientkit.writers.arrays import write_zarr
+
+logger = logging.getLogger("ambientkit")
 
 
 class Zarr(Stored):
     """Rows in one array of a Zarr folder (format 2 or 3), read as they are needed; the noise level may be another array
     of it.
 
+    OME-Zarr names its axes: channels C stay channels, times T and planes Z are rows, of one level of its pyramid.
     A chunk that was never written, or is lost, would be read as the fill value: such arrays are refused.
     """
 
@@ -34,6 +40,11 @@ class Zarr(Stored):
     """The array of a group; needed where several could be meant."""
     layout: Literal["auto", "NCHW", "NHWC", "NHW", "N..."] = "auto"
     """What the axes mean. "N...": rows of any shape, as they are. "auto" takes pictures whose shape leaves no doubt."""
+
+    level: int = Field(0, ge=0)
+    """Of an OME-Zarr pyramid: 0 is the finest."""
+    volumes: bool = False
+    """Of OME-Zarr: planes Z are the depth of a row, (C, Z, Y, X), not rows of their own."""
 
     def find(self) -> Found:
         """The array by its metadata. Raises InputError where there is none, or chunks are missing, or a codec would run
@@ -54,7 +65,8 @@ class Zarr(Stored):
             raise InputError(
                 f"{self.path}: cannot be read as Zarr ({type(error).__name__}: {' '.join(str(error).split())[:160]})"
             ) from None
-        data = self._choose(arrays)
+        ome = self._by_axes(node, arrays)
+        data = ome or self._choose(arrays)
         data.check()
         data.missing = missing_by_attributes(str(data), dict(found[data.key].attrs), found[data.key].fill_value)
         levels, named = (
@@ -68,7 +80,37 @@ class Zarr(Stored):
                     f"{array}: {chunks - here} of {chunks} chunks are missing, and would be read as the fill value. "
                     f"Copy the folder again, or write the array anew with write_empty_chunks=True"
                 )
-        return Found(data, find_layout(data, self.layout), levels, named)
+        return Found(data, "N..." if ome else find_layout(data, self.layout), levels, named)
+
+    def _by_axes(self, node: Any, arrays: dict[str, _Array]) -> _Axes | None:
+        """The level of an OME-Zarr image that is asked for; None for any other array. Raises InputError for several
+        images, a level that is not there, and metadata that do not fit."""
+        groups = {"": node} if hasattr(node, "members") else {}
+        groups |= {path: item for path, item in getattr(node, "members", lambda **_: ())(max_depth=None)}
+        asked = None if self.key is None else self.key.strip("/")
+        try:
+            images = {
+                path: found
+                for path, item in groups.items()
+                if path not in arrays and (found := pyramid_of(dict(item.attrs))) is not None
+            }
+            full = {path: [f"{path}/{one}".strip("/") for one in found.levels] for path, found in images.items()}
+            if asked is not None:
+                images = {path: one for path, one in images.items() if asked == path or asked in full[path]}
+            if not images:
+                return None
+            if len(images) > 1:
+                raise ValueError(f"it holds several images: say which by key: {listed(sorted(images), limit=12)}")
+            ((path, image),) = images.items()
+            levels = full[path]
+            key = asked if asked in levels else levels[self.level] if self.level < len(levels) else None
+            if key is None or key not in arrays:
+                raise ValueError(f"there is no level {self.level} among {listed(levels, limit=12)}")
+            axes = Axes(image.axes, arrays[key].shape, self.volumes)
+        except ValueError as error:
+            raise InputError(f"{self.path}: {error}") from None
+        logger.warning("%s: %s", self.path, axes.told())
+        return _Axes(self.path, key, axes, arrays[key].dtype)
 
     def _choose(self, arrays: dict[str, _Array]) -> _Array:
         keys = (
@@ -137,3 +179,23 @@ class _Array(OpenedArray):
 
     def _close(self, handle: Any) -> None:
         """A Zarr array keeps no file open; but its event loop does not outlive a fork, so a new process opens anew."""
+
+
+class _Axes(_Array):
+    """An array whose axes have names."""
+
+    def __init__(self, path: Path, key: str, axes: Axes, dtype: np.dtype[Any]) -> None:
+        super().__init__(path, key, (axes.rows, *axes.row_shape), dtype)
+        self._axes = axes
+
+    def _take(self, handle: Any, where: Any) -> Any:
+        if isinstance(where, int):
+            return self._axes.to_row(np.asarray(handle[self._axes.where(where)]))
+        rows = range(self.shape[0])[where if isinstance(where, slice) else slice(None)]
+        return np.stack([self._axes.to_row(np.asarray(handle[self._axes.where(row)])) for row in rows])
+
+    def save(self, like: Path, rows: Encoded, target: Path, series: Series) -> None:
+        """All rows as the level of an image with these axes."""
+        if len(rows) != self.shape[0]:
+            raise Unwritable(f"only {len(rows)} of its {self.shape[0]} rows were restored: restore all of them")
+        write_zarr(like, self.key, rows, target, series, self._axes)
