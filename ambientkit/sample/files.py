@@ -176,6 +176,7 @@ def draw_to_files(
 
 
 def check_counts(**counts: int | None) -> None:
+    """Raise InputError for a count below 1, by the name of its flag."""
     for name, value in counts.items():
         if value is not None and value < 1:
             raise InputError(f"--{name.replace('_', '-')} {value}: should be 1 or more")
@@ -193,6 +194,7 @@ def opened(trained: Trained | str | Path, device: str | torch.device, registry: 
 
 
 def folder_of(out: str | Path | None, trained: Trained, kind: str, seed: int) -> Path:
+    """The folder to write: the one given, or by default one in the folder of the run, by its step and the seed."""
     if out is not None:
         return Path(out)
     if trained.path is None:
