@@ -161,6 +161,11 @@ def _noise(
         raise InputError("--write: the rows are said to be clean; there is no noise to be found")
     if values.found.levels is not None:
         return NoiseModel(notes=["(the noise level is stored with the rows, and read from there)"])
+    if dark is None and not flat and not repeats:
+        said = getattr(values.found.source, "said_noise", dict)()
+        if said:
+            why = f"The extension {said['sigma_n']} that every file has: the errors of its pixels, in its units."
+            return NoiseModel(said, {("sigma_n",): why})
     whole = values.whole
     if not len(whole):
         return NoiseModel(missing=["rows without missing pixels"])

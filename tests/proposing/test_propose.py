@@ -148,6 +148,22 @@ def test_rows_with_missing_pixels_are_left_out_and_counted(tmp_path: Path) -> No
     assert spec["on_bad_file"] == "skip"
 
 
+def test_errors_that_the_files_bring_are_proposed_as_noise_per_pixel(tmp_path: Path) -> None:
+    fits = pytest.importorskip("astropy.io.fits")
+    rng = np.random.default_rng(12)
+    (tmp_path / "night").mkdir()
+    for number, image in enumerate(scenes(rng, 20)):
+        error = np.sqrt(image[0] + 9).astype(np.float32)
+        science = (image[0] + error * rng.standard_normal(error.shape)).astype(np.float32)
+        units = [fits.PrimaryHDU(), fits.ImageHDU(science, name="SCI"), fits.ImageHDU(error, name="ERR")]
+        fits.HDUList(units).writeto(tmp_path / "night" / f"{number:02}.fits")
+    found = ak.inspect(tmp_path / "night", write=tmp_path / "run.yaml").proposal
+    assert (found.config["data"]["sigma_n"], found.config["data"]["sigma_units"]) == ("ERR", "file")
+    assert "every file has" in found.reasons["data", "sigma_n"]
+    rows = ak.configure(tmp_path / "run.yaml").data.rows()
+    assert rows[0].sigma_n.shape == (1, 48, 48)
+
+
 def test_what_cannot_be_written_or_has_no_files_is_an_error(tmp_path: Path) -> None:
     np.save(tmp_path / "rows.npy", cells(np.random.default_rng(8), 4))
     (tmp_path / "there.yaml").write_text("")

@@ -71,7 +71,21 @@ class FITS(StoredFiles):
         return _Images(self, files)
 
 
+ERRORS = ("ERR", "ERROR", "UNCERT", "SIGMA", "RMS", "VAR", "VARIANCE", "IVAR")
+"""Names of extensions with the noise by pixel, as pipelines write them."""
+
+
 class _Images(FileRows[FITS]):
+    def __init__(self, part: FITS, files: Sequence[Path]) -> None:
+        self._beside: set[str] | None = None
+        super().__init__(part, files)
+
+    def said_noise(self) -> dict[str, Any]:
+        """The fields by which the files themselves say how noisy their pixels are: an extension of errors that all of
+        them have; empty where there is none."""
+        name = next((name for name in ERRORS if name in (self._beside or ())), None)
+        return {} if name is None else {"sigma_n": name, "sigma_units": "file"}
+
     def _image(self, units: Any, asked: int | str | None = None) -> Any:
         """The image in this extension; by default that of the rows."""
         asked = self.part.extension if asked is None else asked
@@ -96,6 +110,8 @@ class _Images(FileRows[FITS]):
         with fits.open(file, mode="readonly", memmap=False, lazy_load_hdus=True) as units:
             unit = self._image(units)
             shape, dtype = _axes(unit), _physical(unit)
+            names = {one.name.upper() for one in units if one is not unit and one.is_image and _axes(one) == shape}
+            self._beside = names if self._beside is None else self._beside & names
             if _blank(unit) is not None:
                 self.missing["BLANK"] = math.nan
             if self.part.flags is not None:
