@@ -162,7 +162,7 @@ def _noise(
     if values.found.levels is not None:
         return NoiseModel(notes=["(the noise level is stored with the rows, and read from there)"])
     if dark is None and not flat and not repeats:
-        said = getattr(values.found.source, "said_noise", dict)()
+        said: dict[str, Any] = getattr(values.found.source, "said_noise", dict)()
         if said:
             why = f"The extension {said['sigma_n']} that every file has: the errors of its pixels, in its units."
             return NoiseModel(said, {("sigma_n",): why})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from ambientkit.readers import (
     FileRows,
     Found,
     Series,
+    Source,
     StoredFiles,
     UnusableFile,
     needs,
@@ -63,7 +64,7 @@ class FITS(StoredFiles):
                 "sigma_units: file"
             )
         assert isinstance(found.source, _Images)
-        return found._replace(named=_Levels(found.source, name))
+        return found._replace(named=cast(Source, _Levels(found.source, name)))  # of a shape that follows the rows
 
     def open(self, files: Sequence[Path]) -> FileRows:
         """The images by their headers. Raises InputError listing files that cannot be used."""
