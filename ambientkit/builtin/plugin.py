@@ -212,6 +212,7 @@ def register_mutants():
         ancestral,
         consistency,
         contracts,
+        coverage,
         detail_moments,
         gaussian,
         gaussian_noise,
@@ -230,7 +231,7 @@ def register_mutants():
     from ambientkit.builtin.mutants import stochastic_heun as stochastic_heuns
 
     objectives = [*tweedie.MUTANTS, *consistency.MUTANTS, *posterior_buffers.MUTANTS, *sure.MUTANTS, *naive.MUTANTS]
-    objectives += [*split_levels.MUTANTS, *detail_moments.MUTANTS]
+    objectives += [*split_levels.MUTANTS, *detail_moments.MUTANTS, *coverage.MUTANTS]
     corruptions = [*gaussian.MUTANTS, *gaussian_noise.MUTANTS, *mask.MUTANTS, *linear.MUTANTS]
     samplers = [*ancestral.MUTANTS, *stochastic_heuns.MUTANTS, *heun.MUTANTS]
     others = [*models.MUTANTS, *contracts.MUTANTS, *taught.MUTANTS, *memory.MUTANTS]

@@ -7,13 +7,16 @@ from pydantic import Field, InstanceOf
 from torch import Tensor
 
 from ambientkit.batch import Batch, Term
+from ambientkit.builtin.checks.coverage import no_hole_above
+from ambientkit.builtin.checks.labelled import Broken
 from ambientkit.builtin.checks.outcome import exact
-from ambientkit.builtin.checks.probe import fixed_level, terms
+from ambientkit.builtin.checks.probe import fixed_level, on_clean_rows, terms
 from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Part, Tools
 
 LOW, HIGH = 0.1, 1.5
 """Of the levels drawn for clean rows and for rows of 0.05 to 0.6 some lie below the first, and some above the
 second."""
+CALLS = 16
 
 
 class LevelsAboveFloor(Check):
@@ -23,7 +26,8 @@ class LevelsAboveFloor(Check):
     0.2. On rows of one level no `Term.sigma` may lie below it, above sigma_max, or, but for one in a hundred, on it. In
     a batch of quiet rows and one noisy row the quiet ones keep their own range: nine in ten levels would lie above the
     noisy row's floor only by another density. Not all levels of a noisy row lie next to its floor, and clean and noisy
-    rows together are asked about at low and at high levels; an objective may split these between them.
+    rows together are asked about at low and at high levels, without a hole between them (see `coverage`); an objective
+    may split these between them.
     """
 
     name = "levels"
@@ -41,15 +45,16 @@ class LevelsAboveFloor(Check):
     quick = True
 
     batch_size: int = Field(512, ge=64)
-    """Rows of each batch."""
+    """Rows of each kind, in `CALLS` losses: an objective may draw one level for a whole batch."""
 
     def measure(self, part: Part, case: Case) -> Measured:
         """The largest share of levels out of place."""
         assert isinstance(part, Objective)
         shares: list[float] = []
         drawn: list[Tensor] = []
+        rows = self.batch_size // CALLS
         for index, floor in enumerate((0.0, 0.05, 0.2, 0.6)):
-            sigma = self._drawn(part, case, torch.full((self.batch_size,), floor, dtype=torch.float64), index)
+            sigma = self._drawn(part, case, torch.full((rows,), floor, dtype=torch.float64), index)
             if not len(sigma):  # an objective may leave rows out, clean ones above all
                 continue
             drawn.append(sigma)
@@ -59,12 +64,17 @@ class LevelsAboveFloor(Check):
                 sigma > case.tools.levels.sigma_max * (1 + 1e-6)
             )
             shares += [float(on_it), float(outside.any())]
-        mixed = torch.full((self.batch_size,), 0.05, dtype=torch.float64)
-        mixed[self.batch_size // 2] = 2.0
+        mixed = torch.full((rows,), 0.05, dtype=torch.float64)
+        mixed[rows // 2] = 2.0
         every = torch.cat(drawn or [torch.zeros(0)])
         shares.append(0.0 if bool((every < LOW).any() and (every > HIGH).any()) else 1.0)
         quiet = (self._drawn(part, case, mixed, 4) < 2.0).double().mean()
         shares.append(1.0 if not quiet >= 0.1 else 0.0)
+        if not on_clean_rows(case):
+            try:
+                no_hole_above(part, case)
+            except Broken as error:
+                return Measured(1.0, 0.0, 5 * self.batch_size, str(error))
         return exact(max(shares), 0.01, 5 * self.batch_size)
 
     def control(self, part: Part) -> Part:
@@ -73,8 +83,12 @@ class LevelsAboveFloor(Check):
         return _Clamped(inner=part)
 
     def _drawn(self, objective: Objective, case: Case, floor: Tensor, index: int) -> Tensor:
-        found = terms(objective, case.oracle, fixed_level(case, self.batch_size, floor, index), case, index)
-        return torch.cat([term.sigma for term in found] or [torch.zeros(0)]).double()
+        found = [
+            term.sigma.detach().double()
+            for key in range(CALLS * index, CALLS * (index + 1))
+            for term in terms(objective, case.oracle, fixed_level(case, len(floor), floor, key), case, key)
+        ]
+        return torch.cat(found or [torch.zeros(0, dtype=torch.float64)])
 
 
 class _Clamped(Objective):

@@ -10,6 +10,8 @@ from pydantic import InstanceOf
 from torch import Generator, Tensor
 
 from ambientkit.batch import Batch, Term
+from ambientkit.builtin.checks.affine import gradient_is_affine_in_the_data
+from ambientkit.builtin.checks.coverage import no_hole_below, within_the_range_lent
 from ambientkit.builtin.checks.labelled import (
     SHAPE,
     SIGNAL,
@@ -68,6 +70,11 @@ class ObjectiveContract(Check):
                 self._try(part, case, name, batch)
             teaches_every_row_and_direction(part, case)
             teaches_each_row_by_itself(part, case)
+            if "stationary-at-oracle" in part.claims and "stationary-in-detail" not in part.claims:
+                gradient_is_affine_in_the_data(part, case)
+            within_the_range_lent(part, case)
+            if part.below_sigma_n:
+                no_hole_below(part, case)
         except Broken as error:
             return Measured(math.inf, 0.0, 12, str(error))
         return exact(0.0, 0.0, 12)

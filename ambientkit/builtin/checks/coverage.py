@@ -1,0 +1,105 @@
+"""Which levels an objective trains: none beyond the range lent, and no hole in it. Exact probes for `levels` and
+`objective-contract`.
+
+The law of the levels is read off `Term.sigma`, on batches of clean rows and of rows of known noise. What a right law
+must do is little: EDM's density (log sigma of mean -1.2 and std 1.2) leaves levels above 20 to one draw in thousands,
+so that nothing is asked of levels above `HIGH`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from ambientkit.builtin.checks.labelled import require
+from ambientkit.builtin.checks.probe import fixed_level, on_clean_rows, terms
+from ambientkit.interfaces import Case, Levels, Objective
+
+LENT = Levels(0.03, 6.0)
+"""Another range than the default and than that of the case: a part that has a range written into it leaves it."""
+QUIET, NOISY = 0.05, 0.3
+"""Noise of rows, both inside of that range."""
+LOW, HIGH = 0.1, 3.0
+"""Clean rows are seen below the first, and some row above the second. EDM's density has 9 % of its mass below the
+first, in this range, and 3 % above the second."""
+STEP = 1.5
+"""Ratio of the ends of the intervals between `LOW` and `HIGH`, none of which may be empty: EDM's density, half of
+whose draws lie next to sigma_n, has 1 % of its mass in the emptiest."""
+STEP_BELOW = 2.0
+"""The same below the noise of the data, where a step of a chain may be long."""
+ROWS, CALLS = 64, 400
+"""Losses are asked until nothing is left out, at most so many, or a tenth where each row has a level of its own. An
+interval with 3 % of the draws stays empty by chance with probability 5e-6 then."""
+
+
+def levels_of(part: Objective, case: Case, noise: float, index: int) -> Tensor:
+    """The levels of all terms of one loss on rows of one noise, float64; empty where the rows are left out."""
+    lent = dataclasses.replace(case, tools=dataclasses.replace(case.tools, levels=LENT))
+    batch = fixed_level(lent, ROWS, torch.full((ROWS,), noise, dtype=torch.float64), index)
+    found = [term.sigma.detach().double() for term in terms(part, case.oracle, batch, lent, index)]
+    return torch.cat(found or [torch.zeros(0, dtype=torch.float64)])
+
+
+def within_the_range_lent(part: Objective, case: Case) -> None:
+    """No level lies below sigma_min or above sigma_max of `Tools.levels`. Raises Broken."""
+    noise = 0.0 if on_clean_rows(case) else NOISY
+    sigma = torch.cat([levels_of(part, case, noise, index) for index in range(10)])
+    inside = (sigma >= LENT.sigma_min * (1 - 1e-5)) & (sigma <= LENT.sigma_max * (1 + 1e-5))
+    require(bool(inside.all()), "levels are trained that lie beyond the range lent (Tools.levels)")
+
+
+def no_hole_above(part: Objective, case: Case) -> None:
+    """Clean rows and quiet ones together are seen at all levels from `LOW` to `HIGH`, and clean rows below `LOW`; who
+    leaves clean rows out may have an upper end of its own. Raises Broken."""
+    taken = bool(len(levels_of(part, case, 0.0, 0)))
+    if taken:
+        _filled(
+            lambda index: levels_of(part, case, 0.0, index),
+            [(LENT.sigma_min, LOW)],
+            "clean rows are never seen at low levels, where they can be",
+        )
+    quiet = torch.cat([levels_of(part, case, QUIET, index) for index in range(20)])
+    low, high = (LOW, HIGH) if taken else (1.02 * QUIET, max(float(quiet.max()), QUIET) if len(quiet) else QUIET)
+    spans = _spans(low, high, STEP)
+    _filled(
+        lambda index: torch.cat([levels_of(part, case, noise, index) for noise in (0.0, QUIET)]),
+        [*spans, (HIGH, LENT.sigma_max)] if taken else spans[:-1],
+        "levels are left out",
+    )
+
+
+def no_hole_below(part: Objective, case: Case) -> None:
+    """Rows of noise and clean ones together are seen at all levels from a little above sigma_min to the noise. Raises
+    Broken."""
+    _filled(
+        lambda index: torch.cat([levels_of(part, case, noise, index) for noise in (NOISY, 0.0)]),
+        _spans(1.25 * LENT.sigma_min, NOISY, STEP_BELOW),
+        "levels are left out below the noise of the data",
+    )
+
+
+def _spans(low: float, high: float, step: float) -> list[tuple[float, float]]:
+    found = []
+    while low < 0.999 * high:
+        found.append((low, min(low * step, high)))
+        low *= step
+    return found
+
+
+def _filled(draw: Callable[[int], Tensor], spans: Sequence[tuple[float, float]], otherwise: str) -> None:
+    """Some level lies in each span. Raises Broken."""
+    left, count = list(spans), 0
+    for index in range(CALLS):
+        sigma = draw(index)
+        count += len(sigma)
+        own_level = len(sigma.unique()) > len(sigma) / 4
+        left = [(low, high) for low, high in left if not bool(((sigma >= low) & (sigma <= high)).any())]
+        if not left:
+            return
+        if own_level and index >= CALLS / 10:
+            break
+    low, high = left[0]
+    require(False, f"{otherwise}: none of {count} lies from {low:.2g} to {high:.2g}")
