@@ -104,6 +104,7 @@ class ObjectiveContract(Check):
         memory: Memory = {}
         shapes: list[dict[str, tuple[int, ...]]] = []
         learnt, pixels = False, None
+        silent: dict[str, Tensor] = {}
         for index in range(3):
             probe = _Probe(case)
             try:
@@ -119,12 +120,17 @@ class ObjectiveContract(Check):
             learnt = probe.judge(
                 self._terms(found, batch)
             )  # of the last call: who falls silent after the first does not learn
+            for key, term in found.items():  # of a term on all rows: places that are 0 in every call
+                still = term.value.detach() == 0
+                silent[key] = silent[key] & still if key in silent and len(silent[key]) == len(still) else still
             pixels = probe.reached if pixels is None else pixels | probe.reached
             shapes.append({key: tuple(value.shape) for key, value in memory.items()})
             require(not any(value.requires_grad for value in memory.values()), "memory holds a graph")
         require(all(shape == shapes[0] for shape in shapes), "names or shapes in memory change from call to call")
         require(learnt or name in ("mixed", "single"), "no value carries a gradient")
         if name == "noisy":
+            unused = any(bool(still.any()) and not bool(still.all()) for still in silent.values())
+            require(not unused, "some values are 0 in each call: a row that is not used has no value")
             require(pixels is not None and bool(pixels.all()), "some pixels or channels never get a gradient")
         again, probe = self._fresh(part, case, batch, 0)
         other, moved = self._fresh(part, case, batch, 99)
