@@ -18,6 +18,7 @@ from ambientkit.builtin.checks.reach import (
     call_of,
     gradient_is_that_of_the_answer,
     learns_in_its_parameters,
+    nothing_detached,
     reaches_every_direction,
     tensor_of,
 )
@@ -105,6 +106,11 @@ class ModelContract(Check):
             four = type(part)(**{**{name: getattr(part, name) for name in part.model_fields_set}, "num_classes": 4})
         except ValidationError:  # fields that exclude classes
             return
+        null = four.null_cond("class_cond")
+        require(
+            null is not None and float(torch.as_tensor(null)) == 4,
+            f"null_cond gives {null} for class_cond, not num_classes: a row without a class would be one of a class",
+        )
         signal = Signal(shape, 0.7, {"class_cond": ()})
         if _network(four, case, signal) is not None:
             _Tried(four, case, signal).classes(4)
@@ -266,6 +272,7 @@ class _Tried:
             answer = denoiser(self.x, self.sigma)
         require(answer.requires_grad, "no gradient reaches the network")
         learns_in_its_parameters(network, answer)
+        nothing_detached(network.eval(), denoiser, self.x, self.sigma)
         weights = torch.randn(answer.shape, generator=keyed_generator(self.case.seed, "verify.model-contract.weights"))
         grads = torch.autograd.grad((answer * weights).sum(), target, allow_unused=True)
         total = sum(parameter.numel() for parameter in target)
@@ -307,6 +314,8 @@ class _Tried:
                 require(says, "a condition that the model takes, one of its numbers, or their sign has no effect")
                 self.alike(first[1:], second[1:], "a row's answer depends on another row's condition")
             alone = self.ask(denoiser, self.x[:1], self.sigma[:1], **{name: one[:1]})
+        nothing_detached(self.network, denoiser, self.x, self.sigma, **{name: one})
+        self.heard_in_training(denoiser, self.x, self.sigma, name, one, others[0])
         self.alike(first[:1], alone, "a row's answer depends on another row's condition")
 
     def classes(self, count: int) -> None:
@@ -316,8 +325,23 @@ class _Tried:
         x, sigma = self.x[:1].expand(count + 1, *self.signal.shape).contiguous(), self.sigma[:1].repeat(count + 1)
         with torch.no_grad():
             found = self.ask(denoiser, x, sigma, class_cond=label).flatten(1)
+        nothing_detached(self.network, denoiser, x, sigma, class_cond=label)
+        self.heard_in_training(denoiser, x, sigma, "class_cond", label, label.roll(1))
         apart = (found.unsqueeze(0) - found.unsqueeze(1)).abs().amax(2) + torch.eye(count + 1)
         require(bool((apart > 1e-6).all()), "two classes, or a class and none, have the same answer")
+
+    def heard_in_training(
+        self, denoiser: Denoiser, x: Tensor, sigma: Tensor, name: str, one: Tensor, other: Tensor
+    ) -> None:
+        """In training mode too a condition has a say: with equal draws, another one gives another answer."""
+        self.network.train()
+        answers = []
+        for value in (one, other):
+            with torch.no_grad(), isolated_global_generator(self.case.seed, "verify.model-contract.heard"):
+                answers.append(denoiser(x, sigma, **{name: value}))
+        self.network.eval()
+        heard = not torch.allclose(answers[0], answers[1], rtol=1e-6)
+        require(heard, "while training, a condition that the model takes has no effect")
 
     def alike(self, one: Tensor, other: Tensor, otherwise: str) -> None:
         require(bool(torch.allclose(one, other, rtol=1e-3, atol=1e-3 * float(one.abs().max()))), otherwise)

@@ -105,6 +105,9 @@ class ModelScaling(Check):
         one, _ = model(x, sigma, torch.ones_like)
         other, _ = model(x, sigma, lambda y: f.reshape(y.shape).to(y.dtype))
         back, again = model(x.flip(0), sigma.flip(0), torch.zeros_like)
+        model.network.train()
+        training, told = model(x, sigma, torch.ones_like)
+        model.network.eval()
         skip = ((zero * x).flatten(1).sum(1) / x.square().flatten(1).sum(1)).double()
         out = (one - zero).flatten(1).mean(1).double()
         size = x.abs().flatten(1).amax(1).double() + out.abs()
@@ -115,6 +118,9 @@ class ModelScaling(Check):
             size,
             "D is not linear in the network's answer, or its pixels are exchanged",
         )
+        self._small(training - one, size, "while training, another D is made of the network's answer than afterwards")
+        if asked.time is not None and told is not None and told.time is not None:
+            require(torch.equal(asked.time, told.time), "while training, the network is told of another level")
         self._small(back.flip(0) - zero, size, "a row's answer depends on the others")
         std = (((1 - skip) ** 2 * sigma_data**2 + skip**2 * sigma.double() ** 2).sqrt() / out.abs()).nan_to_num(
             nan=math.inf

@@ -18,6 +18,8 @@ from ambientkit.maths.mixture import GaussianMixture
 from ambientkit.maths.noise import RandomSource, per_row
 
 START, END = 4.0, 0.25
+CANCELLED = 1.5
+"""How many times as large as its order says an error may be that had another sign at longer steps."""
 
 
 class Order(Check):
@@ -78,11 +80,10 @@ class Order(Check):
         top = torch.full((self.rows,), START, dtype=torch.float64)
         end = torch.full_like(top, END)
         errors, spreads = [], []
-        for index, steps in enumerate((self.steps // 2, self.steps)):
-            start = at_level(law, top, key(case, "order.weak", index))
-            found = carry(
-                part, law.denoiser(), start, geometric_grid(top, end, steps + 1), key(case, "order.weak-noise", index)
-            )
+        for index, (steps, share) in enumerate(((self.steps // 2, 1), (self.steps, 1), (4 * self.steps, 5))):
+            start = at_level(law, top[::share], key(case, "order.weak", index))
+            grid = geometric_grid(top[::share], end[::share], steps + 1)
+            found = carry(part, law.denoiser(), start, grid, key(case, "order.weak-noise", index))
             square = found.square() / (0.25 + END**2)
             errors.append(float(square.mean()) - 1)
             spreads.append(float(square.std()) / square.numel() ** 0.5)
@@ -91,7 +92,12 @@ class Order(Check):
         factor = 2**self.least
         score = (factor * abs(errors[1]) - abs(errors[0])) / math.hypot(spreads[0], factor * spreads[1])
         slope = math.log2(abs(errors[0] / errors[1])) if errors[1] else math.inf
-        return Measured(slope, min(1.0, 2 * float(stats.norm.sf(score))) if math.isfinite(score) else 0.0, self.rows)
+        # Errors of two sizes may cancel at one step, as the noise that a long step lacks and noise that is too large:
+        # then they come back with steps a fourth as long.
+        left = CANCELLED * max(abs(errors[0]) / 8**self.least, abs(errors[1]) / 4**self.least)
+        back = (abs(errors[2]) - left) / math.hypot(spreads[2], spreads[1])
+        worst = max(score, back) if math.isfinite(score) and math.isfinite(back) else math.inf
+        return Measured(slope, min(1.0, 4 * float(stats.norm.sf(worst))), self.rows)
 
 
 class FirstOrder(Order):

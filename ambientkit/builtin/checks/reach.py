@@ -63,6 +63,27 @@ def learns_in_its_parameters(network: nn.Module, answer: Tensor) -> None:
         nodes += [below for below, _ in node.next_functions]
 
 
+def nothing_detached(network: nn.Module, denoiser: Denoiser, x: Tensor, sigma: Tensor, **cond: Tensor) -> None:
+    """A parameter that changes the answer gets a gradient from it: no path from it is detached. The parameters without
+    gradient are moved and put back. Raises Broken."""
+    target = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    weights = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    grads = torch.autograd.grad((denoiser(x, sigma, **cond) * weights).sum(), target, allow_unused=True)
+    silent = [one for one, grad in zip(target, grads, strict=True) if grad is None or not bool(grad.any())]
+    if not silent:
+        return
+    kept = [one.detach().clone() for one in silent]
+    with torch.no_grad():
+        before = denoiser(x, sigma, **cond)
+        for one in silent:
+            one.add_(0.1 + 0.1 * one.abs())
+        after = denoiser(x, sigma, **cond)
+        for one, value in zip(silent, kept, strict=True):
+            one.copy_(value)
+    same = torch.allclose(before, after, rtol=1e-4, atol=1e-5 * float(before.abs().max()))
+    require(same, "some parameters change the answer but get no gradient from it: they are detached")
+
+
 def gradient_is_that_of_the_answer(
     network: nn.Module, denoiser_of: Callable[[nn.Module], Denoiser], x: Tensor, sigma: Tensor
 ) -> None:
