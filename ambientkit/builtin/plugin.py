@@ -221,6 +221,7 @@ def register_mutants():
         mask,
         memory,
         models,
+        modes,
         naive,
         split_levels,
         sure,
@@ -234,5 +235,5 @@ def register_mutants():
     objectives += [*split_levels.MUTANTS, *detail_moments.MUTANTS, *coverage.MUTANTS]
     corruptions = [*gaussian.MUTANTS, *gaussian_noise.MUTANTS, *mask.MUTANTS, *linear.MUTANTS]
     samplers = [*ancestral.MUTANTS, *stochastic_heuns.MUTANTS, *heun.MUTANTS]
-    others = [*models.MUTANTS, *contracts.MUTANTS, *taught.MUTANTS, *memory.MUTANTS]
+    others = [*models.MUTANTS, *modes.MUTANTS, *contracts.MUTANTS, *taught.MUTANTS, *memory.MUTANTS]
     return [*objectives, *corruptions, *samplers, *others]

@@ -10,7 +10,7 @@ from torch import Tensor
 from ambientkit.batch import Batch, Term
 from ambientkit.builtin.mutants.consistency import ConsistencyMutant, hop, term, used
 from ambientkit.builtin.mutants.tweedie import TweedieMutant, drawn_levels, squared
-from ambientkit.interfaces import Denoiser, Tools
+from ambientkit.interfaces import Denoiser, Mutant, Tools
 from ambientkit.maths.levels import log_uniform
 from ambientkit.maths.noise import uniform
 
@@ -106,4 +106,5 @@ class FirstHopOnly(ConsistencyMutant):
         return term(first * second, h, tools)
 
 
-MUTANTS = [HoleInLevels, StopsShort, CleanRowsHigh, OwnRange, SmallValuesLeftOut, FirstHopOnly]
+MUTANTS: list[type[Mutant]] = [HoleInLevels, StopsShort, CleanRowsHigh, OwnRange, SmallValuesLeftOut, FirstHopOnly]
+"""Registered by `ambientkit.builtin.plugin`."""

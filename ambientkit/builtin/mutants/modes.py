@@ -1,0 +1,93 @@
+"""Models that are right in evaluation mode, or without classes, and wrong while they train or with them."""
+
+from __future__ import annotations
+
+import abc
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from ambientkit.builtin.models.mlp import MLP
+from ambientkit.interfaces import Denoiser, Model, Mutant, Signal
+from ambientkit.maths.noise import per_row
+from ambientkit.maths.precondition import edm_preconditioning
+
+
+class ClassMutant(Mutant, Model, abc.ABC):
+    """A small `mlp` that takes classes."""
+
+    mutant_of = "mlp"
+    claims = MLP.claims
+
+    num_classes: int | None = Field(None, ge=1)
+    """Of the condition class_cond."""
+
+    def null_cond(self, name: str) -> float | None:
+        return self.num_classes if name == "class_cond" else None
+
+    def network(self, signal: Signal) -> nn.Module:
+        return MLP(width=32, num_classes=self.num_classes).network(signal)
+
+    def denoiser(self, network: nn.Module, signal: Signal) -> Denoiser:
+        return MLP(width=32, num_classes=self.num_classes).denoiser(network, signal)
+
+
+class NullIsClassZero(ClassMutant):
+    """A model whose rows without a class are of class 0."""
+
+    name = "mlp-null-is-class-0"
+    wrong = "null_cond is 0, a class, where num_classes stands for none"
+
+    def null_cond(self, name: str) -> float | None:
+        return 0 if name == "class_cond" else None
+
+
+class LabelDetached(ClassMutant):
+    """A model whose embedding of classes is drawn at random and never trained."""
+
+    name = "mlp-label-detached"
+    wrong = "the gradient to the embedding of classes is cut"
+
+    def network(self, signal: Signal) -> nn.Module:
+        network = super().network(signal)
+        if self.num_classes is not None:
+            network.get_submodule("encode_class").register_forward_hook(lambda module, args, output: output.detach())
+        return network
+
+
+class LabelsOnlyAfterTraining(ClassMutant):
+    """A model that is not shown the classes while it trains."""
+
+    name = "mlp-labels-only-after-training"
+    wrong = "in training mode every row is of no class"
+
+    def denoiser(self, network: nn.Module, signal: Signal) -> Denoiser:
+        right = super().denoiser(network, signal)
+
+        def denoise(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
+            if network.training:
+                cond = {name: torch.full_like(value, self.num_classes or 0) for name, value in cond.items()}
+            return right(x, sigma, **cond)
+
+        return denoise
+
+
+class SkipOnlyAfterTraining(ClassMutant):
+    """A model that is trained in one form and asked in another."""
+
+    name = "mlp-skip-only-after-training"
+    wrong = "in training mode c_skip x is left out"
+
+    def denoiser(self, network: nn.Module, signal: Signal) -> Denoiser:
+        right = super().denoiser(network, signal)
+
+        def denoise(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
+            skip = edm_preconditioning(sigma.to(x.dtype), signal.sigma_data).c_skip
+            return right(x, sigma, **cond) - float(network.training) * per_row(skip, x) * x
+
+        return denoise
+
+
+MUTANTS: list[type[Mutant]] = [NullIsClassZero, LabelDetached, LabelsOnlyAfterTraining, SkipOnlyAfterTraining]
+"""Registered by `ambientkit.builtin.plugin`."""
