@@ -38,7 +38,8 @@ class ModelContract(Check):
     A fresh network each time, whose parameters differ and nearly all of which are reached by the gradient; a denoiser
     of the very network it was given, that leaves its mode, its parameters and the inputs as they are, answers in shape
     and dtype of x (float32; float64 where the network can be cast), row by row, for 1 row too, and in evaluation mode
-    twice the same. Each level, condition and class has a say in its own row. The gradient with respect to x is that of
+    twice the same. Each level, condition and class has a say in its own row, while training too, and `null_cond` is no
+    class. The gradient with respect to x is that of
     the answer; all that is learnt is a parameter; every direction of a picture can be learnt, and is seen. A shape or
     condition that the model does not take is refused with InputError by `network`.
     """
@@ -50,7 +51,7 @@ class ModelContract(Check):
     null_law = "exact: nothing wrong beyond rounding"
     detects = (
         "a missing gradient, a level or condition without effect or of another row, a wrong shape, dtype or "
-        "mode, a network that is not the one given"
+        "mode, a path that is detached, a network that is not the one given"
     )
     meaning = (
         "The network does not learn what it should, or the run does not train, average and save the network "

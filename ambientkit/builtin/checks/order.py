@@ -29,7 +29,8 @@ class Order(Check):
     A deterministic sampler is compared point by point with the probability-flow equation on a smooth mixture, solved by
     a Runge-Kutta rule of fourth order with very many steps; the null law is a tolerance. For one that draws, the error
     of the variance of its ends is taken, on Gaussian data in many dimensions (weak order); the slope is then an
-    estimate with a known standard error. An error too small to have a slope is of any order.
+    estimate with a known standard error, and errors at steps a fourth as long may not come back, as they do where two
+    of unlike kinds have cancelled. An error too small to have a slope is of any order.
     """
 
     source = (
