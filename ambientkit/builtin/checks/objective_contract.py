@@ -44,8 +44,8 @@ class ObjectiveContract(Check):
     the row's own conditions. The batch, the grad mode and the global generators are left as they were; equal generators
     give equal values, others do not; memory keeps its names and shapes. A batch that does not suit the objective may be
     refused with InputError, but not one of six noisy rows (or clean ones, for "needs-clean-data"). What it teaches, and
-    which rows: see `taught`. Its levels lie in the range lent, and those below the noise leave none out (`coverage`); the
-    gradient of one that is stationary at the oracle is affine in the data (`affine`).
+    which rows: see `taught`. Its levels lie in the range lent, and those below the noise leave none out (`coverage`);
+    the gradient of one that is stationary at the oracle is affine in the data (`affine`).
     """
 
     name = "objective-contract"
