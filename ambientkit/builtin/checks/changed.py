@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
+import torch
 from pydantic import InstanceOf
 from torch import Tensor, nn
 
 from ambientkit.batch import Batch, View
-from ambientkit.interfaces import Corruption, Denoiser, Model, Signal
+from ambientkit.interfaces import Corruption, Denoiser, Levels, Model, Signal
 
 
 class ChangedModel(Model):
@@ -19,6 +20,15 @@ class ChangedModel(Model):
     @abstractmethod
     def answer(self, right: Denoiser, x: Tensor, sigma: Tensor, cond: dict[str, Tensor]) -> Tensor:
         """What the denoiser answers in place of `right(x, sigma, **cond)`."""
+
+    @property
+    def classes(self) -> int | None:
+        """The inner model's."""
+        return self.inner.classes
+
+    def level_range(self) -> Levels | None:
+        """The inner model's."""
+        return self.inner.level_range()
 
     def network(self, signal: Signal) -> nn.Module:
         """The inner model's."""
@@ -32,6 +42,38 @@ class ChangedModel(Model):
             return self.answer(right, x, sigma, cond)
 
         return denoise
+
+
+class OfClassZero(ChangedModel):
+    """A model that takes classes, all of whose rows are of class 0: as one that takes none."""
+
+    name = "of-class-0"
+
+    @property
+    def classes(self) -> int | None:
+        """None."""
+        return None
+
+    def network(self, signal: Signal) -> nn.Module:
+        """The inner model's, for labelled rows."""
+        return self.inner.network(_labelled(signal))
+
+    def denoiser(self, network: nn.Module, signal: Signal) -> Denoiser:
+        """The inner model's, for labelled rows."""
+        return super().denoiser(network, _labelled(signal))
+
+    def answer(self, right: Denoiser, x: Tensor, sigma: Tensor, cond: dict[str, Tensor]) -> Tensor:
+        """The inner model's for class 0."""
+        return right(x, sigma, **cond, class_cond=torch.zeros(len(x), dtype=torch.int64, device=x.device))
+
+
+def _labelled(signal: Signal) -> Signal:
+    return Signal(signal.shape, signal.sigma_data, {**signal.conds, "class_cond": ()})
+
+
+def without_classes(model: Model) -> Model:
+    """The model itself, or where it takes classes, so that it refuses rows without, the model of class 0."""
+    return model if model.classes is None else OfClassZero(inner=model)
 
 
 class ChangedCorruption(Corruption):

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ambientkit.builtin.checks.changed import ChangedModel
+from ambientkit.builtin.checks.changed import ChangedModel, without_classes
 from ambientkit.builtin.checks.outcome import exact, largest
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Case, Check, Denoiser, Measured, Model, Part, Signal
@@ -40,6 +40,7 @@ class DenoiserContract(Check):
     def measure(self, part: Part, case: Case) -> Measured:
         """The largest difference found, or infinity for a wrong shape or dtype."""
         assert isinstance(part, Model)
+        part = without_classes(part)
         signal, network = fresh(part, case)
         with isolated_global_generator(case.seed, "verify.model"):
             for parameter in network.parameters():

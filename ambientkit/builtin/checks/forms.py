@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ambientkit.builtin.checks.answered import Answering
-from ambientkit.builtin.checks.changed import ChangedModel
+from ambientkit.builtin.checks.changed import ChangedModel, without_classes
 from ambientkit.builtin.checks.outcome import exact, largest
 from ambientkit.interfaces import Case, Check, Denoiser, Measured, Model, Part
 from ambientkit.maths.forms import Form, from_x_0, vp_coefficients
@@ -45,6 +45,7 @@ class FormCheck(Check):
     def measure(self, part: Part, case: Case) -> Measured:
         """The largest error of D over the size of x_0, the better of the two scalings."""
         assert isinstance(part, Model)
+        part = without_classes(part)
         errors = {False: 0.0, True: 0.0}
         sigma = torch.tensor([0.01, 0.1, 0.5, 1.0, 3.0, 50.0])
         for sigma_data in (0.5, 1.4):

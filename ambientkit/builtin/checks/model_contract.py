@@ -11,7 +11,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from ambientkit.builtin.checks.changed import ChangedModel
+from ambientkit.builtin.checks.changed import ChangedModel, without_classes
 from ambientkit.builtin.checks.labelled import Broken, global_state, require
 from ambientkit.builtin.checks.outcome import exact
 from ambientkit.builtin.checks.reach import (
@@ -62,7 +62,7 @@ class ModelContract(Check):
     def measure(self, part: Part, case: Case) -> Measured:
         """0, or infinity with what is wrong."""
         assert isinstance(part, Model)
-        taken = 0
+        whole, part, taken = part, without_classes(part), 0
         try:
             for shape in (
                 SHAPES[:2] if self._takes(part, case, SHAPES[0]) or self._takes(part, case, SHAPES[1]) else SHAPES[2:]
@@ -73,7 +73,7 @@ class ModelContract(Check):
             plain = next((shape for shape in SHAPES if self._takes(part, case, shape)), None)
             require(plain is not None, "no shape of rows that was tried is taken: " + ", ".join(map(str, SHAPES)))
             self._conditions(part, case, plain or ())
-            self._classes(part, case, plain or ())
+            self._classes(whole, case, plain or ())
         except Broken as error:
             return Measured(math.inf, 0.0, max(taken, 1), str(error))
         return exact(0.0, 0.0, taken)
@@ -109,7 +109,7 @@ class ModelContract(Check):
             return
         null = four.null_cond("class_cond")
         require(
-            null is not None and float(torch.as_tensor(null)) == 4,
+            null is None or float(torch.as_tensor(null)) == 4,
             f"null_cond gives {null} for class_cond, not num_classes: a row without a class would be one of a class",
         )
         signal = Signal(shape, 0.7, {"class_cond": ()})

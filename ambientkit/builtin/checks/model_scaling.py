@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ambientkit.builtin.checks.answered import Answering, Asked
-from ambientkit.builtin.checks.changed import ChangedModel
+from ambientkit.builtin.checks.changed import ChangedModel, without_classes
 from ambientkit.builtin.checks.labelled import Broken, require
 from ambientkit.builtin.checks.outcome import exact
 from ambientkit.interfaces import CONTRACT, Case, Check, Denoiser, Measured, Model, Part
@@ -29,7 +29,8 @@ class ModelScaling(Check):
     x_0 + sigma z has variance ((1 - skip)^2 sigma_data^2 + skip^2 sigma^2) / out^2; it may vary by a factor of `spread`
     over levels from 0.002 to 80, and so may the std of the network's input, unless that is x itself. All of EDM, x_0,
     eps, v and flow keep within 3, in any schedule. What the network is told of the level must rise or fall with it, and
-    must be the same for the same level in any row; a discrete time may round it. Where skip is EDM's for some spread of
+    must be the same for the same level in any row; a discrete time may round it. A model that knows a range of levels
+    (`level_range`) is asked within it. Where skip is EDM's for some spread of
     the data, that must be `Signal.sigma_data`; a skip that is none of EDM's, x_0's, eps', v's and flow's is taken for a
     mistake, unless the model claims "own-form".
     """
@@ -56,10 +57,11 @@ class ModelScaling(Check):
     def measure(self, part: Part, case: Case) -> Measured:
         """0, or infinity with what is wrong."""
         assert isinstance(part, Model)
+        own_form, part = OWN_FORM in part.claims, without_classes(part)
         try:
             for sigma_data in (0.5, 0.2, 2.0):
-                self._try(part, Answering(part, case, sigma_data))
-            self._other_pictures(part, case)
+                self._try(part, Answering(part, case, sigma_data), own_form)
+            self._other_pictures(part, case, own_form)
             self._many_rows(Answering(part, case, 0.5), case)
         except Broken as error:
             return Measured(math.inf, 0.0, 3 * len(LEVELS), str(error))
@@ -70,11 +72,11 @@ class ModelScaling(Check):
         assert isinstance(part, Model)
         return _Growing(inner=part)
 
-    def _other_pictures(self, part: Model, case: Case) -> None:
+    def _other_pictures(self, part: Model, case: Case, own_form: bool) -> None:
         """Pictures of many channels and odd sides, or else of even ones: the first that the network takes."""
         for shape in ((5, 7, 9), (5, 16, 32), (3, 16, 32)):
             try:
-                return self._try(part, Answering(part, case, 0.5, shape))
+                return self._try(part, Answering(part, case, 0.5, shape), own_form)
             except Broken:
                 raise
             except Exception:  # a network may need other sides, and need not say so before it is asked
@@ -93,8 +95,8 @@ class ModelScaling(Check):
         )
         self._small(whole - halves, 1 + x.abs().flatten(1).amax(1).double(), "rows of a large batch are mixed up")
 
-    def _try(self, part: Model, model: Answering) -> None:
-        sigma, shape, sigma_data = torch.tensor(LEVELS), model.signal.shape, model.signal.sigma_data
+    def _try(self, part: Model, model: Answering, own_form: bool) -> None:
+        sigma, shape, sigma_data = _levels(part), model.signal.shape, model.signal.sigma_data
         generator = keyed_generator(0, "verify.model-scaling")
         unit = torch.randn(len(sigma), *shape, generator=generator)
         x = unit * per_row((sigma**2 + sigma_data**2).sqrt(), unit)
@@ -133,7 +135,7 @@ class ModelScaling(Check):
         )
         self._input(x, sigma, asked, sigma_data)
         self._edm(skip, sigma.double(), sigma_data)
-        if OWN_FORM not in part.claims:
+        if not own_form:
             known = [
                 torch.zeros_like(skip),
                 torch.ones_like(skip),
@@ -193,6 +195,15 @@ class ModelScaling(Check):
             bool((steps > 0).all() or (steps < 0).all()),
             "what the network is told of the level neither rises nor falls with it",
         )
+
+
+def _levels(part: Model) -> Tensor:
+    """`LEVELS`; as many within the range of levels that the model's networks know, where it is narrower."""
+    known = part.level_range()
+    if known is None:
+        return torch.tensor(LEVELS)
+    low, high = max(LEVELS[0], 1.001 * known.sigma_min), min(LEVELS[-1], known.sigma_max / 1.001)
+    return torch.logspace(math.log10(low), math.log10(high), len(LEVELS))
 
 
 class _Growing(ChangedModel):

@@ -9,6 +9,7 @@ from pydantic import Field, InstanceOf
 from torch import nn
 
 from ambientkit.builtin.checks.answered import Answering
+from ambientkit.builtin.checks.changed import without_classes
 from ambientkit.builtin.checks.outcome import exact, largest
 from ambientkit.interfaces import Case, Check, Denoiser, Measured, Model, Part, Signal
 from ambientkit.maths.noise import per_row
@@ -41,6 +42,7 @@ class EDMPreconditioning(Check):
     def measure(self, part: Part, case: Case) -> Measured:
         """The largest error of c_in x, of c_skip x and of c_out."""
         assert isinstance(part, Model)
+        part = without_classes(part)
         return exact(max(self._one(part, case, sigma_data) for sigma_data in (0.5, 0.13, 1.7)), 1e-4, 3 * self.rows)
 
     def _one(self, part: Model, case: Case, sigma_data: float) -> float:
@@ -68,6 +70,11 @@ class _OtherData(Model):
     name = "other-data-control"
 
     inner: InstanceOf[Model]
+
+    @property
+    def classes(self) -> int | None:
+        """The inner model's."""
+        return self.inner.classes
 
     def network(self, signal: Signal) -> nn.Module:
         """The inner model's."""

@@ -31,8 +31,8 @@ SIGNAL = Signal((1, 8, 8), 0.5)
 
 @pytest.mark.slow
 @parametrize_with_checks(
-    [DiffusersUNet(config=UNET, scheduler=FLOW)]
-)  # a table ends, and levels beyond it have no time
+    [DiffusersUNet(config=UNET, scheduler=FLOW), DiffusersUNet(config=UNET, scheduler=DDPM)]
+)  # of a table, levels within it are asked
 def test_the_model_has_the_properties_it_claims(part, check):
     check(part)
 
