@@ -6,7 +6,7 @@ There is no generator state to keep: every generator is a function of the seed a
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -18,6 +18,9 @@ from ambientkit.checkpoint.names import AVERAGE
 from ambientkit.checkpoint.weights import fill, from_bytes, to_bytes
 from ambientkit.errors import InputError
 
+WITHIN = "/"
+"""Between the name of a mapping in an optimiser's state and the names in it."""
+
 
 def save_state(
     network: nn.Module, average: nn.Module, state: Mapping[str, Any], counters: Mapping[str, Any], base: Base = NONE
@@ -28,7 +31,7 @@ def save_state(
     tensors: dict[str, Tensor] = {}
     plain: dict[str, Any] = {}
     for index, entries in state["state"].items():
-        for name, value in entries.items():
+        for name, value in _flat(entries):
             (tensors if isinstance(value, Tensor) else plain)[f"{index}.{name}"] = value
     groups = [{key: value for key, value in group.items() if not callable(value)} for group in state["param_groups"]]
     return {
@@ -80,7 +83,11 @@ def load_state(
         state: dict[int, dict[str, Any]] = {}
         for key, value in {**tensors, **saved["state"]}.items():
             index, _, name = key.partition(".")
-            state.setdefault(int(index), {})[name] = value
+            *outer, name = name.split(WITHIN)
+            entries = state.setdefault(int(index), {})
+            for group_name in outer:
+                entries = entries.setdefault(group_name, {})
+            entries[name] = value
         groups = [
             {**group, "betas": tuple(group["betas"])} if "betas" in group else group for group in saved["param_groups"]
         ]
@@ -90,3 +97,12 @@ def load_state(
             f"{where}: the optimiser's state does not fit this run ({type(error).__name__}: {error})"
         ) from None
     return counters
+
+
+def _flat(entries: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of an optimiser's state of one parameter: bitsandbytes keeps its 8-bit tensors in a mapping within."""
+    for name, value in entries.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}{WITHIN}")
+        else:
+            yield prefix + name, value

@@ -6,7 +6,9 @@ import importlib
 import sys
 
 import pytest
+import torch
 
+from ambientkit.checkpoint.weights import from_bytes
 from ambientkit.config import Source, resolve
 from ambientkit.errors import InputError
 from ambientkit.registry import load
@@ -17,7 +19,10 @@ from tests.support.engine import SMALL, bits, same
 
 def config(name, **fields):
     optimizer = {"name": name, "lr": 1.0 if name == "prodigy" else 1e-3, "warmup_steps": 2, **fields}
-    return resolve(Source({**SMALL, "objective": "tweedie", "end_step": 6, "optimizer": optimizer}), load())
+    model = {**SMALL["model"], "width": 72}  # 8-bit states begin at 4,096 values
+    return resolve(
+        Source({**SMALL, "model": model, "objective": "tweedie", "end_step": 6, "optimizer": optimizer}), load()
+    )
 
 
 @pytest.mark.parametrize("name", PACKAGES)
@@ -29,7 +34,10 @@ def test_a_run_resumes_to_the_same_bits(name):
     found = iter(steps(half))
     next(found), next(found)
     again = build(config(name))
-    again.restore(half.state(), "here")
+    files = half.state()
+    held = from_bytes(files["optimizer.safetensors"], "here")[0]
+    assert any(value.dtype == torch.uint8 for value in held.values()) == (name == "adamw-8bit")
+    again.restore(files, "here")
     list(steps(again))
     assert same(bits(whole), bits(again))
     assert not same(bits(whole), bits(build(config(name))))
