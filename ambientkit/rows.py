@@ -70,6 +70,11 @@ class Rows(Dataset[Any], abc.ABC):
         otherwise none."""
         return iter(())
 
+    def noise_findings(self) -> Sequence[Any] | None:
+        """What the data set itself knows of its noise, as `inspection.Finding`s: `inspect` shows them and `train` heeds
+        them in place of the tests of the values. None, as here: the values are tested."""
+        return None
+
     def decode(self, rows: Tensor) -> Tensor | None:
         """Rows (n, *S) in data units, which samples are too, as pictures (n, C, H, W) in [-1, 1]; None where they have
         none.
@@ -113,6 +118,9 @@ class _Plain(Rows):
 
     def at_or_above(self, sigma: float) -> Iterator[int]:
         return iter(self._rows.at_or_above(sigma)) if hasattr(self._rows, "at_or_above") else iter(())
+
+    def noise_findings(self) -> Sequence[Any] | None:
+        return cast("Sequence[Any]", self._rows.noise_findings()) if hasattr(self._rows, "noise_findings") else None
 
     def decode(self, rows: Tensor) -> Tensor | None:
         return cast(Tensor | None, self._rows.decode(rows)) if hasattr(self._rows, "decode") else rows

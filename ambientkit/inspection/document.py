@@ -39,7 +39,8 @@ def inspect_rows(
     zero = float(mapping.to_unit(np.asarray(0.0))) if mapping is not None else None
     findings = [Finding("noise", NoiseVerdict.FINE, "the rows are declared clean: noise will be simulated on them.")]
     if levels is not None or sigma_n is None:
-        findings = model_findings(x, levels, zero)
+        own = rows.noise_findings()
+        findings = model_findings(x, levels, zero) if own is None else list(own)
     scale = scale_findings(x, levels, rows)
     if scale:
         findings = [_unsure(finding) for finding in findings]

@@ -19,6 +19,7 @@ from ambientkit.inspection import quick, refuse
 from ambientkit.messages import say
 from ambientkit.readers import ESTIMATES
 from ambientkit.registry import Registry
+from ambientkit.rows import as_rows
 from ambientkit.run.configured import Configured
 from ambientkit.run.folder import COLLAPSE, Checkpoint, read_identity
 from ambientkit.run.keep import HOLD_OUT, Keeper, split
@@ -67,9 +68,9 @@ def prepare(
     if asked.chosen:
         say(asked.chosen)
     if checkpoint is None and not observations.simulated and seen.sigma_n[1] > 0:
-        refuse(
-            quick(Observations(rows, config.corruption, config.seed)), request.allow
-        )  # as stored: its noise is judged by place
+        own = as_rows(rows).noise_findings()
+        stored = Observations(rows, config.corruption, config.seed)  # as stored: its noise is judged by place
+        refuse(quick(stored) if own is None else own, request.allow)
     of_old = checkpoint is not None and HOLD_OUT not in checkpoint[1]  # a run of a version that held none out
     trained_on, held_out = (observations, []) if of_old else split(observations, config)
     training = build(config, seen.signal, trained_on, accelerator)

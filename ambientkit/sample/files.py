@@ -33,10 +33,11 @@ from ambientkit.sample.drawn import Drawing
 from ambientkit.sample.job import Done, Job, Piece, carry_out
 from ambientkit.sample.load import Trained, load_run, run_of, trained_of
 from ambientkit.sample.own_units import OwnUnits
-from ambientkit.sample.picture import grid, png
+from ambientkit.sample.picture import decoded, grid, png
 from ambientkit.sample.settings import Course, LevelLike, SamplerLike, course_of, written_as
 from ambientkit.sample.store import Store, pieces_of
 from ambientkit.tables import Record
+from ambientkit.units.ranges import to_uint8
 
 FAR = 5.0
 """Values of samples beyond this are told: data lie in [-1, 1]."""
@@ -160,13 +161,18 @@ def draw_to_files(
 
     def work(rows: range) -> Piece:
         samples = drawing.piece(rows)
-        return Piece({"samples": samples}, {"samples": samples})
+        pictures = decoded(decode, {"samples": samples})
+        shown = {name: torch.from_numpy(to_uint8(value.numpy())) for name, value in pictures.items()}
+        shown = shown or {"samples": samples}
+        return Piece({"samples": samples}, shown, pictures=pictures)
 
     def picture(shown: dict[str, NDArray[Any]]) -> bytes | None:
         names = given.split(",") if given else None
         names = names or list(prompts.given) if len(prompts.given) > 1 else names
         labels = [names[i % len(names)] for i in range(len(shown["samples"]))] if names else None
-        page = grid(torch.from_numpy(shown["samples"]), labels=labels, decode=decode)
+        rows = torch.from_numpy(shown["samples"])
+        as_pictures = rows.dtype == torch.uint8
+        page = grid(rows / 127.5 - 1, labels=labels) if as_pictures else grid(rows, labels=labels, decode=decode)
         return None if page is None else png(page)
 
     done = carry_out(Job(store, work, picture, batches, "samples"), place, progress)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from numpy.typing import NDArray
@@ -36,6 +36,8 @@ class Piece:
     as_they_are: int = 0
     rows: tuple[RowInfo, ...] = ()
     """For the table of restored rows."""
+    pictures: dict[str, Tensor] = field(default_factory=dict)
+    """Of rows that are latents: what they decode to, by the names of the arrays, (rows, ..., C, H, W) in [-1, 1]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ def _draw(job: Job, place: Processes, progress: bool) -> Done:
     with tqdm(total=total, unit=job.what[:-1], desc="sampling", disable=place.rank > 0 or not progress) as bar:
         for piece in mine:
             found = job.work(piece)
-            job.store.write(piece, found.arrays, found.shown, found.rows)
+            job.store.write(piece, found.arrays, found.shown, found.rows, found.pictures)
             reach = max([reach, *(float(values.abs().max()) for values in found.arrays.values() if values.numel())])
             topped_up, as_they_are = topped_up + found.topped_up, as_they_are + found.as_they_are
             bar.update(len(piece))

@@ -73,6 +73,20 @@ def grid(
     return picture
 
 
+def decoded(decode: Callable[[Tensor], Tensor | None] | None, arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Pictures (n, C, H, W) of 1 or 3 channels of rows that are latents (n, *S), draws (n, K, *S) as (n, K, C, H, W);
+    nothing where there is no decoder, or it gives no pictures."""
+    found: dict[str, Tensor] = {}
+    for name, rows in arrays.items() if decode is not None else ():
+        assert decode is not None
+        flat = rows.flatten(0, 1) if name == "draws" else rows
+        with torch.no_grad():
+            pictures = decode(flat) if len(flat) else None
+        if pictures is not None and pictures.ndim == 4 and pictures.shape[1] in (1, 3):
+            found[name] = pictures.nan_to_num(0.0).reshape(*rows.shape[: 1 + (name == "draws")], *pictures.shape[1:])
+    return found
+
+
 def panels(pictures: Sequence[tuple[str, Image.Image]]) -> Image.Image:
     """Pictures side by side, each under its title, and as far apart as the titles need."""
     font = ImageFont.load_default(size=16)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -33,7 +34,7 @@ from ambientkit.sample.like_files import Dtype, LikeFiles
 from ambientkit.sample.load import Trained
 from ambientkit.sample.noisy import Noisy, noisy_rows
 from ambientkit.sample.own_units import OwnUnits
-from ambientkit.sample.picture import restored_picture
+from ambientkit.sample.picture import decoded, restored_picture
 from ambientkit.sample.restore import Restored
 from ambientkit.sample.restored import restoring
 from ambientkit.sample.settings import LevelLike, SamplerLike, known_word, written_as
@@ -150,7 +151,7 @@ def restore_to_files(
     decode = trained.decoder()
     job = Job(
         store,
-        lambda places: _piece(*rows.piece(places)),
+        lambda places: _piece(*rows.piece(places), decode),
         lambda shown: restored_picture(shown, source.seen.sigma_n[1], decode),
         rows.batches,
         "rows",
@@ -205,7 +206,7 @@ def write_restored(
     def work(places: range) -> Piece:
         part = slice(places.start, places.stop)
         chosen = Restored(*(None if value is None else value[part] for value in found))  # type: ignore[arg-type]
-        return _piece(source.rows(places), chosen)
+        return _piece(source.rows(places), chosen, decode)
 
     decode = trained.decoder()
     job = Job(store, work, lambda shown: restored_picture(shown, source.seen.sigma_n[1], decode), at_a_time, "rows")
@@ -219,18 +220,20 @@ def _arrays(draws: int, format: Format) -> tuple[str, ...]:
     return ("mean", *(("draws",) if draws else ()), *(("std",) if draws > 1 and not format.clipped else ()))
 
 
-def _piece(batch: Batch, found: Restored) -> Piece:
-    """What is written of restored rows, and shown."""
+def _piece(batch: Batch, found: Restored, decode: Callable[[torch.Tensor], torch.Tensor | None] | None) -> Piece:
+    """What is written of restored rows, and shown. decode: of rows that are latents."""
+    arrays = {"mean": found.mean, "draws": found.draws}
     shown = {"noisy": batch.x_n, "mean": found.mean, "draws": found.draws[:, :4]}
     if found.std is not None:
         shown["std"] = found.std
     about = [batch.row.tolist(), found.sigma.tolist(), found.topped_up.tolist(), found.as_it_is.tolist()]
     return Piece(
-        {"mean": found.mean, "draws": found.draws},
+        arrays,
         {name: _middle(value, 2 + (name == "draws")) for name, value in shown.items()},
         int(found.topped_up.sum()),
         int(found.as_it_is.sum()),
         tuple(RowInfo(*one) for one in zip(*about, strict=True)),
+        decoded(decode, arrays),
     )
 
 

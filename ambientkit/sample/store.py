@@ -22,13 +22,15 @@ from ambientkit.checkpoint.space import NpyOnDisk
 from ambientkit.config.run import differences
 from ambientkit.errors import InputError, RunError
 from ambientkit.readers.files import needs
-from ambientkit.sample.formats import FORMATS
+from ambientkit.sample.formats import FORMATS, Format
 from ambientkit.sample.like_files import LikeFiles, Place
 from ambientkit.sample.own_units import OwnUnits
 from ambientkit.sample.table import RowInfo, restored_table
 
 FORMAT_VERSION = 1
 PARTS = "parts"
+PICTURES = "pictures"
+"""The folder of what rows that are latents decode to."""
 LOCK = ".sample.lock"
 SHOWN = 64
 """Rows kept for the picture."""
@@ -99,7 +101,12 @@ class Store:
                     )
                 )
             self._piece = int(before["piece"])
-            for folder in (self.folder, self.folder / PARTS, *(self.folder / name for name in self.arrays)):
+            for folder in (
+                self.folder,
+                self.folder / PARTS,
+                self.folder / PICTURES,
+                *(self.folder / a for a in self.arrays),
+            ):
                 clean(folder)
             if before["finished"] and all(path.exists() for path in self._results()):
                 shutil.rmtree(self.folder / PARTS, ignore_errors=True)
@@ -129,14 +136,21 @@ class Store:
         return [piece for piece in self._pieces() if not self._done(piece)]
 
     def write(
-        self, piece: range, arrays: Mapping[str, Tensor], shown: Mapping[str, Tensor], rows: Sequence[RowInfo] = ()
+        self,
+        piece: range,
+        arrays: Mapping[str, Tensor],
+        shown: Mapping[str, Tensor],
+        rows: Sequence[RowInfo] = (),
+        pictures: Mapping[str, Tensor] | None = None,
     ) -> None:
         """Write a piece. arrays: name -> (len(piece), ...), data units; shown: what the picture is made of; rows: for
-        the table. Raises RunError where the disk refuses."""
+        the table; pictures: what rows that are latents decode to, each a PNG file beside them. Raises RunError where
+        the disk refuses."""
         if piece.start < SHOWN:
             write_file(self._shown(piece), _npz({name: value.cpu().numpy() for name, value in shown.items()}))
         if rows:
             write_file(self._rows(piece), json.dumps(rows).encode())
+        self._write_pictures(piece, pictures or {})
         values = self._values(arrays)
         if self.format.encode is None:
             write_file(self._part(piece), _npz({name: self.units.laid_out(value) for name, value in values.items()}))
@@ -145,11 +159,22 @@ class Store:
         for name in self.arrays:
             (self.folder / name).mkdir(exist_ok=True)
             for place, index in enumerate(piece):
-                for file, row in self._rows_of(name, index, values[name][place]):
+                for file, row in _rows_of(self.folder / name, self.format, name, index, values[name][place]):
                     _write_unflushed(file, self.format.encode(row))
                     files.append(file)
         _flush(files)  # all at once: a flush for each costs a disk far more
         write_file(self._part(piece), b"")
+
+    def _write_pictures(self, piece: range, pictures: Mapping[str, Tensor]) -> None:
+        files, png = [], FORMATS["png"]
+        assert png.encode is not None
+        for name, values in pictures.items():
+            (self.folder / PICTURES).mkdir(exist_ok=True)
+            for place, index in enumerate(piece):
+                for file, row in _rows_of(self.folder / PICTURES, png, name, index, values[place].cpu().numpy()):
+                    _write_unflushed(file, png.encode(row))
+                    files.append(file)
+        _flush(files)
 
     def finish(self, picture: Callable[[dict[str, NDArray[Any]]], bytes | None]) -> Path:
         """Put the pieces together and say that they are complete; returns the file or folder of the first array.
@@ -191,14 +216,6 @@ class Store:
             values["std"] = values["draws"].std(axis=1, ddof=1, dtype=np.float64).astype(values["draws"].dtype)
         return values
 
-    def _rows_of(self, name: str, index: int, row: NDArray[Any]) -> Iterator[tuple[Path, NDArray[Any]]]:
-        stem = self.folder / name / f"{index:08}"
-        if name != "draws":
-            yield stem.with_suffix(self.format.suffix), row
-        else:
-            for number, draw in enumerate(row):
-                yield stem.with_name(f"{stem.name}-{number:03}{self.format.suffix}"), draw
-
     def _pieces(self) -> list[range]:
         return [range(start, min(start + self._piece, self.n)) for start in range(0, self.n, self._piece)]
 
@@ -228,7 +245,7 @@ class Store:
         found: dict[str, list[Place]] = {}
         for name in self.arrays:
             for index in range(self.n):
-                paths = [path for path, _ in self._rows_of(name, index, np.zeros(draws))]
+                paths = [path for path, _ in _rows_of(self.folder / name, self.format, name, index, np.zeros(draws))]
                 for k, path in enumerate(paths):
                     series = name if name != "draws" else f"draws/{k:03}"
                     found.setdefault(series, []).append(Place(path.relative_to(self.folder).as_posix(), 0, True))
@@ -256,7 +273,7 @@ class Store:
         for name in self.arrays:
             draws = np.zeros(int(self.request["draws"]) if name == "draws" else 0)
             for index in range(self.n):
-                yield from (path for path, _ in self._rows_of(name, index, draws))
+                yield from (path for path, _ in _rows_of(self.folder / name, self.format, name, index, draws))
 
     def _put_together(self) -> None:
         """Join the parts, of which one at a time is in memory."""
@@ -330,6 +347,18 @@ def read_samples(folder: Path, rows: Sequence[int] | None = None) -> Tensor:
 def pieces_of(n: int, batch: int) -> int:
     """A size of pieces: one batch, or several where n is so large that all processes still find enough pieces."""
     return batch * max(1, min(256 // batch, n // (16 * batch)))
+
+
+def _rows_of(
+    folder: Path, form: Format, name: str, index: int, row: NDArray[Any]
+) -> Iterator[tuple[Path, NDArray[Any]]]:
+    """The file of a row of an array, and what it holds; the draws of a row have one each."""
+    stem = folder / f"{index:08}"
+    if name != "draws":
+        yield stem.with_suffix(form.suffix), row
+    else:
+        for number, draw in enumerate(row):
+            yield stem.with_name(f"{stem.name}-{number:03}{form.suffix}"), draw
 
 
 def _write_unflushed(path: Path, content: bytes) -> None:

@@ -23,6 +23,7 @@ from ambientkit.sample import load_run
 from ambientkit.sample.load import about_data
 from ambientkit.sample.picture import grid, panels, restored_picture
 from ambientkit.training import build
+from ambientkit.units.ranges import to_uint8
 from tests.support.engine import SMALL
 
 SIZE = 6
@@ -129,6 +130,22 @@ def test_samples_are_latents_and_their_picture_is_decoded(run, ambientkit, monke
     assert np.array_equal(
         np.asarray(Image.open(out / "samples.png")), np.asarray(grid(samples, decode=_Latents().decode))
     )
+    pictures = sorted((out / "pictures").iterdir())
+    assert [path.name for path in pictures] == [f"{index:08}.png" for index in range(4)]
+    for path, row in zip(pictures, _Latents().decode(samples), strict=True):
+        assert np.array_equal(np.asarray(Image.open(path)), to_uint8(row[0].numpy()))
+
+
+def test_restored_latents_are_decoded_one_by_one_with_their_draws(run, ambientkit, monkeypatch, tmp_path):
+    whole, out = registry(), tmp_path / "out"
+    monkeypatch.setattr("ambientkit.registry.environment", lambda: whole)
+    given = ("--from", "test-latents", "-n", 2, "--draws", 2, "--steps", 2, "--out", out, "--device", "cpu")
+    status, _, err = ambientkit("sample", run[1], *given)
+    assert status == 0, err
+    names = [f"{index:08}{draw}.png" for index in range(2) for draw in ("-000", "-001", "")]
+    assert sorted(path.name for path in (out / "pictures").iterdir()) == sorted(names)
+    draws = _Latents().decode(torch.from_numpy(np.load(out / "draws.npy"))[1])
+    assert np.array_equal(np.asarray(Image.open(out / "pictures" / "00000001-001.png")), to_uint8(draws[1, 0].numpy()))
 
 
 def test_restored_latents_are_shown_decoded_and_without_their_spread():

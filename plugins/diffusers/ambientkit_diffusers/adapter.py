@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ambientkit.errors import InputError
+from ambientkit_diffusers.calls import CALLS
 from ambientkit_diffusers.library import diffusers, peft
 
 ADAPTER = "default"
@@ -80,37 +81,45 @@ def is_adapter(tensors: Mapping[str, Tensor]) -> bool:
 
 
 def read_adapter(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any], network: nn.Module, where: str) -> Adapter:
-    """The U-Net's part of a LoRA file of diffusers (also old ones, and peft's keys) or of kohya, by diffusers'
+    """The network's part of a LoRA file of diffusers (also old ones, and peft's keys) or of kohya, by diffusers'
     converters.
 
     Where a file says no alpha, alpha is the rank, as diffusers takes it. Raises InputError for files that hold another
-    kind of adapter.
+    kind of adapter, and for networks whose adapters diffusers does not load.
     """
-    mixin = diffusers().loaders.StableDiffusionXLLoraLoaderMixin
+    call = CALLS[type(network).__name__]
+    if call.lora is None:
+        raise InputError(f"{where}: is a LoRA, but diffusers loads none on a {type(network).__name__}")
+    unet = call.folder == "unet"
     kohya = any(name.endswith((".lora_down.weight", ".alpha")) or name.startswith("lora_unet_") for name in tensors)
+    if kohya and not unet:
+        raise InputError(f"{where}: has kohya's keys, which diffusers reads for a U-Net alone: give its own file")
     try:
-        found, alphas = mixin.lora_state_dict(
+        read: Any = getattr(diffusers().loaders, call.lora).lora_state_dict(
             {name: value.clone() for name, value in tensors.items()},
-            unet_config=network.config if kohya else None,
             return_lora_metadata=False,
+            **({"unet_config": network.config if kohya else None} if unet else {}),
         )
     except (ValueError, KeyError, RuntimeError, AttributeError, TypeError, IndexError) as error:
         raise InputError(f"{where}: cannot be read as a LoRA ({' '.join(str(error).split())[:200]})") from None
-    own = {name.removeprefix("unet."): value for name, value in found.items() if name.startswith("unet.")}
+    found, alphas = read if unet else (read, {})
+    begin = f"{call.folder}."
+    own = {name.removeprefix(begin): value for name, value in found.items() if name.startswith(begin)}
     if not own:
-        raise InputError(f"{where}: holds no adapter of a U-Net; its names begin with {_heads(tensors)}")
-    plain = diffusers().utils.convert_unet_state_dict_to_peft(own)
+        what = "a U-Net" if unet else "a transformer"
+        raise InputError(f"{where}: holds no adapter of {what}; its names begin with {_heads(tensors)}")
+    plain = diffusers().utils.convert_unet_state_dict_to_peft(own) if unet else own
     plain = {name.replace(".processor.", ".").replace("_lora.", "."): value for name, value in plain.items()}
     ranks = {
         name.removesuffix(".lora_A.weight"): len(value)
         for name, value in plain.items()
         if name.endswith(".lora_A.weight")
     }
-    scales = {}
-    said = _said_alpha(metadata)
+    said = _said_alpha(metadata, begin)
     stated = {
         _module(name): value for name, value in diffusers().utils.convert_unet_state_dict_to_peft(alphas or {}).items()
     }
+    scales = {}
     for module, rank in ranks.items():
         alpha = stated.get(module, said)
         scales[module] = 1.0 if alpha is None else float(alpha) / rank
@@ -123,13 +132,13 @@ def _module(name: str) -> str:
     return name.removesuffix(".weight").removesuffix(".lora_A")
 
 
-def _said_alpha(metadata: Mapping[str, Any]) -> float | None:
-    """alpha of the header that diffusers writes."""
+def _said_alpha(metadata: Mapping[str, Any], begin: str) -> float | None:
+    """alpha of the header that diffusers writes; begin: of the network's names in it."""
     told = metadata.get(METADATA)
     told = json.loads(told) if isinstance(told, str) else told
     if not isinstance(told, Mapping):
         return None
-    value = told.get("unet.lora_alpha", told.get("lora_alpha"))
+    value = told.get(f"{begin}lora_alpha", told.get("lora_alpha"))
     return None if value is None else float(value)
 
 

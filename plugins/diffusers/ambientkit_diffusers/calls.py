@@ -26,6 +26,8 @@ class Call:
     """Its conditions and their shapes, by its configuration and the number of classes; None for any length."""
     arguments: Callable[[Conds, Any], dict[str, Any]]
     """Keyword arguments from a batch's conditions and the dtype of the network."""
+    lora: str | None = None
+    """The class of diffusers that saves and loads an adapter on it; None where no pipeline of diffusers does."""
 
     def ask(self, network: nn.Module, x: Tensor, time: Tensor, cond: Conds) -> Tensor:
         """(B, C, h, w), the network's answer; of a network that answers with a variance too, the first half."""
@@ -77,12 +79,22 @@ def _sd3(config: Config, classes: int | None) -> dict[str, tuple[int | None, ...
     }
 
 
+def _dit(config: Config, classes: int | None) -> dict[str, tuple[int | None, ...]]:
+    rows = int(config.get("num_embeds_ada_norm") or 1000)
+    if classes not in (None, rows):
+        raise InputError(
+            f"num_classes {classes}: the network has {rows} classes (num_embeds_ada_norm), and its embedding {rows} "
+            "stands for none: leave num_classes out"
+        )
+    return {CLASS: ()}
+
+
 CALLS: dict[str, Call] = {
     "UNet2DModel": Call("unet", _classes, lambda cond, dtype: {"class_labels": cond.get(CLASS)}),
-    "UNet2DConditionModel": Call("unet", _unet_2d_condition, _unet_2d_condition_arguments),
-    "DiTTransformer2DModel": Call(
-        "transformer", lambda config, classes: {CLASS: ()}, lambda cond, dtype: {"class_labels": cond[CLASS]}
+    "UNet2DConditionModel": Call(
+        "unet", _unet_2d_condition, _unet_2d_condition_arguments, lora="StableDiffusionXLLoraLoaderMixin"
     ),
+    "DiTTransformer2DModel": Call("transformer", _dit, lambda cond, dtype: {"class_labels": cond[CLASS]}),
     "SD3Transformer2DModel": Call(
         "transformer",
         _sd3,
@@ -90,6 +102,7 @@ CALLS: dict[str, Call] = {
             "encoder_hidden_states": cond[PROMPT].to(dtype),
             "pooled_projections": cond[POOLED].to(dtype),
         },
+        lora="SD3LoraLoaderMixin",
     ),
 }
 """Name of the class in diffusers -> how it is asked."""

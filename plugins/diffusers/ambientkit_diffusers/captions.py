@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,12 @@ class Captioned:
     """Relative to the folder, with forward slashes."""
     caption: str | None
     """None where there is none; an empty file is an empty caption, which means none too."""
+    stored: Callable[[], bytes] | None = None
+    """How its content is read, where it is no file of its own."""
+
+    def content(self) -> bytes:
+        """The picture's file."""
+        return self.file.read_bytes() if self.stored is None else self.stored()
 
 
 def captioned(folder: Path, key: str = "text") -> list[Captioned]:
@@ -32,7 +39,10 @@ def captioned(folder: Path, key: str = "text") -> list[Captioned]:
     and a picture with two captions that differ.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: should be a folder of pictures, with captions in .txt files or {METADATA}")
+        raise InputError(
+            f"{folder}: should be a folder of pictures, with captions in .txt files or {METADATA}, or a data set of "
+            "Hugging Face"
+        )
     files = {
         file.relative_to(folder).as_posix(): file
         for file in sorted(folder.rglob("*"))

@@ -58,6 +58,11 @@ class Edge(abc.ABC):
     def x_0(self, output: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
         """x_0_hat (B, *S) from the network's answer at our x, float32 at least."""
 
+    def level(self, step: int) -> float:
+        """sigma at step `step` of training, counted from 0. Raises InputError where steps are not counted, or the level
+        is not above 0 and finite."""
+        raise InputError(f"scheduler {self.name} counts no steps; give --sigma-n")
+
 
 class TableTime:
     """Times of a table between its rows: linear in log sigma, as k-diffusion and diffusers' samplers have it.
@@ -88,9 +93,16 @@ class TableEdge(Edge):
     """A network of the VP family, in any of the four forms; see the top of this module."""
 
     def __init__(self, name: str, sigmas: Tensor, form: Form, time: Callable[[Tensor], Tensor] | None = None) -> None:
-        self.name, self.form = name, form
+        self.name, self.form, self._sigmas = name, form, sigmas
         self.levels = Levels(float(sigmas[0]), float(sigmas[-1]))
         self._time = time or TableTime(sigmas)
+
+    def level(self, step: int) -> float:
+        """sigma_k, k = step."""
+        steps = len(self._sigmas)
+        if not 0 <= step < steps or not self._sigmas[step].isfinite():
+            raise InputError(f"should be below {steps}, at a level that is finite, but is {step}")
+        return float(self._sigmas[step])
 
     def input(self, x: Tensor, sigma: Tensor) -> Tensor:
         """x / sqrt(1 + sigma^2)."""
@@ -111,6 +123,12 @@ class FlowEdge(Edge):
     def __init__(self, name: str, steps: int, form: Form = "flow") -> None:
         self.name, self.form, self._steps = name, form, steps
         self.levels = Levels(1 / max(steps - 1, 1), math.inf)
+
+    def level(self, step: int) -> float:
+        """t / (1 - t), t = step / N."""
+        if not 0 < step < self._steps:
+            raise InputError(f"should be from 1 to {self._steps - 1}, but is {step}")
+        return step / (self._steps - step)
 
     def input(self, x: Tensor, sigma: Tensor) -> Tensor:
         """x / (1 + sigma)."""
@@ -214,6 +232,11 @@ def _check_flow(name: str, scheduler: Any, steps: int) -> None:
     """Raise InputError where the scheduler's own noising is not (1 - t) x_0 + t z at time N t."""
     if scheduler.config.get("invert_sigmas"):
         raise InputError(f"scheduler {name} with invert_sigmas counts time from noise to data, which is not supported")
+    if int(scheduler.config.get("stages") or 1) > 1:
+        raise InputError(
+            f"scheduler {name} is a flow in stages of several sizes of picture, each with levels of its own, which is "
+            "not supported"
+        )
     times = getattr(scheduler, "timesteps", None)
     if steps < 1:
         raise InputError(f"scheduler {name} does not say num_train_timesteps")

@@ -15,6 +15,7 @@ from ambientkit.errors import InputError
 from ambientkit.interfaces import Exporter, Finished, Model
 from ambientkit.maths.precondition import TOLD
 from ambientkit_diffusers.adapter import adapter_of, kohya_names, metadata_of
+from ambientkit_diffusers.calls import CALLS
 from ambientkit_diffusers.library import diffusers, peft, quietly
 from ambientkit_diffusers.models import DiffusersUNet
 from ambientkit_diffusers.unet2d import UNet2D
@@ -30,9 +31,9 @@ pictures[0].save("picture.png")
 NETWORK = """\
 import diffusers
 
-network = diffusers.{kind}.from_pretrained({path}, subfolder="unet")
+network = diffusers.{kind}.from_pretrained({path}, subfolder="{folder}")
 scheduler = diffusers.{scheduler}.from_pretrained({path}, subfolder="scheduler")
-# of a pipeline it takes the network's place: diffusers.DiffusionPipeline.from_pretrained(BASE, unet=network)
+# of a pipeline it takes the network's place: diffusers.DiffusionPipeline.from_pretrained(BASE, {folder}=network)
 """
 LORA = """\
 import torch
@@ -46,8 +47,8 @@ picture.save("picture.png")
 
 
 class DiffusersFolder(Exporter):
-    """A folder for diffusers: `unet` and `scheduler`, both its own classes, and for `unet2d` a pipeline that joins
-    them.
+    """A folder for diffusers: `unet` (or `transformer`) and `scheduler`, both its own classes, and for `unet2d` a
+    pipeline that joins them.
 
     Of `unet2d` the scheduler is EDMEulerScheduler, which carries sigma_min, sigma_max and sigma_data, so that c_skip x
     + c_out F(c_in x, c_noise) is the same denoiser; its steps are those of Euler's rule on the levels of `--schedule
@@ -72,7 +73,8 @@ class DiffusersFolder(Exporter):
         library, model = diffusers(), finished.model
         if isinstance(model, DiffusersUNet):
             with quietly():
-                merged(finished.network).save_pretrained(path / "unet", safe_serialization=True)  # type: ignore[operator]
+                place = path / CALLS[type(finished.network).__name__].folder
+                merged(finished.network).save_pretrained(place, safe_serialization=True)  # type: ignore[operator]
             library.SchedulerMixin.save_pretrained(model.scheduler_object(), path / "scheduler")
             return
         if told := sorted(set(finished.signal.conds) & set(TOLD)):
@@ -95,7 +97,8 @@ class DiffusersFolder(Exporter):
         model = finished.model
         if isinstance(model, DiffusersUNet):
             scheduler = type(model.scheduler_object()).__name__
-            return NETWORK.format(kind=type(finished.network).__name__, scheduler=scheduler, path=json.dumps(path))
+            kind = type(finished.network).__name__
+            return NETWORK.format(kind=kind, folder=CALLS[kind].folder, scheduler=scheduler, path=json.dumps(path))
         return SNIPPET.format(
             path=json.dumps(path), cond=", class_labels=[0] * 4" if "class_cond" in finished.signal.conds else ""
         )
@@ -109,7 +112,7 @@ class DiffusersLoRA(Exporter):
     """
 
     name = "diffusers-lora"
-    source = "diffusers, StableDiffusionXLLoraLoaderMixin.save_lora_weights"
+    source = "diffusers, save_lora_weights of StableDiffusionXLLoraLoaderMixin and SD3LoraLoaderMixin"
     suffix = ""
 
     def takes(self, model: Model) -> bool:
@@ -119,12 +122,15 @@ class DiffusersLoRA(Exporter):
     def write(self, finished: Finished, path: Path) -> None:
         """The file, by diffusers' own function. Raises InputError for a network that no pipeline of diffusers puts an
         adapter on."""
-        _check_conditional(finished, self.name)
-        mixin = diffusers().loaders.StableDiffusionXLLoraLoaderMixin
-        mixin.save_lora_weights(
+        call = CALLS[type(finished.network).__name__]
+        if call.lora is None:
+            raise _no_lora(finished, self.name)
+        layers, metadata = adapter_of(finished.network), _plain(metadata_of(finished.network))
+        if call.folder == "unet":
+            layers = diffusers().utils.convert_state_dict_to_diffusers(layers)
+        getattr(diffusers().loaders, call.lora).save_lora_weights(
             path,
-            unet_lora_layers=diffusers().utils.convert_state_dict_to_diffusers(adapter_of(finished.network)),
-            unet_lora_adapter_metadata=_plain(metadata_of(finished.network)),
+            **{f"{call.folder}_lora_layers": layers, f"{call.folder}_lora_adapter_metadata": metadata},
             safe_serialization=True,
         )
 
@@ -150,7 +156,8 @@ class KohyaLoRA(Exporter):
 
     def write(self, finished: Finished, path: Path) -> None:
         """The file. Raises InputError for a network that no pipeline of diffusers puts an adapter on."""
-        _check_conditional(finished, self.name)
+        if type(finished.network).__name__ != "UNet2DConditionModel":
+            raise _no_lora(finished, self.name)
         told = metadata_of(finished.network)
         rank, alpha = told["r"], float(told["lora_alpha"])
         metadata = {"format": "pt", "ss_network_module": "networks.lora", "ss_network_dim": str(rank)}
@@ -177,12 +184,13 @@ def merged(network: nn.Module) -> nn.Module:
     return diffusers().utils.peft_utils.recurse_remove_peft_layers(whole)
 
 
-def _check_conditional(finished: Finished, form: str) -> None:
+def _no_lora(finished: Finished, form: str) -> InputError:
     kind = type(finished.network).__name__
-    if kind != "UNet2DConditionModel":
-        raise InputError(
-            f"--format {form}: diffusers loads no LoRA on a {kind}; --format diffusers merges it into the weights"
-        )
+    other = "; --format diffusers-lora has its own keys" if form == "kohya-lora" and CALLS[kind].lora else ""
+    return InputError(
+        f"--format {form}: diffusers loads no LoRA of this form on a {kind}; --format diffusers merges it into the "
+        f"weights{other}"
+    )
 
 
 def _base(finished: Finished) -> str:

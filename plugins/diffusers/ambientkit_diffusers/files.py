@@ -28,6 +28,12 @@ def component(path: Path, name: str, needed_by: str) -> Path:
     return folder
 
 
+def network_folder(path: Path, needed_by: str) -> Path:
+    """The folder of a pipeline's denoising network: `unet`, or `transformer`. Raises InputError as `component` does."""
+    there = (path / "transformer" / "config.json").is_file() and not (path / "unet" / "config.json").is_file()
+    return component(path, "transformer" if there else "unet", needed_by)
+
+
 def fetch_command(path: Path) -> str:
     """The command that puts SDXL's weights, as one set of safetensors files in float16, into a folder."""
     wanted = ("*.json", "*.txt", "*.fp16.safetensors")

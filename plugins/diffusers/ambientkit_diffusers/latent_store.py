@@ -33,12 +33,6 @@ def key_of(made_from: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def file_hash(file: Path) -> str:
-    """sha256 of the content of a file."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def weights_hash(folder: Path) -> str:
     """A hash of a component of a pipeline: its small files whole, and of files of weights the size and 64 pieces,
     evenly

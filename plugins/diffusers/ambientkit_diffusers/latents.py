@@ -4,28 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal
 
-import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
 from pydantic import Field, model_validator
-from torch import Generator, Tensor
+from torch import Tensor
 
 from ambientkit.batch import Batch, Clean
 from ambientkit.errors import InputError
+from ambientkit.inspection import Finding, NoiseVerdict
 from ambientkit.interfaces import Data
 from ambientkit.maths.noise import standard_normal
 from ambientkit.maths.randomness import keyed_generator
 from ambientkit.messages import note
 from ambientkit.processes import device_of
-from ambientkit.rows import Rows
+from ambientkit.rows import Rows, evenly
 from ambientkit.text import listed
 from ambientkit_diffusers.captions import Captioned, captioned
-from ambientkit_diffusers.conditions import POOLED, PROMPT, TIME_IDS, Size, time_ids
-from ambientkit_diffusers.edge import built, table_of
-from ambientkit_diffusers.files import component, read_json
-from ambientkit_diffusers.latent_store import Store, default_store, file_hash, key_of, weights_hash
+from ambientkit_diffusers.conditions import POOLED, PROMPT, TIME_IDS
+from ambientkit_diffusers.edge import edge_of
+from ambientkit_diffusers.files import component, network_folder, read_json
+from ambientkit_diffusers.hf_captions import kind_of, of_dataset
+from ambientkit_diffusers.latent_store import Store, default_store, key_of, weights_hash
+from ambientkit_diffusers.pictures import Source, UnusableError, source_of
+from ambientkit_diffusers.pixel_noise import PICTURES, REPEATS, Response, findings, respond
 from ambientkit_diffusers.text import TextEncoders
 from ambientkit_diffusers.vae import Autoencoder, pixels_per_cell
 
@@ -39,15 +41,16 @@ class Latents(Data):
     draw, the crop, the flip. So x_n is fixed per row, as Tweedie needs it. The encoders are loaded, asked and unloaded;
     what they gave is kept under a hash of all that made it, and is found again. A row is a latent (C, h, w); noise is
     added by the run's corruption (`--sigma-n`), or here, once, at the level of a step of the pipeline's scheduler
-    (`noise_timestep`). For pictures that carry noise already it is not made: noise of pixels is no white Gaussian noise
-    of latents.
+    (`noise_timestep`). Pictures that carry noise already (`pixel_noise`) are observations of a level that is measured;
+    what noise of pixels becomes in latents is not white, and is measured too (`ambientkit_diffusers.pixel_noise`).
     """
 
     name = "latents"
     source = "arXiv 2307.01952, section 2.2; noise per row arXiv 2404.10177, section 4"
 
     path: Path
-    """The folder of pictures, with captions in .txt files beside them or in metadata.jsonl."""
+    """The folder of pictures, with captions in .txt files beside them or in metadata.jsonl; or a Hugging Face data set:
+    a folder of save_to_disk, .parquet, or the layout imagefolder (the extra `datasets`)."""
     pipeline: Path
     """The folder of the pipeline: its VAE, its text encoders, its scheduler."""
     size: int | None = Field(None, ge=8)
@@ -60,8 +63,16 @@ class Latents(Data):
     """Of the VAE's draws, crops, flips, and of the noise of `noise_timestep`."""
     noise_timestep: int | None = Field(None, ge=1)
     """Add noise of the level at this step of the scheduler's table, once per row: the rows are observations."""
+    pixel_noise: float | None = Field(None, gt=0)
+    """Std of the noise that the pictures carry already, units of [-1, 1] of a pixel: the rows are observations, whose
+    level in latents is measured by encoding some again with fresh noise. It is not white there: `inspect` says how
+    far, and `train` refuses what it is too far in."""
     caption_key: str = "text"
-    """What metadata.jsonl calls the caption."""
+    """What metadata.jsonl, or the data set, calls the caption."""
+    image_key: str | None = None
+    """Column of the pictures in a Hugging Face data set; by default the only one of images."""
+    split: str = "train"
+    """Split of a Hugging Face data set."""
     without_caption: Literal["fail", "empty"] = "fail"
     """A picture without a caption ends the run, or is trained on without one."""
     on_bad_file: Literal["fail", "skip"] = "fail"
@@ -77,12 +88,19 @@ class Latents(Data):
     def _folders(self) -> Latents:
         if self.path.exists() and self.pipeline.exists() and self.path.resolve() == self.pipeline.resolve():
             raise ValueError("path is the folder of the pictures, pipeline that of the weights, but they are one")
+        if self.pixel_noise is not None and self.noise_timestep is not None:
+            raise ValueError("pixel_noise is of pictures that are noisy already, noise_timestep adds noise: give one")
         return self
 
     def rows(self) -> LatentRows:
         """Latents with their conditions. Raises InputError for pictures without a caption, pictures that cannot be
         read, latents that are not finite, and weights that are not there, each by name."""
-        pictures = captioned(self.path, self.caption_key)
+        kind = kind_of(self.path)
+        pictures = (
+            captioned(self.path, self.caption_key)
+            if kind is None
+            else of_dataset(self.path, kind, self.split, self.caption_key, self.image_key)
+        )
         bare = [one.name for one in pictures if one.caption is None]
         if bare and self.without_caption == "fail":
             raise InputError(
@@ -93,42 +111,58 @@ class Latents(Data):
         size = self._size()
         store = Store(self.cache or default_store())
         pictures, sources, left_out = self._sources(pictures, size)
-        encoded = self._encode_pictures(pictures, sources, size, store)
+        encoded = self._encode_pictures(pictures, sources, store)
         prompts, nothing = self._encode_captions([one.caption or "" for one in pictures], store)
         sigma = None if self.noise_timestep is None else self._sigma(self.noise_timestep)
-        return LatentRows(self, store, encoded, prompts, nothing, sigma, left_out, [one.name for one in pictures])
+        response = None if self.pixel_noise is None else self._response(sources, encoded, store)
+        names = [one.name for one in pictures]
+        return LatentRows(self, store, encoded, prompts, nothing, sigma, response, left_out, names)
+
+    def _response(self, sources: Sequence[Source], keys: Sequence[str], store: Store) -> Response:
+        """What the noise of the pictures is in latents, measured once on some of them, evenly spaced."""
+        assert self.pixel_noise is not None
+        chosen = [sources[place] for place in evenly(len(sources), PICTURES)]
+        made = {"response of": [keys[place] for place in evenly(len(keys), PICTURES)], "noise": self.pixel_noise}
+        key = key_of({**made, "repeats": REPEATS})
+        if (kept := store.read(key)) is not None:
+            return Response.unpacked(kept["response"])
+        note(f"measuring the noise of latents: {len(chosen)} pictures, {REPEATS} times each, by the VAE in float32")
+        with Autoencoder(self.pipeline, device_of(self.device)) as autoencoder:
+
+            def encode(picture: Tensor, number: int) -> Tensor:
+                return autoencoder.encode(picture[None], [chosen[number].generator(self.seed, "latents.vae")])[0]
+
+            pictures = [source.read() for source in chosen]
+            found = respond(encode, pictures, self.pixel_noise, keyed_generator(self.seed, "latents.response"))
+        store.write(key, {"response": found.packed()})
+        return found
 
     def _size(self) -> int:
         """Pixels along a side. Raises InputError for a size that the VAE cannot halve often enough."""
         cell = pixels_per_cell(self.pipeline)
-        config = read_json(component(self.pipeline, "unet", f"data set {self.name!r}") / "config.json")
+        config = read_json(network_folder(self.pipeline, f"data set {self.name!r}") / "config.json")
         size = self.size or int(config.get("sample_size") or 128) * cell
         if size % cell:
             raise InputError(f"size: should be a multiple of {cell}, which the VAE makes one cell of, but is {size}")
         return size
 
     def _sigma(self, step: int) -> float:
-        """The level of a step of the scheduler's table, counted from 0."""
+        """The level of a step of the scheduler's table, counted from 0, or of a flow's time."""
         folder = component(self.pipeline, "scheduler", f"data set {self.name!r}")
-        scheduler = built(read_json(folder / "scheduler_config.json"))
-        table = getattr(scheduler, "alphas_cumprod", None)
-        if table is None:
-            raise InputError(
-                f"noise_timestep: scheduler {type(scheduler).__name__} has no table of noise levels; give --sigma-n"
-            )
-        sigmas = table_of(type(scheduler).__name__, table)
-        if step >= len(sigmas) or not sigmas[step].isfinite():
-            raise InputError(f"noise_timestep: should be below {len(sigmas)}, at a level that is finite, but is {step}")
-        return float(sigmas[step])
+        edge = edge_of(read_json(folder / "scheduler_config.json"))
+        try:
+            return edge.level(step)
+        except InputError as error:
+            raise InputError(f"noise_timestep: {error}") from None
 
-    def _sources(self, pictures: Sequence[Captioned], size: int) -> tuple[list[Captioned], list[_Source], list[str]]:
+    def _sources(self, pictures: Sequence[Captioned], size: int) -> tuple[list[Captioned], list[Source], list[str]]:
         """The pictures that can be read, what of each is encoded, and those that are left out, with the cause."""
         good, sources, bad = [], [], []
         for one in pictures:
             try:
-                sources.append(_source(one.file, size, self.crop, self.flip, self.seed))
+                sources.append(source_of(one, [(size, size)], self.crop, self.flip, self.seed))
                 good.append(one)
-            except _UnusableError as cause:
+            except UnusableError as cause:
                 bad.append(f"{one.name}: {cause}")
         if bad and (self.on_bad_file == "fail" or not good):
             raise InputError(
@@ -142,12 +176,10 @@ class Latents(Data):
             )
         return good, sources, bad
 
-    def _encode_pictures(
-        self, pictures: Sequence[Captioned], sources: Sequence[_Source], size: int, store: Store
-    ) -> list[str]:
+    def _encode_pictures(self, pictures: Sequence[Captioned], sources: Sequence[Source], store: Store) -> list[str]:
         """The key of each picture's latent; those that are missing are made first."""
         vae = weights_hash(component(self.pipeline, "vae", "VAE"))
-        keys = [key_of({"latent of": source.key, "size": size, "vae": vae}) for source in sources]
+        keys = [key_of({"latent of": source.key, "size": source.size, "vae": vae}) for source in sources]
         missing = {key: place for place, key in enumerate(keys) if not store.holds(key)}
         if missing:
             note(f"encoding {len(missing)} of {len(keys)} pictures by the VAE, in float32")
@@ -155,13 +187,13 @@ class Latents(Data):
                 for key, place in missing.items():  # one by one: a batch would change the rounding of its rows
                     source = sources[place]
                     generator = source.generator(self.seed, "latents.vae")
-                    latent = autoencoder.encode(source.read(size)[None], [generator])[0]
+                    latent = autoencoder.encode(source.read()[None], [generator])[0]
                     if not latent.isfinite().all():
                         raise InputError(
-                            f"{pictures[place].file}: the VAE gives a latent that is not finite; its weights, or this "
+                            f"{pictures[place].name}: the VAE gives a latent that is not finite; its weights, or this "
                             "picture, are damaged"
                         )
-                    store.write(key, {"latent": latent, TIME_IDS: source.time_ids(size)})
+                    store.write(key, {"latent": latent, TIME_IDS: source.time_ids()})
         return keys
 
     def _encode_captions(self, captions: Sequence[str], store: Store) -> tuple[list[str], str]:
@@ -199,14 +231,16 @@ class LatentRows(Rows):
         prompts: Sequence[str],
         nothing: str,
         sigma: float | None,
+        response: Response | None,
         left_out: Sequence[str],
         names: Sequence[str],
     ) -> None:
-        self._part, self._store, self._sigma = part, store, sigma
+        self._part, self._store, self._sigma, self.response = part, store, sigma, response
         self._latents, self._prompts = list(latents), list(prompts)
         self.left_out, self.names = list(left_out), list(names)
-        sdxl = POOLED in self._read(nothing)
-        self._kept = (PROMPT, POOLED, TIME_IDS) if sdxl else (PROMPT,)
+        config = read_json(network_folder(part.pipeline, f"data set {part.name!r}") / "config.json")
+        sized = config.get("addition_embed_type") == "text_time"  # SDXL, which takes size and crop
+        self._kept = (PROMPT, POOLED, TIME_IDS) if sized else (PROMPT, POOLED)
 
     def __len__(self) -> int:
         return len(self._latents)
@@ -214,11 +248,23 @@ class LatentRows(Rows):
     def __getitem__(self, index: int) -> Clean | Batch:
         latent, prompt = self._read(self._latents[index]), self._read(self._prompts[index])
         cond = {name: value.float() for name, value in (latent | prompt).items() if name in self._kept}
+        if self.response is not None:
+            return Batch(latent["latent"], torch.tensor(self.response.level), torch.tensor(index), cond)
         if self._sigma is None:
             return Clean(latent["latent"], cond)
         generator = keyed_generator(self._part.seed, "latents.noise", row=index)
         x_n = latent["latent"] + self._sigma * standard_normal(latent["latent"], generator)
         return Batch(x_n, torch.tensor(self._sigma), torch.tensor(index), cond)
+
+    def noise_findings(self) -> Sequence[Finding]:
+        """Of noise that is drawn here, that it is; of pictures' own, how far it is from white noise of latents. The
+        details of latents look like noise, so that tests of pictures say nothing of them."""
+        if self.response is not None:
+            return findings(self.response, self._part.pixel_noise or 0.0)
+        if self._sigma is not None:
+            return [Finding("noise", NoiseVerdict.FINE, f"white noise of std {self._sigma:.4g} is added to each row.")]
+        told = "noise of pictures does not show in their latents: where there is some, give its std as pixel_noise."
+        return [Finding("noise", NoiseVerdict.UNTRIED, told)]
 
     def decode(self, rows: Tensor) -> Tensor:
         """Pictures (n, 3, H, W), about [-1, 1], by the pipeline's VAE, which is loaded and unloaded."""
@@ -232,69 +278,3 @@ class LatentRows(Rows):
                 f"{self._store.path(key)}: was removed or damaged while it was used; the same command makes it again"
             )
         return found
-
-
-class _UnusableError(Exception):
-    """Why a picture cannot be used."""
-
-
-class _Source(NamedTuple):
-    """What of a picture is encoded."""
-
-    file: Path
-    key: dict[str, Any]
-    """All that decides about it but the size and the VAE."""
-    original: Size
-    crop: Size
-    """Top and left edge after resizing, pixels."""
-    resized: Size
-    flip: bool
-
-    def generator(self, seed: int, purpose: str) -> Generator:
-        """Keyed by the content of the file, so that a picture keeps its draw when others come or go."""
-        return keyed_generator(seed, f"{purpose}.{self.key['file']}")
-
-    def time_ids(self, size: int) -> Tensor:
-        """The sizes that SDXL gets with it."""
-        return time_ids(self.original, self.crop, (size, size))
-
-    def read(self, size: int) -> Tensor:
-        """The picture, (3, size, size) in [-1, 1]."""
-        with Image.open(self.file) as opened:
-            picture = ImageOps.exif_transpose(opened).convert("RGB")
-        height, width = self.resized
-        top, left = self.crop
-        picture = picture.resize((width, height), Image.Resampling.LANCZOS)
-        picture = picture.crop((left, top, left + size, top + size))
-        x = torch.from_numpy(np.asarray(picture, dtype=np.float32).copy()).permute(2, 0, 1) / 127.5 - 1
-        return x.flip(2) if self.flip else x
-
-
-def _source(file: Path, size: int, crop: str, flip: bool, seed: int) -> _Source:
-    """What of a picture is encoded. Raises _UnusableError where it cannot be read whole, or is no picture of 8 bits."""
-    try:
-        with Image.open(file) as opened:
-            mode = opened.mode
-            picture = ImageOps.exif_transpose(opened)
-            picture.load()  # a cut file fails here, before anything is encoded
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise _UnusableError(f"cannot be read as a picture ({error})") from None
-    if mode not in ("RGB", "L", "P", "1", "CMYK", "YCbCr"):
-        why = (
-            "has transparent parts"
-            if mode in ("RGBA", "LA", "PA", "RGBa", "La")
-            else f"is no picture of 8 bits ({mode})"
-        )
-        raise _UnusableError(f"{why}: the VAE takes 8-bit RGB; convert it first")
-    width, height = picture.size
-    scale = size / min(width, height)
-    resized = (max(round(height * scale), size), max(round(width * scale), size))
-    content = file_hash(file)
-    top, left = (resized[0] - size) // 2, (resized[1] - size) // 2
-    generator = keyed_generator(seed, f"latents.pose.{content}")
-    u = torch.rand(3, generator=generator).tolist()
-    if crop == "random":
-        top, left = (int(share * (room - size + 1)) for share, room in zip(u, resized, strict=False))
-    mirrored = flip and u[2] < 0.5
-    key = {"file": content, "crop": [top, left], "flip": mirrored, "seed": seed}
-    return _Source(file, key, (height, width), (top, left), resized, mirrored)

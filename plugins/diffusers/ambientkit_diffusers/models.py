@@ -20,7 +20,7 @@ from ambientkit_diffusers.adapter import ADAPTER, ATTENTION, add_adapter, fill_a
 from ambientkit_diffusers.calls import CALLS, check_signal
 from ambientkit_diffusers.conditions import CLASS, POOLED, PROMPT, TIME_IDS, time_ids
 from ambientkit_diffusers.edge import Edge, built, edge_of
-from ambientkit_diffusers.files import component, fetch_command, read_json, variant_of
+from ambientkit_diffusers.files import component, fetch_command, network_folder, read_json, variant_of
 from ambientkit_diffusers.library import diffusers, quietly
 from ambientkit_diffusers.text import TextEncoders
 from ambientkit_diffusers.vae import pixels_per_cell
@@ -109,16 +109,18 @@ class DiffusersUNet(Model):
         """alpha / rank."""
         return 1.0 if self.alpha is None or self.rank is None else self.alpha / self.rank
 
+    @property
+    def classes(self) -> int | None:
+        """num_classes; of a DiT, which always takes a class, those of its configuration."""
+        config = self._config() if self.num_classes is None else {}
+        return int(config.get("num_embeds_ada_norm") or 1000) if _is_dit(config) else self.num_classes
+
     def null_cond(self, name: str) -> float | Tensor | None:
         """What stands for no caption (`TextEncoders.empty_prompt`; zeros where the pipeline says so, without loading
         anything), and the label num_classes for no class, where the network has an embedding for it."""
         if name == CLASS:
-            rows = self._config().get("num_class_embeds") or self._config().get("num_embeds_ada_norm")
-            if self.num_classes is None or (
-                rows is not None and "num_class_embeds" in self._config() and rows <= self.num_classes
-            ):
-                return None
-            return self.num_classes
+            rows = self._config().get("num_class_embeds")
+            return None if self.classes is None or (rows is not None and rows <= self.classes) else self.classes
         if name not in (PROMPT, POOLED) or self.path is None:
             return None
         index = read_json(self.path / "model_index.json") if (self.path / "model_index.json").is_file() else {}
@@ -154,6 +156,9 @@ class DiffusersUNet(Model):
         """The network, unchecked."""
         config = self._config()
         network = self._loaded(self._kind(config), config)
+        for module in network.modules():
+            if isinstance(module, diffusers().models.embeddings.LabelEmbedding):
+                module.dropout_prob = 0.0  # by torch's global generator; a run drops labels by cond_dropout
         if self.rank is None:
             return network.requires_grad_(True)
         alpha = float(self.rank if self.alpha is None else self.alpha)
@@ -222,15 +227,12 @@ class DiffusersUNet(Model):
     def _folder(self) -> Path:
         """Of the network's files."""
         assert self.path is not None  # or there is a config, and no files
-        for name in ("unet", "transformer"):
-            if (self.path / name / "config.json").is_file():
-                return self.path / name
         if (self.path / "config.json").is_file():
             return self.path
-        return component(self.path, "unet", f"model {self.name!r}")
+        return network_folder(self.path, f"model {self.name!r}")
 
     def _kind(self, config: Mapping[str, Any]) -> str:
-        kind = str(config.get("_class_name"))
+        kind = "DiTTransformer2DModel" if _is_dit(config) else str(config.get("_class_name"))
         if kind not in CALLS:
             raise InputError(f"model {self.name!r} knows the networks {', '.join(CALLS)} of diffusers, not {kind!r}")
         return kind
@@ -287,6 +289,14 @@ class SDXLLoRA(DiffusersUNet):
                 "there is diffusers-unet"
             )
         return self
+
+
+def _is_dit(config: Mapping[str, Any]) -> bool:
+    """Also under the name that its weights were published with, as diffusers reads them."""
+    kind = config.get("_class_name")
+    return kind == "DiTTransformer2DModel" or (
+        kind == "Transformer2DModel" and config.get("norm_type") == "ada_norm_zero"
+    )
 
 
 def _cast(network: nn.Module, dtype: torch.dtype) -> nn.Module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from ambientkit_diffusers.conditions import POOLED, PROMPT, TIME_IDS
-from ambientkit_diffusers.latent_store import Store, file_hash, weights_hash
+from ambientkit_diffusers.latent_store import Store, weights_hash
 from ambientkit_diffusers.latents import Latents
 from ambientkit_diffusers.text import TextEncoders
 from ambientkit_diffusers.vae import Autoencoder
@@ -54,7 +55,7 @@ def test_a_row_is_what_the_pipeline_s_own_encoders_give(part: Latents, folder: P
     assert isinstance(row, Clean)
     assert row.x_0.shape == (4, 32, 32)
     whole = torch.from_numpy(np.asarray(picture(1)).copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
-    generator = keyed_generator(0, f"latents.vae.{file_hash(folder / '1.png')}")
+    generator = keyed_generator(0, f"latents.vae.{hashlib.sha256((folder / '1.png').read_bytes()).hexdigest()}")
     with Autoencoder(tiny_sdxl) as vae:
         torch.testing.assert_close(row.x_0, vae.encode(whole[..., 16:80], [generator])[0])
     with TextEncoders(tiny_sdxl) as text:
@@ -217,3 +218,62 @@ def test_weights_that_are_not_there_are_refused_with_the_command_that_fetches_th
 ) -> None:
     with pytest.raises(InputError, match=r"hf download stabilityai/stable-diffusion-xl-base-1.0"):
         changed(part, pipeline=tmp_path / "nowhere").rows()
+
+
+def as_saved(home: Path, place: Path) -> None:
+    table = _table(home)
+    table.save_to_disk(place)
+
+
+def as_parquet(home: Path, place: Path) -> None:
+    place.mkdir()
+    _table(home).to_parquet(place / "train-00000.parquet")
+
+
+def as_imagefolder(home: Path, place: Path) -> None:
+    """A folder per split, with metadata.csv."""
+    (place / "train").mkdir(parents=True)
+    for file in sorted(home.glob("*.png")):
+        shutil.copy(file, place / "train")
+    lines = [f"{i}.png,a face number {i}" for i in range(3)]
+    (place / "train" / "metadata.csv").write_text("\n".join(["file_name,text", *lines]))
+
+
+def _table(home: Path):
+    datasets = pytest.importorskip("datasets")
+    files = sorted(home.glob("*.png"))
+    columns = {"image": [str(file) for file in files], "text": [f"a face number {i}" for i in range(3)]}
+    return datasets.Dataset.from_dict(columns).cast_column("image", datasets.Image())
+
+
+@pytest.mark.parametrize("write", [as_saved, as_parquet, as_imagefolder], ids=["saved", "parquet", "imagefolder"])
+def test_a_hugging_face_data_set_gives_the_rows_of_the_folder(
+    write, part: Latents, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "hf"))
+    write(folder, tmp_path / "set")
+    expected, found = part.rows(), changed(part, path=tmp_path / "set").rows()
+    assert found.names == ["row 0", "row 1", "row 2"]
+    for index in range(3):
+        assert torch.equal(found[index].x_0, expected[index].x_0)
+        assert torch.equal(found[index].cond[PROMPT], expected[index].cond[PROMPT])
+    with pytest.raises(
+        InputError, match=r"has no column 'prompt' of captions; give caption_key: its columns are .*text"
+    ):
+        changed(part, path=tmp_path / "set", caption_key="prompt").rows()
+    with pytest.raises(InputError, match="say which column holds the pictures, as image_key"):
+        changed(part, path=tmp_path / "set", image_key="text").rows()
+
+
+def test_rows_of_a_data_set_without_a_caption_or_a_picture_are_named(
+    part: Latents, folder: Path, tmp_path: Path
+) -> None:
+    datasets = pytest.importorskip("datasets")
+    png = (folder / "0.png").read_bytes()
+    columns = {"image": [{"bytes": png}, {"bytes": b"cut"}, {"bytes": png}], "text": ["a", "b", None]}
+    datasets.Dataset.from_dict(columns).cast_column("image", datasets.Image(decode=False)).save_to_disk(tmp_path / "s")
+    with pytest.raises(InputError, match=r"1 of 3 pictures have no caption: row 2"):
+        changed(part, path=tmp_path / "s").rows()
+    with pytest.raises(InputError, match=r"1 of 3 pictures cannot be used: row 1: cannot be read as a picture"):
+        changed(part, path=tmp_path / "s", without_caption="empty").rows()
