@@ -47,6 +47,10 @@ class Rows(Dataset[Any], abc.ABC):
     blocks: Sequence[int] | None = None
     """Rows in each shard, in order, where reading in another order is slow; None where it is not."""
 
+    buckets: Sequence[int] | None = None
+    """The bucket of each row, where rows have several shapes: those of one bucket have one, and a batch of training
+    holds rows of one bucket. None where all rows have one shape."""
+
     @abc.abstractmethod
     def __len__(self) -> int:
         """How many rows there are."""
@@ -103,6 +107,7 @@ class _Plain(Rows):
         self.assumed = bool(getattr(rows, "assumed", self.mapping is None))
         self.left_out = list(getattr(rows, "left_out", ()))
         self.stored = str(getattr(rows, "stored", "") or getattr(source, "dtype", ""))
+        self.buckets = getattr(rows, "buckets", None)
         self.blocks = (
             source.blocks() if source is not None and hasattr(source, "blocks") else getattr(rows, "blocks", None)
         )
@@ -129,6 +134,14 @@ class _Plain(Rows):
 def as_rows(rows: Any) -> Rows:
     """A map-style data set as `Rows`: itself where it is one, otherwise wrapped, with defaults for the rest."""
     return rows if isinstance(rows, Rows) else _Plain(rows)
+
+
+def largest_bucket(buckets: Sequence[int]) -> list[int]:
+    """The positions of the rows of the bucket that has most, the first of several."""
+    found = np.asarray(buckets)
+    kinds, firsts, counts = np.unique(found, return_index=True, return_counts=True)
+    best = min(range(len(kinds)), key=lambda i: (-counts[i], firsts[i]))
+    return np.flatnonzero(found == kinds[best]).tolist()
 
 
 def evenly(total: int, most: int) -> list[int]:

@@ -2,7 +2,7 @@
 
 from ambientkit.data.augment import Augmented, observed
 from ambientkit.data.conditions import drop_conditions, null_values
-from ambientkit.data.held_out import Observed, WithoutHeldOut
+from ambientkit.data.held_out import Observed, WithoutHeldOut, of_one_shape
 from ambientkit.data.observations import Observations
 from ambientkit.data.order import KeyedBatches, Visit
 from ambientkit.data.survey import Survey, survey
@@ -18,5 +18,6 @@ __all__ = [
     "drop_conditions",
     "null_values",
     "observed",
+    "of_one_shape",
     "survey",
 ]

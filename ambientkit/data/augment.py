@@ -97,6 +97,11 @@ class Augmented(Dataset[Batch]):
         return self._observations.blocks
 
     @property
+    def buckets(self) -> list[int] | None:
+        """As of the observations."""
+        return self._observations.buckets
+
+    @property
     def left_out(self) -> list[str]:
         """As in the observations."""
         return self._observations.left_out
@@ -176,10 +181,17 @@ class Augmented(Dataset[Batch]):
         return [t.contiguous() for t in both]
 
 
+def _refuse_turns(buckets: object, names: Sequence[str]) -> None:
+    """Raise InputError where poses would change the shapes that buckets stand for."""
+    if buckets is not None and (bad := [name for name in names if not name.startswith("flip-")]):
+        raise InputError(f"augment: {', '.join(bad)} change the shapes of rows in buckets; flips do not")
+
+
 def observed(rows: Any, corruption: Corruption, seed: int, names: Sequence[str] = ()) -> Observations | Augmented:
     """The rows of a run as it sees them: corrupted once, and in the poses of `names`. Raises InputError as
     `Augmented`."""
     observations = Observations(rows, corruption, seed)
+    _refuse_turns(observations.buckets, names)
     return Augmented(observations, names, seed) if names else observations
 
 

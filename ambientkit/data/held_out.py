@@ -14,7 +14,7 @@ from ambientkit.data.augment import Augmented
 from ambientkit.data.observations import Observations
 from ambientkit.data.order import Visit
 from ambientkit.maths.randomness import derive_seeds
-from ambientkit.rows import Rows
+from ambientkit.rows import Rows, largest_bucket
 
 SHARE = 0.1
 """Of the rows, held out by default."""
@@ -52,7 +52,7 @@ class WithoutHeldOut(Dataset[Batch]):
     positions: of the rows held out, in order.
     """
 
-    def __init__(self, observations: Observations | Augmented, positions: Sequence[int]) -> None:
+    def __init__(self, observations: Observed, positions: Sequence[int]) -> None:
         self._observations = observations
         self._before = [place - index for index, place in enumerate(positions)]  # rows kept before each row held out
         self._positions = list(positions)
@@ -86,6 +86,12 @@ class WithoutHeldOut(Dataset[Batch]):
         of = torch.searchsorted(ends, torch.tensor(self._positions), right=True)
         return (torch.tensor(blocks) - torch.bincount(of, minlength=len(blocks))).tolist()
 
+    @property
+    def buckets(self) -> list[int] | None:
+        """Those of the rows kept."""
+        buckets = self._observations.buckets
+        return None if buckets is None else [buckets[self._position(index)] for index in range(len(self))]
+
     def at_or_above(self, sigma: float) -> Iterator[int]:
         """As of all rows."""
         yield from self._observations.at_or_above(sigma)
@@ -114,3 +120,13 @@ class WithoutHeldOut(Dataset[Batch]):
 
 Observed = Observations | Augmented | WithoutHeldOut
 """The rows of a run."""
+
+
+def of_one_shape(observed: Observed) -> Observed:
+    """The rows of the largest bucket, for what measures or shows many rows at once; all rows where there are no
+    buckets."""
+    buckets = observed.buckets
+    if buckets is None:
+        return observed
+    chosen = set(largest_bucket(buckets))
+    return WithoutHeldOut(observed, [index for index in range(len(observed)) if index not in chosen])

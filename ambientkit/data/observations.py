@@ -51,6 +51,11 @@ class Observations(Dataset[Batch]):
         return None if self._rows.blocks is None else list(self._rows.blocks)
 
     @property
+    def buckets(self) -> list[int] | None:
+        """The bucket of each row, where rows have several shapes."""
+        return None if self._rows.buckets is None else list(self._rows.buckets)
+
+    @property
     def left_out(self) -> list[str]:
         """The rows and files that are not used, each with its cause."""
         return list(self._rows.left_out)

@@ -51,12 +51,14 @@ class KeyedBatches(Sampler[list[int]]):
         world: int = 1,
         start: int = 0,
         blocks: Sequence[int] | None = None,
+        buckets: Sequence[int] | None = None,
     ) -> None:
         if rows < 1 or batch_size < 1:
             raise ValueError(f"{rows} rows in batches of {batch_size}: both must be at least 1")
         if blocks is not None and sum(blocks) != rows:
             raise ValueError(f"the blocks hold {sum(blocks)} rows, but there are {rows}")
         self._blocks = None if blocks is None else torch.tensor([n for n in blocks if n])
+        self._buckets = None if buckets is None else _Buckets(buckets, batch_size * world, seed)
         self._windows: tuple[int, Tensor, Tensor] | None = None
         self._window: tuple[tuple[int, int], Tensor] | None = None
         self._rows, self._batch_size, self._seed = rows, batch_size, seed
@@ -67,8 +69,11 @@ class KeyedBatches(Sampler[list[int]]):
         """Batches of row indices, from micro-step `start` on, without end."""
         micro_step = self._start
         while True:
-            first = (micro_step * self._world + self._rank) * self._batch_size
-            yield self._from(first)
+            if self._buckets is not None:
+                rows = self._buckets.rows(micro_step)
+                yield rows[self._rank * self._batch_size : (self._rank + 1) * self._batch_size]
+            else:
+                yield self._from((micro_step * self._world + self._rank) * self._batch_size)
             micro_step += 1
 
     def _from(self, first: int) -> list[int]:
@@ -109,3 +114,52 @@ class KeyedBatches(Sampler[list[int]]):
             draw = keyed_generator(self._seed, "order", step=epoch, row=window)
             self._window = ((epoch, window), rows[torch.randperm(len(rows), generator=draw)])
         return int(self._window[1][place - before])
+
+
+class _Buckets:
+    """The order of rows in buckets: joint batches of one bucket each, as a pure function of (seed, micro-step).
+
+    Bucket b of n rows has its own concatenated epochs, cut into joint batches of W rows. Through epoch e of the whole
+    it has had floor(e n / W) of them, so that each row is used equally often in the long run; within an epoch the
+    batches of all buckets are permuted, keyed by (seed, e).
+    """
+
+    def __init__(self, buckets: Sequence[int], joint: int, seed: int) -> None:
+        of = torch.as_tensor(buckets)
+        self._members = [(of == kind).nonzero().flatten() for kind in of.unique()]
+        self._joint, self._seed, self._rows = joint, seed, len(of)
+        self._epoch: tuple[int, list[tuple[int, int]]] = (-1, [])
+        self._orders: dict[tuple[int, int], Tensor] = {}
+
+    def rows(self, micro_step: int) -> list[int]:
+        """The rows of the joint batch of a micro-step."""
+        epoch = max(0, micro_step * self._joint // self._rows - len(self._members))
+        while self._before(epoch + 1) <= micro_step:
+            epoch += 1
+        if self._epoch[0] != epoch:
+            batches = [
+                (bucket, number)
+                for bucket, members in enumerate(self._members)
+                for number in range(*(e * len(members) // self._joint for e in (epoch, epoch + 1)))
+            ]
+            order = torch.randperm(len(batches), generator=keyed_generator(self._seed, "buckets", step=epoch)).tolist()
+            self._epoch = (epoch, [batches[place] for place in order])
+        bucket, number = self._epoch[1][micro_step - self._before(epoch)]
+        found: list[int] = []
+        for place in range(number * self._joint, (number + 1) * self._joint):
+            lap, within = divmod(place, len(self._members[bucket]))
+            found.append(Visit(int(self._order(bucket, lap)[within]), lap))
+        return found
+
+    def _before(self, epoch: int) -> int:
+        """Joint batches of the epochs before."""
+        return sum(epoch * len(members) // self._joint for members in self._members)
+
+    def _order(self, bucket: int, lap: int) -> Tensor:
+        """The rows of a bucket in one of its epochs."""
+        if (bucket, lap) not in self._orders:
+            self._orders = {key: value for key, value in self._orders.items() if key[0] != bucket or key[1] == lap - 1}
+            generator = keyed_generator(self._seed, f"order.{bucket}", step=lap)
+            members = self._members[bucket]
+            self._orders[bucket, lap] = members[torch.randperm(len(members), generator=generator)]
+        return self._orders[bucket, lap]

@@ -20,7 +20,7 @@ from ambientkit.builtin.data.in_memory import InMemory
 from ambientkit.checkpoint.folder import check_version
 from ambientkit.config.datapath import DataLike, data_argument
 from ambientkit.config.inline import is_there
-from ambientkit.data import observed
+from ambientkit.data import observed, of_one_shape
 from ambientkit.errors import InputError
 from ambientkit.evaluation.denoising import proximal
 from ambientkit.interfaces import Data
@@ -258,7 +258,7 @@ def trained_rows(trained: Trained, most: int, seed: int) -> RowSet:
     """Up to `most` of the observations that a run trained on, with the very noise that it saw. Raises InputError where
     they are others by now."""
     config = trained.config
-    observations = observed(trained.rows(), config.corruption, config.seed, config.augment)
+    observations = of_one_shape(observed(trained.rows(), config.corruption, config.seed, config.augment))
     chosen = _chosen(len(observations), most, seed)
     batch = observations.__getitems__(chosen)
     sigma_n = _noise(batch)

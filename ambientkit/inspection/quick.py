@@ -14,7 +14,7 @@ from ambientkit.inspection import noise, values
 from ambientkit.inspection.details import details, noise_std, padding, without
 from ambientkit.inspection.finding import Finding, NoiseVerdict
 from ambientkit.inspection.photon import photon_transfer
-from ambientkit.rows import Rows, as_rows, evenly
+from ambientkit.rows import Rows, as_rows, evenly, largest_bucket
 from ambientkit.units.scale import judge_scale
 
 Array = NDArray[np.float64]
@@ -34,13 +34,14 @@ LOWEST = 0.002
 
 
 def sampled_rows(rows: Any, most: int = QUICK_ROWS) -> tuple[Array, Array | None, list[int]]:
-    """(x, sigma_n, row numbers) of up to `most` evenly spaced rows: x (n, *S); sigma_n (n, ...) broadcastable, None for
-    clean rows."""
-    total = len(rows)
+    """(x, sigma_n, row numbers) of up to `most` evenly spaced rows, of several shapes those of the commonest: x
+    (n, *S); sigma_n (n, ...) broadcastable, None for clean rows."""
     first = rows[0]
     size = (first.x_0 if isinstance(first, Clean) else first.x_n).numel()
     most = max(1, min(most, VALUES // max(size, 1)))
-    index = evenly(total, most)
+    buckets = getattr(rows, "buckets", None)
+    alike = range(len(rows)) if buckets is None else largest_bucket(buckets)
+    index = [alike[place] for place in evenly(len(alike), most)]
     items = [rows[i] for i in index]
     if all(isinstance(item, Clean) for item in items):
         return np.stack([item.x_0.numpy() for item in items]).astype(np.float64), None, index

@@ -11,7 +11,7 @@ from torch import Tensor
 from ambientkit.checkpoint.names import METRICS
 from ambientkit.config import dump
 from ambientkit.config.run import to_yaml
-from ambientkit.data import Observed, observed
+from ambientkit.data import Observed, observed, of_one_shape
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Sampler
 from ambientkit.registry import Registry
@@ -120,7 +120,7 @@ def _rows(run: ReportedRun, report: RunReport) -> Observed | None:
     config = run.trained.config
     try:
         crops = [name for name in config.augment if name.startswith("crop=")]  # turned and flipped they need not be
-        rows = observed(run.trained.rows(), config.corruption, config.seed, crops)
+        rows = of_one_shape(observed(run.trained.rows(), config.corruption, config.seed, crops))
         if tuple(rows[0].x_n.shape) == run.trained.signal.shape:
             return rows
         reason = f"its rows have shape {tuple(rows[0].x_n.shape)} now"

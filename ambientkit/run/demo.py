@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ambientkit.checkpoint.folder import write_file
+from ambientkit.data import of_one_shape
 from ambientkit.interfaces import Sampler
 from ambientkit.registry import Registry
 from ambientkit.sample import draw_all, step_grid
@@ -22,8 +23,9 @@ def draw_demo(training: Training, path: Path, registry: Registry, step: int | No
     """
     config, signal = training.config, training.signal
     points = len(signal.shape) == 1 and not training.about_data.get("latents")
-    shown = min(2000 if points else config.sample_n, len(training.observations))
-    given = training.observations.__getitems__(list(range(shown)))
+    observations = of_one_shape(training.observations)
+    shown = min(2000 if points else config.sample_n, len(observations))
+    given = observations.__getitems__(list(range(shown)))
     noisy = grid(given.x_n, decode=training.observations.decode)
     if noisy is None:
         return False

@@ -15,10 +15,10 @@ from ambientkit.checkpoint.folder import write_file
 from ambientkit.checkpoint.names import BEST
 from ambientkit.checkpoint.weights import fill, from_bytes, to_bytes
 from ambientkit.config import RunConfig
-from ambientkit.data import Augmented, Observations, Observed, WithoutHeldOut
+from ambientkit.data import Augmented, Observations, Observed, WithoutHeldOut, of_one_shape
 from ambientkit.data.held_out import held_out_count, held_out_rows
 from ambientkit.errors import InputError
-from ambientkit.rows import evenly
+from ambientkit.rows import evenly, largest_bucket
 from ambientkit.run.folder import average_metadata
 from ambientkit.training import Training
 from ambientkit.training.holdout import MEASURED, HoldOut, Seen, measuring_steps, tweedie_by_row
@@ -43,9 +43,12 @@ def split(observations: Observations | Augmented, config: RunConfig) -> tuple[Ob
             "held out and left to train on. "
             "0 holds none out"
         )
-    every = range(len(observations))
+    every: Sequence[int] = range(len(observations))
+    if observations.buckets is not None:  # what is held out is measured together, so that it has one shape
+        every = largest_bucket(observations.buckets)
+        count = max(2, min(count, len(every) // 2))
     numbers = [observations.number(index) for index in every] if observations.left_out else every
-    positions = held_out_rows(numbers, count, config.seed)
+    positions = [every[place] for place in held_out_rows(numbers, count, config.seed)]
     return WithoutHeldOut(observations, positions), positions
 
 
@@ -60,7 +63,7 @@ class Keeper:
     def __init__(self, training: Training, observations: Observations | Augmented, positions: Sequence[int]) -> None:
         config = training.config
         held_out = observations.__getitems__([positions[place] for place in evenly(len(positions), MEASURED)])
-        mine = training.observations
+        mine = of_one_shape(training.observations)
         own = mine.__getitems__(evenly(len(mine), min(max(len(held_out.x_n), LEAST_OWN), MOST_OWN)))
         self._training, self._held_out, self._own, self.count = training, held_out, own, len(positions)
         self.watch = HoldOut()

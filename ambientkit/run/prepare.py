@@ -12,7 +12,7 @@ from ambientkit.checkpoint import initial_weights
 from ambientkit.checkpoint.initial import stated
 from ambientkit.config import RunConfig
 from ambientkit.config.request import Request
-from ambientkit.data import Observations, Observed, Survey, observed, survey
+from ambientkit.data import Observations, Observed, Survey, observed, of_one_shape, survey
 from ambientkit.data.identity import fingerprint, refuse_other
 from ambientkit.errors import InputError
 from ambientkit.inspection import quick, refuse
@@ -62,7 +62,7 @@ def prepare(
     # An estimate is made once only: the network's scales rest on it.
     known_std = config.sigma_data or known.get("sigma_data")
     estimated = getattr(config.data, "sigma_n", None) in ESTIMATES
-    seen = survey(observations, config.corruption, config.levels.as_levels(), known_std, estimated)
+    seen = survey(of_one_shape(observations), config.corruption, config.levels.as_levels(), known_std, estimated)
     refuse_unseen(seen)
     _describe(config, seen, observations)
     if asked.chosen:

@@ -21,6 +21,7 @@ from ambientkit.checkpoint.status import RunStatus, State
 from ambientkit.config.datapath import refuse_inside
 from ambientkit.config.files import redacted
 from ambientkit.config.request import Request
+from ambientkit.data import of_one_shape
 from ambientkit.errors import InputError, RunError, nearest
 from ambientkit.inspection import NAMES
 from ambientkit.messages import say, warn
@@ -287,7 +288,7 @@ def _first_loss(step: Step) -> None:
 
 def _look(training: Training, detector: Detector) -> list[str]:
     """Look at the averaged denoiser on the first rows; the causes for worry that were not reported before."""
-    config, signal, observations = training.config, training.signal, training.observations
+    config, signal, observations = training.config, training.signal, of_one_shape(training.observations)
     if "reverse-kernel" not in config.sampler.claims or config.corruption.carries:  # it looks at whole rows
         return []
     given = observations.__getitems__(given_rows(observations)).to(training.accelerator.device)

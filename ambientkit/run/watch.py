@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ambientkit.batch import take
 from ambientkit.config import RunConfig
-from ambientkit.data import Observed, observed, survey
+from ambientkit.data import Observed, observed, of_one_shape, survey
 from ambientkit.errors import InputError
 from ambientkit.evaluation import Score, patch_distance, pixel_statistics_distance, proximal, sliced
 from ambientkit.evaluation.document import finite
@@ -50,6 +50,7 @@ class Evaluation:
         config = training.config
         self._training, self.held_out = training, config.evaluate_data is not None
         rows = _held_out(training) if self.held_out else training.observations
+        rows = of_one_shape(rows)
         n = min(config.evaluate_n, len(rows) // 2)
         if n < FEWEST:
             raise InputError(f"{_key(config)}: {len(rows)} rows; an evaluation needs {2 * FEWEST} or more")
@@ -142,7 +143,7 @@ def _held_out(training: Training) -> Observed:
         raise InputError(
             f"{_key(config)}: nothing says how noisy these rows are; give --set evaluate_data.sigma_n=LEVEL"
         ) from None
-    seen = survey(rows, config.corruption, config.levels.as_levels(), training.signal.sigma_data)
+    seen = survey(of_one_shape(rows), config.corruption, config.levels.as_levels(), training.signal.sigma_data)
     if seen.signal.shape != training.signal.shape or seen.signal.conds != training.signal.conds:
         found, own = (
             f"shape {s.shape}" + (f" and conditions {dict(s.conds)}" if s.conds else "")

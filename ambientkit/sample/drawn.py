@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ambientkit.data import observed
+from ambientkit.data import observed, of_one_shape
 from ambientkit.errors import InputError
 from ambientkit.registry import Registry, load
 from ambientkit.sample.batches import Batches
@@ -68,11 +68,13 @@ class Drawing:
         rows cannot be read, or tell no energies.
         """
         batch, _ = reference_rows(
-            observed(
-                self.trained.rows(),
-                self.trained.config.corruption,
-                self.trained.config.seed,
-                self.trained.config.augment,
+            of_one_shape(
+                observed(
+                    self.trained.rows(),
+                    self.trained.config.corruption,
+                    self.trained.config.seed,
+                    self.trained.config.augment,
+                )
             ),
             self.trained.config.levels.sigma_min,
         )

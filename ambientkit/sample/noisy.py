@@ -80,6 +80,8 @@ def noisy_rows(noisy: DataLike, sigma_n: Any, trained: Trained, registry: Regist
             )
             data, rows = alike, alike.rows()
     observations = Observations(rows, corruption, trained.config.seed)
+    if observations.buckets is not None:
+        raise InputError(f"{what}: rows of several shapes are not restored together: give those of one shape")
     seen = survey(observations, corruption, trained.config.levels.as_levels(), trained.signal.sigma_data)
     if seen.signal.shape != trained.signal.shape and not needs_tiles(seen.signal.shape, trained.signal.shape):
         raise InputError(

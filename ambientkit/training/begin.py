@@ -9,7 +9,7 @@ from torch import Tensor
 from ambientkit.checkpoint.base import base_of, network_of
 from ambientkit.config import RunConfig
 from ambientkit.config.pairs import refuse_pairs
-from ambientkit.data import Observed, Survey, null_values, observed, survey
+from ambientkit.data import Observed, Survey, null_values, observed, of_one_shape, survey
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Signal
 from ambientkit.training.accelerator import accelerator_for
@@ -37,7 +37,7 @@ def build(
         if observations is None:
             observations = observed(config.data.rows(), config.corruption, config.seed, config.augment)
         if signal is None:
-            seen = survey(observations, config.corruption, config.levels.as_levels(), config.sigma_data)
+            seen = survey(of_one_shape(observations), config.corruption, config.levels.as_levels(), config.sigma_data)
             refuse_unseen(seen)
             signal = seen.signal
         return _build(config, signal, observations, accelerator or accelerator_for(config))

@@ -186,6 +186,7 @@ class Training:
             world=self.accelerator.num_processes,
             start=micro_steps,
             blocks=self.observations.blocks,
+            buckets=self.observations.buckets,
         )
         workers = self.config.num_workers
         return DataLoader(

@@ -15,7 +15,7 @@ from ambientkit.builtin.samplers.ancestral import Ancestral
 from ambientkit.config import RunConfig
 from ambientkit.config.datapath import DataLike
 from ambientkit.config.noise import NOISE, says_the_same, with_noise
-from ambientkit.data import observed
+from ambientkit.data import observed, of_one_shape
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Sampler
 from ambientkit.maths.randomness import derive_seed
@@ -238,7 +238,7 @@ def kernel_sampler(config: RunConfig) -> Sampler:
 
 def some_rows(source: Any, config: RunConfig, seed: int, rows: int, device: str | torch.device) -> Batch:
     """Up to `rows` evenly spaced observations, on the device."""
-    observations = observed(source, config.corruption, seed, config.augment)
+    observations = of_one_shape(observed(source, config.corruption, seed, config.augment))
     return observations.__getitems__(evenly(len(observations), rows)).to(device)
 
 

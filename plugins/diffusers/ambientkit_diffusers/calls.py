@@ -108,6 +108,12 @@ CALLS: dict[str, Call] = {
 """Name of the class in diffusers -> how it is asked."""
 
 
+def multiple_of(kind: str, config: Config) -> int:
+    """What a network of this class needs height and width of its rows to be multiples of."""
+    stages = len(config.get("block_out_channels", ())) or 1
+    return int(2 ** (stages - 1)) if kind.startswith("UNet") else int(config.get("patch_size", 1))
+
+
 def check_signal(name: str, kind: str, config: Config, classes: int | None, signal: Signal) -> None:
     """Raise InputError where a network does not fit the rows of a signal, in shape or in conditions. name: of the
     model."""
@@ -120,8 +126,7 @@ def check_signal(name: str, kind: str, config: Config, classes: int | None, sign
             f"model {name!r}: its {kind} takes {config['in_channels']} channels, but the rows have {signal.shape[0]}: "
             "are they latents of another VAE, or pictures?"
         )
-    stages = len(config.get("block_out_channels", ())) or 1
-    multiple = 2 ** (stages - 1) if kind.startswith("UNet") else int(config.get("patch_size", 1))
+    multiple = multiple_of(kind, config)
     if signal.shape[1] % multiple or signal.shape[2] % multiple:
         raise InputError(
             f"model {name!r}: its {kind} needs a height and width that are multiples of {multiple}, but the rows "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -20,8 +22,9 @@ from ambientkit.messages import note
 from ambientkit.processes import device_of
 from ambientkit.rows import Rows, evenly
 from ambientkit.text import listed
+from ambientkit_diffusers.calls import multiple_of
 from ambientkit_diffusers.captions import Captioned, captioned
-from ambientkit_diffusers.conditions import POOLED, PROMPT, TIME_IDS
+from ambientkit_diffusers.conditions import POOLED, PROMPT, TIME_IDS, Size
 from ambientkit_diffusers.edge import edge_of
 from ambientkit_diffusers.files import component, network_folder, read_json
 from ambientkit_diffusers.hf_captions import kind_of, of_dataset
@@ -56,7 +59,12 @@ class Latents(Data):
     size: int | None = Field(None, ge=8)
     """Height and width trained at, pixels; by default those of the pipeline's network."""
     crop: Literal["center", "random"] = "center"
-    """The square that is taken of a picture whose shorter side was brought to `size`."""
+    """What is taken of a picture that was brought to cover the size trained at: of its middle, or drawn once."""
+    buckets: bool = False
+    """Train on several aspect ratios, each picture in the nearest of size^2 pixels: less is cropped, and a step holds
+    pictures of one ratio."""
+    bucket_step: int = Field(64, ge=8)
+    """Sides of buckets are multiples of this, pixels."""
     flip: bool = False
     """Mirror half of the pictures, once and for all."""
     seed: int = 0
@@ -116,7 +124,11 @@ class Latents(Data):
         sigma = None if self.noise_timestep is None else self._sigma(self.noise_timestep)
         response = None if self.pixel_noise is None else self._response(sources, encoded, store)
         names = [one.name for one in pictures]
-        return LatentRows(self, store, encoded, prompts, nothing, sigma, response, left_out, names)
+        rows = LatentRows(self, store, encoded, prompts, nothing, sigma, response, left_out, names)
+        if self.buckets:
+            order = sorted({source.size for source in sources})
+            rows.buckets = [order.index(source.size) for source in sources]
+        return rows
 
     def _response(self, sources: Sequence[Source], keys: Sequence[str], store: Store) -> Response:
         """What the noise of the pictures is in latents, measured once on some of them, evenly spaced."""
@@ -146,6 +158,21 @@ class Latents(Data):
             raise InputError(f"size: should be a multiple of {cell}, which the VAE makes one cell of, but is {size}")
         return size
 
+    def _sizes(self, size: int) -> list[Size]:
+        """The (height, width) that pictures are brought to. Source of the buckets: diffusers, training_utils."""
+        if not self.buckets:
+            return [(size, size)]
+        cell = pixels_per_cell(self.pipeline) * self._patch()
+        if self.bucket_step % cell:
+            raise InputError(f"bucket_step: should be a multiple of {cell} pixels, but is {self.bucket_step}")
+        made = importlib.import_module("diffusers.training_utils").generate_aspect_ratio_buckets(size, self.bucket_step)
+        return [(int(height), int(width)) for height, width in made]
+
+    def _patch(self) -> int:
+        """Cells along a side that the network halves to one, or takes as one patch."""
+        config = read_json(network_folder(self.pipeline, f"data set {self.name!r}") / "config.json")
+        return multiple_of(str(config.get("_class_name")), config)
+
     def _sigma(self, step: int) -> float:
         """The level of a step of the scheduler's table, counted from 0, or of a flow's time."""
         folder = component(self.pipeline, "scheduler", f"data set {self.name!r}")
@@ -157,10 +184,10 @@ class Latents(Data):
 
     def _sources(self, pictures: Sequence[Captioned], size: int) -> tuple[list[Captioned], list[Source], list[str]]:
         """The pictures that can be read, what of each is encoded, and those that are left out, with the cause."""
-        good, sources, bad = [], [], []
+        good, sources, bad, sizes = [], [], [], self._sizes(size)
         for one in pictures:
             try:
-                sources.append(source_of(one, [(size, size)], self.crop, self.flip, self.seed))
+                sources.append(source_of(one, sizes, self.crop, self.flip, self.seed))
                 good.append(one)
             except UnusableError as cause:
                 bad.append(f"{one.name}: {cause}")
@@ -170,10 +197,15 @@ class Latents(Data):
                 f"or "
                 f"remove them{', or leave them out with on_bad_file: skip' if good else ''}"
             )
-        if small := [one.name for one, source in zip(good, sources, strict=True) if min(source.original) < size]:
+        enlarged = [source.resized[0] > source.original[0] for source in sources]
+        if small := [one.name for one, larger in zip(good, enlarged, strict=True) if larger]:
             note(
                 f"{len(small)} of {len(good)} pictures are smaller than {size} pixels and are enlarged: {listed(small)}"
             )
+        if self.buckets:
+            found = Counter(source.size for source in sources)
+            shown = [f"{height} x {width}: {n}" for (height, width), n in sorted(found.items())]
+            note(f"pictures by bucket (height x width): {listed(shown, limit=12)}")
         return good, sources, bad
 
     def _encode_pictures(self, pictures: Sequence[Captioned], sources: Sequence[Source], store: Store) -> list[str]:
