@@ -57,7 +57,7 @@ def test_a_run_on_buckets_trains_and_resumes_to_the_same_bits(part: Latents, tin
                 hold_out=0.0,
                 sigma_data=1.0,
                 device="cpu",
-            )  # fmt: skip
+            )
         )
 
     whole, half, again = build(), build(), build()
