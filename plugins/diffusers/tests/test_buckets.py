@@ -82,7 +82,8 @@ def test_a_folder_of_a_run_on_buckets_is_written_and_sampled(part: Latents, tiny
         part,
         model={"name": "sdxl-lora", "path": str(tiny_sdxl)},
         levels={"sigma_min": 0.0292, "sigma_max": 14.61},
-        end_step=2, batch_size=1, hold_out=0.5, sample_n=1, output_dir=tmp_path / "run", device="cpu", skip_preflight=True,
+        end_step=2, batch_size=1, hold_out=0.5, sample_n=1, output_dir=tmp_path / "run", device="cpu",
+        skip_preflight=True,
     )  # fmt: skip
     assert run.sample(1, prompt="a face", steps=2).shape == (1, 4, 16, 16)
 
