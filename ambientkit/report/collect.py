@@ -8,12 +8,14 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from ambientkit.batch import Batch
 from ambientkit.checkpoint.names import METRICS
 from ambientkit.config import dump
 from ambientkit.config.run import to_yaml
 from ambientkit.data import Observed, observed, of_one_shape
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Sampler
+from ambientkit.maths.spectrum import Spectrum, spectrum
 from ambientkit.registry import Registry
 from ambientkit.report.content import RunReport, Table
 from ambientkit.report.history import read_history
@@ -79,11 +81,26 @@ def collect(
     if full is not None:
         report.values.append(("Samples, all values", full.flatten().numpy(force=True)))
     if trained_on is not None:
-        given = trained_on.__getitems__(evenly(len(trained_on), 64)).x_n
-        report.values.insert(0, ("Noisy rows, all values", given.flatten().numpy(force=True)))
+        given = trained_on.__getitems__(evenly(len(trained_on), 64))
+        report.values.insert(0, ("Noisy rows, all values", given.x_n.flatten().numpy(force=True)))
+        if not run.trained.latents and not trained.config.corruption.carries:
+            report.spectra += spectra(given, full)
     preflight_result(run.path, report)
     denoiser_numbers(run, report, rows=rows, seed=seed, readable=trained_on is not None)
     return report
+
+
+def spectra(given: Batch, samples: Tensor | None) -> list[tuple[str, Spectrum]]:
+    """Of noisy rows, of clean ones as these tell, and of samples; none for rows that are no pictures, or single
+    ones."""
+    if given.x_n.ndim != 4 or len(given.x_n) < 2 or min(given.x_n.shape[2:]) < 4:
+        return []
+    noisy = spectrum(given.x_n)
+    found = [
+        ("noisy rows", noisy),
+        ("clean rows, as the noisy ones tell", noisy.less(float(given.sigma_n.double().square().mean()))),
+    ]
+    return [*found, ("samples", spectrum(samples))] if samples is not None and len(samples) > 1 else found
 
 
 def _summary_notes(run: ReportedRun, report: RunReport) -> None:

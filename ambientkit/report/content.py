@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ambientkit.maths.spectrum import Spectrum
 from ambientkit.report.history import History
 from ambientkit.tables import Table
 
@@ -87,6 +88,8 @@ class RunReport:
     """Numbers by name, each with the one of the data's own rows."""
     values: list[tuple[str, Any]] = field(default_factory=list)
     """(title, values) for histograms: of noisy rows and of samples, data units."""
+    spectra: list[tuple[str, Spectrum]] = field(default_factory=list)
+    """(name, spectrum): of noisy rows, of clean ones as these tell, and of samples, data units squared."""
     notes: dict[str, list[str]] = field(default_factory=dict)
     """Section -> lines."""
 

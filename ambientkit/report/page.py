@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,6 +53,7 @@ def page(runs: Sequence[RunReport], *, command: str, written: str) -> str:
         evaluations=[_evaluations(runs, name) for name in measures],
         scale=colour_bar,
         histograms=[[histogram(values, title) for title, values in run.values] for run in runs],
+        spectra=[_spectra(run) for run in runs],
         uri=picture_uri,
         command=command,
         written=written,
@@ -114,6 +116,25 @@ def _evaluations(runs: Sequence[RunReport], name: str) -> Markup:
     ]
     what = "Tweedie loss, geometric mean over levels" if name == "tweedie" else f"{name} to rows of the data"
     return curves(f"{what}, over steps", series, "optimiser step", name, log_y=True)
+
+
+def _spectra(run: RunReport) -> Markup | None:
+    """Samples of the right law have the power of clean rows at each frequency: noise that is left lifts the right end,
+    detail that is lost lowers it."""
+    if not run.spectra:
+        return None
+    series = [
+        Series(name, found.frequency, [p if p > 0 else math.nan for p in found.power], found.error, place, place)
+        for place, (name, found) in enumerate(run.spectra)
+    ]
+    return curves(
+        "Power by spatial frequency, +- 2 standard errors",
+        series,
+        "spatial frequency, cycles per pixel",
+        "power, units of [-1, 1] squared",
+        log_y=True,
+        marks=(),
+    )
 
 
 def _style(place: int, part: int, runs: Sequence[RunReport]) -> int:

@@ -11,6 +11,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 
+from ambientkit.batch import Batch
 from ambientkit.checkpoint.lock import run_lock
 from ambientkit.checkpoint.names import LOCK
 from ambientkit.checkpoint.status import RunStatus
@@ -19,6 +20,7 @@ from ambientkit.maths.noise import standard_normal
 from ambientkit.maths.randomness import keyed_generator
 from ambientkit.registry import load
 from ambientkit.report import nearest_rows, read_history
+from ambientkit.report.collect import spectra
 from ambientkit.report.run import ReportedRun
 from ambientkit.run.status import status
 from ambientkit.sample import load_run
@@ -203,3 +205,20 @@ def test_the_state_of_a_run_is_told_in_words(tmp_path, state, step, said) -> Non
         now = status(tmp_path)
     trained = load_run(write_run(tmp_path / "run"), load())
     assert ReportedRun(tmp_path, "run", now, trained, "cpu").state == said
+
+
+def test_spectra_of_right_samples_agree_with_what_noisy_rows_tell_and_blurred_ones_do_not() -> None:
+    """Correlated pictures under noise .4: their spectrum less .16 is that of clean ones, band by band."""
+
+    def clean(key: str) -> torch.Tensor:
+        return torch.nn.functional.avg_pool2d(normal(64, 1, 18, 18, key=key), 3, stride=1)
+
+    given = Batch(clean("a") + 0.4 * normal(64, 1, 16, 16, key="noise"), torch.full((64,), 0.4), torch.arange(64), {})
+    blurred = torch.nn.functional.avg_pool2d(torch.nn.functional.pad(clean("b"), (1, 1, 1, 1), "circular"), 3, stride=1)
+    for samples, right in ((clean("b"), True), (blurred, False), (clean("b") + 0.2 * normal(64, 1, 16, 16), False)):
+        (_, noisy), (_, told), (_, drawn) = spectra(given, samples)
+        apart = [(a - b) / math.hypot(c, d) for a, b, c, d in zip(told.power, drawn.power, told.error, drawn.error)]
+        assert (max(map(abs, apart)) < 5) == right
+        assert min(noisy.power) > 0.1
+    assert spectra(Batch(given.x_n.flatten(1), given.sigma_n, given.row, {}), None) == []
+    assert [name for name, _ in spectra(given, None)] == ["noisy rows", "clean rows, as the noisy ones tell"]
