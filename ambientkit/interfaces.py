@@ -372,8 +372,8 @@ class Measured(NamedTuple):
 
 
 CONTRACT = "contract"
-"""The claim that every part makes by being of its kind: a check of it measures each part of the kind, whatever its
-`claims` are."""
+"""The claim that every part makes by being of its kind: a check of it measures each part of the kind, with any
+`claims`."""
 
 
 class Check(Part):

@@ -29,8 +29,8 @@ class Similarity(Part):
 
 
 class Target(Protocol):
-    """The tools that an attack gets: the model, and draws from its reverse process. Randomness is keyed by
-    row."""
+    """The tools that an attack gets: the model, and draws from its reverse process. Randomness is keyed
+    per row."""
 
     @property
     def denoiser(self) -> Denoiser:
@@ -133,7 +133,7 @@ class TrainingRows(Protocol):
 class MemoryMeasure(Part):
     """One figure of samples that says how much of them is copied.
 
-    It comes beside the same figure of held-out rows in the place of samples, both with intervals: what it is where
+    It comes beside the same figure of held-out rows in the place of samples, both with intervals: its value where
     nothing is memorised need not be known.
     """
 

@@ -115,10 +115,10 @@ def kept(module: nn.Module, base: Base = NONE) -> dict[str, Tensor]:
     return {name: value for name, value in module.state_dict().items() if name not in base.names}
 
 
-def check_base(base: Base, told: Mapping[str, Any] | None, where: object) -> None:
-    """Raise InputError where a file was written over another base than `base`. told: the file's entry "base"; a file
+def check_base(base: Base, stored: Mapping[str, Any] | None, where: object) -> None:
+    """Raise InputError where a file was written over another base than `base`. stored: the file's entry "base"; a file
     may say nothing."""
-    found = (told or {}).get("digest", base.digest)
+    found = (stored or {}).get("digest", base.digest)
     if found != base.digest:
         here = f"the model gives one of digest {base.digest[:12]} here" if base else "the model freezes nothing here"
         raise InputError(

@@ -108,9 +108,8 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], where: str, base: Ba
     """Load tensors into a network, strictly. Raises InputError listing every missing, surplus and misshaped tensor;
     nothing is loaded then.
 
-    base: what is frozen in the network, and need not be given; where it is, as in a file of another program, it must be
-    the same.
-    """
+    base: the frozen parameters of the network, which need not be given; where they are, as in a file of another
+    program, it must be the same."""
     whole = network.state_dict()
     for name in sorted(base.names & tensors.keys()):
         if not torch.equal(tensors[name].to(whole[name]), whole[name]):

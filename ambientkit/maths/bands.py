@@ -105,7 +105,7 @@ def band_energy(
         E[f(x_0)^2 phi(mean x_n)] = E[(f(x_n)^2 - sigma_n^2) phi(mean x_n)].
 
     The left side is taken over the judged rows, in the place of x_0: their means get noise of sigma_n, keyed by the
-    seed, and their detail none. By class, what is compared is the energy of detail where blocks are dark, say, whatever
+    seed, and their detail none. By class, the energy of detail is compared where blocks are dark, say, whichever
     share of dark blocks there is.
 
     noisy (n, C, H, W) with level sigma_n, a number or (n,); judged (m, C, H, W), in the same data units; channels count

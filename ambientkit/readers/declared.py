@@ -77,7 +77,8 @@ def declared(part: Stored, found: Found, mapping: Mapping, needed: bool = True) 
 
 
 def estimated(part: Stored, found: Found, mapping: Mapping) -> Noise:
-    """The level estimated from the rows themselves, told with its uncertainty and beside one that is stored with them.
+    """The level estimated from the rows themselves, reported with its uncertainty and beside one that is stored with
+    them.
 
     Raises InputError where no noise is found: rows of level 0 would be taken for clean ones.
     """
@@ -143,7 +144,8 @@ def _given(part: Stored, found: Found, scale: float) -> Noise | None:
 
 
 def _chunks(found: Found, *noises: Noise) -> Iterator[list[NDArray[Any]]]:
-    """The levels, piece by piece, broadcastable to the rows; a piece with a level that cannot be read is told of by the
+    """The levels, piece by piece, broadcastable to the rows; a piece with a level that cannot be read is reported by
+    the
     scan."""
     for start, stop in found.source.chunks():
         with suppress(UnusableFile):

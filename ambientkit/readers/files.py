@@ -82,7 +82,7 @@ class FileRows(abc.ABC, Generic[Part]):
                 continue
             kinds[shape, dtype] += 1
             found.append((file, rows, (shape, dtype)))
-        if self._bad and self._on_bad_file == "fail":  # it ends here: what else is wrong is told at once
+        if self._bad and self._on_bad_file == "fail":  # it ends here: all other errors are reported at once
             self._bad += self._undecodable(found)
             self._refuse_bad(good=len(found))
         first = {kind: self._name(file) for file, _, kind in reversed(found)}

@@ -56,7 +56,7 @@ def decode_image(file: IO[bytes], max_pixels: int) -> NDArray[Any]:
         image.load()
         if int(image.getexif().get(_ORIENTATION, 1)) != early:
             raise UnusableImage(
-                "its orientation is told after its pixels, where not every program looks: save it again"
+                "its orientation is stored after its pixels, where not every program looks: save it again"
             )
         if deep and mode == "RGB":
             return _deep_colours(file, early)
@@ -144,7 +144,7 @@ def _refuse(image: Image.Image, max_pixels: int) -> None:
     nodata = str(image.tag_v2.get(_GDAL_NODATA, "nan")).strip("\0 ") if image.format == "TIFF" else "nan"  # type: ignore[attr-defined]
     if nodata.lower() != "nan":
         raise UnusableImage(
-            f"it marks missing pixels (GDAL_NODATA {nodata}), which are told from others by the data set tiff-stack"
+            f"it marks missing pixels (GDAL_NODATA {nodata}), which the data set tiff-stack distinguishes from others"
         )
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
         raise UnusableImage(

@@ -26,14 +26,13 @@ def measured_range(source: Source) -> tuple[float, float]:
     """(low, high): the quantiles 0.001 and 0.999 of the values of evenly spaced rows, those that are missing aside; 7
     digits.
 
-    A function of the files alone, told as a warning together with how far single values lie outside. Nothing is clipped
-    to it: they are mapped by the same line. Raises InputError where no row can be read, or all values are one and the
-    same.
-    """
+    A function of the files alone, reported as a warning together with how far single values lie outside. Nothing is
+    clipped to it: they are mapped by the same line. Raises InputError where no row can be read, or all values are one
+    and the same."""
     most = max(1, min(ROWS, VALUES // max(1, int(np.prod(source.shape[1:])))))
     rows = []
     for index in evenly(source.shape[0], most):
-        with suppress(InputError):  # one that cannot be read is told later
+        with suppress(InputError):  # one that cannot be read is reported later
             rows.append(source.row(index).ravel())
     values = np.concatenate(rows).astype(np.float64) if rows else np.empty(0)
     values = values[np.isfinite(values) & ~np.isin(values, list(missing_of(source).values()))]

@@ -135,7 +135,7 @@ def find_arrays(path: Path) -> dict[str | None, ArrayFile]:
         raise InputError(f"{path}: cannot be read ({_one_line(error)})") from None
     raise InputError(
         f"{path}: "
-        + ("the file is empty (0 bytes)" if size == 0 else "neither a .npy nor an .npz file, whatever its name says")
+        + ("the file is empty (0 bytes)" if size == 0 else "neither a .npy nor an .npz file, though its name says so")
     )
 
 

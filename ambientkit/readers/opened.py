@@ -53,7 +53,7 @@ class OpenedArray(abc.ABC):
         """Give back what `_open` returned."""
 
     def _take(self, handle: Any, where: Any) -> Any:
-        """What is at an index, a slice, or everywhere (()). Raises UnusableFile."""
+        """The values at an index, a slice, or everywhere (()). Raises UnusableFile."""
         return handle[where]
 
     def close(self) -> None:

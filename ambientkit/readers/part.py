@@ -32,7 +32,7 @@ class Found(NamedTuple):
     source: Source
     layout: Layout
     levels: Source | float | None = None
-    """The level that was stored with the rows, whatever the user says of it."""
+    """The level that was stored with the rows, whether or not the user gives another."""
     named: Source | None = None
     """The array of the file that the field sigma_n names."""
 

@@ -24,7 +24,7 @@ def cause_of(error: Exception) -> str:
 
 
 class Source(Protocol):
-    """Rows on disk. It holds names and sizes, never the data, and can be pickled; whatever is open belongs to one
+    """Rows on disk. It holds names and sizes, never the data, and can be pickled; open files belong to one
     process.
 
     A source may also have `missing`: name -> file value of what stands for a missing pixel (NaN where it is returned as

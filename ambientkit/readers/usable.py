@@ -77,7 +77,7 @@ def usable(
 def read_all(
     source: Source, reading: Reading, noise: Noise | None, judge: bool
 ) -> tuple[dict[int, str], dict[int, str]]:
-    """Read every row once: what cannot be used, with the cause, as first rows of files and as single rows.
+    """Read every row once: rows that cannot be used, with the cause, as first rows of files and as single rows.
 
     judge: hold the rows against their noise. Raises InputError where they cannot be what they are declared to be.
     """
@@ -146,7 +146,7 @@ def enough_counts(source: Source, mapping: CountRange) -> None:
         return
     rows = []
     for index in evenly(source.shape[0], 256):
-        with suppress(InputError):  # one that cannot be read is told later
+        with suppress(InputError):  # one that cannot be read is reported later
             rows.append(source.row(index))
     share = float(((np.stack(rows) - mapping.offset) / mapping.gain < 0.5).mean()) if rows else 0.0
     if share > 0.02:  # a Poisson value of mean 4 is 0 in 1.8 % of all cases

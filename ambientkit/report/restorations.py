@@ -1,4 +1,4 @@
-"""Rows of the data restored for a report: what was given, the posterior mean, and how sure it is, in the units of the
+"""Rows of the data restored for a report: the noisy rows, the posterior mean, and how sure it is, in the units of the
 files."""
 
 from __future__ import annotations

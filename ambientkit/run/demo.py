@@ -47,8 +47,8 @@ def draw_demo(training: Training, path: Path, registry: Registry, step: int | No
     assert samples is not None  # the shape is that of the noisy rows
     page = panels(
         [
-            ("what was given: noisy data", noisy),
-            (f"what was learned: samples, step {training.step if step is None else step}", samples),
+            ("given: noisy data", noisy),
+            (f"learned: samples, step {training.step if step is None else step}", samples),
         ]
     )
     path.parent.mkdir(exist_ok=True)

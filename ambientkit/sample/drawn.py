@@ -65,7 +65,7 @@ class Drawing:
         """The level at which the energy of detail of samples fits the noisy rows of the run best.
 
         The samples are the first ones of this seed, under the conditions of the noisy rows. Raises InputError where the
-        rows cannot be read, or tell no energies.
+        rows cannot be read, or have no energies of detail.
         """
         batch, _ = reference_rows(
             of_one_shape(

@@ -40,7 +40,7 @@ from ambientkit.tables import Record
 from ambientkit.units.ranges import to_uint8
 
 FAR = 5.0
-"""Values of samples beyond this are told: data lie in [-1, 1]."""
+"""Values of samples beyond this are reported: data lie in [-1, 1]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Written(Record):
     there_before: bool
     """Whether all was there already, so that nothing was done."""
     notes: tuple[str, ...]
-    """What is peculiar about the result."""
+    """Notes on the result."""
 
     @property
     def rows(self) -> str:
@@ -72,7 +72,7 @@ class Written(Record):
         return "samples" if self.arrays == ("samples",) else "rows"
 
     def blocks(self) -> list[str]:
-        """What was written, and where."""
+        """The files that were written."""
         if self.there_before:
             return [f"{self.folder}: all {self.n:,} {self.rows} are there already; nothing to do"]
         what = "samples" if self.rows == "samples" else f"restored rows ({', '.join(self.arrays)})"
@@ -149,7 +149,7 @@ def draw_to_files(
     prompts = prompts_of(trained, prompt, negative_prompt, guidance)
     course = replace(course, against=prompts.against)
     at = conditions(trained, given, texts, prompts=prompts)
-    course.null(trained, at(range(1)))  # what it cannot do, it says now
+    course.null(trained, at(range(1)))  # a refusal comes now
     written, own = written_as(format, units, trained.config.data.name, trained.units, trained.signal.shape)
     folder = folder_of(out, trained, "samples", seed)
     refuse_inside("--out", folder, trained.config.data)
@@ -213,7 +213,7 @@ def chosen_before(folder: Path, name: str, place: Processes) -> Mapping[str, Any
     processes."""
     stored = None
     if place.rank == 0:
-        with suppress(OSError, ValueError):  # what is wrong with the folder is said when it is opened
+        with suppress(OSError, ValueError):  # errors of the folder are raised when it is opened
             stored = json.loads((folder / f"{name}.json").read_bytes()).get("stop_level")
     return place.gather([stored])[0] if place.world > 1 else stored
 

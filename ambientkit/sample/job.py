@@ -29,7 +29,7 @@ class Piece:
     """What comes of one piece of work."""
 
     arrays: dict[str, Tensor]
-    """What is written, by name: (rows, ...), data units."""
+    """The arrays to write, by name: (rows, ...), data units."""
     shown: dict[str, Tensor]
     """What the picture is made of."""
     topped_up: int = 0
@@ -42,7 +42,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is to be done, piece by piece."""
+    """Work, piece by piece."""
 
     store: Store
     work: Callable[[range], Piece]
@@ -54,7 +54,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What was done, by all processes together."""
+    """Counts of the work of all processes together."""
 
     there_before: bool
     """Whether all was there already."""

@@ -57,7 +57,7 @@ class Trained:
     latents: bool = False
     """Whether its rows are latents, which only their data set makes pictures of."""
     path: Path | None = None
-    """What it was loaded from, as `load_run` was given it."""
+    """The path that it was loaded from, as `load_run` was given it."""
     kept_after: int = 0
     """Steps that the run had taken when these weights were its best on rows held out; 0 where they are simply the
     newest."""
@@ -70,7 +70,7 @@ class Trained:
 
     @property
     def called(self) -> str:
-        """What it is called in messages."""
+        """Its name in messages."""
         return "the run" if self.path is None else str(self.path)
 
     def rows(self) -> Rows:
@@ -165,7 +165,7 @@ def load_run(path: Path, registry: Registry, device: str | torch.device = "cpu")
     config = resolve(Source(tree, {(key,): str(file) for key in tree}), registry, absent=True)
     check_described(config, signal, tensors, frozen, averaged)
     try:
-        network = network_of(config, signal).to(device)  # what is trained is overwritten, and a frozen base given again
+        network = network_of(config, signal).to(device)  # then filled, but for a frozen base
     except (RuntimeError, ValueError, TypeError, OverflowError, MemoryError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(

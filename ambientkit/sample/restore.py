@@ -1,4 +1,5 @@
-"""Restoration: what may lie under the noise of a given row. Draws from p(x_0 | x_n), their spread, and the posterior
+"""Restoration: clean rows that may lie under the noise of a given row. Draws from p(x_0 | x_n), their spread, and the
+posterior
 mean."""
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ def restore(
     denoiser = guided(denoiser, guidance, [name for name in batch.cond if name not in corruption.carries], null)
     rows = batch.row.tolist()
     floor = corruption.floor(batch)
-    if corruption.carries:  # what is missing has to be restored, where there is no noise too
+    if corruption.carries:  # missing values have to be restored, where there is no noise too
         floor = floor.clamp(min=levels.sigma_min)
     view = _seen(batch, floor, corruption, seed)
     floor = floor.to(view.x.device)

@@ -1,4 +1,4 @@
-"""What may lie under the noise of given rows: draws, their spread and the posterior mean."""
+"""Clean rows that may lie under the noise of given rows: draws, their spread and the posterior mean."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Restoring:
     def stop_level(self) -> StopLevel:
         """The level at which the energy of detail of restored rows, one draw of each, fits the noisy rows best.
 
-        Raises InputError where the rows tell no energies.
+        Raises InputError where the rows have no energies of detail.
         """
         sigma_min = self.trained.config.levels.sigma_min
         whole, places = reference_rows(self.noisy.observations, sigma_min)
@@ -173,7 +173,7 @@ def restoring(
     work = Restoring(trained, rows, course, at, n, draws, seed, device, Batches(batch_size), prompts)
     work = in_tiles(work, tile_overlap)
     if course.guidance != 1:
-        course.null(trained, work.batch(range(1)).cond)  # what it cannot do, it says now
+        course.null(trained, work.batch(range(1)).cond)  # a refusal comes now
     if course.is_open:
         return work.settled(stored)
     if draws and not rows.corruption.carries and course.sigma_min * (1 + ROUNDING) >= rows.seen.sigma_n[0]:

@@ -1,4 +1,4 @@
-"""The level at which sampling stops, chosen by what noisy rows tell of detail: low enough for sharp samples, high
+"""The level at which sampling stops, chosen by the detail in noisy rows: low enough for sharp samples, high
 enough
 that what the network errs at low levels is left out."""
 
@@ -51,7 +51,7 @@ class StopLevel(Record):
 
     @property
     def chosen(self) -> Tried:
-        """What was found at the level chosen."""
+        """The energies at the level chosen."""
         return next(one for one in self.tried if one.level == self.level)
 
     def said(self) -> str:
@@ -115,16 +115,16 @@ def reference_rows(observations: Observed, lowest: float) -> tuple[Batch, list[i
     """Up to `REFERENCE` noisy rows, in even distances, and their places. Rows without noise above the lowest level of
     the run are left out.
 
-    Raises InputError where none is left, and for rows or noise that tell no energies of detail.
+    Raises InputError where none is left, and for rows or noise without energies of detail.
     """
     count = len(observations)
     most = max(JUDGED, min(REFERENCE, VALUES // observations[0].x_n.numel()))
     places = sorted({round(at) for at in torch.linspace(0, count - 1, min(count, most)).tolist()})
     batch = observations.__getitems__(places)
     if batch.x_n.ndim != 4 or batch.sigma_n.ndim != 1:
-        what = "noise by pixel" if batch.x_n.ndim == 4 else f"rows of shape {tuple(batch.x_n.shape[1:])}"
+        what = "noise per pixel" if batch.x_n.ndim == 4 else f"rows of shape {tuple(batch.x_n.shape[1:])}"
         raise InputError(
-            f"--sigma-min auto: needs pictures (C, H, W) with one noise level a row, whose detail is known from "
+            f"--sigma-min auto: needs pictures (C, H, W) with one noise level per row, whose detail is known from "
             f"noisy rows; these have {what}. "
             "Give a level, or leave the flag out"
         )

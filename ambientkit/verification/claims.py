@@ -1,4 +1,4 @@
-"""The claims that there are, and what a misspelt one is told."""
+"""The claims that there are, and the error for a misspelt one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Claim:
     kind: str
     name: str
     meaning: str
-    """What is claimed, in a sentence."""
+    """The claim, in a sentence."""
     checks: tuple[str, ...]
     """Names of the checks that test it; empty for one that changes how a part is measured."""
 
@@ -51,7 +51,7 @@ def refuse_misspelt(parts: Iterable[Part], checks: Sequence[Check]) -> None:
     """Raise InputError for a part whose claim is nearly one of its kind: it would be dropped, and the part pass without
     it.
 
-    Warns of any other claim that nothing tests: a plug-in's parts may tell each other something by it, but nobody has
+    Warns of any other claim that nothing tests: a plug-in's parts may use it among themselves, but nobody has
     tested it.
     """
     known = known_claims(checks)

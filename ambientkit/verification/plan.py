@@ -14,7 +14,7 @@ from ambientkit.registry import Registry
 
 LEVEL = 1e-5
 """The level of every measurement: a part fails, and a control is rejected, where p is below it. It depends on nothing
-else in the run, so that a verdict on a part is the same whatever it is measured with; a right part with ten checks is
+else in the run, so that a verdict on a part does not depend on the others; a right part with ten checks is
 rejected with a chance of at most 1e-4."""
 
 
@@ -48,7 +48,8 @@ class Unchecked:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Pairs of a part and a check, in the order of the parts. Each is measured at `level`, whatever else is in the
+    """Pairs of a part and a check, in the order of the parts. Each is measured at `level`, independent of what else is
+    in the
     plan."""
 
     pairs: tuple[Pair, ...]
@@ -67,7 +68,7 @@ class Plan:
         """The budget of false alarms in one sentence."""
         n = len(self.pairs)
         return (
-            f"p < {self.level:g} rejects, whatever else is measured; at most {self.run_level:.2g} false alarms are "
+            f"p < {self.level:g} rejects, for each check alone; at most {self.run_level:.2g} false alarms are "
             "to be expected of "
             f"{n} check{'s' * (n != 1)}"
         )

@@ -1,4 +1,4 @@
-"""What can be said of a trained denoiser without clean data."""
+"""Measurements of a trained denoiser that need no clean data."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class RunMeasurements(Record):
     """Three measurements of a trained denoiser, with their sampling errors; see `ambientkit.verification.trained`."""
 
     run: str
-    """What was measured, by its path."""
+    """The run that was measured, by its path."""
     step: int
     rows: str
     """Which rows were measured on, and whether the run has seen them."""

@@ -25,7 +25,7 @@ from ambientkit.verification.case import make_case
 from ambientkit.verification.plan import Pair, Plan
 
 MATRIX = ((1.0, 0.4, 0.0, -0.3), (0.0, 0.8, 0.5, 0.2), (-0.6, 0.0, 0.9, 0.1))
-"""Three measurements of four values: what they do not tell, no row tells."""
+"""Three measurements of four values: the rest no row measures."""
 PARTIAL = (
     Mask(missing=0.4, drop=0.3),
     Mask(missing=0.4, drop=0.3, sigma_n=(0.1, 0.4)),

@@ -75,7 +75,7 @@ def from_file(path: Path) -> list[Part]:
         )
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     if folder not in sys.path:
-        sys.path.insert(0, folder)  # what it imports lies beside it
+        sys.path.insert(0, folder)  # its imports lie beside it
     try:
         spec.loader.exec_module(module)
         classes = [value for value in vars(module).values() if inspect.isclass(value) and value.__module__ == name]

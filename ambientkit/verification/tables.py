@@ -110,7 +110,7 @@ def explain_failure(result: Result, seed: int, registry: Registry) -> str:
     lines = [f"{result}", f"  {check.meaning}"]
     if result.verdict is Verdict.INCONCLUSIVE:
         lines[1] = (
-            "  The check could not tell a part that is wrong on purpose from this one, so it says nothing about "
+            "  The check could not distinguish a part that is wrong on purpose from this one, so it says nothing about "
             "the part."
         )
     lines += [

@@ -168,11 +168,10 @@ def verify(
     is given.
 
     parts: NAME, KIND:NAME, KIND:NAME{field: value}, FILE.py, parts, or their classes. quick: the quick checks alone.
-    mutants: measure the registered mutants instead, which the checks must reject. strict: what is not claimed or not
-    checked is not as it should be. What the parts do not claim is measured too, and told. processes: for a long plan;
-    left out, this one alone, as others may only be started below `if __name__ == "__main__"`. The numbers do not depend
-    on it. Raises InputError for a part that is not there, and for a claim that nothing tests.
-    """
+    mutants: measure the registered mutants instead, which the checks must reject. strict: a claim that is not made or
+    not checked is not as it should be. Claims that the parts do not make are measured too, and reported. processes: for
+    a long plan; left out, this one alone, as others may only be started below `if __name__ == "__main__"`. The numbers
+    do not depend on it. Raises InputError for a part that is not there, and for a claim that nothing tests."""
     registry = _registry(registry)
     began = time.monotonic()
     if mutants:

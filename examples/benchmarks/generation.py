@@ -10,7 +10,7 @@ Every arm trains the same network for as many steps, in a run folder under --fol
 its samples and figures lie beside it. So the script may be stopped at any moment and started again, with more arms,
 levels or seeds. The pictures of the test set are held out of training; samples are compared with all of them.
 
-Measures, each the mean over the sample seeds with its range: `fid[lenet]` (shape: a network that tells clothes
+Measures, each the mean over the sample seeds with its range: `fid[lenet]` (shape: a network that distinguishes clothes
 apart), `fid[patches]` (4 x 4 windows: it sees noise and texture), `precision` and `recall` (lenet), the residual noise,
 and ten times the share of the rarest and of the commonest kind of clothes, as the LeNet names them. The lines
 `train-rows` (as many clean training pictures) and `noisy-rows` show what each measure makes of right pictures and of

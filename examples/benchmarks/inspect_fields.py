@@ -18,7 +18,7 @@ from ambientkit.errors import InputError
 
 
 def verdict(name: str, seed: int) -> tuple[str, str]:
-    """(verdict, the tests that gave it); what cannot be read at all is refused, which counts as violated."""
+    """(verdict, the tests that gave it); files that cannot be read at all are refused, which counts as violated."""
     found = make(name, seed)
     try:
         seen = ak.inspect(InMemory.of(found.rows, layout="NCHW", **found.fields))

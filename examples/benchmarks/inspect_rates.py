@@ -55,9 +55,7 @@ def main() -> None:
                         {"seed": seed, "kind": kind, "source": source, "case": case, "verdict": said, "tests": tests}
                     )
     for row in rows:
-        if row["case"].startswith(
-            "a photograph as it is"
-        ):  # what it holds is not known: no false alarm, and none missed
+        if row["case"].startswith("a photograph as it is"):  # its truth is not known: no false alarm, and none missed
             row["kind"] = "photograph"
     _table("innocent", "case", rows)
     _table("innocent", "source", rows)

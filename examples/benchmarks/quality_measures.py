@@ -80,8 +80,8 @@ def judge_mixture(denoiser: Denoiser, law: GaussianMixture, sigma_n: float, trun
 
 
 def maximum_likelihood(settings: dict[str, Any]) -> GaussianMixture:
-    """The mixture of maximum likelihood for the very rows an arm sees, its modes begun at the truth: what the data can
-    tell at best."""
+    """The mixture of maximum likelihood for the very rows an arm sees, its modes begun at the truth: the best that the
+    data allow."""
     from sklearn.mixture import GaussianMixture as Fitted
 
     config = resolve(Source(settings), load())

@@ -234,7 +234,7 @@ def peak_bytes(make: Callable[[], Step], args: argparse.Namespace) -> int:
     """The most that the tensors of an arm hold at a time, over a round that follows another; see the top of this
     file."""
     gc.collect()
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # or the profiler tells stderr that it starts and stops
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # or the profiler writes to stderr that it starts and stops
     if args.device != "cpu":
         before = torch.cuda.memory_allocated(args.device)
         two_rounds(make(), args)

@@ -1,9 +1,12 @@
 """The pages read as one text: paragraphs wrap at one width, decimals have their zero, and phrases that were hard to
-read stay away."""
+read stay away, from docstrings, comments and messages too."""
 
 from __future__ import annotations
 
+import ast
+import io
 import re
+import tokenize
 from collections.abc import Iterator
 
 import pytest
@@ -28,6 +31,17 @@ BANNED = {
     "begin with the subject": r"(?:^|[.] )(?:Told|Said|Seen|Refused|Killed|Run),",
 }
 """What to do instead -> phrases."""
+SOURCES = [
+    *sorted((ROOT / "ambientkit").rglob("*.py")),
+    *sorted(path for path in (ROOT / "plugins").rglob("*.py") if not {"tests", "build"} & {*path.parts}),
+    *sorted((ROOT / "examples").rglob("*.py")),
+]
+IN_CODE = {advice: BANNED[advice] for advice in BANNED if advice != "name the thing"} | {
+    "write 'give', 'use'": r"\blen[td]s?\b(?!_)",
+    "name the thing": r"\bwhatever\b",
+    "name the thing itself": r"^(?-i:What) (?:is|was|it|cannot|can|has|must|may|lies)\b[^?]*$",
+}
+"""As `BANNED`, for code, where "what is" in the middle of a sentence is let through."""
 
 
 def prose(text: str) -> Iterator[tuple[int, str]]:
@@ -72,6 +86,40 @@ def banned(text: str) -> list[str]:
                 if re.search(phrase, sentence.strip("-* "), re.IGNORECASE)
             ]
     return found
+
+
+def texts(source: str) -> Iterator[tuple[int, str]]:
+    """Number and text of each docstring, comment and string of more than one word in a module."""
+    tree, parts = ast.parse(source), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            parts |= {id(value) for value in node.values}
+            yield node.lineno, "".join(one.value if isinstance(one, ast.Constant) else "{}" for one in node.values)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in parts:
+            yield node.lineno, node.value
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string.lstrip("# ")
+
+
+def banned_in_code(source: str) -> list[str]:
+    """As `banned`, of the texts of a module, each with its line."""
+    found = []
+    for number, text in texts(source):
+        plain = " ".join(re.sub(r"``?[^`]*``?", "``", text).split())
+        for sentence in re.split(r"(?<=[.?]) ", plain) if " " in plain else ():
+            found += [
+                f"line {number}: {advice}: {sentence}"
+                for advice, phrase in IN_CODE.items()
+                if re.search(phrase, sentence, re.IGNORECASE)
+            ]
+    return found
+
+
+def test_docstrings_comments_and_messages_use_no_phrase_that_is_hard_to_read() -> None:
+    found = {path: banned_in_code(path.read_text()) for path in SOURCES}
+    assert [f"{path.relative_to(ROOT)}: {one}" for path, hits in found.items() for one in hits] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -120,3 +168,22 @@ def test_a_hard_phrase_is_noticed(phrase) -> None:
 )
 def test_a_plain_phrase_is_let_through(phrase) -> None:
     assert banned(phrase) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '"""What it is called in messages."""',
+        "x = 1  # the level that the network is told",
+        'raise ValueError(f"{x}: has one level a row")',
+        'y = "the sampler that is lent"',
+        '"""Rows\nthat are learned by\nheart."""',
+    ],
+)
+def test_a_hard_phrase_in_code_is_noticed(line) -> None:
+    assert banned_in_code(line) != []
+
+
+@pytest.mark.parametrize("line", ['told = {"lent": 1}', '"""Asks `told` what it is."""', "x = 1  # one level per row"])
+def test_plain_code_is_let_through(line) -> None:
+    assert banned_in_code(line) == []

@@ -348,7 +348,7 @@ def test_an_orientation_that_is_told_after_the_pixels_is_not_missed(tmp_path: Pa
     end = at + 12 + struct.unpack(">I", whole[at : at + 4])[0]
     last = whole.index(b"IEND") - 4
     (tmp_path / "0.png").write_bytes(whole[:at] + whole[end:last] + whole[at:end] + whole[last:])
-    assert "0.png: its orientation is told after its pixels" in refused(tmp_path)
+    assert "0.png: its orientation is stored after its pixels" in refused(tmp_path)
 
 
 # --- units and counts -----------------------------------------------------------------------------------------------

@@ -228,7 +228,7 @@ def vars_of(trained):
 def test_what_cannot_be_chosen_from_is_refused(tmp_path):
     trained = picture_run(tmp_path / "run")
     rows = torch.randn(10, 1, 8, 8, generator=keyed_generator(1, "rows"))
-    with pytest.raises(InputError, match="noise by pixel"):
+    with pytest.raises(InputError, match="noise per pixel"):
         restore_rows(trained, rows, sigma_n=np.full((10, 1, 8, 8), 0.3), sigma_min="auto", registry=PARTS)
     with pytest.raises(InputError, match="needs 8 rows"):
         restore_rows(trained, rows[:5], sigma_n=0.3, sigma_min="auto", registry=PARTS)

@@ -37,7 +37,7 @@ def test_a_part_is_paired_with_the_checks_of_its_kind_and_claims_each_at_a_level
     ]
     assert [str(item) for item in plan.unchecked] == ["silent: unchecked, it claims no property that a check tests"]
     assert plan.describe_level() == (
-        "p < 1e-05 rejects, whatever else is measured; at most 2e-05 false alarms are to be expected of 2 checks"
+        "p < 1e-05 rejects, for each check alone; at most 2e-05 false alarms are to be expected of 2 checks"
     )
 
 

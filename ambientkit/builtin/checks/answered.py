@@ -15,7 +15,7 @@ from ambientkit.maths.randomness import isolated_global_generator
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One call of a network: its input, and the level as it was told, (B,) or None where that cannot be seen."""
+    """One call of a network: its input, and the level that it was given, (B,) or None where that cannot be seen."""
 
     y: Tensor
     time: Tensor | None

@@ -29,7 +29,7 @@ class CleanRowsLow(Check):
     detects = "a single clean row of a batch that is seen above the level, or a level that is not used up"
     meaning = (
         "The network sees clean rows at levels where it was promised that noisy copies alone teach, and may "
-        "learn them by heart."
+        "memorise them."
     )
     quick = True
 

@@ -1,4 +1,5 @@
-"""The checks `sees-copies` and `blur-proof`: a measure of memory tells copies from fresh rows, and blur from copies."""
+"""The checks `sees-copies` and `blur-proof`: a measure of memory distinguishes copies from fresh rows, and blur from
+copies."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ class CorruptionContract(Check):
         require(right, f"expect answers with {tuple(answer.shape)} in {answer.dtype}")
         require(bool(answer.isfinite().all()), "expect gives numbers that are not finite")
         hopeless = per_row(view.sigma, answer) <= per_row(part.floor(batch), answer)  # at the floor a may be 0
-        if part.carries:  # what was not measured says nothing of x_0
+        if part.carries:  # values that were not measured say nothing of x_0
             hopeless = hopeless | (part.slope(view, batch) == 0)
             require(not bool(hopeless.all()) or not bool((view.sigma > part.floor(batch)).any()), "expect says nothing")
         grads = torch.autograd.grad(answer.sum(), x_0_hat, allow_unused=True)[0] if answer.requires_grad else None

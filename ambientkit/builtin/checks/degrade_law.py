@@ -30,7 +30,7 @@ class DegradeLaw(Check):
     null_law = "normal, chi-squared and Kolmogorov-Smirnov, Bonferroni over 105 tests"
     detects = "added noise of a std wrong by 3 %, or correlated by 0.03"
     meaning = (
-        "x_t does not stand at the level that the denoiser is told, or is no copy of x_n with more noise: "
+        "x_t does not stand at the level that the denoiser is given, or is no copy of x_n with more noise: "
         "everything learnt from it is biased."
     )
     quick = True

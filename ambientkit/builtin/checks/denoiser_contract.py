@@ -31,7 +31,7 @@ class DenoiserContract(Check):
     detects = (
         "one level for a whole batch, a wrong shape or dtype, an answer that is not the input where there is no noise"
     )
-    meaning = "The network is told a wrong noise level for some rows, or its answers cannot be those of a denoiser."
+    meaning = "The network gets a wrong noise level for some rows, or its answers cannot be those of a denoiser."
     quick = True
 
     rows: int = Field(4, ge=2)

@@ -187,7 +187,7 @@ class DetailPower(Check):
 
 
 class _Quieter(Objective):
-    """An objective that is told less noise than there is: wrong on purpose."""
+    """An objective that is given less noise than there is: wrong on purpose."""
 
     name = "quieter-control"
 

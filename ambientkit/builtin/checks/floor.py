@@ -32,7 +32,7 @@ class Floor(Check):
     detects = "a floor off by any amount, and a level below it that is accepted"
     meaning = (
         "Rows can be asked for at levels below their own noise, where x_t is NaN or stands at another level "
-        "than the denoiser is told."
+        "than the denoiser is given."
     )
     quick = True
 

@@ -24,7 +24,7 @@ class FurtherMask(Check):
     """The mask of a view lies within that of its row, differs from call to call, and hides each measured value now and
     then.
 
-    What it shows is x_n and noise up to the level. Values of the view that it does not show are 0. Whether a value is
+    It shows x_n and noise up to the level. Values of the view that it does not show are 0. Whether a value is
     hidden says nothing of x_n. Levels below the floor, the largest sigma_n of a row, are refused.
     """
 
@@ -66,7 +66,7 @@ class FurtherMask(Check):
         for wrong, why in faults:
             if wrong:
                 return Measured(math.inf, 0.0, self.rows, why)
-        # Only of rows of which much was measured: whatever hides more besides, such as a box, may hide all of a little.
+        # Only of rows of which much was measured: a further mask, such as a box, may hide all of a little.
         hidden = (seen & ~shown).unflatten(0, (VIEWS, self.rows))
         whole = seen[: self.rows]
         if not bool(hidden.any(0)[whole].all()):

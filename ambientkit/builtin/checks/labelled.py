@@ -1,7 +1,8 @@
-"""Pictures that can be told apart at any level: row i is constant, its number times `SPACING`, and conditions say the
+"""Pictures that can be distinguished at any level: row i is constant, its number times `SPACING`, and conditions say
+the
 number again.
 
-For data that are known points m the exact denoiser is D = m, and each view is m + sigma z with z white, whatever the
+For data that are known points m the exact denoiser is D = m, and each view is m + sigma z with z white, for any
 level. So a denoiser sees from its input which row it is asked for, and whether the conditions are those of that row.
 """
 
@@ -24,12 +25,12 @@ from ambientkit.maths.reverse import reverse_step
 SHAPE = (3, 5, 7)
 """Height and width differ, so that exchanging them shows, and all are odd, so that nothing can be halved."""
 SPACING = 200.0
-"""Far more than the noise of a mean over a picture at any level lent."""
+"""Far more than the noise of a mean over a picture at any level of the case."""
 SIGNAL = Signal(SHAPE, 0.4, {"label": (), "style": (2,)})
 
 
 class Broken(Exception):
-    """What is wrong with a part, in words."""
+    """The fault of a part, in words."""
 
 
 def require(right: bool, otherwise: str) -> None:
@@ -79,15 +80,13 @@ def asked_of(
     number = number_of(x)
     if conditioned:
         right = conditions(number)
-        require(set(cond) == set(right), "the denoiser is not told the conditions of the rows")
+        require(set(cond) == set(right), "the denoiser is not given the conditions of the rows")
         for name, value in right.items():
-            require(
-                cond[name].dtype == value.dtype, "the denoiser is told conditions of another dtype than the rows have"
-            )
+            require(cond[name].dtype == value.dtype, "the denoiser gets conditions of another dtype than the rows have")
             same = cond[name].shape == value.shape and bool((cond[name].double() == value.double()).all())
             require(
                 same,
-                "the denoiser is told other conditions than those of the row it is asked about, or asked about no "
+                "the denoiser gets other conditions than those of the row it is asked about, or asked about no "
                 "row at all",
             )
     return number

@@ -34,7 +34,7 @@ class MaskLaw(Check):
         "noise off by 3 %"
     )
     meaning = (
-        "The mask does not say what was measured, or depends on the picture: what is learnt of hidden values is biased."
+        "The mask does not mark the measured values, or depends on the picture: hidden values are learnt with a bias."
     )
     quick = True
 

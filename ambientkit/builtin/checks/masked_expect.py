@@ -18,7 +18,7 @@ class MaskedExpect(Check):
     """`expect` turns the exact E[x_0 | A~ x_t] into the exact E[x_n | A~ x_t, A]: for values shown, hidden and missing.
 
     The answer is computed in another way: given what is shown at level sigma, x_0 + sigma_n z is a measurement of the
-    mixture that shares its noise with x_t, and of a value that is hidden it is x_0 and noise that nothing tells of.
+    mixture that shares its noise with x_t, and of a value that is hidden it is x_0 and noise that is not observed.
     """
 
     name = "masked-expect"

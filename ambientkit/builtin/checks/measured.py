@@ -85,14 +85,14 @@ class OperatorViews(Check):
     detects = (
         "an adjoint that is not the transpose, or has another scale; a view of what was not measured; noise off by 5 %"
     )
-    meaning = "The denoiser is shown something else than what the objective reckons with: what is learnt is biased."
+    meaning = "The denoiser is shown something else than what the objective assumes: the result is biased."
     quick = True
 
     rows: int = Field(400, ge=100)
     """Pictures of four values each."""
 
     def measure(self, part: Part, case: Case) -> Measured:
-        """Infinity with what is wrong, the largest error, or the largest normal score."""
+        """Infinity with the fault, the largest error, or the largest normal score."""
         assert isinstance(part, Corruption)
         own, operator = measured_case(case, part), dense(part)
         batch = own.observe(self.rows, key(case, "operator-views.observe"))

@@ -204,7 +204,7 @@ class _Tried:
             own.isdisjoint(p.data_ptr() for p in other.parameters() if p.numel()), "two fresh networks share parameters"
         )
         alike = all(map(torch.equal, self.fresh.parameters(), other.parameters()))
-        require(not alike, "two networks begin with the same parameters whatever the seed, or have none")
+        require(not alike, "two networks begin with the same parameters for every seed, or have none")
         world = global_state()
         with isolated_global_generator(self.case.seed, "verify.model-contract"):
             again = self.part.network(self.signal)
@@ -244,7 +244,7 @@ class _Tried:
         return denoiser
 
     def level_matters(self, denoiser: Denoiser) -> None:
-        """What the network is told besides its input, the level, changes its answer to the same input."""
+        """The level, which the network is given besides its input, changes its answer to the same input."""
         levels = torch.tensor([0.002, 0.3, 0.05, 1.1, 80.0, 4.0])
         call = call_of(self.network, lambda: self.ask(denoiser, self.x[torch.arange(6) % self.n], levels))
         if call is None:
@@ -255,14 +255,14 @@ class _Tried:
             return value.roll(1, 0) if isinstance(value, Tensor) and value.ndim and len(value) == 6 else value
 
         require(
-            any(rolled(value) is not value for value in [*rest, *named.values()]), "the network is not told the level"
+            any(rolled(value) is not value for value in [*rest, *named.values()]), "the network is not given the level"
         )
         with torch.no_grad():
             one = tensor_of(self.network(y, *rest, **named))
             other = tensor_of(
                 self.network(y, *map(rolled, rest), **{name: rolled(value) for name, value in named.items()})
             )
-        require(float((one - other).abs().max()) > 1e-6, "what the network is told of the level has no effect")
+        require(float((one - other).abs().max()) > 1e-6, "the level that the network is given has no effect")
 
     def learns(self) -> None:
         network = copy.deepcopy(self.network)

@@ -28,7 +28,7 @@ class ModelScaling(Check):
     The network's output is replaced by numbers of the check's own, so skip and out are read off. What F must be for x =
     x_0 + sigma z has variance ((1 - skip)^2 sigma_data^2 + skip^2 sigma^2) / out^2; it may vary by a factor of `spread`
     over levels from 0.002 to 80, and so may the std of the network's input, unless that is x itself. All of EDM, x_0,
-    eps, v and flow keep within 3, in any schedule. What the network is told of the level must rise or fall with it, and
+    eps, v and flow keep within 3, in any schedule. The network's input for the level must rise or fall with it, and
     must be the same for the same level in any row; a discrete time may round it. A model that knows a range of levels
     (`level_range`) is asked within it. Where skip is EDM's for some spread of
     the data, that must be `Signal.sigma_data`; a skip that is none of EDM's, x_0's, eps', v's and flow's is taken for a
@@ -47,7 +47,7 @@ class ModelScaling(Check):
         "that is given wrongly"
     )
     meaning = (
-        "No network can answer as it should at low or at high levels, or it is not told which level it is asked at."
+        "No network can answer as it should at low or at high levels, or it is not given the level that it is asked at."
     )
     quick = True
 
@@ -102,7 +102,7 @@ class ModelScaling(Check):
         x = unit * per_row((sigma**2 + sigma_data**2).sqrt(), unit)
         f = torch.randn(len(sigma), *shape, generator=generator)
         zero, asked = model(x, sigma, torch.zeros_like)
-        if asked is None:  # what is asked cannot be seen: the network is not called once, as a module
+        if asked is None:  # its inputs cannot be seen: the network is not called once, as a module
             return
         one, _ = model(x, sigma, torch.ones_like)
         other, _ = model(x, sigma, lambda y: f.reshape(y.shape).to(y.dtype))
@@ -177,7 +177,7 @@ class ModelScaling(Check):
         middle = (skip > 0.01) & (skip < 0.99)
         s = sigma[middle] * (skip[middle] / (1 - skip[middle])).sqrt()
         if len(s) < 3 or bool((s / s.mean() - 1).abs().max() > 0.02) or abs(float(s.mean()) - 1) < 0.02:
-            return  # no skip of this kind; s = 1 is that of v, whatever the data
+            return  # no skip of this kind; s = 1 is that of v for any data
         found = float(s.mean())
         require(
             abs(found / sigma_data - 1) < 0.02,
@@ -187,13 +187,13 @@ class ModelScaling(Check):
     def _time(self, time: Tensor, again: Tensor) -> None:
         require(
             bool(torch.allclose(time, again, rtol=1e-4, atol=1e-6)),
-            "what the network is told of a level depends on the other rows",
+            "the network's input for a level depends on the other rows",
         )
-        require(bool(time.isfinite().all()), "what the network is told of the level is not finite")
+        require(bool(time.isfinite().all()), "the network's input for the level is not finite")
         steps = time.diff()
         require(
             bool((steps > 0).all() or (steps < 0).all()),
-            "what the network is told of the level neither rises nor falls with it",
+            "the network's input for the level neither rises nor falls with it",
         )
 
 

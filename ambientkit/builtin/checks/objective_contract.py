@@ -43,9 +43,9 @@ class ObjectiveContract(Check):
     for that row; a value depends on one row alone, and carries a gradient unless it is 0. The denoiser is asked with
     the row's own conditions. The batch, the grad mode and the global generators are left as they were; equal generators
     give equal values, others do not; memory keeps its names and shapes. A batch that does not suit the objective may be
-    refused with InputError, but not one of six noisy rows (or clean ones, for "needs-clean-data"). What it teaches, and
-    which rows: see `taught`. Its levels lie in the range lent, and those below the noise leave none out (`coverage`);
-    the gradient of one that is stationary at the oracle is affine in the data (`affine`).
+    refused with InputError, but not one of six noisy rows (or clean ones, for "needs-clean-data"). The check `taught`
+    measures its effect on the network. Its levels lie in the range of the run, and those below the noise leave none out
+    (`coverage`); the gradient of one that is stationary at the oracle is affine in the data (`affine`).
     """
 
     name = "objective-contract"
@@ -96,7 +96,7 @@ class ObjectiveContract(Check):
             found.append((name, labelled(level, generator)))
             if name == "noisy" and "noise-by-pixel" in part.claims:
                 found.append(
-                    ("by pixel", labelled(0.1 + torch.rand(len(level), *SHAPE, generator=generator), generator))
+                    ("per pixel", labelled(0.1 + torch.rand(len(level), *SHAPE, generator=generator), generator))
                 )
         return found
 
@@ -153,13 +153,13 @@ class ObjectiveContract(Check):
         return Tools(case.tools.corruption, OneStep(), probe.teacher, SIGNAL, generator, case.tools.levels, memory)
 
     def _terms(self, found: dict[str, Term], batch: Batch) -> list[Term]:
-        require(isinstance(found, dict) and len(found) > 0, "what is returned is no dict of named terms")
+        require(isinstance(found, dict) and len(found) > 0, "the returned value is no dict of named terms")
         for name, term in found.items():
-            require(isinstance(name, str) and isinstance(term, Term), "what is returned is no dict of named terms")
+            require(isinstance(name, str) and isinstance(term, Term), "the returned value is no dict of named terms")
             value, sigma = term.value, term.sigma
             require(
                 value.ndim == 1 and len(value) <= len(batch.x_n),
-                f"a term has values of shape {tuple(value.shape)}, not one a row",
+                f"a term has values of shape {tuple(value.shape)}, not one per row",
             )
             require(sigma.shape == value.shape, "a term has levels of another shape than its values")
             require(value.dtype == batch.x_n.dtype, f"values are {value.dtype} for rows in {batch.x_n.dtype}")
@@ -196,7 +196,7 @@ class _Probe:
         number = asked_of(x, sigma, cond)
         levels = self._case.tools.levels
         inside = bool((sigma > 0.1 * levels.sigma_min).all() and (sigma < 10 * levels.sigma_max).all())
-        require(inside, "the denoiser is asked at levels far out of the range that is lent")
+        require(inside, "the denoiser is asked at levels far out of the range of the run")
         centre = per_row((SPACING * number).float(), x)
         level = per_row(sigma.float(), x)
         size = level / (1 + level)

@@ -33,7 +33,7 @@ class PictureStationarity(Check):
 
     The answer is m + sigma / (1 + sigma) sum_k theta_k P_k, low and high levels apart, for three patterns P of pixels
     and for the noise of the view, (x - m) / sigma; the gradient in theta of each loss is one sample of Hotelling's
-    test. In the plane a target that is blurred, moved or clipped cannot be told from one that is not.
+    test. In the plane a target that is blurred, moved or clipped cannot be distinguished from one that is not.
     """
 
     name = "picture-stationarity"

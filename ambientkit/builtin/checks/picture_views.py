@@ -108,7 +108,7 @@ def picture_batch(part: Objective, case: Case, rows: int, index: int) -> Batch:
 
 
 def picture_tools(case: Case, teacher: Denoiser, index: int) -> Tools:
-    """What an objective is lent on these pictures: an exact sampler, and a fresh generator."""
+    """The tools of an objective on these pictures: an exact sampler, and a fresh generator."""
     generator = keyed_generator(case.seed, "verify.picture-views.loss", step=index)
     return Tools(case.tools.corruption, OneStep(), teacher, SIGNAL, generator, case.tools.levels)
 
@@ -145,7 +145,7 @@ def _moments(clean: Tensor, number: Tensor, level: Tensor, e: Tensor) -> Tensor:
 
 
 class _Misplaced(Objective):
-    """An objective that tells the denoiser another level: wrong on purpose."""
+    """An objective that gives the denoiser another level: wrong on purpose."""
 
     name = "misplaced-pictures-control"
 

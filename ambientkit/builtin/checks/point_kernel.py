@@ -22,7 +22,7 @@ class PointKernel(Check):
     sqrt(1 - r).
 
     r = sigma_s^2 / sigma_t^2. Long hops, whose levels differ between rows; a chain of them keeps x_s = m + sigma_s z,
-    so the standardised end is unit normal, given the start as well. A hop to 0 ends on m. What is tested: mean,
+    so the standardised end is unit normal, given the start as well. A hop to 0 ends on m. The test is of mean,
     correlation with the start, variance, independence of rows.
     """
 

@@ -23,8 +23,8 @@ class Power(Check):
 
     The denoiser is h* + delta phi, phi a ripple in the level: min(sigma, 0.3) times a sum of sines of log sigma, the
     same in every coordinate. It is wrong at nearly all levels, and differently at two ends of a hop, so it is no
-    martingale: every sound objective, above sigma_n or below, has E[d loss / d delta] > 0 there, whatever levels and
-    weights it uses. The teacher that is lent is as wrong. A loss of zero, one without gradient, one that learns from
+    martingale: every sound objective, above sigma_n or below, has E[d loss / d delta] > 0 there, for any levels and
+    weights it uses. The teacher is as wrong. A loss of zero, one without gradient, one that learns from
     the teacher alone, or one that pushes away does not. The null hypothesis is that the mean of that derivative is at
     least `least` standard deviations of one batch's: t is noncentral t(n - 1, least sqrt n) at its edge, and small t
     reject.

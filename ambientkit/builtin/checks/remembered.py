@@ -26,7 +26,7 @@ def pictures(case: Case, purpose: str, n: int, side: int) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """A `Target` that has learned its rows by heart: all draws are exact draws from their empirical law."""
+    """A `Target` that has memorised its rows: all draws are exact draws from their empirical law."""
 
     rows: Tensor
     seed: int
@@ -55,7 +55,7 @@ class Remembered:
         return self._drawn(squares / (2 * level**2), keys)
 
     def inpainted(self, x_0: Tensor, seen: Tensor, keys: Tensor) -> Tensor:
-        """Rows, drawn by their likeness where the row is seen; what is seen stands in them."""
+        """Rows, drawn by their likeness where the row is seen; the seen values stand in them."""
         difference = (x_0.unsqueeze(1) - self.rows.unsqueeze(0)) * seen.unsqueeze(1)
         drawn = self._drawn(difference.flatten(2).double().square().sum(2) / (2 * SEEN**2), keys)
         return torch.where(seen.unsqueeze(1), x_0.unsqueeze(1), drawn)

@@ -31,7 +31,7 @@ class ViewsInLaw(Check):
     null_law = "F(p, n - p) of Hotelling's T^2, of all batches and of each kind (Bonferroni), p = 6 in the plane"
     detects = "points taken for others at a level that is wrong by 10 %"
     meaning = (
-        "The network is trained at points that do not stand at the level it is told, so not where a sampler "
+        "The network is trained at points that do not stand at the level it is given, so not where a sampler "
         "will ask it."
     )
 

@@ -118,7 +118,7 @@ class Mask(Corruption):
         first = ", ".join(str(tuple(place)) for place in places[:4]) + (", ..." if len(places) > 4 else "")
         return (
             f"{len(places)} of {lost.numel()} values are missing in each of the {len(batch.x_n)} rows looked at, "
-            "so nothing tells what lies "
+            "so nothing shows what lies "
             f"there: {first}. Give more rows, crop them away, or set corruption.allow_unseen to true: what is made "
             "up there means nothing"
         )

@@ -21,7 +21,7 @@ resolve. The network's output F is a target over its std, and becomes x_0_hat in
     std F, alpha of vp
     flow       z - x_0                sqrt(1 + sigma_data^2)               (x - sigma std F) / (1 + sigma)
 
-z - x_0 is what a flow network answers whatever it sees. The v of any schedule is alpha (z - sigma x_0), so that v over
+A flow network answers z - x_0 under any schedule. The v of any schedule is alpha (z - sigma x_0), so that v over
 its std is the same in all three, and one formula serves them. Nothing is divided by alpha, s, sigma or 1 - t. Sources:
 edm arXiv 2206.00364, table 1; eps arXiv 2006.11239, eq. 4; v and phi arXiv 2202.00512, section 4 and appendix D; flow
 arXiv 2210.02747, eq. 20-23.
@@ -108,7 +108,7 @@ class MLP(Model):
         others = {name: shape for name, shape in signal.conds.items() if name not in SEEN}
         if told and (self.predicts, self.sees) != ("edm", "ve"):
             raise InputError(
-                f"model 'mlp' is told a {' and a '.join(told)} with predicts: edm and sees: ve only, as hidden "
+                f"model 'mlp' takes a {' and a '.join(told)} with predicts: edm and sees: ve only, as hidden "
                 "values stand at the level infinity"
             )
         if others != wanted:
@@ -183,7 +183,7 @@ def _wide(sigma: Tensor, x: Tensor) -> Tensor:
 
 
 class _Perceptron(nn.Module):
-    """F(y, c_noise, label): y (B, d + told), c_noise (B,), label (B,) where there are classes, to (B, d). The last
+    """F(y, c_noise, label): y (B, d + `told`), c_noise (B,), label (B,) where there are classes, to (B, d). The last
     `told` values of y are masks, of which no features are made."""
 
     def __init__(

@@ -125,7 +125,7 @@ class HidesTheBright(MaskMutant):
     """Masks that depend on the picture: values above 0.6 are missing besides."""
 
     name = "mask-hides-the-bright"
-    wrong = "what is missing depends on what lies there"
+    wrong = "the mask depends on the values under it"
 
     def observed(self, x_0: Tensor, batch: Batch) -> Batch:
         seen = batch.cond["mask"].expand_as(x_0) & (x_0 < 0.6)

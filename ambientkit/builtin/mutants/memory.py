@@ -63,7 +63,7 @@ class MaskKept(AttackMutant):
 
     name = "mask-filled-by-the-row"
     mutant_of = "mask"
-    wrong = "what is hidden is read from the row, so that every row comes back"
+    wrong = "hidden values are read from the row, so that every row comes back"
 
     def attempt(self, x: Tensor, keys: Tensor, target: Target) -> Attempt:
         found = Mask().attempt(x, keys, target)

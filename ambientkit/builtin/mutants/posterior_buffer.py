@@ -49,9 +49,7 @@ class PosteriorBufferMutant(Mutant, Objective, abc.ABC):
 
     def end(self, view: View, start: Tensor, end: Tensor, tools: Tools) -> Tensor:
         """Where the reverse process leads from x_n, said to be at `start`."""
-        grid = torch.stack(
-            [start, (start + end) / 2, end]
-        )  # the sampler lent by `verify` is exact in hops of any length
+        grid = torch.stack([start, (start + end) / 2, end])  # the sampler of `verify` is exact in hops of any length
         return tools.sampler.sample(tools.teacher, view.x, grid, tools.generator, view.cond)
 
     def told(self, sigma: Tensor) -> Tensor:

@@ -59,7 +59,7 @@ class NoCorrection(StochasticHeunMutant):
     """Its step without the correction: that of `ancestral`."""
 
     name = "stochastic-heun-no-correction"
-    wrong = "the second call is made and not used; what is left is of first order"
+    wrong = "the second call is made and not used; the rule is of first order"
 
     def size(self, ratio):
         return torch.zeros_like(ratio)

@@ -61,7 +61,7 @@ class DetailMoments(Objective):
     )
     below_sigma_n = (
         "by making the estimates of neighbouring levels agree, and their detail as strong as the "
-        "noisy rows tell (consistency and second moments)"
+        "noisy rows show (consistency and second moments)"
     )
 
     fraction: float = Field(3 / 16, gt=0, le=1)

@@ -21,7 +21,7 @@ class SplitLevels(Objective):
     - x_n, as in `tweedie`. Rows at or below sigma_min are clean (a = 1, b = 0: ordinary denoising), and are seen at
     sigma_min <= sigma <= clean_below; the others are copies x_n = x_0 + sigma_n z of clean rows, made once, and are
     seen at sigma_n < sigma <= sigma_max. lambda: the EDM weight. So of a training row the network learns above
-    `clean_below`, where it is decided which picture is drawn, what its copy tells; details it learns from clean rows.
+    `clean_below`, where it is decided which picture is drawn, only its noisy copy; details it learns from clean rows.
     Both parts are unbiased for E[x_0 | x_t], so that the minimum is that of training on clean rows.
 
     A copy must stay the same in all epochs: fresh noise in each would give its clean row away. A share of the rows held

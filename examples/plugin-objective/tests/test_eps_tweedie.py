@@ -1,4 +1,4 @@
-"""The objective where the answer is known, a Gaussian mixture: what it claims is what the checks of ambientkit find."""
+"""The objective where the answer is known, a Gaussian mixture: the checks of ambientkit find its claims true."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def tools(name: str) -> Tools:
 
 
 def observations(sigma_n) -> Batch:
-    """Noise of one level, or of one level a row between two."""
+    """Noise of one level, or of one level per row between two."""
     x_0, row = LAW.sample(ROWS, keyed_generator(0, "rows")), torch.arange(ROWS)
     return Gaussian(sigma_n=sigma_n).observe(x_0, row, keyed_generator(0, "noise"))
 

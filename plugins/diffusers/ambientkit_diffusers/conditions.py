@@ -11,9 +11,9 @@ carries three conditions, those that its U-Net takes:
     time_ids                (6,)         original height and width, crop's top and left, target height and width, pixels
 
 A row of Stable Diffusion 1 or 2 carries `prompt_embeds` alone, a row with a class `class_cond`, an integer label. A row
-without a caption carries what stands for none, `empty_prompt` of the pipeline; there is no mask. What is dropped in
-training (`cond_dropout`) and stands against the prompt in guidance is the same; `time_ids` is never dropped, since it
-says of a picture what is true of it with or without a caption. Source: arXiv 2307.01952, section 2.2.
+without a caption carries what stands for none, `empty_prompt` of the pipeline; there is no mask. The same conditions
+are dropped in training (`cond_dropout`) and stand against the prompt in guidance; `time_ids` is never dropped, since it
+holds for a picture with or without a caption. Source: arXiv 2307.01952, section 2.2.
 """
 
 from __future__ import annotations

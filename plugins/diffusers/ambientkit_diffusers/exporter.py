@@ -53,7 +53,7 @@ class DiffusersFolder(Exporter):
     Of `unet2d` the scheduler is EDMEulerScheduler, which carries sigma_min, sigma_max and sigma_data, so that c_skip x
     + c_out F(c_in x, c_noise) is the same denoiser; its steps are those of Euler's rule on the levels of `--schedule
     karras`. The pipeline is `ConsistencyModelPipeline`, the one of diffusers' own that leaves the scaling of noise and
-    input to the scheduler; what it draws is no consistency model's. It takes square pictures only, and cuts them to [0,
+    input to the scheduler; its samples are no consistency model's. It takes square pictures only, and cuts them to [0,
     1]; `UNet2DModel.from_pretrained(PATH, subfolder="unet")` and the scheduler leave them whole. Of `diffusers-unet`
     the scheduler is the one it was trained under, and an adapter is merged into the weights, W + (alpha / rank) B A, in
     float32.

@@ -29,7 +29,7 @@ def peft() -> ModuleType:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """No progress bars of diffusers and transformers inside: what is read from the disk takes a second or two."""
+    """No progress bars of diffusers and transformers inside: reading from the disk takes a second or two."""
     logs = [importlib.import_module(f"{name}.utils.logging") for name in ("diffusers", "transformers") if _there(name)]
     for log in logs:
         log.disable_progress_bar()

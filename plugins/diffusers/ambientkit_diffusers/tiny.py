@@ -18,7 +18,7 @@ def write_tiny_sdxl(path: Path, seed: int = 0, **scheduler: Any) -> Path:
     """Write the folder of a StableDiffusionXLPipeline: U-Net, VAE, two text encoders and tokenizers, Euler's scheduler.
 
     Its classes, conditions and names of modules are SDXL's; its sizes are not, and its tokens are single characters.
-    What it draws is noise. seed: of its weights. scheduler: other values of the scheduler's configuration, such as
+    Its samples are noise. seed: of its weights. scheduler: other values of the scheduler's configuration, such as
     prediction_type="v_prediction".
     """
     library, texts = diffusers(), transformers()

@@ -1,4 +1,4 @@
-"""`diffusers-unet`: what it claims, and the folder that diffusers reads again, its adapter merged."""
+"""`diffusers-unet`: its claims, and the folder that diffusers reads again, its adapter merged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""k-diffusion's own JSON configurations: what is read from them, and what is refused."""
+"""k-diffusion's own JSON configurations: the keys that are read, and those that are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The package as a plug-in: what it registers, and what merely importing it costs."""
+"""The package as a plug-in: its parts, and the cost of importing it."""
 
 from __future__ import annotations
 
