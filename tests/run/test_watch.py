@@ -21,6 +21,7 @@ from tests.support.ranks import TWO
 pytestmark = pytest.mark.slow
 
 EVALUATE = ["--evaluate-every", 3, "--set", "evaluate_n=32", "--evaluate-data", "mixture{n: 90, seed: 5}"]
+WORKER = ["--set", "num_workers=1"]
 DIGITS = ["--data", "digits{split: train}", *SMALL_MODEL, "--skip-preflight"]
 
 
@@ -31,11 +32,11 @@ def evaluations(folder):
     return [{key: value for key, value in line.items() if key not in ("time", "seconds")} for line in found]
 
 
-@pytest.mark.parametrize("extra", [[], ["--set", "num_workers=1", "--grad-accum-steps", 2]])
+@pytest.mark.parametrize("extra", [[], ["--grad-accum-steps", 2]])
 def test_evaluations_change_no_bit_of_a_run_stopped_and_resumed_or_not(ambientkit, tmp_path, extra):
-    """Weights, their average, the optimiser, the log: the files of two checkpoints."""
+    """Weights, their average, the optimiser, the log: the files of two checkpoints. In one run a worker reads the rows."""
     train = ["train", *FLAGS, *extra, "--save-every", 4, "--end-step", 8]
-    for name, given in (("quiet", []), ("busy", EVALUATE), ("broken", EVALUATE)):
+    for name, given in (("quiet", []), ("busy", [*EVALUATE, *WORKER]), ("broken", EVALUATE)):
         status, _, err = ambientkit(*train, *given, "--output-dir", tmp_path / name)
         assert status == 0, err
     status, _, err = ambientkit("train", "--resume", tmp_path / "broken" / "checkpoints" / "checkpoint_4")
