@@ -34,9 +34,9 @@ def evaluations(folder):
 
 @pytest.mark.parametrize("extra", [[], ["--grad-accum-steps", 2]])
 def test_evaluations_change_no_bit_of_a_run_stopped_and_resumed_or_not(ambientkit, tmp_path, extra):
-    """Weights, their average, the optimiser, the log: the files of two checkpoints. In one run a worker reads the rows."""
+    """Weights, their average, the optimiser, the log: the files of two checkpoints; once a worker reads the rows."""
     train = ["train", *FLAGS, *extra, "--save-every", 4, "--end-step", 8]
-    for name, given in (("quiet", []), ("busy", [*EVALUATE, *WORKER]), ("broken", EVALUATE)):
+    for name, given in (("quiet", []), ("busy", [*EVALUATE, *(WORKER if extra else [])]), ("broken", EVALUATE)):
         status, _, err = ambientkit(*train, *given, "--output-dir", tmp_path / name)
         assert status == 0, err
     status, _, err = ambientkit("train", "--resume", tmp_path / "broken" / "checkpoints" / "checkpoint_4")
