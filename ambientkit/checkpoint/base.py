@@ -39,8 +39,8 @@ class Base:
         """The same of a module that holds the network under a name, such as "module."."""
         return Base(frozenset(prefix + name for name in self.names), self.digest)
 
-    def facts(self) -> dict[str, Any]:
-        """What files say of it; empty where there is none."""
+    def entry(self) -> dict[str, Any]:
+        """Its entry in files; empty where there is none."""
         return {"base": {"digest": self.digest, "tensors": len(self.names)}} if self else {}
 
 

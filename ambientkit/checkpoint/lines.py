@@ -18,16 +18,16 @@ TAIL = 2**20
 """Bytes in which the last line is sought."""
 
 
-def to_line(facts: Mapping[str, Any]) -> str:
-    """The line for these facts, its end included."""
-    return json.dumps({"format_version": LINES_VERSION, **facts}) + "\n"
+def to_line(values: Mapping[str, Any]) -> str:
+    """The line for these values by name, its end included."""
+    return json.dumps({"format_version": LINES_VERSION, **values}) + "\n"
 
 
-def append_line(path: Path, facts: Mapping[str, Any]) -> None:
+def append_line(path: Path, values: Mapping[str, Any]) -> None:
     """Add a line and bring it to the disk. Raises RunError where the disk refuses."""
     try:
         with open(path, "a", encoding="utf-8") as stream:
-            stream.write(to_line(facts))
+            stream.write(to_line(values))
             stream.flush()
             os.fsync(stream.fileno())
     except OSError as error:
@@ -35,7 +35,7 @@ def append_line(path: Path, facts: Mapping[str, Any]) -> None:
 
 
 def from_line(line: str, where: str) -> dict[str, Any] | None:
-    """The facts of a line; None for one that is cut or damaged. Raises InputError naming `where` for a line of another
+    """The values of a line by name; None for one that is cut or damaged. Raises InputError naming `where` for a line of another
     format.
 
     The first files had no version: their lines are those of version 1.

@@ -41,7 +41,7 @@ def save_state(
         "state.json": json.dumps(
             {
                 "format_version": FORMAT_VERSION,
-                "counters": {**counters, **base.facts()},
+                "counters": {**counters, **base.entry()},
                 "optimizer": {"state": plain, "param_groups": groups},
             },
             indent=1,

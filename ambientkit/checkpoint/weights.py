@@ -71,7 +71,7 @@ def from_bytes(content: bytes, where: str) -> tuple[dict[str, Tensor], dict[str,
 def save_weights(path: Path, network: nn.Module, metadata: Mapping[str, Any], base: Base = NONE) -> None:
     """Write a network's weights to `path`, whole or not at all. Of a frozen base the metadata hold the digest, and the
     file no tensor."""
-    write_file(path, to_bytes(kept(network, base), {**metadata, **base.facts()}))
+    write_file(path, to_bytes(kept(network, base), {**metadata, **base.entry()}))
 
 
 def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

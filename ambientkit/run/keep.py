@@ -82,7 +82,7 @@ class Keeper:
             self._next = next(self._due)
         return step == self._next or step == self._training.config.end_step
 
-    def look(self) -> Seen:
+    def measure(self) -> Seen:
         """Measure now, and keep the weights where they are the ones to keep."""
         training, config = self._training, self._training.config
         device, levels = training.accelerator.device, config.levels.as_levels()
@@ -133,7 +133,7 @@ class Keeper:
         training = self._training
         about = {
             **average_metadata(training),
-            **training.base.facts(),
+            **training.base.entry(),
             "step": self.watch.kept,
             "newest": training.step,
         }

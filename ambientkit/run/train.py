@@ -240,7 +240,7 @@ class _Work:
     def _measure(self, keeper: Keeper) -> None:
         """Measure the rows held out; warn where the run memorises its rows, and stop where it has got worse for
         good."""
-        seen, config = keeper.look(), self.training.config
+        seen, config = keeper.measure(), self.training.config
         if seen.by_heart:
             warn(f"step {self.training.step}: {BY_HEART}: {seen.by_heart}")
             self._record("running")

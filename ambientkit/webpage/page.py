@@ -11,7 +11,7 @@ from typing import Any
 HERE = Path(__file__).parent
 
 
-def render(template: Path, **facts: Any) -> str:
+def render(template: Path, **values: Any) -> str:
     """A page from a template, which extends base.html of this folder. Every value is escaped, unless it is `Markup`
     from `charts`.
 
@@ -26,7 +26,7 @@ def render(template: Path, **facts: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(template.name).render(style=_style(), **facts)
+    return environment.get_template(template.name).render(style=_style(), **values)
 
 
 def figures_page(title: str, figures: Sequence[Any], *, said: Sequence[str] = (), footer: str = "") -> str:

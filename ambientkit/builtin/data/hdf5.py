@@ -53,7 +53,7 @@ class HDF5(Stored):
             for name in ("sigma_n", self.sigma_n.strip("/") if isinstance(self.sigma_n, str) else None)
         )
         for array in filter(None, (data, levels, named)):
-            array.look()
+            array.read_header()
         return Found(data, find_layout(data, self.layout), levels, named)
 
 
@@ -149,8 +149,8 @@ def _fill_value(array: Any) -> Any:
 
 
 class _Array(OpenedArray):
-    def look(self) -> None:
-        """What stands for missing pixels, by the header. Raises InputError where parts were never written, which would
+    def read_header(self) -> None:
+        """Find the value of missing pixels in the header. Raises InputError where parts were never written, which would
         be read as the fill value, and where a filter that decodes the values is not installed."""
         try:
             array = self._open()
