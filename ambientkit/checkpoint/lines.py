@@ -35,22 +35,19 @@ def append_line(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def from_line(line: str, where: str) -> dict[str, Any] | None:
-    """The values of a line by name; None for one that is cut or damaged. Raises InputError naming `where` for a line of another
-    format.
-
-    The first files had no version: their lines are those of version 1.
-    """
+    """The values of a line by name; None for one that is cut or damaged. Raises InputError naming `where` for a line of
+    another format."""
     try:
-        facts = json.loads(line)
+        values = json.loads(line)
     except ValueError:
         return None
-    if not isinstance(facts, dict):
+    if not isinstance(values, dict):
         return None
-    if (version := facts.pop("format_version", LINES_VERSION)) != LINES_VERSION:
+    if (version := values.pop("format_version", LINES_VERSION)) != LINES_VERSION:
         raise InputError(
             f"{where}: format {version!r} is not known to this version of ambientkit, which reads {LINES_VERSION}"
         )
-    return facts
+    return values
 
 
 def read_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
@@ -64,7 +61,7 @@ def read_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
     except OSError:
         return [], 0
     found = [from_line(line, f"{path}, line {number}") for number, line in enumerate(text.splitlines(), 1)]
-    whole = [facts for facts in found if facts is not None]
+    whole = [values for values in found if values is not None]
     return whole, len(found) - len(whole)
 
 
@@ -86,7 +83,7 @@ def last_line(path: Path) -> dict[str, Any]:
             lines = stream.read().decode(errors="replace").splitlines()
     except OSError:
         return {}
-    return next((facts for line in reversed(lines) if (facts := from_line(line, str(path))) is not None), {})
+    return next((values for line in reversed(lines) if (values := from_line(line, str(path))) is not None), {})
 
 
 def cut_after(path: Path, step: int) -> None:
@@ -99,7 +96,7 @@ def cut_after(path: Path, step: int) -> None:
         return
     kept = []
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True), 1):
-        facts = from_line(line, f"{path}, line {number}") if line.endswith("\n") else None
-        if facts is not None and isinstance(facts.get("step"), int) and facts["step"] <= step:
+        values = from_line(line, f"{path}, line {number}") if line.endswith("\n") else None
+        if values is not None and isinstance(values.get("step"), int) and values["step"] <= step:
             kept.append(line)
     write_file(path, "".join(kept).encode())
