@@ -75,7 +75,7 @@ class Axes:
         return tuple(found)
 
     def to_row(self, values: NDArray[Any]) -> NDArray[Any]:
-        """What is at such a place, as a row."""
+        """The values at such a place, as a row."""
         left = sorted(self._inside)  # the axes that are left, in the order of the array
         moved = np.transpose(values, [left.index(axis) for axis in self._inside])
         return moved[None] if self._no_channel else moved

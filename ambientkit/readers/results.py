@@ -17,7 +17,7 @@ class Series(NamedTuple):
     name: str
     """The folder it is written in: "mean", "std", "draws/000"."""
     said: str
-    """What it is, in words."""
+    """Its description."""
     key: str
     """What all files of it share: by it identifiers of the series are made."""
 
@@ -107,7 +107,7 @@ class _Arranged(Encoded):
 
 
 class Result(NamedTuple):
-    """What is written for one input file."""
+    """The output for one input file."""
 
     like: Path
     """The input file."""

@@ -97,7 +97,7 @@ class NoisyRows(_Rows):
         whole = self.source.row(index)
         x = pixels(whole[in_file(where, self.layout)], self.mapping, self.layout, self._missing)
         level = self.noise.row(index, self.layout)
-        if level.ndim == len(where):  # by pixel; an axis of length 1 counts for all
+        if level.ndim == len(where):  # per pixel; an axis of length 1 counts for all
             level = level[tuple(slice(None) if n == 1 else one for n, one in zip(level.shape, where))]
         return self._observation(index, x, level)
 

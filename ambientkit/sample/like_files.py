@@ -37,7 +37,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LikeFiles:
-    """What is written for each input file of a data set, series by series."""
+    """The output for each input file of a data set, series by series."""
 
     source: Savable
     rows: int

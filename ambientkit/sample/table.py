@@ -11,7 +11,7 @@ from ambientkit.sample.like_files import LikeFiles, Place
 
 
 class RowInfo(NamedTuple):
-    """What is known of one restored row."""
+    """The measures of one restored row."""
 
     number: int
     """Row of the data set, as `Batch.row`."""

@@ -34,7 +34,7 @@ INSIDE = 1.645
 
 
 class Camera(NamedTuple):
-    """What is photographed, and with what: photons at brightness 1, file units per photon, offset and read noise."""
+    """The scene and the camera: photons at brightness 1, file units per photon, offset and read noise."""
 
     scene: str
     photons: float

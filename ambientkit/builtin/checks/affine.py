@@ -20,7 +20,7 @@ outliers at the largest, and a loss of one side at the negative one."""
 
 
 def gradient_is_affine_in_the_data(part: Objective, case: Case) -> None:
-    """With D = m whatever the view, and data m + s P for several s, the gradient at D is that of s = 0 plus s times
+    """With D = m for any view, and data m + s P for several s, the gradient at D is that of s = 0 plus s times
     what it is at s = 1.
 
     Only a loss whose gradient is H(D) (D - data), a Bregman divergence such as the weighted square, is least at the
@@ -77,7 +77,7 @@ def _gradients(part: Objective, case: Case, size: float) -> Tensor | None:
 
 
 def _fixed(asked: list[tuple[Tensor, Tensor]]) -> Denoiser:
-    """D = m: the picture of the row that is asked about, whatever the view; each question with gradient is kept."""
+    """D = m: the picture of the row that is asked about, for any view; each question with gradient is kept."""
 
     def fixed(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
         number = asked_of(x, sigma, cond, shape=SHAPE)

@@ -1,4 +1,4 @@
-"""Which levels an objective trains: none beyond the range lent, and no hole in it. Exact probes for `levels` and
+"""Which levels an objective trains: none beyond the range of the run, and no hole in it. Exact probes for `levels` and
 `objective-contract`.
 
 The law of the levels is read off `Term.sigma`, on batches of clean rows and of rows of known noise. What a right law
@@ -48,7 +48,7 @@ def within_the_range_lent(part: Objective, case: Case) -> None:
     noise = 0.0 if on_clean_rows(case) else NOISY
     sigma = torch.cat([levels_of(part, case, noise, index) for index in range(10)])
     inside = (sigma >= LENT.sigma_min * (1 - 1e-5)) & (sigma <= LENT.sigma_max * (1 + 1e-5))
-    require(bool(inside.all()), "levels are trained that lie beyond the range lent (Tools.levels)")
+    require(bool(inside.all()), "levels are trained that lie beyond the range of the run (Tools.levels)")
 
 
 def no_hole_above(part: Objective, case: Case) -> None:

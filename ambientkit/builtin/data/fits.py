@@ -52,7 +52,7 @@ class FITS(StoredFiles):
     """Largest image or cube that is read, by its header."""
 
     def find(self) -> Found:
-        """The images by their headers; with sigma_n the name of an extension, its values as the noise by pixel. Raises
+        """The images by their headers; with sigma_n the name of an extension, its values as the noise per pixel. Raises
         InputError where there are none, they are unusable, or the units of that extension are not said."""
         found = super().find()
         name = self.sigma_n
@@ -73,7 +73,7 @@ class FITS(StoredFiles):
 
 
 ERRORS = ("ERR", "ERROR", "UNCERT", "SIGMA", "RMS", "VAR", "VARIANCE", "IVAR")
-"""Names of extensions with the noise by pixel, as pipelines write them."""
+"""Names of extensions with the noise per pixel, as pipelines write them."""
 
 
 class _Images(FileRows[FITS]):
@@ -214,7 +214,7 @@ class _Images(FileRows[FITS]):
 
 
 class _Levels:
-    """The noise by pixel in an extension of each file: standard deviations; of a name that begins with VAR variances,
+    """The noise per pixel in an extension of each file: standard deviations; of a name that begins with VAR variances,
     with IVAR their inverses. Where it is not positive and finite the level is NaN."""
 
     def __init__(self, images: _Images, name: str) -> None:

@@ -68,7 +68,7 @@ class OwnRange(LevelsMutant):
     """Tweedie with the usual range of levels written into it."""
 
     name = "tweedie-own-range"
-    wrong = "0.002 to 80, whatever range is lent"
+    wrong = "0.002 to 80, in any range"
 
     def levels(self, batch: Batch, tools: Tools) -> Tensor:
         floor = tools.corruption.floor(batch).clamp(min=0.002)
