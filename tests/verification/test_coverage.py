@@ -81,7 +81,7 @@ def test_what_trains_below_the_noise_reaches_all_levels_there(part: Objective):
         (mutants.HoleInLevels, no_hole_above, "left out"),
         (mutants.StopsShort, no_hole_above, "left out"),
         (mutants.CleanRowsHigh, no_hole_above, "never seen at low levels"),
-        (mutants.OwnRange, within_the_range_lent, "beyond the range lent"),
+        (mutants.OwnRange, within_the_range_lent, "beyond the range of the run"),
         (mutants.FirstHopOnly, no_hole_below, "below the noise of the data"),
         (mutants.SmallValuesLeftOut, gradient_is_affine_in_the_data, "not affine"),
         (Clipped, gradient_is_affine_in_the_data, "not affine"),
