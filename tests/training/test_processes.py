@@ -135,6 +135,6 @@ def test_the_documented_command_joins_its_processes_on_a_machine_without_a_gpu(t
         "--output-dir",
         tmp_path / "run",
     )
-    status, out, err = finish(command(*arguments, program=TORCHRUN))
+    status, out, err = finish(command(*arguments, program=TORCHRUN), timeout=300)
     assert status == 0, (out, err)
     assert json.loads((tmp_path / "run" / "status.json").read_text())["processes"] == 2
