@@ -82,12 +82,10 @@ def install(case: Case, folder: Path, dist: Path, uv: str, python: str) -> dict[
     """Make the environment; the versions of `SHOWN` in it. Raises Failed."""
     wanted, found = folder / "wanted.in", folder / "found.txt"
     wanted.write_text("\n".join(requirements(case.packages)), encoding="utf-8")
-    # dctorch and k-diffusion's friends come without wheels for some; nothing else is ever built
+    # some of k-diffusion's dependencies have no wheels; of the others nothing is ever built
     only = [] if case.packages == "kdiffusion" else ["--only-binary", ":all:"]
-    _run(
-        [uv, "pip", "compile", "-q", "--python", python, "--resolution", RESOLUTION[case.versions], *only]
-        + ["--no-annotate", "--no-header", str(wanted), "-o", str(found)]
-    )
+    options = ["--resolution", RESOLUTION[case.versions], "--no-annotate", "--no-header", *only]
+    _run([uv, "pip", "compile", "-q", "--python", python, *options, str(wanted), "-o", str(found)])
     _run([uv, "venv", "-q", "--python", python, str(folder / "env")])
     inside = str(folder / "env" / "bin" / "python")
     _run([uv, "pip", "install", "-q", "--python", inside, *only, "-r", str(found)])
@@ -104,7 +102,7 @@ def use(case: Case, folder: Path) -> list[str]:
     command = str(folder / "env" / "bin" / "ambientkit")
     python, at = str(folder / "env" / "bin" / "python"), folder / "empty"
     at.mkdir()
-    _run([python, "-c", "import ambientkit as ak; assert ak.parts().rows; import ambientkit.testing"], at)
+    _run([python, "-c", "import ambientkit as ak; assert ak.parts().entries; import ambientkit.testing"], at)
     listed = _run([command, "plugins"], at)
     if case.packages != "core" and f"ambientkit-{case.packages}" not in listed:
         raise Failed(f"`ambientkit plugins` lists nothing of the plug-in:\n{listed}")
