@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Corruption, Objective
 
+USE = {"serves-masks": "tweedie or consistency", "serves-operators": "tweedie"}
+"""Claim -> the built-in objectives that make it."""
 SERVED_BY = {"masked": "serves-masks", "linear": "serves-operators"}
 """What a corruption that hides something claims -> what an objective must claim to be unbiased with it."""
 
@@ -36,5 +38,5 @@ def refuse_pairs(objectives: Iterable[Objective], corruption: Corruption) -> Non
             raise InputError(
                 f"objective {objective.name!r} is biased on rows of which a part is hidden (corruption "
                 f"{corruption.name!r}): "
-                f"it does not claim {lacking[0]!r}. Use tweedie or consistency, or corruption gaussian on whole rows"
+                f"it does not claim {lacking[0]!r}. Use {USE[lacking[0]]}, or corruption gaussian on whole rows"
             )

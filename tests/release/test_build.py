@@ -6,7 +6,6 @@ import email
 import os
 import shutil
 import subprocess
-import sys
 import tarfile
 import time
 import zipfile
@@ -112,17 +111,3 @@ def test_the_plug_in_of_k_diffusion_names_the_pythons_that_its_library_can_be_bu
     wheel = dict(wheels(built))["ambientkit_kdiffusion"]
     metadata = email.message_from_bytes(wheel.read("ambientkit_kdiffusion-0.1.0.dist-info/METADATA"))
     assert metadata["Requires-Python"] == "<3.13,>=3.11"
-
-
-def test_pip_refuses_the_plug_in_before_it_builds_anything(built: list[Path], tmp_path: Path) -> None:
-    (wheel,) = (path for path in built if path.name.startswith("ambientkit_kdiffusion") and path.suffix == ".whl")
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--no-index", "--no-deps", "--python-version=3.13"]
-        + ["--only-binary=:all:", "--target", str(tmp_path / "none"), "--find-links", str(wheel.parent)]
-        + ["ambientkit-kdiffusion"],
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
-    assert done.returncode != 0
-    assert "requires a different Python: 3.13" in done.stderr
