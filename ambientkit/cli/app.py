@@ -152,7 +152,7 @@ def new_plugin(
     name: Annotated[str, typer.Argument(help="Name of the part, lower case, such as my-objective.")],
     kind: Annotated[
         str,
-        typer.Option(metavar="KIND", help="objective, corruption, sampler, model, data, check or extractor."),
+        typer.Option(metavar="KIND", help="objective, corruption, sampler, model, data, check, extractor or attack."),
     ] = "objective",
     folder: Annotated[
         Path | None,

@@ -15,9 +15,9 @@ from ambientkit.checkpoint.replace import replacing
 from ambientkit.errors import InputError, nearest
 from ambientkit.tables import Record
 
-KINDS = ("objective", "corruption", "sampler", "model", "data", "check", "extractor")
+KINDS = ("objective", "corruption", "sampler", "model", "data", "check", "extractor", "attack")
 """Kinds of parts that there is a template for."""
-CHECKED = ("objective", "corruption", "sampler", "model")
+CHECKED = ("objective", "corruption", "sampler", "model", "attack")
 """Those that `ambientkit verify` has checks for, so that a wrong variant comes with them."""
 HOOKS = {"data": "register_datasets"}
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -97,6 +97,7 @@ def _files(name: str, kind: str) -> dict[str, str]:
         "part": "".join(word.capitalize() for word in name.split("-")),
         "hook": HOOKS.get(kind, f"register_{kind}s"),
         "checked": kind in CHECKED,
+        "home": "ambientkit.memorisation_parts" if kind == "attack" else "ambientkit.interfaces",
     }
     render = Environment(
         loader=_Templates(), undefined=StrictUndefined, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True
