@@ -205,6 +205,7 @@ class Recipe(Part):
     """A list of weighted objectives that `--objective` may name. A concrete recipe gives `terms` a default."""
 
     terms: tuple[WeightedObjective, ...]
+    """Objectives, each with its weight, first and last step, ramp and period."""
 
 
 class Model(Part):

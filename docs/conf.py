@@ -19,7 +19,7 @@ version = release = installed_version("ambientkit")
 # Before autodoc, which imports modules with TYPE_CHECKING set, under which pydantic cannot make the parts of plug-ins.
 load()
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "plain_docstrings", "part_list", "mathml"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "plain_docstrings", "part_list", "hook_list", "mathml"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"ambientkit {release}"

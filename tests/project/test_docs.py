@@ -43,6 +43,7 @@ SKIP = re.compile(r"<!---* *skip: *(next|start)(.*?)-->", re.DOTALL)
 
 sys.path.insert(0, str(ROOT / "docs" / "_ext"))
 import check_list  # noqa: E402  (writes the list of checks into docs/verify.md)
+import hook_list  # noqa: E402  (the extension of the documentation that lists the hooks)
 import layer_list  # noqa: E402  (writes the layers into docs/contracts.md)
 import part_list  # noqa: E402  (the extension of the documentation that lists the parts; docs/_ext is no package)
 
@@ -140,6 +141,23 @@ def test_every_hook_is_explained_on_the_page_of_contracts() -> None:
     assert hooks == {MUTANTS, *(hook for _, hook in KINDS.values())}
     text = (ROOT / "docs" / "contracts.md").read_text()
     assert {hook for hook in hooks if f"`{hook}`" not in text} == set()
+
+
+def test_every_hook_contract_member_and_claim_has_a_text_on_the_generated_page() -> None:
+    found = hook_list.hooks()
+    assert {hook.name for hook in found} == {MUTANTS, *(hook for _, hook in KINDS.values())}
+    assert {"degrade", "carries"} <= {member.name for hook in found for member in hook.members}
+    assert sum(len(hook.claims) for hook in found) > 30
+    assert hook_list.undocumented(found) == []
+
+
+def test_a_hook_or_member_without_a_text_is_noticed() -> None:
+    class Silent:
+        pass
+
+    member, claims = hook_list.Member("f", True, "f()", ""), (("blind", ""),)
+    found = [hook_list.Hook("register_silence", "", "attack", Silent, (member,), claims)]
+    assert hook_list.undocumented(found) == ["register_silence", "Silent", "Silent.f", "claim blind"]
 
 
 def test_every_contract_and_each_of_its_methods_is_explained_on_the_page_of_contracts() -> None:
