@@ -1,7 +1,6 @@
 """The contracts: what a part of each kind takes, returns and promises.
 
-Third parties subclass the abstract classes here and register them by `ambientkit.hookspecs`. A class is abstract or
-final; a concrete method is final but for those of `Model`. Fields are the whole configuration.
+Third parties subclass these classes and register them by `ambientkit.hookspecs`. Fields are the whole configuration.
 """
 
 from __future__ import annotations

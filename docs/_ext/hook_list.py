@@ -59,7 +59,7 @@ def members(contract: type) -> Iterator[Member]:
             continue
         function = value.__func__ if isinstance(value, classmethod | staticmethod) else value
         if inspect.isfunction(function):
-            signature = f"{name}{inspect.signature(function)}"
+            signature = f"{name}{inspect.signature(function)}".replace("'", "")
             yield Member(name, name in contract.__abstractmethods__, signature, first_paragraph(function.__doc__))
     for name in contract.__annotations__:
         if not name.startswith("_"):

@@ -10,6 +10,7 @@ import os
 import pkgutil
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -38,6 +39,8 @@ OURS = [
 ]
 HISTORY = {"0027-rooms-of-the-package.md"}
 """Pages that name modules that are gone, on purpose."""
+STEPS = 20
+"""Of training, on pages whose commands train for minutes."""
 FUNCTIONS = (FunctionType, property, staticmethod, classmethod)
 SKIP = re.compile(r"<!---* *skip: *(next|start)(.*?)-->", re.DOTALL)
 
@@ -71,12 +74,22 @@ def run_command(words: list[str]) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
+def shortened(words: list[str]) -> list[str]:
+    """A command of the tutorial or of a how-to page, which trains for a few steps only here."""
+    return [
+        str(min(int(word), STEPS)) if before == "--end-step" else word
+        for before, word in zip(["", *words], words, strict=False)
+    ]
+
+
 def run_console_block(example: Example) -> str | None:
     """Run the lines that begin with `$ ` one by one; where output is shown below one, it must match (`...` stands for
     anything)."""
     for block in re.split(r"^\$ ", example.parsed, flags=re.MULTILINE)[1:]:
         command, _, shown = block.replace("\\\n", " ").partition("\n")
-        status, out, err = run_command(shlex.split(command))
+        words = shlex.split(command)
+        taught = {"how-to", "tutorial.md"} & {Path(example.path).parent.name, Path(example.path).name}
+        status, out, err = run_command(shortened(words) if taught else words)
         if status != 0:
             return f"`{command}` ended with status {status}:\n{out}{err}"
         options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -109,12 +122,25 @@ SYBIL = Sybil(
 )
 
 
+@pytest.fixture(scope="module")
+def of_the_tutorial(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`noisy` and `runs/digits` of the tutorial, trained for a few steps: what how-to pages begin with."""
+    folder = tmp_path_factory.mktemp("tutorial")
+    ambientkit.corrupt("digits", folder / "noisy", sigma=0.3)
+    model = {"name": "mlp", "width": 32}
+    run = folder / "runs" / "digits"
+    ambientkit.train(folder / "noisy", model=model, end_step=STEPS, output_dir=run, skip_preflight=True)
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_python_console_and_yaml_block_of_a_page_runs_in_the_order_written(
-    page: Path, tmp_path: Path, monkeypatch
+    page: Path, tmp_path: Path, monkeypatch, request: pytest.FixtureRequest
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    if page.parent.name == "how-to":
+        shutil.copytree(request.getfixturevalue("of_the_tutorial"), tmp_path, dirs_exist_ok=True)
     for example in SYBIL.parse(page).examples():
         with suppress(SkipTest):  # a marked block; that each mark has a reason is the next test
             example.evaluate()
