@@ -217,7 +217,7 @@ class Run:
     @public("Run.report", write_report, own=("device",))
     def report(self, out: str | Path = "report.html", **options: Any) -> WrittenReport:
         """Write one self-contained page on the run. options: `pdf`, `n`, `steps`, `rows`, `seed`, `batch_size`,
-        `progress`."""
+        `progress`, `watch`, `every`."""
         return write_report(self.folder, out, device=self.device, registry=self._registry, **options)
 
     @public("Run.export")

@@ -29,6 +29,10 @@ def report(
     seed: Seed = 0,
     batch_size: BatchSize = 64,
     device: Device = "auto",
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Write the page again while the runs go on; it reloads itself.")
+    ] = False,
+    every: Annotated[float, typer.Option(min=1, help="With --watch: seconds between two pages.")] = 30,
 ) -> None:
     """Write one self-contained page on one or several runs: samples, progress, losses, consistency, nearest rows,
     metrics, configuration."""
@@ -47,5 +51,7 @@ def report(
         batch_size=batch_size,
         device=device,
         progress=progress_wanted(),
+        watch=watch,
+        every=every,
     )
     show(shown)

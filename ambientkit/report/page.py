@@ -33,8 +33,9 @@ SECTIONS = {
 """Anchor -> heading, in the order of the page."""
 
 
-def page(runs: Sequence[RunReport], *, command: str, written: str) -> str:
-    """The whole page, which refers to nothing outside of it. command: that makes it again; written: when."""
+def page(runs: Sequence[RunReport], *, command: str, written: str, refresh: float | None = None) -> str:
+    """The whole page, which refers to nothing outside of it. command: that makes it again; written: when; refresh: the
+    seconds after which a browser reloads it."""
     terms = list(dict.fromkeys(name for run in runs for name in run.history.terms))
     in_levels = list(dict.fromkeys(name for run in runs for name in run.history.levels))
     measures = list(dict.fromkeys(name for run in runs for name in run.history.evaluations if not name.endswith(FLOOR)))
@@ -57,6 +58,7 @@ def page(runs: Sequence[RunReport], *, command: str, written: str) -> str:
         uri=picture_uri,
         command=command,
         written=written,
+        refresh=refresh,
     )
 
 

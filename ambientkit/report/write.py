@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,12 @@ from ambientkit.messages import say
 from ambientkit.processes import device_of
 from ambientkit.registry import Registry, load
 from ambientkit.report.collect import collect
+from ambientkit.report.content import RunReport
 from ambientkit.report.page import page
 from ambientkit.report.pdf import find_browser, print_pdf
-from ambientkit.report.run import names, open_run
+from ambientkit.report.run import ReportedRun, names, open_run
+from ambientkit.report.watch import Watched
+from ambientkit.report.watch import watch as watch_runs
 from ambientkit.tables import Record
 
 OUT = Path("report.html")
@@ -57,6 +61,8 @@ def write_report(
     batch_size: int = 64,
     device: str = "auto",
     progress: bool = False,
+    watch: bool = False,
+    every: float = 30.0,
     registry: Registry | None = None,
 ) -> WrittenReport:
     """Write one self-contained page on one or several runs: samples, progress, losses, consistency, nearest rows,
@@ -67,24 +73,19 @@ def write_report(
     too, which needs Chromium or Chrome. n: samples of each kind, at least 4; 64 where it is not given, or 2000 for
     points of the plane. steps: of the sampler. rows: the denoiser is measured on so many, at least 2, where `verify
     --run` has not done it. seed: of everything that is random. batch_size: samples drawn at a time, which changes
-    nothing but the speed. progress: show a bar while samples are drawn.
+    nothing but the speed. progress: show a bar while samples are drawn. watch: write the page again every `every`
+    seconds, at least 1, until all runs have ended; it reloads itself meanwhile. Samples are drawn anew with each new
+    checkpoint only. An interrupt (Ctrl-C, a notebook's stop) ends the watching, not the runs, and is no error.
 
     Raises InputError, before anything is drawn, for a folder without a run or without weights, for a file that cannot
     be written to or a browser that is missing, and RunError where the disk or the browser refuses. Anything else that
     is missing is named on the page."""
     folders = [Path(runs)] if isinstance(runs, str | os.PathLike) else [Path(run) for run in runs]
     out, pdf = Path(OUT if out is None else out), None if pdf is None else Path(pdf)
-    _check_numbers(n, steps, rows, batch_size)
+    _check_numbers(n, steps, rows, batch_size, every)
     browser = _check_paths(folders, out, pdf)
     place = str(device_of(device))
     registry = load() if registry is None else registry
-    opened = [open_run(folder, name, place, registry) for folder, name in zip(folders, names(folders), strict=True)]
-    reports = []
-    for run in opened:
-        say(f"{run.path}: {run.state}; drawing and measuring")
-        reports.append(
-            collect(run, registry, n=n, steps=steps, rows=rows, seed=seed, batch_size=batch_size, progress=progress)
-        )
     command = _command(
         folders,
         out,
@@ -97,19 +98,38 @@ def write_report(
             ("--device", device, "auto"),
         ),
     )
-    written = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
-    write_file(out, page(reports, command=command, written=written).encode())
+
+    def collected(run: ReportedRun) -> RunReport:
+        say(f"{run.path}: {run.state}; drawing and measuring")
+        return collect(run, registry, n=n, steps=steps, rows=rows, seed=seed, batch_size=batch_size, progress=progress)
+
+    def write(reports: Sequence[RunReport], refresh: float | None = None) -> None:
+        written = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        write_file(out, page(reports, command=command, written=written, refresh=refresh).encode())
+
+    named = list(zip(folders, names(folders), strict=True))
+    if watch:
+        reports = watch_runs(
+            [Watched(folder, partial(open_run, folder, name, place, registry), collected) for folder, name in named],
+            write,
+            every,
+        )
+    else:
+        opened = [open_run(folder, name, place, registry) for folder, name in named]
+        reports = [collected(run) for run in opened]
+        write(reports)
     if pdf is not None and browser is not None:
         print_pdf(out, pdf, browser)
     return WrittenReport(out, pdf, {report.name: report.notes for report in reports})
 
 
-def _check_numbers(n: int | None, steps: int, rows: int, batch_size: int) -> None:
+def _check_numbers(n: int | None, steps: int, rows: int, batch_size: int, every: float) -> None:
     for flag, value, least in (
         ("-n", n, 4),
         ("--steps", steps, 1),
         ("--rows", rows, 2),
         ("--batch-size", batch_size, 1),
+        ("--every", every, 1),
     ):
         if value is not None and value < least:
             raise InputError(f"{flag} {value}: should be at least {least}")
