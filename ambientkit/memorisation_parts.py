@@ -141,6 +141,8 @@ class MemoryMeasure(Part):
     """Its name in tables; fields of the part may stand in it, "below {ratio:g}"."""
     means: ClassVar[str]
     """How to read it, in a sentence or two; fields of the part may stand in it."""
+    modules: ClassVar[tuple[str, ...]] = ()
+    """Modules that an extra installs. Where one is missing the figure is nan, and `verify` leaves the measure out."""
     resampling: ClassVar[str] = "bootstrap"
     """How intervals are made: "bootstrap", or "jackknife" (of tenths of the rows) for statistics that rows given twice
     would bias."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from pydantic import ValidationError
 
@@ -142,6 +143,10 @@ def registered_parts(registry: Registry, checks: Sequence[Check]) -> tuple[list[
     unmade: list[Unchecked] = []
     for entry in registry.entries():
         if entry.kind not in kinds:
+            continue
+        missing = [name for name in getattr(entry.part, "modules", ()) if find_spec(name) is None]
+        if missing:
+            unmade.append(Unchecked(entry.kind, entry.part.name, f"{', '.join(missing)} is not installed"))
             continue
         try:
             parts.append(entry.part())

@@ -110,6 +110,7 @@ class MiFID(MemoryMeasure):
         "for poor samples; compare at equal n"
     )
     resampling = "jackknife"
+    modules = ("torchmetrics",)
 
     def by_row(
         self, judged: Neighbourhood, null: Neighbourhood, train: TrainingRows, seed: int
