@@ -56,6 +56,17 @@ def test_all_parts_of_the_kinds_that_checks_know_are_in_the_whole_set_and_one_th
     ]
 
 
+def test_a_measure_whose_library_is_not_installed_is_left_out_with_the_reason(monkeypatch):
+    registry = load()
+    checks = [registry.build("check", "sees-copies")]
+    parts, unmade = registered_parts(registry, checks)
+    assert "mifid" in [part.name for part in parts]
+    monkeypatch.setattr("ambientkit.verification.plan.find_spec", lambda name: None)
+    parts, unmade = registered_parts(registry, checks)
+    assert [(item.part, item.why) for item in unmade] == [("mifid", "torchmetrics is not installed")]
+    assert "mifid" not in [part.name for part in parts]
+
+
 def test_every_check_of_this_environment_says_its_null_law_what_it_finds_and_what_a_failure_means():
     for name in load().names("check"):
         check = load().build("check", name)
