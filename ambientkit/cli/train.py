@@ -27,6 +27,14 @@ def train(
             "simulated]"
         ),
     ] = None,
+    corruption: Annotated[
+        str | None,
+        typer.Option(
+            help="How the rows were corrupted: gaussian, mask (missing values), linear (measured through an operator), "
+            "as NAME or 'NAME{field: value}'. [default: gaussian]",
+            show_default=False,
+        ),
+    ] = None,
     on_bad_file: Annotated[
         str | None,
         typer.Option(
@@ -169,6 +177,7 @@ def train(
     flags = {
         ("objective",): ("--objective", objective),
         ("model",): ("--model", model),
+        ("corruption",): ("--corruption", corruption),
         ("end_step",): ("--end-step", end_step),
         ("batch_size",): ("--batch-size", batch_size),
         ("grad_accum_steps",): ("--grad-accum-steps", grad_accum_steps),

@@ -16,6 +16,7 @@ from ambientkit.builtin.data.in_memory import InMemory
 from ambientkit.config import RunConfig, Source, dump, load_file, merge, resolve
 from ambientkit.config.datapath import DataLike, data_argument
 from ambientkit.config.files import KeyPath, at, from_settings
+from ambientkit.config.inline import split_fields
 from ambientkit.config.noise import level_text, noise_level, noise_place
 from ambientkit.config.places import anchored, refuse_beside
 from ambientkit.config.run import DEFAULTS, Absent, differences
@@ -132,7 +133,15 @@ def names_model(request: Request) -> bool:
 def _given(request: Request) -> list[Source]:
     """Configurations, then flags."""
     files = [Source(dict(one)) if isinstance(one, Mapping) else load_file(one) for one in request.config]
-    return files + [at(path, value, flag) for path, (flag, value) in request.flags.items()]
+    return files + [at(path, _fields(path, value), flag) for path, (flag, value) in request.flags.items()]
+
+
+def _fields(path: KeyPath, value: Any) -> Any:
+    """A corruption written in one word, 'NAME{field: value}', as a mapping; anything else as it is."""
+    if path != ("corruption",) or not isinstance(value, str):
+        return value
+    name, fields = split_fields(value)
+    return {"name": name, **fields} if fields else name
 
 
 def _spec(data: DataLike, registry: Registry, flag: str) -> Any:

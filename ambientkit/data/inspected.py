@@ -181,6 +181,8 @@ def _told(facts: dict[str, Any]) -> list[str]:
         f"{100 * facts['share_at_the_ends']:.2g} % of the values at an end of the range; "
         f"{len(facts['constant_rows'])} rows constant, {facts['repeated_rows']} repeated"
     )
+    if facts["missing"]:
+        told.append(f"missing: {100 * facts['missing']:.3g} % of the values, which are left out of all that is said here")
     if facts["sigma_n_declared"]:
         low, middle, high = facts["sigma_n_declared"]
         told.append(f"declared noise: {middle:.4g}" + (f" ({low:.4g} to {high:.4g})" if low < high else ""))

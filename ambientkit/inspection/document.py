@@ -12,6 +12,7 @@ import numpy as np
 from ambientkit.errors import InputError
 from ambientkit.inspection.estimate import of_row
 from ambientkit.inspection.finding import Finding, NoiseVerdict
+from ambientkit.inspection.partial import measured, part_findings
 from ambientkit.inspection.quick import Array, model_findings, sampled_rows, scale_findings
 from ambientkit.rows import Rows, as_rows
 
@@ -34,11 +35,14 @@ def inspect_rows(
         if level.ndim == 1 and len(level) != len(rows):
             raise InputError(f"sigma_n has {len(level)} levels for {len(rows)} rows")
         levels = (level[index] if level.ndim else np.full(len(x), level)).reshape(-1, *[1] * (x.ndim - 1))
+    part = None if levels is None else measured(rows, index)
     index = [rows.number(i) for i in index]  # as the files number their rows
     mapping = rows.mapping
     zero = float(mapping.to_unit(np.asarray(0.0))) if mapping is not None else None
     findings = [Finding("noise", NoiseVerdict.FINE, "the rows are declared clean: noise will be simulated on them.")]
-    if levels is not None or sigma_n is None:
+    if part is not None and levels is not None:
+        findings = part_findings(x, levels, *part)
+    elif levels is not None or sigma_n is None:
         own = rows.noise_findings()
         findings = model_findings(x, levels, zero) if own is None else list(own)
     scale = scale_findings(x, levels, rows)
@@ -46,9 +50,10 @@ def inspect_rows(
         findings = [_unsure(finding) for finding in findings]
     findings = [*scale, *findings]
     flat = x.reshape(len(x), -1)
-    low, high = float(x.min()), float(x.max())
+    there = x if part is None or not part[0].any() else x[part[0]]
+    low, high = float(there.min()), float(there.max())
     repeated = sum(count - 1 for count in Counter(row.tobytes() for row in flat).values())
-    estimated = _estimates(x)
+    estimated = None if part is not None else _estimates(x)  # an estimate needs whole rows
     facts = {
         "data": name,
         "rows": len(rows),
@@ -58,9 +63,10 @@ def inspect_rows(
         "file_type": rows.stored or None,
         "mapping": str(mapping) if mapping is not None else None,
         "range": [low, high],
-        "mean": float(x.mean()),
-        "std": float(x.std()),
-        "share_at_the_ends": float(((x == low) | (x == high)).mean()),
+        "mean": float(there.mean()),
+        "std": float(there.std()),
+        "share_at_the_ends": float(((there == low) | (there == high)).mean()),
+        "missing": 0.0 if part is None else float(1 - part[0].mean()),
         "names": [_called(rows, i) for i in index[:NAMED]],
         "constant_rows": [index[i] for i in np.flatnonzero(np.ptp(flat, axis=1) == 0)],
         "repeated_rows": repeated,

@@ -13,6 +13,7 @@ from ambientkit.errors import InputError
 from ambientkit.inspection import noise, values
 from ambientkit.inspection.details import details, noise_std, padding, without
 from ambientkit.inspection.finding import Finding, NoiseVerdict
+from ambientkit.inspection.partial import measured, part_findings
 from ambientkit.inspection.photon import photon_transfer
 from ambientkit.rows import Rows, as_rows, evenly, largest_bucket
 from ambientkit.units.scale import judge_scale
@@ -166,7 +167,7 @@ def model_findings(x: Array, sigma_n: Array | None, zero: float | None = None) -
         return [Finding("noise", NoiseVerdict.FINE, "the rows are declared clean.")]
     typical = float(np.median(np.broadcast_to(level, x.shape)[noisy]))
     found = [
-        *_of_values(x, noisy, level),
+        *of_values(x, noisy, level),
         values.saturation(x, noisy, declared),
         values.quantisation(x, noisy, typical),
     ]
@@ -218,9 +219,11 @@ def _without_noise(x: Array, pictures: Array, typical: float, least: float) -> l
 def quick(observations: Any, *, rows: int = QUICK_ROWS, zero: float | None = None) -> list[Finding]:
     """The tests on up to `rows` evenly spaced observations (any map-style data set of `Batch` rows without a batch
     axis)."""
-    x, sigma_n, _ = sampled_rows(observations, rows)
+    x, sigma_n, index = sampled_rows(observations, rows)
     if sigma_n is None:
         return []
+    if (part := measured(observations, index)) is not None:
+        return [*scale_findings(x, sigma_n, as_rows(observations)), *part_findings(x, sigma_n, *part)]
     return [*scale_findings(x, sigma_n, as_rows(observations)), *model_findings(x, sigma_n, zero)]
 
 
@@ -256,7 +259,7 @@ def _levels(pictures: Array) -> tuple[Array, bool]:
     return np.asarray(one) if seen else np.full(len(pictures), together), seen
 
 
-def _of_values(x: Array, noisy: NDArray[np.bool_], level: Array) -> list[Finding]:
+def of_values(x: Array, noisy: NDArray[np.bool_], level: Array) -> list[Finding]:
     """What no noisy data set can be: constant rows, twice the same row, less spread than the noise, far more than
     it."""
     flat = x.reshape(len(x), -1)

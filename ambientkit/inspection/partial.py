@@ -1,0 +1,65 @@
+"""The tests of the noise model on rows of which a part is missing: what was measured is tested, and nothing else.
+
+Values that are missing hold 0, which is no measurement: details next to them are not noise. So details count only where
+a block of 2 x 2 pixels and its eight neighbours were measured whole, and estimates that need whole rows are not made.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ambientkit.batch import Batch
+from ambientkit.inspection import noise, values
+from ambientkit.inspection.details import Array, details, without
+from ambientkit.inspection.finding import Finding, NoiseVerdict
+
+Mask = NDArray[np.bool_]
+UNTRIED = "a part of these rows is missing, and too few areas were measured whole."
+
+
+def measured(rows: Any, index: list[int]) -> tuple[Mask, bool] | None:
+    """Which values of these rows were measured, (n, *S), and whether they are values of a picture, not of what an
+    operator makes of it; None where the rows bring no mask."""
+    first = rows[index[0]]
+    name = next((name for name in ("mask", "sampled") if isinstance(first, Batch) and name in first.cond), None)
+    if name is None:
+        return None
+    items = [rows[i] for i in index]
+    seen = [np.broadcast_to(item.cond[name].numpy().astype(bool), item.x_n.shape) for item in items]
+    return np.stack(seen), name == "mask"
+
+
+def part_findings(x: Array, sigma_n: Array, seen: Mask, pictures: bool) -> list[Finding]:
+    """The tests on rows x (n, *S) with levels sigma_n (n, ...), of which the values `seen` were measured. pictures: x
+    are values of pictures."""
+    level = np.where(seen, np.broadcast_to(sigma_n, x.shape), 0.0)
+    noisy = level > 0
+    if not noisy.any():
+        return [Finding("noise", NoiseVerdict.FINE, "what was measured is declared free of noise.")]
+    from ambientkit.inspection.quick import of_values
+
+    found = [
+        *of_values(x, noisy, level),
+        values.saturation(x, noisy, True),
+        values.quantisation(x, noisy, float(np.median(level[noisy]))),
+    ]
+    if not pictures or x.ndim != 4 or min(x.shape[-2:]) < 6:
+        return [*found, Finding("correlation", NoiseVerdict.UNTRIED, UNTRIED)]
+    kept = without(details(x, level), ~_whole(seen))
+    if not kept.usable.any():
+        return [*found, Finding("level", NoiseVerdict.UNTRIED, UNTRIED)]
+    return [*found, *noise.judge(kept, True, False)]
+
+
+def _whole(seen: Mask) -> Mask:
+    """(n, C, h, w): blocks of 2 x 2 pixels that were measured whole, with the eight around them."""
+    from scipy.ndimage import minimum_filter
+
+    h, w = seen.shape[-2] // 2 * 2, seen.shape[-1] // 2 * 2
+    cut = seen[..., :h, :w]
+    block = cut[..., ::2, ::2] & cut[..., ::2, 1::2] & cut[..., 1::2, ::2] & cut[..., 1::2, 1::2]
+    whole: Mask = minimum_filter(block.astype(np.uint8), size=(1, 1, 3, 3), mode="constant") > 0
+    return whole
