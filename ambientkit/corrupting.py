@@ -1,10 +1,11 @@
-"""A noisy copy of clean data from anything that stands for data: the call behind `ambientkit corrupt`."""
+"""A corrupted copy of clean data from anything that stands for data: the call behind `ambientkit corrupt`."""
 
 from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ from tqdm.auto import tqdm
 
 from ambientkit.batch import Clean
 from ambientkit.config.datapath import DataLike, data_argument, with_bad_files
+from ambientkit.config.inline import split_fields
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Corruption, Data
 from ambientkit.messages import note, warn
 from ambientkit.noisy_copy import KIND, MANIFEST, PROGRESS, file_hashes, own_level
 from ambientkit.noisy_copy import corrupt as write_copy
+from ambientkit.readers.copied import read_manifest
 from ambientkit.registry import Registry, load, spec_of
 from ambientkit.rows import as_rows
 from ambientkit.tables import Record
@@ -26,7 +29,7 @@ from ambientkit.versions import versions
 
 @dataclass(frozen=True, slots=True)
 class NoisyCopy(Record):
-    """A noisy copy of a data set in a folder."""
+    """A corrupted copy of a data set in a folder."""
 
     path: Path
     """The folder."""
@@ -37,14 +40,28 @@ class NoisyCopy(Record):
     seed: int
     eight_bit: bool
     """Whether it is 8-bit pictures, which clip and round the noise: for the eye, not for training."""
+    corruption: Mapping[str, Any] = field(default_factory=lambda: {"name": "gaussian"})
+    """Name and fields of what corrupted the rows."""
+    missing: float = 0.0
+    """Share of the values that are missing."""
 
     def blocks(self) -> list[str]:
         """The files that were written, and the command that uses them."""
         if self.eight_bit:
             return [f"{self.path}: {self.rows:,} 8-bit pictures of noisy rows with their manifest"]
+        told = f"{self.path}: {self.rows:,} noisy rows with their manifest"
+        train = f"next: ambientkit train --data {shlex.quote(str(self.path))}"
+        if self.corruption["name"] == "gaussian":
+            return [told, train]
+        fields = ", ".join(
+            f"{key}: {value}" for key, value in self.corruption.items() if key not in ("name", "sigma_n")
+        )
+        word = f"{self.corruption['name']}{{{fields}}}" if fields else str(self.corruption["name"])
+        noise_free = " --objective tweedie" if self.sigma == 0 else ""
         return [
-            f"{self.path}: {self.rows:,} noisy rows with their manifest",
-            f"next: ambientkit train --data {shlex.quote(str(self.path))}",
+            f"{self.path}: {self.rows:,} rows, {100 * self.missing:.3g} % of their values missing, with masks and "
+            "manifest",
+            f"{train} --corruption {shlex.quote(word)}{noise_free}",
         ]
 
     def to_dict(self) -> dict[str, Any]:
@@ -56,6 +73,8 @@ class NoisyCopy(Record):
             "sigma": list(self.sigma) if isinstance(self.sigma, tuple) else self.sigma,
             "seed": self.seed,
             "eight_bit": self.eight_bit,
+            "corruption": dict(self.corruption),
+            "missing": self.missing,
         }
 
 
@@ -63,7 +82,8 @@ def corrupt(
     source: DataLike,
     out: str | Path,
     *,
-    sigma: float | tuple[float, float] | str,
+    sigma: float | tuple[float, float] | str | None = None,
+    corruption: str | Mapping[str, Any] | Corruption = "gaussian",
     seed: int = 0,
     workers: int = 0,
     again: bool = False,
@@ -72,21 +92,23 @@ def corrupt(
     progress: bool = False,
     registry: Registry | None = None,
 ) -> NoisyCopy:
-    """Write a noisy copy of clean data into a folder: the very noise that training on them with this seed would
-    simulate.
+    """Write a corrupted copy of clean data into a folder: the very noise and masks that training on them with this seed
+    would simulate.
 
     The same call goes on where an interrupted one was, to the same bytes, with any number of `workers` (processes; 0
     for this one alone). source: a name, a path, a part, an array, a tensor or a torch `Dataset`. sigma: std in units of
-    [-1, 1], or (low, high) for one level per row, also as the text "LOW,HIGH". again: add noise even to rows that are
-    noisy. force_8_bit: PNG pictures instead of float32. Raises InputError where the source is noisy already, or the
-    folder holds something else.
+    [-1, 1], or (low, high) for one level per row, also as the text "LOW,HIGH"; it may be left out where values are
+    missing. corruption: "gaussian", noise alone, or "mask", missing values, also as 'NAME{field: value}', a mapping or
+    a part; masks are written beside the rows, and the data set `masked` reads the folder. again: add noise even to rows
+    that are noisy. force_8_bit: PNG pictures instead of float32. Raises InputError where the source is noisy or seen in
+    part already, or the folder holds something else.
     """
     registry = registry or load()
-    level, target = _level(sigma), Path(out)
+    target = Path(out)
+    made = _corruption(corruption, sigma, registry)
+    if made.carries and force_8_bit:
+        raise InputError("--force-8-bit: pictures have no room for masks; leave it out")
     part = _source(source, again, on_bad_file, registry)
-    corruption = registry.build(
-        Corruption, {"name": "gaussian", "sigma_n": list(level) if isinstance(level, tuple) else level}
-    )
     rows = part.rows()
     total = len(rows)  # type: ignore[arg-type]
     called = source if isinstance(source, str | Path) else type(source).__name__
@@ -106,7 +128,7 @@ def corrupt(
         "source_left_out": list(as_rows(rows).left_out),
         "made_by": {"ambientkit": versions()["ambientkit"]} if "ambientkit" in versions() else {},
     }
-    steps = write_copy(rows, corruption, target, seed, about, workers=workers, eight_bit=force_8_bit, again=again)
+    steps = write_copy(rows, made, target, seed, about, workers=workers, eight_bit=force_8_bit, again=again)
     try:
         with tqdm(desc="corrupting", unit="piece", leave=False, disable=not progress) as bar:
             for done, pieces in steps:
@@ -121,7 +143,31 @@ def corrupt(
     if force_8_bit:
         warn(f"{target}: 8-bit pictures clip and round the noise; they are for the eye, and `train` refuses them")
     shape = tuple((first.x_0 if isinstance(first, Clean) else first.x_n).shape)
-    return NoisyCopy(target, total, shape, level, seed, force_8_bit)
+    spec = {"name": made.name, **made.model_dump(mode="json", exclude_defaults=True)}
+    missing = 0.0 if force_8_bit or not made.carries else float(read_manifest(target)["missing"])
+    return NoisyCopy(target, total, shape, made.sigma_n, seed, force_8_bit, spec, missing)  # type: ignore[attr-defined]
+
+
+def _corruption(spec: str | Mapping[str, Any] | Corruption, sigma: Any, registry: Registry) -> Corruption:
+    """The corruption with its noise. Raises InputError for one that no copy is made of, or without noise where it does
+    nothing else."""
+    if isinstance(spec, str):
+        name, fields = split_fields(spec)
+        spec = {"name": name, **fields}
+    made = registry.build(Corruption, spec)
+    if made.name != "gaussian" and made.carries != {"mask"}:
+        raise InputError(
+            f"--corruption {made.name}: copies are made with gaussian or mask; rows measured through an operator are "
+            "simulated by `train`"
+        )
+    if sigma is not None:
+        level = _level(sigma)
+        made = registry.build(
+            Corruption, {**spec_of(made), "sigma_n": list(level) if isinstance(level, tuple) else level}
+        )
+    elif not made.carries and "sigma_n" not in made.model_fields_set:
+        raise InputError("--sigma: is missing; give the noise std in units of [-1, 1], a number or LOW,HIGH")
+    return made
 
 
 def _source(source: DataLike, again: bool, on_bad_file: str | None, registry: Registry) -> Data:

@@ -1,4 +1,4 @@
-"""A noisy copy of clean data, made once and for all: the very noise that training would simulate, written to disk.
+"""A corrupted copy of clean data, made once and for all: the noise and masks that training would simulate, on disk.
 
 Row i gets the noise of (seed, "observe", i), so the copy has the same bits for any number of processes, after any
 interruption, and trains like the clean source with the same seed. Finished pieces are known by small files, one per
@@ -25,8 +25,9 @@ from ambientkit.checkpoint.space import NpyOnDisk
 from ambientkit.data.observations import Observations
 from ambientkit.errors import InputError, RunError
 from ambientkit.interfaces import Corruption
+from ambientkit.maths.precondition import TOLD
 from ambientkit.processes import worker_pool
-from ambientkit.readers.copied import FORMAT, KIND, LEVELS, MANIFEST, ROWS
+from ambientkit.readers.copied import FORMAT, KIND, LEVELS, MANIFEST, MASKS, ROWS
 from ambientkit.rows import as_rows
 from ambientkit.units.ranges import to_uint8
 
@@ -61,6 +62,11 @@ def _levels(item: Clean | Batch) -> NDArray[np.float64]:
     return np.zeros(()) if isinstance(item, Clean) else item.sigma_n.numpy().astype(np.float64)
 
 
+def seen_in_part(item: Clean | Batch) -> bool:
+    """Whether a row brings a mask: what it lacks must not be taken for measured in a copy."""
+    return bool(set(item.cond) & set(TOLD))
+
+
 def corrupt(
     rows: Any,
     corruption: Corruption,
@@ -74,8 +80,10 @@ def corrupt(
 ) -> Iterator[tuple[int, int]]:
     """Write the noisy copy; yields (pieces done, pieces) as it goes on. about: what the manifest says of the source.
 
-    The folder is held meanwhile. Raises InputError where rows are noisy already and `again` is not set, where the
-    folder holds something else or half of another copy, and where another command is at work in it.
+    A corruption that hides values has its masks written beside the rows, true where a value was measured, and 0 in
+    place of what is missing. The folder is held meanwhile. Raises InputError where rows are seen in part, or noisy
+    already and `again` is not set, where the folder holds something else or half of another copy, and where another
+    command is at work in it.
     """
     total = len(rows)
     first = rows[0]
@@ -93,6 +101,8 @@ def corrupt(
         "again": again,
         "stored_as": "8-bit PNG: clipped and rounded, so the noise is no longer Gaussian" if eight_bit else "float32",
     }
+    if corruption.carries:
+        request["masks"] = MASKS
     with at_work(target, LOCK, "corrupting", "DST"):
         _begin(target, request, eight_bit, shape, total, by_value=_levels(first).ndim > 0)
         step = max(1, PIECE // max(1, x.numel()))
@@ -142,7 +152,7 @@ def _begin(
     killed_here = (
         (target / PROGRESS).is_dir()
         and not any((target / PROGRESS).glob("*.json"))
-        and there <= {PROGRESS, ROWS, LEVELS, PICTURES}
+        and there <= {PROGRESS, ROWS, LEVELS, MASKS, PICTURES}
     )
     if there and not killed_here:
         raise InputError(f"{target}: already exists and is not empty. Give another folder")
@@ -153,6 +163,8 @@ def _begin(
         (target / PICTURES).mkdir(exist_ok=True)
     else:
         NpyOnDisk.create(target / ROWS, np.float32, (total, *shape))
+    if "masks" in request:  # the channels of a picture share a mask
+        NpyOnDisk.create(target / MASKS, np.bool_, (total, *((1, *shape[1:]) if len(shape) > 1 else shape)))
     # (N, 1) where a row has N values: there a plain (N,) could mean one level per value.
     one = (total, 1) if shape == (total,) else (total,)
     NpyOnDisk.create(target / LEVELS, np.float32, (total, *shape) if by_value else one)
@@ -184,6 +196,8 @@ def _piece(bounds: tuple[int, int]) -> None:
             raise InputError(
                 f"row {index} is noisy already (sigma_n {level.max():.4g}). To add noise to noise say --again"
             )
+        if seen_in_part(item):
+            raise InputError(f"row {index} is seen in part already: a copy would take what it lacks for measured")
         before.append(level)
         source.update((item.x_0 if isinstance(item, Clean) else item.x_n).numpy().tobytes())
     batch = Observations(_AsClean(rows), corruption, seed).__getitems__(list(range(start, stop)))  # type: ignore[arg-type]
@@ -201,6 +215,11 @@ def _piece(bounds: tuple[int, int]) -> None:
             _write_picture(target / PICTURES / f"{index:08}.png", stream.getvalue())
     else:
         NpyOnDisk(target / ROWS).write(start, x)
+    if corruption.carries:
+        masks = NpyOnDisk(target / MASKS)
+        seen = batch.cond["mask"].numpy().astype(np.bool_).reshape(stop - start, *masks.shape[1:])
+        masks.write(start, seen)
+        noisy.update(seen.tobytes())
     noisy.update(x.tobytes())
     done = {"source": source.hexdigest(), "noisy": noisy.hexdigest(), "stop": stop}
     write_file(target / PROGRESS / f"{start}.json", json.dumps(done).encode())
@@ -235,7 +254,7 @@ def _as_rows_of(levels: list[NDArray[np.float64]], shape: tuple[int, ...], start
 
 def _finish(target: Path, request: dict[str, Any], pieces: list[tuple[int, int]]) -> None:
     done = [json.loads((target / PROGRESS / f"{start}.json").read_text()) for start, _ in pieces]
-    for name in {ROWS, LEVELS} & {file.name for file in target.iterdir()}:
+    for name in {ROWS, LEVELS, MASKS} & {file.name for file in target.iterdir()}:
         NpyOnDisk(target / name).flush()
     levels = np.load(target / LEVELS, mmap_mode="r")  # one per value is as large as the rows
     manifest = {
@@ -244,8 +263,13 @@ def _finish(target: Path, request: dict[str, Any], pieces: list[tuple[int, int]]
         "sigma_n_range": [float(levels.min()), float(levels.max())],
         "source_rows_sha256": _together(piece["source"] for piece in done),
         "rows_sha256": _together(piece["noisy"] for piece in done),
-        "hash": f"sha256 of the hexadecimal sha256 of pieces of {pieces[0][1]} rows of float32",
+        "hash": f"sha256 of the hexadecimal sha256 of pieces of {pieces[0][1]} rows of float32"
+        + (", masks before rows" if "masks" in request else ""),
     }
+    if "masks" in request:
+        masks = np.load(target / MASKS, mmap_mode="r")
+        shares = [float(masks[start:stop].mean()) * (stop - start) for start, stop in pieces]
+        manifest["missing"] = 1 - sum(shares) / len(masks)
     write_file(target / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
     for file in (target / PROGRESS).iterdir():
         file.unlink()

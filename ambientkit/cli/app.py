@@ -171,9 +171,21 @@ def corrupt(
     src: Annotated[str, typer.Argument(help="Clean data set by name, 'NAME{field: value}', or a path.")],
     dst: Annotated[Path, typer.Argument(help="Folder to write; an interrupted copy goes on where it was.")],
     sigma: Annotated[
-        str, typer.Option(help="Noise std in units of [-1, 1]: a number, or LOW,HIGH (one level per row).")
-    ],
-    seed: Annotated[int, typer.Option(help="Seed of the noise; row i depends on (seed, i) only.")] = 0,
+        str | None,
+        typer.Option(
+            help="Noise std in units of [-1, 1]: a number, or LOW,HIGH (one level per row). [default: none "
+            "with --corruption mask]",
+            show_default=False,
+        ),
+    ] = None,
+    corruption: Annotated[
+        str,
+        typer.Option(
+            help="gaussian: noise; mask: missing values, as in 'mask{missing: 0.4, kind: rows}'; their masks are "
+            "written beside the rows."
+        ),
+    ] = "gaussian",
+    seed: Annotated[int, typer.Option(help="Seed of the noise and masks; row i depends on (seed, i) only.")] = 0,
     workers: Annotated[int, typer.Option(min=0, help="Processes; changes nothing but the speed.")] = 0,
     on_bad_file: OnBadFile = None,
     again: Annotated[bool, typer.Option("--again", help="Add noise even to rows that are noisy already.")] = False,
@@ -184,10 +196,11 @@ def corrupt(
         ),
     ] = False,
 ) -> None:
-    """Write a noisy copy of clean data: rows.npy (float32) and a manifest with sigma, seed and source hashes."""
+    """Write a corrupted copy of clean data: rows.npy (float32), masks.npy where values are missing, and a manifest with
+    the corruption, seed and source hashes."""
     from ambientkit.cli.corrupt import run
 
-    run(src, dst, sigma, seed, workers, again, force_8_bit, on_bad_file)
+    run(src, dst, sigma, corruption, seed, workers, again, force_8_bit, on_bad_file)
 
 
 @app.command()

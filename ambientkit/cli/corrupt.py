@@ -1,4 +1,4 @@
-"""`ambientkit corrupt`: a faithful noisy copy of clean data."""
+"""`ambientkit corrupt`: a faithful noisy or masked copy of clean data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from ambientkit.cli.tables import show
 def run(
     source: str,
     target: Path,
-    sigma: str,
+    sigma: str | None,
+    corruption: str,
     seed: int,
     workers: int,
     again: bool,
@@ -25,6 +26,7 @@ def run(
             source,
             target,
             sigma=sigma,
+            corruption=corruption,
             seed=seed,
             workers=workers,
             again=again,

@@ -127,21 +127,24 @@ def _one(found: Sequence[str], where: str, registry: Registry) -> str:
 
 
 def _folder(folder: Path, registry: Registry, flag: str) -> str:
-    """The data set of a folder: by its marks, then by the names that most of its files have, otherwise pictures."""
+    """The data set of a folder: by its marks, of which the one of most files counts, then by the names that most of its
+    files have, otherwise pictures."""
     parts = _parts(registry)
-    marked = [
-        name
-        for name, part in parts.items()
-        if any(all((folder / one).is_file() for one in mark.split("+")) for mark in part.marks)
-    ]
-    if marked:
-        return _one(marked, f"{flag} {folder}", registry)
+    marked = {name: max((_there(folder, mark) for mark in part.marks), default=0) for name, part in parts.items()}
+    if most := max(marked.values(), default=0):
+        return _one([name for name, files in marked.items() if files == most], f"{flag} {folder}", registry)
     ends = {name: part.folders for name, part in parts.items()}
     counts: Counter[tuple[str, ...]] = Counter()
     for path in islice(folder.rglob("*"), LOOKED_AT):
         if not path.name.startswith(".") and (found := _claimed(path.name, ends)):
             counts[tuple(found)] += 1
     return _one(counts.most_common(1)[0][0], f"{flag} {folder}", registry) if counts else "image-folder"
+
+
+def _there(folder: Path, mark: str) -> int:
+    """How many files a mark "a+b" names; 0 where one of them is not in the folder."""
+    names = mark.split("+")
+    return len(names) if all((folder / name).is_file() for name in names) else 0
 
 
 def with_bad_files(fields: dict[str, Any], on_bad_file: str | None, registry: Registry) -> dict[str, Any]:

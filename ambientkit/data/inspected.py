@@ -182,7 +182,9 @@ def _told(facts: dict[str, Any]) -> list[str]:
         f"{len(facts['constant_rows'])} rows constant, {facts['repeated_rows']} repeated"
     )
     if facts["missing"]:
-        told.append(f"missing: {100 * facts['missing']:.3g} % of the values, which are left out of all that is said here")
+        told.append(
+            f"missing: {100 * facts['missing']:.3g} % of the values, which are left out of all that is said here"
+        )
     if facts["sigma_n_declared"]:
         low, middle, high = facts["sigma_n_declared"]
         told.append(f"declared noise: {middle:.4g}" + (f" ({low:.4g} to {high:.4g})" if low < high else ""))

@@ -10,7 +10,7 @@ from typing import Any
 from ambientkit.errors import InputError
 from ambientkit.readers.npy import ArrayFile, find_arrays
 
-MANIFEST, ROWS, LEVELS = "manifest.json", "rows.npy", "sigma_n.npy"
+MANIFEST, ROWS, LEVELS, MASKS = "manifest.json", "rows.npy", "sigma_n.npy", "masks.npy"
 KIND = "ambientkit-corrupt"
 FORMAT = 1
 """Of the manifest."""
@@ -46,10 +46,26 @@ def array_of(path: Path) -> ArrayFile:
 
 
 def copied_level(folder: Path) -> ArrayFile | float | None:
-    """The noise level of rows in a folder that `ambientkit corrupt` wrote; None for any other folder."""
+    """The noise level of rows in a folder that `ambientkit corrupt` wrote; None for any other folder.
+
+    Raises InputError for a copy with masks, whose rows mean nothing without them.
+    """
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         mine = manifest["kind"] == KIND
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return level_of(folder, read_manifest(folder)) if mine else None
+    if not mine:
+        return None
+    found = read_manifest(folder)
+    refuse_masks(folder, found)
+    return level_of(folder, found)
+
+
+def refuse_masks(folder: Path, manifest: dict[str, Any]) -> None:
+    """Raise InputError for a copy of which a part is missing, where whole rows are read."""
+    if "masks" in manifest:
+        raise InputError(
+            f"{folder}: a part of these rows is missing, as {manifest['masks']} beside them says, and what stands "
+            "there is no measurement. Give the folder itself, with --corruption mask"
+        )

@@ -14,9 +14,12 @@ import pytest
 import torch
 
 from ambientkit.builtin.corruptions.gaussian import Gaussian
+from ambientkit.builtin.corruptions.mask import Mask
+from ambientkit.config.datapath import data_spec
 from ambientkit.corrupting import corrupt as copy
 from ambientkit.data import Observations
 from ambientkit.errors import InputError, RunError
+from ambientkit.interfaces import Data
 from ambientkit.noisy_copy import corrupt
 from ambientkit.registry import load
 from tests.support.formats import array, open_rows
@@ -292,3 +295,72 @@ def test_the_rows_of_a_copy_bring_their_level_by_their_own_name_too(tmp_path: Pa
         open_rows({"name": "corrupted", "path": str(dst)}, sigma_n=0.4)
     with pytest.raises(InputError, match="leave value_range out"):
         open_rows({"name": "corrupted", "path": str(dst)}, value_range=[0, 1])
+
+
+MASK = "mask{missing: 0.4, kind: pixels}"
+
+
+def test_a_masked_copy_holds_the_masks_and_rows_that_training_simulates(tmp_path: Path) -> None:
+    found = copy(src := source(tmp_path), tmp_path / "d", corruption=MASK, sigma="0.1,0.5", seed=3)
+    clean = open_rows({"name": "array", "path": str(src)}, clean=True)
+    simulated = Observations(clean, Mask(missing=0.4, sigma_n=(0.1, 0.5)), seed=3)
+    stored = load().build(Data, data_spec(str(tmp_path / "d"), load())).rows()
+    assert data_spec(str(tmp_path / "d"), load())["name"] == "masked"
+    for i in (0, 7, 29):
+        assert torch.equal(stored[i].x_n, simulated[i].x_n)
+        assert torch.equal(stored[i].cond["mask"], simulated[i].cond["mask"])
+        assert float(stored[i].sigma_n) == pytest.approx(float(simulated[i].sigma_n), rel=1e-6)
+    assert found.missing == pytest.approx(1 - np.load(tmp_path / "d" / "masks.npy").mean())
+    assert abs(found.missing - 0.4) < 0.04  # 3,600 values: 5 standard errors
+    assert "--corruption 'mask{" not in str(found)  # its fields are those of the default
+    assert f"next: ambientkit train --data {tmp_path / 'd'} --corruption mask" in str(found)
+    assert json.loads(json.dumps(found.to_dict()))["corruption"] == {"name": "mask", "sigma_n": [0.1, 0.5]}
+
+
+def test_an_interrupted_masked_copy_goes_on_to_the_same_bytes(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("ambientkit.noisy_copy.PIECE", 500)
+    src = source(tmp_path)
+    copy(src, tmp_path / "whole", corruption="mask{missing: 0.3, kind: rows}", seed=3)
+    monkeypatch.setattr("ambientkit.corrupting.write_copy", _cut)
+    with pytest.raises(KeyboardInterrupt):
+        copy(src, tmp_path / "cut", corruption="mask{missing: 0.3, kind: rows}", seed=3)
+    monkeypatch.setattr("ambientkit.corrupting.write_copy", corrupt)
+    with pytest.raises(InputError, match="another corruption"):
+        copy(src, tmp_path / "cut", corruption="mask{missing: 0.2, kind: rows}", seed=3)
+    copy(src, tmp_path / "cut", corruption="mask{missing: 0.3, kind: rows}", seed=3)
+    assert content(tmp_path / "cut") == content(tmp_path / "whole")
+
+
+def _cut(*args: Any, **kwargs: Any):
+    for done, pieces in corrupt(*args, **kwargs):
+        yield done, pieces
+        if done == 3:
+            raise KeyboardInterrupt
+
+
+def test_what_a_masked_copy_lacks_is_never_taken_for_measured(tmp_path: Path) -> None:
+    copy(source(tmp_path), tmp_path / "d", corruption=MASK)
+    for spec in (
+        {"name": "corrupted", "path": str(tmp_path / "d")},
+        {"name": "array", "path": str(tmp_path / "d" / "rows.npy")},
+    ):
+        with pytest.raises(InputError, match=r"masks\.npy beside them"):
+            open_rows(spec)
+    with pytest.raises(InputError, match="seen in part already"):
+        copy(f"masked{{path: {tmp_path / 'd'}}}", tmp_path / "e", sigma=0.1, again=True)
+    with pytest.raises(InputError, match="leave sigma_n out"):
+        open_rows({"name": "masked", "path": str(tmp_path / "d"), "sigma_n": 0.2})
+    make(source(tmp_path), tmp_path / "noisy")
+    with pytest.raises(InputError, match="rows of this copy are whole"):
+        open_rows({"name": "masked", "path": str(tmp_path / "noisy")})
+
+
+def test_a_corruption_that_no_copy_is_made_of_is_refused(tmp_path: Path) -> None:
+    src = source(tmp_path)
+    with pytest.raises(InputError, match="gaussian or mask"):
+        copy(src, tmp_path / "a", corruption="linear")
+    with pytest.raises(InputError, match="--sigma: is missing"):
+        copy(src, tmp_path / "a")
+    with pytest.raises(InputError, match="no room for masks"):
+        copy(src, tmp_path / "a", corruption="mask", force_8_bit=True)
+    assert not (tmp_path / "a").exists()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ambientkit.errors import InputError
 from ambientkit.readers import Found, Stored
-from ambientkit.readers.copied import MANIFEST, ROWS, array_of, level_of, read_manifest
+from ambientkit.readers.copied import MANIFEST, ROWS, array_of, level_of, read_manifest, refuse_masks
 
 
 class Corrupted(Stored):
@@ -34,6 +34,7 @@ class Corrupted(Stored):
                 )
             )
         manifest = read_manifest(self.path)
+        refuse_masks(self.path, manifest)
         if not (self.path / ROWS).exists():
             raise InputError(
                 f"{self.path}: there is no {ROWS}; an 8-bit copy is no data to train on, because clipping spoils "

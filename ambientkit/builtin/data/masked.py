@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from ambientkit.batch import Batch
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Data
+from ambientkit.readers.copied import LEVELS, MANIFEST, MASKS, ROWS, read_manifest
 from ambientkit.rows import Mapping, Rows
 from ambientkit.units.ranges import ValueRange
 
@@ -22,6 +23,7 @@ class Masked(Data):
     """Rows in a .npy file, (N, H, W), (N, C, H, W) or (N, S), of which a part was not measured; for the corruption
     `mask`.
 
+    path may also be a folder that `ambientkit corrupt --corruption mask` wrote, which says all other fields itself.
     masks: a .npy file of the same number of rows, true (or 1) where a value was measured: (N, H, W), or the shape of
     the rows; one mask (1, ...) holds for all. Without it `missing` says which file value stands for nothing. Values
     that were not measured are not read. File values are mapped to [-1, 1] as in `array`.
@@ -29,9 +31,10 @@ class Masked(Data):
 
     name = "masked"
     source = "file format: numpy.lib.format"
+    marks = ("manifest.json+rows.npy+masks.npy",)
 
     path: Path
-    """The rows."""
+    """The rows, or a folder of `ambientkit corrupt`."""
     masks: Path | None = None
     """The masks."""
     missing: float | Literal["nan"] | None = None
@@ -43,13 +46,20 @@ class Masked(Data):
 
     @model_validator(mode="after")
     def _one_way(self) -> Masked:
-        if (self.masks is None) == (self.missing is None):
-            raise ValueError("give masks, a file, or missing, the value that stands for nothing")
+        if self.masks is not None and self.missing is not None:
+            raise ValueError("give masks, a file, or missing, the value that stands for nothing, and not both")
         return self
 
     def rows(self) -> Rows:
         """Observations with a mask in cond["mask"]. Raises InputError for files that do not fit together, and for
         measured values that are not finite."""
+        if self.path.is_dir():
+            return self._copied()
+        if self.masks is None and self.missing is None:
+            raise InputError(
+                f"{self.path}: nothing says what is missing: give masks, a file, or missing, the value that stands "
+                "for nothing"
+            )
         data = _opened(self.path)
         if data.ndim < 2 or data.dtype.kind not in "uif":
             raise InputError(f"{self.path}: should be rows of numbers, and is {data.dtype} of shape {data.shape}")
@@ -69,17 +79,47 @@ class Masked(Data):
                 )
             if masks.dtype.kind not in "bui" or int(masks.max()) > 1:
                 raise InputError(f"{self.masks}: should hold true and false, or 1 and 0, and is {masks.dtype}")
-        found = _MaskedRows(data, masks, self, mapping)
+        found = _MaskedRows(data, masks, self.missing, self.sigma_n, mapping)
         for row in range(len(data)):
             one_row = found[row]
             if not bool(one_row.x_n.isfinite().all()):
                 raise InputError(f"{self.path}: row {row} holds measured values that are not finite")
         return found
 
+    def _copied(self) -> Rows:
+        """The rows of a folder that `ambientkit corrupt` wrote."""
+        if given := sorted(self.model_fields_set - {"path"}):
+            raise InputError(f"{self.path}: the copy says its {', '.join(given)} itself; leave {given[0]} out")
+        if not (self.path / MANIFEST).is_file():
+            raise InputError(
+                f"{self.path}: no {MANIFEST} is there: give a .npy file, or a finished folder of `ambientkit corrupt`"
+            )
+        manifest = read_manifest(self.path)
+        if "masks" not in manifest:
+            raise InputError(f"{self.path}: the rows of this copy are whole: leave the corruption mask out")
+        data, masks = _opened(self.path / ROWS), _opened(self.path / MASKS)
+        shape = tuple(manifest["shape"])
+        if data.shape != (manifest["rows"], *shape) or len(masks) != len(data) or masks.dtype != bool:
+            raise InputError(
+                f"{self.path}: {ROWS} {data.shape} and {MASKS} {masks.dtype} {masks.shape} do not fit the manifest's "
+                f"{manifest['rows']} rows of shape {shape}"
+            )
+        level = manifest["sigma_n"]
+        levels = np.full(1, level) if isinstance(level, float | int) else _opened(self.path / LEVELS).reshape(-1)
+        return _MaskedRows(data, masks, None, levels, ValueRange(-1.0, 1.0))
+
 
 class _MaskedRows(Rows):
-    def __init__(self, data: NDArray[Any], masks: NDArray[Any] | None, part: Masked, mapping: Mapping) -> None:
-        self._data, self._masks, self._part, self.mapping = data, masks, part, mapping
+    def __init__(
+        self,
+        data: NDArray[Any],
+        masks: NDArray[Any] | None,
+        missing: float | Literal["nan"] | None,
+        sigma_n: float | NDArray[Any],
+        mapping: Mapping,
+    ) -> None:
+        self._data, self._masks, self._missing, self.mapping = data, masks, missing, mapping
+        self._levels = np.atleast_1d(np.asarray(sigma_n, np.float32))
         self.stored = str(data.dtype)
 
     def __len__(self) -> int:
@@ -92,14 +132,15 @@ class _MaskedRows(Rows):
             if seen.ndim < values.ndim:
                 seen = seen[None]
         else:
-            seen = ~np.isnan(values) if self._part.missing == "nan" else values != self._part.missing
+            seen = ~np.isnan(values) if self._missing == "nan" else values != self._missing
         whole = np.broadcast_to(seen, values.shape)
         assert self.mapping is not None
         x = np.where(whole, self.mapping.to_unit(np.where(whole, values, 0)), 0).astype(np.float32)
         picture, mask = (torch.from_numpy(np.ascontiguousarray(v)) for v in (x, seen))
         if values.ndim == 2:
             picture, mask = picture.unsqueeze(0), mask.unsqueeze(0)
-        return Batch(picture, torch.tensor(self._part.sigma_n), torch.tensor(index), {"mask": mask})
+        level = torch.tensor(self._levels[index if len(self._levels) > 1 else 0])
+        return Batch(picture, level, torch.tensor(index), {"mask": mask})
 
 
 def _opened(path: Path) -> NDArray[Any]:
