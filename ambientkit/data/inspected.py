@@ -12,15 +12,18 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Dataset
 
+from ambientkit.builtin.data.array import Array as Array_
 from ambientkit.config.datapath import DataLike, data_argument, with_bad_files
 from ambientkit.data.run_proposal import RunProposal
 from ambientkit.errors import InputError
 from ambientkit.inspection import Finding, NoiseVerdict
 from ambientkit.inspection.document import ROWS, document, inspect_rows, verdict
+from ambientkit.inspection.gaps import find_gap
 from ambientkit.inspection.page import page
 from ambientkit.inspection.quick import Array
 from ambientkit.interfaces import Data
 from ambientkit.readers import open_rows
+from ambientkit.readers.own_values import own_values
 from ambientkit.registry import Registry, load
 from ambientkit.rows import as_rows
 from ambientkit.tables import Record, Table
@@ -102,6 +105,8 @@ def inspect(
     if rows < 1:
         raise InputError(f"--rows {rows}: should be 1 or more")
     levels = None if sigma_n is None or (isinstance(sigma_n, str) and sigma_n == "estimate") else _levels(sigma_n)
+    if (gapped := _gapped(data, registry, rows, on_bad_file)) is not None:
+        return gapped
     dataset, part = _open(data, levels, registry, on_bad_file)
     name = str(data) if isinstance(data, str | Path) else part.name
     clean_by_nature = not {"path", "clean"} & type(part).model_fields.keys() and not hasattr(dataset[0], "sigma_n")
@@ -112,6 +117,32 @@ def inspect(
     else:
         facts, findings, x = inspect_rows(dataset, name, given, most=rows)
     return Inspection(facts, findings, x, as_rows(dataset).mapping)
+
+
+def _gapped(data: DataLike, registry: Registry, rows: int, on_bad_file: str | None) -> Inspection | None:
+    """What is said of a .npy file in which values are missing that nobody declared; None for any other data."""
+    found = data_argument(data, registry, "DATA")
+    part = registry.build(Data, found)
+    if (
+        on_bad_file == "skip"
+        or not isinstance(part, Array_)
+        or part.on_bad_file == "skip"
+        or part.path.suffix != ".npy"
+    ):
+        return None
+    if part.find().layout not in ("NCHW", "NHW", "N..."):  # what `masked` reads
+        return None
+    gap = find_gap(own_values(part, rows).rows)
+    if gap is None:
+        return None
+    masked = registry.build(Data, {**gap.fields(str(part.path)), "value_range": _range(part)}).rows()
+    facts, _, x = inspect_rows(masked, str(data) if isinstance(data, str | Path) else part.name, most=rows)
+    facts["sigma_n_declared"] = None
+    return Inspection(facts, [gap.finding(str(part.path))], x, as_rows(masked).mapping)
+
+
+def _range(part: Array_) -> tuple[float, float] | None:
+    return part.value_range if isinstance(part.value_range, tuple) else None
 
 
 def _open(data: DataLike, levels: Any, registry: Registry, on_bad_file: str | None) -> tuple[Any, Data]:

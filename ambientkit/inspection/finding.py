@@ -23,6 +23,7 @@ NAMES = (
     "counts",
     "duplicates",
     "level",
+    "missing",
     "noise",
     "quantisation",
     "saturation",

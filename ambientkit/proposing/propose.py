@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ambientkit.builtin.data.array import Array as Array_
 from ambientkit.config.datapath import DataLike, data_argument, with_bad_files
 from ambientkit.config.files import KeyPath
 from ambientkit.data.run_proposal import RunProposal
 from ambientkit.errors import InputError
+from ambientkit.inspection.gaps import Gap
 from ambientkit.inspection.photon import Dark, dark_frames
 from ambientkit.interfaces import Data
+from ambientkit.proposing.gaps import declared, gap_of
 from ambientkit.proposing.noise import NoiseModel, noise_model
 from ambientkit.proposing.settings import settings
 from ambientkit.readers import Stored
@@ -71,6 +74,8 @@ def propose(
     spec: dict[str, Any] = dict(found)
     reasons: dict[KeyPath, str] = {}
     missing: list[str] = []
+    if (gap := gap_of(part, spec, values)) is not None:
+        return _with_gaps(gap, part, values, sigma_n, registry)
     reasons.update(_rows(spec, values, missing))
     noise = _noise(part, spec, values, sigma_n, registry, dark, flat, repeats)
     missing += noise.missing
@@ -106,14 +111,37 @@ def propose(
     tree: dict[str, Any] = {"data": spec, **chosen.tree}
     if levels:
         tree["levels"] = {**chosen.tree.get("levels", {}), **levels}
-    head = (
+    head = (*_head(values), *chosen.head, *(f"Not known: {note}" for note in noise.notes))
+    return RunProposal(tree, _in_order(tree, reasons), (), head, noise.photon)
+
+
+def _head(values: OwnValues) -> tuple[str, str]:
+    """Of every proposal: where it comes from, and how to use it."""
+    return (
         f"Proposed by `ambientkit inspect ... --write`, ambientkit {versions()['ambientkit']}, from "
         f"{len(values.rows)} of {values.total:,} rows.",
         "Train with `ambientkit train -c THIS_FILE`; every line may be changed, and flags of `train` win over it.",
-        *chosen.head,
-        *(f"Not known: {note}" for note in noise.notes),
     )
-    return RunProposal(tree, _in_order(tree, reasons), (), head, noise.photon)
+
+
+def _with_gaps(gap: Gap, part: Stored, values: OwnValues, sigma_n: Any, registry: Registry) -> RunProposal:
+    """The configuration for rows of which a part is missing."""
+    assert isinstance(part, Array_)
+    missing: list[str] = []
+    data, corruption, reasons = declared(gap, part, values, sigma_n, missing)
+    if missing:
+        return RunProposal({}, {}, missing)
+    shape = values.rows.shape[1:]
+    cut = _crop(shape)
+    seen = shape if cut is None else (shape[0], cut, cut)
+    augment = () if cut is None else (f"crop={cut}x{cut}",)
+    chosen = settings(data, seen, values.total, registry, augment, corruption)
+    tree: dict[str, Any] = {"data": data, "corruption": corruption, **chosen.tree}
+    reasons |= chosen.reasons
+    if data["sigma_n"] == 0:
+        tree["objective"] = "tweedie"
+        reasons["objective",] = "What was measured has no noise, so that there is nothing to learn below it."
+    return RunProposal(tree, _in_order(tree, reasons), (), (*_head(values), *chosen.head))
 
 
 def _crop(shape: tuple[int, ...]) -> int | None:

@@ -50,6 +50,7 @@ def settings(
     rows: int,
     registry: Registry,
     augment: Sequence[str] = (),
+    corruption: str | Mapping[str, Any] = "gaussian",
 ) -> Settings:
     """For rows (rows, *shape) of a data set, as `augment` leaves them, the model and its training as `train` chooses
     them; the steps fit a time.
@@ -67,7 +68,7 @@ def settings(
     reasons["optimizer", "lr"] = "Suits the model."
     reasons["optimizer", "schedule"] = "The rate falls to 0 at end_step, so that the last steps average."
     device = device_of("auto")
-    second = _trial({"data": dict(data), **tree}, registry)
+    second = _trial({"data": dict(data), "corruption": corruption, **tree}, registry)
     target = TIME.get(device.type, TIME["cuda"])
     if second is None:
         tree["end_step"] = 2000
