@@ -63,8 +63,8 @@ class Gap:
         remedy = (
             "If that stands for nothing, declare it, and train on what was measured: "
             f"data: {{name: masked, path: {path}, missing: {self.value}, sigma_n: NOISE}}; "
-            f"corruption: {{name: mask, missing: {self.share:.3g}}}. NOISE is the noise std of what was measured, 0 for "
-            "none (with objective: tweedie)."
+            f"corruption: {{name: mask, missing: {self.share:.3g}}}. NOISE is the noise std of what was measured, 0 "
+            "for none (with objective: tweedie)."
         )
         return Finding(
             "missing", NoiseVerdict.VIOLATED, f"{100 * self.share:.3g} % of the values are {what}{why}{lost}", remedy,

@@ -1,0 +1,93 @@
+"""Missing values that nobody declared: found where they say nothing of the picture, and never where they do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import ambientkit as ak
+from ambientkit.inspection.gaps import find_gap
+from ambientkit.inspection.partial import part_findings
+from tests.support.noisy_sets import clothes, normal
+
+CLEAN = clothes().astype(np.float64)
+NOISY = CLEAN + 0.1 * normal(CLEAN)
+
+
+def hidden(share: float, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    return np.broadcast_to(np.random.default_rng(seed).random(shape) < share, CLEAN.shape)
+
+
+@pytest.mark.parametrize("value", [0.0, -999.0, np.nan])
+@pytest.mark.parametrize(
+    "hole",
+    [hidden(0.02, CLEAN.shape), hidden(0.6, CLEAN.shape), hidden(0.3, (*CLEAN.shape[:3], 1))],
+    ids=["few", "many", "rows"],
+)
+def test_what_is_missing_whatever_the_picture_is_found(value: float, hole: np.ndarray) -> None:
+    gap = find_gap(np.where(hole, value, NOISY))
+    assert gap is not None
+    assert gap.value == ("nan" if np.isnan(value) else value)
+    assert gap.share == pytest.approx(hole.mean(), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        CLEAN,
+        np.round((CLEAN + 1) * 127.5),
+        NOISY,
+        np.clip(NOISY, -1, 1),
+        np.maximum(NOISY, -0.9),
+        np.minimum(NOISY, 0.2),
+        np.pad(NOISY, ((0, 0), (0, 0), (3, 3), (3, 3))),
+        np.random.default_rng(0).poisson(0.1, (40, 1, 28, 28)).astype(float),
+        np.random.default_rng(0).poisson(np.exp(2 * CLEAN)).astype(float),
+    ],
+    ids=["clean", "8 bits", "noisy", "clipped", "thresholded", "saturated", "padded", "rare events", "counts"],
+)
+def test_a_background_clipping_saturation_padding_and_counts_are_no_gaps(rows: np.ndarray) -> None:
+    assert find_gap(rows) is None
+
+
+def test_values_missing_in_every_row_are_counted() -> None:
+    rows = np.where(hidden(0.3, CLEAN.shape), 0.0, NOISY)
+    rows[..., 3:5, 7] = 0.0
+    gap = find_gap(rows)
+    assert gap is not None
+    assert gap.always == 2
+
+
+@pytest.mark.parametrize("missing", ["nan", 0.0])
+def test_inspect_offers_a_mask_and_its_run_file_trains(tmp_path, missing, monkeypatch) -> None:
+    monkeypatch.setattr("ambientkit.proposing.settings._trial", lambda tree, registry: 0.1)
+    value = np.nan if missing == "nan" else missing
+    path = tmp_path / "gaps.npy"
+    np.save(path, np.where(hidden(0.3, CLEAN.shape), value, NOISY).astype(np.float32))
+    found = ak.inspect(path)
+    assert [finding.name for finding in found.findings] == ["missing"]
+    assert found.violated
+    assert f"data: {{name: masked, path: {path}, missing: {missing}, sigma_n: NOISE}}" in found.findings[0].remedy
+    assert found.facts["missing"] == pytest.approx(0.3, abs=0.01)
+    assert found.facts["std"] == pytest.approx(NOISY.std(), rel=0.05)  # of what was measured
+    without = ak.inspect(path, write=tmp_path / "a.yaml")
+    assert without.proposal is not None
+    assert "--sigma-n" in without.proposal.missing[0]
+    assert not (tmp_path / "a.yaml").exists()
+    written = ak.inspect(path, write=tmp_path / "run.yaml", sigma_n=0.1)
+    assert written.written == tmp_path / "run.yaml", written
+    config = ak.configure(config=tmp_path / "run.yaml", model={"name": "mlp", "width": 8, "depth": 1}, end_step=1)
+    assert config.corruption.name == "mask"
+    assert config.data.name == "masked"
+    assert [step.step for step in ak.steps(ak.build(config))] == [1]
+
+
+def test_the_noise_of_rows_seen_in_part_is_judged_by_what_was_measured() -> None:
+    seen = ~hidden(0.3, (*CLEAN.shape[:3], 1))
+    rows = np.where(seen, NOISY, 0.0)
+    level = np.full((len(rows), 1, 1, 1), 0.1)
+    assert not any(one.verdict == "violated" for one in part_findings(rows, level, seen, True))
+    wrong = {one.name: one.verdict for one in part_findings(rows, 2 * level, seen, True)}
+    assert wrong["level"] == "violated"  # areas of whole blocks are left between missing rows
+    clipped = part_findings(np.where(seen, np.clip(NOISY, -1, 1), 0.0), level, seen, True)
+    assert {one.name for one in clipped if one.verdict == "violated"} >= {"saturation"}
