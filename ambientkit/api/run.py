@@ -108,8 +108,8 @@ class Run:
 
         out: a folder to write them into instead, from which an interrupted call goes on; the result is then a record.
         options: `seed`, `steps`, `sampler`, `schedule`, `sigma_min` (a level, "sigma-n" for the truncated baseline, or
-        "auto": `stop_level`), `classes`, `conds`, `prompt`, `negative_prompt`, `guidance`, `batch_size`, `units`,
-        `progress`; with `out` also `format`. Sample i depends on (seed, i) only.
+        "auto": `stop_level`), `classes`, `conds`, `prompt`, `negative_prompt`, `guidance`, `masks`, `batch_size`,
+        `units`, `progress`; with `out` also `format`. Sample i depends on (seed, i) only.
         """
         if out is None:
             return sample_rows(
@@ -126,9 +126,9 @@ class Run:
         data units.
 
         noisy: a path, a name, a part, an array, a tensor or a torch `Dataset`; sigma_n: their noise std, units of [-1,
-        1]. out: a folder to write into instead. options: `n` (the first rows alone), `seed`, `steps`, `sampler`,
-        `schedule`, `sigma_min`, `classes`, `conds`, `prompt`, `negative_prompt`, `guidance`, `batch_size`, `progress`;
-        `tile_overlap`; with `out` also `format`, `dtype` and `units`. Draw k of row i depends on (seed, i, k) only.
+        1]. out: a folder to write into instead. options: `n` (the first rows alone), `particles`, `seed`, `steps`,
+        `sampler`, `schedule`, `sigma_min`, `classes`, `conds`, `prompt`, `negative_prompt`, `guidance`, `batch_size`,
+        `progress`, `tile_overlap`; with `out` also `format`, `dtype` and `units`. Draw k of row i depends on (seed, i, k) only.
         """
         options |= {"sigma_n": sigma_n, "draws": draws, "registry": self._registry}
         if out is None:

@@ -62,6 +62,23 @@ def sample(
             min=0, help="With --from: posterior samples of each row; 0: the posterior mean alone. [default: 8]"
         ),
     ] = None,
+    particles: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="With --from rows of which values are missing: draw those too, by a particle filter of so many "
+            "points; as many times the calls. [default: their mean, given the drawn values]",
+            show_default=False,
+        ),
+    ] = None,
+    masks: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Of a run on rows seen in part, without --from: masks that each call averages over. [default: 1]",
+            show_default=False,
+        ),
+    ] = None,
     class_: Annotated[
         str | None,
         typer.Option(
@@ -134,10 +151,18 @@ def sample(
 ) -> None:
     """Draw samples of the clean distribution, or restore noisy rows: floating point, unclipped, in the units of the
     data, and a grid."""
-    belonging = (("--sigma-n", sigma_n), ("--draws", draws), ("--dtype", dtype), ("--tile-overlap", tile_overlap))
+    belonging = (
+        ("--sigma-n", sigma_n),
+        ("--draws", draws),
+        ("--particles", particles),
+        ("--dtype", dtype),
+        ("--tile-overlap", tile_overlap),
+    )
     for flag, value in belonging:
         if from_ is None and value is not None:
             raise InputError(f"{flag} belongs to --from NOISY: without it samples are drawn from noise")
+    if from_ is not None and masks is not None:
+        raise InputError("--masks belongs to samples: rows of --from are restored under their own masks")
     import ambientkit as ak
     from ambientkit.api.outputs import is_main
     from ambientkit.cli.output import progress_wanted
@@ -151,6 +176,8 @@ def sample(
         "sigma_min": sigma_min,
         "sigma_n": sigma_n,
         "draws": draws,
+        "particles": particles,
+        "masks": masks,
         "format": format_,
         "dtype": dtype,
         "tile_overlap": tile_overlap,

@@ -156,6 +156,15 @@ def sampled_stop_level(
     return drawing.course.stop
 
 
+def check_masks(trained: Trained, masks: int) -> None:
+    """Raise InputError for masks of a run on whole rows."""
+    if masks > 1 and not trained.config.corruption.carries:
+        raise InputError(
+            f"--masks {masks}: the run was trained on whole rows (corruption {trained.config.corruption.name!r}), and "
+            "is asked under no mask; leave it out"
+        )
+
+
 def sample_rows(
     trained: Trained,
     n: int = 64,
@@ -187,6 +196,7 @@ def sample_rows(
     for samples that are not finite.
     """
     registry = registry or load()
+    check_masks(trained, masks)
     known_word("units", units, ["unit", "data"])
     for name, value in (("n", n), ("batch_size", batch_size), ("masks", masks)):
         if value < 1:

@@ -29,7 +29,7 @@ from ambientkit.sample.conditions import (
     conditions,
     prompts_of,
 )
-from ambientkit.sample.drawn import Drawing
+from ambientkit.sample.drawn import Drawing, check_masks
 from ambientkit.sample.job import Done, Job, Piece, carry_out
 from ambientkit.sample.load import Trained, load_run, run_of, trained_of
 from ambientkit.sample.own_units import OwnUnits
@@ -123,6 +123,7 @@ def draw_to_files(
     prompt: PromptLike = None,
     negative_prompt: str | None = None,
     guidance: float = 1.0,
+    masks: int = 1,
     format: str = "npy",
     units: str = "data",
     batch_size: int = 64,
@@ -136,11 +137,12 @@ def draw_to_files(
     Sample i is a function of (seed, i). trained: a run that is loaded, or its path. out: the folder, by default
     RUN/samples/step-N-seed-S. Started by torchrun, the processes share the work. progress: show a bar. guidance: the
     weight of the conditions, 1 for none. prompt, negative_prompt: texts, of a model that takes them; several prompts
-    are taken in turn. Raises InputError, before anything is drawn, where settings do not suit the run, or the folder
-    cannot be written or holds something else.
+    are taken in turn. masks: of a run on rows seen in part, how many masks each call averages over. Raises InputError,
+    before anything is drawn, where settings do not suit the run, or the folder cannot be written or holds something
+    else.
     """
     registry, began = registry or load(), time.monotonic()
-    check_counts(n=n, batch_size=batch_size)
+    check_counts(n=n, batch_size=batch_size, masks=masks)
     given, texts = class_text(classes), cond_texts(conds)
     trained, place = opened(trained, device, registry)
     course = course_of(
@@ -154,9 +156,11 @@ def draw_to_files(
     folder = folder_of(out, trained, "samples", seed)
     refuse_inside("--out", folder, trained.config.data)
     batches, decode = Batches(batch_size), trained.decoder()
-    drawing = Drawing(trained, course, at, seed, place.device, batches)
+    check_masks(trained, masks)
+    drawing = Drawing(trained, course, at, seed, place.device, batches, masks)
     drawing = drawing.settled(chosen_before(folder, "samples", place))
     asked = asked_of(trained, drawing.course, seed, written, own, given, texts, prompts, trained.signal.shape)
+    asked |= {"masks": masks} if masks > 1 else {}
     store = Store(folder, "samples", ("samples",), n, pieces_of(n, batch_size), asked, {"run": trained.called})
 
     def work(rows: range) -> Piece:

@@ -18,6 +18,7 @@ from ambientkit.maths.randomness import keyed_generator
 from ambientkit.sample.batches import Batches
 from ambientkit.sample.draw import carry
 from ambientkit.sample.guidance import guided
+from ambientkit.sample.particles import particle_filter
 from ambientkit.sample.schedule import levels as scheduled
 
 ROUNDING = 1e-6
@@ -68,6 +69,7 @@ def restore(
     batch_size: int | Batches = 64,
     guidance: float = 1.0,
     null: Mapping[str, Tensor] | None = None,
+    particles: int = 0,
 ) -> Restored:
     """Restore rows: carry each from (x_n, its sigma_n) down the reverse process of the denoiser, `draws` times.
 
@@ -78,7 +80,11 @@ def restore(
 
     Rows with missing values: the mean is E[x_0 | x_n] of all values, and rows without noise are restored from
     levels.sigma_min. Of the draws the measured values are draws; a missing one is its mean given the drawn ones, so
-    that its spread is too small. Rows measured through an operator have a mean alone.
+    that its spread is too small. With `particles` > 0 missing values are drawn too: `particle_filter` draws the whole
+    row at the level of what was measured, from p(x_n whole | what was measured), with `steps` levels from
+    levels.sigma_max, and the sampler goes on from there. That asks the denoiser for whole points, and costs `particles`
+    times the calls. It is exact for a denoiser that is exact for whole points, many particles and short steps. Rows
+    measured through an operator have a mean alone.
 
     Noise per pixel is topped up to its largest level first, once per row: the draws are then those of p(x_0 | the
     topped-up row), which holds less information than x_n. batch: (B, *S) on the denoiser's device. Draw k of a row is
@@ -89,6 +95,8 @@ def restore(
     (consistency: the mean of the draws is D(x_n, sigma_n)); arXiv 2404.10177, section 3.
     """
     need_kernel(sampler, draws)
+    if particles and corruption.carries != {"mask"}:
+        raise InputError("particles: draw values that are missing under a mask; leave them at 0 for other rows")
     if draws and corruption.carries - {"mask"}:
         raise InputError(
             f"corruption {corruption.name!r}: rows measured through an operator are restored by the posterior mean "
@@ -116,7 +124,8 @@ def restore(
     for at, result in _placed(chosen, batches, denoised):
         mean[at] = result.to(mean.dtype)
 
-    still = known & (floor <= low * (1 + ROUNDING))
+    ended = floor <= low * (1 + ROUNDING)
+    still = known & ended & (particles == 0)
     drawn[still] = mean[still].unsqueeze(1)
     moving = (known & ~still).nonzero().squeeze(1)
     pairs = torch.stack(
@@ -125,23 +134,58 @@ def restore(
 
     def carried(part: range) -> Tensor:
         at, number = pairs[part.start : part.stop].T
-        grid = scheduled(schedule, steps, view.sigma[at].cpu(), low).to(view.x)
-        grid[0] = view.sigma[at]  # not by way of float64: the start is the level of the row to the last bit
         generators = [
             keyed_generator(seed, "restore", step=k, row=rows[i])
             for i, k in zip(at.tolist(), number.tolist(), strict=True)
         ]
-        return carry(
-            denoiser, sampler, view.x[at], grid, generators, {name: value[at] for name, value in view.cond.items()}
-        )
+        x, cond = view.x[at], {name: value[at] for name, value in view.cond.items()}
+        if particles:
+            x, cond = _whole(denoiser, x, view.sigma[at], cond, levels.sigma_max, steps, generators, particles)
+        result = torch.empty_like(x)
+        for chosen, there in ((ended[at], True), (~ended[at], False)):
+            places = chosen.nonzero().squeeze(1)
+            if not len(places):
+                continue
+            own = {name: value[places] for name, value in cond.items()}
+            level = view.sigma[at][places]
+            if there:
+                result[places] = denoiser(x[places], level, **own).to(x.dtype)
+                continue
+            grid = scheduled(schedule, steps, level.cpu(), low).to(view.x)
+            grid[0] = level  # not by way of float64: the start is the level of the row to the last bit
+            result[places] = carry(denoiser, sampler, x[places], grid, [generators[i] for i in places.tolist()], own)
+        return result
 
-    for pair, result in _placed(pairs, batches if "row-generators" in sampler.claims else Batches(1), carried):
+    together = batches if "row-generators" in sampler.claims else Batches(1)
+    if particles:
+        together = Batches(max(1, together.size // particles))
+    for pair, result in _placed(pairs, together, carried):
         drawn[pair[:, 0], pair[:, 1]] = result.to(drawn.dtype)
 
     spread = drawn.double().std(dim=1).to(drawn.dtype) if draws > 1 else None
     level = per_row(batch.sigma_n, batch.x_n).expand(batch.x_n.shape).flatten(1)
     mixed = known & (level.amin(1) < level.amax(1))
     return Restored(mean, drawn, spread, torch.where(known, floor, torch.zeros_like(floor)), mixed, ~known)
+
+
+def _whole(
+    denoiser: Denoiser,
+    x: Tensor,
+    sigma: Tensor,
+    cond: Mapping[str, Tensor],
+    sigma_max: float,
+    steps: int,
+    generators: list[torch.Generator],
+    particles: int,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Whole rows at their levels sigma (B,), drawn given what the mask shows of them, and conditions that say so."""
+    seen, whole = cond["mask"].bool(), {**cond, "mask": torch.ones_like(cond["mask"], dtype=torch.bool)}
+    many = {name: value.repeat_interleave(particles, 0) for name, value in whole.items()}
+    grid = scheduled("karras", steps, sigma_max, sigma.cpu())[:-1]
+    drawn = particle_filter(
+        lambda points, level: denoiser(points, level, **many), x, seen.expand_as(x), grid, generators, particles
+    )
+    return drawn, whole
 
 
 def need_kernel(sampler: Sampler, draws: int) -> None:

@@ -55,6 +55,8 @@ class Restoring:
     prompts: Prompts
     overlap: tuple[int, ...] = ()
     """Pixels that neighbouring tiles share along each axis; empty where rows are of the shape trained on."""
+    particles: int = 0
+    """Of each draw of missing values; 0: they are means given the drawn ones."""
 
     @property
     def size(self) -> int:
@@ -124,6 +126,7 @@ class Restoring:
             batch_size=self.batches,
             guidance=self.course.guidance,
             null=self.course.null(self.trained, batch.cond),
+            particles=self.particles,
         )
         for values in (found.mean, found.draws):
             check_finite(values, self.course.sampler, self.course.steps, f"{self.trained.called}: the samples")
@@ -158,6 +161,7 @@ def restoring(
     batch_size: int,
     tile_overlap: int | None = None,
     stored: Mapping[str, Any] | None = None,
+    particles: int = 0,
     **way: Any,
 ) -> Restoring:
     """The work, after every check. way: the other settings of `course_of`. stored: the level to stop at, chosen before.
@@ -170,7 +174,14 @@ def restoring(
         raise InputError(f"--n {n}: {rows.what.removeprefix('--from ')} has {rows.seen.rows:,} rows")
     at = conditions(trained, classes, conds, tuple(rows.seen.signal.conds), prompts)
     n = n or rows.seen.rows
-    work = Restoring(trained, rows, course, at, n, draws, seed, device, Batches(batch_size), prompts)
+    work = Restoring(
+        trained, rows, course, at, n, draws, seed, device, Batches(batch_size), prompts, particles=particles
+    )
+    if particles < 0 or (particles and rows.corruption.carries != {"mask"}):
+        raise InputError(
+            f"--particles {particles}: draws values that are missing under a mask; the corruption of these rows is "
+            f"{rows.corruption.name!r}"
+        )
     work = in_tiles(work, tile_overlap)
     if course.guidance != 1:
         course.null(trained, work.batch(range(1)).cond)  # a refusal comes now
@@ -217,6 +228,7 @@ def restore_rows(
     sigma_n: Any = None,
     n: int | None = None,
     draws: int = 8,
+    particles: int = 0,
     steps: int = 32,
     sampler: SamplerLike = "stochastic-heun",
     schedule: str = "cosine",
@@ -252,6 +264,7 @@ def restore_rows(
         sigma_n=sigma_n,
         n=n,
         draws=draws,
+        particles=particles,
         sampler=sampler,
         schedule=schedule,
         steps=steps,
