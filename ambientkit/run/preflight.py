@@ -8,12 +8,17 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from ambientkit.batch import Batch
 from ambientkit.checkpoint.folder import write_file
 from ambientkit.checkpoint.names import PREFLIGHT
 from ambientkit.config import RunConfig
 from ambientkit.config.pairs import OF_HIDDEN
 from ambientkit.errors import CheckFailed, InputError
+from ambientkit.interfaces import Corruption
 from ambientkit.messages import say
+from ambientkit.operators import TOLERANCE, adjointness
 from ambientkit.registry import Registry
 from ambientkit.verification import Result, Verdict, preflight
 from ambientkit.verification.preflight import SEED
@@ -24,12 +29,16 @@ SKIPPED = {"format": FORMAT, "skipped": True}
 HEADINGS = ("part", "check", "p", "verdict")
 
 
-def run_preflight(config: RunConfig, registry: Registry) -> dict[str, Any]:
+def run_preflight(config: RunConfig, registry: Registry, batch: Batch) -> dict[str, Any]:
     """Run the quick checks on the parts of a run, and report each part that passes; the document of `verify --json`.
 
-    Raises CheckFailed where a part is rejected, or cannot be judged.
+    batch: some of the run's own rows. On them the transpose of an operator is tested, for operators that take no
+    pictures such as the checks have. Raises CheckFailed where a part is rejected, or cannot be judged.
     """
     parts = [*(entry.objective for entry in config.objective), config.corruption, config.sampler]
+    if not _takes_any(config.corruption):
+        parts.remove(config.corruption)
+        say(f"preflight: {_transposed(config.corruption, batch)}")
     plan, results = preflight(parts, registry, () if config.corruption.carries else OF_HIDDEN)
     found: list[Result] = []
     for _, group in groupby(results, key=lambda result: result.part):
@@ -44,6 +53,38 @@ def run_preflight(config: RunConfig, registry: Registry) -> dict[str, Any]:
     for unchecked in plan.unchecked:
         say(f"preflight: {unchecked}")
     return document(plan, found, registry, seed=SEED, quick=True)
+
+
+def _takes_any(corruption: Corruption) -> bool:
+    """Whether a corruption turns pictures and plain rows of any size into measurements of that size, as checks ask."""
+    if "linear" not in corruption.claims:
+        return True
+    try:
+        for shape in ((1, 2, 2), (3,)):
+            x = torch.zeros(2, *shape)
+            if corruption.observe(x, torch.arange(2), torch.Generator().manual_seed(0)).x_n.shape != x.shape:
+                return False
+    except Exception:  # an operator of anybody, on rows that it was not made for
+        return False
+    return True
+
+
+def _transposed(corruption: Corruption, batch: Batch) -> str:
+    """What is said of the operator of a corruption on these rows. Raises CheckFailed where its transpose is none."""
+    operator = corruption.operator  # type: ignore[attr-defined]
+    view = corruption.show(batch, corruption.floor(batch), torch.Generator().manual_seed(0))
+    given = {name: value for name, value in batch.cond.items() if name in operator.per_row}
+    error = adjointness(operator, view.x, batch.x_n, given)
+    if not error <= TOLERANCE:
+        raise CheckFailed(
+            f"operator {operator.name!r}: its adjoint is not its transpose on these rows: <A u, v> and <u, A^T v> "
+            f"differ by {error:.2g} of |A u| |v| (at most {TOLERANCE:g}). Mend the operator, or go on knowingly with "
+            "--skip-preflight"
+        )
+    return (
+        f"operator {operator.name}: its transpose is right on rows of {tuple(view.x.shape[1:])} (error {error:.2g}); "
+        f"the checks of corruption {corruption.name!r} have no rows for it, and were not made"
+    )
 
 
 def write_preflight(folder: Path, content: dict[str, Any]) -> None:

@@ -103,7 +103,7 @@ def prepare(
         tensors = dict(config.model.translated(tensors, stated(file), training.bare_network, file))
         training.begin_with(tensors, file)
         say(f"weights to begin with: {file}, {len(tensors)} tensors")
-    found = SKIPPED if request.skip_preflight else run_preflight(config, registry)
+    found = SKIPPED if request.skip_preflight else run_preflight(config, registry, observations.__getitems__([0]))
     return Prepared(training, Window(), Detector(), keeper, found)
 
 

@@ -6,7 +6,15 @@ import json
 
 import pytest
 
-from ambientkit.verification import tables
+import ambientkit as ak
+from ambientkit.batch import Term
+from ambientkit.builtin.checks.stationarity_masked import StationarityUnderMasks
+from ambientkit.builtin.objectives.tweedie import Tweedie
+from ambientkit.config.pairs import OF_HIDDEN
+from ambientkit.maths.levels import log_uniform
+from ambientkit.maths.noise import uniform
+from ambientkit.registry import load
+from ambientkit.verification import preflight, tables
 from tests.support import toy_parts as toys
 from tests.support.make_plugin import make_plugin
 from tests.support.verifying import BIASED, ambientkit, judge
@@ -53,3 +61,30 @@ def test_the_refusal_names_the_part_the_check_and_the_way_on():
     text = tables.refusal(judge(toys.Toy(), toys.Blind()))
     assert text.startswith("objective 'toy' could not be judged by the check 'blind'")
     assert "--skip-preflight" in text
+
+
+class CountsWhatIsMissing(Tweedie):
+    """Tweedie that compares the network with 0 where nothing was measured, and claims to serve masks."""
+
+    name = "counts-what-is-missing"
+
+    def loss(self, denoiser, batch, tools):
+        floor = tools.corruption.floor(batch).clamp(min=tools.levels.sigma_min)
+        sigma = log_uniform(uniform(floor, tools.generator), floor, tools.levels.sigma_max)
+        view = tools.corruption.degrade(batch, sigma, tools.generator)
+        error = tools.corruption.expect(denoiser(view.x, view.sigma, **view.cond), view, batch._replace(cond={}))
+        return {"counted": Term((error - batch.x_n).square().flatten(1).mean(1), sigma)}
+
+
+def test_an_objective_is_measured_on_masked_rows_before_step_1_of_a_masked_run():
+    def checks(corruption):
+        config = ak.configure({"name": "digits"}, corruption=corruption, objective="tweedie", model="mlp")
+        parts = [entry.objective for entry in config.objective]
+        without = () if config.corruption.carries else OF_HIDDEN
+        return {pair.check.name for pair in preflight(parts, load(), without)[0].pairs}
+
+    assert "stationarity-under-masks" in checks("mask")
+    assert "stationarity-under-masks" not in checks("gaussian")
+    result = judge(CountsWhatIsMissing(), StationarityUnderMasks())
+    assert result.verdict == "failed", result
+    assert judge(Tweedie(), StationarityUnderMasks()).verdict == "passed"
