@@ -39,10 +39,8 @@ def part_findings(x: Array, sigma_n: Array, seen: Mask, pictures: bool) -> list[
     noisy = level > 0
     if not noisy.any():
         return [Finding("noise", NoiseVerdict.FINE, "what was measured is declared free of noise.")]
-    from ambientkit.inspection.quick import of_values
-
     found = [
-        *of_values(x, noisy, level),
+        *values.of_values(x, noisy, level),
         values.saturation(x, noisy, True),
         values.quantisation(x, noisy, float(np.median(level[noisy]))),
     ]

@@ -167,7 +167,7 @@ def model_findings(x: Array, sigma_n: Array | None, zero: float | None = None) -
         return [Finding("noise", NoiseVerdict.FINE, "the rows are declared clean.")]
     typical = float(np.median(np.broadcast_to(level, x.shape)[noisy]))
     found = [
-        *of_values(x, noisy, level),
+        *values.of_values(x, noisy, level),
         values.saturation(x, noisy, declared),
         values.quantisation(x, noisy, typical),
     ]
@@ -257,62 +257,6 @@ def _levels(pictures: Array) -> tuple[Array, bool]:
         level, n = noise_std(details(picture[None], None))
         one.append(level if n >= 64 else together)
     return np.asarray(one) if seen else np.full(len(pictures), together), seen
-
-
-def of_values(x: Array, noisy: NDArray[np.bool_], level: Array) -> list[Finding]:
-    """What no noisy data set can be: constant rows, twice the same row, less spread than the noise, far more than
-    it."""
-    flat = x.reshape(len(x), -1)
-    some = noisy.reshape(len(x), -1).sum(1) >= 16
-    constant = int((np.ptp(flat, axis=1) == 0)[some].sum())
-    found = []
-    if constant:
-        reason = f"{constant} of {len(x)} rows are constant, so they cannot hold the noise."
-        found.append(
-            Finding(
-                "constant-rows",
-                NoiseVerdict.VIOLATED,
-                reason,
-                "Remove them, or give them sigma_n = 0 if they are clean.",
-                constant,
-            )
-        )
-    varied = np.ptp(flat, axis=1) > 0
-    twins = len(flat[some & varied]) - len({row.tobytes() for row in flat[some & varied]})
-    if twins:
-        reason = (
-            f"{twins} of {len(x)} rows looked at are copies of others, noise included: counted twice, they "
-            "are memorised."
-        )
-        found.append(Finding("duplicates", NoiseVerdict.DOUBT, reason, "Remove the copies.", twins))
-    rms = float(np.sqrt(np.mean(np.square(np.broadcast_to(level, x.shape)[noisy]))))
-    std = float(x[noisy].std())
-    if rms > std * (1 + max(0.03, 6 * (2 / noisy.sum()) ** 0.5)):
-        reason = (
-            f"the declared noise, {rms:.4g}, is more than the std of the data themselves, {std:.4g}, in "
-            "units of [-1, 1]."
-        )
-        found.append(
-            Finding(
-                "units",
-                NoiseVerdict.VIOLATED,
-                reason,
-                "Is it a mistake of units? Check sigma_n and value_range.",
-                rms / max(std, 1e-12),
-            )
-        )
-    if rms < float(np.ptp(x[noisy])) / 1000:
-        reason = f"the declared noise, {rms:.3g}, is below 1/1000 of the range of the data, {np.ptp(x[noisy]):.3g}."
-        found.append(
-            Finding(
-                "units",
-                NoiseVerdict.VIOLATED,
-                reason,
-                "Is it a mistake of units? If the rows are practically clean, say so.",
-                rms,
-            )
-        )
-    return found
 
 
 def violated(findings: Sequence[Finding]) -> bool:
