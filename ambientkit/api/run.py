@@ -128,7 +128,8 @@ class Run:
         noisy: a path, a name, a part, an array, a tensor or a torch `Dataset`; sigma_n: their noise std, units of [-1,
         1]. out: a folder to write into instead. options: `n` (the first rows alone), `particles`, `seed`, `steps`,
         `sampler`, `schedule`, `sigma_min`, `classes`, `conds`, `prompt`, `negative_prompt`, `guidance`, `batch_size`,
-        `progress`, `tile_overlap`; with `out` also `format`, `dtype` and `units`. Draw k of row i depends on (seed, i, k) only.
+        `progress`, `tile_overlap`; with `out` also `format`, `dtype` and `units`. Draw k of row i depends on (seed, i,
+        k) only.
         """
         options |= {"sigma_n": sigma_n, "draws": draws, "registry": self._registry}
         if out is None:
