@@ -120,7 +120,7 @@ def inspect(
 
 
 def _gapped(data: DataLike, registry: Registry, rows: int, on_bad_file: str | None) -> Inspection | None:
-    """What is said of a .npy file in which values are missing that nobody declared; None for any other data."""
+    """The inspection of a .npy file in which values are missing that nobody declared; None for any other data."""
     found = data_argument(data, registry, "DATA")
     part = registry.build(Data, found)
     if (

@@ -2,7 +2,7 @@
 
 A value that stands for nothing is an atom: it occurs many times as often as the values next to it. So do black
 backgrounds, clipped noise and saturated areas; but those depend on the picture, and their neighbours show it: the more
-of the neighbours of a pixel are black, the darker is the pixel. Where values are missing whatever the picture, the
+of the neighbours of a pixel are black, the darker is the pixel. Where values are missing at random places, the
 number of missing neighbours and the value are uncorrelated, once the mean picture is taken off. That is also what
 training on masks rests on, so that a constant of the other kind is never offered as a mask.
 """
@@ -56,8 +56,8 @@ class Gap:
         why = (
             "."
             if self.value == "nan"
-            else f", {PEAK:g} times or more as often as values next to it, whatever is around them (correlation "
-            f"{self.related:.2g})."
+            else f", {PEAK:g} times or more as often as values next to it, at places that say nothing of what is "
+            f"around (correlation {self.related:.2g})."
         )
         lost = f" {self.always} values of a row are missing in every row: crop them." if self.always else ""
         remedy = (

@@ -38,7 +38,7 @@ def part_findings(x: Array, sigma_n: Array, seen: Mask, pictures: bool) -> list[
     level = np.where(seen, np.broadcast_to(sigma_n, x.shape), 0.0)
     noisy = level > 0
     if not noisy.any():
-        return [Finding("noise", NoiseVerdict.FINE, "what was measured is declared free of noise.")]
+        return [Finding("noise", NoiseVerdict.FINE, "the measured values are declared free of noise.")]
     found = [
         *values.of_values(x, noisy, level),
         values.saturation(x, noisy, True),

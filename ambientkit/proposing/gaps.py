@@ -33,7 +33,7 @@ def declared(
     """Data and corruption of a run file, and why. What is not known is added to `missing`."""
     reasons: dict[KeyPath, str] = {
         ("data", "missing"): f"{100 * gap.share:.3g} % of the values are this one and say nothing of what is around.",
-        ("corruption",): "What was measured is trained on; a step hides more of it, and asks for all.",
+        ("corruption",): "Measured values are trained on; a step hides more of them, and asks for all.",
         ("corruption", "missing"): "The share that is missing.",
     }
     data = gap.fields(str(part.path))

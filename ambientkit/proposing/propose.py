@@ -140,7 +140,7 @@ def _with_gaps(gap: Gap, part: Stored, values: OwnValues, sigma_n: Any, registry
     reasons |= chosen.reasons
     if data["sigma_n"] == 0:
         tree["objective"] = "tweedie"
-        reasons["objective",] = "What was measured has no noise, so that there is nothing to learn below it."
+        reasons["objective",] = "Measured values have no noise, so that there is nothing to learn below it."
     return RunProposal(tree, _in_order(tree, reasons), (), (*_head(values), *chosen.head))
 
 

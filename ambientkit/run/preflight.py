@@ -70,7 +70,7 @@ def _takes_any(corruption: Corruption) -> bool:
 
 
 def _transposed(corruption: Corruption, batch: Batch) -> str:
-    """What is said of the operator of a corruption on these rows. Raises CheckFailed where its transpose is none."""
+    """The report on the operator of a corruption, on these rows. Raises CheckFailed where its transpose is none."""
     operator = corruption.operator  # type: ignore[attr-defined]
     view = corruption.show(batch, corruption.floor(batch), torch.Generator().manual_seed(0))
     given = {name: value for name, value in batch.cond.items() if name in operator.per_row}
