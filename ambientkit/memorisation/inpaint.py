@@ -36,8 +36,8 @@ def inpaint(
     x_0: (B, *S); what is not seen of it is not read. seen: (B, *S) bool. rows: (B,) keys. Each draw is one of
     `sample.particles.particle_filter`, from levels.sigma_max down to 0, where its bias is stated. Each draw is keyed by
     (seed, row, number), independent of the batch. Raises InputError for shapes that do not fit, and fewer than one
-    draw, particle or step. Source: Trippe et al. (2023), arXiv 2206.04119, algorithm 2 (SMCDiff); Pitt and Shephard (1999),
-    J. Am. Stat. Assoc. 94 (446).
+    draw, particle or step. Source: Trippe et al. (2023), arXiv 2206.04119, algorithm 2 (SMCDiff); Pitt and Shephard
+    (1999), J. Am. Stat. Assoc. 94 (446).
     """
     if x_0.shape != seen.shape or len(rows) != len(x_0) or min(draws, particles, steps) < 1:
         raise InputError(
