@@ -21,3 +21,5 @@ class Proposal:
     training: Mapping[str, Any] = field(default_factory=dict)
     """Keys of the configuration, such as {"end_step": 4000, "optimizer": {"lr": 1e-3}}. What the user gives counts
     more, key by key."""
+    levels_by_rows: bool = False
+    """Whether the run's range of noise levels is that of the rows: up to the largest distance of two of them."""

@@ -15,6 +15,7 @@ from ambientkit.data import observed
 from ambientkit.interfaces import Model
 from ambientkit.proposal import Proposal
 from ambientkit.registry import Registry
+from ambientkit.run.levels import suiting_levels
 from ambientkit.training.blame import blaming
 
 
@@ -45,9 +46,12 @@ def configured(request: Request, registry: Registry, stored: Path | None, *, qui
         if len(observations) == 0:
             return Configured(config, rows)  # which is refused, in words, where the run begins
         first = observations.__getitems__([0])
-    shape, conds = tuple(first.x_n.shape[1:]), {name: tuple(value.shape[1:]) for name, value in first.cond.items()}
-    name, proposal = proposed(registry, shape, conds, len(observations))
+        shape, conds = tuple(first.x_n.shape[1:]), {name: tuple(value.shape[1:]) for name, value in first.cond.items()}
+        name, proposal = proposed(registry, shape, conds, len(observations))
+        levels = suiting_levels(observations, config.corruption) if proposal.levels_by_rows else None
     layer = {"model": {"name": name, **proposal.fields}, **proposal.training}
+    if levels is not None:
+        layer["levels"] = levels._asdict()
     chosen = configure(replace(request, config=(layer, *request.config)), registry, None, quiet=True)
     return Configured(chosen, rows, _describe(name, proposal, dump(chosen), shape, len(observations)))
 
@@ -64,9 +68,15 @@ def proposed(
 def _describe(name: str, proposal: Proposal, config: Mapping[str, Any], shape: tuple[int, ...], rows: int) -> str:
     """The choice and its reason."""
     fields = ", ".join(f"{field} {config['model'][field]}" for field in proposal.fields)
-    training = config["optimizer"]
+    training, levels = config["optimizer"], config["levels"]
+    recipe = proposal.training.get("objective")
+    told = [
+        f"{config['end_step']:,} steps of {config['batch_size'] * config['grad_accum_steps']} rows",
+        f"rate {training['lr']:g}, {training['schedule']}",
+        f"noise levels {levels['sigma_min']:g} to {levels['sigma_max']:g}",
+        *([f"objective {recipe} unless another is given"] if isinstance(recipe, str) else []),
+    ]
     return (
         f"model: {name}{f' ({fields})' if fields else ''}, chosen for {rows:,} rows of shape {shape}: {proposal.why}. "
-        f"Trained for {config['end_step']:,} steps of {config['batch_size'] * config['grad_accum_steps']} rows, rate "
-        f"{training['lr']:g}, {training['schedule']} (--model, --end-step, ... change it)"
+        f"Trained for {', '.join(told)} (--model, --end-step, ... change it)"
     )

@@ -44,6 +44,9 @@ sigma_n, from where the levels below take all they know; and there few rows are 
 above still improve."""
 ALIKE = 1.0
 """Weights are kept if they are no worse than the best by more than ALIKE standard errors of the difference."""
+TOLERANCE = 0.03
+"""Weights are also kept if their loss is above the lowest by no more than this share of it. The loss says nothing of
+the levels below sigma_n nor of samples, of which later weights know more."""
 WORSE, PATIENCE, LATER = 4.0, 3, 1.5
 """A run has got worse for good where it is worse than the best by WORSE standard errors, PATIENCE times in a row, at
 LATER times the step of the weights kept or beyond."""
@@ -139,10 +142,10 @@ class HoldOut:
     memorises its rows.
 
     Kept are the latest weights whose loss on the rows held out is not above the lowest by more than a standard error of
-    the difference, row by row on the same views: the rule of one standard error, for the later ones know more of the
-    levels below sigma_n, of which this loss says nothing. Its `state` goes into checkpoints, so that a resumed run
-    decides as an unbroken one does. Source: Breiman et al., "Classification and Regression Trees" (1984), section
-    3.4.3.
+    the difference, row by row on the same views, or by `TOLERANCE` of it: the rule of one standard error, for the later
+    ones know more of the levels below sigma_n, of which this loss says nothing. Its `state` goes into checkpoints, so
+    that a resumed run decides as an unbroken one does. Source: Breiman et al., "Classification and Regression Trees"
+    (1984), section 3.4.3; the tolerance is measured: docs/decisions/0055.
     """
 
     def __init__(self, state: Mapping[str, Any] | None = None) -> None:
@@ -166,12 +169,12 @@ class HoldOut:
         now, its = _weighted(held), _weighted(own)
         best = torch.tensor(s["rows"], dtype=torch.float64) if s["rows"] else now
         rise = _standard_score(now - best)
-        keep = rise <= ALIKE
+        keep = rise <= ALIKE or float(now.mean()) <= (1 + TOLERANCE) * float(best.mean())
         if keep and float(now.mean()) <= float(best.mean()):
             s["best"], s["rows"] = step, now.tolist()
         if keep:
             s["kept"] = step
-        s["step"], s["worse"] = step, s["worse"] + 1 if rise > WORSE else 0
+        s["step"], s["worse"] = step, s["worse"] + 1 if rise > WORSE and not keep else 0
         s["line"] = {
             "held_out": {
                 "mean": float(now.mean()),

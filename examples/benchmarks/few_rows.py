@@ -105,6 +105,7 @@ def train(unit: Unit) -> dict[str, Any]:
     from ambientkit.evaluation import denoiser_error
     from ambientkit.maths.randomness import keyed_generator
     from ambientkit.registry import load
+    from ambientkit.run.levels import suiting_levels
     from ambientkit.training import build, steps
     from ambientkit.training.holdout import POINTS, HoldOut, tweedie_by_row
 
@@ -121,7 +122,8 @@ def train(unit: Unit) -> dict[str, Any]:
         own["optimizer"] = {"lr": 1e-3, "schedule": "cosine"}
     if arm.own_network:
         own |= {"model": DATA[unit.data].settings["model"]}
-    config = resolve(merge([Source(layer) for layer in (own, arm.settings) if layer]), load())
+    layers = [layer for layer in (own, arm.settings) if layer]
+    config = resolve(merge(map(Source, layers)), load())
     every = config.data.rows()
     order = torch.randperm(len(every), generator=keyed_generator(unit.seed, "few rows")).tolist()[: unit.rows]  # type: ignore[arg-type]
     count = 0 if arm.clean else round(unit.hold_out * unit.rows)
@@ -129,6 +131,8 @@ def train(unit: Unit) -> dict[str, Any]:
         observed(Some(every, some), config.corruption, unit.seed, config.augment)
         for some in (order[count:], order[:count])
     )
+    if arm.levels_by_rows and (suiting := suiting_levels(trained, config.corruption)) is not None:
+        config = resolve(merge(map(Source, [*layers, {"levels": suiting._asdict()}])), load())
     levels = config.levels.as_levels()
     signal = survey(trained, config.corruption, levels, config.sigma_data).signal
     measured = {"own": trained.__getitems__(list(range(min(max(count, 32), 64, len(trained)))))}
@@ -167,12 +171,12 @@ def train(unit: Unit) -> dict[str, Any]:
         found.append(look)
     figures: dict[str, Any] = {"looks": found, "parameters": sum(p.numel() for p in run.network.parameters())}
     if unit.judge:
-        figures["final"] = judged(unit, run.teacher)
+        figures["final"] = judged(unit, run.teacher, levels)
         if kept:
             at_levels = measured_levels(unit.sigma_n, signal.sigma_data)
-            figures["by level"] = judged(unit, Switched(run, sets, at_levels))
+            figures["by level"] = judged(unit, Switched(run, sets, at_levels), levels)
             run.average.module.load_state_dict(kept)
-            figures["kept"] = judged(unit, run.teacher)
+            figures["kept"] = judged(unit, run.teacher, levels)
     return {**figures, "seconds": round(time.monotonic() - began, 1)}
 
 
@@ -219,7 +223,7 @@ class Switched:
         return out
 
 
-def judged(unit: Unit, denoiser: Any) -> dict[str, float]:
+def judged(unit: Unit, denoiser: Any, levels: Any) -> dict[str, float]:
     """The named distances of restored rows and samples."""
     from quality_arms import DATA
     from quality_measures import PictureJudge
@@ -232,7 +236,7 @@ def judged(unit: Unit, denoiser: Any) -> dict[str, float]:
         1000 if unit.data == "digits" else 250,
         300 if unit.data == "digits" else 100,
     )
-    return judge.judge(denoiser, False)[0]
+    return judge.judge(denoiser, False, levels)[0]
 
 
 def perform(unit: Unit, folder: Path) -> dict[str, Any]:

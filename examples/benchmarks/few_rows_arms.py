@@ -17,6 +17,8 @@ class Arm:
     """The arms of the same network that it is compared with."""
     own_network: bool = False
     """Whether it trains the network that `quality.py` has for the data; `settings` may add fields."""
+    levels_by_rows: bool = False
+    """Whether its noise levels are those that suit the rows, as where a run names no model."""
 
 
 def recipe(tweedie: dict[str, Any], weight: float = 0.5) -> dict[str, Any]:
@@ -58,6 +60,13 @@ ARMS = {
     "clean-transformer": transformer({"objective": "denoising"}, clean=True),
     "naive-transformer": transformer({"objective": "naive"}),
     "transformer": transformer(),
+    "transformer-proposed": Arm(
+        {"objective": "few-rows", "model": {"positions": "learned"}},
+        False,
+        BESIDE,
+        own_network=True,
+        levels_by_rows=True,
+    ),
     "transformer-detail": transformer({"objective": "tweedie-detail"}),
     "transformer-near0": transformer(recipe(NO_PAIRS)),
     "transformer-near.1": transformer(recipe({"near": 0.1})),

@@ -42,6 +42,8 @@ FROM = (1.0, 2.0)
 MEAN_BELOW = "denoising error below sigma_n"
 POINTS, QUICK_POINTS = 20_000, 2000
 
+DEFAULT_LEVELS = Levels()
+
 Figures = dict[str, float]
 
 
@@ -108,10 +110,18 @@ def maximum_likelihood(settings: dict[str, Any]) -> GaussianMixture:
     return GaussianMixture(torch.as_tensor(fitted.weights_), torch.as_tensor(fitted.means_), covariances)
 
 
-def unconditional(denoiser: Denoiser, shape: tuple[int, ...], n: int, stop: float | None, steps: int, seed: int = 0):
+def unconditional(
+    denoiser: Denoiser,
+    shape: tuple[int, ...],
+    n: int,
+    stop: float | None,
+    steps: int,
+    seed: int = 0,
+    levels: Levels = DEFAULT_LEVELS,
+):
     """Samples from pure noise; `stop`: the level at which one last denoising ends it."""
     sampler = load().build(Sampler, "heun")
-    sigmas = step_grid(steps, Levels())
+    sigmas = step_grid(steps, levels)
     if stop is not None:
         sigmas = torch.cat([sigmas[sigmas > stop], sigmas.new_tensor([stop, 0.0])])
     return draw(denoiser, sampler, shape, n, sigmas=sigmas, seed=seed, batch_size=500 if len(shape) > 1 else 5000)
@@ -158,11 +168,13 @@ class PictureJudge:
             f"{prefix}: high-frequency residue": float(high_frequency(rows)),
         }
 
-    def judge(self, denoiser: Denoiser, truncated: bool) -> tuple[Figures, dict[str, Tensor]]:
-        """All figures of one arm, and the pictures to look at."""
-        levels = [share * self.sigma_n for share in (*BELOW, *FROM)]
-        errors = denoiser_error(denoiser, self.clean, levels, keyed_generator(0, "noise"))
-        squares = dict(zip(levels, (error.rms**2 for error in errors), strict=True))
+    def judge(
+        self, denoiser: Denoiser, truncated: bool, levels: Levels = DEFAULT_LEVELS
+    ) -> tuple[Figures, dict[str, Tensor]]:
+        """All figures of one arm, which was trained at these levels, and the pictures to look at."""
+        judged = [share * self.sigma_n for share in (*BELOW, *FROM)]
+        errors = denoiser_error(denoiser, self.clean, judged, keyed_generator(0, "noise"))
+        squares = dict(zip(judged, (error.rms**2 for error in errors), strict=True))
         sampler = load().build(Sampler, "stochastic-heun")
         draws = 0 if truncated else 1
         restored = restore(
@@ -170,16 +182,15 @@ class PictureJudge:
             self.noisy,
             self._corruption,
             sampler,
-            Levels(),
+            levels,
             draws=draws,
             steps=16,
             schedule="geometric",
             batch_size=250,
         )
         rows = restored.mean if truncated else restored.draws[:, 0]
-        drawn = torch.cat(
-            list(unconditional(denoiser, self.clean.shape[1:], self._samples, self.sigma_n if truncated else None, 18))
-        )
+        stop = self.sigma_n if truncated else None
+        drawn = torch.cat(list(unconditional(denoiser, self.clean.shape[1:], self._samples, stop, 18, levels=levels)))
         near = proximal(drawn, self.sigma_n, seed=0)
         name = label(self._extractor)  # type: ignore[arg-type]
         noisy = extract(self._extractor, self.noisy.x_n)  # type: ignore[arg-type]

@@ -5,10 +5,11 @@ should?
                                              [--samples 1000] [--folder build/recognised] [--json FILE]
                                              [--markdown FILE]
 
-Trains as examples/demo.py does, with no setting of its own, and the arm `clean` on the clean scans with the same
-network, budget and seed. The classifier is a support vector machine on half of the clean scans (scikit-learn's SVC
-with probabilities by pairwise coupling, everything else by default); it is sure of a picture where its likeliest digit
-has more than 0.9. The other half of the scans says what it makes of right pictures, and `noise` what of pure noise.
+Trains and samples as examples/demo.py does, without a setting of training, and the arm `clean` on the clean scans with
+the same network, budget and seed. The classifier is a support vector machine on half of the clean scans (scikit-learn's
+SVC with probabilities by pairwise coupling, everything else by default); it is sure of a picture where its likeliest
+digit has more than 0.9. The other half of the scans says what it makes of right pictures, and `noise` what of pure
+noise.
 "rarest" and "commonest" are ten times the least and the largest share of a digit. Runs go on where they were stopped.
 """
 
@@ -26,7 +27,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from demo import scans, with_noise
+from demo import SAMPLER, scans, with_noise
 
 ARMS = ("default", "clean")
 SURE = 0.9
@@ -80,7 +81,7 @@ def perform(arm: str, seed: int, args: argparse.Namespace, recogniser: Recognise
         run = ak.train(clean, clean=True, sigma_n=0.0, objective="denoising", **how)
     else:
         run = ak.train(with_noise(clean, args.sigma_n, seed), sigma_n=args.sigma_n, **how)
-    rows = run.sample(args.samples, seed=seed, steps=SAMPLER_STEPS, batch_size=250).numpy()
+    rows = run.sample(args.samples, seed=seed, sampler=SAMPLER, steps=SAMPLER_STEPS, batch_size=250).numpy()
     found = {**recogniser.judge(rows), "step": run.step}
     write_file(figures, json.dumps(found).encode())
     return found

@@ -167,6 +167,15 @@ def test_a_run_that_gets_worse_is_stopped_and_says_why():
     assert not any(one.keep for one in told[3:])
 
 
+def test_a_rise_within_the_tolerance_is_kept_and_one_beyond_it_is_not():
+    """The noise of a difference is 0.001 sqrt(2 / 32) = 2.5e-4 per error, so all of these rises are 40 errors or more.
+    Rises are in units of a loss of about 1; the lowest stays the measure, so that small rises do not add up."""
+    told, watch = run_of([0.0, 0.01, 0.02, 0.045, 0.02], noise=0.001)
+    assert [one.keep for one in told] == [True, True, True, False, True]
+    assert watch.state["best"] == 100
+    assert not any(one.stop for one in run_of([0.0, 0.02, 0.02, 0.02, 0.02], noise=0.001)[0])
+
+
 def test_a_loss_that_is_not_finite_is_never_kept():
     told, watch = run_of([0.0, math.nan, math.nan, math.nan, math.nan])
     assert [one.keep for one in told] == [True, False, False, False, False]

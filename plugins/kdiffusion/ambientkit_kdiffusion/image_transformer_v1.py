@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
+import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Signal
@@ -20,7 +21,24 @@ HEAD = 64  # features of a head: a constant of the network
 PRESETS = {"tiny": (64, 4, 8), "small": (192, 6, 16), "base": (384, 12, 16)}
 """name -> (width, depth, most patches along a side)."""
 
+PLACE_STD = 0.02
+"""Of the vectors of places at the beginning, as usual for vision transformers."""
+
 Positive = Annotated[int, Field(ge=1)]
+
+
+class Placed(nn.Module):
+    """A projection of patches, (B, h, w, d) to (B, h, w, width), with a learned vector added to each place."""
+
+    def __init__(self, projection: nn.Linear, height: int, width: int) -> None:
+        super().__init__()
+        self.projection = projection
+        self.place = nn.Parameter(torch.randn(height * width, projection.out_features) * PLACE_STD)
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """Patches in the order of the rows of the picture."""
+        projected: Tensor = self.projection(patches)
+        return projected + self.place
 
 
 class ImageTransformerV1(KDiffusionModel):
@@ -40,8 +58,22 @@ class ImageTransformerV1(KDiffusionModel):
     """Transformer blocks."""
     patch_size: Positive | tuple[Positive, Positive] | None = None
     """Pixels of a patch, or (height, width). Must divide the picture."""
+    positions: Literal["rotary", "learned"] | None = None
+    """"learned" adds a vector of its own to each patch (arXiv 2010.11929, eq. 1) beside the rotary positions, which say
+    nothing of where a patch is in the picture. "rotary", k-diffusion's network as it is, where it is not given."""
     num_classes: int | None = Field(None, ge=1)
     """Classes of the condition `class_cond`."""
+
+    def network(self, signal: Signal) -> nn.Module:
+        """k-diffusion's inner model F for rows (channels, height, width), with positions as asked for.
+
+        Raises InputError where shape, conditions or configuration do not fit.
+        """
+        network = super().network(signal)
+        if self.positions == "learned":
+            height, width = network.patch_in.patch_size
+            network.in_proj = Placed(network.in_proj, signal.shape[1] // height, signal.shape[2] // width)
+        return network
 
     def _from_preset(self, shape: tuple[int, int, int]) -> dict[str, Any]:
         channels, *size = shape

@@ -14,12 +14,19 @@ PATCH, SIDE = 4, 8
 """The smallest patch, and the most patches along a side."""
 FEW = 1000
 """Rows below which a narrower network is proposed."""
+MEMORISED = 10_000
+"""Rows below which the recipe `few-rows` is proposed: within the steps proposed the default learns them by heart."""
 TRAINING = {
     "end_step": 2500,
     "batch_size": 64,
     "optimizer": {"lr": 2e-3, "schedule": "cosine"},
 }
 """The rate falls to 0 at the end: without that samples are worse (see docs/notebook.md)."""
+SMALL = 16
+"""Patches of a picture up to which the network is shallow and its batches large: there a step takes time by the number
+of its operations rather than by their size."""
+SHALLOW = {"depth": 2}
+LARGE_BATCH = {"end_step": 2200, "batch_size": 128, "optimizer": {"lr": 3e-3, "schedule": "cosine"}}
 
 
 def transformer(shape: tuple[int, ...], conds: Mapping[str, tuple[int, ...]], rows: int) -> Proposal | None:
@@ -31,8 +38,11 @@ def transformer(shape: tuple[int, ...], conds: Mapping[str, tuple[int, ...]], ro
     if patch is None:
         return None
     width = 64 if rows < FEW else 128
+    small = shape[1] * shape[2] // patch**2 <= SMALL
+    fields = {"patch_size": patch, "width": width, **(SHALLOW if small else {}), "positions": "learned"}
+    training = {**TRAINING, **(LARGE_BATCH if small else {}), **({"objective": "few-rows"} if rows < MEMORISED else {})}
     why = "a transformer on patches generalises from fewer noisy pictures than a perceptron does"
-    return Proposal(20, why, {"patch_size": patch, "width": width}, TRAINING)
+    return Proposal(20, why, fields, training, levels_by_rows=True)
 
 
 def u_net(shape: tuple[int, ...], conds: Mapping[str, tuple[int, ...]], rows: int) -> Proposal | None:

@@ -140,3 +140,9 @@ def test_the_file_must_end_in_safetensors_by_which_k_diffusion_knows_it(tmp_path
     ):
         export(folder, "k-diffusion", tmp_path / "out.pth")
     assert finished_of(load_run(folder, load())).levels == (0.01, 20.0)
+
+
+def test_learned_positions_are_refused_with_the_forms_that_can(tmp_path):
+    write_run(tmp_path / "run", {"name": "image_transformer_v1", "depth": 1, "positions": "learned"}, (1, 8, 8))
+    with pytest.raises(InputError, match="Forms that can express it: ambientkit"):
+        export(tmp_path / "run", "k-diffusion", tmp_path / "file.safetensors")

@@ -235,3 +235,26 @@ def test_the_unet_is_told_nothing_by_the_label_that_stands_for_no_class(built, r
 def test_other_conditions_are_refused(model, conds, match):
     with pytest.raises(InputError, match=match):
         model.network(Signal((1, 8, 8), 0.5, conds))
+
+
+def test_learned_positions_are_the_only_way_to_tell_a_place():
+    """Without them equal patches are embedded alike in every place; with them each has a vector of its own."""
+    with isolated_global_generator(0, "positions"):
+        network = ImageTransformerV1(patch_size=4, positions="learned").network(Signal((1, 8, 8), 0.5))
+        plain = ImageTransformerV1(patch_size=4).network(Signal((1, 8, 8), 0.5))
+    assert sum(p.numel() for p in network.parameters()) == sum(p.numel() for p in plain.parameters()) + 4 * 64
+    patches = torch.zeros(1, 4, 16)
+    apart = network.in_proj(patches).detach()
+    assert plain.in_proj(patches).abs().max() == 0
+    assert (apart[0, 0] - apart[0, 1]).abs().max() > 0
+    assert torch.equal(apart[0], network.in_proj.place.detach())
+    out = network(torch.zeros(2, 1, 8, 8), torch.ones(2))
+    assert out.shape == (2, 1, 8, 8)
+
+
+def test_a_configuration_says_everything_positions_too():
+    config = {
+        "model": {"type": "image_transformer_v1", "input_channels": 1, "input_size": [8, 8], "patch_size": [4, 4]}
+    }
+    with pytest.raises(ValueError, match="positions"):
+        ImageTransformerV1(config=config, positions="learned")

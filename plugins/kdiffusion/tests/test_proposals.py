@@ -12,15 +12,17 @@ from ambientkit.maths.randomness import isolated_global_generator
 from ambientkit.registry import load
 from ambientkit.run.configured import proposed
 
+PLACED = {"positions": "learned"}
+
 
 @pytest.mark.parametrize(
     ("shape", "rows", "name", "fields"),
     [
-        ((1, 8, 8), 1797, "image_transformer_v1", {"patch_size": 4, "width": 128}),
-        ((1, 8, 8), 250, "image_transformer_v1", {"patch_size": 4, "width": 64}),
-        ((1, 28, 28), 60_000, "image_transformer_v1", {"patch_size": 4, "width": 128}),
-        ((3, 48, 64), 5000, "image_transformer_v1", {"patch_size": 8, "width": 128}),
-        ((2, 25, 35), 5000, "image_transformer_v1", {"patch_size": 5, "width": 128}),
+        ((1, 8, 8), 1797, "image_transformer_v1", {"patch_size": 4, "width": 128, "depth": 2, **PLACED}),
+        ((1, 8, 8), 250, "image_transformer_v1", {"patch_size": 4, "width": 64, "depth": 2, **PLACED}),
+        ((1, 28, 28), 60_000, "image_transformer_v1", {"patch_size": 4, "width": 128, **PLACED}),
+        ((3, 48, 64), 5000, "image_transformer_v1", {"patch_size": 8, "width": 128, **PLACED}),
+        ((2, 25, 35), 5000, "image_transformer_v1", {"patch_size": 5, "width": 128, **PLACED}),
         ((1, 256, 256), 5000, "image_v1", {"preset": "tiny"}),
     ],
 )
@@ -31,6 +33,15 @@ def test_pictures_get_a_network_that_can_be_built(shape, rows, name, fields):
         load().build(Model, {"name": found, **fields}).network(Signal(shape, 0.5))
     config = resolve(Source({"model": {"name": found, **fields}, **proposal.training}), load())
     assert config.optimizer.schedule == "cosine"
+
+
+def test_few_rows_small_pictures_and_the_levels_of_the_rows():
+    few, many = (proposed(load(), (1, 28, 28), {}, rows)[1] for rows in (9_999, 10_000))
+    assert (few.training["objective"], few.training["batch_size"], few.levels_by_rows) == ("few-rows", 64, True)
+    assert "objective" not in many.training
+    small = proposed(load(), (1, 16, 16), {}, 20_000)[1]
+    assert (small.training["batch_size"], small.training["optimizer"]["lr"]) == (128, 3e-3)
+    assert not proposed(load(), (1, 256, 256), {}, 100)[1].levels_by_rows
 
 
 @pytest.mark.parametrize("shape", [(2,), (64,), (1, 8, 8, 8), (1, 31, 31), (1, 257, 256)])
