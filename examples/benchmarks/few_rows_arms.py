@@ -61,9 +61,11 @@ ARMS = {
     "naive-transformer": transformer({"objective": "naive"}),
     "transformer": transformer(),
     "transformer-proposed": Arm(
+        {"model": {"positions": "learned"}}, beside=BESIDE, own_network=True, levels_by_rows=True
+    ),
+    "transformer-proposed-few-rows": Arm(
         {"objective": "few-rows", "model": {"positions": "learned"}},
-        False,
-        BESIDE,
+        beside=BESIDE,
         own_network=True,
         levels_by_rows=True,
     ),

@@ -65,8 +65,7 @@ class TweedieDetail(Recipe):
 
 
 class FewRows(Recipe):
-    """For some hundred to some thousand rows: `tweedie-consistency` without pairs of views next to sigma_n, with levels
-    drawn higher, and with less weight next to sigma_n.
+    """For few small rows: `tweedie-consistency` without pairs of views next to sigma_n, and with less weight there.
 
     Next to sigma_n a network learns the noise of few rows first, and half of the draws of the default lie there. Here
     log sigma is normal around 0 instead of -1.2, so that more draws lie where the shape of samples is decided, and the

@@ -15,7 +15,8 @@ PATCH, SIDE = 4, 8
 FEW = 1000
 """Rows below which a narrower network is proposed."""
 MEMORISED = 10_000
-"""Rows below which the recipe `few-rows` is proposed: within the steps proposed the default learns them by heart."""
+"""Rows below which the recipe `few-rows` is proposed for small pictures: within the steps proposed the default learns
+them by heart. On larger ones it was worse (docs/decisions/0055)."""
 TRAINING = {
     "end_step": 2500,
     "batch_size": 64,
@@ -40,7 +41,9 @@ def transformer(shape: tuple[int, ...], conds: Mapping[str, tuple[int, ...]], ro
     width = 64 if rows < FEW else 128
     small = shape[1] * shape[2] // patch**2 <= SMALL
     fields = {"patch_size": patch, "width": width, **(SHALLOW if small else {}), "positions": "learned"}
-    training = {**TRAINING, **(LARGE_BATCH if small else {}), **({"objective": "few-rows"} if rows < MEMORISED else {})}
+    training = {**TRAINING, **(LARGE_BATCH if small else {})}
+    if small and rows < MEMORISED:
+        training["objective"] = "few-rows"
     why = "a transformer on patches generalises from fewer noisy pictures than a perceptron does"
     return Proposal(20, why, fields, training, levels_by_rows=True)
 

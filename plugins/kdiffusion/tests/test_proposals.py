@@ -36,11 +36,12 @@ def test_pictures_get_a_network_that_can_be_built(shape, rows, name, fields):
 
 
 def test_few_rows_small_pictures_and_the_levels_of_the_rows():
-    few, many = (proposed(load(), (1, 28, 28), {}, rows)[1] for rows in (9_999, 10_000))
-    assert (few.training["objective"], few.training["batch_size"], few.levels_by_rows) == ("few-rows", 64, True)
+    few, many = (proposed(load(), (1, 16, 16), {}, rows)[1] for rows in (9_999, 10_000))
+    assert (few.training["objective"], few.training["batch_size"], few.levels_by_rows) == ("few-rows", 128, True)
     assert "objective" not in many.training
-    small = proposed(load(), (1, 16, 16), {}, 20_000)[1]
-    assert (small.training["batch_size"], small.training["optimizer"]["lr"]) == (128, 3e-3)
+    assert (many.training["batch_size"], many.training["optimizer"]["lr"]) == (128, 3e-3)
+    large = proposed(load(), (1, 28, 28), {}, 9_999)[1]
+    assert ("objective" in large.training, large.training["batch_size"], large.levels_by_rows) == (False, 64, True)
     assert not proposed(load(), (1, 256, 256), {}, 100)[1].levels_by_rows
 
 
