@@ -23,7 +23,7 @@ LOWEST = 0.02
 def suiting_levels(observations: Observed, corruption: Corruption) -> Levels | None:
     """The range of levels for pictures with white noise; None for rows that hide values.
 
-    sigma_max is the largest distance of two clean rows. With noise of that std no two rows can be told apart, and
+    sigma_max is the largest distance of two clean rows. With noise of that std no two rows can be distinguished, and
     steps of sampling above it change nothing; below it a sample begins with too narrow a choice. It is estimated as
     sqrt(|x_n - x_n'|^2 - |sigma_n|^2 - |sigma_n'|^2), the largest of 512 rows at most, whose square is unbiased for
     each pair. sigma_min is 1/15 of the lowest noise of the rows, so that levels below it are not trained for long;

@@ -15,8 +15,8 @@ PATCH, SIDE = 4, 8
 FEW = 1000
 """Rows below which a narrower network is proposed."""
 MEMORISED = 10_000
-"""Rows below which the recipe `few-rows` is proposed for small pictures: within the steps proposed the default learns
-them by heart. On larger ones it was worse (docs/decisions/0055)."""
+"""Rows below which the recipe `few-rows` is proposed for small pictures: within the steps proposed the default
+memorises them. On larger ones it was worse (docs/decisions/0055)."""
 TRAINING = {
     "end_step": 2500,
     "batch_size": 64,
