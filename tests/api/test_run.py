@@ -136,8 +136,8 @@ def test_messages_name_the_argument_at_fault(run, made):
         run.restore(far, sigma_n=0.2)
     with pytest.raises(ak.InputError, match=r"^data: the values"):
         ak.inspect(far)
-    with pytest.raises(ak.InputError, match=r"rows of shape \(1, 9, 9\), but the run was trained on \(1, 8, 8\)"):
-        run.restore(np.random.default_rng(0).standard_normal((3, 1, 9, 9)), sigma_n=0.2)
+    with pytest.raises(ak.InputError, match=r"rows of shape \(1, 7, 9\), but the run was trained on \(1, 8, 8\)"):
+        run.restore(np.random.default_rng(0).standard_normal((3, 1, 7, 9)), sigma_n=0.2)
     for n in (0, -4):
         with pytest.raises(ak.InputError, match=f"n {n}"):
             run.sample(n)
