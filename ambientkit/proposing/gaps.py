@@ -15,16 +15,21 @@ from ambientkit.readers.own_values import OwnValues
 
 RANGE = (0.001, 0.999)
 """Quantiles of the measured values that become -1 and 1."""
+SKIPPED = 0.3
+"""Share of the rows with missing pixels up to which leaving them out is proposed."""
 
 
 def gap_of(part: Data, spec: Mapping[str, Any], values: OwnValues) -> Gap | None:
-    """What stands for nothing in a .npy file of rows; None for other data, and where rows with gaps are to be left
-    out."""
+    """The value that marks missing ones in a .npy file of rows; None for other data, and where rows with gaps are left
+    out: on request, or because they are few."""
     if not isinstance(part, Array) or part.path.suffix != ".npy" or spec.get("on_bad_file") == "skip":
         return None
     if part.find().layout not in ("NCHW", "NHW", "N..."):
         return None
-    return find_gap(values.rows)
+    found = find_gap(values.rows)
+    if found is not None and found.value == "nan":
+        return None if values.missing.mean() <= SKIPPED else found
+    return found
 
 
 def declared(

@@ -18,7 +18,7 @@ from ambientkit.errors import InputError
 from ambientkit.inspection.gaps import Gap
 from ambientkit.inspection.photon import Dark, dark_frames
 from ambientkit.interfaces import Data
-from ambientkit.proposing.gaps import declared, gap_of
+from ambientkit.proposing.gaps import SKIPPED, declared, gap_of
 from ambientkit.proposing.noise import NoiseModel, noise_model
 from ambientkit.proposing.settings import settings
 from ambientkit.readers import Stored
@@ -33,8 +33,6 @@ FRAMES = 2**24
 """Most values read of dark, flat and repeated frames."""
 FULL = 0.5
 """Share of the range of a number type from which the type's own range is proposed."""
-SKIPPED = 0.3
-"""Share of the rows with missing pixels up to which leaving them out is proposed."""
 LARGE, WINDOW = 128, 64
 """Pictures with a longer side than `LARGE` are trained on in windows of `WINDOW` pixels."""
 MARGIN = 10.0
