@@ -178,7 +178,7 @@ def test_a_trained_denoiser_in_memory_and_its_path_give_the_same_numbers(tmp_pat
     assert by_path.denoiser_error == in_memory.denoiser_error
     assert [pair[0].name for pair in in_memory.restoration] == ["psnr"]
     assert in_memory.facts["seeds"] == [0, 1]
-    assert str(in_memory).startswith("run: a run in memory, step 10000; 24 samples of seeds 0 to 1 each, heun, 3 steps")
+    assert str(in_memory).startswith(f"run: {path}, step 10000; 24 samples of seeds 0 to 1 each, heun, 3 steps")
     assert values(evaluate(path / "model_ema.safetensors", reference="digits", **SHORT)) == values(by_path)
 
 
@@ -240,7 +240,7 @@ def test_arguments_that_do_not_fit_are_refused_before_anything_is_drawn(
 
 def test_samples_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     trained = load_run(write_run(tmp_path / "run"), load())
-    with pytest.raises(InputError, match="a run in memory: the samples are not finite; the run has diverged"):
+    with pytest.raises(InputError, match="/run: the samples are not finite; the run has diverged"):
         evaluate(replace(trained, denoiser=lambda x, sigma, **_: x * math.nan), reference="digits", **SHORT)
     with pytest.raises(InputError, match="NaN or infinite"):
         evaluate(torch.full((20, 1, 8, 8), math.nan), reference="digits", extractors="pixels", device="cpu")
