@@ -111,7 +111,7 @@ class PlainTweedie(Objective):
 
     def loss(self, denoiser, batch, tools):
         sigma = tools.corruption.floor(batch).clamp(min=0.01)
-        sigma = truncated_lognormal(uniform(sigma, tools.generator), sigma, 20.0, -1.2, 1.2)
+        sigma = truncated_lognormal(uniform(sigma, tools.generator), sigma, tools.levels.sigma_max, -1.2, 1.2)
         view = tools.corruption.degrade(batch, sigma, tools.generator)
         residual = tools.corruption.expect(denoiser(view.x, sigma, **view.cond), view, batch) - batch.x_n
         return {"plain": Term(residual.square().flatten(1).mean(1), sigma)}
