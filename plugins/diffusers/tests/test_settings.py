@@ -29,7 +29,7 @@ def test_settings_run_from_pictures_to_a_lora(name: str, tiny_sdxl: Path, tmp_pa
     run = ak.train(
         config=[
             SETTINGS / f"{name}.yaml",
-            {"data": own, "model": {"path": str(tiny_sdxl)}, "end_step": 2, "sigma_data": 0.5},
+            {"data": own, "model": {"path": str(tiny_sdxl)}, "end_step": 2, "sample_n": 1, "sigma_data": 0.5},
         ],
         output_dir=tmp_path / "run",
         device="cpu",
