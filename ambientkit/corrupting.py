@@ -134,10 +134,8 @@ def corrupt(
             for done, pieces in steps:
                 bar.total = pieces
                 bar.update(done - bar.n)
-    except Exception:
-        raise
-    except BaseException:
-        if (target / PROGRESS).is_dir():
+    except BaseException as error:
+        if not isinstance(error, Exception) and (target / PROGRESS).is_dir():
             note(f"{target}: interrupted; the same command goes on from there")
         raise
     if force_8_bit:

@@ -30,6 +30,7 @@ from ambientkit.sample.conditions import (
     prompts_of,
 )
 from ambientkit.sample.draw import check_finite
+from ambientkit.sample.files import check_counts
 from ambientkit.sample.load import Trained
 from ambientkit.sample.noisy import Noisy, noisy_rows
 from ambientkit.sample.restore import ROUNDING, Restored, restore
@@ -254,9 +255,7 @@ def restore_rows(
     suit the run.
     """
     registry = registry or load()
-    for name, value in (("n", n), ("batch_size", batch_size)):
-        if value is not None and value < 1:
-            raise InputError(f"{name} {value}: should be 1 or more")
+    check_counts(n=n, batch_size=batch_size)
     work = restoring(
         trained,
         noisy,
