@@ -31,15 +31,12 @@ def train(data, folder, **more):
 
 
 def test_the_package_is_light_until_it_is_used() -> None:
-    code = (
-        "import sys, time; t = time.perf_counter(); import ambientkit; print(time.perf_counter() - t, 'torch' "
-        "in sys.modules)"
-    )
-    seconds, torch_loaded = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.split()
-    assert torch_loaded == "False"
-    assert float(seconds) < 0.5  # 3 ms on an idle machine
+    """Its own few modules and nothing of anyone else; the time is measured by examples/benchmarks/start_time.py."""
+    code = "import sys; before = set(sys.modules); import ambientkit; print(*sorted(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert "ambientkit" in loaded
+    assert not loaded - sys.stdlib_module_names - {"ambientkit"}
 
 
 def test_every_public_name_exists_and_has_a_docstring() -> None:

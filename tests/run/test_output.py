@@ -306,15 +306,17 @@ def test_a_secret_of_the_environment_is_taken_out_of_messages(ambientkit, monkey
 # --- the command line -----------------------------------------------------------------------------------------------
 
 
-def test_help_takes_less_than_half_a_second_of_computing():
-    """User and system time, which another process on the machine does not lengthen much; the best of three."""
-    times = []
-    for _ in range(3):
-        before = os.times()
-        subprocess.run([PROGRAM, "train", "--help"], check=True, capture_output=True)
-        after = os.times()
-        times.append(after.children_user + after.children_system - before.children_user - before.children_system)
-    assert min(times) < 0.4
+def test_help_loads_nothing_heavy():
+    """What makes help slow is what it imports: the time itself is measured by examples/benchmarks/start_time.py."""
+    code = (
+        "import sys\nsys.argv = ['ambientkit', 'train', '--help']\nfrom ambientkit.cli import main\ntry:\n    main()\n"
+        "except SystemExit:\n    print('\\n', *{name.partition('.')[0] for name in sys.modules}, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    loaded = set(done.stderr.split())
+    assert "--sigma-n" in done.stdout
+    assert {"typer", "ambientkit"} <= loaded
+    assert not loaded & {"torch", "numpy", "scipy", "accelerate", "pandas", "PIL", "matplotlib", "k_diffusion"}
 
 
 @pytest.mark.parametrize(
