@@ -12,7 +12,8 @@ import typer
 
 def train(
     objective: Annotated[
-        str | None, typer.Option(help="Objective or recipe, by name. [default: tweedie-consistency]")
+        str | None,
+        typer.Option(help="Objective or recipe: NAME or 'NAME{field: value}'. [default: tweedie-consistency]"),
     ] = None,
     data: Annotated[
         str | None,
@@ -43,7 +44,10 @@ def train(
         ),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="Model by name. [default: one that suits shape and number of the rows]")
+        str | None,
+        typer.Option(
+            help="Model: NAME or 'NAME{field: value}'. [default: one that suits shape and number of the rows]"
+        ),
     ] = None,
     output_dir: Annotated[Path | None, typer.Option(help="Folder of the run. [default: runs/DATA-OBJECTIVE]")] = None,
     end_step: Annotated[

@@ -130,6 +130,10 @@ def names_model(request: Request) -> bool:
     return any("model" in source.tree for source in (*_given(request), *from_settings(request.settings)))
 
 
+IN_ONE_WORD = {("corruption",), ("model",), ("objective",)}
+"""Entries of a configuration that a flag may give as 'NAME{field: value}'."""
+
+
 def _given(request: Request) -> list[Source]:
     """Configurations, then flags."""
     files = [Source(dict(one)) if isinstance(one, Mapping) else load_file(one) for one in request.config]
@@ -137,8 +141,8 @@ def _given(request: Request) -> list[Source]:
 
 
 def _fields(path: KeyPath, value: Any) -> Any:
-    """A corruption written in one word, 'NAME{field: value}', as a mapping; anything else as it is."""
-    if path != ("corruption",) or not isinstance(value, str):
+    """A part written in one word, 'NAME{field: value}', as a mapping; anything else as it is."""
+    if path not in IN_ONE_WORD or not isinstance(value, str):
         return value
     name, fields = split_fields(value)
     return {"name": name, **fields} if fields else name

@@ -75,7 +75,8 @@ def export(
 
     run: its folder, its weights file, one of its checkpoints, or the run as `load_run` gives it. form: "ambientkit"
     (one file that `load_run` reads) or the name of an exporter. out: the file or folder to write, RUN/export/FORM where
-    it is not given; a denoiser of no run folder needs it. force: replace an earlier export. The paths of this machine
+    it is not given; a denoiser of no run folder needs it; of a form that is one file, a name without a suffix is the
+    folder in which FORM.safetensors is written. force: replace an earlier export. The paths of this machine
     are not in what is written. Nothing is written before everything that can be checked has been, and what was there
     stays until the new is whole.
 
@@ -170,6 +171,8 @@ def _target(folder: Path | None, out: Path | None, form: str, suffix: str, force
     if out is None and folder is None:
         raise InputError("--out: give the file or folder to write; this denoiser belongs to no run folder")
     target = out if out is not None else Path(folder or "") / EXPORT / f"{form}{suffix}"
+    if suffix and not target.suffix and not target.is_file():
+        target = target / f"{form}{suffix}"
     if suffix and target.suffix != suffix:
         raise InputError(
             f"--out {target}: the form {form} is one file whose name ends in {suffix}, by which it is recognised"

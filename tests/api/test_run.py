@@ -60,6 +60,11 @@ def nothing_printed(capfd):
     assert (out, err) == ("", "")
 
 
+def test_public_functions_take_a_run_where_they_take_its_folder(made):
+    assert ak.status(made.run).to_dict() == made.run.status().to_dict()
+    assert ak.evaluate(made.run, **FEW).to_dict() == ak.evaluate(made.run.path, **FEW).to_dict()
+
+
 def test_samples_are_the_same_from_whatever_was_loaded(run, made):
     assert torch.equal(run.sample(4, steps=2, seed=1), made.run.sample(4, steps=2, seed=1))
     assert run.sample(2, steps=2, units="data").shape == (2, 1, 8, 8)

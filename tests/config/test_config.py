@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import ambientkit as ak
 from ambientkit.config import Source, dump, load_file, merge, resolve
 from ambientkit.config.files import from_settings
 from ambientkit.config.run import differences, to_yaml
@@ -48,6 +49,14 @@ def test_later_sources_win_key_by_key(tmp_path):
 def test_another_part_does_not_inherit_the_fields_of_the_one_it_replaces(tmp_path):
     config = read(tmp_path, "objective: {name: tweedie, cap: 3}\n", "objective={name: naive}")
     assert config.objective[0].objective.name == "naive"
+
+
+def test_model_and_objective_may_be_written_in_one_word():
+    config = ak.configure("digits", sigma_n=0.3, model="mlp{width: 16, depth: 1}", objective="tweedie{near: 0.5}")
+    assert (config.model.width, config.model.depth) == (16, 1)
+    assert [entry.objective.near for entry in config.objective] == [0.5]
+    with pytest.raises(InputError, match="unknown key 'widht'"):
+        ak.configure("digits", sigma_n=0.3, model="mlp{widht: 16}")
 
 
 def test_one_number_inside_a_recipe_can_be_set(tmp_path):
