@@ -44,7 +44,7 @@ def inspect_rows(
         findings = part_findings(x, levels, *part)
     elif levels is not None or sigma_n is None:
         own = rows.noise_findings()
-        findings = model_findings(x, levels, zero) if own is None else list(own)
+        findings = model_findings(x, levels, zero, mapping) if own is None else list(own)
     scale = scale_findings(x, levels, rows)
     if scale:
         findings = [_unsure(finding) for finding in findings]

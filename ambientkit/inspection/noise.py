@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ambientkit.inspection.details import Array, Details, noise_std, robust_std
 from ambientkit.inspection.finding import Finding, NoiseVerdict
 from ambientkit.inspection.photon import PhotonTransfer
+from ambientkit.units.counts import CountRange
 
 ENOUGH = 200
 """Flat blocks without which nothing is said."""
@@ -25,6 +26,9 @@ SHARED = 0.3
 """Correlation of the noise of two channels."""
 SKEWED, HEAVY, LIGHT = 0.25, 0.8, -0.35
 """Skewness and excess kurtosis of the pixels in flat areas; 0 and 0 for normal ones."""
+BENT, LEVELS, DRAWS = 0.6, 9, 20_000
+"""Skewness up to which the noise of counts passes where it is what the transform leaves; levels of brightness at which
+that is found, and draws at each."""
 VARIES = 1.3
 """Largest over smallest level among areas of different brightness."""
 LONE, QUIET = 9.0, 7.0
@@ -44,10 +48,17 @@ FLAT_SHARE = 0.02
 """Least share of flat blocks: below it, what is high may be texture."""
 
 
-def judge(found: Details, declared: bool, magnitude: bool, line: PhotonTransfer | None = None) -> Iterator[Finding]:
+def judge(
+    found: Details,
+    declared: bool,
+    magnitude: bool,
+    line: PhotonTransfer | None = None,
+    counts: CountRange | None = None,
+) -> Iterator[Finding]:
     """All tests of noise that was divided by its level (declared, or estimated). magnitude: no file value is negative.
 
-    line: how the noise, in units of its level, grows with brightness, where that could be fitted.
+    line: how the noise, in units of its level, grows with brightness, where that could be fitted. counts: the mapping
+    by which counts came to these units, where they did: its noise is bent at low counts, by a known amount.
     """
     usable = found.usable
     level, n = noise_std(found)
@@ -71,7 +82,22 @@ def judge(found: Details, declared: bool, magnitude: bool, line: PhotonTransfer 
             yield Finding(name, NoiseVerdict.UNTRIED, "there are too few flat areas to look at the noise alone.")
         return
     flattest = usable & (found.roughness <= 1.2 * level**2)  # textures weigh most where squares and cubes are taken
-    yield from _law(found.residuals(flattest if flattest.sum() >= ENOUGH else chosen), magnitude)
+    last = flattest if flattest.sum() >= ENOUGH else chosen
+    expected = (0.0, 0.0) if counts is None else _bent(counts, found.around[last])
+    yield from _law(found.residuals(last), magnitude, *expected)
+
+
+def _bent(counts: CountRange, brightness: NDArray[np.float64]) -> tuple[float, float]:
+    """(skewness, excess kurtosis) that the noise of counts keeps after the transform, by drawing it at the quantiles of
+    the brightness (k,), data units: the square root bends the noise of few counts."""
+    clean = counts.from_unit(np.quantile(brightness, np.linspace(0.05, 0.95, LEVELS)))
+    rng = np.random.default_rng(0)
+    photons = rng.poisson(np.maximum(clean - counts.offset, 0) / counts.gain, (DRAWS, LEVELS))
+    read = counts.offset + counts.read_std * rng.standard_normal((DRAWS, LEVELS))
+    x = counts.to_unit(counts.gain * photons + read).astype(np.float64)
+    z = x - x.mean(0)
+    second = float(np.square(z).mean())
+    return float((z**3).mean()) / second**1.5, float((z**4).mean()) / second**2 - 3
 
 
 def smoothest(found: Details, share: float, among: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
@@ -331,8 +357,8 @@ def _depends(ratio: float, rising: bool, magnitude: bool) -> Finding:
     return Finding("signal-dependence", NoiseVerdict.VIOLATED, reason, remedy, ratio)
 
 
-def _law(pixels: NDArray[np.float64], magnitude: bool) -> Iterator[Finding]:
-    """Skewness and kurtosis of single pixels in flat areas."""
+def _law(pixels: NDArray[np.float64], magnitude: bool, skewed: float = 0.0, heavy: float = 0.0) -> Iterator[Finding]:
+    """Skewness and kurtosis of single pixels in flat areas; skewed, heavy: what is to be expected of them."""
     z = pixels.ravel()
     if z.std() == 0:
         for name in ("symmetry", "tails"):
@@ -341,8 +367,12 @@ def _law(pixels: NDArray[np.float64], magnitude: bool) -> Iterator[Finding]:
     z = (z - z.mean()) / z.std()
     skew, kurtosis = float((z**3).mean()), float((z**4).mean() - 3)
     noise = math.sqrt(6 / pixels.shape[1])
-    if abs(skew) <= SKEWED + 4 * noise:
-        yield Finding("symmetry", NoiseVerdict.FINE, f"skewness {skew:.2g} in flat areas.", "", skew)
+    told = f", where counts as few as these have {skewed:.2g}" if abs(skewed) > SKEWED / 4 else ""
+    if abs(skew - skewed) <= SKEWED + 4 * noise and abs(skew) <= BENT:
+        yield Finding("symmetry", NoiseVerdict.FINE, f"skewness {skew:.2g} in flat areas{told}.", "", skew)
+    elif abs(skew - skewed) <= SKEWED + 4 * noise:
+        reason = f"skewness {skew:.2g} in flat areas{told}: the transform of counts cannot make noise of so few even."
+        yield Finding("symmetry", NoiseVerdict.DOUBT, reason, "Longer exposures, or sums of pixels, hold more.", skew)
     else:
         remedy = "Half of the noise is missing or bent: clipped, cast to whole numbers without sign, or counts."
         if magnitude:
@@ -356,7 +386,7 @@ def _law(pixels: NDArray[np.float64], magnitude: bool) -> Iterator[Finding]:
             remedy,
             skew,
         )
-    if LIGHT - 8 * noise <= kurtosis <= HEAVY + 8 * noise:
+    if LIGHT - 8 * noise <= kurtosis - heavy <= HEAVY + 8 * noise:
         yield Finding("tails", NoiseVerdict.FINE, f"excess kurtosis {kurtosis:.2g} in flat areas.", "", kurtosis)
     else:
         kind = "heavier" if kurtosis > 0 else "lighter"

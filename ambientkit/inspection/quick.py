@@ -16,6 +16,7 @@ from ambientkit.inspection.finding import Finding, NoiseVerdict
 from ambientkit.inspection.partial import measured, part_findings
 from ambientkit.inspection.photon import photon_transfer
 from ambientkit.rows import Rows, as_rows, evenly, largest_bucket
+from ambientkit.units.counts import CountRange
 from ambientkit.units.scale import judge_scale
 
 Array = NDArray[np.float64]
@@ -119,10 +120,11 @@ def _in_range(x: Array, level: float, known: bool) -> Finding | None:
     return None
 
 
-def model_findings(x: Array, sigma_n: Array | None, zero: float | None = None) -> list[Finding]:
+def model_findings(x: Array, sigma_n: Array | None, zero: float | None = None, mapping: object = None) -> list[Finding]:
     """Every test of the noise model on rows x (n, *S) with levels sigma_n (n, ...), or None where they are unknown.
 
-    zero: the file's value 0 in data units, by which magnitude images are recognised. A set in which no noise is found
+    zero: the file's value 0 in data units, by which magnitude images are recognised. mapping: by which the file's
+    values came to data units; of counts, it says how their noise is bent. A set in which no noise is found
     has the one finding "noise", or "correlation" where its lines are noisy. Their scale is judged by `scale_findings`.
     """
     declared = sigma_n is not None
@@ -182,7 +184,8 @@ def model_findings(x: Array, sigma_n: Array | None, zero: float | None = None) -
         by_picture = np.repeat(by_picture, len(pictures) // len(x), axis=0)
     magnitude = zero is not None and float(x.min()) >= zero - 1e-6
     line = photon_transfer(pictures / typical, level=np.broadcast_to(by_picture / typical, pictures.shape))
-    judged = list(noise.judge(details(pictures, by_picture), declared, magnitude, line))
+    counts = mapping if isinstance(mapping, CountRange) else None
+    judged = list(noise.judge(details(pictures, by_picture), declared, magnitude, line, counts))
     if (single := noise.lone(pictures / np.where(by_picture > 0, by_picture, np.inf))) is not None:
         judged = [finding for finding in judged if finding.name != "tails"] + [single]
     return [*found, *judged]
@@ -224,7 +227,10 @@ def quick(observations: Any, *, rows: int = QUICK_ROWS, zero: float | None = Non
         return []
     if (part := measured(observations, index)) is not None:
         return [*scale_findings(x, sigma_n, as_rows(observations)), *part_findings(x, sigma_n, *part)]
-    return [*scale_findings(x, sigma_n, as_rows(observations)), *model_findings(x, sigma_n, zero)]
+    return [
+        *scale_findings(x, sigma_n, as_rows(observations)),
+        *model_findings(x, sigma_n, zero, as_rows(observations).mapping),
+    ]
 
 
 def refuse(findings: Iterable[Finding], allow: Collection[str] = ()) -> None:
