@@ -358,7 +358,7 @@ def _depends(ratio: float, rising: bool, magnitude: bool) -> Finding:
 
 
 def _law(pixels: NDArray[np.float64], magnitude: bool, skewed: float = 0.0, heavy: float = 0.0) -> Iterator[Finding]:
-    """Skewness and kurtosis of single pixels in flat areas; skewed, heavy: what is to be expected of them."""
+    """Skewness and kurtosis of single pixels in flat areas; skewed, heavy: what they may be as well as 0."""
     z = pixels.ravel()
     if z.std() == 0:
         for name in ("symmetry", "tails"):
@@ -367,10 +367,11 @@ def _law(pixels: NDArray[np.float64], magnitude: bool, skewed: float = 0.0, heav
     z = (z - z.mean()) / z.std()
     skew, kurtosis = float((z**3).mean()), float((z**4).mean() - 3)
     noise = math.sqrt(6 / pixels.shape[1])
+    as_told = min(skewed, 0) - SKEWED - 4 * noise <= skew <= max(skewed, 0) + SKEWED + 4 * noise
     told = f", where counts as few as these have {skewed:.2g}" if abs(skewed) > SKEWED / 4 else ""
-    if abs(skew - skewed) <= SKEWED + 4 * noise and abs(skew) <= BENT:
+    if as_told and abs(skew) <= max(BENT, SKEWED + 4 * noise):
         yield Finding("symmetry", NoiseVerdict.FINE, f"skewness {skew:.2g} in flat areas{told}.", "", skew)
-    elif abs(skew - skewed) <= SKEWED + 4 * noise:
+    elif as_told:
         reason = f"skewness {skew:.2g} in flat areas{told}: the transform of counts cannot make noise of so few even."
         yield Finding("symmetry", NoiseVerdict.DOUBT, reason, "Longer exposures, or sums of pixels, hold more.", skew)
     else:
@@ -386,7 +387,7 @@ def _law(pixels: NDArray[np.float64], magnitude: bool, skewed: float = 0.0, heav
             remedy,
             skew,
         )
-    if LIGHT - 8 * noise <= kurtosis - heavy <= HEAVY + 8 * noise:
+    if LIGHT - 8 * noise + min(heavy, 0) <= kurtosis <= HEAVY + 8 * noise + max(heavy, 0):
         yield Finding("tails", NoiseVerdict.FINE, f"excess kurtosis {kurtosis:.2g} in flat areas.", "", kurtosis)
     else:
         kind = "heavier" if kurtosis > 0 else "lighter"

@@ -71,6 +71,34 @@ def test_rows_of_counts_carry_one_level_that_holds_at_every_brightness(tmp_path:
     assert untransformed["signal-dependence"] is NoiseVerdict.VIOLATED
 
 
+def few_counts(read: float, photons: float) -> tuple[np.ndarray, CountRange]:
+    """Flat pictures (n, 1, 32, 32) of so few counts that their transform is bent, in data units, and the mapping."""
+    mapping = CountRange(290, 400, gain=0.8, offset=300.0, read_std=read)
+    rng = np.random.default_rng(0)
+    scene = np.broadcast_to(np.linspace(0.8, 1.2, 64)[:, None, None, None] * photons, (64, 1, 32, 32))
+    return mapping.to_unit(300 + 0.8 * rng.poisson(scene) + read * rng.standard_normal(scene.shape)).astype(
+        float
+    ), mapping
+
+
+def judged(x: np.ndarray, sigma_n: float, mapping: CountRange | None) -> NoiseVerdict:
+    level = np.full((len(x), 1, 1, 1), sigma_n)
+    return {f.name: f.verdict for f in model_findings(x, level, mapping=mapping)}["symmetry"]
+
+
+def test_noise_of_few_counts_is_judged_by_what_the_transform_leaves_of_it() -> None:
+    x, mapping = few_counts(2.5, 1.5)
+    assert judged(x, mapping.sigma_n, mapping) is NoiseVerdict.FINE
+    assert judged(x, mapping.sigma_n, None) is NoiseVerdict.VIOLATED  # skewness -0.43, which a Gaussian has not
+    clipped = np.maximum(x, np.quantile(x, 0.3))
+    assert judged(clipped, mapping.sigma_n, mapping) is NoiseVerdict.VIOLATED
+
+
+def test_noise_of_hardly_any_counts_is_doubted() -> None:
+    x, mapping = few_counts(1.5, 1.0)
+    assert judged(x, mapping.sigma_n, mapping) is NoiseVerdict.DOUBT
+
+
 def test_clean_values_come_back_as_expected_counts() -> None:
     mapping = CountRange(0, 300, gain=2.0, offset=10.0, read_std=3.0)
     rng = np.random.default_rng(0)
