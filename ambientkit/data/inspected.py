@@ -207,7 +207,7 @@ def _told(facts: dict[str, Any]) -> list[str]:
     if facts["left_out"]:
         told.append(f"left out, because they cannot be used: {len(facts['left_out'])}: {listed(facts['left_out'])}")
     if facts["mapping"]:
-        told.append(f"mapped to [-1, 1] by {facts['mapping']}")
+        told.append(f"values of the file: {facts['mapping']}")
     told.append(
         f"{100 * facts['share_at_the_ends']:.2g} % of the values at an end of the range; "
         f"{len(facts['constant_rows'])} rows constant, {facts['repeated_rows']} repeated"

@@ -16,6 +16,7 @@ from ambientkit.inspection.document import verdict
 from ambientkit.inspection.finding import Finding
 from ambientkit.inspection.photon import PhotonTransfer, photon_transfer
 from ambientkit.inspection.quick import Array
+from ambientkit.units.counts import CountRange
 from ambientkit.units.ranges import ValueRange, to_uint8
 from ambientkit.webpage import Series, curves, histogram, picture_uri, render
 
@@ -23,9 +24,12 @@ PICTURES = 12
 NAMES = {
     "range": "least and greatest value",
     "sigma_n_declared": "sigma_n declared: least, median, greatest",
+    "mapping": "values of the file",
     "sigma_n_estimated": "sigma_n estimated per row: least, quartiles, greatest",
 }
 """Of facts whose key says too little."""
+SEEN = 0.1
+"""Least share of the grey scale that rows have to use to be shown on it."""
 
 
 def page(
@@ -49,7 +53,7 @@ def page(
     values = mapping.from_unit(x).ravel() if own else x.ravel()
     ends = [(mapping.low, "stands for -1"), (mapping.high, "for 1")] if own else [(-1.0, "-1"), (1.0, "1")]
     histograms = []
-    if (noise := _noise(facts, x, mapping if own else None, photon)) is not None:
+    if (noise := _noise(facts, x, mapping if own else None, photon, isinstance(mapping, CountRange))) is not None:
         histograms.append(("Noise against brightness", noise))
     histograms.append(
         ("Values", histogram(values, f"values in {unit}; the range is marked", marks=ends, x_label=f"value, {unit}"))
@@ -61,6 +65,15 @@ def page(
         by_row = mapping.sigma_from_unit(by_row) if own else by_row
         told = f"estimated noise std of each row, {unit}"
         histograms.append(("Noise level per row", histogram(by_row, told, marks=marks, x_label=f"noise std, {unit}")))
+    labels = [*facts.get("names", ()), *map(str, range(PICTURES))]
+    stretch = _stretched(x) if x.ndim == 4 else None
+    told_scale = "Fixed scale: -1 is black, 1 is white; values beyond are cut for display only."
+    if stretch is not None:
+        black, white = (mapping.from_unit(end).item() if mapping is not None else end for end in stretch)
+        told_scale = (
+            "On the scale of the run, where -1 is black and 1 is white, nothing could be seen: here black is "
+            f"{black:.4g} and white {white:.4g} {'file units' if mapping is not None else unit}; values beyond are cut for display."
+        )
     return render(
         Path(__file__).with_name("page.html"),
         name=_name(facts["data"]),
@@ -68,9 +81,8 @@ def page(
         colour=worst.split()[0],
         findings=[(f, str(f.verdict).split()[0]) for f in findings],
         facts=shown,
-        pictures=list(map(_picture, [*facts.get("names", ()), *map(str, range(PICTURES))][:PICTURES], x))
-        if x.ndim == 4
-        else [],
+        pictures=[_picture(name, row, stretch) for name, row in zip(labels[:PICTURES], x)] if x.ndim == 4 else [],
+        scale=told_scale,
         histograms=histograms,
     )
 
@@ -92,8 +104,11 @@ def _name(data: str) -> str:
     return (found[1] if found else data).strip("\"' ")
 
 
-def _noise(facts: dict[str, Any], x: Array, mapping: ValueRange | None, photon: PhotonTransfer | None) -> Any:
-    """Noise against brightness, by what smooth areas show; None where there are too few."""
+def _noise(
+    facts: dict[str, Any], x: Array, mapping: ValueRange | None, photon: PhotonTransfer | None, counted: bool
+) -> Any:
+    """Noise against brightness, by what smooth areas show; None where there are too few. counted: the values are
+    transformed counts, whose level is no level of the file."""
     unit = "file units" if photon is not None or mapping is not None else "units of [-1, 1]"
     if photon is None:
         if x.ndim != 4 or min(x.shape[-2:]) < 8:
@@ -109,15 +124,26 @@ def _noise(facts: dict[str, Any], x: Array, mapping: ValueRange | None, photon: 
         Series("line fitted to the variance", means, [math.sqrt(photon.variance(m)) for m in means], style=1, dash=1),
     ]
     declared = facts.get("sigma_n_declared")
-    if declared and not (facts.get("mapping") or "").startswith("CountRange"):
+    if declared and not counted:
         level = mapping.sigma_from_unit(declared[1]) if mapping is not None else declared[1]
         series.append(Series("declared level", [means[0], means[-1]], [level, level], style=2, dash=2))
     return curves("Noise against brightness", series, f"brightness, {unit}", f"std of the noise, {unit}")
 
 
-def _picture(name: str, row: Array) -> tuple[str, str]:
-    """(address, text); the first channel where they are neither grey nor colour."""
+def _stretched(x: Array) -> tuple[float, float] | None:
+    """(black, white) for rows that use so little of [-1, 1], or lie so far outside, that they would show as one grey;
+    None where the fixed scale shows them."""
+    low, high = (float(end) for end in np.quantile(x[:PICTURES], (0.001, 0.999)))
+    seen = min(high, 1.0) - max(low, -1.0)
+    return (low, high) if low < high and seen < SEEN * max(2.0, high - low) else None
+
+
+def _picture(name: str, row: Array, stretch: tuple[float, float] | None = None) -> tuple[str, str]:
+    """(address, text); the first channel where they are neither grey nor colour. stretch: values that become black and
+    white."""
     low, high, std = float(row.min()), float(row.max()), float(row.std())
+    if stretch is not None:
+        row = 2 * (row - stretch[0]) / (stretch[1] - stretch[0]) - 1
     return picture_uri(_png(row)), f"{name}: values {low:.3g} to {high:.3g}, std {std:.3g}"
 
 

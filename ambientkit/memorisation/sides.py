@@ -85,8 +85,8 @@ def sides(
         )
     if own.units.mapping is not None and held.units.mapping is not None and own.units.mapping != held.units.mapping:
         raise InputError(
-            f"--heldout {held.what}: its values mean {held.units.mapping}, those of the training rows "
-            f"{own.units.mapping}; both must be drawn alike"
+            f"--heldout {held.what}: of its values {held.units.mapping}, of those of the training rows "
+            f"{own.units.mapping}: both must be drawn alike"
         )
     if abs(own.sigma_n - held.sigma_n) > SAME_LEVEL * max(own.sigma_n, held.sigma_n):
         raise InputError(

@@ -79,8 +79,8 @@ class RunReport:
     """What became of the checks of the run's parts before its first step."""
     preflight_table: Table | None = None
     verdict: str = ""
-    look: str = "fine"
-    """How the verdict looks: "fine", "doubt" or "violated"."""
+    grade: str = "fine"
+    """How good the verdict is: "fine", "doubt" or "violated"."""
     restored: Restorations | None = None
     sigma_n: float | None = None
     """Largest noise level of the data, which charts by level mark."""

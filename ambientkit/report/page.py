@@ -18,9 +18,9 @@ FLOOR = ", floor"
 DOTTED = 2
 """The dashes of floors."""
 SECTIONS = {
-    "summary": "Runs",
     "restored": "Restored rows",
     "samples": "Noisy rows and samples",
+    "summary": "Runs",
     "progress": "Samples over training",
     "loss": "Loss over training",
     "consistency": "Consistency by level",

@@ -19,14 +19,14 @@ FAR = 3.0
 
 
 def judge(run: ReportedRun, full: Tensor | None, report: RunReport) -> None:
-    """Set the verdict of a report, and its look: "fine", "doubt" or "violated"."""
-    said, look = [], "fine"
+    """Set the verdict of a report, and its grade: "fine", "doubt" or "violated"."""
+    said, grade = [], "fine"
     if run.status.going.answer == "no":
         said.append(f"The run does not go well: {run.status.going.why}.")
-        look = "violated"
+        grade = "violated"
     if full is None:
         said.append("No finite samples could be drawn, so nothing is said of them.")
-        report.verdict, report.look = " ".join(said), "violated" if look == "violated" else "doubt"
+        report.verdict, report.grade = " ".join(said), "violated" if grade == "violated" else "doubt"
         return
     sigma_n = run.trained.sigma_n
     if sigma_n is not None and sigma_n[1] > 0 and pictures(full) and min(full.shape[-2:]) >= 8:
@@ -36,13 +36,13 @@ def judge(run: ReportedRun, full: Tensor | None, report: RunReport) -> None:
             times = f", {_times(left, floor)} restored rows hold" if floor else ""
             if share > MUCH:
                 said.append(f"The samples still hold {share:.0%} of the noise of the data{times}: train longer.")
-                look = "violated"
+                grade = "violated"
             elif share > SOME:
                 said.append(
                     f"The samples hold {share:.0%} of the noise of the data, or as much fine texture{times}; more "
                     f"steps may help."
                 )
-                look = "doubt" if look == "fine" else look
+                grade = "doubt" if grade == "fine" else grade
             else:
                 said.append(
                     f"The samples look clean: fine detail of {share:.0%} of the noise of the data is left, which may "
@@ -55,7 +55,7 @@ def judge(run: ReportedRun, full: Tensor | None, report: RunReport) -> None:
                 f"Made as noisy as the data, they differ from it: {ratio:.2g} times as far as its own rows from each "
                 f"other."
             )
-            look = "doubt" if look == "fine" else look
+            grade = "doubt" if grade == "fine" else grade
         else:
             said.append(f"Made as noisy as the data, they are {ratio:.2g} times as far from it as its own rows are.")
     if report.restored is not None:
@@ -65,8 +65,8 @@ def judge(run: ReportedRun, full: Tensor | None, report: RunReport) -> None:
         )
     if run.status.state != "finished":
         said.append("The run is not finished.")
-        look = "doubt" if look == "fine" else look
-    report.verdict, report.look = " ".join(said) or "Nothing can be said of these samples without clean data.", look
+        grade = "doubt" if grade == "fine" else grade
+    report.verdict, report.grade = " ".join(said) or "Nothing can be said of these samples without clean data.", grade
 
 
 def _left(full: Tensor, report: RunReport) -> tuple[float | None, float | None]:

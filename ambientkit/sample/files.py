@@ -76,7 +76,7 @@ class Written(Record):
         if self.there_before:
             return [f"{self.folder}: all {self.n:,} {self.rows} are there already; nothing to do"]
         what = "samples" if self.rows == "samples" else f"restored rows ({', '.join(self.arrays)})"
-        values = "[-1, 1]" if self.units.mapping is None else f"those of the data, {self.units.mapping}"
+        values = "[-1, 1]" if self.units.mapping is None else f"those of the data ({self.units.mapping})"
         return [
             f"{self.n} {what} of shape {self.shape} in {self.seconds:.1f} s: {self.path}",
             f"values: {values}; {'clipped to 8 bits' if self.clipped else 'unclipped'}",

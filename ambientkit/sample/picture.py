@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageChops, ImageDraw, ImageFont
 from torch import Tensor
 from torchvision.utils import make_grid
 
@@ -125,10 +125,16 @@ def restored_picture(
 
 
 def png(picture: Image.Image) -> bytes:
-    """A picture as a PNG file."""
+    """A picture as a PNG file; one without colour takes one channel, which is half as large."""
     stream = io.BytesIO()
-    picture.save(stream, format="PNG")
+    if picture.mode == "RGB" and _is_grey(picture):
+        picture = picture.convert("L")
+    picture.save(stream, format="PNG", optimize=True)
     return stream.getvalue()
+
+
+def _is_grey(picture: Image.Image) -> bool:
+    return ImageChops.difference(picture, picture.convert("L").convert("RGB")).getbbox() is None
 
 
 def _density(points: Tensor, size: int = 384, reach: float = 2.5) -> Image.Image:

@@ -67,6 +67,12 @@ class CountRange:
         if not self._transform(self.low) < self._transform(self.high):
             raise ValueError(f"a value range is (low, high) with low < high, but is ({self.low:g}, {self.high:g})")
 
+    def __str__(self) -> str:
+        return (
+            f"{self.low:g} and {self.high:g} stand for -1 and 1, after the Anscombe transform of counts: gain "
+            f"{self.gain:.4g}, offset {self.offset:.4g}, read_std {self.read_std:.4g}"
+        )
+
     def _transform(self, values: ArrayLike) -> NDArray[np.float64]:
         return anscombe(values, self.gain, self.offset, self.read_std)
 

@@ -27,6 +27,9 @@ class ValueRange:
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
             raise ValueError(f"a value range is (low, high) with low < high, but is ({self.low:g}, {self.high:g})")
 
+    def __str__(self) -> str:
+        return f"{self.low:g} and {self.high:g} stand for -1 and 1"
+
     @classmethod
     def of(cls, dtype: np.dtype[Any]) -> ValueRange:
         """The range a number type stands for: uint8 0..255, uint16 0..65535, floating point -1..1 (taken as it is).

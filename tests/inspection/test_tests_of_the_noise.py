@@ -17,6 +17,7 @@ from ambientkit.inspection.document import document, inspect_rows
 from ambientkit.inspection.estimate import estimate, estimate_rows
 from ambientkit.inspection.noise import _channels
 from ambientkit.inspection.page import page
+from ambientkit.units.ranges import ValueRange
 from tests.support.noisy_sets import clothes, innocent, level, normal, photos, textures, violations
 
 INNOCENT = dict(innocent())
@@ -188,6 +189,18 @@ def test_the_page_stands_alone_and_tells_its_pictures_in_words() -> None:
     assert "://" not in text
     assert "<clothes>" not in text
     assert "&lt;clothes&gt;" in text
+
+
+def test_rows_that_the_fixed_scale_cannot_show_are_stretched_and_the_page_says_so() -> None:
+    x = 0.1 * normal(np.zeros((4, 1, 16, 16)))
+    told = {}
+    for name, rows in {"fits": 3 * x, "dark": 0.01 * x - 0.99, "beyond": 100 * x + 500}.items():
+        facts, findings, looked_at = inspect_rows(Observed(rows, 0.1), name)
+        text = page(facts, findings, looked_at, ValueRange(0, 65535))
+        told[name] = ("Fixed scale" in text, "file units; values beyond are cut" in text)
+        assert "0 and 65535 stand for -1 and 1" in str(ValueRange(0, 65535))
+        assert "ValueRange(" not in text
+    assert told == {"fits": (True, False), "dark": (False, True), "beyond": (False, True)}
 
 
 def test_the_document_holds_only_what_json_can_hold() -> None:

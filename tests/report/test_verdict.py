@@ -23,9 +23,9 @@ def said(left: float, *, answer: str = "yes", state: str = "finished", distance:
         trained=SimpleNamespace(sigma_n=(0.2, 0.2)),
     )
     restored = Restorations([], (0, 1), (0, 1), "file units", 0.4, smooth + 0.02 * noise)
-    report = SimpleNamespace(verdict="", look="fine", restored=restored, figures={"distance": (distance, 1.0)})
+    report = SimpleNamespace(verdict="", grade="fine", restored=restored, figures={"distance": (distance, 1.0)})
     judge(run, smooth + left * noise, report)
-    return report.verdict, report.look
+    return report.verdict, report.grade
 
 
 def test_noise_that_is_left_in_samples_is_named_with_what_to_do() -> None:

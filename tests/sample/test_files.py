@@ -72,7 +72,7 @@ def test_a_trained_run_knows_what_its_files_meant(ambientkit, tmp_path):
     assert trained.sigma_n == (pytest.approx(0.1), pytest.approx(0.1))
     status, out, _ = ambientkit("sample", tmp_path / "run", "--n", 3, "--device", "cpu")
     assert status == 0
-    assert "values: those of the data, ValueRange(low=0" in out
+    assert "values: those of the data (0 and 1000 stand for -1 and 1)" in out
     samples = np.load(tmp_path / "run" / "samples" / "step-00000002-seed-0" / "samples.npy")
     assert samples.shape == (3, 6, 6, 3)
     assert 200 < samples.mean() < 800
