@@ -72,7 +72,8 @@ def page(
         black, white = (mapping.from_unit(end).item() if mapping is not None else end for end in stretch)
         told_scale = (
             "On the scale of the run, where -1 is black and 1 is white, nothing could be seen: here black is "
-            f"{black:.4g} and white {white:.4g} {'file units' if mapping is not None else unit}; values beyond are cut for display."
+            f"{black:.4g} and white {white:.4g} {'file units' if mapping is not None else unit}; values beyond are cut "
+            "for display."
         )
     return render(
         Path(__file__).with_name("page.html"),
