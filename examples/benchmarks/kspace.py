@@ -1,0 +1,173 @@
+"""Learning from k-space with missing lines: how far training closes the gap between zero-filled and fully sampled rows.
+
+Grey photo patches of 32 x 32, one coil, columns of k-space missing but for the middle. Each arm trains the same network
+for the same number of steps and restores the same held-out rows, of which the same lines are missing, in one call.
+
+    clean        fully sampled rows; a step hides of them as much as `ambient` sees
+    zero-fill    missing lines are 0, and the rows taken for clean ones
+    published    further lines that are drawn once for each row, every measured value weighted alike
+    ambient      `tweedie` on the corruption `linear`: fresh further lines, hidden values weighted by their chance
+
+    python examples/benchmarks/kspace.py --out runs/kspace --acceleration 2 4 --seeds 0
+
+A run that is there is not trained again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from masks import HELD_OUT, LOWEST, SETTINGS
+from torch import Tensor
+from torch.utils.data import Dataset
+
+import ambientkit as ak
+from ambientkit.batch import Batch, View
+from ambientkit.builtin.corruptions.linear import Linear
+from ambientkit.interfaces import Data
+from ambientkit.maths.ambient import capped_inverse_square
+from ambientkit.maths.noise import RandomSource, per_row
+from ambientkit.maths.randomness import keyed_generator
+from ambientkit.registry import load
+from ambientkit.training import steps
+
+ARMS = ("clean", "zero-fill", "published", "ambient")
+CENTRES = {2: 0.125, 4: 0.0625}
+"""Acceleration -> share of the columns in the middle that are never missing."""
+
+
+class PublishedLines(Linear):
+    """Further lines that are drawn once for each row, and all measured values alike."""
+
+    name = "published-lines"
+
+    def degrade(self, batch: Batch, sigma: Tensor, generator: RandomSource) -> View:
+        """A^T y_t, with further lines that are a function of the row."""
+        width = batch.x_n.shape[-1]
+        kept = [keyed_generator(0, "published-lines", row=int(row)) for row in batch.row]
+        u = torch.stack([torch.rand(1, 1, width, generator=g) for g in kept])
+        shown = batch.cond["sampled"] & (u >= self.drop)
+        return self.show(batch._replace(cond={**batch.cond, "sampled": shown}), sigma, generator)
+
+    def weight(self, view: View, batch: Batch, cap: Tensor, hidden: Tensor) -> Tensor:
+        """min(1/a^2, cap) for every measured value."""
+        a = self.slope(view, batch)
+        measured = batch.cond["sampled"].expand_as(a)
+        return torch.where(measured, capped_inverse_square(a, per_row(cap, a)), torch.zeros_like(a))
+
+
+class Rows(Dataset[Batch]):
+    """Observations in memory."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+
+    def __len__(self) -> int:
+        return len(self.batch.x_n)
+
+    def __getitem__(self, index: int) -> Batch:
+        cond = {name: value[index] for name, value in self.batch.cond.items()}
+        return Batch(self.batch.x_n[index], self.batch.sigma_n[index], torch.tensor(index), cond)
+
+
+def patches(split: str, stride: int, most: int) -> Tensor:
+    """Grey patches (n, 1, 32, 32) in [-1, 1], in an order of their own."""
+    rows = load().build(Data, {"name": "photo-patches", "split": split, "stride": stride}).rows()
+    order = torch.randperm(len(rows), generator=keyed_generator(0, "benchmark.kspace"))[:most]
+    return torch.stack([rows[int(i)].x_0.mean(0, keepdim=True) for i in order])
+
+
+def lines(acceleration: int) -> dict[str, Any]:
+    """The fields of the corruption: outside the middle so many columns are missing that 1 / acceleration are there."""
+    centre = CENTRES[acceleration]
+    missing = 1 - (1 / acceleration - centre) / (1 - centre)
+    operator = {"name": "fourier", "real": True}
+    return {"operator": operator, "kind": "columns", "centre": centre, "missing": missing, "drop": 0.2}
+
+
+def run(arm: str, acceleration: int, seed: int, end_step: int) -> dict[str, object]:
+    """Train an arm: what is measured of the rows that it restores."""
+    began = time.process_time()
+    fields = lines(acceleration)
+    scanner = Linear(**fields)
+    x_0, test = patches("train", 8, 8000), patches("test", 16, HELD_OUT)
+    number = torch.arange(len(x_0))
+    observed = scanner.observe(x_0, number, keyed_generator(seed, "benchmark.lines"))
+    if arm == "clean":
+        hidden = 1 - (1 - fields["missing"]) * (1 - fields["drop"])
+        corruption: Any = Linear(**{**fields, "missing": 0.0, "centre": 0.0, "drop": hidden})
+        train: Any = Rows(corruption.observe(x_0, number, keyed_generator(seed, "benchmark.lines")))
+    elif arm == "zero-fill":
+        filled = scanner.show(observed, observed.sigma_n, keyed_generator(0, "unused")).x
+        corruption, train = {"name": "gaussian"}, Rows(Batch(filled, observed.sigma_n, number, {}))
+    else:
+        corruption, train = (scanner if arm == "ambient" else PublishedLines(**fields)), Rows(observed)
+    objective = "naive" if arm == "zero-fill" else "tweedie"
+    training = ak.build(
+        ak.configure(train, corruption=corruption, objective=objective, seed=seed, end_step=end_step, **SETTINGS)
+    )
+    for _ in steps(training):
+        pass
+    asked = scanner.observe(test, torch.arange(len(test)), keyed_generator(1000 + seed, "benchmark.lines"))
+    level = torch.full((len(test),), LOWEST)
+    view = scanner.show(asked, level, keyed_generator(seed, "benchmark.view"))
+    zero_filled = scanner.show(asked, asked.sigma_n, keyed_generator(0, "unused")).x
+    with torch.no_grad():
+        cond = {} if arm == "zero-fill" else dict(view.cond)
+        restored = training.teacher(view.x, level, **cond)
+    return {
+        "arm": arm,
+        "acceleration": acceleration,
+        "seed": seed,
+        "end_step": end_step,
+        "rms": float((restored - test).square().mean().sqrt()),
+        "rms_zero_filled": float((zero_filled - test).square().mean().sqrt()),
+        "cpu_seconds": time.process_time() - began,
+    }
+
+
+def table(found: list[dict[str, Any]]) -> str:
+    """Mean over the seeds, and the share of the gap between the arms `zero-fill` and `clean` that is closed."""
+    out = ["| acceleration | seeds | arm | rms of restored rows | gap closed |", "|---|---|---|---|---|"]
+    for acceleration in sorted({one["acceleration"] for one in found}):
+        own = [one for one in found if one["acceleration"] == acceleration]
+        mean = {arm: [one["rms"] for one in own if one["arm"] == arm] for arm in ARMS}
+        given = float(np.mean([one["rms_zero_filled"] for one in own]))
+        out.append(f"| {acceleration} | | the rows as they are, zero-filled | {given:.4f} | |")
+        for arm in ARMS:
+            if mean[arm]:
+                rms = float(np.mean(mean[arm]))
+                whole = mean["zero-fill"] and mean["clean"]
+                worst, best = (float(np.mean(mean[name] or [np.nan])) for name in ("zero-fill", "clean"))
+                closed = f"{(worst - rms) / (worst - best):.0%}" if whole else "-"
+                out.append(f"| {acceleration} | {len(mean[arm])} | {arm} | {rms:.4f} | {closed} |")
+    return "\n".join(out)
+
+
+def main() -> None:
+    """Train what is missing, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("runs/kspace"), help="folder of the results")
+    parser.add_argument("--acceleration", type=int, nargs="+", default=[2, 4], choices=sorted(CENTRES))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
+    parser.add_argument("--steps", type=int, default=1500)
+    asked = parser.parse_args()
+    asked.out.mkdir(parents=True, exist_ok=True)
+    for seed in asked.seeds:
+        for acceleration in asked.acceleration:
+            for arm in asked.arms:
+                file = asked.out / f"{acceleration}-{arm}-{seed}.json"
+                if not file.is_file():
+                    file.write_text(json.dumps(run(arm, acceleration, seed, asked.steps), indent=1) + "\n")
+    print(table([json.loads(file.read_text()) for file in sorted(asked.out.glob("*.json"))]))
+
+
+if __name__ == "__main__":
+    main()
