@@ -6,8 +6,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from pydantic import FiniteFloat, NonNegativeInt, TypeAdapter, ValidationError
 
 from ambientkit.checkpoint.folder import write_file
 from ambientkit.errors import InputError, RunError
@@ -16,6 +19,42 @@ LINES_VERSION = 1
 """In every line, so that the end of a file, a part of it, or two files joined still say what they are."""
 TAIL = 2**20
 """Bytes in which the last line is sought."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    mean: float
+    n: NonNegativeInt
+
+
+@dataclass(frozen=True, slots=True)
+class _Score:
+    name: str
+    extractor: str | None
+    value: float | None
+    floor: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """What is read of a line; others are left as they are."""
+
+    step: NonNegativeInt
+    time: FiniteFloat = 0
+    loss: float | None = None
+    terms: dict[str, float | None] = field(default_factory=dict)
+    by_level: dict[str, dict[FiniteFloat, _Level]] = field(default_factory=dict)
+    skipped_steps: NonNegativeInt = 0
+    examples_per_s: FiniteFloat = 0
+    eta_s: FiniteFloat = 0
+    error: str = ""
+    n: NonNegativeInt = 0
+    held_out: bool = False
+    tweedie_mean: float = 0
+    scores: tuple[_Score, ...] = ()
+
+
+_LINE = TypeAdapter(_Line)
 
 
 def to_line(values: Mapping[str, Any]) -> str:
@@ -35,8 +74,8 @@ def append_line(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def from_line(line: str, where: str) -> dict[str, Any] | None:
-    """The values of a line by name; None for one that is cut or damaged. Raises InputError naming `where` for a line of
-    another format."""
+    """The values of a line by name; None for one that is cut or damaged, by a value of a wrong type too. Raises
+    InputError naming `where` for a line of another format."""
     try:
         values = json.loads(line)
     except ValueError:
@@ -47,6 +86,10 @@ def from_line(line: str, where: str) -> dict[str, Any] | None:
         raise InputError(
             f"{where}: format {version!r} is not known to this version of ambientkit, which reads {LINES_VERSION}"
         )
+    try:
+        _LINE.validate_python(values)
+    except ValidationError:
+        return None
     return values
 
 

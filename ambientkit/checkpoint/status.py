@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from pydantic import FiniteFloat, NonNegativeInt, PositiveInt, TypeAdapter
+
 from ambientkit.checkpoint.folder import FORMAT_VERSION, write_file
 from ambientkit.checkpoint.names import STATUS
 from ambientkit.errors import InputError
@@ -25,11 +27,11 @@ class RunStatus:
     """
 
     state: State
-    step: int
-    end_step: int
-    processes: int = 1
+    step: NonNegativeInt
+    end_step: PositiveInt
+    processes: PositiveInt = 1
     message: str = ""
-    time: float = field(default_factory=time.time)
+    time: FiniteFloat = field(default_factory=time.time)
     """Seconds since 1970."""
     warnings: tuple[str, ...] = ()
     """What the detector of collapse has said, each cause once."""
@@ -54,6 +56,6 @@ def read_status(folder: Path) -> RunStatus | None:
             f"{path}: format {version!r} is not known to this version of ambientkit, which reads {FORMAT_VERSION}"
         )
     try:
-        return RunStatus(**facts)
-    except TypeError:
+        return TypeAdapter(RunStatus).validate_python(asdict(RunStatus(**facts)))
+    except (TypeError, ValueError):
         raise InputError(f"{path}: its fields are not those of a run's status") from None

@@ -24,6 +24,20 @@ def check_target(path: Path, flag: str) -> None:
         raise InputError(f"{flag} {path}: {reason}; give another path, or see who may write there (ls -ld)")
 
 
+def check_place(path: Path, flag: str) -> None:
+    """Raise InputError naming the flag where neither a file nor a folder can be written to this path, the missing
+    folders above it made. Nothing is written."""
+    try:
+        place = followed(path)
+        while not place.parent.exists():
+            place = place.parent
+        reason = refusal(place) if place.parent.is_dir() else f"{place.parent} is a file, not a folder"
+    except OSError as error:
+        reason = f"cannot be written ({error.strerror})"
+    if reason:
+        raise InputError(f"{flag} {path}: {reason}; give another path, or see who may write there (ls -ld)")
+
+
 def write_through(path: Path, content: bytes) -> None:
     """Write to what is no regular file, or is open already in this process. A pipe waits for its reader."""
     own = _own_descriptor(path)

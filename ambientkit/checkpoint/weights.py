@@ -69,9 +69,14 @@ def from_bytes(content: bytes, where: str) -> tuple[dict[str, Tensor], dict[str,
 
 
 def save_weights(path: Path, network: nn.Module, metadata: Mapping[str, Any], base: Base = NONE) -> None:
-    """Write a network's weights to `path`, whole or not at all. Of a frozen base the metadata hold the digest, and the
-    file no tensor."""
-    write_file(path, to_bytes(kept(network, base), {**metadata, **base.entry()}))
+    """Write a network's weights to `path`, whole or not at all, as `weights_file`."""
+    write_file(path, weights_file(network, metadata, base))
+
+
+def weights_file(network: nn.Module, metadata: Mapping[str, Any], base: Base = NONE) -> bytes:
+    """A network's weights as a safetensors file. Of a frozen base the metadata hold the digest, and the file no
+    tensor."""
+    return to_bytes(kept(network, base), {**metadata, **base.entry()})
 
 
 def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

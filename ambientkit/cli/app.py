@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -231,6 +232,8 @@ def _root(
 
 WHO = "see who may read and write it (ls -ld), or give another path"
 """What to do where the system refuses."""
+MISTAKEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
+"""Refusals that a path was given for; others, as of a full disk, may come with any."""
 
 
 def main() -> None:
@@ -254,11 +257,11 @@ def _main() -> None:
             raise
         from ambientkit.api.outputs import redacted
 
-        if isinstance(error, PermissionError) and error.filename:
-            print(
-                redacted(f"ambientkit: error: {os.fsdecode(error.filename)}: permission denied; {WHO}"), file=sys.stderr
-            )
-            sys.exit(2)
+        if isinstance(error, OSError) and error.filename and error.strerror:  # what the system refuses is no bug
+            told = f"{os.fsdecode(error.filename)}: {error.strerror.lower()}"
+            mistaken = error.errno in MISTAKEN
+            print(redacted(f"ambientkit: error: {told}{f'; {WHO}' if mistaken else ''}"), file=sys.stderr)
+            sys.exit(2 if mistaken else 1)
         reason = redacted(" ".join(str(error).split()))[:500]
         print(
             f"ambientkit: internal error: {type(error).__name__}: {reason}\n"

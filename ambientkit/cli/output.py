@@ -6,6 +6,7 @@ Also what a signal, or a reader that has gone, does to a command.
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -68,11 +69,17 @@ def _messages_printed() -> Iterator[None]:
 
 
 class _Patient:
-    """A stream whose reader may have gone (`| head`): what nobody reads is dropped, and the command goes on to its own
-    end and status."""
+    """A stream that never ends the command that prints to it.
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    What nobody reads is dropped (`| head`, a closed stream). What the system refuses is dropped too (a full disk), and
+    `refused` says why. A character that the stream cannot express is written as its code.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w") if stream is None else stream
+        self.refused: OSError | None = None
+        if isinstance(self._stream, io.TextIOWrapper) and self._stream.errors == "strict":
+            self._stream.reconfigure(errors="backslashreplace")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -92,7 +99,9 @@ class _Patient:
     def _dropped(self) -> Iterator[None]:
         try:
             yield
-        except BrokenPipeError:
+        except OSError as error:
+            if not isinstance(error, BrokenPipeError):
+                self.refused = error
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._stream.fileno())  # what the stream still holds goes there too
             os.close(nowhere)
@@ -100,10 +109,25 @@ class _Patient:
 
 @contextmanager
 def _for_any_reader() -> Iterator[None]:
+    """A command ends with the status of its work, but with 1 where what it printed could not be written."""
+    for _ in range(3):  # a file opened later must not get the number of a closed stream
+        if (number := os.open(os.devnull, os.O_RDWR)) > 2:
+            os.close(number)
+            break
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = patient = _Patient(sys.stdout), _Patient(sys.stderr)  # type: ignore[assignment]
     try:
         yield
+    except SystemExit as end:
+        patient[0].flush()
+        if (refused := patient[0].refused) and not end.code:
+            print(
+                f"ambientkit: error: standard output: cannot be written ({refused.strerror}); the command was carried "
+                "out, and what it printed is not whole",
+                file=sys.stderr,
+            )
+            raise SystemExit(1) from None
+        raise
     finally:
         for stream in patient:
             stream.flush()

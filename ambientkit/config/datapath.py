@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -163,7 +164,11 @@ def with_bad_files(fields: dict[str, Any], on_bad_file: str | None, registry: Re
 def refuse_inside(flag: str, folder: Path, data: Data) -> None:
     """Raise InputError where the files would lie in a folder of data, and be read as rows of it from then on."""
     path = getattr(data, "path", None)
-    if path is not None and Path(path).is_dir() and folder.resolve().is_relative_to(Path(path).resolve()):
+    if (
+        path is not None
+        and Path(path).is_dir()
+        and Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(path))
+    ):
         raise InputError(
             f"{flag} {folder}: lies inside the data {path}, and what is written there would be read as rows of "
             "them; give a folder elsewhere"

@@ -3,6 +3,7 @@ they are clean."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -107,7 +108,7 @@ def says_the_same(part: Data, own: Data, *, but: Collection[str] = ()) -> bool:
 
     def same(value: Any, other: Any) -> bool:
         if isinstance(value, Path) and isinstance(other, Path):
-            return value.resolve() == other.resolve()
+            return os.path.realpath(value) == os.path.realpath(other)
         return bool(value == other)
 
     return type(part) is type(own) and all(

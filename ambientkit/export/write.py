@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ambientkit.checkpoint import save_weights
 from ambientkit.checkpoint.names import EXPORT, WEIGHTS
 from ambientkit.checkpoint.replace import replacing
-from ambientkit.checkpoint.target import is_stream
+from ambientkit.checkpoint.target import check_place, is_stream
+from ambientkit.checkpoint.weights import weights_file
 from ambientkit.config.portable import portable
 from ambientkit.errors import InputError, RunError, nearest
 from ambientkit.interfaces import Exporter, Finished, Model
@@ -107,7 +108,7 @@ def export(
         raise RunError(f"{target}: cannot be written ({error.strerror})") from error
     with replacing(target, suffix=target.suffix, check=_only_replaces(target)) as path:
         if exporter is None:
-            save_weights(path, finished.network, own_metadata(trained), trained.base)
+            path.write_bytes(weights_file(finished.network, own_metadata(trained), trained.base))
         else:
             exporter.write(finished, path)
     use = (
@@ -177,9 +178,10 @@ def _target(folder: Path | None, out: Path | None, form: str, suffix: str, force
         raise InputError(
             f"--out {target}: the form {form} is one file whose name ends in {suffix}, by which it is recognised"
         )
-    if out is not None and folder is not None and target.resolve() == (folder / WEIGHTS).resolve():
+    if out is not None and folder is not None and os.path.realpath(target) == os.path.realpath(folder / WEIGHTS):
         raise InputError(f"--out {target}: this is the run's own file; give another name")
     if not (target.exists() or target.is_symlink()):
+        check_place(target, "--out")
         return target
     if not force:
         raise InputError(
@@ -191,6 +193,7 @@ def _target(folder: Path | None, out: Path | None, form: str, suffix: str, force
         raise InputError(
             f"--out {target}: --force replaces an earlier export, but this is {'a folder' if suffix else 'a file'}"
         )
+    check_place(target, "--out")
     return target
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ambientkit.builtin.data.array import Array as Array_
+from ambientkit.checkpoint.target import check_target
 from ambientkit.config.datapath import DataLike, data_argument, with_bad_files
 from ambientkit.config.files import KeyPath
 from ambientkit.data.run_proposal import RunProposal
@@ -266,12 +268,12 @@ def _in_order(tree: Mapping[str, Any], reasons: Mapping[KeyPath, str], at: KeyPa
 
 
 def path_of(write: str | Path) -> Path:
-    """Where a proposal is written. Raises InputError for a name that `train -c` does not read."""
+    """Where a proposal is written. Raises InputError for a name that `train -c` does not read, and where
+    nothing can be written."""
     path = Path(write)
     if path.suffix not in (".yaml", ".yml"):
         raise InputError(f"--write {path}: should be a .yaml file")
-    if path.exists():
+    if os.path.exists(path):  # unlike Path.exists, of a name that is too long too
         raise InputError(f"--write {path}: exists already; give another name, or remove it")
-    if not path.parent.is_dir():
-        raise InputError(f"--write {path}: should be a file in a folder that exists")
+    check_target(path, "--write")
     return path

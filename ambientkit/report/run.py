@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ class ReportedRun:
 
 def names(runs: Sequence[Path]) -> list[str]:
     """A name for each run: that of its folder, with as many folders above it as distinguish them."""
-    parts = [path.resolve().parts for path in runs]
+    parts = [Path(os.path.realpath(path)).parts for path in runs]
     depth = 1
     while len({own[-depth:] for own in parts}) < len(parts):
         depth += 1

@@ -145,7 +145,7 @@ def _check_paths(runs: Sequence[Path], out: Path, pdf: Path | None) -> str | Non
     if pdf is not None and pdf.absolute() == out.absolute():
         raise InputError(f"--pdf {pdf}: is the page itself; give another file")
     browser = find_browser() if pdf is not None else None
-    if len({run.resolve() for run in runs}) < len(runs):
+    if len({os.path.realpath(run) for run in runs}) < len(runs):
         raise InputError("a run is named twice; each needs to be named once")
     return browser
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -102,7 +103,7 @@ def is_begun(path: Path) -> bool:
 
 def checkpoint_step(path: Path) -> int | None:
     """The step of a checkpoint, by its folder; None for anything else."""
-    whole = path.resolve()
+    whole = Path(os.path.realpath(path))
     return step_of_checkpoint(whole.name) if path.is_dir() and whole.parent.name == CHECKPOINTS else None
 
 
@@ -110,7 +111,7 @@ def run_of(path: Path) -> Path:
     """The run folder of a run, of its weights file, or of one of its checkpoints."""
     if checkpoint_step(path) is None:
         return path if path.is_dir() else path.parent
-    return path.parents[1] if path.parent.name == CHECKPOINTS else path.resolve().parents[1]
+    return path.parents[1] if path.parent.name == CHECKPOINTS else Path(os.path.realpath(path)).parents[1]
 
 
 def trained_of(subject: Any) -> Trained | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import keyword
+import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -11,8 +13,9 @@ from typing import Any
 
 from jinja2 import BaseLoader, Environment, StrictUndefined, TemplateNotFound
 
-from ambientkit.checkpoint.replace import replacing
-from ambientkit.errors import InputError, nearest
+from ambientkit.checkpoint.replace import remove, replacing
+from ambientkit.checkpoint.target import check_place
+from ambientkit.errors import InputError, RunError, nearest
 from ambientkit.tables import Record
 
 KINDS = ("objective", "corruption", "sampler", "model", "data", "check", "extractor", "attack")
@@ -76,12 +79,34 @@ def new_plugin(name: str, kind: str = "objective", folder: str | Path | None = N
         raise InputError(f"{target}: is there already; give a new folder, or an empty one")
     if not target.absolute().parent.is_dir():
         raise InputError(f"{target}: the folder {target.absolute().parent} is not there")
+    check_place(target / "pyproject.toml" if target.is_dir() else target, "--dir")
     files = _files(name, kind)
-    with replacing(target) as unfinished:
-        for path, text in files.items():
-            (unfinished / path).parent.mkdir(parents=True, exist_ok=True)
-            (unfinished / path).write_text(text, encoding="utf-8")
+    if target.is_dir():  # it stays: somebody may stand in it, or it may be a mount
+        _fill(target, files)
+    else:
+        with replacing(target) as unfinished:
+            _write(unfinished, files)
     return NewPlugin(kind, name, target, tuple(sorted(files)))
+
+
+def _fill(folder: Path, files: Mapping[str, str]) -> None:
+    """Write files into an empty folder, all or none."""
+    aside = folder / f".tmp-{os.getpid()}"
+    try:
+        _write(aside, files)
+        for path in aside.iterdir():
+            os.rename(path, folder / path.name)
+        aside.rmdir()
+    except OSError as error:
+        for name in {aside.name, *(Path(path).parts[0] for path in files)}:
+            remove(folder / name)
+        raise RunError(f"{folder}: cannot be written ({error.strerror}); it is empty as before") from error
+
+
+def _write(folder: Path, files: Mapping[str, str]) -> None:
+    for path, text in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text, encoding="utf-8")
 
 
 def _files(name: str, kind: str) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 
 import pytest
@@ -182,6 +183,8 @@ def test_a_line_comes_back_as_it_was_and_a_cut_one_is_none():
     assert from_line(line, "here") == facts
     assert from_line(line[:-5], "here") is None
     assert from_line("3", "here") is None
+    for wrong in ({"step": "x"}, {"loss": []}, {"terms": 1}, {"eta_s": math.nan}, {"skipped_steps": None}):
+        assert from_line(to_line({**facts, **wrong}), "here") is None
     with pytest.raises(InputError, match=r"here: format '1' is not known"):
         from_line('{"format_version": "1"}', "here")
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from ambientkit.checkpoint.folder import replacing, write_file
-from ambientkit.checkpoint.target import check_target
+from ambientkit.checkpoint.target import check_place, check_target
 from ambientkit.errors import InputError, RunError
 from tests.support import ROOT, forked
 
@@ -205,3 +205,15 @@ def test_what_can_be_no_file_is_refused_before_the_work(tmp_path: Path, where: s
     with pytest.raises(RunError):
         write_file(tmp_path / where, b"content")
     assert names(tmp_path) == before
+
+
+def test_a_place_below_folders_that_are_still_to_be_made_is_tried_before_the_work(tmp_path: Path) -> None:
+    check_place(tmp_path / "new" / "deep" / "x", "--out")
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"--out .*: \S*file is a file, not a folder"):
+        check_place(tmp_path / "file" / "deep" / "x", "--out")
+    with ordinary_user() as folder:
+        folder.chmod(0o555)
+        for place in (folder / "x", folder / "new" / "x"):
+            with pytest.raises(InputError, match="its folder is read-only"):
+                check_place(place, "--out")

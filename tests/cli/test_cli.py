@@ -262,6 +262,27 @@ def test_what_the_system_refuses_is_named(ambientkit, monkeypatch, tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("error", "status"), [(IsADirectoryError(21, "Is a directory", "x"), 2), (OSError(28, "No space left", "x"), 1)]
+)
+def test_what_the_disk_refuses_is_no_bug(ambientkit, monkeypatch, tmp_path, error, status):
+    def refused(self):
+        raise error
+
+    monkeypatch.setattr(Path, "is_file", refused)
+    found, _, err = ambientkit("inspect", tmp_path)
+    assert found == status
+    assert err.startswith(f"ambientkit: error: x: {error.strerror.lower()}")
+
+
+@pytest.mark.parametrize("command", [["sample"], ["evaluate"], ["status"], ["report"], ["export"], ["card"]])
+def test_a_link_to_itself_is_an_input_error(ambientkit, tmp_path, command):
+    (tmp_path / "loop").symlink_to("loop")
+    status, _, err = ambientkit(*command, tmp_path / "loop")
+    assert status == 2
+    assert f"{tmp_path}/loop" in err
+
+
 def test_the_version_is_printed(ambientkit):
     from ambientkit import __version__
 

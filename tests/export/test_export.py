@@ -262,5 +262,12 @@ def test_an_unknown_form_names_those_there_are(tmp_path):
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     folder, closed = write_run(tmp_path / "run"), tmp_path / "closed"
     closed.mkdir(0o500)
-    with pytest.raises(RunError, match="cannot be written"):
+    with pytest.raises(InputError, match="its folder is read-only"):
         export(folder, out=closed / "m.safetensors")
+
+
+def test_a_place_that_cannot_be_is_found_before_the_weights_are_written(tmp_path):
+    folder = write_run(tmp_path / "run")
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"--out .*: .*file is a file, not a folder"):
+        export(folder, out=tmp_path / "file" / "new" / "m.safetensors")

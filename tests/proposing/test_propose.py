@@ -167,7 +167,7 @@ def test_errors_that_the_files_bring_are_proposed_as_noise_per_pixel(tmp_path: P
 def test_what_cannot_be_written_or_has_no_files_is_an_error(tmp_path: Path) -> None:
     np.save(tmp_path / "rows.npy", cells(np.random.default_rng(8), 4))
     (tmp_path / "there.yaml").write_text("")
-    for name in ("there.yaml", "run.txt", "no/run.yaml"):
+    for name in ("there.yaml", "run.txt", "no/run.yaml", "x" * 300 + ".yaml"):
         with pytest.raises(InputError, match="write"):
             ak.inspect(tmp_path / "rows.npy", write=tmp_path / name)
     with pytest.raises(InputError, match="in files"):

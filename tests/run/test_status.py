@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from ambientkit.checkpoint.folder import write_folder
 from ambientkit.checkpoint.lines import append_line
 from ambientkit.checkpoint.lock import run_lock
-from ambientkit.checkpoint.names import CHECKPOINTS, LOCK, METRICS, checkpoint_name
+from ambientkit.checkpoint.names import CHECKPOINTS, LOCK, METRICS, STATUS, checkpoint_name
 from ambientkit.checkpoint.status import RunStatus
 from ambientkit.errors import InputError
 from ambientkit.run.status import status
@@ -68,4 +69,15 @@ def test_the_command_prints_the_record(run: Path, ambientkit) -> None:
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no run; give the folder that `ambientkit train` wrote"):
+        status(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"step": "x"}, {"end_step": 0}, {"processes": None}, {"time": math.nan}, {"warnings": 1}]
+)
+def test_a_status_with_a_value_that_none_can_be_is_refused(wrong: dict, tmp_path: Path) -> None:
+    RunStatus("finished", 1, 1).write(tmp_path)
+    file = tmp_path / STATUS
+    file.write_text(json.dumps({**json.loads(file.read_text()), **wrong}))
+    with pytest.raises(InputError, match="its fields are not those of a run's status"):
         status(tmp_path)

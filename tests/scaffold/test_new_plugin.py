@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import ambientkit as ak
-from ambientkit.errors import InputError
+from ambientkit.errors import InputError, RunError
 from ambientkit.plugins import KINDS as REGISTERED
 from ambientkit.scaffold import KINDS
 from tests.support import forked
@@ -83,3 +84,26 @@ def test_a_folder_that_holds_something_is_left_as_it_is(tmp_path: Path, ambientk
     assert code == 2
     assert "is there already" in err
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_an_empty_folder_is_filled_and_stays_the_same_one(
+    broken: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody may stand in it, and a mount cannot be replaced."""
+    before = tmp_path.stat().st_ino
+    monkeypatch.chdir(tmp_path)
+    if broken:
+        monkeypatch.setattr("os.rename", _full)
+        with pytest.raises(RunError, match="it is empty as before"):
+            ak.new_plugin("mine", folder=".")
+    else:
+        ak.new_plugin("mine", folder=".")
+    assert tmp_path.stat().st_ino == before
+    assert {path.name for path in tmp_path.iterdir()} == (
+        set() if broken else {"README.md", "ambientkit_mine", "pyproject.toml", "tests"}
+    )
+
+
+def _full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
