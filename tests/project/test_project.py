@@ -96,8 +96,13 @@ SEEDS = {"torch.manual_seed", "torch.seed", "np.random.seed", "random.seed"}
 
 def unkeyed_draws(source: str) -> Iterator[int]:
     """Lines that draw random numbers without `generator=`, or seed a global generator; the initialisers of networks may
-    (see there)."""
+    (see there), and so may a name that `np.random.default_rng` was assigned to."""
     tree = ast.parse(source)
+    generators = {
+        ast.unparse(node.targets[0])
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("np.random.default_rng(")
+    }
     initialisers = [
         node
         for node in ast.walk(tree)
@@ -106,7 +111,10 @@ def unkeyed_draws(source: str) -> Iterator[int]:
     exempt = {id(inner) for node in initialisers for inner in ast.walk(node)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            keyed = any(keyword.arg == "generator" for keyword in node.keywords)
+            keyed = (
+                any(keyword.arg == "generator" for keyword in node.keywords)
+                or ast.unparse(node.func.value) in generators
+            )
             draws = node.func.attr in DRAWS and not keyed and id(node) not in exempt
             seeds = ast.unparse(node.func) in SEEDS
             if draws or seeds:
@@ -117,6 +125,7 @@ def test_an_unkeyed_draw_is_noticed() -> None:
     assert list(
         unkeyed_draws("x = torch.randn(3)\ny = torch.randn(3, generator=g)\nz.normal_()\ntorch.manual_seed(0)")
     ) == [1, 3, 4]
+    assert list(unkeyed_draws("r = np.random.default_rng(0)\nr.poisson(3)\nnp.random.poisson(3)")) == [3]
 
 
 def test_no_code_draws_from_a_global_generator() -> None:
