@@ -89,10 +89,17 @@ def survey(
             f"rows have sigma_n at or above sigma_max = {levels.sigma_max:g}: rows {first}. Leave them out, or "
             "raise levels.sigma_max"
         )
+    x, cond = batch.x_n, batch.cond
+    if corruption.carries:  # the denoiser sees something else than was measured
+        one = take(batch, torch.zeros(1, dtype=torch.long))
+        view = corruption.show(
+            one, corruption.floor(one).clamp(min=levels.sigma_min), keyed_generator(0, "survey.view")
+        )
+        x, cond = view.x, view.cond
     if observations.rows.mapping is None:  # rows without a mapping: no reader has judged their scale
         found = judge_scale(
-            float(batch.x_n.min()),
-            float(batch.x_n.max()),
+            float(x.min()),
+            float(x.max()),
             float(floor.max()),
             assumed=True,
             stored=observations.rows.stored,
@@ -111,13 +118,6 @@ def survey(
                 f"have std {spread:.4g}. "
                 "sigma_n is a standard deviation in units of [-1, 1]: is it given in other units?"
             )
-    x, cond = batch.x_n, batch.cond
-    if corruption.carries:  # the denoiser sees something else than was measured
-        one = take(batch, torch.zeros(1, dtype=torch.long))
-        view = corruption.show(
-            one, corruption.floor(one).clamp(min=levels.sigma_min), keyed_generator(0, "survey.view")
-        )
-        x, cond = view.x, view.cond
     conds = {name: tuple(value.shape[1:]) for name, value in cond.items()}
     return Survey(
         total,

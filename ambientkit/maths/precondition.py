@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -34,9 +34,9 @@ def edm_preconditioning(sigma: Tensor, sigma_data: float) -> Preconditioning:
     )
 
 
-TOLD = ("mask", "sampled")
+TOLD = ("mask", "sampled", "coverage")
 """Conditions that say what a view shows: of the values of the row itself, or of what was measured of it through an
-operator."""
+operator; "coverage" is that of measurements that do not lie over pictures, carried back to them, A^T M A 1."""
 SEEN = (*TOLD, "measured")
 """With the measurements themselves, which a network may use or leave alone: all their information is in the view."""
 
@@ -47,11 +47,10 @@ def beside(y: Tensor, cond: Mapping[str, Tensor]) -> Tensor:
 
     A mask of pictures must have their height and width, or broadcast to them.
     """
-    extra = [cond[name].to(y) for name in TOLD if name in cond]
     if y.ndim < 3:
-        extra = [mask.flatten(1) for mask in extra]
+        extra = [cond[name].to(y).flatten(1) for name in TOLD if name in cond]
     else:
-        extra = [mask.expand(-1, -1, *y.shape[2:]) for mask in extra]
+        extra = [cond[name].to(y).expand(-1, -1, *y.shape[2:]) for name in _over_pictures(cond)]
     return torch.cat([y, *extra], dim=1) if extra else y
 
 
@@ -59,14 +58,23 @@ def channels_beside(conds: Mapping[str, tuple[int, ...]], shape: tuple[int, ...]
     """How many channels `beside` adds to pictures of this shape (C, H, W), by the shapes of the conditions. Raises
     ValueError for a mask that does not fit them."""
     found = 0
-    for name in TOLD:
-        if (own := conds.get(name)) is not None:
-            if len(own) != len(shape) or any(
-                size not in (1, whole) for size, whole in zip(own[1:], shape[1:], strict=True)
-            ):
-                raise ValueError(f"{name} of shape {tuple(own)} does not lie over pictures of shape {tuple(shape)}")
-            found += own[0]
+    for name in _over_pictures(conds):
+        own = conds[name]
+        if not lies_over(own, shape):
+            raise ValueError(f"{name} of shape {tuple(own)} does not lie over pictures of shape {tuple(shape)}")
+        found += own[0]
     return found
+
+
+def lies_over(own: Sequence[int], shape: Sequence[int]) -> bool:
+    """Whether a mask of shape (c, ...) has the height and width of pictures of shape (C, H, W), or broadcasts to
+    them."""
+    return len(own) == len(shape) and all(size in (1, whole) for size, whole in zip(own[1:], shape[1:], strict=True))
+
+
+def _over_pictures(names: Container[str]) -> list[str]:
+    """The conditions of `TOLD` that become channels: the coverage in place of measurements that have another layout."""
+    return [name for name in TOLD if name in names and not (name == "sampled" and "coverage" in names)]
 
 
 def denoised(

@@ -14,7 +14,10 @@ from ambientkit.builtin.corruptions.linear import Linear
 from ambientkit.builtin.objectives.consistency import Consistency
 from ambientkit.builtin.objectives.tweedie import Tweedie
 from ambientkit.config.pairs import refuse_pairs
+from ambientkit.data.observations import Observations
+from ambientkit.data.survey import survey
 from ambientkit.errors import InputError
+from ambientkit.interfaces import Levels
 from ambientkit.operators import identifiability, operator_of
 from ambientkit.operators.fourier import as_complex, as_pairs
 from ambientkit.registry import load, spec_of
@@ -155,3 +158,20 @@ def test_consistency_is_refused_on_measured_rows() -> None:
     refuse_pairs([Tweedie()], Linear())
     with pytest.raises(InputError, match=r"'consistency' is biased .* 'serves-operators'"):
         refuse_pairs([Consistency()], Linear())
+
+
+def test_the_scale_of_what_the_network_sees_is_judged_and_not_that_of_measurements(caplog) -> None:
+    scanner = Linear(operator={"name": "fourier", "real": True}, missing=0.3)
+    x_0 = 0.5 * torch.randn(32, 1, 32, 32, generator=Generator().manual_seed(0)) + 0.5
+    rows = scanner.observe(x_0, torch.arange(32), Generator().manual_seed(1))
+    assert rows.x_n.abs().max() > 12  # the mean of a picture, times its side
+
+    def warned(corruption, batch) -> bool:
+        caplog.clear()
+        survey(
+            Observations([take(batch, torch.tensor(i)) for i in range(32)], corruption, 0), corruption, Levels(), 0.5
+        )
+        return "far beyond" in caplog.text
+
+    assert not warned(scanner, rows)
+    assert warned(scanner, scanner.observe(100 * x_0, torch.arange(32), Generator().manual_seed(1)))

@@ -14,11 +14,12 @@ from ambientkit.interfaces import Corruption
 from ambientkit.maths.ambient import capped_inverse_square, top_up, tweedie_coefficients
 from ambientkit.maths.masks import Kind, chance_of_hiding, chance_of_seen, draw_mask
 from ambientkit.maths.noise import RandomSource, draw_levels, highest_level, per_row, standard_normal
+from ambientkit.maths.precondition import lies_over
 from ambientkit.operators import Operator, identifiability, operator_of
 from ambientkit.operators.blur import Blur
 
 Level = Annotated[float, Field(ge=0)]
-OWN = frozenset({"sampled", "measured", "coils"})
+OWN = frozenset({"sampled", "measured", "coverage", "coils"})
 
 
 class Linear(Corruption):
@@ -26,9 +27,10 @@ class Linear(Corruption):
 
     `mask` in the space of measurements: a view shows fewer, M~ = M B with a fresh B in each call, at more noise, y_t =
     M~ (x_n + sqrt(sigma^2 - sigma_n^2) z'). The denoiser sees A^T y_t, which holds all information of y_t on x_0, with
-    M~ as the condition "sampled" and y_t as "measured", and answers with h = E[x_0 | y_t]. E[x_n | y_t] = a A h + b y_t
-    where y_t shows a measurement, A h where it hides one, 0 elsewhere. sigma is the noise of measurements; for an
-    orthonormal A it is that of pictures too. Errors count in the scale of measurements."""
+    M~ as the condition "sampled" and y_t as "measured", and answers with h = E[x_0 | y_t]. Where measurements do not
+    lie over pictures (a sinogram), networks of pictures are told A^T M~ A 1, "coverage", in place of M~. E[x_n | y_t] =
+    a A h + b y_t where y_t shows a measurement, A h where it hides one, 0 elsewhere. sigma is the noise of
+    measurements; for an orthonormal A it is that of pictures too. Errors count in the scale of measurements."""
 
     name = "linear"
     source = "arXiv 2305.19256, section 3; arXiv 2210.01696; arXiv 2404.10177; docs/masks.md"
@@ -97,7 +99,11 @@ class Linear(Corruption):
         y_t = torch.where(shown, top_up(batch.x_n, _level(batch), sigma, generator), 0.0)
         others = {name: value for name, value in batch.cond.items() if name not in OWN | self.operator.per_row}
         x = self.operator.adjoint(y_t, self._given(batch)).to(batch.x_n.dtype)
-        return View(x, sigma, {**others, "sampled": shown, "measured": y_t})
+        told = {"sampled": shown, "measured": y_t}
+        if x.ndim > 2 and not lies_over(shown.shape[1:], x.shape[1:]):
+            response = self.operator.forward(torch.ones_like(x), self._given(batch))
+            told["coverage"] = self.operator.adjoint(torch.where(shown, response, 0.0), self._given(batch)).to(x.dtype)
+        return View(x, sigma, {**others, **told})
 
     def expect(self, x_0_hat: Tensor, view: View, batch: Batch) -> Tensor:
         """a A x_0_hat + b y_t for measurements that the view shows, A x_0_hat for those it hides, 0 elsewhere."""
