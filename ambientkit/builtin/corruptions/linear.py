@@ -28,7 +28,7 @@ class Linear(Corruption):
     `mask` in the space of measurements: a view shows fewer, M~ = M B with a fresh B in each call, at more noise, y_t =
     M~ (x_n + sqrt(sigma^2 - sigma_n^2) z'). The denoiser sees A^T y_t, which holds all information of y_t on x_0, with
     M~ as the condition "sampled" and y_t as "measured", and answers with h = E[x_0 | y_t]. Where measurements do not
-    lie over pictures (a sinogram), networks of pictures are told A^T M~ A 1, "coverage", in place of M~. E[x_n | y_t] =
+    lie over pictures (a sinogram), networks of pictures get A^T M~ A 1, "coverage", in place of M~. E[x_n | y_t] =
     a A h + b y_t where y_t shows a measurement, A h where it hides one, 0 elsewhere. sigma is the noise of
     measurements; for an orthonormal A it is that of pictures too. Errors count in the scale of measurements."""
 
