@@ -9,6 +9,8 @@ Source: Bishop, "Pattern Recognition and Machine Learning" (2006), eq. 2.113-2.1
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 from torch import Tensor
 
@@ -26,21 +28,24 @@ class LinearPosterior:
     def __init__(self, law: GaussianMixture, gram: Tensor, seen: Tensor, sigma: Tensor) -> None:
         gram, seen = gram.double().unsqueeze(1), seen.double().unsqueeze(1).unsqueeze(3)
         noise = sigma.double().square().reshape(-1, 1, 1, 1)
-        inverse = torch.linalg.inv(law.covariances)
         m = law.means.unsqueeze(2)
-        factor = torch.linalg.cholesky(inverse + gram / noise)
+        factor = torch.linalg.cholesky(law.precisions + gram / noise)
         r = seen - gram @ m
         moved = torch.cholesky_solve(r / noise, factor)
         quadratic = (m * (2 * seen - gram @ m)).sum((2, 3)) / noise[:, :, 0, 0] + (r * moved).sum((2, 3)) / noise[
             :, :, 0, 0
         ]
-        determinant = 2 * factor.diagonal(dim1=2, dim2=3).log().sum(2) + torch.logdet(law.covariances)
+        determinant = 2 * factor.diagonal(dim1=2, dim2=3).log().sum(2) + law.log_determinants
         self.responsibilities = torch.softmax(law.weights.log() + (quadratic - determinant) / 2, dim=1)
         """(B, K)."""
         self.means = (m + moved).squeeze(3)
         """(B, K, d)."""
-        self.covariances = torch.cholesky_inverse(factor)
+        self._factor = factor
+
+    @cached_property
+    def covariances(self) -> Tensor:
         """(B, K, d, d)."""
+        return torch.cholesky_inverse(self._factor)
 
     def mean(self) -> Tensor:
         """E[x_0 | y], (B, d)."""

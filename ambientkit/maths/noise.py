@@ -45,12 +45,9 @@ def per_row(level: Tensor | float, like: Tensor) -> Tensor:
         return level
     if level.ndim == 1 and level.shape[0] == like.shape[0]:
         return level.reshape(-1, *[1] * (like.ndim - 1))
-    if level.ndim == like.ndim:
-        try:
-            if torch.broadcast_shapes(level.shape, like.shape) == like.shape:
-                return level
-        except RuntimeError:
-            pass  # falls through to the message below, which names both shapes
+    # Not `torch.broadcast_shapes`: its first call imports sympy, which takes half a second.
+    if level.ndim == like.ndim and all(own in (1, size) for own, size in zip(level.shape, like.shape, strict=True)):
+        return level
     raise ValueError(
         f"a noise level of shape {tuple(level.shape)} does not fit a batch of shape {tuple(like.shape)}: "
         f"give a number, one level per row ({like.shape[0]},), or one per pixel"

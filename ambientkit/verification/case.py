@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache, lru_cache
 
 import torch
 from pydantic import InstanceOf
@@ -35,11 +36,18 @@ class ExactReverse(Sampler):
         return x
 
 
+@cache
 def default_mixture() -> GaussianMixture:
     """Three modes in the plane with unlike weights and correlated covariances, at the scale of data in [-1, 1]."""
     means = [[-0.6, -0.3], [0.5, -0.5], [0.2, 0.7]]
     covariances = [[[0.03, 0.01], [0.01, 0.02]], [[0.02, -0.012], [-0.012, 0.04]], [[0.05, 0.0], [0.0, 0.01]]]
     return GaussianMixture([0.5, 0.3, 0.2], means, covariances)
+
+
+@lru_cache(maxsize=4)
+def spread_of(law: GaussianMixture) -> float:
+    """The std of all values of a law."""
+    return float(law.sample(20_000, Generator().manual_seed(0)).std(unbiased=False))
 
 
 def make_case(
@@ -48,12 +56,11 @@ def make_case(
     """A case in float64 whose observations are drawn by `corruption`, as fresh rows each time. clean: rows without any
     noise."""
     law = mixture or default_mixture()
-    points = law.sample(20_000, Generator().manual_seed(0))
     tools = Tools(
         corruption=corruption,
         sampler=ExactReverse(mixture=law),
         teacher=law.denoiser(),
-        signal=Signal((law.dimension,), float(points.std(unbiased=False))),
+        signal=Signal((law.dimension,), spread_of(law)),
         generator=Generator(),
         levels=Levels(0.01, 20.0),
     )

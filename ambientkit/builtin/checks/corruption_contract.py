@@ -88,8 +88,8 @@ class CorruptionContract(Check):
         require(torch.equal(batch.row, row), "observe does not keep the numbers of the rows")
         require(batch.sigma_n.is_floating_point() and bool((batch.sigma_n >= 0).all()), "sigma_n is no level")
         if batch.sigma_n.ndim > 1 or (batch.sigma_n.ndim == 1 and len(batch.sigma_n) not in (1, rows)):
-            right = (
-                batch.sigma_n.ndim == x_0.ndim and torch.broadcast_shapes(batch.sigma_n.shape, x_0.shape) == x_0.shape
+            right = batch.sigma_n.ndim == x_0.ndim and all(
+                own in (1, size) for own, size in zip(batch.sigma_n.shape, x_0.shape, strict=True)
             )
             require(right, f"sigma_n of shape {tuple(batch.sigma_n.shape)} is neither (B,) nor broadcasts to the rows")
         own = {name: value for name, value in batch.cond.items() if name in part.carries}

@@ -19,6 +19,7 @@ from ambientkit.maths.randomness import keyed_generator
 
 LOW = (0.002, 0.003, 0.005, 0.01)
 """Levels at which a factor such as sigma, taken from 1 - alpha^2 in float32, has lost its digits."""
+TOLERANCE = 1e-3
 
 
 class FormCheck(Check):
@@ -67,7 +68,9 @@ class FormCheck(Check):
                 found, asked = model(x, sigma, _saying(target))
                 off = found - right if asked is not None else torch.full_like(x, math.inf)
                 errors[scaled] = max(errors[scaled], largest([off / (sigma_data * per_row(1 + 1e-3 * sigma, x))]))
-        return exact(min(errors.values()), 1e-3, 2 * len(sigma))
+            if min(errors.values()) > TOLERANCE:
+                break
+        return exact(min(errors.values()), TOLERANCE, 2 * len(sigma))
 
     def _factor(self, sigma: Tensor) -> Tensor:
         """What the network's answer is multiplied by, (B,), float64: D is linear in it."""

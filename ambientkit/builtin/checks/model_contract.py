@@ -168,6 +168,7 @@ class _Tried:
     def all(self) -> None:
         self.fresh_each_time()
         denoiser = self.kept_as_it_is()
+        self.learns()
         with torch.no_grad():
             answer = self.ask(denoiser, self.x, self.sigma)
             self.alike(answer, self.ask(denoiser, self.x, self.sigma), "in evaluation mode two answers differ")
@@ -180,7 +181,6 @@ class _Tried:
                 other = self.ask(denoiser, self.x, wide)
                 self.alike(answer[::2], other[::2], "a row's answer depends on another row's level")
         self.level_matters(denoiser)
-        self.learns()
         gradient_is_that_of_the_answer(
             self.network, lambda wide: self.part.denoiser(wide, self.signal), self.x, self.sigma
         )

@@ -4,6 +4,8 @@ pixel."""
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from pydantic import Field
@@ -11,8 +13,8 @@ from torch import Tensor
 
 from ambientkit.builtin.checks.labelled import SHAPE, SPACING, Broken, asked_of
 from ambientkit.builtin.checks.outcome import mean_zero_by_kind
-from ambientkit.builtin.checks.picture_views import PATTERN, picture_batch, picture_tools
-from ambientkit.builtin.checks.probe import gradient, mean_value
+from ambientkit.builtin.checks.picture_views import PATTERN, group_of, picture_batch, picture_tools
+from ambientkit.builtin.checks.probe import GROUPS, by_kind, calls_for, gradient, mean_value
 from ambientkit.builtin.checks.stationarity import Shifted
 from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Part
 from ambientkit.maths.noise import per_row
@@ -48,7 +50,7 @@ class PictureStationarity(Check):
     quick = True
 
     batches: int = Field(72, ge=60)
-    """Independent gradients."""
+    """Independent gradients; a few more where they are no multiple of 12."""
     batch_size: int = Field(48, ge=8)
     """Rows in each."""
 
@@ -56,16 +58,18 @@ class PictureStationarity(Check):
         """F statistic and p-value of the mean gradient."""
         assert isinstance(part, Objective)
         samples = []
-        for index in range(self.batches):
-            theta = torch.zeros(2 * len(DIRECTIONS) + 2, dtype=torch.float64, requires_grad=True)
-            moved = _moved(theta)
-            batch = picture_batch(part, case, self.batch_size, index)
+        for index in range(calls_for(self.batches)):
+            theta = torch.zeros(GROUPS, 2 * len(DIRECTIONS) + 2, dtype=torch.float64, requires_grad=True)
+            rows = GROUPS * self.batch_size
+            batch = picture_batch(part, case, rows, index)
+            moved = _moved(theta, partial(group_of, rows=rows, case=case, index=index))
             try:
                 terms = part.loss(moved, batch, picture_tools(case, moved, index)).values()
             except Broken as error:
                 return Measured(math.inf, 0.0, index, str(error))
-            samples.append(gradient(mean_value([term for term in terms if len(term.value)]), theta))
-        return mean_zero_by_kind(torch.stack(samples), 3)
+            value = GROUPS * mean_value([term for term in terms if len(term.value)])
+            samples.append(gradient(value, theta))
+        return mean_zero_by_kind(by_kind(samples), 3)
 
     def control(self, part: Part) -> Part:
         """The same objective, shown a denoiser that is wrong by 0.5 log sigma."""
@@ -73,15 +77,18 @@ class PictureStationarity(Check):
         return Shifted(inner=part)
 
 
-def _moved(theta: Tensor) -> Denoiser:
+def _moved(theta: Tensor, group_of: Callable[[Tensor], Tensor]) -> Denoiser:
     def moved(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
         number = asked_of(x - PATTERN.to(x.dtype), sigma, cond, conditioned=False)
         level = per_row(sigma.detach().double(), x)
         low = torch.exp(-((level / 0.3) ** 2))
         centre = per_row(SPACING * number.double(), x) + PATTERN
         noise = (x.double() - centre) / level
-        one, other = (torch.einsum("k,kchw->chw", half[:-1], DIRECTIONS) + half[-1] * noise for half in theta.chunk(2))
-        push = level / (1 + level) * (low * one + (1 - low) * other)
+        # (B, 2, 4): what moves each row at low and at high levels, by the directions and by the noise.
+        own = (group_of(number).double().mT @ theta).unflatten(1, (2, -1))
+        strength = level / (1 + level) * torch.cat([low, 1 - low], 1)
+        weights = (strength.flatten(1).unsqueeze(2) * own).sum(1)
+        push = (weights[:, :-1] @ DIRECTIONS.flatten(1)).reshape(x.shape) + per_row(weights[:, -1], x) * noise
         return (centre + push + 0.0 * x).to(x.dtype)
 
     return moved

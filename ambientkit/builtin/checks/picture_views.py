@@ -12,7 +12,7 @@ from torch import Tensor
 from ambientkit.batch import Batch, Term
 from ambientkit.builtin.checks.labelled import SHAPE, SIGNAL, SPACING, Broken, OneStep, asked_of, labelled, require
 from ambientkit.builtin.checks.outcome import mean_zero_by_kind
-from ambientkit.builtin.checks.probe import on_clean_rows
+from ambientkit.builtin.checks.probe import GROUPS, calls_for, on_clean_rows
 from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Part, Tools
 from ambientkit.maths.noise import per_row
 from ambientkit.maths.randomness import keyed_generator
@@ -46,15 +46,15 @@ class PictureViews(Check):
     quick = True
 
     batches: int = Field(90, ge=45)
-    """Independent losses."""
+    """Independent losses; a few more where they are no multiple of 12."""
     batch_size: int = Field(48, ge=8)
     """Rows in each."""
 
     def measure(self, part: Part, case: Case) -> Measured:
         """F statistic and p-value of the moments."""
         assert isinstance(part, Objective)
-        samples = []
-        for index in range(self.batches):
+        samples: tuple[list[Tensor], ...] = ([], [], [])
+        for index in range(calls_for(self.batches)):
             asked: list[Question] = []
             batch = self._batch(part, case, index)
             clean = per_row(batch.sigma_n, batch.x_n).expand_as(batch.x_n).flatten(1).amax(1) == 0
@@ -63,10 +63,14 @@ class PictureViews(Check):
             except Broken as error:
                 return Measured(math.inf, 0.0, index, str(error))
             if asked:
-                samples.append(_moments(clean, *(torch.cat(each) for each in zip(*asked, strict=True))))
-        if len(samples) < self.batches / 2:
-            return Measured(math.inf, 0.0, len(samples), "the denoiser is not asked")
-        return mean_zero_by_kind(torch.stack(samples), 3)
+                number, level, e = (torch.cat(each) for each in zip(*asked, strict=True))
+                own = group_of(number, len(batch.x_n), case, index)
+                samples[index % 3].extend(_moments(clean, number[i], level[i], e[i]) for i in own if i.any())
+        asked_by_kind = [found for found in samples if found]  # an objective may leave rows of one kind out
+        if sum(map(len, samples)) < self.batches / 2:
+            return Measured(math.inf, 0.0, sum(map(len, samples)), "the denoiser is not asked")
+        turns = [torch.stack(turn) for turn in zip(*asked_by_kind, strict=False)]
+        return mean_zero_by_kind(torch.cat(turns), len(asked_by_kind))
 
     def control(self, part: Part) -> Part:
         """The same objective, whose questions are asked at 1.5 times their level."""
@@ -74,7 +78,7 @@ class PictureViews(Check):
         return _Misplaced(inner=part)
 
     def _batch(self, part: Objective, case: Case, index: int) -> Batch:
-        return picture_batch(part, case, self.batch_size, index)
+        return picture_batch(part, case, GROUPS * self.batch_size, index)
 
     def _tools(self, case: Case, index: int) -> Tools:
         return picture_tools(case, self._watched([]), index)
@@ -105,6 +109,14 @@ def picture_batch(part: Objective, case: Case, rows: int, index: int) -> Batch:
         sigma_n = torch.linspace(0.1, 0.5, math.prod(SHAPE)).reshape(SHAPE).expand(rows, *SHAPE)
     batch = labelled(sigma_n, generator)
     return batch._replace(x_n=batch.x_n.double() + PATTERN, sigma_n=batch.sigma_n.double())
+
+
+def group_of(number: Tensor, rows: int, case: Case, index: int) -> Tensor:
+    """(GROUPS, n), which questions about rows of these numbers belong to each group. The rows 1 to `rows` are dealt to
+    the groups at random: an objective may use the first ones alone."""
+    dealt = torch.randperm(rows, generator=keyed_generator(case.seed, "verify.groups", step=index)) % GROUPS
+    own = dealt[(number.long() - 1).clamp(0, rows - 1)]
+    return own == torch.arange(GROUPS).unsqueeze(1)
 
 
 def picture_tools(case: Case, teacher: Denoiser, index: int) -> Tools:

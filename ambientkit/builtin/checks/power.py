@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ambientkit.batch import Batch, Term
 from ambientkit.builtin.checks.outcome import all_of
-from ambientkit.builtin.checks.probe import gradient, mean_value, moved, observations, terms
+from ambientkit.builtin.checks.probe import by_group, gradient, in_groups, mean_value, moved, observations, terms
 from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Part, Tools
 
 _FREQUENCIES = (23.0, 37.0, 59.0, 97.0)
@@ -61,22 +61,21 @@ class Power(Check):
         return _Away(inner=part)
 
     def _derivatives(self, objective: Objective, case: Case, phase: float) -> Measured:
-        found = []
-        for index in range(self.batches):
-            theta = torch.full((1,), self.delta, dtype=torch.float64, requires_grad=True)
+        def push(x: Tensor, sigma: Tensor, theta: Tensor) -> Tensor:
+            waves = torch.sin(torch.tensor(_FREQUENCIES, dtype=torch.float64).unsqueeze(1) * sigma.log() + phase)
+            return (theta * (sigma.clamp(max=0.3) * waves.sum(0)).unsqueeze(1)).expand_as(x)
 
-            def push(x: Tensor, sigma: Tensor, theta: Tensor) -> Tensor:
-                waves = sum(torch.sin(frequency * sigma.log() + phase) for frequency in _FREQUENCIES)
-                return (theta * (sigma.clamp(max=0.3) * waves).unsqueeze(1)).expand_as(x)
-
+        def once(index: int, groups: int) -> Tensor:
+            theta = torch.full((groups, 1), self.delta, dtype=torch.float64, requires_grad=True)
             wrong = moved(case.oracle, push, theta)
             key = index + (self.batches if phase else 0)
-            batch = observations(case, self.batch_size, key)
+            batch = in_groups(observations(case, groups * self.batch_size, key), case, key, groups)
             # The teacher is the average of the same network, so it is as wrong: who learns from it alone learns
             # nothing.
             lent = dataclasses.replace(case, tools=dataclasses.replace(case.tools, teacher=_still(wrong)))
-            found.append(gradient(mean_value(terms(objective, wrong, batch, lent, key)), theta))
-        return noncentral(torch.cat(found), self.least)
+            return groups * gradient(mean_value(terms(objective, wrong, batch, lent, key)), theta)
+
+        return noncentral(by_group(once, self.batches).flatten(), self.least)
 
 
 def noncentral(each: Tensor, least: float) -> Measured:

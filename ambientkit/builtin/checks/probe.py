@@ -1,8 +1,13 @@
-"""Running an objective on a denoiser that can be moved: what its gradient says of a direction."""
+"""Running an objective on a denoiser that can be moved: what its gradient says of a direction.
+
+A loss of a small batch takes as long as one of a batch four times as large. So `GROUPS` batches of independent rows are
+one call: a condition says which of them a row belongs to, and each has a direction of its own.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import torch
@@ -14,18 +19,72 @@ from ambientkit.maths.noise import per_row, standard_normal
 from ambientkit.maths.randomness import keyed_generator
 
 Push = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(x (B, d), sigma (B,), theta (K,)) -> what is added to the exact denoiser, (B, d); linear in theta."""
+"""(x (B, d), sigma (B,), theta (K,) or (B, K)) -> what is added to the exact denoiser, (B, d); linear in theta."""
+GROUPS = 4
+"""Batches in one call."""
+GROUP = "group"
+"""The condition that says which."""
+
+
+class Mixed(Exception):
+    """An objective asks without the conditions of its rows, so that batches cannot be told apart."""
 
 
 def moved(oracle: Denoiser, push: Push, theta: Tensor) -> Denoiser:
-    """The denoiser oracle + push(theta), differentiable in theta."""
+    """The denoiser oracle + push(theta), differentiable in theta: (K,), or (G, K) for each group. Raises Mixed where a
+    question does not say its group."""
 
     def probed(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
-        return oracle(x, sigma, **cond) + push(x.double().flatten(1), sigma.double(), theta).reshape(x.shape).to(
-            x.dtype
-        )
+        own = theta if theta.ndim == 1 else own_theta(theta, len(x), cond.get(GROUP))
+        return oracle(x, sigma, **cond) + push(x.double().flatten(1), sigma.double(), own).reshape(x.shape).to(x.dtype)
 
     return probed
+
+
+def own_theta(theta: Tensor, rows: int, group: Tensor | None) -> Tensor:
+    """(B, K), what moves each row, of theta (G, K). Raises Mixed where it is not known which group a row belongs to."""
+    if len(theta) == 1:
+        return theta.expand(rows, -1)
+    if group is None or group.shape != (rows,):
+        raise Mixed
+    member = group.unsqueeze(1) == torch.arange(len(theta))
+    if not member.any(1).all():
+        raise Mixed
+    return member.double() @ theta
+
+
+def by_group(once: Callable[[int, int], Tensor], count: int, kinds: int = 1) -> Tensor:
+    """At least `count` independent samples (n, K); row i is of kind i mod `kinds`.
+
+    once(index, groups): the samples (groups, K) of one call, of kind index mod `kinds`. Where it raises Mixed for
+    `GROUPS`, it is called for one group at a time.
+    """
+    for groups in (GROUPS, 1):
+        try:
+            return by_kind([once(index, groups) for index in range(calls_for(count, kinds, groups))], kinds)
+        except Mixed:
+            continue
+    raise AssertionError("one group cannot be mixed up")
+
+
+def calls_for(count: int, kinds: int = 3, groups: int = GROUPS) -> int:
+    """How many calls give `count` samples or more, as many of each kind."""
+    return math.ceil(count / (groups * kinds)) * kinds
+
+
+def by_kind(found: list[Tensor], kinds: int = 3) -> Tensor:
+    """The samples (groups, K) of calls whose kinds take turns, so that the kinds take turns in the rows."""
+    return torch.stack(found).unflatten(0, (-1, kinds)).transpose(1, 2).flatten(0, 2)
+
+
+def in_groups(batch: Batch, case: Case, index: int, groups: int) -> Batch:
+    """The batch with a condition that deals its rows to the groups at random: an objective may use the first ones
+    alone."""
+    if groups == 1:
+        return batch
+    generator = keyed_generator(case.seed, "verify.groups", step=index)
+    group = torch.randperm(len(batch.x_n), generator=generator) % groups
+    return batch._replace(cond={**batch.cond, GROUP: group})
 
 
 def terms(objective: Objective, denoiser: Denoiser, batch: Batch, case: Case, index: int) -> list[Term]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from pydantic import Field, InstanceOf
@@ -11,7 +13,42 @@ from torch import Tensor
 from ambientkit.builtin.checks.outcome import all_normal, scores_within
 from ambientkit.builtin.checks.travel import at_level, carry, key
 from ambientkit.interfaces import Case, Check, Denoiser, Measured, Part, Sampler
+from ambientkit.maths.mixture import GaussianMixture
 from ambientkit.maths.noise import RandomSource, per_row
+from ambientkit.maths.randomness import keyed_generator
+
+SHORT = 0.98
+"""sigma_s / sigma_t of the short hop."""
+
+
+class Hop(NamedTuple):
+    """Points and the moments of the exact kernel from there."""
+
+    levels: Tensor
+    """(n,), sigma_t."""
+    x_t: Tensor
+    """(n, d)."""
+    x_0_hat: Tensor
+    """(n, d), E[x_0 | x_t]."""
+    mean: Tensor
+    """(n, d), of x_s."""
+    whiten: Tensor
+    """(n, d, d), whose product with x_s less its mean has the unit covariance."""
+
+
+@lru_cache(maxsize=2)  # the same for all samplers and for their controls
+def exact_hop(law: GaussianMixture, seed: int, rows: int) -> Hop:
+    """A short hop from points of two levels."""
+    # Two kinds of rows, one a large hop in absolute terms: a sampler that mixes up rows is seen.
+    levels = torch.tensor([0.15, 0.8], dtype=torch.float64)[torch.arange(rows) % 2]
+    x_t = at_level(law, levels, keyed_generator(seed, "verify.reverse-kernel.start"))
+    x_0_hat, one_minus_r = law.posterior_mean(x_t, levels), 1 - SHORT**2
+    eye = torch.eye(law.dimension, dtype=torch.float64)
+    covariance = per_row((SHORT * levels) ** 2 * one_minus_r, eye.expand(rows, -1, -1)) * eye
+    covariance = covariance + one_minus_r**2 * law.posterior_covariance(x_t, levels)
+    factor = torch.linalg.cholesky(covariance)
+    whiten = torch.linalg.solve_triangular(factor, eye.expand_as(factor), upper=False)
+    return Hop(levels, x_t, x_0_hat, (1 - one_minus_r) * x_t + one_minus_r * x_0_hat, whiten)
 
 
 class ReverseKernel(Check):
@@ -48,20 +85,13 @@ class ReverseKernel(Check):
     def measure(self, part: Part, case: Case) -> Measured:
         """The largest excess over the tolerance, in standard errors."""
         assert isinstance(part, Sampler)
-        # Two kinds of rows, one a large hop in absolute terms: a sampler that mixes up rows is seen.
-        levels = torch.tensor([0.15, 0.8], dtype=torch.float64)[torch.arange(self.rows) % 2]
-        x_t, sigma_s = at_level(case.law, levels, key(case, "reverse-kernel.start")), 0.98 * levels
-        x_s = carry(part, case.oracle, x_t, torch.stack([levels, sigma_s]), key(case, "reverse-kernel.noise"))
-        one_minus_r = 1 - 0.98**2
-        x_0_hat = case.law.posterior_mean(x_t, levels)
-        eye = torch.eye(case.law.dimension, dtype=torch.float64)
-        covariance = per_row(sigma_s**2 * one_minus_r, eye.expand(self.rows, -1, -1)) * eye
-        covariance = covariance + one_minus_r**2 * case.law.posterior_covariance(x_t, levels)
-        residual = x_s - (1 - one_minus_r) * x_t - one_minus_r * x_0_hat
-        e = torch.linalg.solve_triangular(
-            torch.linalg.cholesky(covariance), residual.unsqueeze(2), upper=False
-        ).squeeze(2)
-        drift = (x_0_hat - x_t) / levels.unsqueeze(1)
+        hop = exact_hop(case.law, case.seed, self.rows)
+        levels, x_t = hop.levels, hop.x_t
+        x_s = carry(
+            part, case.oracle, x_t.clone(), torch.stack([levels, SHORT * levels]), key(case, "reverse-kernel.noise")
+        )
+        e = torch.einsum("bij,bj->bi", hop.whiten, x_s - hop.mean)
+        drift = (hop.x_0_hat - x_t) / levels.unsqueeze(1)
         scores = []
         for kind in range(2):
             scores += self._scores(e[kind::2], drift[kind::2])

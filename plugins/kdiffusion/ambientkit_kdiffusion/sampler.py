@@ -37,9 +37,9 @@ class KDiffusionSampler(Sampler):
             return x
         dtype = torch.promote_types(x.dtype, torch.float32)
         start, grids = x.to(dtype), sigmas.to(device=x.device, dtype=dtype)
-        columns, group = torch.unique(grids, dim=1, return_inverse=True)
-        if columns.shape[1] == 1:
+        if torch.equal(grids, grids[:, :1].expand_as(grids)):
             return self._run(denoiser, start, grids[:, 0], generator, cond).to(x.dtype)
+        columns, group = torch.unique(grids, dim=1, return_inverse=True)
         parts, order = [], []
         for number in range(columns.shape[1]):
             rows = (group == number).nonzero().squeeze(1)
