@@ -6,8 +6,13 @@ import pytest
 import torch
 
 from ambientkit.batch import Term
-from ambientkit.builtin.checks.affine import gradient_is_affine_in_the_data
-from ambientkit.builtin.checks.coverage import no_hole_above, no_hole_below, within_the_range_lent
+from ambientkit.builtin.checks.affine import gradient_is_affine_in_the_data, noise_counts_as_its_level_says
+from ambientkit.builtin.checks.coverage import (
+    no_hole_above,
+    no_hole_at_the_top,
+    no_hole_below,
+    within_the_range_lent,
+)
 from ambientkit.builtin.checks.labelled import Broken
 from ambientkit.builtin.mutants import coverage as mutants
 from ambientkit.builtin.objectives.consistency import Consistency
@@ -66,6 +71,7 @@ def test_a_right_law_of_levels_has_no_hole(part: Objective):
     case = case_for(part, 3)
     within_the_range_lent(part, case)
     no_hole_above(part, case)
+    no_hole_at_the_top(part, case)
 
 
 @pytest.mark.parametrize("part", [Consistency(), PosteriorBuffer(), SplitLevels()])
@@ -80,6 +86,8 @@ def test_what_trains_below_the_noise_reaches_all_levels_there(part: Objective):
     [
         (mutants.HoleInLevels, no_hole_above, "left out"),
         (mutants.StopsShort, no_hole_above, "left out"),
+        (mutants.NothingAbove20, no_hole_at_the_top, "high levels are left out"),
+        (mutants.RoundedShare, noise_counts_as_its_level_says, "otherwise than their levels say"),
         (mutants.CleanRowsHigh, no_hole_above, "never seen at low levels"),
         (mutants.OwnRange, within_the_range_lent, "beyond the range of the run"),
         (mutants.FirstHopOnly, no_hole_below, "below the noise of the data"),
@@ -96,3 +104,8 @@ def test_what_is_left_out_is_named(part: type[Objective], probe, why: str):
 @pytest.mark.parametrize("part", [Tweedie(), Consistency(), PosteriorBuffer(), Sure(), Denoising(), OneLevelForAll()])
 def test_a_square_is_affine_in_the_data(part: Objective):
     gradient_is_affine_in_the_data(part, case_for(part, 3))
+
+
+@pytest.mark.parametrize("part", [Tweedie(), Consistency(), PosteriorBuffer(), Sure(), SplitLevels(), OneLevelForAll()])
+def test_what_is_unbiased_counts_the_noise_as_its_level_says(part: Objective):
+    noise_counts_as_its_level_says(part, case_for(part, 3))

@@ -1,6 +1,9 @@
-"""The gradient of an unbiased objective is affine in the data. An exact probe for `objective-contract`."""
+"""What the gradient of an unbiased objective is, draw by draw: affine in the data, and content with the noise that the
+level says. Exact probes for `objective-contract`."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,6 +20,11 @@ SHAPE = (2, 3, 4)
 SIZES = (-1.0, 0.01, 0.1, 4.0, 30.0)
 """Of the data's errors, in units of the range of pictures: a threshold for small values shows at the smallest, one for
 outliers at the largest, and a loss of one side at the negative one."""
+
+STATED = torch.tensor([0.3, 0.2, 0.4, 0.1, 0.25, 0.5, 0.15, 0.6])
+"""Noise that rows state, though they have none."""
+PATTERN = 0.3 + torch.rand(len(STATED), *SHAPE, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+"""Pictures that are added to the rows, nowhere 0."""
 
 
 def gradient_is_affine_in_the_data(part: Objective, case: Case) -> None:
@@ -43,6 +51,99 @@ def gradient_is_affine_in_the_data(part: Objective, case: Case) -> None:
             "the gradient is not affine in the data, so that the loss is not least at their conditional mean: a loss "
             "that is no square, values that are cut off or left out, or a weight that follows the residual",
         )
+
+
+def noise_counts_as_its_level_says(part: Objective, case: Case) -> None:
+    """A question above the noise, x_t = x_n + tau z, whose gradient at the answer is H (D - m + alpha (x_n - m) + beta
+    (x_t - x_n)) has alpha sigma_n^2 + beta tau^2 = 0, at its own level.
+
+    For data that are one point m the mean of that gradient given x_t is 0 at D = m only then: the coefficients alpha
+    and beta, such as -1 and b / a of Tweedie's, are read off three losses of the same draws, on rows without noise that
+    state one. Nothing is asked of gradients of another kind. Raises Broken.
+    """
+    if on_clean_rows(case):
+        return
+    for index in range(4):
+        found = [_questions(part, case, index, *moved) for moved in ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0))]
+        plain, data, answer = found
+        if plain is None or data is None or answer is None:
+            return
+        for one, shifted, curved in zip(plain, data, answer, strict=False):
+            if one.sigma.shape == shifted.sigma.shape == curved.sigma.shape:
+                _judge(one, shifted, curved)
+
+
+def _judge(one: _Question, shifted: _Question, curved: _Question) -> None:
+    tau = (one.sigma**2 - one.sigma_n**2).clamp(min=0).sqrt()
+    h = (curved.gradient - one.gradient).flatten(1)
+    top_up = (one.x - one.centre).flatten(1)
+    pattern = PATTERN[one.row].flatten(1)
+    alpha, beta = ((shifted.gradient - one.gradient).flatten(1) / (h * pattern), one.gradient.flatten(1) / (h * top_up))
+    # Only where both are one number for all pixels of a row, and the level is neither next to the noise, where tau has
+    # few digits in float32, nor so far above it that the noise of the row is lost.
+    seen = (one.sigma_n > 0) & (one.sigma > 1.03 * one.sigma_n) & (one.sigma < 10 * one.sigma_n)
+    seen &= ((one.sigma - shifted.sigma).abs() + (one.sigma - curved.sigma).abs() == 0) & (h.abs().amin(1) > 0)
+    for each in (alpha, beta):
+        mean = each.mean(1, keepdim=True)
+        seen &= ((each - mean).abs() <= 1e-5 * mean.abs()).all(1)
+    off = (alpha.mean(1) * one.sigma_n**2 + beta.mean(1) * tau**2).abs() / one.sigma_n**2
+    require(
+        bool((off[seen] <= 3e-3).all()),
+        "the noise of the row and the noise that is added count otherwise than their levels say: at some levels the "
+        "gradient is not 0 at the exact denoiser, be it so on average",
+    )
+
+
+class _Question(NamedTuple):
+    """One call of the denoiser, float64, (n, ...): what it was asked, about which row, and the gradient at its
+    answer."""
+
+    x: Tensor
+    sigma: Tensor
+    sigma_n: Tensor
+    row: Tensor
+    centre: Tensor
+    gradient: Tensor
+
+
+def _questions(part: Objective, case: Case, index: int, data: float, answer: float) -> list[_Question] | None:
+    """The questions of one loss on rows m + data P that state a noise and have none, where D = m + answer; None where
+    the rows are refused."""
+    batch = labelled(STATED, keyed_generator(case.seed, "verify.noise-counts", step=index), SHAPE)
+    number = torch.arange(1, len(STATED) + 1)
+    centre = per_row(SPACING * number.double(), batch.x_n.double()).expand_as(batch.x_n)
+    batch = Batch(centre + data * PATTERN, STATED.double(), batch.row, batch.cond)
+    asked: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+
+    def fixed(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
+        row = asked_of(x, sigma, cond, shape=SHAPE).long() - 1
+        zero = torch.zeros_like(x, requires_grad=True)
+        if torch.is_grad_enabled():
+            asked.append((x.detach().double(), sigma.detach().double(), row, zero))
+        return (centre[row.clamp(0, len(centre) - 1)] + answer).to(x.dtype) + zero + 0 * x
+
+    tools = Tools(
+        case.tools.corruption,
+        OneStep(),
+        fixed,
+        Signal(SHAPE, SIGNAL.sigma_data, SIGNAL.conds),
+        keyed_generator(case.seed, "verify.noise-counts.loss", step=index),
+        case.tools.levels,
+        {},
+    )
+    try:
+        values = [term.value.double().sum() for term in part.loss(fixed, batch, tools).values()]
+    except InputError:
+        return None
+    values = [value for value in values if value.requires_grad]
+    if not values or not asked:
+        return []
+    grads = torch.autograd.grad(torch.stack(values).sum(), [zero for *_, zero in asked], allow_unused=True)
+    return [
+        _Question(x, sigma, batch.sigma_n[row], row, centre[row], grad.double())
+        for (x, sigma, row, _), grad in zip(asked, grads, strict=True)
+        if grad is not None
+    ]
 
 
 def _gradients(part: Objective, case: Case, size: float) -> Tensor | None:

@@ -3,7 +3,8 @@
 
 The law of the levels is read off `Term.sigma`, on batches of clean rows and of rows of known noise. What a right law
 must do is little: EDM's density (log sigma of mean -1.2 and std 1.2) leaves levels above 20 to one draw in thousands,
-so that nothing is asked of levels above `HIGH`.
+so that nothing is asked of clean rows and quiet ones above `HIGH`. A noisier row is seen above its own noise alone, by
+any density: rows of noise up to `LOUDEST` show what happens there.
 """
 
 from __future__ import annotations
@@ -30,14 +31,16 @@ STEP = 1.5
 whose draws lie next to sigma_n, has 1 % of its mass in the emptiest."""
 STEP_BELOW = 2.0
 """The same below the noise of the data, where a step of a chain may be long."""
+LOUD, LOUDEST, TOP = 2.5, 66.0, 72.0
+"""Noise of rows that are seen at high levels, and the highest level that is asked for, of a run up to 80."""
 ROWS, CALLS = 64, 400
 """Losses are asked until nothing is left out, at most so many, or a tenth where each row has a level of its own. An
 interval with 3 % of the draws stays empty by chance with probability 5e-6 then."""
 
 
-def levels_of(part: Objective, case: Case, noise: float, index: int) -> Tensor:
+def levels_of(part: Objective, case: Case, noise: float, index: int, levels: Levels = LENT) -> Tensor:
     """The levels of all terms of one loss on rows of one noise, float64; empty where the rows are left out."""
-    lent = dataclasses.replace(case, tools=dataclasses.replace(case.tools, levels=LENT))
+    lent = dataclasses.replace(case, tools=dataclasses.replace(case.tools, levels=levels))
     batch = fixed_level(lent, ROWS, torch.full((ROWS,), noise, dtype=torch.float64), index)
     found = [term.sigma.detach().double() for term in terms(part, case.oracle, batch, lent, index)]
     return torch.cat(found or [torch.zeros(0, dtype=torch.float64)])
@@ -69,6 +72,25 @@ def no_hole_above(part: Objective, case: Case) -> None:
         [*spans, (HIGH, LENT.sigma_max)] if taken else spans[:-1],
         "levels are left out",
     )
+
+
+def no_hole_at_the_top(part: Objective, case: Case) -> None:
+    """Rows of noise from `LOUD` to `LOUDEST`, one noise for each loss, are seen at all levels up to `TOP`, and none
+    below its own noise. Raises Broken.
+
+    A density that keeps within 1.2 times the noise of the row fills each interval in 6 % of the losses, so that one
+    stays empty by chance with probability 1e-10.
+    """
+    levels = Levels(LENT.sigma_min, 80.0)
+
+    def drawn(index: int) -> Tensor:
+        share = (index * (5**0.5 - 1) / 2) % 1  # the golden ratio: the first few losses are spread over the range
+        noise = LOUD * (LOUDEST / LOUD) ** share
+        sigma = levels_of(part, case, noise, index, levels)
+        require(bool((sigma >= noise * (1 - 1e-5)).all()), "rows of much noise are seen below it")
+        return sigma
+
+    _filled(drawn, _spans(HIGH, TOP, STEP), "high levels are left out")
 
 
 def no_hole_below(part: Objective, case: Case) -> None:

@@ -7,7 +7,7 @@ from pydantic import Field, InstanceOf
 from torch import Tensor
 
 from ambientkit.batch import Batch, Term
-from ambientkit.builtin.checks.coverage import no_hole_above
+from ambientkit.builtin.checks.coverage import no_hole_above, no_hole_at_the_top
 from ambientkit.builtin.checks.labelled import Broken
 from ambientkit.builtin.checks.outcome import exact
 from ambientkit.builtin.checks.probe import fixed_level, on_clean_rows, terms
@@ -28,8 +28,8 @@ class LevelsAboveFloor(Check):
     0.2. On rows of one level no `Term.sigma` may lie below it, above sigma_max, or, but for one in a hundred, on it. In
     a batch of quiet rows and one noisy row the quiet ones keep their own range: nine in ten levels would lie above the
     noisy row's floor only by another density. Not all levels of a noisy row lie next to its floor, and clean and noisy
-    rows together are asked about at low and at high levels, without a hole between them (see `coverage`); an objective
-    may split these between them.
+    rows together are asked about at low and at high levels, without a hole between them, and rows of much noise at
+    levels up to the end of the range (see `coverage`); an objective may split these between them.
     """
 
     name = "levels"
@@ -75,6 +75,7 @@ class LevelsAboveFloor(Check):
         if max(shares) <= SHARE and not on_clean_rows(case):
             try:
                 no_hole_above(part, case)
+                no_hole_at_the_top(part, case)
             except Broken as error:
                 return Measured(1.0, 0.0, 5 * self.batch_size, str(error))
         return exact(max(shares), SHARE, 5 * self.batch_size)

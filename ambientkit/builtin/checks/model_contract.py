@@ -24,6 +24,7 @@ from ambientkit.builtin.checks.reach import (
 )
 from ambientkit.errors import InputError
 from ambientkit.interfaces import CONTRACT, Case, Check, Denoiser, Measured, Model, Part, Signal
+from ambientkit.maths.noise import per_row
 from ambientkit.maths.randomness import isolated_global_generator, keyed_generator
 
 SHAPES: tuple[tuple[int, ...], ...] = ((2,), (1, 16, 16), (3, 32, 32), (1, 64, 64))
@@ -37,11 +38,11 @@ class ModelContract(Check):
 
     A fresh network each time, whose parameters differ and nearly all of which are reached by the gradient; a denoiser
     of the very network it was given, that leaves its mode, its parameters and the inputs as they are, answers in shape
-    and dtype of x (float32; float64 where the network can be cast), row by row, for 1 row too, and in evaluation mode
-    twice the same. Each level, condition and class has a say in its own row, while training too, and `null_cond` is no
-    class. The gradient with respect to x is that of
-    the answer; all that is learnt is a parameter; every direction of a picture can be learnt, and is seen. A shape or
-    condition that the model does not take is refused with InputError by `network`.
+    and dtype of x (float32; float64 where the network can be cast), row by row, for 1 row too, in evaluation mode twice
+    the same, and in training mode the same after any rows. Each level, condition and class has a say in its own row,
+    while training too, and `null_cond` is no class. The gradient with respect to x is that of the answer; all that is
+    learnt is a parameter; every direction of a picture can be learnt, and is seen. A shape or condition that the model
+    does not take is refused with InputError by `network`.
     """
 
     name = "model-contract"
@@ -51,7 +52,7 @@ class ModelContract(Check):
     null_law = "exact: nothing wrong beyond rounding"
     detects = (
         "a missing gradient, a level or condition without effect or of another row, a wrong shape, dtype or "
-        "mode, a path that is detached, a network that is not the one given"
+        "mode, a path that is detached, a network that is not the one given, a memory of earlier calls"
     )
     meaning = (
         "The network does not learn what it should, or the run does not train, average and save the network "
@@ -294,6 +295,19 @@ class _Tried:
             bool((slope[1:] == 0).all()),
             "while training a row's answer depends on the other rows, as with batch normalisation",
         )
+        self.forgets(network)
+
+    def forgets(self, network: nn.Module) -> None:
+        """While training, an answer does not depend on the rows of earlier calls: it is the same after one call of two,
+        so that what changes with the number of calls, as a spectral norm does, is left out."""
+        answers = []
+        for own, before in ((copy.deepcopy(network), self.x), (network, 2 * self.x + per_row(self.sigma, self.x))):
+            denoiser = self.part.denoiser(own.train(), self.signal)
+            for x in (before, self.x):
+                with torch.no_grad(), isolated_global_generator(self.case.seed, "verify.model-contract.forgets"):
+                    answer = denoiser(x, self.sigma)
+            answers.append(answer)
+        self.alike(answers[0], answers[1], "while training, the answers depend on the rows of earlier calls")
 
     def conditions(self) -> None:
         """Each number of a condition has a say, with its sign, in its own row alone."""

@@ -10,7 +10,7 @@ from pydantic import InstanceOf
 from torch import Generator, Tensor
 
 from ambientkit.batch import Batch, Term
-from ambientkit.builtin.checks.affine import gradient_is_affine_in_the_data
+from ambientkit.builtin.checks.affine import gradient_is_affine_in_the_data, noise_counts_as_its_level_says
 from ambientkit.builtin.checks.coverage import no_hole_below, within_the_range_lent
 from ambientkit.builtin.checks.labelled import (
     SHAPE,
@@ -45,7 +45,8 @@ class ObjectiveContract(Check):
     give equal values, others do not; memory keeps its names and shapes. A batch that does not suit the objective may be
     refused with InputError, but not one of six noisy rows (or clean ones, for "needs-clean-data"). The check `taught`
     measures its effect on the network. Its levels lie in the range of the run, and those below the noise leave none out
-    (`coverage`); the gradient of one that is stationary at the oracle is affine in the data (`affine`).
+    (`coverage`); the gradient of one that is stationary at the oracle is affine in the data, and at each level content
+    with the noise that the level says (`affine`).
     """
 
     name = "objective-contract"
@@ -56,7 +57,8 @@ class ObjectiveContract(Check):
     detects = (
         "a wrong shape, dtype or condition, rows that meet, a batch that is changed, randomness from elsewhere, a "
         "missing gradient"
-        ", rows, pixels, means or levels that teach nothing, a loss that is no square"
+        ", rows, pixels, means or levels that teach nothing, a loss that is no square, noise that "
+        "counts otherwise than its level says"
     )
     meaning = (
         "The objective does not do what the trainer relies on: it fails, or trains something else, on some batches."
@@ -73,6 +75,7 @@ class ObjectiveContract(Check):
             teaches_each_row_by_itself(part, case)
             if "stationary-at-oracle" in part.claims and "stationary-in-detail" not in part.claims:
                 gradient_is_affine_in_the_data(part, case)
+                noise_counts_as_its_level_says(part, case)
             within_the_range_lent(part, case)
             if part.below_sigma_n:
                 no_hole_below(part, case)

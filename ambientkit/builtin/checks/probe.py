@@ -27,7 +27,7 @@ GROUP = "group"
 
 
 class Mixed(Exception):
-    """An objective asks without the conditions of its rows, so that batches cannot be told apart."""
+    """An objective asks without the conditions of its rows, so that batches cannot be distinguished."""
 
 
 def moved(oracle: Denoiser, push: Push, theta: Tensor) -> Denoiser:

@@ -7,12 +7,12 @@ import abc
 import torch
 from torch import Tensor
 
-from ambientkit.batch import Batch, Term
+from ambientkit.batch import Batch, Term, take
 from ambientkit.builtin.mutants.consistency import ConsistencyMutant, hop, term, used
 from ambientkit.builtin.mutants.tweedie import TweedieMutant, drawn_levels, squared
 from ambientkit.interfaces import Denoiser, Mutant, Tools
-from ambientkit.maths.levels import log_uniform
-from ambientkit.maths.noise import uniform
+from ambientkit.maths.levels import log_uniform, truncated_lognormal
+from ambientkit.maths.noise import per_row, uniform
 
 
 class LevelsMutant(TweedieMutant, abc.ABC):
@@ -50,6 +50,36 @@ class StopsShort(LevelsMutant):
         floor = tools.corruption.floor(batch).clamp(min=tools.levels.sigma_min)
         u = uniform(torch.empty_like(floor), tools.generator)
         return log_uniform(u, floor, (1.5 * floor).clamp(min=2.0))
+
+
+class NothingAbove20(LevelsMutant):
+    """Tweedie that takes 20 for the highest level, and leaves noisier rows out."""
+
+    name = "tweedie-nothing-above-20"
+    wrong = "no level above 20 is trained, in a run up to 80 either"
+
+    def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
+        quiet = tools.corruption.floor(batch) < 20
+        return super().loss(denoiser, take(batch, quiet.nonzero().squeeze(1)), tools)
+
+    def levels(self, batch: Batch, tools: Tools) -> Tensor:
+        floor = tools.corruption.floor(batch).clamp(min=tools.levels.sigma_min)
+        u = uniform(torch.empty_like(floor), tools.generator)
+        return truncated_lognormal(u, floor, min(20.0, tools.levels.sigma_max), -1.2, 1.2)
+
+
+class RoundedShare(TweedieMutant):
+    """Tweedie whose b comes from a table in steps of 0.02."""
+
+    name = "tweedie-rounded-share"
+    wrong = "b = sigma_n^2 / sigma^2 is rounded to 0.02, and a is 1 - b"
+
+    def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
+        sigma = drawn_levels(batch, tools)
+        view = tools.corruption.degrade(batch, sigma, tools.generator)
+        b = ((per_row(batch.sigma_n, batch.x_n) / per_row(sigma, batch.x_n)) ** 2 * 50).round() / 50
+        rho = (1 - b) * denoiser(view.x, sigma, **view.cond) + b * view.x - batch.x_n
+        return squared(rho, sigma, batch, tools)
 
 
 class CleanRowsHigh(LevelsMutant):
@@ -106,5 +136,14 @@ class FirstHopOnly(ConsistencyMutant):
         return term(first * second, h, tools)
 
 
-MUTANTS: list[type[Mutant]] = [HoleInLevels, StopsShort, CleanRowsHigh, OwnRange, SmallValuesLeftOut, FirstHopOnly]
+MUTANTS: list[type[Mutant]] = [
+    HoleInLevels,
+    StopsShort,
+    NothingAbove20,
+    RoundedShare,
+    CleanRowsHigh,
+    OwnRange,
+    SmallValuesLeftOut,
+    FirstHopOnly,
+]
 """Registered by `ambientkit.builtin.plugin`."""

@@ -89,5 +89,32 @@ class SkipOnlyAfterTraining(ClassMutant):
         return denoise
 
 
-MUTANTS: list[type[Mutant]] = [NullIsClassZero, LabelDetached, LabelsOnlyAfterTraining, SkipOnlyAfterTraining]
+class DriftsInTraining(ClassMutant):
+    """A model that takes a running mean of its input off, while it trains."""
+
+    name = "mlp-drifts-in-training"
+    wrong = "in training mode the answer depends on the rows of earlier calls"
+
+    def denoiser(self, network: nn.Module, signal: Signal) -> Denoiser:
+        right = super().denoiser(network, signal)
+        running = torch.zeros(())
+
+        def denoise(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
+            if not network.training:
+                return right(x, sigma, **cond)
+            # Of the network's input, so that it counts at all levels alike.
+            scale = edm_preconditioning(sigma.to(x.dtype), signal.sigma_data).c_in
+            running.mul_(0.9).add_(0.1 * (per_row(scale, x) * x).detach().mean())
+            return right(x - running / per_row(scale, x), sigma, **cond)
+
+        return denoise
+
+
+MUTANTS: list[type[Mutant]] = [
+    NullIsClassZero,
+    LabelDetached,
+    LabelsOnlyAfterTraining,
+    SkipOnlyAfterTraining,
+    DriftsInTraining,
+]
 """Registered by `ambientkit.builtin.plugin`."""
