@@ -62,6 +62,6 @@ $(STAMP): requirements.lock pyproject.toml $(addsuffix /pyproject.toml,$(PLUGINS
 	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) is not on this machine: install Python 3.11, or name it: make PYTHON=/path/to/python3.11"; exit 1; }
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(v != (3, 11) and f"the locked versions are for Python 3.11, but $(PYTHON) is {v[0]}.{v[1]}: give make PYTHON=...")'
 	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
-	$(BIN)/pip install -r requirements.lock
+	$(BIN)/pip install --no-compile -r requirements.lock
 	$(BIN)/pip install --no-deps --no-build-isolation -e . $(addprefix -e ./,$(PLUGINS))
 	touch $@

@@ -16,6 +16,8 @@ def test_the_notebook_runs_and_shows_tables_and_pictures(tmp_path, monkeypatch) 
     monkeypatch.setenv("END_STEP", "4")
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells), "it is kept without outputs"
+    for cell in notebook.cells:  # the calls as they are, on fewer samples
+        cell.source = cell.source.replace("n=200", "n=32")
     NotebookClient(
         notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     ).execute()
