@@ -194,8 +194,11 @@ def _level(sigma: float | tuple[float, float] | str) -> float | tuple[float, flo
         values = [float(word) for word in words]
     except (TypeError, ValueError):
         values = []
-    if len(values) not in (1, 2) or not all(0 < value < 1e6 for value in values) or values != sorted(values):
-        raise InputError(f"--sigma {sigma}: should be a number above 0, or LOW,HIGH, in units of [-1, 1]")
+    if len(values) not in (1, 2) or not all(1e-6 <= value <= 1e6 for value in values) or values != sorted(values):
+        raise InputError(
+            f"--sigma {sigma}: should be a number, or LOW,HIGH, in units of [-1, 1]; from 1e-6, below which float32 "
+            "holds no noise, to 1e6"
+        )
     return values[0] if len(values) == 1 else (values[0], values[1])
 
 

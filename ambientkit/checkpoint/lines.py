@@ -37,7 +37,7 @@ class _Score:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """What is read of a line; others are left as they are."""
+    """The values of a line that have readers; others are left as they are."""
 
     step: NonNegativeInt
     time: FiniteFloat = 0

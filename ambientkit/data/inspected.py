@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -190,8 +189,10 @@ def _levels(sigma_n: Any) -> Any:
         raise InputError(
             f"--sigma-n {sigma_n}: should be a number, 'estimate', or an existing file of levels per row"
         ) from None
-    if not (math.isfinite(level) and level > 0):
-        raise InputError(f"--sigma-n {sigma_n}: should be above 0 and finite")
+    if not 1e-6 <= level <= 1e6:
+        raise InputError(
+            f"--sigma-n {sigma_n}: should be from 1e-6, below which float32 holds no noise, to 1e6, in units of [-1, 1]"
+        )
     return level
 
 

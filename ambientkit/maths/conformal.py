@@ -55,6 +55,13 @@ def null_rows_needed(level: float, tests: int = 1) -> int:
     return math.ceil(tests / level - 1e-9) - 1  # the rounding of 1 / 0.01 must not ask for a row more
 
 
+def need_levels(**levels: float) -> None:
+    """Raise InputError naming the first of these levels that is not above 0 and below 1."""
+    for name, level in levels.items():
+        if not 0 < level < 1:
+            raise InputError(f"{name} {level:g}: should be above 0 and below 1")
+
+
 def need_null_rows(n: int, level: float) -> None:
     """Raise InputError that says how many held-out rows are needed, where n are too few for any p-value to reach
     `level`."""

@@ -15,7 +15,7 @@ from ambientkit.config.datapath import DataLike
 from ambientkit.config.inline import split_fields
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Extractor, Levels, Part, Sampler
-from ambientkit.maths.conformal import conformal_p_values, listed, listing, need_null_rows
+from ambientkit.maths.conformal import conformal_p_values, listed, listing, need_levels, need_null_rows
 from ambientkit.maths.copying import bootstrap, mann_whitney_z
 from ambientkit.maths.randomness import keyed_generator
 from ambientkit.memorisation.lent import Lent
@@ -182,6 +182,7 @@ def attack(
         raise InputError(f"{what}: is no run; an attack asks the model itself. For samples there is `memorization`")
     if over not in get_args(Over) or draws < 1:
         raise InputError(f"attack: over {over!r} (nearest or mean), {draws} draws (1 or more)")
+    need_levels(p_level=p_level, fdr=fdr)
     way = attack_of(kind, level, registry)
     part = registry.build(Sampler, sampler)
     need_kernel(part, draws)

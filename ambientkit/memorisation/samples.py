@@ -15,7 +15,7 @@ from ambientkit.errors import InputError
 from ambientkit.evaluation.rows import chosen, drawn_rows
 from ambientkit.interfaces import Extractor, Levels, Part, Sampler
 from ambientkit.maths import copying as m
-from ambientkit.maths.conformal import conformal_p_values, listed, listing, need_null_rows
+from ambientkit.maths.conformal import conformal_p_values, listed, listing, need_levels, need_null_rows
 from ambientkit.memorisation.copies import duplicate_groups
 from ambientkit.memorisation.measured import Measure, all_measures, registered
 from ambientkit.memorisation.neighbours import Neighbours
@@ -180,8 +180,7 @@ def memorization(
     place = device_of(device)
     asked = subject_of(subject, registry, place, Levels(*levels) if levels is not None else None)
     name = asked.name if asked else os.fspath(subject) if isinstance(subject, str | os.PathLike) else "the samples"
-    if not 0 < level < 1:
-        raise InputError(f"level {level:g}: should be above 0 and below 1")
+    need_levels(level=level, fdr=fdr)
     own, held = sides(train, heldout, sigma_n, asked, registry)
     need_null_rows(len(held.x), level)
     if len(held.x) < FEWEST or len(own.x) < 3:

@@ -29,6 +29,9 @@ from ambientkit.tables import Record
 OUT = Path("report.html")
 """The page where no other name is given."""
 
+LONGEST = 86_400.0
+"""Seconds between two pages at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class WrittenReport(Record):
@@ -133,6 +136,8 @@ def _check_numbers(n: int | None, steps: int, rows: int, batch_size: int, every:
     ):
         if value is not None and value < least:
             raise InputError(f"{flag} {value}: should be at least {least}")
+    if not every <= LONGEST:
+        raise InputError(f"--every {every:g}: should be at most {LONGEST:.0f}, a day, in seconds")
 
 
 def _check_paths(runs: Sequence[Path], out: Path, pdf: Path | None) -> str | None:

@@ -222,7 +222,7 @@ def test_a_finished_or_foreign_folder_is_left_alone(tmp_path: Path) -> None:
         make(src, tmp_path / "other")
 
 
-@pytest.mark.parametrize("sigma", ["0", "-1", "x", "nan", "0.5,0.1", "1,2,3", "inf"])
+@pytest.mark.parametrize("sigma", ["0", "-1", "x", "nan", "0.5,0.1", "1,2,3", "inf", "1e-300", "1e30"])
 def test_a_level_that_makes_no_sense_is_refused(tmp_path: Path, sigma: str) -> None:
     with pytest.raises(InputError, match="sigma"):
         make(source(tmp_path), tmp_path / "d", sigma=sigma)

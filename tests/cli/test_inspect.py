@@ -80,7 +80,7 @@ def test_levels_in_a_file_are_those_of_the_rows(tmp_path: Path) -> None:
     assert status(tmp_path / "x.npy", str(tmp_path / "wrong.npy")) == 1
 
 
-@pytest.mark.parametrize("sigma_n", ["0", "-1", "nan", "none.csv"])
+@pytest.mark.parametrize("sigma_n", ["0", "-1", "nan", "none.csv", "1e-300", "1e30"])
 def test_a_level_that_makes_no_sense_is_an_input_error(noisy: Path, sigma_n: str) -> None:
     with pytest.raises(InputError, match="sigma_n"):
         run(str(noisy), sigma_n, None, None, 128)

@@ -71,6 +71,8 @@ def test_what_cannot_be_attacked_is_refused_before_the_work(tmp_path) -> None:
         ({"kind": "mask", "level": 1.0}, "less than 1"),
         ({"kind": "smudge"}, "there is no such attack"),
         ({"sampler": "heun"}, "reverse kernel"),
+        ({"fdr": float("nan")}, "fdr nan: should be above 0 and below 1"),
+        ({"p_level": 2.0}, "p_level 2: should be above 0 and below 1"),
         ({"train": TRAIN[..., :7]}, "neither is resized"),
     ):
         with pytest.raises(InputError, match=words):

@@ -68,6 +68,8 @@ def test_the_measure_by_the_index_is_that_of_the_exact_search(tmp_path) -> None:
 def test_an_index_that_cannot_serve_is_refused_by_name(monkeypatch) -> None:
     rows = normal(200, 1, 8, 8)
     given = {"train": rows[:100], "heldout": rows[100:], "level": 0.05}
+    with pytest.raises(ak.InputError, match="fdr -1: should be above 0 and below 1"):
+        ak.memorization(rows[:30] + 1, fdr=-1, **given)
     with pytest.raises(ak.InputError, match="exact, usearch"):
         ak.memorization(rows[:30] + 1, index="hnsw", **given)
     with pytest.raises(ak.InputError, match=r"moved .by up to 2 pixels.: give shift 0"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 import shlex
 import shutil
@@ -299,6 +300,8 @@ def test_what_cannot_be_is_refused_before_anything_is_drawn(run: Path, ambientki
     assert "--device nonsense: should be auto, cpu, cuda or a torch device" in refused(run, "--device", "nonsense")
     with pytest.raises(InputError, match="-n 3: should be at least 4"):
         write_report(run, tmp_path / "report.html", n=3)
+    with pytest.raises(InputError, match="--every inf: should be at most 86400, a day"):
+        write_report(run, tmp_path / "report.html", every=math.inf)
     with pytest.raises(InputError, match="no run to report on"):
         write_report([], tmp_path / "report.html")
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
