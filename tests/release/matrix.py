@@ -65,6 +65,15 @@ CASES = [
 ]
 
 
+EXAMPLES = {
+    "plugin-objective": "eps-tweedie",
+    "plugin-contrast": "contrast-tweedie",
+    "plugin-microscope": "microscope",
+    "plugin-azula": "azula-unet",
+}
+"""Example plug-ins, and the part of each that `verify` is asked about; beside the newest versions of the core alone."""
+
+
 class Failed(Exception):
     """A step of a case that failed: what, and the end of what it printed."""
 
@@ -119,6 +128,20 @@ def use(case: Case, folder: Path, verify: bool = True) -> list[str]:
     return passed
 
 
+def use_examples(folder: Path, uv: str) -> list[str]:
+    """Install each example plug-in with what it needs, and verify its part; the steps that passed. Raises Failed."""
+    python, command, passed = folder / "env" / "bin" / "python", folder / "env" / "bin" / "ambientkit", []
+    for name, part in EXAMPLES.items():
+        source = folder / name
+        shutil.copytree(
+            ROOT / "examples" / name, source, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info", "build")
+        )
+        _run([uv, "pip", "install", "-q", "--python", str(python), str(source)])
+        _run([str(command), "verify", part, "--quick"], folder / "empty")
+        passed.append(f"{name}: verify")
+    return passed
+
+
 def refused(case: Case, dist: Path, uv: str, python: str, folder: Path) -> str:
     """The line by which pip refuses a plug-in that this interpreter cannot have, and how soon. Raises Failed."""
     _run([uv, "venv", "-q", "--seed", "--python", python, str(folder / "env")])
@@ -149,6 +172,8 @@ def run_case(case: Case, dist: Path, uv: str, work: Path, verify: bool) -> dict[
         else:
             result["versions_found"] = install(case, folder, dist, uv, python)
             result["passed"] = use(case, folder, verify)
+            if (case.packages, case.versions) == ("core", "newest"):
+                result["passed"] += use_examples(folder, uv)
     except Failed as failure:
         result["failed"] = str(failure)
     finally:
