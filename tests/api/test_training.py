@@ -137,6 +137,7 @@ def test_a_run_trained_on_rows_in_memory_is_compared_with_them(tmp_path) -> None
     assert {line.group for line in scores} == {"proximal"}
 
 
+@pytest.mark.slow
 def test_parts_may_be_objects_also_ones_that_no_package_registers(tmp_path) -> None:
     of_object = ak.configure("mixture", objective=TweedieConsistency())
     assert of_object == ak.configure("mixture", objective="tweedie-consistency")

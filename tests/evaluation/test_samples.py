@@ -16,6 +16,7 @@ def run(tmp_path: Path) -> Path:
     return write_run(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_samples_of_another_folder_are_a_reference_and_its_picture_is_not_read_for_data(
     ambientkit, tmp_path: Path, run: Path
 ) -> None:

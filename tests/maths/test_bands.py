@@ -69,6 +69,7 @@ def test_the_transform_is_orthonormal(seed):
     assert all(b.wanted == b.found for b in found.bands)
 
 
+@pytest.mark.slow
 def test_scores_of_rows_of_the_right_law_are_standard_normal():
     """Null law: z of each band over 300 trials; Kolmogorov-Smirnov at level 1e-5 by band, 6e-5 in all. The control
     holds a tenth of the noise's energy."""
@@ -85,6 +86,7 @@ def test_scores_of_rows_of_the_right_law_are_standard_normal():
     assert max(kstest(column, "norm").pvalue for column in np.array(worse).T) < 1e-5
 
 
+@pytest.mark.slow
 def test_the_value_is_free_of_what_chance_adds():
     """value^2 is unbiased: of 300 trials of the right law about a half are cut at 0, and few are beyond 3 of its errors
     (at most 12; expected 4 or less for a skewed law); with a third of the noise left all are."""

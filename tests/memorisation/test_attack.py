@@ -117,11 +117,13 @@ def draws_of_x_2(x: float, particles: int, steps: int = 120, n: int = 300) -> to
 
 
 @pytest.mark.parametrize("x", [-0.5, 1.2])
+@pytest.mark.slow
 def test_draws_under_a_mask_follow_the_exact_posterior(x: float) -> None:
     u = conditional_cdf(draws_of_x_2(x, particles=48), x)
     assert stats.kstest(u, "uniform").pvalue > LEVEL
 
 
+@pytest.mark.slow
 def test_without_weights_they_do_not_follow_it_and_more_particles_take_the_bias_away() -> None:
     few, many = (stats.kstest(conditional_cdf(draws_of_x_2(0.4, particles), 0.4), "uniform") for particles in (1, 48))
     assert few.pvalue < LEVEL  # the control: one particle is the replacement method

@@ -100,6 +100,7 @@ def test_an_attack_of_a_third_party_gets_p_values_a_list_and_a_page() -> None:
     assert attack(remembers(TRAIN), kind=UpperHalf(), similarity=Blocks(), **QUICK).distance.equal(found.distance)
 
 
+@pytest.mark.slow
 def test_a_measure_of_a_third_party_gets_an_interval_and_the_figure_of_held_out_rows() -> None:
     registry = with_parts(("memory-measure", MeanRatio))
     samples = torch.cat([X[300:360], TRAIN[:30] + 0.01])

@@ -82,6 +82,7 @@ def test_a_bootstrap_interval_covers_a_mean_as_often_as_it_says() -> None:
 # --- calibration ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_fresh_rows_are_no_copies_at_the_stated_rate() -> None:
     found = measured(FRESH)
     null = m.ratios(found.heldout_neighbours.distance)
@@ -155,6 +156,7 @@ class Halves(Extractor):
         return pictures[..., :4, :].flatten(1)
 
 
+@pytest.mark.slow
 def test_rows_may_be_compared_in_the_features_of_any_extractor() -> None:
     copies = torch.cat([TRAIN[:25, :, :4], FRESH[:25, :, 4:]], dim=2)  # of the upper half alone
     made = torch.cat([FRESH[100:250], copies])

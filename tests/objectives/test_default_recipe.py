@@ -64,6 +64,7 @@ def test_rows_of_all_levels_from_clean_to_a_half_go_together():
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+@pytest.mark.slow
 def test_any_share_of_clean_rows_gives_a_loss_that_falls(share):
     """With none noisy the terms below sigma_n are empty, and tweedie is ordinary denoising."""
     run = all_on(

@@ -153,6 +153,7 @@ OBJECTIVE = [
 DIGITS = {"data": {"name": "digits"}, "corruption": {"name": "gaussian", "sigma_n": 0.3}, "batch_size": 16}
 
 
+@pytest.mark.slow
 def test_a_resumed_run_is_the_unbroken_one():
     """Weights, average, optimiser and memory, to the bit; the control forgets the memory."""
     unbroken = make(objective=OBJECTIVE, end_step=24, **DIGITS)

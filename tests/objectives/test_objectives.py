@@ -78,6 +78,7 @@ class OneDrawSquare(Objective):
     "objective",
     [Tweedie(), Tweedie(near=0), Tweedie(near=1, cap=1e6), Consistency(), Consistency(fraction=1, max_hop=1.5)],
 )
+@pytest.mark.slow
 def test_right_objectives_are_stationary_at_the_oracle(objective):
     """Level 1e-4 for each, seed fixed; the control is rejected in the same run."""
     assert run_check(Stationarity(), objective, case_of(), 1e-4).verdict is Verdict.PASSED
@@ -92,6 +93,7 @@ def test_biased_objectives_are_rejected(objective):
     assert run_check(Stationarity(), objective, case_of(), 1e-4).verdict is Verdict.FAILED
 
 
+@pytest.mark.slow
 def test_the_preflight_passes_the_recipe_and_the_naive_arm_in_what_it_claims():
     registry = load()
     verdicts = [result.verdict for result in preflight([Tweedie(), Consistency()], registry)[1]]

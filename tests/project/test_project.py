@@ -52,6 +52,7 @@ def test_importing_the_package_loads_no_heavy_library() -> None:
     assert loaded_by("import ambientkit") & heavy == set()
 
 
+@pytest.mark.slow
 def test_the_contracts_and_the_registry_load_neither_a_trainer_nor_a_command_line() -> None:
     heavy = {"k_diffusion", "diffusers", "accelerate", "typer", "scipy", "sklearn"}
     assert loaded_by("import ambientkit.interfaces, ambientkit.hookspecs, ambientkit.builtin.plugin") & heavy == set()
@@ -128,6 +129,7 @@ def test_an_unkeyed_draw_is_noticed() -> None:
     assert list(unkeyed_draws("r = np.random.default_rng(0)\nr.poisson(3)\nnp.random.poisson(3)")) == [3]
 
 
+@pytest.mark.slow
 def test_no_code_draws_from_a_global_generator() -> None:
     files = [*(ROOT / "ambientkit").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")]
     library = [file for file in files if "tests" not in file.parts]

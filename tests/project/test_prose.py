@@ -121,6 +121,7 @@ def banned_in_code(source: str) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_docstrings_comments_and_messages_use_no_phrase_that_is_hard_to_read() -> None:
     found = {path: banned_in_code(path.read_text()) for path in SOURCES}
     hits = [f"{path.relative_to(ROOT)}: {one}" for path, some in found.items() for one in some]

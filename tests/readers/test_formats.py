@@ -57,6 +57,7 @@ def test_every_format_finds_values_that_are_not_finite(make: Any, tmp_path: Path
 
 @each_format
 @pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.slow
 def test_workers_read_the_rows_that_were_asked_for_after_the_parent_has_read(
     make: Any, start: str, tmp_path: Path
 ) -> None:
@@ -157,6 +158,7 @@ def test_zero_levels_make_clean_rows_among_noisy_ones(tmp_path: Path) -> None:
     assert [float(data[i].sigma_n) == 0 for i in range(5)] == [False, True, False, True, False]
 
 
+@pytest.mark.slow
 def test_a_large_set_may_be_checked_by_sample(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     x = np.random.default_rng(0).normal(0, 0.5, (9000, 16)).astype(np.float32)
     x[1] = np.nan  # between two of the rows that are looked at

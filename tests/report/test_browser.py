@@ -83,6 +83,7 @@ def show(browser: Any, page: Path, width: int = 1280, scheme: str = "light") -> 
 
 
 @pytest.mark.parametrize("name", ["one", "three", "inspect"])
+@pytest.mark.slow
 def test_a_page_loads_without_a_complaint_and_loads_nothing_else(browser, pages, name: str) -> None:
     show(browser, pages[name])
     assert browser.get_log("browser") == []
@@ -214,6 +215,7 @@ def test_the_page_is_printed_to_a_pdf_file(pages) -> None:
     assert content.rstrip().endswith(b"%%EOF")
 
 
+@pytest.mark.slow
 def test_in_print_the_navigation_is_gone_and_the_configuration_is_open(browser, pages) -> None:
     show(browser, pages["one"], scheme="dark")
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})

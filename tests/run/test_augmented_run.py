@@ -24,6 +24,7 @@ def weights(run: Path) -> bytes:
     return (run / "model_ema.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_run_with_poses_resumes_to_the_same_bits_and_sees_the_cropped_shape(ambientkit, tmp_path):
     common = ["train", "--data", "digits", "--objective", "tweedie", *TINY]
     poses = ["--augment", "quarter-turns", "--augment", "crop=6x6"]

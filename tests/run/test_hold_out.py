@@ -95,6 +95,7 @@ def by_heart(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_the_weights_kept_lie_beside_the_newest_and_are_those_that_are_loaded(quick):
     tensors, about = load_weights(quick / BEST)
     kept = json.loads(read_folder(quick / "checkpoints" / "checkpoint_240")["hold_out.json"])
@@ -117,6 +118,7 @@ def test_log_lines_tell_what_was_measured(quick):
 
 
 @pytest.mark.parametrize("stops", [[3], [70, 60], [150]])
+@pytest.mark.slow
 def test_a_resumed_run_keeps_the_same_weights(quick, tmp_path, stops):
     folder = tmp_path / "run"
     for steps in stops:
@@ -136,6 +138,7 @@ def test_weights_of_a_later_moment_are_taken_back(quick, tmp_path):
     assert not (folder / BEST).exists()
 
 
+@pytest.mark.slow
 def test_measuring_changes_nothing_in_training(quick, tmp_path, monkeypatch):
     monkeypatch.setattr(keep.Keeper, "due", lambda self, step: False)
     run(tmp_path / "run", QUICK)
@@ -146,6 +149,7 @@ def test_measuring_changes_nothing_in_training(quick, tmp_path, monkeypatch):
     assert not (tmp_path / "run" / BEST).exists()
 
 
+@pytest.mark.slow
 def test_without_rows_held_out_there_is_nothing_of_it(tmp_path):
     run(tmp_path / "run", {**QUICK, "hold_out": 0.0})
     assert not (tmp_path / "run" / BEST).exists()
@@ -155,6 +159,7 @@ def test_without_rows_held_out_there_is_nothing_of_it(tmp_path):
     assert "hold_out" not in (tmp_path / "run" / "metrics.jsonl").read_text()
 
 
+@pytest.mark.slow
 def test_a_run_that_learns_by_heart_is_told_and_stopped(by_heart):
     status = read_status(by_heart)
     assert status.state == "finished"
@@ -182,6 +187,7 @@ def test_a_stopped_run_goes_on_where_it_is_told_to(by_heart, tmp_path):
     assert load_run(folder, load()).step == kept
 
 
+@pytest.mark.slow
 def test_a_run_of_an_early_version_holds_none_out_when_it_is_resumed(tmp_path, monkeypatch):
     folder = tmp_path / "run"
     run(folder, {**QUICK, "hold_out": 0.0}, After(100))

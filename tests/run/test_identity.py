@@ -84,6 +84,7 @@ def test_a_run_means_the_same_from_every_folder_and_moved_data_are_given_by_name
     assert (run.step, ak.load(tmp_path / "run").config.data.path) == (6, elsewhere / "../moved.npy")
 
 
+@pytest.mark.slow
 def test_rows_that_are_others_by_now_are_not_taken_for_those_of_the_run(begun, caplog):
     few = {"n": 8, "steps": 1, "repeats": 1, "extractors": ["pixels"]}
     begun.evaluate(**few)

@@ -60,6 +60,7 @@ def test_leaving_the_trained_range_must_be_asked_for_and_is_told(sample, tmp_pat
     assert min(seen) == pytest.approx(1e-4)
 
 
+@pytest.mark.slow
 def test_samples_of_a_class_have_its_mean_and_several_classes_take_turns(sample, tmp_path):
     run = write_run(tmp_path / "run", values=(0.0, -0.6, 0.6), conds={"class_cond": ()})
     for classes, means in (("2", [0.6]), ("1,2", [-0.6, 0.6])):

@@ -53,6 +53,7 @@ def p_values(draws: Tensor, batch: Batch) -> list[float]:
 
 
 @pytest.mark.parametrize("sigma_n", [0.2, 0.0])
+@pytest.mark.slow
 def test_missing_values_are_draws_from_the_posterior_given_what_was_measured(sigma_n: float) -> None:
     """False alarm 8e-5 (eight tests at 1e-5); the bias of 64 particles and 48 steps is below what 150 draws show."""
     found = restore(

@@ -39,6 +39,7 @@ def moments(sampler, denoiser=EXACT, rows=4, draws=2500):
     return float(bias.abs().max()), float((found.std / exact - 1).abs().max())
 
 
+@pytest.mark.slow
 def test_the_draws_have_the_mean_and_spread_of_the_posterior():
     """Sampling error of 2,500 draws: .02 and, for Gaussians, .014. Of 64 steps (8,000 draws of six rows): at most .04
     and .07."""
@@ -68,6 +69,7 @@ class Deterministic(Sampler):
     ],
     ids=["no noise", "wrong level", "shrunken"],
 )
+@pytest.mark.slow
 def test_the_moments_find_a_wrong_sampler_or_denoiser(sampler, denoiser):
     bias, spread = moments(sampler, denoiser, rows=3, draws=1000)
     assert bias > 0.15 or spread > 0.18
@@ -84,6 +86,7 @@ def ranks(batch, x_0, draws=9):
 
 
 @pytest.mark.parametrize("noise", ["one level", "by row", "by pixel"])
+@pytest.mark.slow
 def test_the_clean_row_cannot_be_told_from_a_draw(noise):
     n = 800
     if noise == "by pixel":
@@ -158,6 +161,7 @@ def test_a_sampler_without_the_reverse_kernel_is_refused_but_the_mean_needs_none
     torch.testing.assert_close(found.mean, EXACT(batch.x_n, batch.sigma_n))
 
 
+@pytest.mark.slow
 def test_a_batch_that_does_not_fit_into_memory_is_halved_and_done_again():
     _, batch = observed(9)
     seen = []

@@ -104,6 +104,7 @@ def test_a_measurement_depends_on_its_rows_and_seed_alone():
 
 
 @pytest.mark.parametrize("n", [16, 64])
+@pytest.mark.slow
 def test_a_right_denoiser_is_not_accused(n):
     """Null law: for a denoiser that was not fitted to the rows each of 300 trials has two scores of mean >= 0 or 0.
     Beyond 4.5 errors a normal one is found with probability 3e-6, Student's with 15 degrees of freedom with 2e-4; so at
@@ -183,6 +184,7 @@ def test_a_loss_that_is_not_finite_is_never_kept():
     assert watch.kept == 100
 
 
+@pytest.mark.slow
 def test_a_run_that_stays_as_it_is_is_not_stopped():
     """Null law: differences by row of mean 0. The lowest of 30 looks is low by chance, yet three looks in a row beyond
     4 errors came in none of 9,000 trials when this was written; here at most 1 of 300. The control, a rise of an error

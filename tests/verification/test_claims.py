@@ -54,6 +54,7 @@ def test_the_contract_of_its_kind_is_checked_for_a_part_that_claims_nothing():
     assert not planned.unchecked
 
 
+@pytest.mark.slow
 def test_checks_and_mutants_are_loaded_when_they_are_asked_for():
     import subprocess
 

@@ -99,6 +99,7 @@ def test_blind(part, check):
 """
 
 
+@pytest.mark.slow
 def test_pytest_reports_expected_mended_wrong_and_undecided_parts_as_what_they_are(tmp_path):
     (tmp_path / "test_suite.py").write_text(SUITE)
     root = ROOT

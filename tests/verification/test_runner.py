@@ -115,6 +115,7 @@ def test_numbers_that_are_not_finite_fail(bias):
     assert "not finite" in result.error
 
 
+@pytest.mark.slow
 def test_a_part_that_ends_its_process_has_failed_and_the_others_go_on():
     plan = make_plan([toys.Dies(), toys.Toy()], [toys.Mean()])
     dead, alive = run_plan(plan, processes=2)
@@ -173,6 +174,7 @@ def test_a_part_that_leaves_gradients_off_spoils_no_other_measurement():
 # ---- the same seed, the same numbers
 
 
+@pytest.mark.slow
 def test_the_numbers_do_not_depend_on_threads_or_processes_and_do_on_the_seed():
     check = load().find("check", "stationarity").part(batches=50, batch_size=64)
     plan = make_plan([Tweedie(), Consistency(fraction=1.0), toys.Global(), toys.Toy()], [check, toys.Mean()])

@@ -32,6 +32,7 @@ def part(tiny_sdxl: Path, tmp_path_factory: pytest.TempPathFactory) -> Latents:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_picture_goes_into_the_bucket_of_its_ratio_and_says_its_sizes(part: Latents) -> None:
     rows = part.rows()
     assert rows.buckets is not None
@@ -44,6 +45,7 @@ def test_a_picture_goes_into_the_bucket_of_its_ratio_and_says_its_sizes(part: La
     assert rows[1].cond[TIME_IDS].tolist() == [40, 90, 0, 3, 24, 48]
 
 
+@pytest.mark.slow
 def test_a_run_on_buckets_trains_and_resumes_to_the_same_bits(part: Latents, tiny_sdxl: Path) -> None:
     def build() -> ak.Training:
         return ak.build(

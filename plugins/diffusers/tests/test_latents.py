@@ -49,6 +49,7 @@ def changed(part: Latents, **fields: object) -> Latents:
     return Latents(**{**dict(part), **fields})
 
 
+@pytest.mark.slow
 def test_a_row_is_what_the_pipeline_s_own_encoders_give(part: Latents, folder: Path, tiny_sdxl: Path) -> None:
     rows = part.rows()
     row = rows[1]
@@ -79,6 +80,7 @@ def test_what_was_encoded_is_found_again_without_the_encoders(part: Latents, mon
     assert all(torch.equal(value, again.cond[name]) for name, value in first.cond.items())
 
 
+@pytest.mark.slow
 def test_a_picture_keeps_its_latent_when_others_come(part: Latents, folder: Path) -> None:
     before = part.rows()[1].x_0
     picture(9).save(folder / "0a.png")
@@ -88,6 +90,7 @@ def test_a_picture_keeps_its_latent_when_others_come(part: Latents, folder: Path
     assert torch.equal(rows[2].x_0, before)
 
 
+@pytest.mark.slow
 def test_nothing_stale_is_read(part: Latents, folder: Path, tmp_path: Path) -> None:
     before = part.rows()[0]
     picture(7).save(folder / "0.png")
@@ -110,6 +113,7 @@ def test_other_weights_give_other_keys(component: str, tiny_sdxl: Path, tmp_path
     assert weights_hash(copy) != weights_hash(tiny_sdxl / component)
 
 
+@pytest.mark.slow
 def test_a_cut_entry_is_made_again(part: Latents) -> None:
     rows = part.rows()
     before = rows[0].x_0
@@ -157,6 +161,7 @@ def test_a_random_crop_and_a_flip_are_frozen_per_picture(part: Latents) -> None:
     assert all(0 <= left <= 32 for left in lefts)
 
 
+@pytest.mark.slow
 def test_captions_of_metadata(part: Latents, folder: Path) -> None:
     for file in folder.glob("*.txt"):
         file.unlink()
@@ -168,6 +173,7 @@ def test_captions_of_metadata(part: Latents, folder: Path) -> None:
         part.rows()
 
 
+@pytest.mark.slow
 def test_a_picture_without_a_caption_is_named(part: Latents, folder: Path) -> None:
     (folder / "1.txt").unlink()
     with pytest.raises(InputError, match=r"1 of 3 pictures have no caption: 1.png"):
@@ -185,6 +191,7 @@ def test_a_picture_without_a_caption_is_named(part: Latents, folder: Path) -> No
     ],
     ids=["cut", "transparent", "16-bit"],
 )
+@pytest.mark.slow
 def test_a_picture_that_cannot_be_used_is_named(part: Latents, folder: Path, write, words: str) -> None:
     write(folder / "2.png")
     with pytest.raises(InputError, match=rf"1 of 3 pictures cannot be used: 2.png: {words}"):
@@ -208,6 +215,7 @@ def test_latents_that_are_not_finite_are_named(part: Latents, folder: Path, monk
         ({"noise_timestep": 1000}, "noise_timestep: should be below 1000"),
     ],
 )
+@pytest.mark.slow
 def test_settings_that_do_not_fit_are_refused(part: Latents, fields: dict[str, object], words: str) -> None:
     with pytest.raises(InputError, match=words):
         changed(part, **fields).rows()
@@ -247,6 +255,7 @@ def _table(home: Path):
 
 
 @pytest.mark.parametrize("write", [as_saved, as_parquet, as_imagefolder], ids=["saved", "parquet", "imagefolder"])
+@pytest.mark.slow
 def test_a_hugging_face_data_set_gives_the_rows_of_the_folder(
     write, part: Latents, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

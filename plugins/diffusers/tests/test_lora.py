@@ -260,6 +260,7 @@ def test_a_dropped_caption_is_the_pipeline_s_own_nothing_and_the_size_stays(tiny
     assert torch.equal(dropped[TIME_IDS], cond[TIME_IDS])
 
 
+@pytest.mark.slow
 def test_samples_of_a_prompt_are_guided_in_every_step_as_the_pipeline_guides(run, tiny_sdxl):
     from diffusers import StableDiffusionXLPipeline
 

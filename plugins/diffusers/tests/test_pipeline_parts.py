@@ -23,6 +23,7 @@ def pipeline(tiny_sdxl):
     return StableDiffusionXLPipeline.from_pretrained(tiny_sdxl, local_files_only=True, add_watermarker=False)
 
 
+@pytest.mark.slow
 def test_captions_are_encoded_as_the_pipeline_does_and_none_stands_as_it_says(tiny_sdxl, pipeline):
     with TextEncoders(tiny_sdxl) as text:
         found, nothing = text.encode(["a cat", ""]), text.empty_prompt()

@@ -81,6 +81,7 @@ def noisy(tmp_path: Path, tiny_sdxl: Path) -> Latents:
     return Latents(path=home, pipeline=tiny_sdxl, pixel_noise=NOISE, cache=tmp_path / "store", device="cpu")
 
 
+@pytest.mark.slow
 def test_noisy_pictures_are_observations_whose_noise_inspect_measures_and_train_refuses(noisy, tmp_path, caplog):
     rows = noisy.rows()
     row = rows[0]
@@ -101,6 +102,7 @@ def test_noisy_pictures_are_observations_whose_noise_inspect_measures_and_train_
         )
 
 
+@pytest.mark.slow
 def test_noise_that_is_added_is_known_and_other_noise_is_asked_for(noisy):
     (added,) = Latents(**{**dict(noisy), "pixel_noise": None, "noise_timestep": 100}).rows().noise_findings()
     assert str(added).startswith("noise: fine. white noise of std 0.34")

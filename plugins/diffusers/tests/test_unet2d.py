@@ -17,6 +17,7 @@ from ambientkit.testing import parametrize_with_checks
 
 
 @parametrize_with_checks([UNet2D()])
+@pytest.mark.slow
 def test_the_model_has_the_properties_it_claims(part, check):
     check(part)
 
@@ -74,6 +75,7 @@ def test_channels_that_the_normalisation_cannot_take_are_refused():
         load().build("model", {"name": "unet2d", "channels": [40]})
 
 
+@pytest.mark.slow
 def test_registering_the_parts_does_not_import_diffusers():
     code = "import sys, ambientkit_diffusers.plugin; sys.exit('diffusers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

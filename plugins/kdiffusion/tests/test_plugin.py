@@ -74,6 +74,7 @@ def test_a_part_is_rebuilt_from_its_specification(part):
     assert load().build(kind, spec_of(part())) == part()
 
 
+@pytest.mark.slow
 def test_importing_the_plug_in_and_asking_the_registry_does_not_import_k_diffusion():
     code = (
         "import sys\nimport ambientkit_kdiffusion.plugin\nfrom ambientkit.registry import load\n"
@@ -85,6 +86,7 @@ def test_importing_the_plug_in_and_asking_the_registry_does_not_import_k_diffusi
 
 
 @pytest.mark.parametrize(("before", "after"), [("", "0"), ("1", "1")])
+@pytest.mark.slow
 def test_without_cuda_compiling_is_off_unless_the_environment_says_otherwise(before, after):
     code = (
         "import os, torch\ntorch.cuda.is_available = lambda: False\n"

@@ -33,6 +33,7 @@ def defect(sampler: Sampler, sigma_t: float, sigma_s: float, levels: int) -> flo
 
 
 @pytest.mark.parametrize("hop", HOPS)
+@pytest.mark.slow
 def test_what_claims_the_reverse_kernel_misses_it_by_no_more_than_the_built_in_step_and_what_does_not_misses_it_by_more(
     hop,
 ):
