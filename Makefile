@@ -1,10 +1,13 @@
-# A fresh machine needs Python 3.11 and make. `make` alone lists the targets.
+# A fresh machine needs Python 3.11 (or 3.12, 3.13: make PYTHON=python3.12) and make. `make` alone lists the targets.
 
 PYTHON ?= python3.11
 ARGS ?=
 BIN := .venv/bin
 STAMP := .venv/.installed
-PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2> /dev/null)
+LOCK := $(if $(filter 3.11,$(VERSION)),requirements.lock,.ci/requirements-$(or $(VERSION),none).lock)
+# k-diffusion needs numpy 1.26, which has no wheel for Python 3.13.
+PLUGINS := $(filter-out $(if $(filter 3.13,$(VERSION)),plugins/kdiffusion),$(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml)))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test quick check lint types layers docs gpu faults format lock clean
@@ -48,20 +51,28 @@ format: $(STAMP) ## Let ruff repair and format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-lock: ## Resolve requirements.in into requirements.lock; pins that still fit stay (ARGS=--upgrade renews them)
+lock: ## Resolve requirements.in into a lock for each Python; pins that still fit stay (ARGS=--upgrade renews them)
 	tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT && $(PYTHON) -m venv "$$tools" && "$$tools/bin/pip" install -q uv && \
-	printf -- '-e ./%s\n' $(PLUGINS) | "$$tools/bin/uv" pip compile -q --python-version 3.11 --no-annotate \
-	  --custom-compile-command "make lock" $(ARGS) requirements.in - -o requirements.lock && sed -i.old '/^-e /d' requirements.lock && rm requirements.lock.old
+	for version in 3.11 3.12 3.13; do \
+	  lock=.ci/requirements-$$version.lock; plugins="plugins/diffusers plugins/kdiffusion"; \
+	  if [ $$version = 3.11 ]; then lock=requirements.lock; elif [ $$version = 3.13 ]; then plugins=plugins/diffusers; fi; \
+	  printf -- '-e ./%s\n' $$plugins | "$$tools/bin/uv" pip compile -q --python-version $$version --no-annotate \
+	    --custom-compile-command "make lock" $(ARGS) requirements.in - -o $$lock && sed -i.old '/^-e /d' $$lock && rm $$lock.old || exit 1; \
+	done
 
 clean: ## Remove caches and built documentation (.venv stays)
 	rm -rf docs/_build build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find ambientkit plugins tests examples docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp is older than what it was made from only where something has to be installed again.
-$(STAMP): requirements.lock pyproject.toml $(addsuffix /pyproject.toml,$(PLUGINS))
+$(STAMP): $(LOCK) pyproject.toml $(addsuffix /pyproject.toml,$(PLUGINS))
 	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) is not on this machine: install Python 3.11, or name it: make PYTHON=/path/to/python3.11"; exit 1; }
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(v != (3, 11) and f"the locked versions are for Python 3.11, but $(PYTHON) is {v[0]}.{v[1]}: give make PYTHON=...")'
 	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --no-compile -r requirements.lock
+	$(BIN)/pip install --no-compile -r $(LOCK)
 	$(BIN)/pip install --no-deps --no-build-isolation -e . $(addprefix -e ./,$(PLUGINS))
 	touch $@
+
+# Where there is no lock for this Python, or no such program.
+.ci/requirements-%.lock:
+	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) is not on this machine: install Python 3.11, or name it: make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "there is no lock for $(PYTHON), which is $(VERSION): give a Python 3.11, 3.12 or 3.13, make PYTHON=..."; exit 1
