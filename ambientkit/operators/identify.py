@@ -12,8 +12,9 @@ from ambientkit.operators.base import Operator
 
 MOST = 2304
 """Values of a row up to which the mean of A^T A is formed."""
-ROWS = 16
-"""Rows averaged over, where they bring operators of their own."""
+ROWS, WORK = 16, 2**22
+"""Rows averaged over, at least, where they bring operators of their own; more of them for small rows, while the values
+of all matrices stay below `WORK`."""
 SHARE = 1e-6
 """Of the largest eigenvalue, below which a direction counts as never measured."""
 
@@ -66,14 +67,12 @@ def identifiability(
         share = sampled.double().mean(0, keepdim=True)
         mean = operator.adjoint(share * operator.forward(basis, {}), {}).reshape(d, d)
     else:
-        rows = range(0, len(sampled), max(1, len(sampled) // ROWS))
-        parts = []
+        rows = range(0, len(sampled), max(1, len(sampled) // max(ROWS, WORK // d**2)))
+        mean = torch.zeros(d, d, dtype=torch.float64)
         for row in rows:
             one = {name: value[row : row + 1].double().expand(d, *value.shape[1:]) for name, value in own.items()}
-            parts.append(
-                operator.adjoint(sampled[row : row + 1].double() * operator.forward(basis, one), one).reshape(d, d)
-            )
-        mean = torch.stack(parts).mean(0)
+            measured = sampled[row : row + 1].double() * operator.forward(basis, one)
+            mean += operator.adjoint(measured, one).reshape(d, d) / len(rows)
     values, vectors = torch.linalg.eigh((mean + mean.T) / 2)
     gone = values < SHARE * values[-1].clamp(min=torch.finfo(torch.float64).tiny)
     return Identifiability(float(values[0]), float(values[-1]), int(gone.sum()), _frequencies(vectors[:, gone], shape))

@@ -175,3 +175,18 @@ def test_the_scale_of_what_the_network_sees_is_judged_and_not_that_of_measuremen
 
     assert not warned(scanner, rows)
     assert warned(scanner, scanner.observe(100 * x_0, torch.arange(32), Generator().manual_seed(1)))
+
+
+def test_a_line_that_one_row_of_many_measures_through_coils_of_its_own_is_not_lost() -> None:
+    operator, n = operator_of({"name": "fourier"}), 200
+    coils = torch.randn(n, 2, 4, 4, generator=Generator().manual_seed(0), dtype=torch.float64)
+    coils[:, 0] += 3  # nearly one even coil, so that columns stay apart
+    coils /= coils.square().sum(1, keepdim=True).sqrt()
+    sampled = torch.ones(n, 1, 4, 4, dtype=torch.bool)
+    sampled[..., 1] = False
+    none = identifiability(operator, sampled, {"coils": torch.ones(n, 2, 4, 4).double() * coils[:1]}, (2, 4, 4))
+    sampled[7] = True
+    found = identifiability(operator, sampled, {"coils": torch.ones(n, 2, 4, 4).double() * coils[:1]}, (2, 4, 4))
+    assert none is not None
+    assert found is not None
+    assert (none.lost > 0, found.lost) == (True, 0)
