@@ -28,6 +28,8 @@ class ValueRange:
             raise ValueError(f"a value range is (low, high) with low < high, but is ({self.low:g}, {self.high:g})")
 
     def __str__(self) -> str:
+        if (self.low, self.high) == (-1, 1):
+            return "taken as they are, in [-1, 1]"
         return f"{self.low:g} and {self.high:g} stand for -1 and 1"
 
     @classmethod
