@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,6 +24,25 @@ SCRIPTS = ROOT / "examples" / "benchmarks"
 @pytest.fixture
 def quality(monkeypatch):
     """The script as a module, with arms that train for a few steps."""
+    return script(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """A folder in which the script has trained its arms."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        rows(script(monkeypatch), folder)
+    return folder
+
+
+@pytest.fixture
+def done(trained, tmp_path) -> Path:
+    """A copy of it."""
+    return shutil.copytree(trained, tmp_path / "done")
+
+
+def script(monkeypatch):
     monkeypatch.syspath_prepend(str(SCRIPTS))
     names = ("quality_arms", "quality_measures", "quality_pictures", "quality")
     for name in names:
@@ -47,8 +67,8 @@ def rows(quality, folder: Path, *more: str) -> list[dict]:
     return json.loads(out.read_text())
 
 
-def test_every_arm_has_figures_and_the_gap_is_that_of_its_definition(quality, tmp_path, capsys):
-    found = rows(quality, tmp_path)
+def test_every_arm_has_figures_and_the_gap_is_that_of_its_definition(done):
+    found = json.loads((done / "figures.json").read_text())
     assert set(found[0]) == {"data", "sigma_n", "arm", "seed", "measure", "value"}
     assert {row["arm"] for row in found} == {
         "perfect",
@@ -67,13 +87,13 @@ def test_every_arm_has_figures_and_the_gap_is_that_of_its_definition(quality, tm
     assert by["clean", f"gap closed: {name}"] == 1
     assert by["perfect", name] < 1e-12
     assert ("truncated", name) not in by  # it denoises as `tweedie` does; only its samples differ
-    assert "| tweedie-consistency |" in (tmp_path / "tables.md").read_text()
+    assert "| tweedie-consistency |" in (done / "tables.md").read_text()
 
 
-def test_figures_that_are_there_are_not_made_again_and_a_begun_run_goes_on(quality, tmp_path, monkeypatch):
-    first = rows(quality, tmp_path)
+def test_figures_that_are_there_are_not_made_again_and_a_begun_run_goes_on(quality, done, monkeypatch):
+    first = json.loads((done / "figures.json").read_text())
     monkeypatch.setattr(quality, "train", lambda unit: pytest.fail(f"{unit} was trained again"))
-    assert rows(quality, tmp_path) == first
+    assert rows(quality, done) == first
 
 
 def test_an_unknown_arm_is_refused_with_those_that_are_known(quality, tmp_path, capsys):
@@ -161,10 +181,10 @@ def test_rows_of_equal_ends_have_no_gap(quality, tmp_path):
     assert [row["measure"] for row in quality.rows_of(units)] == ["sliced W2"] * 3
 
 
-def test_tables_replace_those_between_the_marks_of_a_page(quality, tmp_path):
-    page = tmp_path / "tables.md"
+def test_tables_replace_those_between_the_marks_of_a_page(quality, done):
+    page = done / "tables.md"
     page.write_text(f"# Tables\n\n{quality.BEGIN}old\n{quality.END}\nAfter.\n")
-    rows(quality, tmp_path)
+    rows(quality, done)
     text = page.read_text()
     assert text.startswith(f"# Tables\n\n{quality.BEGIN}**mixture")
     assert text.endswith(f"|\n{quality.END}\nAfter.\n")
