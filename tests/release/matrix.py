@@ -34,7 +34,7 @@ RESOLUTION = {"newest": "highest", "least": "lowest-direct"}
 MODELS = {"core": ("mlp",), "diffusers": ("mlp", "unet2d"), "kdiffusion": ("mlp", "image_v1")}
 SETTINGS = {
     "mlp": ["--set", "model.width=32"],
-    "unet2d": ["--set", "model.channels=[8, 8]"],
+    "unet2d": ["--set", "model.channels=[32, 32]"],
     "image_v1": ["--set", "model.channels=[8, 8]", "--set", "model.depths=[1, 1]"],
 }
 """Small networks: what is tested is that they run at all."""
