@@ -28,6 +28,11 @@ def shown(item: str) -> str:
     )
 
 
+def percent(share: float) -> str:
+    """A share of 1 in % with two digits, and "100", never "1e+02"."""
+    return f"{100 * share:.{2 if 100 * share < 99.5 else 3}g}"
+
+
 def clock(seconds: float) -> str:
     """A duration as H:MM:SS, with days where there are any."""
     return str(timedelta(seconds=round(seconds)))

@@ -26,7 +26,7 @@ from ambientkit.readers.own_values import own_values
 from ambientkit.registry import Registry, load
 from ambientkit.rows import as_rows
 from ambientkit.tables import Record, Table
-from ambientkit.text import listed
+from ambientkit.text import listed, percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Inspection(Record):
 
     @property
     def verdict(self) -> NoiseVerdict:
-        """The worst of all findings, untried tests aside."""
+        """The worst of all findings, untried tests aside; "not tested" where every test is."""
         return verdict(list(self.findings))
 
     def blocks(self) -> list[str | Table]:
@@ -107,6 +107,11 @@ def inspect(
     if (gapped := _gapped(data, registry, rows, on_bad_file)) is not None:
         return gapped
     dataset, part = _open(data, levels, registry, on_bad_file)
+    if getattr(part, "missing", None) == "mask" and not hasattr(dataset[0], "sigma_n"):
+        raise InputError(
+            "missing: mask: the noise level of what was measured cannot be estimated between gaps. Give --sigma-n, the "
+            "std in units of [-1, 1]"
+        )
     name = str(data) if isinstance(data, str | Path) else part.name
     clean_by_nature = not {"path", "clean"} & type(part).model_fields.keys() and not hasattr(dataset[0], "sigma_n")
     given = None if isinstance(levels, str) else levels
@@ -126,6 +131,7 @@ def _gapped(data: DataLike, registry: Registry, rows: int, on_bad_file: str | No
         on_bad_file == "skip"
         or not isinstance(part, Array_)
         or part.on_bad_file == "skip"
+        or part.missing == "mask"
         or part.path.suffix != ".npy"
     ):
         return None
@@ -210,7 +216,7 @@ def _told(facts: dict[str, Any]) -> list[str]:
     if facts["mapping"]:
         told.append(f"values of the file: {facts['mapping']}")
     told.append(
-        f"{100 * facts['share_at_the_ends']:.2g} % of the values at an end of the range; "
+        f"{percent(facts['share_at_the_ends'])} % of the values at an end of the range; "
         f"{len(facts['constant_rows'])} rows constant, {facts['repeated_rows']} repeated"
     )
     if facts["missing"]:

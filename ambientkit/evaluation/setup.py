@@ -207,7 +207,10 @@ def set_up(
     if trained is not None:
         if trained.signal.conds:
             conds = ", ".join(trained.signal.conds)
-            raise InputError(f"{name}: the run is conditional ({conds}); draw samples and give their folder instead")
+            raise InputError(
+                f"{name}: the run is conditional ({conds}): draw samples by `ambientkit sample "
+                f"{name}`, and give their folder instead"
+            )
         n = n or DRAWN
         own = _own(trained, 2 * n, seed, needed=reference is None)
     else:

@@ -115,11 +115,12 @@ def _five(values: Array) -> list[float]:
 
 
 def verdict(findings: list[Finding]) -> NoiseVerdict:
-    """The worst of all, untried tests aside."""
+    """The worst of all, untried tests aside; untried where every test is."""
     for worst in (NoiseVerdict.VIOLATED, NoiseVerdict.DOUBT):
         if any(finding.verdict is worst for finding in findings):
             return worst
-    return NoiseVerdict.FINE
+    tried = any(finding.verdict is NoiseVerdict.FINE for finding in findings)
+    return NoiseVerdict.FINE if tried else NoiseVerdict.UNTRIED
 
 
 def document(facts: dict[str, Any], findings: list[Finding]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from ambientkit.inspection.finding import Finding, NoiseVerdict
 from ambientkit.inspection.partial import measured, part_findings
 from ambientkit.inspection.photon import photon_transfer
 from ambientkit.rows import Rows, as_rows, evenly, largest_bucket
+from ambientkit.text import percent
 from ambientkit.units.counts import CountRange
 from ambientkit.units.scale import judge_scale
 
@@ -98,7 +99,7 @@ def _in_range(x: Array, level: float, known: bool) -> Finding | None:
     outside = float((np.abs(x) > 1 + 6 * level + (REACH if known else UNKNOWN)).mean())
     if outside > OUTSIDE[0]:
         reason = (
-            f"{100 * outside:.2g} % of the values lie outside the range that stands for [-1, 1], far beyond "
+            f"{percent(outside)} % of the values lie outside the range that stands for [-1, 1], far beyond "
             "what noise does."
         )
         return Finding(
@@ -130,7 +131,10 @@ def model_findings(x: Array, sigma_n: Array | None, zero: float | None = None, m
     declared = sigma_n is not None
     pictures = _pictures(x)
     level = sigma_n
+    blank = values.blank(x) if level is None else None
     if level is None:
+        if blank is not None and blank.verdict is NoiseVerdict.VIOLATED:
+            return [blank]
         if pictures is None:
             return [
                 Finding(
@@ -168,11 +172,16 @@ def model_findings(x: Array, sigma_n: Array | None, zero: float | None = None, m
     if not noisy.any():
         return [Finding("noise", NoiseVerdict.FINE, "the rows are declared clean.")]
     typical = float(np.median(np.broadcast_to(level, x.shape)[noisy]))
+    rows = values.of_values(x, noisy, level)
+    if rows and not np.ptp(x.reshape(len(x), -1), axis=1).any():
+        return rows  # what values that never change show of noise says nothing more
     found = [
-        *values.of_values(x, noisy, level),
+        *rows,
         values.saturation(x, noisy, declared),
         values.quantisation(x, noisy, typical),
     ]
+    if blank is not None and all(finding.name != blank.name for finding in found):
+        found.insert(0, blank)
     if pictures is None:
         return [*found, Finding("correlation", NoiseVerdict.UNTRIED, "the rows are no pictures.")]
     by_picture = (
@@ -199,7 +208,7 @@ def _without_noise(x: Array, pictures: Array, typical: float, least: float) -> l
         level, flat = noise_std(without(details(pictures, None), padded))
         if level > least and flat >= noise.ENOUGH:
             reason = (
-                f"{100 * share:.2g} % of the area hold one and the same value, at an end of the range, and the "
+                f"{percent(share)} % of the area hold one and the same value, at an end of the range, and the "
                 "rest has noise "
                 f"of std {level:.3g}: padding, or clipping."
             )
@@ -208,7 +217,7 @@ def _without_noise(x: Array, pictures: Array, typical: float, least: float) -> l
     ends = (
         ""
         if saturated.verdict is NoiseVerdict.FINE
-        else f" {100 * (saturated.statistic or 0):.2g} % of the values are at an end of their range."
+        else f" {percent(saturated.statistic or 0)} % of the values are at an end of their range."
     )
     return [
         Finding(

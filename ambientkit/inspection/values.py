@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ambientkit.inspection.finding import Finding, NoiseVerdict
+from ambientkit.text import percent
 
 Array = NDArray[np.float64]
 CLIPPED = 1e-3
@@ -13,6 +14,8 @@ CLIPPED = 1e-3
 STEP = 0.5
 """Largest step of the values in units of the level: rounding to it adds 2 % to the variance of the noise."""
 SAMPLE = 200_000
+FEWEST = 16
+"""Values from which a constant row is no accident."""
 
 
 def gap(values: Array) -> float:
@@ -43,13 +46,13 @@ def saturation(x: Array, noisy: NDArray[np.bool_], declared: bool) -> Finding:
         return Finding(
             "saturation",
             NoiseVerdict.FINE,
-            f"{100 * share:.2g} % of the values are the smallest or the largest one.",
+            f"{percent(share)} % of the values are the smallest or the largest one.",
             "",
             share,
         )
     alone = _alone(x, most)
     reason = (
-        f"{100 * share:.2g} % of the values are exactly {low:.4g} or {high:.4g}, the ends of their range: "
+        f"{percent(share)} % of the values are exactly {low:.4g} or {high:.4g}, the ends of their range: "
         "the noise was clipped."
     )
     remedy = (
@@ -115,11 +118,24 @@ def events(x: Array) -> Finding | None:
     return Finding("counts", NoiseVerdict.VIOLATED, reason, remedy, share)
 
 
+def blank(x: Array) -> Finding | None:
+    """A finding on rows x (n, *S) of unknown level that hold one and the same value each: a doubt for some of them, and
+    a violation where there are no others. None where there is none; rows of few values may be constant by accident."""
+    flat = x.reshape(len(x), -1)
+    count = int((np.ptp(flat, axis=1) == 0).sum()) if flat.shape[1] >= FEWEST else 0
+    if not count:
+        return None
+    verdict = NoiseVerdict.VIOLATED if count == len(x) else NoiseVerdict.DOUBT
+    reason = f"{count} of {len(x)} rows hold one and the same value everywhere: neither noise nor a picture."
+    remedy = "Was the right array read, and the shutter open? Remove such rows."
+    return Finding("constant-rows", verdict, reason, remedy, count)
+
+
 def of_values(x: Array, noisy: NDArray[np.bool_], level: Array) -> list[Finding]:
     """What no noisy data set can be: constant rows, twice the same row, less spread than the noise, far more than
     it."""
     flat = x.reshape(len(x), -1)
-    some = noisy.reshape(len(x), -1).sum(1) >= 16
+    some = noisy.reshape(len(x), -1).sum(1) >= FEWEST
     constant = int((np.ptp(flat, axis=1) == 0)[some].sum())
     found = []
     if constant:

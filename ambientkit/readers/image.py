@@ -104,6 +104,10 @@ def _damage_told() -> Iterator[None]:
     except OSError as error:
         raise UnusableImage(error.strerror or str(error) or type(error).__name__) from None
     except Exception as error:  # Pillow's decoders raise anything on damaged files
+        if "unknown raw mode" in str(error):  # planar channels, and other layouts of TIFF
+            raise UnusableImage(
+                "Pillow does not read pixels stored like this: read it with the data set tiff-stack"
+            ) from None
         raise UnusableImage((" ".join(str(error).split()) or type(error).__name__)[:160]) from None
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ambientkit.errors import InputError
 from ambientkit.readers.missing import in_unit, told
-from ambientkit.text import listed
+from ambientkit.text import listed, percent
 from ambientkit.units.counts import CountRange
 from ambientkit.units.ranges import ValueRange
 from ambientkit.units.scale import judge_scale
@@ -24,6 +24,7 @@ CLIPPED = 1e-3
 """Largest share of values at the very ends of the range in data that are declared noisy."""
 FEWEST = 16
 """Values a row must have for "it is constant" to be no accident."""
+MASKED = ". Or train on what was measured: missing: mask in the data set, and --corruption mask"
 
 
 class UnknownNoise(InputError):
@@ -156,6 +157,7 @@ class RowScan:
                     if self._not_finite.total < self._seen
                     else ""
                 )
+                + ("" if beyond.startswith(" Some") or self._masked else MASKED)
             )
 
     def _check_levels(self) -> None:
@@ -222,7 +224,7 @@ class RowScan:
         if count > max(3, CLIPPED * n):
             ends = " or ".join(f"{end:g}" for end in sorted(cut) if cut[end])
             raise InputError(
-                f"{self._where}: {100 * count / n:.2g} % of the noisy values are exactly {ends}, the end of their "
+                f"{self._where}: {percent(count / n)} % of the noisy values are exactly {ends}, the end of their "
                 "range: "
                 "the noise was clipped, or these are counts.\nClipped noise has neither mean 0 nor the declared "
                 "std, and nothing "

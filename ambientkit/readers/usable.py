@@ -18,7 +18,7 @@ from ambientkit.readers.rows import Mapping
 from ambientkit.readers.scan import RowScan
 from ambientkit.readers.source import Source, UnusableFile
 from ambientkit.rows import evenly
-from ambientkit.text import lines, listed
+from ambientkit.text import lines, listed, percent
 from ambientkit.units.counts import CountRange
 
 logger = logging.getLogger("ambientkit")
@@ -151,7 +151,7 @@ def enough_counts(source: Source, mapping: CountRange) -> None:
     share = float(((np.stack(rows) - mapping.offset) / mapping.gain < 0.5).mean()) if rows else 0.0
     if share > 0.02:  # a Poisson value of mean 4 is 0 in 1.8 % of all cases
         raise InputError(
-            f"{source}: {100 * share:.2g} % of the values hold no count at all: too few for the transform, which "
+            f"{source}: {percent(share)} % of the values hold no count at all: too few for the transform, which "
             "needs about 4 a value.\n"
             f"Sum pixels or frames before, or check counts.offset and counts.gain"
         )

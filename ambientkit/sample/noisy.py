@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,7 @@ def noisy_rows(noisy: DataLike, sigma_n: Any, trained: Trained, registry: Regist
         raise InputError("--from: is empty; give a value, or leave the flag out")
     data, corruption = with_noise(noisy, sigma_n, trained.config.corruption, registry, "--from")
     own = trained.config.data
-    if sigma_n is None and data != own and "path" in type(own).model_fields and says_the_same(data, own):
+    if sigma_n is None and data != own and "path" in type(own).model_fields and _the_runs_own(data, own):
         note(f"{what}: the run was trained on these rows; they are read, and their noise is taken, as it was there")
         data = own
     elif data != own and "path" in type(own).model_fields and says_the_same(data, own, but=NOISE):
@@ -92,6 +93,14 @@ def noisy_rows(noisy: DataLike, sigma_n: Any, trained: Trained, registry: Regist
             f"{what}: these rows carry no noise (sigma_n 0), so there is nothing to restore. Declare it by --sigma-n"
         )
     return Noisy(what, data, corruption, observations, seen, OwnUnits.of(rows))
+
+
+def _the_runs_own(data: Data, own: Data) -> bool:
+    """Whether these are the files of the run: nothing is said otherwise than there, or their path alone, which does not
+    say what it is read as."""
+    path = getattr(data, "path", None)
+    by_path = isinstance(path, Path) and data.model_fields_set == {"path"}
+    return says_the_same(data, own) or (by_path and os.path.realpath(path) == os.path.realpath(own.path))  # type: ignore[attr-defined]
 
 
 def _alike(data: Data, own: Data, sigma_n: Any) -> Data | None:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from ambientkit.builtin.data.array import Array
 from ambientkit.builtin.data.in_memory import InMemory
 from ambientkit.data.inspected import inspect
+from ambientkit.errors import InputError
+from ambientkit.inspection import Finding, NoiseVerdict
 from ambientkit.inspection.details import padding
+from ambientkit.inspection.document import verdict
 from ambientkit.inspection.estimate import estimate
 from ambientkit.inspection.noise import lone
 from tests.inspection.test_photon import camera, scenes
@@ -52,6 +57,33 @@ def test_shot_noise_is_found_where_most_of_the_area_is_dark() -> None:
     assert verdicts(y.astype(np.float32), value_range="data")["signal-dependence"] == "violated"
     even = p + 6 * rng.standard_normal(p.shape)
     assert verdicts(even.astype(np.float32), value_range="data")["signal-dependence"] != "violated"
+
+
+def test_rows_without_noise_or_picture_are_never_fine(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    blank = np.full((64, 1, 16, 16), 0.3, np.float32)
+    assert verdicts(blank) == {"constant-rows": "violated"}
+    declared = verdicts(blank, sigma_n=0.1)
+    assert declared == {"constant-rows": "violated", "units": "violated"}
+    noisy = (0.1 * rng.standard_normal((24, 1, 32, 32))).astype(np.float32)
+    assert "constant-rows" not in verdicts(noisy)
+    noisy[5] = 0.2
+    assert verdicts(noisy)["constant-rows"] == "doubt"
+    assert str(inspect(InMemory.of(blank))).count("100 % of the values") == 1
+    assert verdict([Finding("tails", NoiseVerdict.UNTRIED, "")]) is NoiseVerdict.UNTRIED
+
+
+def test_rows_with_gaps_are_not_estimated_as_if_they_were_whole(tmp_path: Path) -> None:
+    rows = 0.1 * np.random.default_rng(5).standard_normal((8, 1, 16, 16)).astype(np.float32)
+    rows[:, :, 4:8] = np.nan
+    np.save(tmp_path / "gaps.npy", rows)
+    gaps = f"array{{path: {tmp_path / 'gaps.npy'}, missing: mask}}"
+    with pytest.raises(InputError, match=r"cannot be estimated between gaps\. Give --sigma-n"):
+        inspect(gaps)
+    found = inspect(gaps, sigma_n=0.1)
+    assert (found.facts["missing"], found.violated) == (0.25, False)
+    with pytest.raises(InputError, match="missing: mask in the data set, and --corruption mask"):
+        Array(path=tmp_path / "gaps.npy", sigma_n=0.1).rows()
 
 
 def test_padding_does_not_make_rows_look_clean_and_is_no_part_of_an_estimate() -> None:

@@ -573,3 +573,12 @@ def test_a_level_that_nobody_knows_is_estimated_and_told_with_its_uncertainty(
     assert "estimated" in caplog.text
     assert "+-" in caplog.text
     assert list(rows.at_or_above(0.1)) == ([] if word == "estimate" else [3, 4, 5])
+
+
+def test_planar_channels_are_sent_to_the_reader_that_knows_them(tmp_path: Path) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    planes = np.zeros((2, 16, 16), np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", planes, planarconfig="separate", photometric="minisblack")
+    assert "a.tif: Pillow does not read pixels stored like this: read it with the data set tiff-stack" in refused(
+        tmp_path, clean=True
+    )

@@ -6,6 +6,7 @@ import logging
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from torch.utils.data import TensorDataset
 
@@ -212,3 +213,17 @@ def test_rows_that_the_run_was_trained_on_are_read_as_it_read_them_and_it_is_sai
         alike = restore_rows(run, "other.npy", **options)
     assert "nothing says how noisy these rows are; they are read as those of the run" in caplog.text
     assert torch.equal(alike.mean, found.mean)
+
+
+def test_the_path_of_the_run_is_read_as_the_run_read_it_even_as_another_data_set(tmp_path, caplog):
+    """A folder of TIFFs alone means one picture per file."""
+    (tmp_path / "stacks").mkdir()
+    tifffile.imwrite(tmp_path / "stacks" / "a.tif", noisy_values()[:, 0], photometric="minisblack")
+    data = {"name": "tiff-stack", "path": str(tmp_path / "stacks"), "sigma_n": 0.3}
+    run = load_run(write_run(tmp_path / "run", data=data), PARTS)
+    with caplog.at_level(logging.INFO, "ambientkit"):
+        found = restore_rows(run, str(tmp_path / "stacks"), draws=0, registry=PARTS)
+    assert "the run was trained on these rows" in caplog.text
+    assert found.mean.shape == (6, 1, 4, 6)
+    with pytest.raises(InputError, match="of which one would be read"):
+        restore_rows(run, f"image-folder{{path: {tmp_path / 'stacks'}, sigma_n: 0.3}}", draws=0, registry=PARTS)

@@ -61,7 +61,8 @@ def u_net(shape: tuple[int, ...], conds: Mapping[str, tuple[int, ...]], rows: in
 
 
 def _plain_picture(shape: tuple[int, ...], conds: Mapping[str, tuple[int, ...]]) -> bool:
-    return len(shape) == 3 and 0 not in shape and not conds
+    """Whether rows are pictures, and carry nothing but a mask of what was measured, which is one more channel."""
+    return len(shape) == 3 and 0 not in shape and conds.keys() <= {"mask"}
 
 
 def _patch(shape: tuple[int, ...]) -> int | None:

@@ -50,6 +50,14 @@ def test_what_no_network_of_this_plug_in_suits_is_left_to_others(shape):
     assert proposed(load(), shape, {}, 1000)[0] == "mlp"
 
 
+def test_a_mask_is_one_more_channel_of_the_network_that_pictures_get():
+    for shape, name in (((1, 8, 8), "image_transformer_v1"), ((1, 256, 256), "image_v1")):
+        found, proposal = proposed(load(), shape, {"mask": shape}, 1000)
+        assert found == name
+        with isolated_global_generator(0, "proposals"):
+            load().build(Model, {"name": found, **proposal.fields}).network(Signal(shape, 0.5, conds={"mask": shape}))
+
+
 def test_rows_with_conditions_are_left_to_the_user():
     for part in (ImageTransformerV1, ImageV1):
         assert part.proposal((1, 8, 8), {"class_cond": ()}, 1000) is None
