@@ -98,9 +98,9 @@ def noisy_rows(noisy: DataLike, sigma_n: Any, trained: Trained, registry: Regist
 def _the_runs_own(data: Data, own: Data) -> bool:
     """Whether these are the files of the run: nothing is said otherwise than there, or their path alone, which does not
     say what it is read as."""
-    path = getattr(data, "path", None)
-    by_path = isinstance(path, Path) and data.model_fields_set == {"path"}
-    return says_the_same(data, own) or (by_path and os.path.realpath(path) == os.path.realpath(own.path))  # type: ignore[attr-defined]
+    path, there = getattr(data, "path", None), getattr(own, "path", None)
+    by_path = isinstance(path, Path) and isinstance(there, Path) and data.model_fields_set == {"path"}
+    return says_the_same(data, own) or (by_path and os.path.realpath(str(path)) == os.path.realpath(str(there)))
 
 
 def _alike(data: Data, own: Data, sigma_n: Any) -> Data | None:
