@@ -122,7 +122,7 @@ def test_samples_come_back_in_the_units_and_axes_of_the_files(rows: Any) -> None
 def test_an_inspection_names_rows_as_the_files_do(rows: Any) -> None:
     facts, _, _ = inspect_rows(rows, "mine")
     assert (facts["file_type"], facts["left_out"]) == ("uint16", ["row 1: cloudy", "row 4: cloudy"])
-    assert "low=100, high=300" in facts["mapping"]
+    assert "100 and 300 stand for -1 and 1" in facts["mapping"]
     assert list(facts["sigma_n_estimated_by_row"]) == [str(number) for number in KEPT]
 
 

@@ -27,10 +27,7 @@ def test_train_refuses_a_biased_objective_of_a_third_party_and_says_what_to_do(t
     few = ("--data", "mixture", "--set", "data.n=100", "--end-step", "1", "--device", "cpu", "--output-dir", "run")
     done = ambientkit("train", "--objective", "forgetful", *few, cwd=tmp_path, path=site)
     assert done.returncode == 1, done.stdout + done.stderr
-    assert (
-        "objective 'forgetful' failed the check 'picture-stationarity' of its claim 'stationary-at-oracle'"
-        in done.stderr
-    )
+    assert "objective 'forgetful' failed the check 'objective-contract' of its claim 'contract'" in done.stderr
     assert "--skip-preflight" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "run").exists()

@@ -110,7 +110,7 @@ def test_the_picture_of_training_is_decoded(run):
     assert draw_demo(training, path, registry())
     given = training.observations.__getitems__(list(range(9)))
     noisy = np.asarray(grid(given.x_n, decode=_Latents().decode))
-    page = np.asarray(Image.open(path))
+    page = np.asarray(Image.open(path).convert("RGB"))
     assert any(
         np.array_equal(page[y : y + noisy.shape[0], x : x + noisy.shape[1]], noisy)
         for y in range(0, page.shape[0] - noisy.shape[0] + 1)
@@ -128,7 +128,7 @@ def test_samples_are_latents_and_their_picture_is_decoded(run, ambientkit, monke
     samples = torch.from_numpy(np.load(out / "samples.npy"))
     assert samples.shape == (4, 3)
     assert np.array_equal(
-        np.asarray(Image.open(out / "samples.png")), np.asarray(grid(samples, decode=_Latents().decode))
+        np.asarray(Image.open(out / "samples.png").convert("RGB")), np.asarray(grid(samples, decode=_Latents().decode))
     )
     pictures = sorted((out / "pictures").iterdir())
     assert [path.name for path in pictures] == [f"{index:08}.png" for index in range(4)]
@@ -155,7 +155,7 @@ def test_restored_latents_are_shown_decoded_and_without_their_spread():
     found = Image.open(io.BytesIO(restored_picture(arrays, 0.2, _Latents().decode)))
     pages = {"noisy": x, "mean": x / 2, "draw 1": x, "draw 2": -x}
     expected = panels([(title, grid(rows, 1, decode=_Latents().decode)) for title, rows in pages.items()])
-    assert np.array_equal(np.asarray(found), np.asarray(expected))
+    assert np.array_equal(np.asarray(found.convert("RGB")), np.asarray(expected))
     assert restored_picture(arrays, 0.2) is None  # three numbers are neither an image nor a point of the plane
 
 

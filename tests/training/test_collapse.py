@@ -226,7 +226,7 @@ def test_a_healthy_run_looks_once_and_says_nothing(tmp_path, ambientkit):
     lines = log(tmp_path / "run")
     assert ["look" in line for line in lines] == [False] * (len(lines) - 1) + [True]
     assert not any("warnings" in line for line in lines)
-    assert read_status(tmp_path / "run").warnings == []
+    assert not read_status(tmp_path / "run").warnings
 
 
 def test_a_warning_goes_to_stderr_the_log_and_the_status(tmp_path, ambientkit, monkeypatch):

@@ -83,6 +83,8 @@ def _judge(one: _Question, shifted: _Question, curved: _Question) -> None:
     # few digits in float32, nor so far above it that the noise of the row is lost.
     seen = (one.sigma_n > 0) & (one.sigma > 1.03 * one.sigma_n) & (one.sigma < 10 * one.sigma_n)
     seen &= ((one.sigma - shifted.sigma).abs() + (one.sigma - curved.sigma).abs() == 0) & (h.abs().amin(1) > 0)
+    # Where the question is the row and noise, it moves with the row; one about a draw of a denoiser does not.
+    seen &= ((shifted.x - one.x).flatten(1) - pattern).abs().amax(1) <= 1e-3
     for each in (alpha, beta):
         mean = each.mean(1, keepdim=True)
         seen &= ((each - mean).abs() <= 1e-5 * mean.abs()).all(1)
