@@ -11,8 +11,11 @@ from torch.utils.data import Dataset
 from ambientkit.batch import Batch
 from ambientkit.builtin.corruptions.gaussian import Gaussian
 from ambientkit.data import Observations, survey
+from ambientkit.data.survey import Survey
 from ambientkit.errors import InputError
-from ambientkit.interfaces import Levels
+from ambientkit.interfaces import Levels, Signal
+from ambientkit.units.counts import CountRange
+from ambientkit.units.ranges import ValueRange
 
 
 class Noisy(Dataset[Batch]):
@@ -48,3 +51,16 @@ def test_where_some_rows_are_below_it_is_told_and_refused_for_an_estimate(caplog
     assert "1 of 4 rows looked at have a noise level below" in caplog.text
     with pytest.raises(InputError, match="1 of 4 rows"):
         look([0.2, 0.001, 0.2, 0.0], estimated=True)
+
+
+@pytest.mark.parametrize(
+    ("mapping", "told"),
+    [
+        (None, "sigma_n 0.1 in [-1, 1] (12.75 in 0..255)"),
+        (ValueRange(-1, 1), "sigma_n 0.1 in [-1, 1] (12.75 in 0..255)"),
+        (ValueRange(100, 500), "sigma_n 0.1 in [-1, 1] (20 in file units)"),
+        (CountRange(290, 400, 0.8, 300, 3), "sigma_n 0.1 in [-1, 1], of counts after their transform"),
+    ],
+)
+def test_the_level_is_told_in_units_that_mean_something(mapping, told) -> None:
+    assert Survey(4, Signal((1, 4, 4), 0.5), (0.1, 0.1), mapping=mapping).describe_noise() == told
