@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from ambientkit.inspection.bent import bent
 from ambientkit.inspection.details import Array, Details, noise_std, robust_std
 from ambientkit.inspection.finding import Finding, NoiseVerdict
 from ambientkit.inspection.photon import PhotonTransfer
@@ -26,9 +27,8 @@ SHARED = 0.3
 """Correlation of the noise of two channels."""
 SKEWED, HEAVY, LIGHT = 0.25, 0.8, -0.35
 """Skewness and excess kurtosis of the pixels in flat areas; 0 and 0 for normal ones."""
-BENT, LEVELS, DRAWS = 0.6, 9, 20_000
-"""Skewness up to which the noise of counts passes where it is what the transform leaves; levels of brightness at which
-that is found, and draws at each."""
+BENT = 0.6
+"""Skewness up to which the noise of counts passes where it is what the transform leaves."""
 VARIES = 1.3
 """Largest over smallest level among areas of different brightness."""
 LONE, QUIET = 9.0, 7.0
@@ -83,21 +83,8 @@ def judge(
         return
     flattest = usable & (found.roughness <= 1.2 * level**2)  # textures weigh most where squares and cubes are taken
     last = flattest if flattest.sum() >= ENOUGH else chosen
-    expected = (0.0, 0.0) if counts is None else _bent(counts, found.around[last])
+    expected = (0.0, 0.0) if counts is None else bent(counts, found.around[last])
     yield from _law(found.residuals(last), magnitude, *expected)
-
-
-def _bent(counts: CountRange, brightness: NDArray[np.float64]) -> tuple[float, float]:
-    """(skewness, excess kurtosis) that the noise of counts keeps after the transform, by drawing it at the quantiles of
-    the brightness (k,), data units: the square root bends the noise of few counts."""
-    clean = counts.from_unit(np.quantile(brightness, np.linspace(0.05, 0.95, LEVELS)))
-    rng = np.random.default_rng(0)
-    photons = rng.poisson(np.maximum(clean - counts.offset, 0) / counts.gain, (DRAWS, LEVELS))
-    read = counts.offset + counts.read_std * rng.standard_normal((DRAWS, LEVELS))
-    x = counts.to_unit(counts.gain * photons + read).astype(np.float64)
-    z = x - x.mean(0)
-    second = float(np.square(z).mean())
-    return float((z**3).mean()) / second**1.5, float((z**4).mean()) / second**2 - 3
 
 
 def smoothest(found: Details, share: float, among: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:

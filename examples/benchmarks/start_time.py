@@ -42,6 +42,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=5, help="processes of each kind")
     times = parser.parse_args().times
+    if times < 1:
+        parser.error(f"--times {times}: should be at least 1")
     print(f"{'ms':32}{'CPU, least':>12}{'median':>12}{'wall, least':>12}{'median':>12}")
     empty = measured(times, "-c", "pass")
     print(line("an empty interpreter", *empty))

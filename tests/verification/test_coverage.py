@@ -66,19 +66,23 @@ class OneSided(OneLevelForAll):
         return rho.square() * torch.where(rho > 0, 2.0, 1.0)
 
 
+def named(probe, part: Objective) -> str | None:
+    """What a probe says is wrong; None where it finds nothing."""
+    try:
+        probe(part, case_for(part, 3))
+    except Broken as fault:
+        return str(fault)
+    return None
+
+
 @pytest.mark.parametrize("part", [Tweedie(), Tweedie(near=0.0), SplitLevels(), OneLevelForAll()])
 def test_a_right_law_of_levels_has_no_hole(part: Objective):
-    case = case_for(part, 3)
-    within_the_range_lent(part, case)
-    no_hole_above(part, case)
-    no_hole_at_the_top(part, case)
+    assert [named(probe, part) for probe in (within_the_range_lent, no_hole_above, no_hole_at_the_top)] == [None] * 3
 
 
 @pytest.mark.parametrize("part", [Consistency(), PosteriorBuffer(), SplitLevels()])
 def test_what_trains_below_the_noise_reaches_all_levels_there(part: Objective):
-    case = case_for(part, 3)
-    within_the_range_lent(part, case)
-    no_hole_below(part, case)
+    assert [named(probe, part) for probe in (within_the_range_lent, no_hole_below)] == [None] * 2
 
 
 @pytest.mark.parametrize(
@@ -103,9 +107,9 @@ def test_what_is_left_out_is_named(part: type[Objective], probe, why: str):
 
 @pytest.mark.parametrize("part", [Tweedie(), Consistency(), PosteriorBuffer(), Sure(), Denoising(), OneLevelForAll()])
 def test_a_square_is_affine_in_the_data(part: Objective):
-    gradient_is_affine_in_the_data(part, case_for(part, 3))
+    assert named(gradient_is_affine_in_the_data, part) is None
 
 
 @pytest.mark.parametrize("part", [Tweedie(), Consistency(), PosteriorBuffer(), Sure(), SplitLevels(), OneLevelForAll()])
 def test_what_is_unbiased_counts_the_noise_as_its_level_says(part: Objective):
-    noise_counts_as_its_level_says(part, case_for(part, 3))
+    assert named(noise_counts_as_its_level_says, part) is None
