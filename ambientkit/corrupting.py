@@ -17,6 +17,7 @@ from ambientkit.config.datapath import DataLike, data_argument, with_bad_files
 from ambientkit.config.inline import split_fields
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Corruption, Data
+from ambientkit.maths.levels import GREATEST, LEAST
 from ambientkit.messages import note, warn
 from ambientkit.noisy_copy import KIND, MANIFEST, PROGRESS, file_hashes, own_level
 from ambientkit.noisy_copy import corrupt as write_copy
@@ -194,10 +195,10 @@ def _level(sigma: float | tuple[float, float] | str) -> float | tuple[float, flo
         values = [float(word) for word in words]
     except (TypeError, ValueError):
         values = []
-    if len(values) not in (1, 2) or not all(1e-6 <= value <= 1e6 for value in values) or values != sorted(values):
+    if len(values) not in (1, 2) or not all(LEAST <= value <= GREATEST for value in values) or values != sorted(values):
         raise InputError(
-            f"--sigma {sigma}: should be a number, or LOW,HIGH, in units of [-1, 1]; from 1e-6, below which float32 "
-            "holds no noise, to 1e6"
+            f"--sigma {sigma}: should be a number, or LOW,HIGH, in units of [-1, 1]; from {LEAST:g}, below which "
+            f"float32 holds no noise, to {GREATEST:g}"
         )
     return values[0] if len(values) == 1 else (values[0], values[1])
 

@@ -23,7 +23,7 @@ from ambientkit.processes import is_main
 from ambientkit.public import public
 from ambientkit.registry import Registry, load
 from ambientkit.run.configured import configured
-from ambientkit.run.folder import CONFIG, resumed
+from ambientkit.run.folder import CONFIG, left_unbegun, resumed
 from ambientkit.run.prepare import label
 from ambientkit.run.stop import Stop, stop_on_interrupt, stop_on_signals
 from ambientkit.run.train import Ended
@@ -239,7 +239,7 @@ def _going_on(request: Request, registry: Registry) -> Request:
         folder = Path("runs") / f"{config.data.name}-{label(config)}"
     return (
         replace(request, output_dir=folder, resume="latest")
-        if (folder / CONFIG).is_file()
+        if (folder / CONFIG).is_file() and not left_unbegun(folder)
         else replace(request, output_dir=folder)
     )
 

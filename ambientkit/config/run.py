@@ -28,6 +28,7 @@ from ambientkit.interfaces import (
     Tools,
     WeightedObjective,
 )
+from ambientkit.maths.levels import GREATEST, LEAST
 from ambientkit.registry import Registry, spec_of
 
 Complaint = Callable[[KeyPath, str], InputError]
@@ -38,8 +39,8 @@ Steps = Annotated[int, Field(ge=1)]
 class LevelsConfig(Fields):
     """The range of noise levels trained and sampled, data units."""
 
-    sigma_min: float = Field(0.002, gt=0)
-    sigma_max: float = Field(80.0, gt=0)
+    sigma_min: float = Field(0.002, ge=LEAST)
+    sigma_max: float = Field(80.0, gt=0, le=GREATEST)
 
     @model_validator(mode="after")
     def _ordered(self) -> LevelsConfig:

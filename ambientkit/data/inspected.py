@@ -21,6 +21,7 @@ from ambientkit.inspection.gaps import find_gap
 from ambientkit.inspection.page import page
 from ambientkit.inspection.quick import Array
 from ambientkit.interfaces import Data
+from ambientkit.maths.levels import GREATEST, LEAST
 from ambientkit.readers import open_rows
 from ambientkit.readers.own_values import own_values
 from ambientkit.registry import Registry, load
@@ -109,8 +110,9 @@ def inspect(
     dataset, part = _open(data, levels, registry, on_bad_file)
     if getattr(part, "missing", None) == "mask" and not hasattr(dataset[0], "sigma_n"):
         raise InputError(
-            "missing: mask: the noise level of what was measured cannot be estimated between gaps. Give --sigma-n, the "
-            "std in units of [-1, 1]"
+            "missing: mask: the noise level cannot be estimated between gaps. Give --sigma-n, the std in units of "
+            "[-1, 1]; where some rows are whole, the data without `missing`, and --on-bad-file skip, estimate it on "
+            "them"
         )
     name = str(data) if isinstance(data, str | Path) else part.name
     clean_by_nature = not {"path", "clean"} & type(part).model_fields.keys() and not hasattr(dataset[0], "sigma_n")
@@ -195,9 +197,10 @@ def _levels(sigma_n: Any) -> Any:
         raise InputError(
             f"--sigma-n {sigma_n}: should be a number, 'estimate', or an existing file of levels per row"
         ) from None
-    if not 1e-6 <= level <= 1e6:
+    if not LEAST <= level <= GREATEST:
         raise InputError(
-            f"--sigma-n {sigma_n}: should be from 1e-6, below which float32 holds no noise, to 1e6, in units of [-1, 1]"
+            f"--sigma-n {sigma_n}: should be from {LEAST:g}, below which float32 holds no noise, to {GREATEST:g}, in "
+            "units of [-1, 1]"
         )
     return level
 

@@ -39,7 +39,10 @@ def part_findings(x: Array, sigma_n: Array, seen: Mask, pictures: bool) -> list[
     noisy = level > 0
     if not noisy.any():
         return [Finding("noise", NoiseVerdict.FINE, "the measured values are declared free of noise.")]
+    twins, once = values.copies(x, noisy)
+    x, level, seen, noisy = x[once], level[once], seen[once], noisy[once]
     found = [
+        *twins,
         *values.of_values(x, noisy, level),
         values.saturation(x, noisy, True),
         values.quantisation(x, noisy, float(np.median(level[noisy]))),

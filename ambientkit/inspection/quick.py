@@ -127,7 +127,14 @@ def model_findings(x: Array, sigma_n: Array | None, zero: float | None = None, m
     zero: the file's value 0 in data units, by which magnitude images are recognised. mapping: by which the file's
     values came to data units; of counts, it says how their noise is bent. A set in which no noise is found
     has the one finding "noise", or "correlation" where its lines are noisy. Their scale is judged by `scale_findings`.
+    Copies of rows are named, and left out of the other tests.
     """
+    twins, once = values.copies(x, None if sigma_n is None else np.broadcast_to(sigma_n > 0, x.shape))
+    return [*twins, *_judged(x[once], None if sigma_n is None else sigma_n[once], zero, mapping)]
+
+
+def _judged(x: Array, sigma_n: Array | None, zero: float | None, mapping: object) -> list[Finding]:
+    """`model_findings` on rows of which each is there once."""
     declared = sigma_n is not None
     pictures = _pictures(x)
     level = sigma_n

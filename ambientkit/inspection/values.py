@@ -131,9 +131,30 @@ def blank(x: Array) -> Finding | None:
     return Finding("constant-rows", verdict, reason, remedy, count)
 
 
+def copies(x: Array, noisy: NDArray[np.bool_] | None) -> tuple[list[Finding], NDArray[np.intp]]:
+    """A finding on rows x (n, *S) that are copies of earlier ones, and the rows that are left where each counts once.
+
+    Copies repeat their noise, of which every other test takes each value to be a draw of its own. noisy: which values
+    hold noise, None where that is not known; rows with few such values, and constant ones, are not compared.
+    """
+    flat = x.reshape(len(x), -1)
+    compared = np.ptp(flat, axis=1) > 0
+    compared &= (flat.shape[1] if noisy is None else noisy.reshape(len(x), -1).sum(1)) >= FEWEST
+    first: dict[bytes, int] = {}
+    kept = [i for i, row in enumerate(flat) if not compared[i] or first.setdefault(row.tobytes(), i) == i]
+    if not (twins := len(x) - len(kept)):
+        return [], np.arange(len(x))
+    said = (
+        f"all {len(x)} rows looked at are one and the same, value by value"
+        if len(kept) == 1
+        else f"{twins} of {len(x)} rows looked at are copies of others, value by value"
+    )
+    reason = f"{said}: a copy is memorised. The other tests count each row once."
+    return [Finding("duplicates", NoiseVerdict.DOUBT, reason, "Remove the copies.", twins)], np.asarray(kept)
+
+
 def of_values(x: Array, noisy: NDArray[np.bool_], level: Array) -> list[Finding]:
-    """What no noisy data set can be: constant rows, twice the same row, less spread than the noise, far more than
-    it."""
+    """What no noisy data set can be: constant rows, less spread than the noise, far more than it."""
     flat = x.reshape(len(x), -1)
     some = noisy.reshape(len(x), -1).sum(1) >= FEWEST
     constant = int((np.ptp(flat, axis=1) == 0)[some].sum())
@@ -149,14 +170,6 @@ def of_values(x: Array, noisy: NDArray[np.bool_], level: Array) -> list[Finding]
                 constant,
             )
         )
-    varied = np.ptp(flat, axis=1) > 0
-    twins = len(flat[some & varied]) - len({row.tobytes() for row in flat[some & varied]})
-    if twins:
-        reason = (
-            f"{twins} of {len(x)} rows looked at are copies of others, noise included: counted twice, they "
-            "are memorised."
-        )
-        found.append(Finding("duplicates", NoiseVerdict.DOUBT, reason, "Remove the copies.", twins))
     rms = float(np.sqrt(np.mean(np.square(np.broadcast_to(level, x.shape)[noisy]))))
     std = float(x[noisy].std())
     if rms > std * (1 + max(0.03, 6 * (2 / noisy.sum()) ** 0.5)):

@@ -9,6 +9,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+LEAST, GREATEST = 1e-6, 1e6
+"""The levels that can be told from 0, and from infinity, beside values of about 1 in float32: what is computed at
+others is rounding."""
+
 
 def truncated_lognormal(
     u: Tensor, floor: Tensor | float, ceiling: Tensor | float, p_mean: float, p_std: float

@@ -90,6 +90,12 @@ class Stored(Data):
     def _consistent(self) -> Stored:
         if self.missing == "mask" and (self.clean or self.counts is not None):
             raise ValueError("missing: mask is for noisy rows with sigma_n, not for clean rows or counts")
+        if self.missing == "mask" and str(self.sigma_n) in ESTIMATES:
+            raise ValueError(
+                f"missing: mask: the noise level cannot be estimated between gaps, so sigma_n {self.sigma_n!r} cannot "
+                "be. Give it as a number; where some rows are whole, `ambientkit inspect DATA --on-bad-file skip` "
+                "estimates it on them"
+            )
         if self.clean and self.sigma_n is not None:
             raise ValueError("clean rows have no sigma_n: leave one of the two out")
         if self.on_bad_file == "skip" and self.check == "sample":

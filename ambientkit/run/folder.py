@@ -19,6 +19,8 @@ from ambientkit.checkpoint.names import (
     EVALUATIONS,
     LOCK,
     METRICS,
+    PREFLIGHT,
+    STATUS,
     VERSIONS,
     WEIGHTS,
     checkpoint_name,
@@ -28,6 +30,7 @@ from ambientkit.config.request import IDENTITY, Request
 from ambientkit.config.run import to_yaml
 from ambientkit.errors import InputError
 from ambientkit.messages import say, warn
+from ambientkit.run import trackers
 from ambientkit.training import Training
 from ambientkit.training.collapse import Detector
 from ambientkit.training.metrics import Window
@@ -35,6 +38,8 @@ from ambientkit.versions import versions
 
 LINES = (METRICS, EVALUATIONS)
 """Files that a run adds lines to."""
+UNBEGUN = {LOCK, VERSIONS, IDENTITY, CONFIG, PREFLIGHT, STATUS, METRICS, CHECKPOINTS, trackers.LOGS}
+"""What a run that ended before its first step may have left in its folder, VERSIONS always."""
 COLLAPSE = "collapse.json"
 """In a checkpoint: what the detector of collapse knows."""
 
@@ -82,15 +87,28 @@ def checkpoint_of(folder: Path, named: Path | None) -> Checkpoint | None:
 
 
 def refuse_used(folder: Path) -> None:
-    """Raise InputError where a new run would write into a folder with something in it. What a killed run left before
-    its first file is nothing."""
+    """Raise InputError where a new run would write into a folder with something in it. What a run left that ended
+    before its first step is nothing: there is nothing to go on from, and what ended it may ask for other settings."""
     if not folder.exists():
         return
-    if not folder.is_dir() or any(path.name != LOCK and not path.match(".*.tmp-*") for path in folder.iterdir()):
+    if not folder.is_dir() or not (left_unbegun(folder) or _names(folder) <= {LOCK}):
         raise InputError(
             f"--output-dir {folder}: already exists and is not empty. Go on with --resume latest, or give another "
             "folder"
         )
+
+
+def left_unbegun(folder: Path) -> bool:
+    """Whether a folder holds what a run left that ended before its first step, and nothing else."""
+    names = _names(folder) if folder.is_dir() else set()
+    made_by_steps = [folder / METRICS] if METRICS in names and (folder / METRICS).stat().st_size else []
+    made_by_steps += [path for _, path in checkpoints(folder / CHECKPOINTS)]
+    return VERSIONS in names and names <= UNBEGUN and not made_by_steps
+
+
+def _names(folder: Path) -> set[str]:
+    """What is in a folder, besides what interrupted writes left aside."""
+    return {path.name for path in folder.iterdir() if not path.match(".*.tmp-*")}
 
 
 def make(folder: Path) -> None:
@@ -105,10 +123,11 @@ def open_folder(folder: Path, config: RunConfig, training: Training) -> None:
     """Make the run folder ready for the next steps: take away what interrupted writes left, and what a resumed run will
     write again."""
     clean(folder)
-    write_file(folder / CONFIG, to_yaml({"format_version": FORMAT_VERSION, **dump(config)}).encode())
+    # First, because no file of a user has this name: by it `left_unbegun` knows the folder of a run.
     write_file(folder / VERSIONS, json.dumps({"format_version": FORMAT_VERSION, **versions()}, indent=1).encode())
     identity = {"fingerprint": training.about_data.get("fingerprint"), "sigma_data": training.signal.sigma_data}
     write_file(folder / IDENTITY, json.dumps({"format_version": FORMAT_VERSION, **identity}, indent=1).encode())
+    write_file(folder / CONFIG, to_yaml({"format_version": FORMAT_VERSION, **dump(config)}).encode())
     step = training.step
     for path in set_aside_newer(folder / CHECKPOINTS, step):
         say(f"a checkpoint after step {step} is set aside as {path}")

@@ -16,6 +16,8 @@ from ambientkit.config import RunConfig, dump
 from ambientkit.errors import InputError
 from ambientkit.messages import warn
 
+LOGS = "logs"
+"""In a run folder: what trackers write there."""
 FOLDER = "ambientkit.folder"
 """The tag by which a run is found again in mlflow."""
 
@@ -30,7 +32,7 @@ def options(config: RunConfig, folder: Path) -> dict[str, Any]:
             )
     if not config.trackers:
         return {}
-    project = ProjectConfiguration(project_dir=str(folder), logging_dir=str(folder / "logs"))
+    project = ProjectConfiguration(project_dir=str(folder), logging_dir=str(folder / LOGS))
     return {"log_with": list(config.trackers), "project_config": project}
 
 

@@ -34,6 +34,7 @@ from ambientkit.run.folder import (
     CONFIG,
     METRICS,
     checkpoint_of,
+    left_unbegun,
     make,
     open_folder,
     refuse_used,
@@ -94,9 +95,12 @@ def train(request: Request, registry: Registry, *, stop: Stop | None = None, pro
         asked = configured(request, registry, found[0] / CONFIG if found else None)
         config = asked.config
         folder = found[0] if found else request.output_dir or Path("runs") / f"{config.data.name}-{label(config)}"
+        anew = not found and left_unbegun(folder)
         if not found:
             refuse_used(folder)
             refuse_inside("--output-dir", folder, config.data)  # a resume would read the pictures of the run as rows
+        if anew and is_main():
+            held.enter_context(run_lock(folder))  # by which one is refused that is still before its first step
         accelerator = accelerator_for(config, **trackers.options(config, folder))
         with blaming(config, "before step 1"):
             prepared = prepare(asked, checkpoint, registry, accelerator, request, found[0] if found else None)
@@ -107,7 +111,8 @@ def train(request: Request, registry: Registry, *, stop: Stop | None = None, pro
         if accelerator.is_main_process:
             if not found:
                 make(folder)
-                held.enter_context(run_lock(folder))
+                if not anew:
+                    held.enter_context(run_lock(folder))
                 refuse_used(folder)
             open_folder(folder, config, prepared.training)
             if prepared.preflight is not None:

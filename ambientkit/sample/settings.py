@@ -14,6 +14,7 @@ from ambientkit.config.run import Absent
 from ambientkit.data.conditions import null_values
 from ambientkit.errors import InputError, nearest
 from ambientkit.interfaces import Levels, Sampler
+from ambientkit.maths.levels import LEAST
 from ambientkit.messages import note
 from ambientkit.registry import Registry, spec_of
 from ambientkit.sample.draw import step_grid
@@ -171,10 +172,11 @@ def _lowest(sigma_min: LevelLike, trained: Trained, restoring: bool) -> float:
         level = float(sigma_min)
     except ValueError:
         level = math.nan
-    if not 0 < level < levels.sigma_max:
+    if not LEAST <= level < levels.sigma_max:
         raise InputError(
-            f"--sigma-min {sigma_min}: should be sigma-n, auto, or a level above 0 and below the run's sigma_max = "
-            f"{levels.sigma_max:g}" + nearest(str(sigma_min), ["sigma-n", AUTO])
+            f"--sigma-min {sigma_min}: should be sigma-n, auto, or a level from {LEAST:g}, below which float32 holds "
+            f"no noise, and below the run's sigma_max = {levels.sigma_max:g}"
+            + nearest(str(sigma_min), ["sigma-n", AUTO])
         )
     if level < levels.sigma_min:
         note(f"--sigma-min {level:g} is below {levels.sigma_min:g}, the lowest level that the run was trained at")

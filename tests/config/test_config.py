@@ -124,6 +124,9 @@ def test_a_term_of_every_fourth_step_has_no_weight_in_the_others(tmp_path):
         ),
         ("objective:\n- {objective: tweedie-consistency}\n", "recipe lists objectives only"),
         ("levels: {sigma_min: 2, sigma_max: 1}\n", "must be below"),
+        ("levels: {sigma_min: 1.0e-300}\n", r"levels\.sigma_min: .*greater than or equal to 0\.000001"),
+        ("levels: {sigma_max: 1.0e+300}\n", r"levels\.sigma_max: .*less than or equal to 1000000"),
+        ("levels: {sigma_max: .inf}\n", r"levels\.sigma_max: .*finite"),
         ("seed: 2020-01-01\n", r"run\.yaml:1: seed should be a number"),
     ],
 )

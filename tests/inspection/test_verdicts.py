@@ -59,6 +59,30 @@ def test_shot_noise_is_found_where_most_of_the_area_is_dark() -> None:
     assert verdicts(even.astype(np.float32), value_range="data")["signal-dependence"] != "violated"
 
 
+@pytest.mark.parametrize("level", [None, 0.2])
+def test_copies_are_named_as_copies_and_counted_once_by_every_other_test(level: float | None) -> None:
+    """Case: fifty copies of a row were called saturated, because its least value is there fifty times."""
+    rng = np.random.default_rng(7)
+    rows = (0.2 * rng.standard_normal((40, 1, 32, 32)) + 0.3).astype(np.float32)
+    alone = inspect(InMemory.of(rows, layout="NCHW", sigma_n=level))
+    doubled = inspect(InMemory.of(np.repeat(rows, 6, 0), layout="NCHW", sigma_n=level))
+    first, *others = doubled.findings
+    assert (first.name, str(first.verdict), first.statistic) == ("duplicates", "doubt", 200)
+    assert first.reason.startswith("200 of 240 rows looked at are copies of others")
+    assert tuple(others) == tuple(alone.findings)
+    one = inspect(InMemory.of(np.repeat(rows[:1], 50, 0), layout="NCHW", sigma_n=level))
+    assert {str(f.verdict) for f in one.findings if f.name != "duplicates"} <= {"fine", "not tested"}
+    assert "all 50 rows looked at are one and the same" in str(one)
+
+
+def test_rows_that_are_no_copies_are_not_called_so() -> None:
+    rng = np.random.default_rng(8)
+    points = rng.integers(0, 3, (64, 2)).astype(np.float32)  # few values are the same by accident
+    assert "duplicates" not in verdicts(points.reshape(64, 1, 1, 2) / 2)
+    blank = np.full((64, 1, 16, 16), 0.3, np.float32)
+    assert "duplicates" not in verdicts(blank)
+
+
 def test_rows_without_noise_or_picture_are_never_fine(tmp_path: Path) -> None:
     rng = np.random.default_rng(4)
     blank = np.full((64, 1, 16, 16), 0.3, np.float32)

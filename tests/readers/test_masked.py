@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import h5py
 import numpy as np
 import pytest
@@ -11,6 +13,8 @@ from torch import Generator
 from ambientkit.builtin.corruptions.gaussian import Gaussian
 from ambientkit.builtin.corruptions.linear import Linear
 from ambientkit.builtin.corruptions.mask import Mask
+from ambientkit.builtin.data.array import Array
+from ambientkit.builtin.data.hdf5 import HDF5
 from ambientkit.builtin.data.kspace import KSpace
 from ambientkit.builtin.data.masked import Masked
 from ambientkit.data import observed, survey
@@ -86,3 +90,46 @@ def test_k_space_without_maps_or_of_two_shapes_is_refused(tmp_path) -> None:
             file["kspace"] = np.ones((2, 6, width), dtype=np.complex64)
     with pytest.raises(InputError, match="several shapes"):
         KSpace(path=tmp_path, sigma_n=0.0).rows()
+
+
+@pytest.mark.parametrize("estimate", ["estimate", "estimate-by-row"])
+def test_a_level_is_never_estimated_between_gaps_and_the_message_says_why(estimate: str, tmp_path) -> None:
+    """Before, such rows were said to hold no noise."""
+    with pytest.raises(ValueError, match="cannot be estimated between gaps"):
+        Array(path=tmp_path / "a.npy", missing="mask", sigma_n=estimate)
+
+
+COMPLEX = np.ones((2, 6, 8), dtype=np.complex64)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "named"),
+    [
+        ({"kspace": COMPLEX}, "path: {}, sigma_n: STD"),
+        ({"raw/data": COMPLEX, "mask": np.ones(8, np.float32)}, "path: {}, key: raw/data, sigma_n: STD"),
+        ({"kspace": COMPLEX, "reconstruction_esc": ROWS, "reconstruction_rss": ROWS}, "path: {}, sigma_n: STD"),
+    ],
+)
+def test_a_file_of_k_space_says_what_reads_it(arrays, named, tmp_path) -> None:
+    path = tmp_path / "scan.h5"
+    with h5py.File(path, "w") as file:
+        for key, values in arrays.items():
+            file[key] = values
+    command = re.escape(f"inspect 'kspace{{{named.format(path)}}}'")
+    with pytest.raises(InputError, match=command) as refused:
+        HDF5(path=path).find()
+    assert "--corruption 'linear{operator: fourier}' --objective tweedie" in str(refused.value)
+    fields = dict(part.split(": ") for part in named.format(path).split(", "))
+    assert len(KSpace(**fields | {"sigma_n": 0.1}).rows()) == 2, "what the message says to type is read"
+
+
+def test_a_reconstruction_beside_k_space_is_taken_with_a_word_and_complex_rows_are_refused(tmp_path, caplog) -> None:
+    path = tmp_path / "scan.h5"
+    with h5py.File(path, "w") as file:
+        file["kspace"], file["reconstruction_rss"] = np.ones((2, 4, 6, 8), dtype=np.complex64), ROWS[:2]
+    with caplog.at_level("INFO", "ambientkit"):
+        assert HDF5(path=path, layout="NHW").find().source.key == "reconstruction_rss"
+    assert "reconstruction_rss is taken for the rows" in caplog.text
+    assert "Its coils need sensitivity_maps" in caplog.text
+    with pytest.raises(InputError, match="kspace holds complex numbers, which are no rows"):
+        HDF5(path=path, key="kspace").find()

@@ -11,9 +11,10 @@ from torch import Tensor
 from ambientkit.batch import Batch, View
 from ambientkit.interfaces import Corruption
 from ambientkit.maths.ambient import top_up, tweedie_mix
+from ambientkit.maths.levels import GREATEST
 from ambientkit.maths.noise import RandomSource, draw_levels, highest_level, per_row, standard_normal, uniform
 
-Level = Annotated[float, Field(ge=0)]
+Level = Annotated[float, Field(ge=0, le=GREATEST)]
 
 
 class Gaussian(Corruption):

@@ -12,13 +12,14 @@ from torch import Tensor
 from ambientkit.batch import Batch, View
 from ambientkit.interfaces import Corruption
 from ambientkit.maths.ambient import capped_inverse_square, top_up, tweedie_coefficients
+from ambientkit.maths.levels import GREATEST
 from ambientkit.maths.masks import Kind, chance_of_hiding, chance_of_seen, draw_mask
 from ambientkit.maths.noise import RandomSource, draw_levels, highest_level, per_row, standard_normal
 from ambientkit.maths.precondition import lies_over
 from ambientkit.operators import Operator, identifiability, operator_of
 from ambientkit.operators.blur import Blur
 
-Level = Annotated[float, Field(ge=0)]
+Level = Annotated[float, Field(ge=0, le=GREATEST)]
 OWN = frozenset({"sampled", "measured", "coverage", "coils"})
 
 

@@ -11,10 +11,11 @@ from torch import Tensor
 from ambientkit.batch import Batch, View
 from ambientkit.interfaces import Corruption
 from ambientkit.maths.ambient import capped_inverse_square, clean_std, top_up, tweedie_mix
+from ambientkit.maths.levels import GREATEST
 from ambientkit.maths.masks import Kind, chance_of_hiding, chance_of_seen, draw_mask
 from ambientkit.maths.noise import RandomSource, draw_levels, highest_level, per_row, standard_normal
 
-Level = Annotated[float, Field(ge=0)]
+Level = Annotated[float, Field(ge=0, le=GREATEST)]
 
 
 class Mask(Corruption):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib
 import math
+import shlex
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 from ambientkit.errors import InputError
+from ambientkit.messages import note
 from ambientkit.readers import Encoded, Found, OpenedArray, Series, Stored, cause_of, needs
 from ambientkit.readers.layout import find_layout
 from ambientkit.readers.opened import missing_by_attributes
@@ -93,6 +95,8 @@ def _choose(part: HDF5, arrays: dict[str, tuple[tuple[int, ...], Any]], refused:
         key = part.key.strip("/")
         if key not in arrays:
             raise InputError(f"{part.path}: there is no array {part.key!r} that can be used; arrays: {keys}")
+        if arrays[key][1].kind == "c":
+            raise InputError(f"{part.path}: {key} holds complex numbers, which are no rows.{_kspace(part, arrays)}")
     else:
         likely = [
             key
@@ -102,11 +106,30 @@ def _choose(part: HDF5, arrays: dict[str, tuple[tuple[int, ...], Any]], refused:
         likely = [key for key in likely if key.rpartition("/")[2] != "sigma_n"]
         if len(likely) != 1:
             what = "several arrays could be the rows: say which by key" if likely else "no array that could be the rows"
-            raise InputError(f"{part.path}: {what}; arrays: {keys}")
+            raise InputError(f"{part.path}: {what}; arrays: {keys}{_kspace(part, arrays)}")
         key = likely[0]
+        if told := _kspace(part, arrays):
+            note(f"{part.path}: {key} is taken for the rows.{told}")
     array = _Array(part.path, key, *arrays[key])
     array.check()
     return array
+
+
+def _kspace(part: HDF5, arrays: dict[str, tuple[tuple[int, ...], Any]]) -> str:
+    """How k-space in the file is read and trained on, as a line of its own; empty where there is none."""
+    found = [key for key, (shape, dtype) in arrays.items() if dtype.kind == "c" and len(shape) in (3, 4)]
+    if not found:
+        return ""
+    key = "kspace" if "kspace" in found else found[0]
+    named = "" if key == "kspace" else f", key: {key}"
+    read = shlex.quote(f"kspace{{path: {part.path}{named}, sigma_n: STD}}")
+    maps = len(arrays[key][0]) == 4 and arrays[key][0][1] > 1 and "sensitivity_maps" not in arrays
+    return (
+        f"\n{key} is complex: k-space, with a noise std per real and imaginary part. Look at it by: ambientkit "
+        f"inspect {read}; train by: ambientkit train --data {read} --corruption "
+        f"{shlex.quote('linear{operator: fourier}')} --objective tweedie"
+        + ("\nIts coils need sensitivity_maps, of the shape of kspace, in the same file" if maps else "")
+    )
 
 
 def _unwritten(array: Any) -> tuple[int, int]:
