@@ -6,12 +6,13 @@ answers with. Our level of row k is sigma_k = s_k / alpha_k. Three families:
     family   known by                     input                 time
     table    alphas_cumprod               x / sqrt(1+sigma^2)   k at sigma_k, between them as `TableTime` says
     flow     x_t = (1-t) x_0 + t z        x / (1 + sigma)       N t, t = sigma / (1 + sigma), any t: not a table
+             (or use_flow_sigmas)
     edm      precondition_inputs          by the scheduler's own functions, any sigma
 
-A scheduler of the first family with continuous times (Euler's `timestep_type: continuous`) has log(sigma) / 4. Settings
-of sampling (Karras levels, spacing, shifts, offsets) change none of this. Levels and times are computed in float64 and
-handed on in float32; half precision holds no time above 256 to a step. Sources: `maths.forms`; diffusers 0.42,
-schedulers/; zero-terminal SNR arXiv 2305.08891, algorithm 1.
+A scheduler of the first family with continuous times (Euler's `timestep_type: continuous`) has log(sigma) / 4, between
+its `sigma_min` and `sigma_max` where it has them. Settings of sampling (Karras levels, spacing, shifts, offsets) change
+none of this. Levels and times are computed in float64 and handed on in float32; half precision holds no time above 256
+to a step. Sources: `maths.forms`; diffusers 0.42, schedulers/; zero-terminal SNR arXiv 2305.08891, algorithm 1.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ from ambientkit_diffusers.library import diffusers
 
 FORMS: dict[str, Form] = {"epsilon": "eps", "v_prediction": "v", "sample": "x_0", "flow_prediction": "flow"}
 """diffusers' name of what a network answers with -> ours."""
+NEARLY_0 = 2.0**-24
+"""abar of noise alone, where samplers of diffusers need a level that is finite."""
 PLATEAU = 1e-3
 """Share of an interval of the table, at either end, in which the time is the row's own: levels are rounded numbers, and
 sigma_k in float32 must give k. It moves no time by more than this."""
@@ -92,10 +95,18 @@ class TableTime:
 class TableEdge(Edge):
     """A network of the VP family, in any of the four forms; see the top of this module."""
 
-    def __init__(self, name: str, sigmas: Tensor, form: Form, time: Callable[[Tensor], Tensor] | None = None) -> None:
+    def __init__(self, name: str, sigmas: Tensor, form: Form) -> None:
         self.name, self.form, self._sigmas = name, form, sigmas
         self.levels = Levels(float(sigmas[0]), float(sigmas[-1]))
-        self._time = time or TableTime(sigmas)
+        self._time: Callable[[Tensor], Tensor] = TableTime(sigmas)
+
+    def ask_for_log(self, sigma_min: float | None, sigma_max: float | None) -> None:
+        """Take log(sigma) / 4 for the time, between levels of which the table's ends are those that are not given."""
+        self._time = _quarter_log
+        self.levels = Levels(
+            self.levels.sigma_min if sigma_min is None else float(sigma_min),
+            self.levels.sigma_max if sigma_max is None else float(sigma_max),
+        )
 
     def level(self, step: int) -> float:
         """sigma_k, k = step."""
@@ -118,7 +129,7 @@ class TableEdge(Edge):
 
 
 class FlowEdge(Edge):
-    """A flow network: x_t = (1 - t) x_0 + t z, given N t, answers z - x_0 (or another form of the same)."""
+    """A flow network: x_t = (1 - t) x_0 + t z, given N t, answers z - x_0, or with z or x_0 alone."""
 
     def __init__(self, name: str, steps: int, form: Form = "flow") -> None:
         self.name, self.form, self._steps = name, form, steps
@@ -141,7 +152,7 @@ class FlowEdge(Edge):
         return (self._steps * flow_time(sigma.double())).float()
 
     def x_0(self, output: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
-        """(x - sigma output) / (1 + sigma)."""
+        """By the form; of a flow (x - sigma output) / (1 + sigma)."""
         return to_x_0(output, x, sigma, self.form)
 
 
@@ -183,11 +194,13 @@ def edge_of(scheduler: Any, predicts: str | None = None) -> Edge:
         return EDMEdge(name, scheduler)
     steps = int(config.get("num_train_timesteps", 0) or 0)
     answer = predicts or config.get("prediction_type")
-    if hasattr(scheduler, "scale_noise") or (config.get("use_flow_sigmas") and answer == "flow_prediction"):
+    matched = hasattr(scheduler, "scale_noise")
+    if matched or config.get("use_flow_sigmas"):  # whose input and times are a flow's, whatever the answer
         _check_flow(name, scheduler, steps)
-        if answer not in (None, "flow_prediction"):
-            raise InputError(f"scheduler {name}: a flow is answered with flow_prediction, not {answer}")
-        return FlowEdge(name, steps)
+        known = ("flow_prediction",) if matched else ("flow_prediction", "epsilon", "sample")
+        if answer not in (None, *known):
+            raise InputError(f"scheduler {name}: a flow is answered with {' or '.join(known)}, not {answer}")
+        return FlowEdge(name, steps, FORMS[answer or "flow_prediction"])
     table = getattr(scheduler, "alphas_cumprod", None)
     if not isinstance(table, Tensor) or table.ndim != 1 or len(table) < 2:
         raise InputError(
@@ -206,15 +219,22 @@ def edge_of(scheduler: Any, predicts: str | None = None) -> Edge:
             f"scheduler {name} has a table of noise levels, but its network is said to answer with {answer!r}: "
             "should be epsilon, v_prediction or sample"
         )
-    sigmas = table_of(name, table)
-    continuous = config.get("timestep_type") == "continuous" and answer == "v_prediction"
-    return TableEdge(name, sigmas, FORMS[answer], _quarter_log if continuous else None)
+    edge = TableEdge(name, table_of(name, table), FORMS[answer])
+    if config.get("timestep_type") == "continuous" and answer == "v_prediction":
+        edge.ask_for_log(config.get("sigma_min"), config.get("sigma_max"))
+    return edge
 
 
 def table_of(name: str, alphas_cumprod: Tensor) -> Tensor:
     """sigma_k = sqrt((1 - abar_k) / abar_k), (N,), float64. Raises InputError where they do not increase from above
-    0."""
+    0.
+
+    Samplers of diffusers write `NEARLY_0` for an abar of 0 at the end of a table of zero-terminal SNR. Where that is no
+    longer the least of the table, the last level is the one that it stands for: noise alone.
+    """
     abar = alphas_cumprod.detach().cpu().double()
+    if abar[-1] == NEARLY_0 and abar[-2] <= NEARLY_0:
+        abar[-1] = 0
     sigmas = ((1 - abar) / abar).sqrt()
     increasing = bool((sigmas[1:] > sigmas[:-1]).all()) and bool(sigmas[0] > 0) and bool(sigmas[:-1].isfinite().all())
     if not increasing or sigmas.isnan().any():

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ambientkit.errors import InputError
+from ambientkit.interfaces import Levels
 from ambientkit.maths.forms import from_x_0
 from ambientkit.maths.noise import per_row
 from ambientkit.maths.randomness import keyed_generator
@@ -147,6 +148,36 @@ def test_edm_schedulers_precondition_themselves(kind, fields):
 def test_euler_with_continuous_times_has_a_quarter_of_the_logarithm():
     edge = edge_of(diffusers.EulerDiscreteScheduler(**SDXL, timestep_type="continuous", prediction_type="v_prediction"))
     torch.testing.assert_close(edge.time(torch.tensor([0.5, 7.0])), torch.tensor([0.5, 7.0]).log() / 4)
+    assert edge.levels == edge_of(diffusers.DDPMScheduler(**SDXL)).levels
+
+
+def test_euler_with_continuous_times_is_known_between_its_own_ends_and_visits_its_own_times():
+    kept = {"timestep_type": "continuous", "prediction_type": "v_prediction", "use_karras_sigmas": True}
+    scheduler = diffusers.EulerDiscreteScheduler(**SDXL, **kept, sigma_min=0.002, sigma_max=700.0)
+    edge = edge_of(scheduler)
+    assert edge.levels == Levels(0.002, 700.0)
+    scheduler.set_timesteps(12)
+    torch.testing.assert_close(edge.time(scheduler.sigmas[:-1]), scheduler.timesteps, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(scheduler.sigmas[[0, -2]], torch.tensor([700.0, 0.002]), rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("kind", ["EulerDiscrete", "EulerAncestralDiscrete", "DPMSolverMultistep", "UniPCMultistep"])
+def test_the_finite_level_that_samplers_write_for_noise_alone_is_noise_alone_where_it_is_out_of_order(kind):
+    """Under the default betas the last row but one is noisier than 2^-24."""
+    scheduler = getattr(diffusers, f"{kind}Scheduler")(rescale_betas_zero_snr=True, prediction_type="v_prediction")
+    abar = scheduler.alphas_cumprod.double()
+    assert abar[-2] < abar[-1] == 2.0**-24
+    edge, right = edge_of(scheduler), edge_of(diffusers.DDPMScheduler(rescale_betas_zero_snr=True))
+    assert edge.levels.sigma_max == right.levels.sigma_max == float("inf")
+    sigmas = ((1 - abar) / abar).sqrt()
+    assert torch.equal(edge.time(sigmas[:-1]), torch.arange(999.0))
+    assert float(edge.time(torch.tensor([1e9]))) > 998.9
+    (x_0, z), k = rows(3), torch.tensor([0, 500, 990])
+    sigma = sigmas[k].float()
+    x = x_0 + per_row(sigma, x_0) * z
+    shown = x if kind[0] == "E" else edge.input(x, sigma)
+    theirs = scheduler if kind[0] == "E" else diffusers.DDPMScheduler(rescale_betas_zero_snr=True)
+    torch.testing.assert_close(theirs.add_noise(x_0, z, k.float() if kind[0] == "E" else k), shown, rtol=1e-3, atol=1e-3)
 
 
 @settings(deadline=None, max_examples=60)
@@ -204,6 +235,29 @@ def test_a_multistep_scheduler_on_flow_sigmas_is_a_flow():
     edge = edge_of(diffusers.UniPCMultistepScheduler(use_flow_sigmas=True, prediction_type="flow_prediction"))
     assert edge.form == "flow"
     assert float(edge.time(torch.tensor([1.0]))) == 500
+
+
+@pytest.mark.parametrize("answers", ["epsilon", "sample", "flow_prediction"])
+@pytest.mark.parametrize("kind", ["DPMSolverMultistep", "UniPCMultistep"])
+def test_flow_sigmas_are_a_flow_s_whatever_the_network_answers_with(kind, answers):
+    build = getattr(diffusers, f"{kind}Scheduler")
+    scheduler = build(use_flow_sigmas=True, prediction_type=answers, flow_shift=3.0)
+    edge = edge_of(scheduler)
+    scheduler.set_timesteps(10)
+    time = scheduler.timesteps[4]
+    scheduler._init_step_index(time)
+    t = scheduler.sigmas[4].double().reshape(1)
+    sigma = (t / (1 - t)).float()
+    (x_0, z), answer = rows(1), rows(1, seed=1)[0]
+    seen = edge.input(x_0 + per_row(sigma, x_0) * z, sigma)
+    torch.testing.assert_close(seen, scheduler.add_noise(x_0, z, time.reshape(1)), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        edge.x_0(answer, seen * (1 + per_row(sigma, x_0)), sigma),
+        scheduler.convert_model_output(answer, sample=seen), rtol=1e-4, atol=1e-4,
+    )  # fmt: skip
+    assert float((edge.time(sigma) - time).abs()) <= 1  # whose times are rounded down
+    with pytest.raises(InputError, match=f"{kind}Scheduler: a flow is answered with .*sample, not v_prediction"):
+        edge_of(build(use_flow_sigmas=True, prediction_type="v_prediction"))
 
 
 def test_every_form_inverts_in_float64():
