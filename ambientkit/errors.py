@@ -73,9 +73,49 @@ CHANGES_THE_LAW = (
 """How names of options begin that other trainers have, and that are refused here."""
 
 
+CALLED_HERE = {
+    "noisy_ambient": "the key data.noise_timestep, or --sigma-n",
+    "timestep_nature": "the key data.noise_timestep, or --sigma-n",
+    "x0_pred": "nothing to be said: what the network answers with is read from its scheduler",
+    "consistency_coeff": "the weight of consistency in a recipe, objective.terms.1.weight",
+    "max_steps_diff": "the field max_hop of the objective consistency, in units of log sigma",
+    "num_consistency_steps": "the field chain_steps of the objective consistency",
+    "run_consistency_everywhere": "no option: the anchors of consistency lie at sigma_n and below",
+    "with_grad": "no option: the gradient of consistency goes into the lower level alone",
+    "pretrained_model_name_or_path": "the keys model.path and data.pipeline, a folder on this machine",
+    "train_data_dir": "the key data.path",
+    "dataset_name": "the key data.path, a folder on this machine",
+    "resolution": "the key data.size",
+    "center_crop": "the key data.crop",
+    "random_flip": "the key data.flip",
+    "train_batch_size": "--batch-size",
+    "gradient_accumulation_steps": "--grad-accum-steps",
+    "gradient_checkpointing": "--checkpointing",
+    "max_train_steps": "--end-step",
+    "num_train_epochs": "--end-step",
+    "learning_rate": "--lr",
+    "lr_scheduler": "--lr-schedule",
+    "lr_warmup_steps": "--warmup-steps",
+    "checkpointing_steps": "--save-every",
+    "checkpoints_total_limit": "--keep-last",
+    "resume_from_checkpoint": "--resume",
+    "dataloader_num_workers": "--num-workers",
+    "use_8bit_adam": "the key optimizer.name, adamw-8bit",
+    "snr_gamma": "the field weighting of the objective tweedie, min-snr",
+    "prediction_type": "the key model.predicts, where the scheduler does not say it",
+    "report_to": "--tracker",
+}
+"""Options of diffusers' script for SDXL, and of the one that was published with arXiv 2404.10177: what they are
+here."""
+
+
 def refused(key: str) -> str:
-    """Why an option of other trainers is not taken, to follow its name; empty for any other name."""
-    if not key.replace("-", "_").lower().startswith(CHANGES_THE_LAW):
+    """Why an option of other trainers is not taken, or what it is called here, to follow its name; empty for any other
+    name."""
+    key = key.replace("-", "_").lower()
+    if key in CALLED_HERE:
+        return f": here it is {CALLED_HERE[key]}"
+    if not key.startswith(CHANGES_THE_LAW):
         return ""
     return (
         ": it would change the law of x_t given x_n. x_t is x_n with the Gaussian noise that is missing up to "

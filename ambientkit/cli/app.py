@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +22,7 @@ from ambientkit.cli.report import report
 from ambientkit.cli.sample import sample
 from ambientkit.cli.status import status
 from ambientkit.cli.train import train
-from ambientkit.errors import AmbientError, InputError
+from ambientkit.errors import AmbientError, InputError, refused
 
 app = typer.Typer(
     name="ambientkit",
@@ -242,8 +243,17 @@ def main() -> None:
         _main()
 
 
+def _check_options(arguments: Sequence[str]) -> None:
+    """Raise InputError for an option of other trainers, with the reason, or with what it is called here."""
+    for word in arguments:
+        name = word.partition("=")[0]
+        if name.startswith("--") and (why := refused(name[2:])):
+            raise InputError(f"{name}{why}")
+
+
 def _main() -> None:
     try:
+        _check_options(sys.argv[1:])
         app()
     except AmbientError as error:
         from ambientkit.api.outputs import redacted

@@ -219,6 +219,22 @@ def test_wrong_sample_requests_end_with_status_2(ambientkit, tmp_path, monkeypat
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize(
+    ("option", "reason"),
+    [
+        ("--noise-offset=0.1", "it would change the law of x_t given x_n"),
+        ("--input_perturbation", "it would change the law of x_t given x_n"),
+        ("--consistency_coeff", "here it is the weight of consistency in a recipe, objective.terms.1.weight"),
+        ("--timestep_nature", "here it is the key data.noise_timestep, or --sigma-n"),
+        ("--learning_rate", "here it is --lr"),
+    ],
+)
+def test_an_option_of_other_trainers_is_refused_with_the_reason_or_its_name_here(ambientkit, option, reason):
+    status, _, told = ambientkit("train", option, "1")
+    assert status == 2
+    assert f"ambientkit: error: {option.partition('=')[0]}: {reason}" in told
+
+
 def test_a_pickle_in_place_of_weights_is_refused_by_name(ambientkit, tmp_path):
     """Case H-01."""
     import pickle

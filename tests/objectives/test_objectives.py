@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -280,6 +281,22 @@ def test_the_gradient_flows_into_the_lower_level_only():
     term = Consistency(fraction=1.0).loss(spy, batch, tools)["consistency"]
     assert len(levels) == 1
     assert torch.equal(levels[0], term.sigma.repeat(4))  # the two ends of two pairs
+
+
+def test_consistency_trains_every_level_below_the_noise_and_asks_at_an_anchor_once():
+    tools, batch, oracle = tools_and_batch(n=2_000)
+    calls = []
+
+    def spy(x, sigma, /, **cond):
+        calls.append(x)
+        return oracle(x, sigma)
+
+    tools = dataclasses.replace(tools, sampler=Ancestral())
+    low, high = tools.levels.sigma_min, 0.1  # of the least noisy rows
+    term = Consistency(fraction=1.0).loss(spy, batch, tools)["consistency"]
+    bands = ((term.sigma / low).log() / math.log(high / low) * 10).floor()
+    assert all(float((bands == band).double().mean()) > 0.02 for band in range(10))
+    assert [len(x) for x in calls] == [2_000, 8_000]  # the anchors, and the ends of four hops from each
 
 
 def test_the_two_hops_of_a_pair_mirror_each_other_and_the_pairs_do_not():

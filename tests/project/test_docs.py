@@ -254,6 +254,28 @@ def test_every_file_of_the_repository_in_a_page_exists() -> None:
     assert {name for name in named if not (any(ROOT.glob(name)) or any((ROOT / "ambientkit").glob(name)))} == set()
 
 
+def absent(text: str) -> set[str]:
+    """Tests that a page names, as `FILE.py::NAME`, and that are not there; FILE from the root or of the plug-in
+    diffusers."""
+    named = re.findall(r"`([\w/]+\.py)::(test_\w+)`", text)
+    places = {file: [ROOT / file, ROOT / "plugins" / "diffusers" / "tests" / file] for file, _ in named}
+    written = {
+        file: "".join(path.read_text(encoding="utf-8") for path in paths if path.is_file())
+        for file, paths in places.items()
+    }
+    return {f"{file}::{name}" for file, name in named if f"def {name}(" not in written[file]}
+
+
+def test_every_test_that_a_page_names_is_there() -> None:
+    texts = {page.name: page.read_text() for page in PAGES}
+    assert texts["sdxl.md"].count(".py::test_") > 20
+    assert {name: gone for name, text in texts.items() if (gone := absent(text))} == {}
+    assert absent("`test_edge.py::test_gone`, `tests/gone.py::test_it`") == {
+        "test_edge.py::test_gone",
+        "tests/gone.py::test_it",
+    }
+
+
 def test_a_module_or_file_that_is_gone_is_noticed() -> None:
     assert unimportable(
         "`ambientkit.stored.Stored`, `ambientkit.maths.noise.per_row`, ambientkit.maths.noise.no_such"

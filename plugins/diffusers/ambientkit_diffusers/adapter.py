@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ambientkit.errors import InputError
+from ambientkit.messages import note
 from ambientkit_diffusers.calls import CALLS
 from ambientkit_diffusers.library import diffusers, peft
 
@@ -108,6 +109,8 @@ def read_adapter(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any], net
     if not own:
         what = "a U-Net" if unet else "a transformer"
         raise InputError(f"{where}: holds no adapter of {what}; its names begin with {_heads(tensors)}")
+    if others := sorted({name.partition(".")[0] for name in found if not name.startswith(begin)}):
+        note(f"{where}: its adapter of {', '.join(others)} is left out: only that of the {call.folder} is trained on")
     plain = diffusers().utils.convert_unet_state_dict_to_peft(own) if unet else own
     plain = {name.replace(".processor.", ".").replace("_lora.", "."): value for name, value in plain.items()}
     ranks = {

@@ -23,7 +23,7 @@ def component(path: Path, name: str, needed_by: str) -> Path:
     if not (folder / config).is_file():
         raise InputError(
             f"{needed_by}: {folder / config} is not there: {path} should be the folder of a pipeline of diffusers. "
-            f"Weights are never fetched by ambientkit; fetch them with: {fetch_command(path)}"
+            f"Weights are never fetched by ambientkit; {fetched_by(path)}"
         )
     return folder
 
@@ -34,12 +34,14 @@ def network_folder(path: Path, needed_by: str) -> Path:
     return component(path, "transformer" if there else "unet", needed_by)
 
 
-def fetch_command(path: Path) -> str:
-    """The command that puts SDXL's weights, as one set of safetensors files in float16, into a folder."""
+def fetched_by(path: Path) -> str:
+    """What fetches a pipeline's weights into a folder: the command for SDXL's, as one set of safetensors files in
+    float16."""
     wanted = ("*.json", "*.txt", "*.fp16.safetensors")
+    included = " ".join(f"--include {shlex.quote(one)}" for one in wanted)
     return (
-        f"hf download {SDXL} {' '.join(f'--include {shlex.quote(one)}' for one in wanted)} --local-dir "
-        f"{shlex.quote(str(path))}"
+        f"fetch those of SDXL with: hf download {SDXL} {included} --local-dir {shlex.quote(str(path))}"
+        " (those of another pipeline by its own name)"
     )
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,8 @@ from torch import Tensor
 
 from ambientkit.checkpoint.replace import replacing
 
-VERSION = 1
+VERSION = 2
 """Of what is stored; another one makes other keys."""
-SAMPLES, PIECE = 64, 2**16
-"""Pieces of a large file that are hashed, and bytes of each."""
 
 
 def default_store() -> Path:
@@ -34,21 +33,20 @@ def key_of(made_from: Mapping[str, Any]) -> str:
 
 
 def weights_hash(folder: Path) -> str:
-    """A hash of a component of a pipeline: its small files whole, and of files of weights the size and 64 pieces,
-    evenly
-    spaced, with both ends. A component that was trained further differs in each of them."""
+    """A hash of every file of a component of a pipeline, whole: one changed row of an embedding is another component.
+    Files are read once in a process, unless their size or time changes."""
     digest = hashlib.sha256()
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        size = file.stat().st_size
-        digest.update(f"{file.relative_to(folder).as_posix()}\0{size}\0".encode())
-        with file.open("rb") as stream:
-            if size <= SAMPLES * PIECE:
-                digest.update(stream.read())
-                continue
-            for index in range(SAMPLES):
-                stream.seek(index * (size - PIECE) // (SAMPLES - 1))
-                digest.update(stream.read(PIECE))
+        told = file.stat()
+        digest.update(f"{file.relative_to(folder).as_posix()}\0".encode())
+        digest.update(_file_hash(file.resolve(), told.st_size, told.st_mtime_ns))
     return digest.hexdigest()
+
+
+@lru_cache(maxsize=256)
+def _file_hash(file: Path, size: int, changed: int) -> bytes:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").digest()
 
 
 class Store:

@@ -20,7 +20,7 @@ from ambientkit_diffusers.adapter import ADAPTER, ATTENTION, add_adapter, fill_a
 from ambientkit_diffusers.calls import CALLS, check_signal
 from ambientkit_diffusers.conditions import CLASS, POOLED, PROMPT, TIME_IDS, time_ids
 from ambientkit_diffusers.edge import Edge, built, edge_of
-from ambientkit_diffusers.files import component, fetch_command, network_folder, read_json, variant_of
+from ambientkit_diffusers.files import component, fetched_by, network_folder, read_json, variant_of
 from ambientkit_diffusers.library import diffusers, quietly
 from ambientkit_diffusers.text import TextEncoders
 from ambientkit_diffusers.vae import pixels_per_cell
@@ -246,8 +246,7 @@ class DiffusersUNet(Model):
         if not any(folder.glob("*.safetensors")):
             raise InputError(
                 f"model {self.name!r}: {folder} holds no weights (*.safetensors). They are never fetched by "
-                f"ambientkit; fetch them with: "
-                f"{fetch_command(folder.parent)}"
+                f"ambientkit; {fetched_by(folder.parent)}"
             )
         try:
             with quietly():

@@ -43,8 +43,9 @@ class Source(NamedTuple):
         return keyed_generator(seed, f"{purpose}.{self.key['file']}")
 
     def time_ids(self) -> Tensor:
-        """The sizes that SDXL gets with it."""
-        return time_ids(self.original, self.crop, self.size)
+        """The sizes that SDXL gets with it; of a mirrored picture, what was cut off on the left of the mirror image."""
+        (top, left), over = self.crop, self.resized[1] - self.size[1]
+        return time_ids(self.original, (top, over - left if self.flip else left), self.size)
 
     def read(self) -> Tensor:
         """The picture, (3, height, width) in [-1, 1]."""

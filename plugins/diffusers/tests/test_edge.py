@@ -177,7 +177,9 @@ def test_the_finite_level_that_samplers_write_for_noise_alone_is_noise_alone_whe
     x = x_0 + per_row(sigma, x_0) * z
     shown = x if kind[0] == "E" else edge.input(x, sigma)
     theirs = scheduler if kind[0] == "E" else diffusers.DDPMScheduler(rescale_betas_zero_snr=True)
-    torch.testing.assert_close(theirs.add_noise(x_0, z, k.float() if kind[0] == "E" else k), shown, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(
+        theirs.add_noise(x_0, z, k.float() if kind[0] == "E" else k), shown, rtol=1e-3, atol=1e-3
+    )
 
 
 @settings(deadline=None, max_examples=60)
@@ -258,6 +260,14 @@ def test_flow_sigmas_are_a_flow_s_whatever_the_network_answers_with(kind, answer
     assert float((edge.time(sigma) - time).abs()) <= 1  # whose times are rounded down
     with pytest.raises(InputError, match=f"{kind}Scheduler: a flow is answered with .*sample, not v_prediction"):
         edge_of(build(use_flow_sigmas=True, prediction_type="v_prediction"))
+
+
+@pytest.mark.parametrize("kind", ["EulerDiscreteScheduler", "FlowMatchEulerDiscreteScheduler", "EDMEulerScheduler"])
+def test_what_is_asked_of_an_edge_is_not_written_to(kind):
+    edge, (x, answer), sigma = edge_of(getattr(diffusers, kind)()), rows(2), torch.tensor([0.4, 5.0])
+    given = [value.clone() for value in (x, answer, sigma)]
+    edge.input(x, sigma), edge.time(sigma), edge.x_0(answer, x, sigma)
+    assert all(torch.equal(value, before) for value, before in zip((x, answer, sigma), given, strict=True))
 
 
 def test_every_form_inverts_in_float64():

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from ambientkit_diffusers.captions import captioned
 from ambientkit_diffusers.conditions import POOLED, PROMPT, TIME_IDS
 from ambientkit_diffusers.latent_store import Store, weights_hash
 from ambientkit_diffusers.latents import Latents
+from ambientkit_diffusers.pictures import source_of
 from ambientkit_diffusers.text import TextEncoders
 from ambientkit_diffusers.vae import Autoencoder
 from diffusers import EulerDiscreteScheduler
@@ -113,6 +115,18 @@ def test_other_weights_give_other_keys(component: str, tiny_sdxl: Path, tmp_path
     assert weights_hash(copy) != weights_hash(tiny_sdxl / component)
 
 
+def test_one_byte_in_the_middle_of_a_large_file_of_weights_gives_another_key(tmp_path: Path) -> None:
+    (tmp_path / "vae").mkdir()
+    content = bytearray(2**23)
+    seen = set()
+    for place in (None, 2**22 + 12_345, 2**22 + 99_999):
+        if place is not None:
+            content[place] ^= 1
+        (tmp_path / "vae" / "model.safetensors").write_bytes(content)
+        seen.add(weights_hash(tmp_path / "vae"))
+    assert len(seen) == 3
+
+
 @pytest.mark.slow
 def test_a_cut_entry_is_made_again(part: Latents) -> None:
     rows = part.rows()
@@ -159,6 +173,21 @@ def test_a_random_crop_and_a_flip_are_frozen_per_picture(part: Latents) -> None:
     lefts = {float(one[i].cond[TIME_IDS][3]) for i in range(3)}
     assert len(lefts) > 1
     assert all(0 <= left <= 32 for left in lefts)
+
+
+def test_the_crop_that_is_said_is_that_of_the_picture_as_it_is_seen(folder: Path) -> None:
+    mirrored = set()
+    for one in captioned(folder):
+        for seed in range(4):
+            source = source_of(one, [(64, 64)], "random", True, seed)
+            _, _, top, left, *_ = source.time_ids().int().tolist()
+            with Image.open(one.file) as opened:
+                seen = opened.convert("RGB").transpose(Image.Transpose.FLIP_LEFT_RIGHT) if source.flip else opened
+                right = np.asarray(seen.convert("RGB"))[top : top + 64, left : left + 64]
+            assert torch.equal(source.read(), torch.from_numpy(right.copy()).permute(2, 0, 1).float() / 127.5 - 1)
+            mirrored.add((source.flip, left != source.crop[1]))
+    assert (True, True) in mirrored
+    assert (False, False) in mirrored
 
 
 @pytest.mark.slow

@@ -222,6 +222,22 @@ def test_an_adapter_of_another_base_rank_or_alpha_is_refused(tiny_sdxl, tmp_path
         plain.translated(tensors, {}, network, where)
 
 
+def test_the_adapter_of_a_text_encoder_is_left_out_and_said_so(tiny_sdxl, tmp_path, caplog):
+    model = SDXLLoRA(path=tiny_sdxl, rank=4, base_dtype="float32")
+    network = network_of(model)
+    load().build("exporter", "diffusers-lora").write(
+        Finished(model, network, SIGNAL, Levels(**LEVELS)), tmp_path / "lora"
+    )
+    tensors, where = initial_weights(tmp_path / "lora" / "pytorch_lora_weights.safetensors")
+    name = "text_encoder.text_model.encoder.layers.0.self_attn.q_proj.lora_linear_layer"
+    with caplog.at_level("INFO", logger="ambientkit"):
+        assert model.translated(tensors, stated(where), network, where)
+        assert not caplog.messages
+        more = {f"{name}.down.weight": torch.zeros(4, 32), f"{name}.up.weight": torch.zeros(32, 4)}
+        model.translated({**tensors, **more}, stated(where), network, where)
+    assert "its adapter of text_encoder is left out" in caplog.text
+
+
 def test_a_base_in_half_precision_has_an_adapter_and_an_algebra_in_float32(tiny_sdxl):
     model = SDXLLoRA(path=tiny_sdxl)
     with isolated_global_generator(0, "test"):
@@ -324,7 +340,7 @@ def test_what_cannot_be_built_is_refused(fields, message, tiny_sdxl):
 
 
 def test_missing_weights_and_rows_that_do_not_fit_are_refused(tiny_sdxl, tmp_path):
-    with pytest.raises(InputError, match=r"fetch them with: hf download \S+ .*--local-dir"):
+    with pytest.raises(InputError, match=r"fetch those of SDXL with: hf download \S+ .*--local-dir"):
         SDXLLoRA(path=tmp_path / "sdxl").network(SIGNAL)
     model = SDXLLoRA(path=tiny_sdxl)
     for signal, message in (
