@@ -43,11 +43,19 @@ class Scale:
     sampler_steps: int = 18
     batch: int = 64
     save_every: int = 1000
+    lr: float = 1e-3
 
 
 SCALES = {
     "full": Scale({"name": "unet2d", "channels": [64, 96, 128], "layers_per_block": 1}, 60_000, 10_000, batch=128),
-    "small": Scale({"name": "image_transformer_v1", "patch_size": 4, "width": 64}, 6_000, 2_000),
+    "small": Scale(
+        {"name": "image_transformer_v1", "patch_size": 7, "width": 192, "depth": 3, "positions": "learned"},
+        1_400,
+        2_000,
+        batch=128,
+        save_every=200,
+        lr=2e-3,
+    ),
     "tiny": Scale({"name": "image_transformer_v1", "patch_size": 7, "width": 64, "depth": 1}, 20, 64, 4, 16, 10),
 }
 """full: 3.9 million parameters, for a GPU; small: 0.3 million, for a CPU; tiny: shows that the script works, and
@@ -105,7 +113,7 @@ def settings(unit: Unit, device: str) -> dict[str, Any]:
         "cond_dropout": 0.1 if unit.by_class else 0.0,
         "batch_size": scale.batch,
         "end_step": scale.steps,
-        "optimizer": {"lr": 1e-3, "schedule": "cosine"},
+        "optimizer": {"lr": scale.lr, "schedule": "cosine"},
         "hold_out": 0.0,
         "seed": unit.seed,
         "device": device,

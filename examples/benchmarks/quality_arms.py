@@ -35,6 +35,7 @@ ARMS = {
     "tweedie": Arm({"objective": "tweedie"}),
     "truncated": Arm(truncated=True, trained_as="tweedie"),
     "tweedie-consistency": Arm({"objective": "tweedie-consistency"}),
+    "tweedie-detail": Arm({"objective": "tweedie-detail"}),
     "buffer": Arm({"objective": BUFFER}),
     "buffer+consistency": Arm({"objective": "tweedie-consistency-buffer"}),
     "sure": Arm({"objective": "sure"}),
