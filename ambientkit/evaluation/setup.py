@@ -24,7 +24,7 @@ from ambientkit.maths.bands import band_energy
 from ambientkit.messages import note
 from ambientkit.processes import device_of
 from ambientkit.registry import Registry, spec_of
-from ambientkit.sample import Trained, draw_all, load_run, step_grid
+from ambientkit.sample import Trained, draw_all, load_run, step_grid, warn_of_far
 from ambientkit.sample.load import checkpoint_step, is_begun, trained_of
 
 DRAWN, MOST = 1000, 10_000
@@ -94,7 +94,7 @@ class Setup:
         """n samples, those of `ambientkit sample --seed SEED`. Raises InputError where they are not finite."""
         assert self.trained is not None
         options = self.options
-        return draw_all(
+        samples = draw_all(
             denoiser,
             options.sampler,
             self.trained.signal.shape,
@@ -106,6 +106,9 @@ class Setup:
             progress=options.progress,
             what=f"{self.subject}: the samples",
         )
+        if not self.trained.latents:
+            warn_of_far(samples, f"{self.subject}: the samples")
+        return samples
 
     def facts(self) -> dict[str, Any]:
         """What fixes the numbers, as JSON holds it."""

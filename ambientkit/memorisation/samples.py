@@ -24,7 +24,7 @@ from ambientkit.memorisation.subject import Subject, subject_of
 from ambientkit.memorisation_parts import Similarity
 from ambientkit.processes import device_of
 from ambientkit.registry import Registry, load
-from ambientkit.sample import draw_all, step_grid
+from ambientkit.sample import draw_all, step_grid, warn_of_far
 from ambientkit.tables import Record, Table, number
 
 DRAWN, MOST = 1000, 10_000
@@ -266,6 +266,7 @@ def _samples(
             progress=progress,
             what=what,
         )
+        warn_of_far(x, what)
     if len(x) < FEWEST or not bool(x.isfinite().all()):
         raise InputError(f"{name}: {len(x)} samples; should be {FEWEST} or more, and finite")
     return x, torch.arange(len(x)) if numbers is None else numbers

@@ -2,7 +2,7 @@
 pictures of them."""
 
 from ambientkit.sample.batches import Batches
-from ambientkit.sample.draw import draw, draw_all, step_grid
+from ambientkit.sample.draw import draw, draw_all, step_grid, warn_of_far
 from ambientkit.sample.drawn import sample_rows
 from ambientkit.sample.files import WrittenSamples, draw_to_files
 from ambientkit.sample.load import Trained, load_run
@@ -31,4 +31,5 @@ __all__ = [
     "restore_to_files",
     "sample_rows",
     "step_grid",
+    "warn_of_far",
 ]

@@ -12,9 +12,13 @@ from ambientkit.errors import InputError
 from ambientkit.interfaces import Denoiser, Levels, Sampler
 from ambientkit.maths.noise import standard_normal
 from ambientkit.maths.randomness import keyed_generator
+from ambientkit.messages import warn
 from ambientkit.sample.batches import Batches
 from ambientkit.sample.guidance import guided
 from ambientkit.sample.schedule import levels as scheduled
+
+FAR = 5.0
+"""Values of rows in [-1, 1] beyond which samples are far out."""
 
 
 def step_grid(steps: int, levels: Levels, schedule: str = "karras") -> Tensor:
@@ -110,6 +114,17 @@ def draw_all(
     if refuse:
         check_finite(samples, sampler, len(sigmas) - 1, what)
     return samples
+
+
+def warn_of_far(samples: Tensor, what: str) -> None:
+    """Warn, naming `what`, of pictures (n, C, H, W) with values far beyond [-1, 1]: few of them decide means, distances
+    and covariances. Points of the plane may lie anywhere."""
+    reach = samples.abs().flatten(1).amax(1) if samples.numel() and samples.ndim > 2 else samples.new_zeros(0)
+    if (count := int((reach > FAR).sum())) > 0:
+        warn(
+            f"{what}: {count:,} of {len(samples):,} reach beyond {FAR:g}, up to {float(reach.max()):.3g}, where the "
+            "data lie in [-1, 1]: what is measured of all is decided by these few. Train longer, or take more --steps"
+        )
 
 
 def check_finite(samples: Tensor, sampler: Sampler, steps: int, what: str) -> None:

@@ -24,7 +24,7 @@ from ambientkit.sample.conditions import (
     conditions,
     prompts_of,
 )
-from ambientkit.sample.draw import draw_all
+from ambientkit.sample.draw import draw_all, warn_of_far
 from ambientkit.sample.load import Trained
 from ambientkit.sample.partial import under_masks
 from ambientkit.sample.settings import Course, LevelLike, SamplerLike, course_of, known_word
@@ -214,4 +214,6 @@ def sample_rows(
             parts.append(drawing.piece(range(first, min(first + size, n))))
             bar.update(len(parts[-1]))
     samples = torch.cat(parts)
+    if not trained.latents:
+        warn_of_far(samples, f"{trained.called}: the samples")
     return samples if units == "unit" else torch.from_numpy(trained.units.laid_out(trained.units.values(samples)))

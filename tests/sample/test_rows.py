@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -227,3 +228,12 @@ def test_the_path_of_the_run_is_read_as_the_run_read_it_even_as_another_data_set
     assert found.mean.shape == (6, 1, 4, 6)
     with pytest.raises(InputError, match="of which one would be read"):
         restore_rows(run, f"image-folder{{path: {tmp_path / 'stacks'}, sigma_n: 0.3}}", draws=0, registry=PARTS)
+
+
+def test_samples_far_beyond_the_data_are_told(trained, caplog):
+    near = replace(trained, denoiser=lambda x, sigma: torch.zeros_like(x))
+    sample_rows(near, 4, steps=3, registry=PARTS)
+    assert "reach beyond" not in caplog.text
+    away = replace(trained, denoiser=lambda x, sigma: torch.full_like(x, 30.0))
+    sample_rows(away, 4, steps=3, registry=PARTS)
+    assert "the samples: 4 of 4 reach beyond 5, up to 30" in caplog.text
