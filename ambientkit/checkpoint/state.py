@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ambientkit.checkpoint.base import NONE, Base, check_base, kept
+from ambientkit.checkpoint.base import NONE, Base, check_base
 from ambientkit.checkpoint.folder import FORMAT_VERSION
 from ambientkit.checkpoint.names import AVERAGE
 from ambientkit.checkpoint.weights import fill, from_bytes, to_bytes
@@ -23,11 +23,15 @@ WITHIN = "/"
 
 
 def save_state(
-    network: nn.Module, average: nn.Module, state: Mapping[str, Any], counters: Mapping[str, Any], base: Base = NONE
+    network: Mapping[str, Tensor],
+    average: Mapping[str, Tensor],
+    state: Mapping[str, Any],
+    counters: Mapping[str, Any],
+    base: Base = NONE,
 ) -> dict[str, bytes]:
-    """The files of a checkpoint. state: the optimiser's `state_dict`; counters: JSON values, kept as they are; base:
-    what of the network is frozen, which the files do not repeat. average: holds a network of the same names as its
-    `module`."""
+    """The files of a checkpoint. network, average: their tensors (`base.kept`), those of the average's network under
+    "module."; state: the optimiser's `state_dict`; counters: JSON values, kept as they are; base: what of the network
+    is frozen, which the files do not repeat."""
     tensors: dict[str, Tensor] = {}
     plain: dict[str, Any] = {}
     for index, entries in state["state"].items():
@@ -35,8 +39,8 @@ def save_state(
             (tensors if isinstance(value, Tensor) else plain)[f"{index}.{name}"] = value
     groups = [{key: value for key, value in group.items() if not callable(value)} for group in state["param_groups"]]
     return {
-        "model.safetensors": to_bytes(kept(network, base)),
-        AVERAGE: to_bytes(kept(average, base.under("module."))),
+        "model.safetensors": to_bytes(network),
+        AVERAGE: to_bytes(average),
         "optimizer.safetensors": to_bytes(tensors),
         "state.json": json.dumps(
             {

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ambientkit.checkpoint.base import NONE, Base, kept
 from ambientkit.checkpoint.folder import FORMAT_VERSION, write_file
+from ambientkit.checkpoint.sharded import shard, whole
 from ambientkit.errors import InputError
 from ambientkit.text import listed
 
@@ -114,12 +115,13 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], where: str, base: Ba
     nothing is loaded then.
 
     base: the frozen parameters of the network, which need not be given; where they are, as in a file of another
-    program, it must be the same."""
-    whole = network.state_dict()
+    program, it must be the same. Of a network whose weights are sharded over processes all must call it."""
+    own = network.state_dict()
     for name in sorted(base.names & tensors.keys()):
-        if not torch.equal(tensors[name].to(whole[name]), whole[name]):
+        frozen = whole(own[name])
+        if not torch.equal(tensors[name].to(frozen), frozen):
             raise InputError(f"{where}: tensor {name!r} is frozen in this model, but has other values in this file")
     tensors = {name: value for name, value in tensors.items() if name not in base.names}
     check_fit(kept(network, base), tensors, where)
     with torch.no_grad():
-        network.load_state_dict(tensors, strict=not base)
+        network.load_state_dict({name: shard(value, own[name]) for name, value in tensors.items()}, strict=not base)

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ambientkit.checkpoint import latest, prune, read_folder, save_weights, write_folder
+from ambientkit.checkpoint import latest, prune, read_folder, write_folder
 from ambientkit.checkpoint.folder import FORMAT_VERSION, check_version, checkpoints, clean, set_aside_newer, write_file
 from ambientkit.checkpoint.lines import cut_after, read_lines
 from ambientkit.checkpoint.names import (
@@ -25,6 +25,7 @@ from ambientkit.checkpoint.names import (
     WEIGHTS,
     checkpoint_name,
 )
+from ambientkit.checkpoint.weights import to_bytes
 from ambientkit.config import RunConfig, dump
 from ambientkit.config.request import IDENTITY, Request
 from ambientkit.config.run import to_yaml
@@ -34,6 +35,7 @@ from ambientkit.run import trackers
 from ambientkit.training import Training
 from ambientkit.training.collapse import Detector
 from ambientkit.training.metrics import Window
+from ambientkit.training.state import Whole
 from ambientkit.versions import versions
 
 LINES = (METRICS, EVALUATIONS)
@@ -140,28 +142,30 @@ def save(
     window: Window,
     detector: Detector,
     folder: Path,
-    memory: Mapping[str, Tensor],
-    optimizer: Mapping[str, Any],
+    whole: Whole,
     more: Mapping[str, bytes],
 ) -> None:
     """Write a checkpoint and the averaged weights, and remove old checkpoints. Raises RunError where the disk refuses.
 
-    memory, optimizer: of all processes. more: further files of the checkpoint.
+    whole: of all processes. more: further files of the checkpoint.
     """
     told = {"window.json": window.state, COLLAPSE: detector.state}
     files = {
-        **training.state(memory, optimizer),
+        **training.state(whole),
         **{name: json.dumps(state).encode() for name, state in told.items()},
         **more,
     }
     write_folder(folder / CHECKPOINTS / checkpoint_name(training.step), files)
     prune(folder / CHECKPOINTS, training.config.keep_last)
-    save_average(training, folder)
+    prefix = "module."
+    average = {name.removeprefix(prefix): value for name, value in whole.average.items() if name.startswith(prefix)}
+    save_average(training, folder, average)
 
 
-def save_average(training: Training, folder: Path) -> None:
-    """Write the averaged weights of this moment, which samples are drawn with where no earlier ones are kept."""
-    save_weights(folder / WEIGHTS, training.average.module, average_metadata(training), training.base)
+def save_average(training: Training, folder: Path, average: Mapping[str, Tensor]) -> None:
+    """Write averaged weights of this moment (`Training.average_of_all`), which samples are drawn with where no earlier
+    ones are kept."""
+    write_file(folder / WEIGHTS, to_bytes(average, {**average_metadata(training), **training.base.entry()}))
 
 
 def average_metadata(training: Training) -> dict[str, Any]:

@@ -82,8 +82,19 @@ class Keeper:
             self._next = next(self._due)
         return step == self._next or step == self._training.config.end_step
 
-    def measure(self) -> Seen:
-        """Measure now, and keep the weights where they are the ones to keep."""
+    def measure(self) -> Seen | None:
+        """Let the main process measure now, and keep the weights where they are the ones to keep; None in the others.
+        Every process must call it."""
+        training = self._training
+        seen = training.by_main(self._measured)
+        if training.sharded and not training.agreed(int(seen is not None and seen.keep)):
+            return seen
+        average = training.average_of_all()
+        if seen is not None and seen.keep:
+            self.best = {name: value.detach().cpu().clone() for name, value in average.items()}
+        return seen
+
+    def _measured(self) -> Seen:
         training, config = self._training, self._training.config
         device, levels = training.accelerator.device, config.levels.as_levels()
         held, own = (
@@ -92,25 +103,18 @@ class Keeper:
             )
             for rows in (self._held_out, self._own)
         )
-        seen = self.watch.seen(training.step, held, own)
-        if seen.keep:
-            self.best = {name: value.detach().cpu().clone() for name, value in self._average().items()}
-        return seen
+        return self.watch.seen(training.step, held, own)
 
     @contextmanager
     def shown(self) -> Iterator[None]:
-        """Within the block the averaged network has the weights kept."""
+        """Within the block the averaged network has the weights kept. Every process must enter it."""
         training = self._training
-        newest = {name: value.clone() for name, value in self._average().items()}
-        fill(training.average.module, self.best or newest, BEST, training.base)
+        newest = {name: value.clone() for name, value in kept(training.average.module, training.base).items()}
+        training.average_becomes(self.best)
         try:
             yield
         finally:
             fill(training.average.module, newest, BEST, training.base)
-
-    def _average(self) -> dict[str, Tensor]:
-        """The averaged weights of now, but for a frozen base."""
-        return kept(self._training.average.module, self._training.base)
 
     def files(self) -> dict[str, bytes]:
         """What a checkpoint keeps: the decisions so far, and the weights kept."""

@@ -80,6 +80,11 @@ def prepare(
             f"held out: {len(held_out):,} rows, which are not trained on; by their Tweedie loss the best averaged "
             "weights are kept (--hold-out 0: none)"
         )
+    if training.sharded:
+        say(
+            f"FSDP 2: weights, gradients, the average and the optimiser's state are sharded over "
+            f"{accelerator.num_processes} processes"
+        )
     if training.split:
         say(
             f"{split_asked()}: the optimiser's state is split over {accelerator.num_processes} processes; weights, "

@@ -7,10 +7,10 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
 from tqdm.auto import tqdm
 
 from ambientkit.checkpoint.evaluations import describe, numbers
@@ -154,7 +154,7 @@ class _Work:
         try:
             trackers.start(training.accelerator, training.config, self.folder, training.step)
             asked = self._take_steps()
-            if self.main and asked in (0, WORSE):
+            if asked in (0, WORSE):
                 self._finish()
         except BaseException as error:
             with suppress(RunError):  # of a full disk, which is perhaps why
@@ -207,8 +207,8 @@ class _Work:
                 due = (
                     ended or step.step % config.save_every == 0
                 )  # not where a run is stopped: its log is that of an unbroken one
-                causes = _look(training, self.detector) if main and due and self.detector.due(step.step) else []
-                if self.keeper and main and self.keeper.due(step.step):
+                causes = (training.by_main(self._look) if due else None) or []
+                if self.keeper and self.keeper.due(step.step):
                     self._measure(self.keeper)
                 if step.step % config.log_every == 0 or ended:
                     causes += self.detector.line(self.window.line(step)) if main else []
@@ -222,30 +222,36 @@ class _Work:
                         say(describe_line(line, config.end_step))
                     self.window = Window()
                 self._warn(causes)
-                if self.evaluation and main and (ended or step.step % config.evaluate_every == 0):
-                    self._evaluate(log)  # before the save: a run resumed from it has this line
-                asked = _agreed(training.accelerator, self.stop.asked() or (WORSE if self.worse else 0))
+                # Before the save: a run resumed from it has this line.
+                if self.evaluation and (ended or step.step % config.evaluate_every == 0):
+                    training.by_main(partial(self._evaluate, log))
+                asked = training.agreed(self.stop.asked() or (WORSE if self.worse else 0))  # all leave at one step
                 if due or asked:
-                    memory, optimizer = training.memory_of_all(), training.optimizer_of_all()
+                    whole = training.whole()
                     if main:
                         log.sync()
                         more = self.keeper.files() if self.keeper else {}
-                        save(training, self.window, self.detector, self.folder, memory, optimizer, more)
+                        save(training, self.window, self.detector, self.folder, whole, more)
                         if self.keeper:
                             self.keeper.save(self.folder)
                     training.accelerator.wait_for_everyone()
-                if main and config.demo_every and step.step % config.demo_every == 0 and not ended:
+                if config.demo_every and step.step % config.demo_every == 0 and not ended:
                     picture = self.folder / "samples" / f"demo_{step.step:08}.png"
-                    if draw_demo(training, picture, self.registry):
+                    if training.by_main(partial(draw_demo, training, picture, self.registry)):
                         trackers.show(training.accelerator, picture, step.step)
                 if asked and not ended:
                     return asked
         return 0
 
+    def _look(self) -> list[str]:
+        return _look(self.training, self.detector) if self.detector.due(self.training.step) else []
+
     def _measure(self, keeper: Keeper) -> None:
         """Measure the rows held out; warn where the run memorises its rows, and stop where it has got worse for
         good."""
         seen, config = keeper.measure(), self.training.config
+        if seen is None:  # another process measures
+            return
         if seen.by_heart:
             warn(f"step {self.training.step}: {BY_HEART}: {seen.by_heart}")
             self._record("running")
@@ -263,22 +269,21 @@ class _Work:
             say(f"evaluation at step {line['step']}: {describe(line)}")
 
     def _finish(self) -> None:
-        save_average(
-            self.training, self.folder
-        )  # a run that was killed between its last checkpoint and this file lacks it
+        average = self.training.average_of_all()
+        if self.main:  # a run that was killed between its last checkpoint and this file lacks it
+            save_average(self.training, self.folder, average)
         if self.worse:
             say(
                 f"stopped early, after step {self.training.step} of {self.training.config.end_step}: {self.worse} "
                 "(--no-stop-early goes on)"
             )
-        if self.keeper:
+        if self.keeper and self.main:
             self.keeper.save(self.folder)
             say(f"weights kept: those of step {self.keeper.watch.kept}, in {self.folder / BEST}")
         picture = self.folder / "samples" / "before_and_after.png"
         with self.keeper.shown() if self.keeper else nullcontext():
-            drawn = draw_demo(
-                self.training, picture, self.registry, self.keeper.watch.kept if self.keeper else self.training.step
-            )
+            step = self.keeper.watch.kept if self.keeper else self.training.step
+            drawn = self.training.by_main(partial(draw_demo, self.training, picture, self.registry, step))
         if drawn:
             say(f"picture: {picture}")
             trackers.show(self.training.accelerator, picture, self.training.step)
@@ -307,10 +312,3 @@ def _look(training: Training, detector: Detector) -> list[str]:
         config.seed,
     )
     return detector.seen(found, training.step) if found else []
-
-
-def _agreed(accelerator: Accelerator, asked: int) -> int:
-    """What any process was asked: all must leave at the same step. The highest number counts."""
-    if accelerator.num_processes == 1:
-        return asked
-    return int(accelerator.gather(torch.tensor([asked], device=accelerator.device)).max())

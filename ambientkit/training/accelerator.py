@@ -15,7 +15,8 @@ from accelerate.state import AcceleratorState
 from ambientkit.config import RunConfig
 from ambientkit.errors import InputError
 from ambientkit.processes import device_of
-from ambientkit.training.launched import by_itself, check_launched
+from ambientkit.training.launched import by_itself, check_launched, sharding_asked
+from ambientkit.training.sharded import library
 
 
 def accelerator_for(config: RunConfig, **options: Any) -> Accelerator:
@@ -25,6 +26,8 @@ def accelerator_for(config: RunConfig, **options: Any) -> Accelerator:
     if config.mixed_precision == "fp16" and cpu:
         raise InputError("mixed_precision: fp16 needs a GPU; use bf16, or no")
     check_launched(config)
+    if sharding_asked():
+        library()
     _forget_another(cpu, config.mixed_precision)
     with by_itself():
         return Accelerator(cpu=cpu, mixed_precision=config.mixed_precision, **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from copy import deepcopy
 from itertools import compress
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ambientkit.checkpoint.base import NONE, Base
+from ambientkit.checkpoint.sharded import local
 
 
 def ema_decay(updates: int, power: float, inv_gamma: float, max_decay: float) -> float:
@@ -34,23 +36,29 @@ class WarmedUpAverage(nn.Module):
         self.module = deepcopy(network, dict(shared)).eval().requires_grad_(False)
         self.register_buffer("n_averaged", torch.tensor(0))
         self._power, self._inv_gamma, self._max_decay = power, inv_gamma, max_decay
-        pairs = [
-            pair
-            for pair in zip(self.module.parameters(), network.parameters(), strict=True)
-            if id(pair[1]) not in shared
-        ]
+        self._frozen = base.names
+        self.follow(network)
+
+    def follow(self, network: nn.Module) -> None:
+        """Find the weights to average, in a network of the same names; anew after both were sharded."""
+        pairs = self._pairs(self.module.named_parameters(), network.named_parameters())
         averaged = [own.is_floating_point() or own.is_complex() for own, _ in pairs]
         self._own, self._networks = ([pair[side] for pair in compress(pairs, averaged)] for side in (0, 1))
-        self._copied: list[tuple[Tensor, Tensor]] = [pair for pair, one in zip(pairs, averaged, strict=True) if not one]
-        self._copied += [
-            pair for pair in zip(self.module.buffers(), network.buffers(), strict=True) if id(pair[1]) not in shared
-        ]
+        self._copied = [pair for pair, one in zip(pairs, averaged, strict=True) if not one]
+        self._copied += self._pairs(self.module.named_buffers(), network.named_buffers())
+
+    def _pairs(
+        self, own: Iterable[tuple[str, Tensor]], networks: Iterable[tuple[str, Tensor]]
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Those with those of the network, without the frozen base."""
+        return [(mine, its) for (name, mine), (_, its) in zip(own, networks, strict=True) if name not in self._frozen]
 
     @torch.no_grad()
     def update(self) -> None:
         """Take in the network's weights as they are now."""
         decay = ema_decay(int(self.n_averaged), self._power, self._inv_gamma, self._max_decay)
-        get_ema_multi_avg_fn(decay)(self._own, self._networks, self.n_averaged)
-        for own, its in self._copied:
-            own.copy_(its)
+        own, networks = ([local(value) for value in side] for side in (self._own, self._networks))
+        get_ema_multi_avg_fn(decay)(own, networks, self.n_averaged)
+        for mine, its in self._copied:
+            local(mine).copy_(local(its))
         self.n_averaged += 1

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
+from ambientkit.batch import View
 from ambientkit.checkpoint.base import base_of, network_of
 from ambientkit.config import RunConfig
 from ambientkit.config.pairs import refuse_pairs
 from ambientkit.data import Observed, Survey, null_values, observed, of_one_shape, survey
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Signal
+from ambientkit.maths.randomness import keyed_generator
 from ambientkit.training.accelerator import accelerator_for
 from ambientkit.training.average import WarmedUpAverage
 from ambientkit.training.blame import blaming
-from ambientkit.training.launched import split_asked
+from ambientkit.training.launched import sharding_asked, split_asked
 from ambientkit.training.memory import checkpoint_blocks
 from ambientkit.training.optim import PACKAGES, optimizer_for, schedule_for
+from ambientkit.training.sharded import Sharded
 from ambientkit.training.split import SplitOptimizer
 from ambientkit.training.state import Training
+from ambientkit.training.together import Together
 
 
 def build(
@@ -47,12 +54,16 @@ def _build(config: RunConfig, signal: Signal, observations: Observed, accelerato
     refuse_pairs((entry.objective for entry in config.objective), config.corruption)
     null = _null(config, signal, observations)
     _check_levels(config)
-    network = network_of(config, signal).to(accelerator.device)
-    if accelerator.num_processes > 1:  # machines of different kinds may initialise differently
+    several = accelerator.num_processes > 1
+    sharding = sharding_asked() if several else None
+    sharded = Sharded(accelerator, sharding) if sharding else None
+    network = network_of(config, signal)
+    if not sharded:
+        network = network.to(accelerator.device)
+    if several:  # machines of different kinds may initialise differently
         for value in network.state_dict().values():
-            value.copy_(broadcast(value))
-    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    if not trained:
+            value.copy_(broadcast(value.to(accelerator.device)))
+    if not any(parameter.requires_grad for parameter in network.parameters()):
         raise InputError(
             f"model {config.model.name!r}: its network has no trainable parameter: all are frozen, or there are none"
         )
@@ -62,19 +73,29 @@ def _build(config: RunConfig, signal: Signal, observations: Observed, accelerato
         checkpoint_blocks(network)
     if config.compile:
         network.compile()
+    if sharded:  # before they are on the device, where the whole may not fit
+        sharded.shard(network)
+        sharded.shard(average.module)
+        average.follow(network)
     # Autocast, but no DistributedDataParallel: it takes one forward call a step and no unused parameters (see
     # training/gradients.py).
-    prepared = accelerator.prepare_model(network, evaluation_mode=True)
-    split = SplitOptimizer(trained, accelerator) if split_asked() and accelerator.num_processes > 1 else None
-    if split and config.optimizer.name in PACKAGES:
+    prepared = accelerator.prepare_model(network, None if sharded is None else False, evaluation_mode=True)
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    split = SplitOptimizer(trained, accelerator) if split_asked() and several else None
+    if (split or sharded) and config.optimizer.name in PACKAGES:
         raise InputError(
             f"optimizer.name: the state of {config.optimizer.name} cannot be split over processes "
-            f"({split_asked()}); take adamw, or leave the split out"
+            f"({split_asked() or 'FSDP 2'}); take adamw, or leave the split out"
         )
     optimizer = optimizer_for(config.optimizer, split.shares if split else trained)
     if split:
         split.attach(optimizer)
     prepared_optimizer = accelerator.prepare_optimizer(optimizer)
+    denoiser, teacher = config.model.denoiser(prepared, signal), config.model.denoiser(average.module, signal)
+    together = None
+    if sharded:
+        together = Together(accelerator.device, sharded.settle, partial(_example, config, observations, accelerator))
+        denoiser, teacher = together.lend(denoiser, prepared), together.lend(teacher, average.module)
     return Training(
         config=config,
         signal=signal,
@@ -86,10 +107,20 @@ def _build(config: RunConfig, signal: Signal, observations: Observed, accelerato
         average=average,
         optimizer=prepared_optimizer,
         split=split,
+        sharded=sharded,
+        together=together,
         schedule=schedule_for(config.optimizer, optimizer, config.end_step),
-        denoiser=config.model.denoiser(prepared, signal),
-        teacher=config.model.denoiser(average.module, signal),
+        denoiser=denoiser,
+        teacher=teacher,
     )
+
+
+def _example(config: RunConfig, observations: Observed, accelerator: Accelerator) -> View:
+    """The first row, as a denoiser may be given it."""
+    batch = of_one_shape(observations).__getitems__([0])
+    sigma = config.corruption.floor(batch).clamp(min=config.levels.sigma_min)
+    view = config.corruption.show(batch, sigma, keyed_generator(config.seed, "empty call"))
+    return View(*(tree_map_only(Tensor, lambda value: value.to(accelerator.device), tuple(view))))
 
 
 def refuse_unseen(seen: Survey) -> None:

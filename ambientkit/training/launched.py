@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from ambientkit.config import RunConfig
 from ambientkit.errors import InputError
@@ -14,6 +15,11 @@ FSDP = "ACCELERATE_USE_FSDP"
 DEEPSPEED = "ACCELERATE_USE_DEEPSPEED"
 ZERO_STAGE = "ACCELERATE_DEEPSPEED_ZERO_STAGE"
 ACCUMULATION = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
+VERSION = "FSDP_VERSION"
+RESHARD = "FSDP_RESHARD_AFTER_FORWARD"
+POLICY = "FSDP_AUTO_WRAP_POLICY"
+CLASSES = "FSDP_TRANSFORMER_CLS_TO_WRAP"
+NO_WRAP = "NO_WRAP"
 
 OFF = ("", "no", "none", "false", "0", "auto")
 """Values that ask for nothing; in capitals as well."""
@@ -45,14 +51,49 @@ NOT_DONE = {
 """Variable -> what it is, and what to do."""
 
 
+class Sharding(NamedTuple):
+    """How weights are to be sharded over the processes."""
+
+    reshard: bool
+    """Whether gathered weights are given back after each call, and gathered again for its backward pass."""
+    policy: str
+    """accelerate's name for the choice of blocks, in capitals; empty where there is none."""
+    classes: tuple[str, ...]
+    """Names of the classes whose modules are blocks; empty for the items of the network's lists of modules."""
+
+
+def sharding_asked() -> Sharding | None:
+    """How the launcher asks for fully sharded weights; None where it does not. Raises InputError for a setting that is
+    not known.
+
+    Read here, because accelerate itself silently ignores FSDP on a CPU.
+    """
+    version = os.environ.get(VERSION, "") or "1"
+    if not _on(FSDP) or version == "1":
+        return None
+    if version != "2":
+        raise InputError(f"{VERSION}={version}: accelerate's fsdp_version is 1 or 2")
+    reshard = os.environ.get(RESHARD, "").lower() or "true"
+    if reshard not in ("true", "false"):
+        raise InputError(f"{RESHARD}={reshard}: fsdp_reshard_after_forward of FSDP 2 is true or false")
+    policy = os.environ.get(POLICY, "").upper()
+    if policy not in ("", NO_WRAP, "TRANSFORMER_BASED_WRAP"):
+        raise InputError(
+            f"{POLICY}={policy}: fsdp_auto_wrap_policy is TRANSFORMER_BASED_WRAP or NO_WRAP here; without it the items "
+            "of the network's lists of modules are sharded one by one"
+        )
+    classes = os.environ.get(CLASSES, "").split(",")
+    return Sharding(reshard == "true", policy, tuple(name.strip() for name in classes if name.strip()))
+
+
 def split_asked() -> str:
-    """By what name the launcher asks for the optimiser's state to be split over the processes: FSDP, DeepSpeed ZeRO, or
-    empty.
+    """By what name the launcher asks for the optimiser's state alone to be split over the processes: FSDP, DeepSpeed
+    ZeRO, or empty.
 
     Read here, because accelerate itself silently ignores both on a CPU. DeepSpeed's stage 0 splits nothing.
     """
     if _on(FSDP):
-        return "FSDP"
+        return "" if sharding_asked() else "FSDP"
     return "DeepSpeed ZeRO" if _on(DEEPSPEED) and os.environ.get(ZERO_STAGE, "2") != "0" else ""
 
 
@@ -67,10 +108,13 @@ def check_launched(config: RunConfig) -> None:
     for name, what in NOT_DONE.items():
         if _on(name):
             raise InputError(f"accelerate is configured for {what}")
-    if split_asked() and config.mixed_precision == "fp16":
+    asked_for = split_asked() or ("FSDP 2" if sharding_asked() else "")
+    if asked_for and config.mixed_precision == "fp16":
         raise InputError(
-            f"mixed_precision: fp16 is not supported with {split_asked()}, as its gradients are scaled; use bf16, or no"
+            f"mixed_precision: fp16 is not supported with {asked_for}, as its gradients are scaled; use bf16, or no"
         )
+    if sharding_asked() and config.compile:
+        raise InputError("compile: --compile is not supported with weights that FSDP 2 shards; leave it out")
     for name, own, flag in (
         ("ACCELERATE_MIXED_PRECISION", config.mixed_precision, "--mixed-precision"),
         (ACCUMULATION, str(config.grad_accum_steps), "--grad-accum-steps"),

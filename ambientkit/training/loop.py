@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ambientkit.batch import Batch, Term
 from ambientkit.checkpoint.base import train_mode
+from ambientkit.checkpoint.sharded import whole
 from ambientkit.data import drop_conditions
 from ambientkit.errors import RunError
 from ambientkit.interfaces import Tools
@@ -58,9 +59,10 @@ def steps(training: Training) -> Iterator[Step]:
             micro_batches = [next(batches).to(accelerator.device) for _ in range(config.grad_accum_steps)]
             with isolated_global_generator(config.seed, "network", rank=accelerator.process_index, step=training.step):
                 loss, means, values = _accumulate(training, micro_batches)
-        average_gradients(accelerator, parameters)
+        if not training.sharded:  # there it was done in the backward passes
+            average_gradients(accelerator, parameters)
         accelerator.unscale_gradients()
-        grad_norm = nn.utils.clip_grad_norm_(parameters, config.optimizer.max_grad_norm)
+        grad_norm = whole(nn.utils.clip_grad_norm_(parameters, config.optimizer.max_grad_norm))
         lr = training.bare_optimizer.param_groups[0]["lr"]
         finite = bool(loss.isfinite() and grad_norm.isfinite())
         if finite:
@@ -142,14 +144,17 @@ def _backward(
             memory=training.memories.setdefault(key, {}),
         )
         own = torch.zeros_like(loss)
-        found = checked_loss(entry.objective, training.denoiser, batch, tools, first=key not in training.checked)
+        with training.calls():
+            found = checked_loss(entry.objective, training.denoiser, batch, tools, first=key not in training.checked)
         training.checked.add(key)
         for name, term in found.items():
             mean = _joint_mean(training, term)
             own = own + weight * mean
             kept = Term(term.value.detach(), term.sigma.detach())
             terms[name if name not in terms else f"{name}.{place}"] = (kept, mean.detach())
-        if own.requires_grad:  # not where no row of the batch suits the objective
+        if training.together:
+            training.together.backward(own * share)
+        elif own.requires_grad:  # not where no row of the batch suits the objective
             training.accelerator.backward(own * share)
         loss = loss + own.detach()
     return loss, terms

@@ -19,16 +19,17 @@ def checkpoint_blocks(network: nn.Module) -> None:
     Names of parameters stay as they are. The recomputed pass draws the same random numbers, so dropout has the same
     mask.
     """
-    for block in list(_blocks(network)) or [network]:
+    for block in list(blocks(network)) or [network]:
         block.forward = partial(_recomputed, block.forward)  # type: ignore[method-assign]
 
 
-def _blocks(module: nn.Module) -> Iterator[nn.Module]:
+def blocks(module: nn.Module) -> Iterator[nn.Module]:
+    """The blocks of a network: the items of its outermost lists of modules."""
     for child in module.children():
         if isinstance(module, nn.ModuleList) and not isinstance(child, nn.ModuleList | nn.ModuleDict):
             yield child
         else:
-            yield from _blocks(child)
+            yield from blocks(child)
 
 
 def _recomputed(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

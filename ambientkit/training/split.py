@@ -1,9 +1,7 @@
-"""The optimiser's state split over the processes, for a run that accelerate is configured for FSDP or DeepSpeed's ZeRO
-with.
+"""The optimiser's state split over the processes, for a run that accelerate is configured for FSDP 1 or ZeRO with.
 
-Weights, gradients and the average stay whole in every process: objectives call the network as often as their rows ask
-for, so that one process may call it more often than another, and a network whose weights are gathered in each call
-would wait for ever.
+Weights, gradients and the average stay whole in every process, so that none waits for the calls of another
+(`training.sharded` shards them, too).
 """
 
 from __future__ import annotations

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ambientkit.checkpoint import fill, load_state, save_state
 from ambientkit.checkpoint.base import Base, kept
+from ambientkit.checkpoint.sharded import shard, whole_on_main
 from ambientkit.checkpoint.weights import from_bytes, to_bytes
 from ambientkit.config import RunConfig
 from ambientkit.data import KeyedBatches, Observed
@@ -22,13 +25,26 @@ from ambientkit.errors import InputError, RunError
 from ambientkit.interfaces import Denoiser, Memory, Signal
 from ambientkit.maths.randomness import keyed_generator
 from ambientkit.training.average import WarmedUpAverage
+from ambientkit.training.sharded import Sharded
 from ambientkit.training.split import SplitOptimizer
+from ambientkit.training.together import Together
 
+T = TypeVar("T")
 MEMORY = "memory.safetensors"
 ADVICE = (
     "Lower --lr, raise optimizer.warmup_steps, or use --mixed-precision no; a new run may begin with "
     "--init-from this one"
 )
+
+
+class Whole(NamedTuple):
+    """What all processes hold between them, whole in the main one."""
+
+    network: Mapping[str, Tensor]
+    average: Mapping[str, Tensor]
+    """Of the average's network, under "module.", and the number of its updates."""
+    optimizer: Mapping[str, Any]
+    memory: Mapping[str, Tensor]
 
 
 @dataclass(slots=True)
@@ -60,7 +76,11 @@ class Training:
     checked: set[str] = field(default_factory=set)
     """Entries of the objective whose first answer was looked at in full, by the key of their generator."""
     split: SplitOptimizer | None = None
-    """Where the optimiser's state is split over the processes."""
+    """Where the optimiser's state alone is split over the processes."""
+    sharded: Sharded | None = None
+    """Where weights, gradients, the average and the optimiser's state are sharded over the processes."""
+    together: Together | None = None
+    """By what the processes agree on the calls of sharded weights; there where `sharded` is."""
     about_data: Mapping[str, Any] = field(default_factory=dict)
     """What the file of the averaged weights says of the data (`sample.load.about_data`)."""
 
@@ -75,19 +95,72 @@ class Training:
 
     def optimizer_of_all(self) -> dict[str, Any]:
         """The optimiser's whole state. Every process must call it at the same step."""
-        state = self.bare_optimizer.state_dict()
-        return self.split.whole_state(state) if self.split else state
+        state, ways = self.bare_optimizer.state_dict(), self.split or self.sharded
+        return ways.whole_state(state) if ways else state
 
-    def state(
-        self, memory: Mapping[str, Tensor] | None = None, optimizer: Mapping[str, Any] | None = None
-    ) -> dict[str, bytes]:
-        """The files of a checkpoint of this moment; memory, optimizer: of all processes, where there are several.
+    def average_of_all(self) -> dict[str, Tensor]:
+        """The averaged weights without a frozen base, whole in the main process. Every process must call it at the same
+        step."""
+        return whole_on_main(kept(self.average.module, self.base), self.accelerator.is_main_process)
+
+    def whole(self) -> Whole:
+        """Everything that a checkpoint holds, whole in the main process. Every process must call it at the same
+        step."""
+        main = self.accelerator.is_main_process
+        return Whole(
+            whole_on_main(kept(self.bare_network, self.base), main),
+            whole_on_main(kept(self.average, self.base.under("module.")), main),
+            self.optimizer_of_all(),
+            self.memory_of_all(),
+        )
+
+    def calls(self) -> AbstractContextManager[None]:
+        """Within the block the denoisers may be called. Every process must enter it, and where weights are sharded they
+        leave it together."""
+        return self.together.work() if self.together else nullcontext()
+
+    def by_main(self, work: Callable[[], T]) -> T | None:
+        """Let the main process do something that may call the averaged denoiser; None in the others.
+
+        Every process must call it: where weights are sharded, they take part in the calls.
+        """
+        main = self.accelerator.is_main_process
+        with self.calls():
+            found = work() if main else None
+        if self.together:
+            self.together.end()
+        return found
+
+    def agreed(self, number: int) -> int:
+        """The highest of the numbers that the processes give. Every process must call it."""
+        if self.accelerator.num_processes == 1:
+            return number
+        return int(self.accelerator.gather(torch.tensor([number], device=self.accelerator.device)).max())
+
+    def average_becomes(self, tensors: Mapping[str, Tensor]) -> None:
+        """Give the average the weights that the main process has (`average_of_all`), none where it has none. Every
+        process must call it."""
+        module, main = self.average.module, self.accelerator.is_main_process
+        if not self.sharded:
+            if tensors:
+                fill(module, tensors, "average", self.base)
+            return
+        device = self.accelerator.device
+        if not self.agreed(len(tensors) if main else 0):
+            return
+        with torch.no_grad():
+            for name, own in kept(module, self.base).items():
+                shape, dtype = own.shape, own.dtype
+                value = tensors[name].to(device) if main else torch.empty(shape, dtype=dtype, device=device)
+                own.copy_(shard(broadcast(value.contiguous()), own))
+
+    def state(self, whole: Whole | None = None) -> dict[str, bytes]:
+        """The files of a checkpoint of this moment. whole: of all processes, where there are several.
 
         Raises RunError where a weight is not finite: such a state is not worth keeping.
         """
-        for name, value in (
-            kept(self.average, self.base.under("module.")).items() | kept(self.bare_network, self.base).items()
-        ):
+        whole = whole or self.whole()
+        for name, value in whole.average.items() | whole.network.items():
             if value.is_floating_point() and not value.isfinite().all():
                 raise RunError(
                     f"step {self.step}: weight {name!r} is not finite; nothing is saved, the last checkpoint is "
@@ -103,14 +176,13 @@ class Training:
             "rows": len(self.observations),
             "left_out": self._left_out(),
         }
-        optimizer = self.optimizer_of_all() if optimizer is None else optimizer
-        files = save_state(self.bare_network, self.average, optimizer, counters, self.base)
-        memory = self.memory_of_all() if memory is None else memory
-        return {**files, MEMORY: to_bytes(memory)} if memory else files
+        files = save_state(whole.network, whole.average, whole.optimizer, counters, self.base)
+        return {**files, MEMORY: to_bytes(whole.memory)} if whole.memory else files
 
     def restore(self, files: dict[str, bytes], where: str) -> None:
         """Go back to the moment of a checkpoint. Raises InputError where it does not fit this run."""
-        own = self.split.own_state if self.split else dict
+        ways = self.split or self.sharded
+        own = ways.own_state if ways else dict
         counters = load_state(files, where, self.bare_network, self.average, self.bare_optimizer, own, self.base)
         processes = counters.get("processes", self.accelerator.num_processes)
         if processes != self.accelerator.num_processes:

@@ -84,7 +84,7 @@ def test_the_state_of_an_optimiser_comes_back_to_the_bit():
     for _ in range(3):
         net(torch.ones(2, 3)).sum().backward()
         optimizer.step()
-    files = save_state(net, average, optimizer.state_dict(), {"step": 3})
+    files = save_state(net.state_dict(), average.state_dict(), optimizer.state_dict(), {"step": 3})
     assert not any(
         content.startswith(b"\x80") or b"PK\x03\x04" in content[:8] for content in files.values()
     )  # neither pickle nor zip
@@ -149,7 +149,7 @@ def test_a_file_of_another_format_is_refused_by_name(name):
     """Case C-37."""
     net = network()
     optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
-    files = save_state(net, net, optimizer.state_dict(), {})
+    files = save_state(net.state_dict(), net.state_dict(), optimizer.state_dict(), {})
     if name == "weights":
         files["model.safetensors"] = to_bytes(net.state_dict(), {"format_version": 999})
     else:

@@ -70,7 +70,7 @@ def run(tmp_path):
     config = resolve(Source({**SMALL, "data": "test-latents", "sample_n": 9}), registry())
     training = build(config)
     training.about_data = about_data(config.data.rows(), (0.2, 0.2))
-    save_average(training, tmp_path)
+    save_average(training, tmp_path, training.average_of_all())
     return training, tmp_path
 
 

@@ -81,7 +81,7 @@ def trained(**fields):
 
 def written(run, folder):
     write_folder(folder / "checkpoints" / f"checkpoint_{run.step}", run.state())
-    save_average(run, folder)
+    save_average(run, folder, run.average_of_all())
     return folder
 
 

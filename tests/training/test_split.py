@@ -55,7 +55,7 @@ def test_no_thread_outlives_the_processes_group(seen):
 @pytest.mark.parametrize(
     ("way", "launched"),
     [
-        ("FSDP", {FSDP: "true", "FSDP_VERSION": "2", "FSDP_RESHARD_AFTER_FORWARD": "true"}),
+        ("FSDP", {FSDP: "true", "FSDP_VERSION": "1", "FSDP_RESHARD_AFTER_FORWARD": "FULL_SHARD"}),
         ("DeepSpeed ZeRO", {DEEPSPEED: "true", ZERO_STAGE: "3", "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "1"}),
     ],
 )

@@ -129,7 +129,7 @@ def run(tiny_sdxl, tmp_path_factory):
     list(steps(training))
     training.about_data = about_data(Latents().rows(), (0.3, 0.3), "declared")
     write_folder(folder / "checkpoints" / "checkpoint_3", training.state())
-    save_average(training, folder)
+    save_average(training, folder, training.average_of_all())
     return training, folder
 
 
