@@ -51,8 +51,7 @@ class Together:
     """The denoisers of sharded networks, lent so that all processes call them together.
 
     settle: called after each piece of work with the networks that were called; it gives back what torch still holds of
-    their gathered weights. example: a
-    row of this process at a level of its own, for empty calls; taken once.
+    their gathered weights. example: a row of this process at a level of its own, for empty calls; taken once.
     """
 
     def __init__(

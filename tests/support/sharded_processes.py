@@ -16,10 +16,11 @@ from ambientkit.checkpoint.sharded import is_sharded, local
 from ambientkit.checkpoint.weights import from_bytes
 from ambientkit.errors import RunError
 from ambientkit.interfaces import Objective
-from ambientkit.training import steps
+from ambientkit.training import build, steps
 from ambientkit.training.launched import FSDP, RESHARD, VERSION
 from ambientkit.training.sharded import library
 from tests.support.engine import make, threads_of_gloo
+from tests.training.test_frozen_base import config
 
 RECIPE = {
     "objective": "tweedie-consistency",
@@ -73,12 +74,17 @@ class NotFinite(Objective):
         return {"a": Term(value * (float("inf") if bad else 1), batch.sigma_n)}
 
 
-def run_of(sharded: bool, only: Objective | None = None, reshard: str = "true", **changes):
+def frozen(only: Objective | None, **changes):
+    """A run of which a part of the network is frozen."""
+    return build(config())
+
+
+def run_of(sharded: bool, only: Objective | None = None, reshard: str = "true", made=make, **changes):
     """A run at step 0, with its weights sharded or not."""
     asked = {FSDP: str(sharded).lower(), VERSION: "2", RESHARD: reshard}
     os.environ |= asked
     try:
-        return make(only, **{**RECIPE, **changes})
+        return made(only, **{**RECIPE, **changes})
     finally:
         for name in asked:
             del os.environ[name]
@@ -112,7 +118,7 @@ def files_of(run) -> dict[str, bytes]:
 def compare(found: dict[str, object], name: str, only: Objective | None = None, resume: bool = False, **changes):
     """Train whole and sharded, and note how far their files and norms are apart; resume each from the other's."""
     reshard = changes.pop("reshard", "true")
-    plain, sharded = run_of(False, only, **changes), run_of(True, only, reshard, **changes)
+    plain, sharded = (run_of(which, only, reshard, **changes) for which in (False, True))
     norms, saved = 0.0, []
     for a, b in zip(steps(plain), steps(sharded), strict=True):
         norms = max(norms, abs(float(a.grad_norm) / float(b.grad_norm) - 1))
@@ -123,7 +129,7 @@ def compare(found: dict[str, object], name: str, only: Objective | None = None, 
         found[f"{name}: apart"] = max(apart(*ends), norms)
     for way, again, files in zip(
         ("whole from sharded", "sharded from whole"),
-        (run_of(False, only, **changes), run_of(True, only, reshard, **changes)) if resume else (),
+        [run_of(which, only, reshard, **changes) for which in (False, True)] if resume else [],
         saved[::-1],
         strict=False,
     ):
@@ -170,6 +176,7 @@ def main(folder: Path, more: bool) -> None:
         )
         buffer = {"name": "posterior-buffer", "fraction": 0.5, "refresh": 0.125, "keep": 5, "steps": 3}
         compare(found, "buffer", objective=[{"objective": "tweedie"}, {"objective": buffer, "start": 1}])
+        compare(found, "frozen base", made=frozen)
         if find_spec("ambientkit_kdiffusion"):
             model = {"name": "image_transformer_v1", "width": 64, "depth": 2}
             compare(found, "transformer", Uneven(), model=model, data={"name": "digits"}, batch_size=4)

@@ -57,7 +57,7 @@ def test_a_sharded_run_is_that_of_whole_weights_and_either_is_resumed_as_the_oth
     """Weights, average and optimiser in the files of checkpoints, and norms of the gradient before clipping; also where
     one process has no usable rows, and each calls another network another number of times."""
     apart = {name: value for name, value in seen[0].items() if name.endswith("apart")}
-    assert len(apart) == 7 + (find_spec("ambientkit_kdiffusion") is not None)
+    assert len(apart) == 8 + (find_spec("ambientkit_kdiffusion") is not None)
     assert {name: value for name, value in apart.items() if value > ROUNDING} == {}
 
 
