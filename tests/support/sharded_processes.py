@@ -48,7 +48,7 @@ class Uneven(Objective):
             x = denoiser(x + tools.teacher(x, sigma), 0.5 * sigma)
         denoiser(batch.x_n[:0], sigma[:0])
         denoiser(batch.x_n, sigma).detach()
-        return {"a": Term((x - aim - 1).square().mean(1), sigma)}
+        return {"a": Term((x - aim - 1).square().flatten(1).mean(1), sigma)}
 
 
 class Own(Objective):
@@ -70,7 +70,7 @@ class NotFinite(Objective):
     def loss(self, denoiser, batch, tools):
         tools.memory["calls"] = tools.memory.get("calls", torch.tensor(0)) + 1
         bad = tools.memory["calls"] == 2 and torch.distributed.get_rank() == torch.distributed.get_world_size() - 1
-        value = denoiser(batch.x_n, batch.sigma_n).square().mean(1)
+        value = denoiser(batch.x_n, batch.sigma_n).square().flatten(1).mean(1)
         return {"a": Term(value * (float("inf") if bad else 1), batch.sigma_n)}
 
 

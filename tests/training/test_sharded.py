@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from ambientkit.checkpoint.names import AVERAGE
 from ambientkit.checkpoint.weights import from_bytes
 from ambientkit.errors import InputError
 from ambientkit.registry import load
@@ -125,7 +126,7 @@ def test_a_run_folder_is_that_of_a_run_of_whole_weights(tmp_path):
     resume = ["train", "--resume", tmp_path / "plain" / "checkpoints" / "checkpoint_3"]
     status, out, err = finish(command(*resume, program=program, env=LAUNCHED), timeout=400)
     assert status == 0, (out, err)
-    file = "checkpoints/checkpoint_6/model_ema.safetensors"
+    file = f"checkpoints/checkpoint_6/{AVERAGE}"
     same_up_to_rounding(*((folder / file).read_bytes() for folder in folders))
     trained = load_run(tmp_path / "sharded", load(), "cpu")
     assert trained.denoiser(torch.zeros(3, 2), torch.ones(3)).shape == (3, 2)
@@ -175,6 +176,7 @@ def test_compile_and_fp16_are_refused_with_sharded_weights(monkeypatch):
         make(compile=True)
 
 
+@pytest.mark.touches_global_generator
 def test_weights_that_cannot_be_sharded_are_refused_by_name():
     network = nn.ModuleDict({"a": nn.Linear(2, 2), "b": nn.Linear(2, 2)})
     units = [network["a"], network["b"], network]
