@@ -13,6 +13,7 @@ from typing import Any, cast
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from ambientkit.checkpoint.sharded import is_sharded, shard, whole
 from ambientkit.errors import InputError
@@ -52,6 +53,7 @@ class Sharded:
         _refuse(network, units)
         fully_shard: Any = self._library.fully_shard
         for unit in units:
+            unit.register_forward_hook(_no_views)
             fully_shard(unit, mesh=self._mesh, reshard_after_forward=self._sharding.reshard)
         unused: Any = getattr(network, "set_reduce_scatter_unused_params", None)
         if unused is not None:
@@ -111,6 +113,11 @@ class Sharded:
             for index, entries in state["state"].items()
         }
         return {**state, "state": own}
+
+
+def _no_views(module: nn.Module, given: Any, output: Any) -> Any:
+    """Copies of outputs that are views: one that is changed in place would lose the hook by which torch gathers."""
+    return tree_map_only(Tensor, lambda value: value.clone() if value._base is not None else value, output)
 
 
 def _refuse(network: nn.Module, units: list[nn.Module]) -> None:

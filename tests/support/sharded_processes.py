@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
+from accelerate import PartialState
 
 from ambientkit.batch import Term
 from ambientkit.checkpoint.sharded import is_sharded, local
@@ -144,11 +145,26 @@ def compare(found: dict[str, object], name: str, only: Objective | None = None, 
     return sharded
 
 
-def main(folder: Path, more: bool) -> None:
+def end(folder: Path, found: dict[str, object]) -> None:
+    """Write what this process has found, and leave the group."""
+    state = PartialState()
+    rank, world = state.process_index, state.num_processes
+    state.destroy_process_group()
+    found["threads that outlive the group"] = threads_of_gloo()
+    (folder / f"{rank}.json").write_text(json.dumps({**found, "world": world}))
+
+
+def main(folder: Path, asked: list[str]) -> None:
     library()  # as in a run that is sharded from its beginning
     found: dict[str, object] = {}
+    if "networks" in asked:
+        compare(found, "frozen base", made=frozen)
+        if find_spec("ambientkit_kdiffusion"):
+            model = {"name": "image_transformer_v1", "width": 64, "depth": 2}
+            changes = {"model": model, "data": {"name": "digits"}, "batch_size": 4, "end_step": 4}
+            compare(found, "transformer", Uneven(), **changes)
+        return end(folder, found)
     run = compare(found, "recipe", resume=True)
-    rank, world = run.accelerator.process_index, run.accelerator.num_processes
     held = [list(run.network.parameters()), list(run.average.module.parameters())]
     for weights in held:
         assert all(map(is_sharded, weights)), [type(weight) for weight in weights]
@@ -164,7 +180,7 @@ def main(folder: Path, more: bool) -> None:
         ]
         found["whole"] = sum(weight.numel() for weight in held[0])
     compare(found, "uneven", Uneven())
-    if more:
+    if "more" in asked:
         compare(found, "uneven, kept until the step", Uneven(), reshard="false")
         compare(
             found,
@@ -176,21 +192,14 @@ def main(folder: Path, more: bool) -> None:
         )
         buffer = {"name": "posterior-buffer", "fraction": 0.5, "refresh": 0.125, "keep": 5, "steps": 3}
         compare(found, "buffer", objective=[{"objective": "tweedie"}, {"objective": buffer, "start": 1}])
-        compare(found, "frozen base", made=frozen)
-        if find_spec("ambientkit_kdiffusion"):
-            model = {"name": "image_transformer_v1", "width": 64, "depth": 2}
-            compare(found, "transformer", Uneven(), model=model, data={"name": "digits"}, batch_size=4)
-
         run = run_of(True, NotFinite(), end_step=4)
         found["skipped"] = [step.skipped for step in steps(run)]
         try:
             next(steps(run_of(True, Own())))
         except RunError as error:
             found["own"] = str(error)
-    run.accelerator.end_training()
-    found["threads that outlive the group"] = threads_of_gloo()
-    (folder / f"{rank}.json").write_text(json.dumps({**found, "world": world}))
+    end(folder, found)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:] == ["more"])
+    main(Path(sys.argv[1]), sys.argv[2:])

@@ -58,7 +58,7 @@ def test_a_sharded_run_is_that_of_whole_weights_and_either_is_resumed_as_the_oth
     """Weights, average and optimiser in the files of checkpoints, and norms of the gradient before clipping; also where
     one process has no usable rows, and each calls another network another number of times."""
     apart = {name: value for name, value in seen[0].items() if name.endswith("apart")}
-    assert len(apart) == 8 + (find_spec("ambientkit_kdiffusion") is not None)
+    assert len(apart) == 7
     assert {name: value for name, value in apart.items() if value > ROUNDING} == {}
 
 
@@ -87,6 +87,14 @@ def test_an_objective_that_differentiates_the_denoiser_itself_is_refused(seen):
 def test_no_thread_outlives_the_processes_group(seen):
     for found in seen:
         assert found["threads that outlive the group"] == []
+
+
+@pytest.mark.slow
+def test_frozen_bases_and_transformers_are_sharded_too(tmp_path):
+    found = seen_by(2, tmp_path, "networks")
+    apart = {name: value for name, value in found[0].items() if name.endswith("apart")}
+    assert len(apart) == 1 + (find_spec("ambientkit_kdiffusion") is not None)
+    assert {name: value for name, value in apart.items() if value > ROUNDING} == {}
 
 
 @pytest.mark.slow
