@@ -28,8 +28,6 @@ STYLES = {
 """Of cells that hold a verdict."""
 RIGHT = {"statistic", "p", "n", "control p"}
 """Headings of columns that are aligned at the right."""
-FOLD = {"property", "null law", "smallest detectable difference", "what is wrong", "by"}
-"""Headings of columns whose cells may be folded in a narrow terminal."""
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -39,21 +37,25 @@ def number(value: float, digits: int = 3) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of texts; the first cell of a row is its heading."""
+    """A table of texts; the first cell of a row is its heading.
+
+    Nothing of it is ever cut. In a terminal cells are folded, the widest column first; in a pipe, a file and as `str` a
+    row is one line, without blanks at its end.
+    """
 
     caption: str
     head: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
 
     def print_to(self, console: Console) -> None:
-        """Print the table, without its caption."""
+        """Print the table, without its caption, as wide as the console at most."""
         from rich.table import Table as Drawn
         from rich.text import Text
 
         drawn = Drawn(box=None, pad_edge=False, header_style="bold")
         for heading in self.head:
             align = "right" if heading in RIGHT else "left"
-            drawn.add_column(heading, justify=align, overflow="fold", no_wrap=heading not in FOLD)  # type: ignore[arg-type]
+            drawn.add_column(heading, justify=align, overflow="fold")  # type: ignore[arg-type]
         for row in self.rows:
             drawn.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))  # Text: no markup
         console.print(drawn)

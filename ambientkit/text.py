@@ -33,6 +33,11 @@ def percent(share: float) -> str:
     return f"{100 * share:.{2 if 100 * share < 99.5 else 3}g}"
 
 
+def share(value: float) -> str:
+    """A share of 1 with its sign, and no digits where it is too small for them to say anything."""
+    return "less than 0.01 %" if 0 < value < 1e-4 else f"{percent(value)} %"
+
+
 def clock(seconds: float) -> str:
     """A duration as H:MM:SS, with days where there are any."""
     return str(timedelta(seconds=round(seconds)))

@@ -6,8 +6,7 @@ import sys
 from pathlib import Path
 
 import ambientkit as ak
-from ambientkit.cli.output import json_file, write_json, write_text
-from ambientkit.cli.tables import show
+from ambientkit.cli.output import json_file, show_and_write
 
 
 def run(
@@ -35,9 +34,5 @@ def run(
         flat=flat or (),
         repeats=repeats or (),
     )
-    if json is not None:
-        write_json(json, found)
-    if html is not None:
-        write_text(html, found.page())
-    show(found)
+    show_and_write(found, json, html, found.page)
     sys.exit(int(found.violated or (found.proposal is not None and not found.proposal.complete)))

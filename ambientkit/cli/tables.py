@@ -11,7 +11,7 @@ from ambientkit.tables import Record, Table
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table as wide as it needs to be where there is no terminal: a log or a pipe has no width of its own."""
+    """Print a table; in a log or a pipe, which have no width of their own, each row is one line."""
     _print(Table("", tuple(headings), [tuple(row) for row in rows]))
 
 
@@ -25,6 +25,9 @@ def show(record: Record) -> None:
 
 
 def _print(table: Table) -> None:
+    if not sys.stdout.isatty():
+        print(table)
+        return
     if table.caption:
         print(table.caption)
-    table.print_to(Console() if sys.stdout.isatty() else Console(width=max(table.width, 1)))
+    table.print_to(Console())

@@ -27,7 +27,7 @@ from ambientkit.readers.own_values import own_values
 from ambientkit.registry import Registry, load
 from ambientkit.rows import as_rows
 from ambientkit.tables import Record, Table
-from ambientkit.text import listed, percent
+from ambientkit.text import listed, share
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +219,7 @@ def _told(facts: dict[str, Any]) -> list[str]:
     if facts["mapping"]:
         told.append(f"values of the file: {facts['mapping']}")
     told.append(
-        f"{percent(facts['share_at_the_ends'])} % of the values at an end of the range; "
+        f"{share(facts['share_at_the_ends'])} of the values at an end of the range; "
         f"{len(facts['constant_rows'])} rows constant, {facts['repeated_rows']} repeated"
     )
     if facts["missing"]:

@@ -16,6 +16,7 @@ from ambientkit.inspection.document import verdict
 from ambientkit.inspection.finding import Finding
 from ambientkit.inspection.photon import PhotonTransfer, photon_transfer
 from ambientkit.inspection.quick import Array
+from ambientkit.text import share
 from ambientkit.units.counts import CountRange
 from ambientkit.units.ranges import ValueRange, to_uint8
 from ambientkit.webpage import Series, curves, histogram, picture_uri, render
@@ -26,8 +27,12 @@ NAMES = {
     "sigma_n_declared": "sigma_n declared: least, median, greatest",
     "mapping": "values of the file",
     "sigma_n_estimated": "sigma_n estimated per row: least, quartiles, greatest",
+    "share_at_the_ends": "values that are the least or the greatest one",
+    "missing": "missing values",
 }
 """Of facts whose key says too little."""
+SHARES = {"share_at_the_ends", "missing"}
+"""Facts that are shares of 1."""
 SEEN = 0.1
 """Least share of the grey scale that rows have to use to be shown on it."""
 
@@ -45,7 +50,11 @@ def page(
     own = isinstance(mapping, ValueRange)
     unit = "file units" if own else "units of [-1, 1]"
     shown = {
-        NAMES.get(key, key.replace("_", " ")): _name(value) if key == "data" else _told(value)
+        NAMES.get(key, key.replace("_", " ")): _name(value)
+        if key == "data"
+        else share(value)
+        if key in SHARES
+        else _told(value)
         for key, value in facts.items()
         if key not in ("sigma_n_estimated_by_row", "names") and value is not None
     }

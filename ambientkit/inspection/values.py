@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from ambientkit.inspection.finding import Finding, NoiseVerdict
 from ambientkit.text import percent
+from ambientkit.text import share as share_of
 
 Array = NDArray[np.float64]
 CLIPPED = 1e-3
@@ -46,7 +47,7 @@ def saturation(x: Array, noisy: NDArray[np.bool_], declared: bool) -> Finding:
         return Finding(
             "saturation",
             NoiseVerdict.FINE,
-            f"{percent(share)} % of the values are the smallest or the largest one.",
+            f"{share_of(share)} of the values are the smallest or the largest one.",
             "",
             share,
         )

@@ -8,6 +8,7 @@ import math
 import re
 from contextlib import nullcontext
 
+import numpy as np
 import pytest
 import torch
 
@@ -26,6 +27,7 @@ from ambientkit.run.status import status
 from ambientkit.sample import load_run
 from ambientkit.webpage import Series, bars, curves, figures_page, histogram, picture_uri
 from ambientkit.webpage.axis import Axis
+from ambientkit.webpage.charts import histogram_edges
 from tests.support.finished import write_run
 
 
@@ -162,6 +164,31 @@ def test_every_axis_has_two_ticks_or_more_and_none_outside(low: float, high: flo
 def test_a_histogram_tells_its_ends_and_quartiles() -> None:
     text = str(histogram(torch.linspace(0, 1, 101).numpy(), "<values>"))
     assert 'role="img" aria-label="Histogram of &lt;values&gt;: 0 to 1, quartiles 0.25, 0.5, 0.75"' in text
+
+
+def test_bins_of_whole_numbers_hold_equally_many_of_them() -> None:
+    """Case: 60 bins over 684 grey values showed a comb, because some held 11 of them and others 12."""
+    values = np.arange(140, 824)
+    for given in (values, ((values.astype(np.float32) - 203) / 635.5 - 1).astype(np.float32) * 635.5 + 838.5):
+        counts, edges = np.histogram(given, histogram_edges(given, 60))
+        assert len(counts) <= 60
+        assert set(counts[:-1]) == {12}
+        assert edges[0] == pytest.approx(139.5, abs=0.01)
+        assert counts.sum() == len(values)
+    assert np.histogram(np.repeat([0.0, 1.0], 5), histogram_edges(np.repeat([0.0, 1.0], 5), 60))[0].tolist() == [5, 5]
+    assert len(histogram_edges(np.full(9, 2.0), 60)) == 2
+    spread = np.random.default_rng(0).normal(size=2000)
+    assert len(histogram_edges(spread, 60)) == 61
+
+
+def test_single_values_far_out_do_not_press_all_others_into_one_bin() -> None:
+    values = np.append(np.random.default_rng(0).normal(size=5000), [1e4, -1e5])
+    counts, edges = np.histogram(values, histogram_edges(values, 60))
+    assert (counts > 50).sum() > 8
+    assert np.ptp(edges) < 30
+    text = str(histogram(values, "values"))
+    assert "-1e+05 to 1e+04" in text
+    assert "2 of 5,002 values lie beyond the bars" in text
 
 
 def test_a_picture_is_an_address_that_holds_it() -> None:
