@@ -1,0 +1,40 @@
+"""The sixth kit: wrong parts and right ones, written from the contracts, the guide for plug-ins, and the built-in parts
+and plug-ins that are right, before its author had read a check, a mutant or a part of an earlier kit."""
+
+from __future__ import annotations
+
+from ambientkit.interfaces import Part
+from tests.verification.sixth_kit import (
+    above,
+    below,
+    draws,
+    hidden,
+    in_part,
+    measured,
+    memory,
+    models,
+    networks,
+    noise,
+    pairs,
+    samplers,
+    views,
+)
+
+MODULES = (above, pairs, below, in_part, noise, views, hidden, measured, samplers, draws, models, networks, memory)
+
+NOT_WRONG: dict[str, str] = {}
+"""Parts that were written as wrong and turned out not to be, each with its reason."""
+
+LET_PASS: dict[str, tuple[str, ...]] = {}
+"""Wrong parts that the checks had let pass when the kit was written, by the check that rejects them now."""
+
+
+def wrong_parts() -> list[tuple[Part, str]]:
+    """Every wrong part, and what is wrong."""
+    made = [(cls(), text) for module in MODULES for cls, text in module.WRONG]
+    return [one for one in made if one[0].name not in NOT_WRONG]
+
+
+def right_parts() -> list[tuple[Part, str]]:
+    """Every right part, and what is unusual of it."""
+    return [(cls(), text) for module in MODULES for cls, text in module.RIGHT]
