@@ -162,7 +162,7 @@ class Sampler(Part):
         self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]
     ) -> Tensor:
         """Carry x (B, *S) from sigmas[0] to sigmas[-1]; sigmas (T, B), T >= 2, decreasing, only the last may be 0.
-        Never sets grad mode."""
+        Never sets grad mode; where it is on, a gradient passes from the result to the denoiser's answers."""
 
 
 Memory = dict[str, Tensor]

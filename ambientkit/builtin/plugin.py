@@ -223,6 +223,7 @@ def register_mutants():
         models,
         modes,
         naive,
+        said,
         split_levels,
         sure,
         taught,
@@ -236,4 +237,5 @@ def register_mutants():
     corruptions = [*gaussian.MUTANTS, *gaussian_noise.MUTANTS, *mask.MUTANTS, *linear.MUTANTS]
     samplers = [*ancestral.MUTANTS, *stochastic_heuns.MUTANTS, *heun.MUTANTS]
     others = [*models.MUTANTS, *modes.MUTANTS, *contracts.MUTANTS, *taught.MUTANTS, *memory.MUTANTS]
+    others += said.MUTANTS
     return [*objectives, *corruptions, *samplers, *others]

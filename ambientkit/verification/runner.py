@@ -18,6 +18,7 @@ from ambientkit.builtin.corruptions.linear import Linear
 from ambientkit.builtin.corruptions.mask import Mask
 from ambientkit.interfaces import Case, Check, Measured, Part
 from ambientkit.maths.randomness import isolated_global_generator
+from ambientkit.operators.blur import Blur
 from ambientkit.operators.fourier import Fourier
 from ambientkit.operators.matrix import Matrix
 from ambientkit.processes import worker_pool
@@ -33,6 +34,7 @@ PARTIAL = (
     Mask(kind="boxes", missing=0.3, drop=0.3, sigma_n=0.2),
     Linear(operator=Fourier(real=True), missing=0.3, drop=0.3),
     Linear(operator=Matrix(shape=(1, 2, 2), values=MATRIX), missing=0.3, drop=0.4, sigma_n=(0.1, 0.4)),
+    Linear(operator=Blur(width=0.6), missing=0.3, drop=0.3, sigma_n=0.2),
 )
 """The kinds of rows seen in part that objectives are measured on in turn."""
 

@@ -15,15 +15,15 @@ from ambientkit.memorisation_parts import Similarity
 
 
 class SimilarityRows(Check):
-    """The view of a row is the same alone, in another batch and in another order, finite, and leaves the row as it
-    was."""
+    """The view of a row is the same alone, in another batch and in another order, finite, also of a row of one value,
+    and leaves the row as it was."""
 
     name = "similarity-rows"
     source = "the contract of `Similarity`"
     kind = "similarity"
     claim = "row-by-row"
     null_law = "exact: tolerance 1e-5"
-    detects = "anything that one row takes from another"
+    detects = "anything that one row takes from another, a division by the std of a flat row"
     meaning = (
         "A distance depends on what else is compared: training rows and held-out rows are no longer treated alike."
     )
@@ -36,6 +36,7 @@ class SimilarityRows(Check):
         """The largest difference between a row's views."""
         assert isinstance(part, Similarity)
         x = pictures(case, "alike", self.rows, 8)
+        x[-1] = x[-1].flatten()[0]  # a flat row
         before, whole = x.clone(), part.view(x)
         if len(whole) != len(x) or not whole.is_floating_point() or not torch.equal(x, before):
             return Measured(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from pydantic import Field, InstanceOf
 from torch import Tensor
 
+from ambientkit.builtin.checks.labelled import global_state
 from ambientkit.builtin.checks.remembered import HELD_OUT, Remembered, pictures
 from ambientkit.interfaces import Case, Check, Measured, Part
 from ambientkit.memorisation_parts import Attack, Attempt, Target
@@ -17,14 +20,15 @@ class NullAttack(Check):
     """On a model that has seen neither, training rows and held-out rows come back alike: p-values are uniform.
 
     The model is the law of 40 other pictures. The distances of 300 training and 300 held-out rows, attacked under the
-    keys that `attack` gives them, are two samples of one law.
+    keys that `attack` gives them, are two samples of one law. A row's distance is the same alone, and comes from the
+    generators of the rows.
     """
 
     name = "null-attack"
     source = "exchangeability, which conformal p-values rest on: arXiv 2104.08279"
     kind = "attack"
     claim = "blind"
-    null_law = "two-sample Kolmogorov-Smirnov"
+    null_law = "two-sample Kolmogorov-Smirnov; exact for a row alone"
     detects = "distances of one side that are 20 % smaller"
     meaning = "The attack calls rows memorised of a model that has never seen them: its p-values mean nothing."
     quick = True
@@ -38,6 +42,11 @@ class NullAttack(Check):
 
         assert isinstance(part, Attack)
         target = Remembered(pictures(case, "others", REMEMBERED, SIDE), case.seed)
+        x, world = pictures(case, "rows", 6, SIDE), global_state()
+        together, alone = distances(part, x, 0, target), distances(part, x[3:4], 3, target)
+        if global_state() != world or not torch.allclose(together[3:4], alone, rtol=1e-4):
+            why = "a row's distance depends on the other rows, or numbers are drawn from a global generator"
+            return Measured(math.inf, 0.0, len(x), why)
         x, y = pictures(case, "rows", 2 * self.rows, SIDE).split(self.rows)
         a, b = distances(part, x, 0, target), distances(part, y, HELD_OUT, target)
         found = stats.ks_2samp(a.numpy(), b.numpy())

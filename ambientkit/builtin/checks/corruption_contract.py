@@ -22,9 +22,18 @@ from ambientkit.builtin.checks.labelled import (
     same,
 )
 from ambientkit.builtin.checks.outcome import exact
+from ambientkit.builtin.checks.said import (
+    names_what_nobody_sees,
+    slope_is_that_of_expect,
+    width_is_that_of_clean_rows,
+)
+from ambientkit.builtin.checks.transpose import measured_shape
 from ambientkit.interfaces import CONTRACT, Case, Check, Corruption, Measured, Part
 from ambientkit.maths.noise import RandomSource, per_row
 from ambientkit.maths.randomness import keyed_generator
+
+SHAPES = (SHAPE, (2, 5, 7), (1, 5, 7), (1, 8, 8), (2, 8, 8))
+"""Of pictures, of which a corruption that measures through an operator should take one."""
 
 
 class CorruptionContract(Check):
@@ -34,7 +43,9 @@ class CorruptionContract(Check):
     `observe` keeps the clean rows, their numbers, shape and dtype. `degrade` gives views of shape, dtype and conditions
     of the batch at the levels asked for, (B,); `expect` and `floor`, (B,), answer in shape and dtype, and a gradient
     passes through `expect`. None changes what it is given, draws from a global generator, or gives numbers that are not
-    finite, from the floor of each row up to 20, for 1 row and for 5.
+    finite, from the floor of each row up to 20, for 1 row and for 5. `slope` is the derivative of `expect`, `weight`
+    undoes it, `clean_std` leaves out noise and missing values, `unseen` names what no row has, and `show` shows all
+    (see `said`).
     """
 
     name = "corruption-contract"
@@ -53,14 +64,20 @@ class CorruptionContract(Check):
         """0, or infinity with what is wrong."""
         assert isinstance(part, Corruption)
         try:
-            for index, (rows, shape, dtype) in enumerate(
-                ((5, SHAPE, torch.float32), (1, SHAPE, torch.float32), (5, (3,), torch.float64))
-            ):
+            own = measured_shape(part, SHAPES) if "linear" in part.claims else SHAPE
+            vectors = measured_shape(part, ((3,),)) if "linear" in part.claims else (3,)
+            problems = [(5, own, torch.float32), (1, own, torch.float32), (5, vectors, torch.float64)]
+            require(own is not None or vectors is not None, f"no shape of rows that was tried is taken: {SHAPES}")
+            for index, (rows, shape, dtype) in enumerate(problems):
+                if shape is None:
+                    continue
                 batch = self._observed(part, case, rows, shape, dtype, index)
                 self._used(part, case, batch, index)
             if "gaussian-noise" in part.claims:
                 for index, batch in enumerate(self._others(case)):
                     self._used(part, case, batch, 10 + index)
+            width_is_that_of_clean_rows(part, case)
+            names_what_nobody_sees(part, case)
         except Broken as error:
             return Measured(math.inf, 0.0, 8, str(error))
         return exact(0.0, 0.0, 8)
@@ -81,15 +98,13 @@ class CorruptionContract(Check):
         require(not precision.found, "rows are computed with in half precision")
         require(global_state() == world, "observe draws from a global generator, or seeds it")
         require(torch.equal(x_0, kept) and torch.equal(row, numbers), "observe changes the clean rows or their numbers")
-        require(
-            batch.x_n.shape == x_0.shape and batch.x_n.dtype == dtype,
-            "observations have another shape or dtype than the clean rows",
-        )
+        right = batch.x_n.shape == x_0.shape or ("linear" in part.claims and len(batch.x_n) == rows)
+        require(right and batch.x_n.dtype == dtype, "observations have another shape or dtype than the clean rows")
         require(torch.equal(batch.row, row), "observe does not keep the numbers of the rows")
         require(batch.sigma_n.is_floating_point() and bool((batch.sigma_n >= 0).all()), "sigma_n is no level")
         if batch.sigma_n.ndim > 1 or (batch.sigma_n.ndim == 1 and len(batch.sigma_n) not in (1, rows)):
-            right = batch.sigma_n.ndim == x_0.ndim and all(
-                own in (1, size) for own, size in zip(batch.sigma_n.shape, x_0.shape, strict=True)
+            right = batch.sigma_n.ndim == batch.x_n.ndim and all(
+                own in (1, size) for own, size in zip(batch.sigma_n.shape, batch.x_n.shape, strict=True)
             )
             require(right, f"sigma_n of shape {tuple(batch.sigma_n.shape)} is neither (B,) nor broadcasts to the rows")
         own = {name: value for name, value in batch.cond.items() if name in part.carries}
@@ -117,12 +132,16 @@ class CorruptionContract(Check):
             asked = sigma.clone()
             with NoHalf() as precision:
                 view = part.degrade(batch, sigma, self._key(case, "degrade", index))
-                part.expect(batch.x_n.clone(), view, batch)
+                part.expect(view.x.clone(), view, batch)
             require(not precision.found, "rows in float32 are computed with in half precision")
+            if factor > 1:  # above the floor something is added
+                again, other = (part.degrade(batch, sigma, self._key(case, "degrade", i)) for i in (index, index + 50))
+                require(torch.equal(view.x, again.x), "equal generators give different views")
+                fresh = not torch.equal(view.x, other.x) or not bool(view.x.any())
+                require(fresh, "another generator gives the same view: the noise of a row would be one for good")
             require(same(batch, kept) and torch.equal(sigma, asked), "degrade changes the batch or the levels")
-            require(
-                isinstance(view, View) and view.x.shape == batch.x_n.shape, "views have another shape than the batch"
-            )
+            right = isinstance(view, View) and (view.x.shape == batch.x_n.shape or "linear" in part.claims)
+            require(right and len(view.x) == n, "views have another shape than the batch")
             require(view.x.dtype == batch.x_n.dtype, f"views are {view.x.dtype} for rows in {batch.x_n.dtype}")
             require(
                 view.sigma.shape == (n,) and torch.equal(view.sigma.to(sigma), sigma),
@@ -154,8 +173,14 @@ class CorruptionContract(Check):
             silent = bool(hopeless.all()) and bool((view.sigma > part.floor(batch)).any())
             require(nothing or not silent, "expect says nothing")
         grads = torch.autograd.grad(answer.sum(), x_0_hat, allow_unused=True)[0] if answer.requires_grad else None
-        moved = torch.zeros_like(answer) if grads is None else grads
-        require(bool((moved.abs() > 0)[~hopeless.expand_as(answer)].all()), "no gradient passes through expect")
+        moved = torch.zeros_like(given) if grads is None else grads
+        reached = moved.abs() > 0
+        if "linear" in part.claims:  # a measurement is no value of x_0: any part of x_0 may be hidden
+            passes = bool(reached.any()) or bool(hopeless.all())
+        else:
+            passes = bool(reached[~hopeless.expand_as(answer)].all())
+        require(passes, "no gradient passes through expect")
+        slope_is_that_of_expect(part, view, batch, moved)
         frozen = given.clone()
         part.expect(frozen, view, batch)
         require(torch.equal(frozen, given) and torch.equal(view.x, seen), "expect changes what it is given")

@@ -27,9 +27,10 @@ class LevelsAboveFloor(Check):
     At sigma = sigma_n the Tweedie gradient is zero, so a draw clamped there is lost: 37 % of an EDM batch at sigma_n =
     0.2. On rows of one level no `Term.sigma` may lie below it, above sigma_max, or, but for one in a hundred, on it. In
     a batch of quiet rows and one noisy row the quiet ones keep their own range: nine in ten levels would lie above the
-    noisy row's floor only by another density. Not all levels of a noisy row lie next to its floor, and clean and noisy
-    rows together are asked about at low and at high levels, without a hole between them, and rows of much noise at
-    levels up to the end of the range (see `coverage`); an objective may split these between them.
+    noisy row's floor only by another density. Among rows of unlike noise none lie on a floor either. Not all levels of
+    a noisy row lie next to its floor, and clean and noisy rows together are asked about at low and at high levels,
+    without a hole between them, and rows of much noise at levels up to the end of the range (see `coverage`); an
+    objective may split these between them.
     """
 
     name = "levels"
@@ -72,6 +73,9 @@ class LevelsAboveFloor(Check):
         shares.append(0.0 if bool((every < LOW).any() and (every > HIGH).any()) else 1.0)
         quiet = (self._drawn(part, case, mixed, 4) < 2.0).double().mean()
         shares.append(1.0 if not quiet >= 0.1 else 0.0)
+        floors = torch.tensor([0.05, 0.6, 2.0], dtype=torch.float64)
+        beside = self._drawn(part, case, floors[torch.arange(rows) % 3], 5)
+        shares.append(float(torch.isclose(beside.unsqueeze(1), floors, rtol=1e-6, atol=0).any(1).double().mean()))
         if max(shares) <= SHARE and not on_clean_rows(case):
             try:
                 no_hole_above(part, case)

@@ -10,6 +10,7 @@ from pydantic import Field, InstanceOf
 from torch import Generator, Tensor
 
 from ambientkit.batch import Batch, View, take
+from ambientkit.builtin.checks.labelled import Broken
 from ambientkit.builtin.checks.masked import SHAPE, law
 from ambientkit.builtin.checks.outcome import all_normal, all_of, exact, largest, mean_zero_by_kind
 from ambientkit.builtin.checks.probe import (
@@ -23,6 +24,7 @@ from ambientkit.builtin.checks.probe import (
     terms,
 )
 from ambientkit.builtin.checks.stationarity import Shifted
+from ambientkit.builtin.checks.transpose import measured_shape, shows_through_the_transpose
 from ambientkit.builtin.checks.travel import key
 from ambientkit.interfaces import Case, Check, Corruption, Denoiser, Measured, Objective, Part, Signal
 from ambientkit.maths.linear_posterior import LinearPosterior
@@ -32,10 +34,15 @@ ROWS, VIEWS = 60, 1500
 """Rows; views of a row at most, until each of its measurements was hidden in one."""
 
 
+def shape_of(corruption: Corruption) -> tuple[int, ...]:
+    """Of rows of four values: pictures of two pixels a side, or complex ones where real ones come back as complex."""
+    return measured_shape(corruption, (SHAPE, (2, 1, 2), (2, 2, 1), (4,))) or SHAPE
+
+
 def dense(corruption: Corruption) -> Tensor:
-    """(M, d), the operator that `observe` measures pictures of SHAPE through: what unit pictures add to nothing, with
-    the same noise and the same measurements missing."""
-    basis = torch.eye(4, dtype=torch.float64).reshape(4, *SHAPE)
+    """(M, d), the operator that `observe` measures pictures of four values through: what unit pictures add to nothing,
+    with the same noise and the same measurements missing."""
+    basis = torch.eye(4, dtype=torch.float64).reshape(4, *shape_of(corruption))
     found = None
     for seed in range(64):  # until each measurement was there once
         one, none = (
@@ -65,16 +72,16 @@ def measured_case(case: Case, corruption: Corruption) -> Case:
     """The same case on pictures that a corruption measures."""
     mixture = law()
     points = mixture.sample(20_000, Generator().manual_seed(0))
-    denoiser = exact_denoiser(dense(corruption))
+    denoiser, shape = exact_denoiser(dense(corruption)), shape_of(corruption)
     tools = dataclasses.replace(
         case.tools,
         corruption=corruption,
         teacher=denoiser,
-        signal=Signal(SHAPE, float(points.std(unbiased=False))),
+        signal=Signal(shape, float(points.std(unbiased=False))),
     )
 
     def observe(n: int, generator: Generator) -> Batch:
-        return corruption.observe(mixture.sample(n, generator).reshape(n, *SHAPE), torch.arange(n), generator)
+        return corruption.observe(mixture.sample(n, generator).reshape(n, *shape), torch.arange(n), generator)
 
     return dataclasses.replace(case, oracle=denoiser, observe=observe, tools=tools, law=mixture)
 
@@ -84,7 +91,8 @@ class OperatorViews(Check):
     the transpose of the operator.
 
     The operator is what `observe` does to unit pictures. y_t is 0 where it is hidden, x_n and white noise elsewhere;
-    the denoiser sees A^T y_t. `show` gives all that was measured.
+    the denoiser sees A^T y_t, of larger pictures too (`transpose`). `show` gives all that was measured, and `unseen`
+    names what nobody has.
     """
 
     name = "operator-views"
@@ -119,7 +127,14 @@ class OperatorViews(Check):
                 break
             some = part.degrade(take(batch, left), sigma[left], key(case, "operator-views.more", i)).cond["sampled"]
             done[left] |= ~some.expand_as(done[left])
+        try:
+            shows_through_the_transpose(part, case)
+        except Broken as error:
+            return Measured(math.inf, 0.0, self.rows, str(error))
+        nothing = batch._replace(cond={**batch.cond, "sampled": torch.zeros_like(batch.cond["sampled"])})
+        silent = not getattr(part, "allow_unseen", False) and not part.unseen(take(nothing, torch.arange(4)))
         faults = (
+            (silent, "of rows of which nothing was measured nothing is said to be unseen"),
             (bool((shown & ~seen).any()), "a view shows what was not measured"),
             (torch.equal(shown, other.cond["sampled"].expand_as(y_t)), "two views of a row hide the same"),
             (not bool(done.all()), "some measurement is never hidden"),
@@ -214,8 +229,8 @@ class OperatorExpect(Check):
 
 
 class StationarityUnderOperators(Check):
-    """`stationarity` on rows measured through operators: a Fourier transform in part, and a general matrix, with and
-    without noise.
+    """`stationarity` on rows measured through operators: a Fourier transform in part, a general matrix, and a blur,
+    whose measurements lie over the picture, with and without noise.
 
     The exact denoiser is E[x_0 | y_t] of the mixture under the operator, in closed form.
     """
@@ -229,8 +244,8 @@ class StationarityUnderOperators(Check):
     meaning = "On rows measured through an operator, training would not end at E[x_0 | y_t]."
     quick = True
 
-    batches: int = Field(120, ge=56)
-    """Independent gradients; a few more where they are no multiple of 8."""
+    batches: int = Field(180, ge=84)
+    """Independent gradients; a few more where they are no multiple of 12."""
     batch_size: int = Field(256, ge=2)
     """Rows in each."""
 

@@ -20,15 +20,19 @@ from ambientkit.builtin.checks.reach import (
     learns_in_its_parameters,
     nothing_detached,
     reaches_every_direction,
+    reaches_every_pixel,
     tensor_of,
 )
 from ambientkit.errors import InputError
-from ambientkit.interfaces import CONTRACT, Case, Check, Denoiser, Measured, Model, Part, Signal
+from ambientkit.interfaces import CONTRACT, Case, Check, Denoiser, Levels, Measured, Model, Part, Signal
 from ambientkit.maths.noise import per_row
 from ambientkit.maths.randomness import isolated_global_generator, keyed_generator
 
 SHAPES: tuple[tuple[int, ...], ...] = ((2,), (1, 16, 16), (3, 32, 32), (1, 64, 64))
 """Of rows, one of which a model should take."""
+NEAR = (0.05, 40.0)
+"""Levels between which a network should distinguish those that are a fourth apart: in the table of a thousand steps of
+a variance-preserving network neighbours are farther apart below."""
 CONDS: dict[str, tuple[int, ...]] = {"shift": (3,)}
 
 
@@ -39,7 +43,8 @@ class ModelContract(Check):
     A fresh network each time, whose parameters differ and nearly all of which are reached by the gradient; a denoiser
     of the very network it was given, that leaves its mode, its parameters and the inputs as they are, answers in shape
     and dtype of x (float32; float64 where the network can be cast), row by row, for 1 row too, in evaluation mode twice
-    the same, and in training mode the same after any rows. Each level, condition and class has a say in its own row,
+    the same, and in training mode the same after any rows. Levels a fourth apart are told as different ones. Each
+    level, condition and class has a say in its own row,
     while training too, and `null_cond` is no class. The gradient with respect to x is that of the answer; all that is
     learnt is a parameter; every direction of a picture can be learnt, and is seen. A shape or condition that the model
     does not take is refused with InputError by `network`.
@@ -182,9 +187,11 @@ class _Tried:
                 other = self.ask(denoiser, self.x, wide)
                 self.alike(answer[::2], other[::2], "a row's answer depends on another row's level")
         self.level_matters(denoiser)
+        self.levels_differ(denoiser)
         gradient_is_that_of_the_answer(
             self.network, lambda wide: self.part.denoiser(wide, self.signal), self.x, self.sigma
         )
+        reaches_every_pixel(self.network, denoiser(self.x, self.sigma))
         call = call_of(self.network, lambda: denoiser(self.x, self.sigma))
         if call is not None:
             reaches_every_direction(self.network, *call)
@@ -264,6 +271,27 @@ class _Tried:
                 self.network(y, *map(rolled, rest), **{name: rolled(value) for name, value in named.items()})
             )
         require(float((one - other).abs().max()) > 1e-6, "the level that the network is given has no effect")
+
+    def levels_differ(self, denoiser: Denoiser) -> None:
+        """The network is told neighbouring levels, a fourth apart, as different ones."""
+        known = self.part.level_range() or Levels()
+        low, high = max(NEAR[0], known.sigma_min), min(NEAR[1], known.sigma_max)
+        count = int(math.log(high / low) / math.log(1.25)) + 1
+        sigma = low * 1.25 ** torch.arange(count).float()
+        x = self.x[:1].expand(count, *self.signal.shape).contiguous()
+        call = call_of(self.network, lambda: denoiser(x, sigma), run=False)
+        if call is None:
+            return
+        told = [
+            value.detach().flatten(1) if value.ndim > 1 else value.detach().unsqueeze(1)
+            for value in [*call[0][1:], *call[1].values()]
+            if isinstance(value, Tensor) and value.ndim and len(value) == count and value.shape != x.shape
+        ]
+        apart = [(one[1:] != one[:-1]).any(1) for one in told]
+        require(
+            not apart or bool(torch.stack(apart).any(0).all()),
+            "levels that are a fourth apart are told the network as one: it cannot distinguish them",
+        )
 
     def learns(self) -> None:
         network = copy.deepcopy(self.network)

@@ -28,6 +28,7 @@ from ambientkit.builtin.checks.labelled import (
 )
 from ambientkit.builtin.checks.outcome import exact
 from ambientkit.builtin.checks.probe import on_clean_rows
+from ambientkit.builtin.checks.refused import refuses_noisy_rows
 from ambientkit.builtin.checks.taught import teaches_each_row_by_itself, teaches_every_row_and_direction
 from ambientkit.errors import InputError
 from ambientkit.interfaces import CONTRACT, Case, Check, Denoiser, Measured, Memory, Objective, Part, Tools
@@ -43,7 +44,8 @@ class ObjectiveContract(Check):
     for that row; a value depends on one row alone, and carries a gradient unless it is 0. The denoiser is asked with
     the row's own conditions. The batch, the grad mode and the global generators are left as they were; equal generators
     give equal values, others do not; memory keeps its names and shapes. A batch that does not suit the objective may be
-    refused with InputError, but not one of six noisy rows (or clean ones, for "needs-clean-data"). The check `taught`
+    refused with InputError, but not one of six noisy rows (or clean ones, for "needs-clean-data", which must refuse
+    noisy ones). The check `taught`
     measures its effect on the network. Its levels lie in the range of the run, and those below the noise leave none out
     (`coverage`); the gradient of one that is stationary at the oracle is affine in the data, and at each level content
     with the noise that the level says (`affine`).
@@ -71,6 +73,7 @@ class ObjectiveContract(Check):
         try:
             for name, batch in self._batches(part, case):
                 self._try(part, case, name, batch)
+            refuses_noisy_rows(part, case)
             teaches_every_row_and_direction(part, case)
             teaches_each_row_by_itself(part, case)
             if "stationary-at-oracle" in part.claims and "stationary-in-detail" not in part.claims:

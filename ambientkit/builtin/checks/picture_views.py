@@ -3,6 +3,7 @@ row."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import torch
@@ -11,9 +12,9 @@ from torch import Tensor
 
 from ambientkit.batch import Batch, Term
 from ambientkit.builtin.checks.labelled import SHAPE, SIGNAL, SPACING, Broken, OneStep, asked_of, labelled, require
-from ambientkit.builtin.checks.outcome import mean_zero_by_kind
+from ambientkit.builtin.checks.outcome import all_of, mean_zero_by_kind
 from ambientkit.builtin.checks.probe import GROUPS, calls_for, on_clean_rows
-from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Part, Tools
+from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Part, Signal, Tools
 from ambientkit.maths.noise import per_row
 from ambientkit.maths.randomness import keyed_generator
 
@@ -33,15 +34,19 @@ class PictureViews(Check):
     there of clean rows alone; the products of e with that of the next pixel, of the row below and of the next channel;
     the squared sum over a picture; and the products of e of different rows. Their mean is 0; each loss is one sample.
     In every third batch clean, quiet and very noisy rows are mixed. Where noise per pixel is claimed, another third has
-    one level per pixel, the same pattern in all rows.
+    one level per pixel, the same pattern in all rows. On `MANY` black pictures of `LARGE` pixels e^2 - 1, averaged over
+    the questions about a row, has mean 0 over the rows.
     """
 
     name = "picture-views"
     source = "moments of white noise; D = m for a known point"
     kind = "objective"
     claim = "views-in-law"
-    null_law = "F(9, n - 9) of Hotelling's T^2, of all batches and of each kind (Bonferroni)"
-    detects = "noise that is shared by pixels, channels or rows; a level that is wrong by 5 %; rounded values"
+    null_law = "F(9, n - 9) of Hotelling's T^2, of all batches and of each kind, and Student's t (Bonferroni)"
+    detects = (
+        "noise that is shared by pixels, channels or rows; a level that is wrong by 0.5 % everywhere, or by 5 % "
+        "somewhere; rounded values"
+    )
     meaning = "The network is trained on pictures whose noise is not the white noise that a sampler will show it."
     quick = True
 
@@ -70,7 +75,7 @@ class PictureViews(Check):
         if sum(map(len, samples)) < self.batches / 2:
             return Measured(math.inf, 0.0, sum(map(len, samples)), "the denoiser is not asked")
         turns = [torch.stack(turn) for turn in zip(*asked_by_kind, strict=False)]
-        return mean_zero_by_kind(torch.cat(turns), len(asked_by_kind))
+        return all_of([mean_zero_by_kind(torch.cat(turns), len(asked_by_kind)), size_of_noise(part, case)])
 
     def control(self, part: Part) -> Part:
         """The same objective, whose questions are asked at 1.5 times their level."""
@@ -93,6 +98,43 @@ class PictureViews(Check):
             return (centre + 0.0 * x).to(x.dtype)
 
         return watched
+
+
+MANY, LARGE = 64, (3, 64, 64)
+"""Rows and shape of the pictures on which the size of the noise is measured to half a per cent."""
+
+
+def size_of_noise(part: Objective, case: Case) -> Measured:
+    """Student's t of the mean of e^2 - 1 over rows, each the mean over its pixels and questions. Rows are
+    independent, questions about one row need not be. An objective that asks about too few rows, or hides which, says
+    nothing here."""
+    generator = keyed_generator(case.seed, "verify.picture-views.large")
+    sigma_n = torch.zeros(MANY) if on_clean_rows(case) else 0.1 + 0.4 * torch.rand(MANY, generator=generator)
+    batch = labelled(sigma_n, generator, LARGE)
+    batch = batch._replace(x_n=batch.x_n - SPACING * per_row(batch.cond["label"].float(), batch.x_n))
+    asked: list[tuple[Tensor, Tensor]] = []
+
+    def watched(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
+        if "label" in cond and cond["label"].shape == sigma.shape:
+            square = x.detach().flatten(1).square().mean(1).double() / sigma.detach().double() ** 2
+            asked.append((cond["label"], square - 1))
+        return 0.0 * x
+
+    tools = dataclasses.replace(
+        picture_tools(case, watched, 999), signal=Signal(LARGE, SIGNAL.sigma_data, SIGNAL.conds)
+    )
+    part.loss(watched, batch, tools)
+    if not asked:
+        return Measured(0.0, 1.0, 0)
+    label, off = (torch.cat(each) for each in zip(*asked, strict=True))
+    _, row, times = label.unique(return_inverse=True, return_counts=True)
+    means = torch.zeros(len(times), dtype=torch.float64).index_add_(0, row, off) / times
+    if len(means) < 8:
+        return Measured(0.0, 1.0, len(means))
+    from scipy import stats
+
+    score = float(means.mean() / (means.std() / len(means) ** 0.5).clamp(min=1e-300))
+    return Measured(score, 2 * float(stats.t.sf(abs(score), len(means) - 1)), len(means))
 
 
 def picture_batch(part: Objective, case: Case, rows: int, index: int) -> Batch:

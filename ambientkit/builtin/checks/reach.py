@@ -29,15 +29,23 @@ def tensor_of(output: object) -> Tensor:
     return next(value for value in values if isinstance(value, Tensor))
 
 
-def call_of(network: nn.Module, ask: Callable[[], object]) -> tuple[tuple, dict] | None:
+class _Called(Exception):
+    """A network was called that need not run."""
+
+
+def call_of(network: nn.Module, ask: Callable[[], object], *, run: bool = True) -> tuple[tuple, dict] | None:
     """What the network is called with, args and kwargs, while `ask` runs; None where it is not called once, as a
-    module."""
+    module. run: whether it is to answer; otherwise all ends at its first call."""
     calls: list[tuple[tuple, dict]] = []
-    hook = network.register_forward_pre_hook(
-        lambda module, args, kwargs: calls.append((args, kwargs)), with_kwargs=True
-    )
+
+    def note(module: nn.Module, args: tuple, kwargs: dict) -> None:
+        calls.append((args, kwargs))
+        if not run:
+            raise _Called
+
+    hook = network.register_forward_pre_hook(note, with_kwargs=True)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), contextlib.suppress(_Called):
             ask()
     finally:
         hook.remove()
@@ -110,9 +118,28 @@ def gradient_is_that_of_the_answer(
         )
 
 
+def reaches_every_pixel(network: nn.Module, answer: Tensor) -> None:
+    """Some pixels of the denoiser's answer can each be moved by the parameters. Raises Broken."""
+    learnt = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    for flat in answer.flatten(1)[: len(answer) if answer[0].numel() <= 256 else 1]:
+        _moves(flat, _pixels(flat), learnt)
+
+
+def _pixels(flat: Tensor) -> dict[str, Tensor]:
+    places = {0, len(flat) // 2, len(flat) - 1}
+    return {f"pixel {i}": torch.zeros_like(flat).index_fill(0, torch.tensor([i]), 1.0) for i in places}
+
+
+def _moves(flat: Tensor, names: dict[str, Tensor], learnt: list[nn.Parameter]) -> None:
+    moved = {name: _moved(flat, v / v.norm().clamp(min=1e-12), learnt) for name, v in names.items()}
+    middle = sorted(moved.values())[len(moved) // 2]
+    for name, size in moved.items():
+        require(size > SILENT * middle and size > 0, f"no parameter moves {name}: the network can never learn it")
+
+
 def reaches_every_direction(network: nn.Module, args: tuple, kwargs: dict) -> None:
-    """The mean, one pixel, all but the mean, and the answer itself can each be moved by the parameters; and the answer
-    changes with the mean and with the size of the input. Raises Broken."""
+    """The mean, all but the mean, and the answer itself can each be moved by the parameters; and the answer changes
+    with the mean and with the size of the input. Raises Broken."""
     out = tensor_of(network(*args, **kwargs))
     rows = range(len(out)) if out[0].numel() <= 256 else range(1)
     learnt = [parameter for parameter in network.parameters() if parameter.requires_grad]
@@ -120,12 +147,7 @@ def reaches_every_direction(network: nn.Module, args: tuple, kwargs: dict) -> No
         flat = out[row].flatten()
         names = {"the mean of a picture": torch.ones_like(flat), "all but the mean": _free_of_mean(flat)}
         names["the size of the answer"] = flat.detach().clone()
-        for place in {0, len(flat) // 2, len(flat) - 1}:
-            names[f"pixel {place}"] = torch.zeros_like(flat).index_fill(0, torch.tensor([place]), 1.0)
-        moved = {name: _moved(flat, v / v.norm().clamp(min=1e-12), learnt) for name, v in names.items()}
-        middle = sorted(moved.values())[len(moved) // 2]
-        for name, size in moved.items():
-            require(size > SILENT * middle, f"no parameter moves {name}: the network can never learn it")
+        _moves(flat, names, learnt)
     y, *rest = args if args else (None,)
     if not isinstance(y, Tensor):
         return

@@ -64,6 +64,10 @@ class LinearMutant(Mutant, Corruption, abc.ABC):
         """The right part's."""
         return RIGHT.show(batch, sigma, generator)
 
+    def unseen(self, batch: Batch) -> str:
+        """The right part's."""
+        return RIGHT.unseen(batch)
+
     def weight(self, view: View, batch: Batch, cap: Tensor, hidden: Tensor) -> Tensor:
         """The right part's."""
         return self.weighed(view, batch, cap, hidden)

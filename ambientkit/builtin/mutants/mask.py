@@ -46,6 +46,18 @@ class MaskMutant(Mutant, Corruption, abc.ABC):
         """The right part's."""
         return self.weighed(view, batch, cap, hidden)
 
+    def show(self, batch: Batch, sigma: Tensor, generator: RandomSource) -> View:
+        """The right part's."""
+        return RIGHT.show(batch, sigma, generator)
+
+    def unseen(self, batch: Batch) -> str:
+        """The right part's."""
+        return RIGHT.unseen(batch)
+
+    def clean_std(self, batch: Batch) -> float:
+        """The right part's."""
+        return RIGHT.clean_std(batch)
+
     def observed(self, x_0: Tensor, batch: Batch) -> Batch:
         """What becomes of the right observations."""
         return batch

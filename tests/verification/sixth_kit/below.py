@@ -9,7 +9,7 @@ from ambientkit.batch import Term, View, take
 from ambientkit.builtin.objectives.consistency import Consistency
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Objective
-from ambientkit.maths.levels import log_uniform
+from ambientkit.maths.levels import log_uniform, power_grid
 from ambientkit.maths.noise import per_row, standard_normal, uniform
 from ambientkit.maths.weights import edm_weight
 from tests.verification.sixth_kit.marks import Marked, marked
@@ -215,8 +215,9 @@ class OnDraws(Objective):
 
     def drawn(self, denoiser, batch, tools):
         view = tools.corruption.degrade(batch, tools.corruption.floor(batch), tools.generator)
-        ramp = torch.linspace(1, 0, 25, device=view.x.device).unsqueeze(1) ** 2
-        return tools.sampler.sample(denoiser, view.x, ramp * view.sigma, tools.generator, view.cond)
+        low = torch.minimum((0.03 * view.sigma).clamp(min=tools.levels.sigma_min), view.sigma)
+        grid = torch.cat([power_grid(view.sigma, low, 24, 3.0), torch.zeros_like(low).unsqueeze(0)])
+        return tools.sampler.sample(denoiser, view.x, grid, tools.generator, view.cond)
 
     def loss(self, denoiser, batch, tools):
         if "reverse-kernel" not in tools.sampler.claims:

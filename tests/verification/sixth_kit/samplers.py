@@ -77,15 +77,15 @@ class HalfNoise(Ancestor):
         return (sigma_s**2 - up**2).clamp(min=0).sqrt(), up
 
 
-@marked(RIGHT, "Euler computed by numpy in float64, and returned in the dtype of x")
+@marked(RIGHT, "Euler in float64, its coefficients by numpy, returned in the dtype of x")
 class ByNumpy(Stepwise):
     name = "six-by-numpy"
 
     def step(self, denoiser, x, sigma_t, sigma_s, generator, cond):
         x_0_hat = self.ask(denoiser, x, sigma_t, cond)
-        ratio = per_row(sigma_s / sigma_t, x).double().cpu().numpy()
-        mixed = ratio * x.detach().double().cpu().numpy() + (1 - ratio) * x_0_hat.detach().double().cpu().numpy()
-        return torch.from_numpy(np.asarray(mixed)).to(x)
+        levels = (one.double().cpu().numpy() for one in (sigma_s, sigma_t))
+        ratio = per_row(torch.from_numpy(np.divide(*levels)), x)
+        return (ratio * x.double() + (1 - ratio) * x_0_hat.double()).to(x)
 
 
 class TwoStage(Stepwise):

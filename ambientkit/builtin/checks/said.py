@@ -1,0 +1,75 @@
+"""What a corruption says of its rows besides its views: how much of x_0 they show, what their errors count, how wide
+the clean data are, and what nobody has seen. Probes for `corruption-contract`."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ambientkit.batch import Batch, View
+from ambientkit.builtin.checks.labelled import SHAPE, require
+from ambientkit.builtin.checks.travel import key
+from ambientkit.interfaces import Case, Corruption
+from ambientkit.maths.ambient import capped_inverse_square
+from ambientkit.maths.noise import per_row
+
+WIDTH = 0.3
+"""Std of the clean values whose width is asked for, about 0.5: missing values taken for 0 would more than double it."""
+
+
+def slope_is_that_of_expect(part: Corruption, view: View, batch: Batch, moved: Tensor) -> None:
+    """`slope` is the derivative of `expect`, (B, *S), and `weight` undoes it up to the cap. Of corruptions whose x_n
+    are values of x_0. Raises Broken."""
+    if not part.claims & {"gaussian-noise", "masked"}:
+        return
+    a = part.slope(view, batch).detach()
+    near = torch.allclose(a.expand_as(moved).double(), moved.double(), rtol=1e-4, atol=1e-5)
+    require(near, "slope is not the derivative of expect: errors count too much or too little")
+    if "gaussian-noise" not in part.claims:  # hidden values count otherwise: `masked-weight`
+        return
+    for most in (25.0, 3.0):
+        cap = torch.full_like(view.sigma, most)
+        weight = part.weight(view, batch, cap, torch.full_like(cap, 0.5)).detach()
+        wanted = capped_inverse_square(moved.double(), per_row(cap.double(), moved))
+        near = torch.allclose(weight.expand_as(moved).double(), wanted, rtol=1e-3, atol=0)
+        require(near, "weight is not min(1/a^2, cap): errors of x_0 count otherwise than at other levels")
+
+
+def width_is_that_of_clean_rows(part: Corruption, case: Case) -> None:
+    """`clean_std` is the std of the clean values, whose noise and missing values do not count: within a tenth of the
+    variance and six standard errors of what the noise leaves of it. Raises Broken."""
+    if not part.claims & {"gaussian-noise", "masked"}:
+        return
+    rows = 64
+    x_0 = 0.5 + WIDTH * torch.randn(rows, *SHAPE, generator=key(case, "said.clean"))
+    batch = part.observe(x_0, torch.arange(rows), key(case, "said.observe"))
+    seen = batch.cond["mask"].bool().expand_as(x_0) if "mask" in batch.cond else torch.ones_like(x_0, dtype=torch.bool)
+    if not bool(seen.any()):
+        return
+    noise = float(per_row(batch.sigma_n.double(), x_0).square().expand_as(x_0)[seen].mean())
+    error = 6 * (1 + noise / WIDTH**2) * (2 / int(seen.sum())) ** 0.5
+    off = abs(part.clean_std(batch) ** 2 / WIDTH**2 - 1)
+    require(off < 0.1 + error, "clean_std is not the std of the clean values: noise or missing values count")
+
+
+def names_what_nobody_sees(part: Corruption, case: Case) -> None:
+    """`unseen` names a value that no row of a batch has, and nothing where all are measured; `show` shows all that was
+    measured. Raises Broken."""
+    if "masked" not in part.claims:
+        return
+    x_0 = torch.rand(6, *SHAPE, generator=key(case, "said.unseen.x_0"))
+    batch = part.observe(x_0, torch.arange(6), key(case, "said.unseen"))
+    sigma = part.floor(batch).clamp(min=0.1) * 1.5
+    shown = part.show(batch, sigma, key(case, "said.show")).cond["mask"].expand_as(x_0)
+    whole = torch.equal(shown.bool(), batch.cond["mask"].bool().expand_as(x_0))
+    require(whole, "show does not show all that was measured of a row")
+    if getattr(part, "allow_unseen", False):
+        return
+    mask = torch.ones_like(batch.cond["mask"])
+    require(not part.unseen(_under(batch, x_0, mask)), "values are said to be unseen that every row has")
+    mask[..., 0, 0] = False
+    require(bool(part.unseen(_under(batch, x_0, mask))), "a value that no row has is not said to be unseen")
+
+
+def _under(batch: Batch, x_0: Tensor, mask: Tensor) -> Batch:
+    return batch._replace(x_n=torch.where(mask.expand_as(x_0), x_0, 0.0), cond={**batch.cond, "mask": mask})
