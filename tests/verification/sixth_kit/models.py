@@ -82,7 +82,7 @@ class Residual(nn.Module):
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
         self.first, self.last = nn.Conv2d(channels, width, 3, padding=1), nn.Conv2d(width, channels, 3, padding=1)
-        self.norm, self.told = nn.GroupNorm(4, width), nn.Linear(1, width)
+        self.norm, self.told = nn.GroupNorm(1, width), nn.Linear(1, width)
 
     def forward(self, y, c_noise):
         picture = y.reshape(len(y), y.shape[1] if y.ndim > 2 else 1, -1, y.shape[-1])
