@@ -15,8 +15,8 @@ from ambientkit.memorisation_parts import Similarity
 
 
 class SimilarityRows(Check):
-    """The view of a row is the same alone, in another batch and in another order, finite, also of a row of one value,
-    and leaves the row as it was."""
+    """The view of a row is the same alone, in another batch and in another order, finite, and leaves the row as it
+    was; a flat row too."""
 
     name = "similarity-rows"
     source = "the contract of `Similarity`"

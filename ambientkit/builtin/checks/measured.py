@@ -229,8 +229,9 @@ class OperatorExpect(Check):
 
 
 class StationarityUnderOperators(Check):
-    """`stationarity` on rows measured through operators: a Fourier transform in part, a general matrix, and a blur,
-    whose measurements lie over the picture, with and without noise.
+    """`stationarity` on rows measured through operators: a Fourier transform in part, a general matrix, and a blur.
+
+    With noise and without; the measurements of the blur lie over the picture.
 
     The exact denoiser is E[x_0 | y_t] of the mixture under the operator, in closed form.
     """

@@ -1,22 +1,14 @@
-"""What an objective must refuse: noisy rows, where it needs clean ones; and a sampler that does not draw from the
-reverse kernel, unless it is right with one too."""
+"""What an objective must refuse: noisy rows, where it needs clean ones. A probe for `objective-contract`."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
-
 import torch
-from pydantic import InstanceOf
 from torch import Tensor
 
-from ambientkit.batch import Batch
 from ambientkit.builtin.checks.labelled import SIGNAL, SPACING, OneStep, labelled, number_of, require
-from ambientkit.builtin.checks.probe import terms
 from ambientkit.builtin.checks.travel import key
 from ambientkit.errors import InputError
-from ambientkit.interfaces import Case, Denoiser, Objective, Sampler, Tools
-from ambientkit.maths.noise import RandomSource, per_row
+from ambientkit.interfaces import Case, Objective, Tools
 
 
 def refuses_noisy_rows(part: Objective, case: Case) -> None:
@@ -36,36 +28,3 @@ def refuses_noisy_rows(part: Objective, case: Case) -> None:
     except InputError:
         return
     require(False, "it needs clean data, and takes noisy rows for clean ones")
-
-
-class Flow(Sampler):
-    """Euler's rule for the probability flow: it draws nothing, and claims no reverse kernel."""
-
-    name = "flow-of-the-check"
-    source = "arXiv 2206.00364, eq. 3"
-    claims = frozenset({"row-generators"})
-
-    calls: InstanceOf[list]
-    """What it was asked, one entry a call."""
-
-    def sample(
-        self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]
-    ) -> Tensor:
-        """Carry x (B, *S) from sigmas[0] to sigmas[-1]."""
-        self.calls.append(len(x))
-        for sigma_t, sigma_s in zip(sigmas[:-1], sigmas[1:], strict=True):
-            ratio = per_row(sigma_s / sigma_t, x)
-            x = ratio * x + (1 - ratio) * denoiser(x, sigma_t, **cond).to(x.dtype)
-        return x
-
-
-def with_any_sampler(part: Objective, case: Case, batch: Batch) -> Case | None:
-    """The case with a sampler that draws nothing, for an objective that takes one and uses it; None for one that
-    refuses it, or needs no sampler."""
-    flow = Flow(calls=[])
-    other = dataclasses.replace(case, tools=dataclasses.replace(case.tools, sampler=flow))
-    try:
-        terms(part, case.oracle, batch, other, 0)
-    except InputError:
-        return None
-    return other if flow.calls else None

@@ -7,9 +7,8 @@ from pydantic import Field, InstanceOf
 from torch import Tensor
 
 from ambientkit.batch import Batch, Term
-from ambientkit.builtin.checks.outcome import all_of, mean_zero_by_kind
+from ambientkit.builtin.checks.outcome import mean_zero_by_kind
 from ambientkit.builtin.checks.probe import by_group, gradient, in_groups, mean_value, moved, terms, unlike_rows
-from ambientkit.builtin.checks.refused import with_any_sampler
 from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Part, Tools
 from ambientkit.maths.noise import per_row
 
@@ -21,8 +20,7 @@ class Stationarity(Check):
     Each batch of fresh observations gives one independent gradient in theta at 0; Hotelling's T^2 tests that their mean
     is 0. Null law: F(p, n - p). In every third batch a few very noisy rows stand among quiet ones, so that a level for
     the whole batch is not right on average; in every other third clean rows, rows close to sigma_min and rows of level
-    1 to 3 are mixed. An objective that takes a sampler without the reverse kernel, and uses it, is measured with one,
-    too. The control sees the denoiser shifted by a multiple of log sigma, which no sound objective can be
+    1 to 3 are mixed. The control sees the denoiser shifted by a multiple of log sigma, which no sound objective can be
     content with.
     """
 
@@ -53,11 +51,6 @@ class Stationarity(Check):
         """F statistic and p-value of the mean gradient of an `Objective`. Deterministic in `case.seed`."""
         assert isinstance(part, Objective)
 
-        drawn = self._mean_zero(part, case)
-        other = with_any_sampler(part, case, unlike_rows(case, 64, 0))
-        return drawn if other is None else all_of([drawn, self._mean_zero(part, other)])
-
-    def _mean_zero(self, part: Objective, case: Case) -> Measured:
         def once(index: int, groups: int) -> Tensor:
             return gradients_at_oracle(part, unlike_rows(case, groups * self.batch_size, index), case, index, groups)
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from pydantic import Field, InstanceOf, SerializeAsAny
+from pydantic import Field, SerializeAsAny
 from torch import Tensor, nn
 
 from ambientkit.batch import Batch, Term, View, take
@@ -18,12 +18,10 @@ from ambientkit.builtin.mutants.mask import MaskMutant
 from ambientkit.builtin.mutants.memory import AttackMutant
 from ambientkit.builtin.mutants.models import MLPMutant
 from ambientkit.builtin.mutants.tweedie import TweedieMutant
-from ambientkit.builtin.objectives.consistency import Consistency
 from ambientkit.builtin.objectives.denoising import Denoising
 from ambientkit.builtin.objectives.tweedie import Tweedie
-from ambientkit.builtin.samplers.ancestral import Ancestral
 from ambientkit.builtin.similarities.correlation import Correlation
-from ambientkit.interfaces import Denoiser, Mutant, Objective, Sampler, Signal, Tools
+from ambientkit.interfaces import Denoiser, Mutant, Objective, Signal, Tools
 from ambientkit.maths.noise import RandomSource, per_row, standard_normal
 from ambientkit.memorisation_parts import Attempt, Similarity, Target
 from ambientkit.operators import Operator
@@ -159,42 +157,6 @@ class LevelsExchanged(TweedieMutant):
         return {"tweedie": Term(part._value(denoiser, batch, view, cap, tools), sigma)}
 
 
-class _Said(Sampler):
-    """A sampler said to be one of the reverse kernel."""
-
-    name = "said-to-draw"
-    claims = Ancestral.claims
-
-    inner: InstanceOf[Sampler]
-
-    def sample(
-        self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]
-    ) -> Tensor:
-        """The other sampler's points."""
-        return self.inner.sample(denoiser, x, sigmas, generator, cond)
-
-
-class TakesAnySampler(Mutant, Objective):
-    """Consistency that takes samplers which draw nothing."""
-
-    name = "consistency-takes-any-sampler"
-    mutant_of = "consistency"
-    wrong = "a sampler that does not claim the reverse kernel is not refused"
-    claims = frozenset({"stationary-at-oracle"})
-
-    def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
-        said = Tools(
-            tools.corruption,
-            _Said(inner=tools.sampler),
-            tools.teacher,
-            tools.signal,
-            tools.generator,
-            tools.levels,
-            tools.memory,
-        )
-        return Consistency(fraction=1.0).loss(denoiser, batch, said)
-
-
 class MirroredMeasurements(TweedieMutant):
     """Tweedie that mirrors views of measured rows as if they were rows."""
 
@@ -279,7 +241,6 @@ MUTANTS = [
     TakesNoisyRows,
     DenoisingPerturbed,
     LevelsExchanged,
-    TakesAnySampler,
     MirroredMeasurements,
     CoarseTime,
     CutRows,
