@@ -40,14 +40,14 @@ class ModelContract(Check):
     """A model keeps the contract of `Model` and `Denoiser`: for rows of every shape it takes, with conditions if it
     takes any.
 
-    A fresh network each time, whose parameters differ and nearly all of which are reached by the gradient; a denoiser
-    of the very network it was given, that leaves its mode, its parameters and the inputs as they are, answers in shape
-    and dtype of x (float32; float64 where the network can be cast), row by row, for 1 row too, in evaluation mode twice
-    the same, and in training mode the same after any rows. Levels a fourth apart are told as different ones. Each
-    level, condition and class has a say in its own row,
-    while training too, and `null_cond` is no class. The gradient with respect to x is that of the answer; all that is
-    learnt is a parameter; every direction of a picture can be learnt, and is seen. A shape or condition that the model
-    does not take is refused with InputError by `network`.
+    A fresh network each time, whose parameters differ and nearly all of which are reached by the gradient; a
+    denoiser of the very network it was given, that leaves its mode, its parameters and the inputs as they are,
+    answers in shape and dtype of x (float32; float64 where the network can be cast), row by row, for 1 row too, in
+    evaluation mode twice the same, and in training mode the same after any rows. The network is given different
+    numbers for levels a fourth apart. Each level, condition and class has a say in its own row, while training too,
+    and `null_cond` is no class. The gradient with respect to x is that of the answer; all that is learnt is a
+    parameter; every direction of a picture can be learnt, and is seen. A shape or condition that the model does not
+    take is refused with InputError by `network`.
     """
 
     name = "model-contract"
@@ -273,7 +273,7 @@ class _Tried:
         require(float((one - other).abs().max()) > 1e-6, "the level that the network is given has no effect")
 
     def levels_differ(self, denoiser: Denoiser) -> None:
-        """The network is told neighbouring levels, a fourth apart, as different ones."""
+        """The network is given different numbers for neighbouring levels, a fourth apart."""
         known = self.part.level_range() or Levels()
         low, high = max(NEAR[0], known.sigma_min), min(NEAR[1], known.sigma_max)
         count = int(math.log(high / low) / math.log(1.25)) + 1
@@ -290,7 +290,7 @@ class _Tried:
         apart = [(one[1:] != one[:-1]).any(1) for one in told]
         require(
             not apart or bool(torch.stack(apart).any(0).all()),
-            "levels that are a fourth apart are told the network as one: it cannot distinguish them",
+            "the network is given the same number for levels a fourth apart: it cannot distinguish them",
         )
 
     def learns(self) -> None:

@@ -1,5 +1,5 @@
 """Mutants of what a stranger's kit had shown to pass: what a corruption says besides its views, what an objective must
-refuse, half a per cent of noise, levels told as one, and rows that meet in an attack or a similarity."""
+refuse, half a per cent of noise, levels that are one number, and rows that meet in an attack or a similarity."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class SlopeOfCleanRows(GaussianMutant):
     """A corruption that says of all values that they show x_0 in full."""
 
     name = "gaussian-slope-of-clean-rows"
-    wrong = "slope is 1, whatever the noise"
+    wrong = "slope is 1 for any noise"
 
     def slope(self, view: View, batch: Batch) -> Tensor:
         return torch.ones_like(view.x)
@@ -82,7 +82,7 @@ class SeesEverything(MaskMutant):
     """Masks that never say that a value is missing in all rows."""
 
     name = "mask-sees-everything"
-    wrong = "unseen is empty, whatever no row has"
+    wrong = "unseen is empty where a value is missing in all rows"
 
     def unseen(self, batch: Batch) -> str:
         return ""
@@ -172,7 +172,7 @@ class MirroredMeasurements(TweedieMutant):
 
 
 class CoarseTime(MLPMutant):
-    """A denoiser whose network is told one of a few levels."""
+    """A denoiser whose network is given one of a few levels."""
 
     name = "mlp-coarse-time"
     wrong = "log(sigma) / 4 is rounded to 0.2: levels up to a factor of 2.2 apart are one"
