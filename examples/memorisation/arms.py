@@ -34,6 +34,10 @@ class Size:
     """Training rows that are attacked; of held-out rows twice as many."""
 
 
+SMALL_ROW, LARGE_ROW_RATE = 64, 1 / 3
+"""Values of a row up to which the rate is `Size.lr`, and what it is multiplied by above: at the rate of the digits
+samples of clothes reach 1e12 after 2,000 steps (100 clean rows, seed 0)."""
+
 QUICK = Size(end_step=40, stops=(20,), width=16, lr=3e-3, samples=24, draws=2, particles=4, steps=4, attacked=24)
 SMALL = Size(
     end_step=3000,
@@ -140,7 +144,7 @@ def train(home: Path, arm: Arm, x: Tensor, size: Size, seed: int) -> ak.Run:
             **noise,
             objective=arm.objective,
             model={"name": "mlp", "width": size.width},
-            lr=size.lr,
+            lr=size.lr * (1 if x[0].numel() <= SMALL_ROW else LARGE_ROW_RATE),
             end_step=size.end_step,
             save_every=min(size.stops),
             keep_last=1000,
