@@ -254,6 +254,9 @@ def fields_of(store: Store, done: Done, trained: Trained, course: Course | None,
             f"samples reach {done.reach:.3g}, far beyond the data's [-1, 1]: train longer, or take more --steps"
         )
         warn(notes[-1])
+    if untouched := done.taken.told():
+        notes.append(untouched)
+        warn(untouched)
     if done.topped_up:
         notes.append(
             f"{done.topped_up:,} rows have noise per pixel: it was topped up to its largest level first, so the "

@@ -18,6 +18,7 @@ from ambientkit.processes import Processes
 from ambientkit.sample.batches import Batches
 from ambientkit.sample.store import Store
 from ambientkit.sample.table import RowInfo
+from ambientkit.sample.taken_away import TakenAway
 from ambientkit.text import clock
 
 EVERY = 30.0
@@ -34,6 +35,7 @@ class Piece:
     """What the picture is made of."""
     topped_up: int = 0
     as_they_are: int = 0
+    taken: TakenAway = TakenAway()
     rows: tuple[RowInfo, ...] = ()
     """For the table of restored rows."""
     pictures: dict[str, Tensor] = field(default_factory=dict)
@@ -64,6 +66,7 @@ class Done:
     """Rows with noise per pixel."""
     as_they_are: int = 0
     """Rows without noise above the run's lowest level."""
+    taken: TakenAway = TakenAway()
 
 
 def carry_out(job: Job, place: Processes, progress: bool = False) -> Done:
@@ -115,13 +118,14 @@ def _draw(job: Job, place: Processes, progress: bool) -> Done:
     if before:
         say(f"{job.store.folder}: {before:,} of {job.store.n:,} {job.what} are there already")
     size, count = job.batches.size, 0
-    reach, topped_up, as_they_are = 0.0, 0, 0
+    reach, topped_up, as_they_are, taken = 0.0, 0, 0, TakenAway()
     with tqdm(total=total, unit=job.what[:-1], desc="sampling", disable=place.rank > 0 or not progress) as bar:
         for piece in mine:
             found = job.work(piece)
             job.store.write(piece, found.arrays, found.shown, found.rows, found.pictures)
             reach = max([reach, *(float(values.abs().max()) for values in found.arrays.values() if values.numel())])
             topped_up, as_they_are = topped_up + found.topped_up, as_they_are + found.as_they_are
+            taken = taken.with_(found.taken)
             bar.update(len(piece))
             count += len(piece)
             if job.batches.size < size:
@@ -131,8 +135,10 @@ def _draw(job: Job, place: Processes, progress: bool) -> Done:
             if bar.disable and now - told > EVERY and count < total:
                 told = now
                 say(f"{count:,} of {total:,} {job.what}, {clock((now - since) / count * (total - count))} left")
-    all_found = place.gather([(reach, topped_up, as_they_are)])
+    all_found = place.gather([(reach, topped_up, as_they_are, taken.energy, taken.rows)])
     if place.rank == 0:
         job.store.finish(job.picture)
     place.wait()  # no process returns before the files are there
-    return Done(False, max(f[0] for f in all_found), sum(f[1] for f in all_found), sum(f[2] for f in all_found))
+    reaches, *counts = zip(*all_found, strict=True)
+    topped_up, as_they_are, energy, rows = map(sum, counts)
+    return Done(False, max(reaches), topped_up, as_they_are, TakenAway(energy, rows))

@@ -15,7 +15,7 @@ from ambientkit.batch import Batch, take
 from ambientkit.config.datapath import DataLike
 from ambientkit.errors import InputError
 from ambientkit.maths.tiles import Tiling
-from ambientkit.messages import note
+from ambientkit.messages import note, warn
 from ambientkit.registry import Registry, load
 from ambientkit.sample.batches import Batches
 from ambientkit.sample.conditions import (
@@ -37,6 +37,7 @@ from ambientkit.sample.restore import ROUNDING, Restored, restore
 from ambientkit.sample.settings import Course, LevelLike, SamplerLike, course_of
 from ambientkit.sample.stop_level import AUTO, JUDGED, StopLevel, choose, reference_rows
 from ambientkit.sample.store import pieces_of
+from ambientkit.sample.taken_away import TakenAway
 from ambientkit.sample.tiled import TiledDenoiser, overlaps, pictures_at_a_time
 
 
@@ -279,12 +280,17 @@ def restore_rows(
         tile_overlap=tile_overlap,
     )
     parts: list[Restored] = []
+    taken = TakenAway()
     size = work.size
     with tqdm(total=work.n, unit="row", desc="restoring", leave=False, disable=not progress) as bar:
         for first in range(0, work.n, size):
             rows = range(first, min(first + size, work.n))
-            parts.append(_on_cpu(work.piece(rows)[1]))
+            batch, found = work.piece(rows)
+            taken = taken if work.noisy.corruption.carries else taken.with_(TakenAway.of(batch, found))
+            parts.append(_on_cpu(found))
             bar.update(len(rows))
+    if untouched := taken.told():
+        warn(untouched)
     joined = [
         None if any(value is None for value in values) else torch.cat(values) for values in zip(*parts, strict=True)
     ]

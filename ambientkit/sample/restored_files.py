@@ -40,6 +40,7 @@ from ambientkit.sample.restored import restoring
 from ambientkit.sample.settings import LevelLike, SamplerLike, known_word, written_as
 from ambientkit.sample.store import Store
 from ambientkit.sample.table import RowInfo
+from ambientkit.sample.taken_away import TakenAway
 
 VALUES = 2**24
 """Values of draws written at a time."""
@@ -155,7 +156,7 @@ def restore_to_files(
     decode = trained.decoder()
     job = Job(
         store,
-        lambda places: _piece(*rows.piece(places), decode),
+        lambda places: _piece(*rows.piece(places), decode, not source.corruption.carries),
         lambda shown: restored_picture(shown, source.seen.sigma_n[1], decode),
         rows.batches,
         "rows",
@@ -210,7 +211,7 @@ def write_restored(
     def work(places: range) -> Piece:
         part = slice(places.start, places.stop)
         chosen = Restored(*(None if value is None else value[part] for value in found))  # type: ignore[arg-type]
-        return _piece(source.rows(places), chosen, decode)
+        return _piece(source.rows(places), chosen, decode, not source.corruption.carries)
 
     decode = trained.decoder()
     job = Job(store, work, lambda shown: restored_picture(shown, source.seen.sigma_n[1], decode), at_a_time, "rows")
@@ -224,8 +225,11 @@ def _arrays(draws: int, format: Format) -> tuple[str, ...]:
     return ("mean", *(("draws",) if draws else ()), *(("std",) if draws > 1 and not format.clipped else ()))
 
 
-def _piece(batch: Batch, found: Restored, decode: Callable[[torch.Tensor], torch.Tensor | None] | None) -> Piece:
-    """What is written of restored rows, and shown. decode: of rows that are latents."""
+def _piece(
+    batch: Batch, found: Restored, decode: Callable[[torch.Tensor], torch.Tensor | None] | None, whole: bool
+) -> Piece:
+    """What is written of restored rows, and shown. decode: of rows that are latents. whole: nothing of a row is hidden
+    or measured through an operator."""
     arrays = {"mean": found.mean, "draws": found.draws}
     shown = {"noisy": batch.x_n, "mean": found.mean, "draws": found.draws[:, :4]}
     if found.std is not None:
@@ -236,6 +240,7 @@ def _piece(batch: Batch, found: Restored, decode: Callable[[torch.Tensor], torch
         {name: _middle(value, 2 + (name == "draws")) for name, value in shown.items()},
         int(found.topped_up.sum()),
         int(found.as_it_is.sum()),
+        TakenAway.of(batch, found) if whole else TakenAway(),
         tuple(RowInfo(*one) for one in zip(*about, strict=True)),
         decoded(decode, arrays),
     )
