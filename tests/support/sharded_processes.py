@@ -20,7 +20,7 @@ from ambientkit.interfaces import Objective
 from ambientkit.training import build, steps
 from ambientkit.training.launched import FSDP, RESHARD, VERSION
 from ambientkit.training.sharded import library
-from tests.support.engine import make, threads_of_gloo
+from tests.support.engine import make
 from tests.training.test_frozen_base import config
 
 RECIPE = {
@@ -150,7 +150,6 @@ def end(folder: Path, found: dict[str, object]) -> None:
     state = PartialState()
     rank, world = state.process_index, state.num_processes
     state.destroy_process_group()
-    found["threads that outlive the group"] = threads_of_gloo()
     (folder / f"{rank}.json").write_text(json.dumps({**found, "world": world}))
 
 
@@ -162,7 +161,9 @@ def main(folder: Path, asked: list[str]) -> None:
         if find_spec("ambientkit_kdiffusion"):
             model = {"name": "image_transformer_v1", "width": 64, "depth": 2}
             changes = {"model": model, "data": {"name": "digits"}, "batch_size": 4, "end_step": 4}
-            compare(found, "transformer", Uneven(), **changes)
+            # Not adamw: it divides by gradients that are nothing but rounding, and enlarges it.
+            sgd = {"name": "sgd", "lr": 1e-2, "momentum": 0.9}
+            compare(found, "transformer", Uneven(), optimizer=sgd, **changes)
         return end(folder, found)
     run = compare(found, "recipe", resume=True)
     held = [list(run.network.parameters()), list(run.average.module.parameters())]
