@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ambientkit.checkpoint.names import METRICS, WEIGHTS
+from ambientkit.errors import InputError
 from ambientkit.messages import say
 from ambientkit.report.content import RunReport
 from ambientkit.report.history import read_history
@@ -26,8 +27,16 @@ class Watched:
 
     @property
     def at_work(self) -> bool:
-        """Whether a process holds the run now. Raises InputError where there is no run."""
-        return status(self._path).state == "running"
+        """Whether a process holds the run now. Raises InputError where there is no run, or none any more."""
+        try:
+            return status(self._path).state == "running"
+        except InputError:
+            if self._report is not None and not self._path.is_dir():
+                raise InputError(
+                    f"{self._path}: the folder is gone while it was watched: removed, moved, or its disk not there. "
+                    "The page stays as it was last"
+                ) from None
+            raise
 
     @property
     def has_weights(self) -> bool:
@@ -62,7 +71,8 @@ def watch(
 
     write: the page, and the seconds after which it reloads itself, None once that is over. An interrupt ends the
     watching, not the runs; the page then stays as it is and reloads no more. One that comes before the first page is
-    raised again. Raises InputError for a run that ended without weights.
+    raised again. Raises InputError for a run that ended without weights, or whose folder is gone; a page that is there
+    reloads no more then.
     """
     reports: list[RunReport] = []
     waited = False
@@ -85,3 +95,7 @@ def watch(
         write(reports, None)
         say("stopped watching; the runs go on")
         return reports
+    except InputError:
+        if reports:
+            write(reports, None)
+        raise

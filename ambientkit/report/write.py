@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ambientkit.checkpoint.folder import write_file
-from ambientkit.checkpoint.target import check_target
+from ambientkit.checkpoint.target import check_target, is_stream
 from ambientkit.errors import InputError
 from ambientkit.messages import say
 from ambientkit.processes import device_of
@@ -87,6 +87,8 @@ def write_report(
     out, pdf = Path(OUT if out is None else out), None if pdf is None else Path(pdf)
     _check_numbers(n, steps, rows, batch_size, every)
     browser = _check_paths(folders, out, pdf)
+    if watch and is_stream(out):
+        raise InputError(f"--out {out}: a page that is written again and again should be a file (--watch)")
     place = str(device_of(device))
     registry = load() if registry is None else registry
     command = _command(

@@ -100,7 +100,8 @@ def test_a_run_without_weights_is_waited_for_and_one_that_ended_without_is_refus
     minutes.append(lambda: (held.__exit__(None, None, None), (run / WEIGHTS).unlink()))
     with pytest.raises(InputError, match="has no weights yet"):
         write_report(run, out, **OPTIONS)
-    assert RELOADS in out.read_text()
+    assert "still training" in out.read_text()
+    assert "refresh" not in out.read_text()
 
 
 def test_without_watching_a_page_never_reloads_itself(run, tmp_path) -> None:
