@@ -51,6 +51,10 @@ class Rows(Dataset[Any], abc.ABC):
     """The bucket of each row, where rows have several shapes: those of one bucket have one, and a batch of training
     holds rows of one bucket. None where all rows have one shape."""
 
+    placed: bool = False
+    """Whether a condition of a row states its size and where it was cut. Poses that change either are refused then;
+    flips are not."""
+
     @abc.abstractmethod
     def __len__(self) -> int:
         """How many rows there are."""
@@ -108,6 +112,7 @@ class _Plain(Rows):
         self.left_out = list(getattr(rows, "left_out", ()))
         self.stored = str(getattr(rows, "stored", "") or getattr(source, "dtype", ""))
         self.buckets = getattr(rows, "buckets", None)
+        self.placed = bool(getattr(rows, "placed", False))
         self.blocks = (
             source.blocks() if source is not None and hasattr(source, "blocks") else getattr(rows, "blocks", None)
         )

@@ -181,17 +181,23 @@ class Augmented(Dataset[Batch]):
         return [t.contiguous() for t in both]
 
 
-def _refuse_turns(buckets: object, names: Sequence[str]) -> None:
-    """Raise InputError where poses would change the shapes that buckets stand for."""
-    if buckets is not None and (bad := [name for name in names if not name.startswith("flip-")]):
-        raise InputError(f"augment: {', '.join(bad)} change the shapes of rows in buckets; flips do not")
+def _refuse_turns(rows: Rows, names: Sequence[str]) -> None:
+    """Raise InputError where poses would change the shapes that buckets stand for, or what conditions state."""
+    bad = ", ".join(name for name in names if not name.startswith("flip-"))
+    if bad and rows.buckets is not None:
+        raise InputError(f"augment: {bad} change the shapes of rows in buckets; flips do not")
+    if bad and rows.placed:
+        raise InputError(
+            f"augment: {bad} change the size or the place of rows, which one of their conditions states as they are; "
+            "flips do not"
+        )
 
 
 def observed(rows: Any, corruption: Corruption, seed: int, names: Sequence[str] = ()) -> Observations | Augmented:
     """The rows of a run as it sees them: corrupted once, and in the poses of `names`. Raises InputError as
     `Augmented`."""
     observations = Observations(rows, corruption, seed)
-    _refuse_turns(observations.buckets, names)
+    _refuse_turns(observations.rows, names)
     return Augmented(observations, names, seed) if names else observations
 
 

@@ -273,6 +273,7 @@ class LatentRows(Rows):
         config = read_json(network_folder(part.pipeline, f"data set {part.name!r}") / "config.json")
         sized = config.get("addition_embed_type") == "text_time"  # SDXL, which takes size and crop
         self._kept = (PROMPT, POOLED, TIME_IDS) if sized else (PROMPT, POOLED)
+        self.placed = sized
 
     def __len__(self) -> int:
         return len(self._latents)

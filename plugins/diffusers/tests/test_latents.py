@@ -21,6 +21,8 @@ from diffusers import EulerDiscreteScheduler
 from PIL import Image
 
 from ambientkit.batch import Batch, Clean
+from ambientkit.builtin.corruptions.gaussian import Gaussian
+from ambientkit.data import observed
 from ambientkit.errors import InputError
 from ambientkit.maths.randomness import keyed_generator
 
@@ -191,6 +193,13 @@ def test_the_crop_that_is_said_is_that_of_the_picture_as_it_is_seen(folder: Path
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["crop=4x4", "quarter-turns"])
+def test_a_pose_that_the_size_conditions_would_not_know_of_is_refused(part: Latents, name: str) -> None:
+    observed(part.rows(), Gaussian(sigma_n=0.1), 0, ("flip-horizontal",))
+    with pytest.raises(InputError, match=f"augment: {name} change the size or the place of rows, which one of their"):
+        observed(part.rows(), Gaussian(sigma_n=0.1), 0, ("flip-horizontal", name))
+
+
 def test_captions_of_metadata(part: Latents, folder: Path) -> None:
     for file in folder.glob("*.txt"):
         file.unlink()
