@@ -34,6 +34,10 @@ class Size:
     """Training rows that are attacked; of held-out rows twice as many."""
 
 
+SMALL_ROW, LARGE_ROW_RATE = 64, 1 / 3
+"""Values of a row up to which the rate is `Size.lr`, and what it is multiplied by above: at the rate of the digits
+samples of clothes reach 1e12 after 2,000 steps (100 clean rows, seed 0)."""
+
 QUICK = Size(end_step=40, stops=(20,), width=16, lr=3e-3, samples=24, draws=2, particles=4, steps=4, attacked=24)
 SMALL = Size(
     end_step=3000,
@@ -122,20 +126,6 @@ def given_to(arm: Arm, x: Tensor, seed: int) -> tuple[Tensor, np.ndarray]:
     return rows, levels
 
 
-def is_small(x: Tensor) -> bool:
-    """Whether rows are so small that an `mlp` learns them."""
-    return x[0].numel() <= 64
-
-
-def network(x: Tensor, size: Size) -> dict[str, Any]:
-    """An `mlp` for digits. For clothes, of which an `mlp` of this width leaves white noise, and at the rate of the
-    digits runs away, a transformer on patches."""
-    if is_small(x):
-        return {"name": "mlp", "width": size.width}
-    patches = {"patch_size": 7, "depth": 2, "positions": "learned"}
-    return {"name": "image_transformer_v1", "width": size.width, **patches}
-
-
 def train(home: Path, arm: Arm, x: Tensor, size: Size, seed: int) -> ak.Run:
     """The run of one arm, trained to its end on all its rows; one that is there goes on, or is returned as it is.
 
@@ -153,8 +143,8 @@ def train(home: Path, arm: Arm, x: Tensor, size: Size, seed: int) -> ak.Run:
             rows.numpy(),
             **noise,
             objective=arm.objective,
-            model=network(x, size),
-            lr=size.lr * (1 if is_small(x) else 1 / 3),
+            model={"name": "mlp", "width": size.width},
+            lr=size.lr * (1 if x[0].numel() <= SMALL_ROW else LARGE_ROW_RATE),
             end_step=size.end_step,
             save_every=min(size.stops),
             keep_last=1000,
