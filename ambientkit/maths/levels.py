@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 LEAST, GREATEST = 1e-6, 1e6
-"""The levels that can be told from 0, and from infinity, beside values of about 1 in float32: what is computed at
+"""The levels that differ from 0, and from infinity, beside values of about 1 in float32: what is computed at
 others is rounding."""
 
 

@@ -109,7 +109,7 @@ def left_unbegun(folder: Path) -> bool:
 
 
 def _names(folder: Path) -> set[str]:
-    """What is in a folder, besides what interrupted writes left aside."""
+    """The names in a folder, without those that interrupted writes left aside."""
     return {path.name for path in folder.iterdir() if not path.match(".*.tmp-*")}
 
 

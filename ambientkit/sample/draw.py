@@ -18,7 +18,9 @@ from ambientkit.sample.guidance import guided
 from ambientkit.sample.schedule import levels as scheduled
 
 FAR = 5.0
-"""Values of rows in [-1, 1] beyond which samples are far out."""
+"""Values of samples beyond which the command that writes them warns: data lie in [-1, 1]."""
+RUNAWAY = 50.0
+"""Values beyond which few samples decide what is measured of all."""
 
 
 def step_grid(steps: int, levels: Levels, schedule: str = "karras") -> Tensor:
@@ -120,9 +122,9 @@ def warn_of_far(samples: Tensor, what: str) -> None:
     """Warn, naming `what`, of pictures (n, C, H, W) with values far beyond [-1, 1]: few of them decide means, distances
     and covariances. Points of the plane may lie anywhere."""
     reach = samples.abs().flatten(1).amax(1) if samples.numel() and samples.ndim > 2 else samples.new_zeros(0)
-    if (count := int((reach > FAR).sum())) > 0:
+    if (count := int((reach > RUNAWAY).sum())) > 0:
         warn(
-            f"{what}: {count:,} of {len(samples):,} reach beyond {FAR:g}, up to {float(reach.max()):.3g}, where the "
+            f"{what}: {count:,} of {len(samples):,} reach beyond {RUNAWAY:g}, up to {float(reach.max()):.3g}, where "
             "data lie in [-1, 1]: what is measured of all is decided by these few. Train longer, or take more --steps"
         )
 

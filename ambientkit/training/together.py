@@ -3,7 +3,7 @@
 Torch's `fully_shard` gathers the weights of a block in its forward pass, and again in its backward pass, and then
 scatters its gradient: each is an exchange that all processes must take part in, in one order. An objective calls its
 denoiser as often as its rows ask for, so that processes disagree about the number of calls, their order, and which of
-them have gradients. Here they agree, at the one place where denoisers are lent:
+them have gradients. Here they agree, at the one place where objectives get their denoisers:
 
 - Before each call a process says which call it wants: of which denoiser, with or without a gradient; 0 for none. The
   highest number wins. Who wants it makes its call; every other process makes an empty one, of one row of its own, and
@@ -48,7 +48,7 @@ class _Call:
 
 
 class Together:
-    """The denoisers of sharded networks, lent so that all processes call them together.
+    """The denoisers of sharded networks, given out so that all processes call them together.
 
     settle: called after each piece of work with the networks that were called; it gives back what torch still holds of
     their gathered weights. example: a row of this process at a level of its own, for empty calls; taken once.

@@ -243,9 +243,8 @@ def test_lines_with_offsets_of_their_own_do_not_look_clean(shape: tuple[int, ...
 
 
 def test_smooth_and_ruled_pictures_look_clean() -> None:
-    ruled = (
-        np.sign(np.sin(np.pi * np.mgrid[:32, :32][0] / 4 + 0.1)) * np.ones((40, 1, 1, 1)) * 0.5
-    )  # lines four pixels wide
+    contrast = 0.4 + 0.2 * np.random.default_rng(0).random((40, 1, 1, 1))
+    ruled = np.sign(np.sin(np.pi * np.mgrid[:32, :32][0] / 4 + 0.1)) * contrast  # lines four pixels wide
     for x in (smooth(), np.round(smooth() * 127.5) / 127.5, ruled):
         (found,) = model_findings(x, None)
         assert (found.name, found.verdict) == ("noise", NoiseVerdict.FINE)

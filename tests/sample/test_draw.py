@@ -40,12 +40,12 @@ def test_the_bar_counts_samples(capsys):
 
 
 def test_pictures_far_beyond_the_data_are_counted_and_right_ones_are_not(caplog):
-    samples = torch.linspace(-4.9, 4.9, 40).view(10, 1, 2, 2)
+    samples = torch.linspace(-49.0, 49.0, 40).view(10, 1, 2, 2)
     warn_of_far(samples, "runs/mine: the samples")
     assert caplog.text == ""
-    samples[3, 0, 1, 0], samples[7, 0, 0, 0] = -6.0, 3e12
+    samples[3, 0, 1, 0], samples[7, 0, 0, 0] = -60.0, 3e12
     warn_of_far(samples, "runs/mine: the samples")
-    assert "runs/mine: the samples: 2 of 10 reach beyond 5, up to 3e+12" in caplog.text
+    assert "runs/mine: the samples: 2 of 10 reach beyond 50, up to 3e+12" in caplog.text
     caplog.clear()
     warn_of_far(torch.full((10, 2), 80.0), "points")
     warn_of_far(torch.empty(0, 1, 2, 2), "none")

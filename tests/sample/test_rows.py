@@ -234,6 +234,6 @@ def test_samples_far_beyond_the_data_are_told(trained, caplog):
     near = replace(trained, denoiser=lambda x, sigma: torch.zeros_like(x))
     sample_rows(near, 4, steps=3, registry=PARTS)
     assert "reach beyond" not in caplog.text
-    away = replace(trained, denoiser=lambda x, sigma: torch.full_like(x, 30.0))
+    away = replace(trained, denoiser=lambda x, sigma: torch.full_like(x, 60.0))
     sample_rows(away, 4, steps=3, registry=PARTS)
-    assert "the samples: 4 of 4 reach beyond 5, up to 30" in caplog.text
+    assert "the samples: 4 of 4 reach beyond 50, up to 60" in caplog.text

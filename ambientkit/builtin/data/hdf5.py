@@ -96,7 +96,8 @@ def _choose(part: HDF5, arrays: dict[str, tuple[tuple[int, ...], Any]], refused:
         if key not in arrays:
             raise InputError(f"{part.path}: there is no array {part.key!r} that can be used; arrays: {keys}")
         if arrays[key][1].kind == "c":
-            raise InputError(f"{part.path}: {key} holds complex numbers, which are no rows.{_kspace(part, arrays)}")
+            found = f"{key} holds complex numbers ({arrays[key][1]})"
+            raise InputError(f"{part.path}: {found}, which are no rows.{_kspace(part, arrays)}")
     else:
         likely = [
             key

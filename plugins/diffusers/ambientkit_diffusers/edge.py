@@ -195,7 +195,7 @@ def edge_of(scheduler: Any, predicts: str | None = None) -> Edge:
     steps = int(config.get("num_train_timesteps", 0) or 0)
     answer = predicts or config.get("prediction_type")
     matched = hasattr(scheduler, "scale_noise")
-    if matched or config.get("use_flow_sigmas"):  # whose input and times are a flow's, whatever the answer
+    if matched or config.get("use_flow_sigmas"):  # the input and times of a flow, for any answer
         _check_flow(name, scheduler, steps)
         known = ("flow_prediction",) if matched else ("flow_prediction", "epsilon", "sample")
         if answer not in (None, *known):
