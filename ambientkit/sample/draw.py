@@ -17,8 +17,6 @@ from ambientkit.sample.batches import Batches
 from ambientkit.sample.guidance import guided
 from ambientkit.sample.schedule import levels as scheduled
 
-FAR = 5.0
-"""Values of samples beyond which the command that writes them warns: data lie in [-1, 1]."""
 RUNAWAY = 50.0
 """Values beyond which few samples decide what is measured of all."""
 

@@ -29,7 +29,6 @@ from ambientkit.sample.conditions import (
     conditions,
     prompts_of,
 )
-from ambientkit.sample.draw import FAR
 from ambientkit.sample.drawn import Drawing, check_masks
 from ambientkit.sample.job import Done, Job, Piece, carry_out
 from ambientkit.sample.load import Trained, load_run, run_of, trained_of
@@ -39,6 +38,9 @@ from ambientkit.sample.settings import Course, LevelLike, SamplerLike, course_of
 from ambientkit.sample.store import Store, pieces_of
 from ambientkit.tables import Record
 from ambientkit.units.ranges import to_uint8
+
+FAR = 5.0
+"""Values of samples beyond this are reported: data lie in [-1, 1]."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,6 +142,14 @@ def test_a_function_that_denoises_is_attacked_and_sampled_like_a_run() -> None:
         attack(theirs, levels=(1.0, 0.5), **QUICK)
 
 
+def test_samples_that_run_away_are_told_where_they_are_measured(caplog: pytest.LogCaptureFixture) -> None:
+    asked = {"train": TRAIN, "heldout": HELD, "n": 20, "steps": 2, "levels": (0.01, 20.0), "device": "cpu"}
+    memorization(remembers(TRAIN), **asked)
+    assert "reach beyond" not in caplog.text
+    memorization(lambda x, sigma: torch.full_like(x, 90.0), **asked)
+    assert "20 of 20 reach beyond 50, up to 90" in caplog.text
+
+
 def test_an_unknown_name_a_level_too_many_and_rows_of_another_shape_are_refused() -> None:
     class Half(Attack):
         """An attack that loses rows."""
