@@ -131,5 +131,5 @@ def test_a_reconstruction_beside_k_space_is_taken_with_a_word_and_complex_rows_a
         assert HDF5(path=path, layout="NHW").find().source.key == "reconstruction_rss"
     assert "reconstruction_rss is taken for the rows" in caplog.text
     assert "Its coils need sensitivity_maps" in caplog.text
-    with pytest.raises(InputError, match="kspace holds complex numbers, which are no rows"):
+    with pytest.raises(InputError, match=r"kspace holds complex numbers \(complex64\), which are no rows"):
         HDF5(path=path, key="kspace").find()
