@@ -14,15 +14,18 @@ import torch
 from hypothesis import settings
 
 from ambientkit.cli import main
+from tests.support import forked
 
 # No deadline: the first call of a torch operator may take a second. In CI the examples are always the same.
 settings.register_profile("ambientkit", deadline=None, max_examples=50, derandomize="CI" in os.environ)
 settings.load_profile("ambientkit")
 
-# A shell starts commands in the background with Ctrl-C ignored, which they and all that they start inherit.
+# A shell starts commands in the background with Ctrl-C ignored, and nohup with SIGHUP, which they and all that they
+# start inherit.
 with suppress(ValueError):  # not in the main thread
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)  # workers that spin on one another's cores are ten times slower
@@ -49,6 +52,18 @@ def _messages_as_before() -> Iterator[None]:
     before = logger.handlers[:], logger.level, logger.propagate
     yield
     logger.handlers[:], logger.level, logger.propagate = before
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_running() -> Iterator[None]:
+    """A test that fails leaves no process behind, which would take a core until somebody finds it."""
+    before = len(forked.STARTED)
+    yield
+    while len(forked.STARTED) > before:
+        process = forked.STARTED.pop()
+        if process.poll() is None:
+            process.kill()
+            process.wait()
 
 
 @pytest.fixture

@@ -23,6 +23,8 @@ from typing import Any
 from tests.support import ROOT
 
 POSSIBLE = hasattr(os, "pidfd_open")
+STARTED: list[subprocess.Popen] = []
+"""Processes of `start`; those of a test are taken away, and killed, at its end."""
 LARGEST = 1 << 20
 """Bytes of a request at most."""
 
@@ -31,8 +33,11 @@ def start(arguments: Sequence[Any], **kwargs: Any) -> subprocess.Popen:
     """`python ARGUMENTS`, with the arguments of `subprocess.Popen`; forked where that is possible."""
     words = [*map(str, arguments)]
     if POSSIBLE and "preexec_fn" not in kwargs:
-        return Forked(words, **kwargs)
-    return subprocess.Popen([sys.executable, *words], **kwargs)
+        process: subprocess.Popen = Forked(words, **kwargs)
+    else:
+        process = subprocess.Popen([sys.executable, *words], **kwargs)
+    STARTED.append(process)
+    return process
 
 
 def run(arguments: Sequence[Any], timeout: float = 300, **kwargs: Any) -> subprocess.CompletedProcess:
