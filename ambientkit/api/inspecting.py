@@ -12,8 +12,9 @@ from ambientkit.config.datapath import DataLike, data_argument
 from ambientkit.data.inspected import Inspection
 from ambientkit.data.inspected import inspect as look_at
 from ambientkit.errors import InputError
-from ambientkit.inspection.document import ROWS
+from ambientkit.inspection.document import ROWS, measured
 from ambientkit.interfaces import Data
+from ambientkit.messages import reported
 from ambientkit.proposing.propose import path_of, propose
 from ambientkit.registry import Registry, load
 
@@ -51,27 +52,33 @@ def inspect(
         return look_at(data, sigma_n=sigma_n, rows=rows, on_bad_file=on_bad_file, registry=registry)
     path = path_of(write)
     level = _level(sigma_n)
-    found = propose(
-        data,
-        registry,
-        sigma_n=level,
-        dark=dark,
-        flat=_several(flat),
-        repeats=_several(repeats),
-        rows=rows,
-        on_bad_file=on_bad_file,
-    )
-    if not found.complete:
-        judged = look_at(_in_any_units(data, registry), rows=rows, on_bad_file=on_bad_file, registry=registry)
+    with reported("value_range", "sigma_n"):  # they are measured for the proposal, which says so
+        found = propose(
+            data,
+            registry,
+            sigma_n=level,
+            dark=dark,
+            flat=_several(flat),
+            repeats=_several(repeats),
+            rows=rows,
+            on_bad_file=on_bad_file,
+        )
+        if not found.complete:
+            judged = look_at(_in_any_units(data, registry), rows=rows, on_bad_file=on_bad_file, registry=registry)
+            judged.facts["data"] = str(data)
+            return replace(judged, proposal=found)
+        lowest = found.config.get("levels", {}).get("sigma_min")
+        judged = look_at(found.config["data"], rows=rows, registry=registry, lowest=lowest)
+        if found.photon is not None:
+            measured(judged.facts)
         judged.facts["data"] = str(data)
-        return replace(judged, proposal=found)
-    judged = look_at(found.config["data"], rows=rows, registry=registry)
-    judged.facts["data"] = str(data)
-    if judged.violated:
-        why = [f"{one.name}: {one.reason} {one.remedy}".strip() for one in judged.findings if one.verdict == "violated"]
-        return replace(judged, proposal=replace(found, config={}, reasons={}, missing=tuple(why)))
-    write_file(path, found.yaml().encode())
-    return replace(judged, proposal=found, written=path)
+        if judged.violated:
+            why = [
+                f"{one.name}: {one.reason} {one.remedy}".strip() for one in judged.findings if one.verdict == "violated"
+            ]
+            return replace(judged, proposal=replace(found, config={}, reasons={}, missing=tuple(why)))
+        write_file(path, found.yaml().encode())
+        return replace(judged, proposal=found, written=path)
 
 
 def _in_any_units(data: DataLike, registry: Registry) -> Any:

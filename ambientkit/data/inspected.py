@@ -16,13 +16,14 @@ from ambientkit.config.datapath import DataLike, data_argument, with_bad_files
 from ambientkit.data.run_proposal import RunProposal
 from ambientkit.errors import InputError
 from ambientkit.inspection import Finding, NoiseVerdict
-from ambientkit.inspection.document import ROWS, document, inspect_rows, verdict
+from ambientkit.inspection.document import ROWS, document, inspect_rows, level_of, measured, verdict
 from ambientkit.inspection.gaps import find_gap
 from ambientkit.inspection.page import page
-from ambientkit.inspection.quick import Array
+from ambientkit.inspection.quick import LOWEST, Array
 from ambientkit.interfaces import Data
 from ambientkit.maths.levels import GREATEST, LEAST
 from ambientkit.readers import open_rows
+from ambientkit.readers.levels import ESTIMATES
 from ambientkit.readers.own_values import own_values
 from ambientkit.registry import Registry, load
 from ambientkit.rows import as_rows
@@ -92,14 +93,15 @@ def inspect(
     rows: int = ROWS,
     on_bad_file: str | None = None,
     registry: Registry | None = None,
+    lowest: float | None = None,
 ) -> Inspection:
     """Look at a data set without judging whether `train` would take it.
 
     data: a name, a path, a part, an array, a tensor or a torch `Dataset`. sigma_n: the noise std that the rows are said
     to have, units of [-1, 1]: a number, a file of levels per row, one level per row of an array, or "estimate"; None
     for
-    the level stored with the data, and an estimate where there is none. rows: looked at, evenly spaced. Raises
-    InputError for what cannot be read.
+    the level stored with the data, and an estimate where there is none. rows: looked at, evenly spaced. lowest: the
+    lowest level that will be trained, by default that of `train`. Raises InputError for what cannot be read.
     """
     registry = registry or load()
     if rows < 1:
@@ -121,7 +123,9 @@ def inspect(
         facts, _, x = inspect_rows(dataset, name, most=rows)
         findings = [Finding("noise", NoiseVerdict.FINE, "this data set is clean: noise will be simulated on it.")]
     else:
-        facts, findings, x = inspect_rows(dataset, name, given, most=rows)
+        facts, findings, x = inspect_rows(dataset, name, given, most=rows, lowest=lowest or LOWEST)
+        if getattr(part, "sigma_n", None) in ESTIMATES:
+            measured(facts)
     return Inspection(facts, findings, x, as_rows(dataset).mapping)
 
 
@@ -226,9 +230,9 @@ def _told(facts: dict[str, Any]) -> list[str]:
         told.append(
             f"missing: {100 * facts['missing']:.3g} % of the values, which are left out of all that is said here"
         )
-    if facts["sigma_n_declared"]:
-        low, middle, high = facts["sigma_n_declared"]
-        told.append(f"declared noise: {middle:.4g}" + (f" ({low:.4g} to {high:.4g})" if low < high else ""))
+    if (known := level_of(facts)) is not None:
+        word, (low, middle, high) = known
+        told.append(f"{word} noise: {middle:.4g}" + (f" ({low:.4g} to {high:.4g})" if low < high else ""))
     if facts["sigma_n_estimated"]:
         least, q1, middle, q3, most = facts["sigma_n_estimated"]
         told.append(

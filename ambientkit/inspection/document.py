@@ -12,8 +12,9 @@ import numpy as np
 from ambientkit.errors import InputError
 from ambientkit.inspection.estimate import of_row
 from ambientkit.inspection.finding import Finding, NoiseVerdict
-from ambientkit.inspection.partial import measured, part_findings
-from ambientkit.inspection.quick import Array, model_findings, sampled_rows, scale_findings
+from ambientkit.inspection.partial import measured as measured_part
+from ambientkit.inspection.partial import part_findings
+from ambientkit.inspection.quick import LOWEST, Array, model_findings, sampled_rows, scale_findings
 from ambientkit.rows import Rows, as_rows
 
 ROWS = 512
@@ -22,11 +23,12 @@ NAMED = 12
 
 
 def inspect_rows(
-    rows: Any, name: str, sigma_n: float | Array | None = None, most: int = ROWS
+    rows: Any, name: str, sigma_n: float | Array | None = None, most: int = ROWS, lowest: float = LOWEST
 ) -> tuple[dict[str, Any], list[Finding], Array]:
     """(facts, findings, the rows looked at). rows: a map-style data set of clean rows or observations.
 
     sigma_n: the level that the rows are said to have, a number or one per row (N,), where they do not bring it.
+    lowest: the lowest level that will be trained.
     """
     rows = as_rows(rows)
     x, levels, index = sampled_rows(rows, most)
@@ -35,7 +37,7 @@ def inspect_rows(
         if level.ndim == 1 and len(level) != len(rows):
             raise InputError(f"sigma_n has {len(level)} levels for {len(rows)} rows")
         levels = (level[index] if level.ndim else np.full(len(x), level)).reshape(-1, *[1] * (x.ndim - 1))
-    part = None if levels is None else measured(rows, index)
+    part = None if levels is None else measured_part(rows, index)
     index = [rows.number(i) for i in index]  # as the files number their rows
     mapping = rows.mapping
     zero = float(mapping.to_unit(np.asarray(0.0))) if mapping is not None else None
@@ -45,7 +47,7 @@ def inspect_rows(
     elif levels is not None or sigma_n is None:
         own = rows.noise_findings()
         findings = model_findings(x, levels, zero, mapping) if own is None else list(own)
-    scale = scale_findings(x, levels, rows)
+    scale = scale_findings(x, levels, rows, lowest)
     if scale:
         findings = [_unsure(finding) for finding in findings]
     findings = [*scale, *findings]
@@ -73,12 +75,27 @@ def inspect_rows(
         "sigma_n_declared": None
         if levels is None
         else [float(levels.min()), float(np.median(levels)), float(levels.max())],
+        "sigma_n_measured": None,
         "sigma_n_estimated": None if estimated is None else _five(estimated),
         "sigma_n_estimated_by_row": None
         if estimated is None
         else dict(zip(map(str, index), estimated.round(6).tolist())),
     }
     return facts, findings, x
+
+
+def measured(facts: dict[str, Any]) -> None:
+    """Have the facts say that the noise level, which the rows came with, was measured on them: nobody declared it."""
+    if facts["sigma_n_declared"] is not None:
+        facts["sigma_n_measured"], facts["sigma_n_declared"] = facts["sigma_n_declared"], None
+
+
+def level_of(facts: dict[str, Any]) -> tuple[str, list[float]] | None:
+    """("declared" or "measured", [least, median, greatest]) of the level that the rows are judged by; None for none."""
+    for word in ("declared", "measured"):
+        if level := facts.get(f"sigma_n_{word}"):
+            return word, level
+    return None
 
 
 def _unsure(finding: Finding) -> Finding:

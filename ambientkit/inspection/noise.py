@@ -105,9 +105,7 @@ def _level(found: Details, level: float, few: bool) -> Finding:
         "--sigma-n estimate."
     )
     if rms < LOW - slack:  # a picture can only add to this: no assumption about it is needed
-        return Finding(
-            "level", NoiseVerdict.VIOLATED, f"the finest details hold {rms:.3g} times the declared noise.", told, rms
-        )
+        return Finding("level", NoiseVerdict.VIOLATED, f"the finest details hold {rms:.3g} times sigma_n.", told, rms)
     if few:
         low = smoothest(found, 0.2)
         if low.sum() >= ENOUGH and robust_std(found.diagonal[low]) < LOW - 5 / math.sqrt(low.sum()):
@@ -115,24 +113,19 @@ def _level(found: Details, level: float, few: bool) -> Finding:
             return Finding(
                 "level",
                 NoiseVerdict.VIOLATED,
-                f"the smoothest areas hold {least:.3g} times the declared noise.",
+                f"the smoothest areas hold {least:.3g} times sigma_n.",
                 told,
                 least,
             )
         if low.sum() >= ENOUGH and usable.any() and robust_std(found.diagonal[low]) > 4:
             least = robust_std(found.diagonal[low])
-            reason = (
-                f"even the smoothest areas vary by {least:.3g} times the declared noise: it is far more, or "
-                "all is texture."
-            )
+            reason = f"even the smoothest areas vary by {least:.3g} times sigma_n: it is far more, or all is texture."
             return Finding("level", NoiseVerdict.DOUBT, reason, told, least)
         return Finding("level", NoiseVerdict.UNTRIED, "there are too few flat areas to look at the noise alone.")
     slack = 3.5 * 1.17 / math.sqrt(max(int((usable & found.flat(level**2)).sum()), 1))
     if LOW - slack <= level <= HIGH + slack:
-        return Finding("level", NoiseVerdict.FINE, f"flat areas hold {level:.3g} times the declared noise.", "", level)
-    return Finding(
-        "level", NoiseVerdict.VIOLATED, f"flat areas hold {level:.3g} times the declared noise.", told, level
-    )
+        return Finding("level", NoiseVerdict.FINE, f"flat areas hold {level:.3g} times sigma_n.", "", level)
+    return Finding("level", NoiseVerdict.VIOLATED, f"flat areas hold {level:.3g} times sigma_n.", told, level)
 
 
 def _colour(found: Details, chosen: NDArray[np.bool_], few: bool, declared: bool) -> Finding:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ambientkit.inspection.document import verdict
+from ambientkit.inspection.document import level_of, verdict
 from ambientkit.inspection.finding import Finding
 from ambientkit.inspection.photon import PhotonTransfer, photon_transfer
 from ambientkit.inspection.quick import Array
@@ -25,6 +25,7 @@ PICTURES = 12
 NAMES = {
     "range": "least and greatest value",
     "sigma_n_declared": "sigma_n declared: least, median, greatest",
+    "sigma_n_measured": "sigma_n measured: least, median, greatest",
     "mapping": "values of the file",
     "sigma_n_estimated": "sigma_n estimated per row: least, quartiles, greatest",
     "share_at_the_ends": "values that are the least or the greatest one",
@@ -68,8 +69,8 @@ def page(
         ("Values", histogram(values, f"values in {unit}; the range is marked", marks=ends, x_label=f"value, {unit}"))
     )
     if levels:
-        stored = facts.get("sigma_n_declared")
-        marks = [(mapping.sigma_from_unit(stored[1]) if own else stored[1], "declared")] if stored else []
+        known = level_of(facts)
+        marks = [(mapping.sigma_from_unit(known[1][1]) if own else known[1][1], known[0])] if known is not None else []
         by_row = np.asarray(list(levels.values()))
         by_row = mapping.sigma_from_unit(by_row) if own else by_row
         told = f"estimated noise std of each row, {unit}"
@@ -133,10 +134,11 @@ def _noise(
         Series("smooth areas", means, stds, errors),
         Series("line fitted to the variance", means, [math.sqrt(photon.variance(m)) for m in means], style=1, dash=1),
     ]
-    declared = facts.get("sigma_n_declared")
-    if declared and not counted:
-        level = mapping.sigma_from_unit(declared[1]) if mapping is not None else declared[1]
-        series.append(Series("declared level", [means[0], means[-1]], [level, level], style=2, dash=2))
+    known = level_of(facts)
+    if known is not None and not counted:
+        word, (_, middle, _) = known
+        level = mapping.sigma_from_unit(middle) if mapping is not None else middle
+        series.append(Series(f"{word} level", [means[0], means[-1]], [level, level], style=2, dash=2))
     return curves("Noise against brightness", series, f"brightness, {unit}", f"std of the noise, {unit}")
 
 

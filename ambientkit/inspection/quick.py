@@ -62,18 +62,19 @@ def sampled_rows(rows: Any, most: int = QUICK_ROWS) -> tuple[Array, Array | None
     )
 
 
-def scale_findings(x: Array, sigma_n: Array | None, rows: Rows) -> list[Finding]:
+def scale_findings(x: Array, sigma_n: Array | None, rows: Rows, lowest: float = LOWEST) -> list[Finding]:
     """A finding "units" where the values x (n, *S) speak against the range that was assumed for them; none where
     nothing does.
 
     rows: what else is known of them. Rows without a mapping are in units of [-1, 1] by their own account.
+    lowest: the lowest level that will be trained.
     """
     level = 0.0 if sigma_n is None else float(sigma_n.max())
     found = judge_scale(
         float(x.min()), float(x.max()), level, assumed=rows.assumed or rows.mapping is None, stored=rows.stored
     )
     if found is None or not found.refused:
-        told = _in_range(x, level, known=sigma_n is not None)
+        told = _in_range(x, level, lowest, known=sigma_n is not None)
         if told is not None:
             return [told]
     if found is None:
@@ -89,7 +90,7 @@ def scale_findings(x: Array, sigma_n: Array | None, rows: Rows) -> list[Finding]
     ]
 
 
-def _in_range(x: Array, level: float, known: bool) -> Finding | None:
+def _in_range(x: Array, level: float, lowest: float, known: bool) -> Finding | None:
     """Whether the values fill the range that they are mapped to, and lie in it, whoever gave the range. known: whether
     the level is."""
     remedy = (
@@ -112,9 +113,9 @@ def _in_range(x: Array, level: float, known: bool) -> Finding | None:
             "nearly one grey."
         )
         return Finding("units", NoiseVerdict.VIOLATED if std < SMALL[0] else NoiseVerdict.DOUBT, reason, remedy, std)
-    if 0 < level <= LOWEST:
+    if 0 < level <= lowest:
         reason = (
-            f"the declared noise, {level:.3g}, is not above {LOWEST:g}, the lowest level that is trained by default: "
+            f"sigma_n, {level:.3g}, is not above {lowest:g}, the lowest level that is trained by default: "
             "it would be learned as part of the picture."
         )
         return Finding("units", NoiseVerdict.VIOLATED, reason, f"{remedy} Or lower levels.sigma_min.", level)

@@ -174,10 +174,7 @@ def of_values(x: Array, noisy: NDArray[np.bool_], level: Array) -> list[Finding]
     rms = float(np.sqrt(np.mean(np.square(np.broadcast_to(level, x.shape)[noisy]))))
     std = float(x[noisy].std())
     if rms > std * (1 + max(0.03, 6 * (2 / noisy.sum()) ** 0.5)):
-        reason = (
-            f"the declared noise, {rms:.4g}, is more than the std of the data themselves, {std:.4g}, in "
-            "units of [-1, 1]."
-        )
+        reason = f"sigma_n, {rms:.4g}, is more than the std of the data themselves, {std:.4g}, in units of [-1, 1]."
         found.append(
             Finding(
                 "units",
@@ -188,7 +185,7 @@ def of_values(x: Array, noisy: NDArray[np.bool_], level: Array) -> list[Finding]
             )
         )
     if rms < float(np.ptp(x[noisy])) / 1000:
-        reason = f"the declared noise, {rms:.3g}, is below 1/1000 of the range of the data, {np.ptp(x[noisy]):.3g}."
+        reason = f"sigma_n, {rms:.3g}, is below 1/1000 of the range of the data, {np.ptp(x[noisy]):.3g}."
         found.append(
             Finding(
                 "units",

@@ -24,11 +24,12 @@ from ambientkit.proposing.gaps import SKIPPED, declared, gap_of
 from ambientkit.proposing.noise import NoiseModel, noise_model
 from ambientkit.proposing.settings import settings
 from ambientkit.readers import Stored
-from ambientkit.readers.measured import measured_range
+from ambientkit.readers.measured import beyond, measured_range
 from ambientkit.readers.own_values import OwnValues, own_values
 from ambientkit.registry import Registry
 from ambientkit.units.counts import CountRange
 from ambientkit.units.ranges import ValueRange
+from ambientkit.units.scale import judge_scale
 from ambientkit.versions import versions
 
 FRAMES = 2**24
@@ -71,7 +72,7 @@ def propose(
             "needs no proposal"
         )
     values = own_values(part, rows)
-    spec: dict[str, Any] = dict(found)
+    spec: dict[str, Any] = {key: str(value) if isinstance(value, Path) else value for key, value in found.items()}
     reasons: dict[KeyPath, str] = {}
     missing: list[str] = []
     if (gap := gap_of(part, spec, values)) is not None:
@@ -229,16 +230,21 @@ def _range(part: Stored, values: OwnValues, noise: NoiseModel) -> tuple[list[flo
     seen = values.whole
     low, high = float(seen.min()), float(seen.max())
     if not noise.counts:
-        if dtype.kind == "f" and low >= -1.5 and high <= 1.5 and high - low > 0.5:
+        level = noise.fields.get("sigma_n")
+        level = level if isinstance(level, float) else 0.0
+        doubt = judge_scale(low, high, level, assumed=True, stored=str(dtype))
+        if dtype.kind == "f" and low >= -1.5 and high <= 1.5 and high - low > 0.5 and doubt is None:
             return None, "Floating point in [-1, 1] already."
         if dtype.kind == "u" and dtype.itemsize == 1 and high - low >= FULL * 255:
             return [0.0, 255.0], "The whole range of the type, of which the values use more than half."
     found = [float(f"{value:.5g}") for value in measured_range(values.found.source)]
+    far = beyond((found[0], found[1]), low, high)
     out = float(((seen < found[0]) | (seen > found[1])).mean())
     return found, (
         "These two file values become -1 and 1: 0.1 % and 99.9 % of the values lie below them. All go from "
         f"{low:.5g} to {high:.5g}; "
         f"{100 * out:.2g} % lie outside and are not clipped; results are turned back."
+        + (f" {far[0].upper()}{far[1:]}" if far else "")
     )
 
 

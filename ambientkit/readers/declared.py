@@ -113,7 +113,7 @@ def estimated(part: Stored, found: Found, mapping: Mapping) -> Noise:
         if found.levels is None
         else f"; the level stored with the rows, {_extent(Noise(found.levels, source), found)}, is not used"
     )
-    logger.warning("%s: %s%s", source, told, beside)
+    logger.warning("%s: %s%s", source, told, beside, extra={"subject": "sigma_n"})
     return noise
 
 

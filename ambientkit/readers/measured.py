@@ -43,11 +43,15 @@ def measured_range(source: Source) -> tuple[float, float]:
     if low == high:  # nearly all values are one and the same
         low, high = values.min(), values.max()
     found = float(f"{low:.7g}"), float(f"{high:.7g}")
-    reach = float(np.abs(ValueRange(*found).to_unit(np.asarray([values.min(), values.max()]))).max())
-    beyond = (
-        f"; single values reach {reach:.3g} in these units: hot pixels, or pictures that are mostly dark?"
-        if reach > FAR
-        else ""
-    )
-    logger.warning("%s: value_range: [%.7g, %.7g], measured on the rows%s", source, *found, beyond)
+    far = beyond(found, float(values.min()), float(values.max()))
+    told = f"{source}: value_range: [{found[0]:.7g}, {found[1]:.7g}], measured on the rows{far and f'; {far}'}"
+    logger.warning("%s", told, extra={"subject": "value_range"})
     return found
+
+
+def beyond(value_range: tuple[float, float], low: float, high: float) -> str:
+    """What single values say that lie far beyond a range; empty where none does. low, high: of all values."""
+    reach = float(np.abs(ValueRange(*value_range).to_unit(np.asarray([low, high]))).max())
+    if reach <= FAR:
+        return ""
+    return f"single values reach {reach:.3g} in these units: hot pixels, or pictures that are mostly dark?"

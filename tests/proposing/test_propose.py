@@ -38,13 +38,16 @@ def cells(rng: np.random.Generator, n: int = 20) -> np.ndarray:
     return camera(rng, scenes(rng, n), 2.1, 100.0, 4.0)
 
 
-def test_counts_of_a_camera_are_found_written_with_their_reasons_and_read_back(tmp_path: Path) -> None:
+def test_counts_of_a_camera_are_found_written_with_their_reasons_and_read_back(tmp_path: Path, caplog) -> None:
     data, target = files(tmp_path / "cells", cells(np.random.default_rng(1), 30)), tmp_path / "run.yaml"
     found = ak.inspect(data, write=target)
     assert found.proposal is not None
     assert found.proposal.complete
     assert found.written == target
     assert not found.violated
+    assert not caplog.records  # nothing warns of what is proposed here
+    assert "measured noise: " in str(found)
+    assert "declared" not in str(found)
     counts = found.proposal.config["data"]["counts"]
     photon = found.proposal.photon
     assert counts["gain"] == pytest.approx(2.1, abs=4 * photon.gain_error)
@@ -114,6 +117,36 @@ def test_noise_of_one_level_is_declared_in_the_units_of_the_file(tmp_path: Path)
     assert spec["sigma_units"] == "file"
     assert spec["sigma_n"] == pytest.approx(8, rel=0.05)
     assert ak.configure(tmp_path / "run.yaml").data.sigma_n == spec["sigma_n"]
+
+
+@pytest.mark.parametrize(("top", "noise"), [(0.6, 0.02), (20000.0, 45.0)])
+def test_what_is_proposed_is_not_doubted(tmp_path: Path, caplog, top: float, noise: float) -> None:
+    """Floating point of [0, 1], whose range is found; and noise below the default lowest level, which is lowered where
+    a wide range is given."""
+    rng = np.random.default_rng(5)
+    p = scenes(rng, 20)
+    rows = p * (top / p.max()) + noise * rng.standard_normal(p.shape)
+    np.save(tmp_path / "rows.npy", (rows + top / 3).astype(np.float32))
+    spec = {"name": "array", "path": tmp_path / "rows.npy", "layout": "NCHW"}
+    wide = {"value_range": [0, 65535]} if top > 1 else {}
+    found = ak.inspect({**spec, **wide}, write=tmp_path / "run.yaml")
+    assert found.written is not None, str(found)
+    assert {one.name for one in found.findings if one.verdict in ("doubt", "violated")} == set()
+    assert [record.getMessage() for record in caplog.records] == []
+    assert ("levels" in found.proposal.config) == (top > 1)
+    assert "measured level" in found.page()
+    assert found.facts["sigma_n_declared"] is None
+
+
+def test_unequal_levels_that_are_proposed_are_measured_ones(tmp_path: Path, caplog) -> None:
+    rng = np.random.default_rng(6)
+    p = scenes(rng, 20)
+    rows = p + np.linspace(3, 12, 20)[:, None, None, None] * rng.standard_normal(p.shape)
+    np.save(tmp_path / "rows.npy", rows.astype(np.float32))
+    found = ak.inspect({"name": "array", "path": tmp_path / "rows.npy", "layout": "NCHW"}, write=tmp_path / "run.yaml")
+    assert found.proposal.config["data"]["sigma_n"] == "estimate-by-row"
+    assert found.facts["sigma_n_measured"][0] < found.facts["sigma_n_measured"][2]
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("what", ["points", "bent", "clipped"])
