@@ -18,7 +18,7 @@ from ambientkit.config.inline import split_fields
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Corruption, Data
 from ambientkit.maths.levels import GREATEST, LEAST
-from ambientkit.messages import note, warn
+from ambientkit.messages import INTERRUPTED, note, warn
 from ambientkit.noisy_copy import KIND, MANIFEST, PROGRESS, file_hashes, own_level
 from ambientkit.noisy_copy import corrupt as write_copy
 from ambientkit.readers.copied import read_manifest
@@ -137,7 +137,7 @@ def corrupt(
                 bar.update(done - bar.n)
     except BaseException as error:
         if not isinstance(error, Exception) and (target / PROGRESS).is_dir():
-            note(f"{target}: interrupted; the same command goes on from there")
+            note(f"{target}: interrupted; the same command goes on from there", INTERRUPTED)
         raise
     if force_8_bit:
         warn(f"{target}: 8-bit pictures clip and round the noise; they are for the eye, and `train` refuses them")

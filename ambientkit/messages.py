@@ -7,12 +7,16 @@ Three levels: progress (INFO), a note about what was done with a request (NOTE),
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from ambientkit.processes import is_main
 from ambientkit.spelling import in_python
 
 NOTE = 25
 """Level of a note, between INFO and WARNING."""
+INTERRUPTED = "interrupted"
+"""Subject of what is said of work that a signal ends."""
 PROGRESS = "ambientkit.progress"
 """Logger of what a command prints as its progress. All other messages go to the logger `ambientkit`."""
 
@@ -26,11 +30,11 @@ def say(text: str) -> None:
         _progress.info("%s", text)
 
 
-def note(text: str) -> None:
+def note(text: str, subject: str = "") -> None:
     """Report a consequence of the request that the user may not expect. Of several processes only the first one
-    reports."""
+    reports. subject: what it is about, for `reported` and for a command."""
     if is_main():
-        _log(NOTE, text)
+        _log(NOTE, text, subject)
 
 
 def warn(text: str) -> None:
@@ -39,6 +43,20 @@ def warn(text: str) -> None:
         _log(logging.WARNING, text)
 
 
-def _log(level: int, text: str) -> None:
+@contextmanager
+def reported(*subjects: str) -> Iterator[None]:
+    """Drop the messages on these subjects (`extra={"subject": ...}` of a record): the caller reports them himself."""
+
+    def other(record: logging.LogRecord) -> bool:
+        return getattr(record, "subject", None) not in subjects
+
+    _logger.addFilter(other)
+    try:
+        yield
+    finally:
+        _logger.removeFilter(other)
+
+
+def _log(level: int, text: str, subject: str = "") -> None:
     """Names arguments; a command prints `as_command`, with its flags."""
-    _logger.log(level, "%s", in_python(text), extra={"as_command": text})
+    _logger.log(level, "%s", in_python(text), extra={"as_command": text, "subject": subject})

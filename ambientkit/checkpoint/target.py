@@ -3,6 +3,7 @@ is written to."""
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import socket
@@ -10,6 +11,7 @@ import stat
 from pathlib import Path
 
 from ambientkit.errors import InputError
+from ambientkit.messages import note
 
 
 def check_target(path: Path, flag: str) -> None:
@@ -39,17 +41,33 @@ def check_place(path: Path, flag: str) -> None:
 
 
 def write_through(path: Path, content: bytes) -> None:
-    """Write to what is no regular file, or is open already in this process. A pipe waits for its reader."""
+    """Write to what is no regular file, or is open already in this process. A pipe waits for its reader, and says
+    so."""
     own = _own_descriptor(path)
     if own is None and stat.S_ISSOCK(path.stat().st_mode):
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(str(path))
             connection.sendall(content)
         return
-    with open(path if own is None else os.dup(own), "wb", buffering=0) as stream:
+    with open(_opened(path) if own is None else os.dup(own), "wb", buffering=0) as stream:
         left = memoryview(content)
         while left:
             left = left[stream.write(left) :]
+
+
+def _opened(path: Path) -> int:
+    """A descriptor to write by; of a pipe as soon as it has a reader."""
+    if not stat.S_ISFIFO(path.stat().st_mode):
+        return os.open(path, os.O_WRONLY)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)  # refused where nobody reads
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        note(f"{path}: is a pipe that nobody reads; waiting for a reader")
+        return os.open(path, os.O_WRONLY)
+    os.set_blocking(descriptor, True)
+    return descriptor
 
 
 def is_stream(path: Path) -> bool:

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from ambientkit.api.training import Stop
     from ambientkit.tables import Record
 
-NOTE = 25
-"""Level of a note: `ambientkit.messages.NOTE`, which is not imported here so that `--help` stays immediate."""
+NOTE, INTERRUPTED = 25, "interrupted"
+"""Level of a note, and a subject: those of `ambientkit.messages`, which is not imported here so that `--help` stays
+immediate."""
 
 
 def progress_wanted() -> bool:
@@ -44,7 +45,14 @@ def command() -> Iterator[None]:
 class _Printer(logging.Handler):
     """Prints the messages of the library. The streams are those of the moment."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.subjects: set[str] = set()
+        """Of the messages so far."""
+
     def emit(self, record: logging.LogRecord) -> None:
+        """Print a message, by its level."""
+        self.subjects.add(getattr(record, "subject", ""))
         text = getattr(record, "as_command", record.getMessage())
         if record.levelno >= NOTE:
             kind = "warning" if record.levelno >= logging.WARNING else "note"
@@ -62,10 +70,22 @@ def _messages_printed() -> Iterator[None]:
     logger.propagate = False
     try:
         yield
+    except (KeyboardInterrupt, SystemExit) as ended:
+        first = os.environ.get("RANK", "0") == "0"  # of several processes
+        if first and _interrupted(ended) and INTERRUPTED not in handler.subjects:
+            logger.log(NOTE, "interrupted; no unfinished file is left, and the same command begins anew")
+        raise
     finally:
         logger.removeHandler(handler)
         logger.setLevel(before[0])
         logger.propagate = before[1]
+
+
+def _interrupted(ended: BaseException | None) -> bool:
+    """Whether Ctrl-C, or a signal that is treated alike, is behind it."""
+    while ended is not None and not isinstance(ended, KeyboardInterrupt):
+        ended = ended.__cause__ or ended.__context__
+    return ended is not None
 
 
 class _Patient:

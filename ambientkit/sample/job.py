@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ambientkit.errors import InputError
-from ambientkit.messages import note, say
+from ambientkit.messages import INTERRUPTED, note, say
 from ambientkit.processes import Processes
 from ambientkit.sample.batches import Batches
 from ambientkit.sample.store import Store
@@ -86,7 +86,7 @@ def carry_out(job: Job, place: Processes, progress: bool = False) -> Done:
         except BaseException:
             left = sum(map(len, job.store.missing()))
             there = f"{job.store.n - left:,} of {job.store.n:,} {job.what} are on disk"
-            note(f"{job.store.folder}: interrupted; {there}, and the same command goes on from there")
+            note(f"{job.store.folder}: interrupted; {there}, and the same command goes on from there", INTERRUPTED)
             raise
 
 

@@ -97,9 +97,11 @@ def _fill(folder: Path, files: Mapping[str, str]) -> None:
         for path in aside.iterdir():
             os.rename(path, folder / path.name)
         aside.rmdir()
-    except OSError as error:
+    except BaseException as error:
         for name in {aside.name, *(Path(path).parts[0] for path in files)}:
             remove(folder / name)
+        if not isinstance(error, OSError):  # such as Ctrl-C
+            raise
         raise RunError(f"{folder}: cannot be written ({error.strerror}); it is empty as before") from error
 
 

@@ -3,6 +3,7 @@ never replaced."""
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import socket
@@ -67,6 +68,24 @@ def test_a_pipe_is_written_to_and_stays(tmp_path: Path) -> None:
     assert read == [content]
     assert stat.S_ISFIFO(pipe.stat().st_mode)
     assert names(tmp_path) == {"pipe"}
+
+
+def test_a_pipe_that_nobody_reads_is_waited_for_and_it_is_said_so(tmp_path: Path, caplog) -> None:
+    caplog.set_level(logging.INFO, "ambientkit")
+    pipe, read = tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=write_file, args=(pipe, b"content"), daemon=True)
+    writer.start()
+    for _ in range(3000):
+        if caplog.records or not writer.is_alive():
+            break
+        writer.join(0.01)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{pipe}: is a pipe that nobody reads; waiting for a reader"
+    ]
+    read.append(pipe.read_bytes())
+    writer.join(30)
+    assert read == [b"content"]
 
 
 def test_what_a_library_writes_to_a_path_of_its_own_goes_through_a_pipe_too(tmp_path: Path) -> None:

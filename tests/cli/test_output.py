@@ -1,14 +1,21 @@
-"""Where a command prints to: a full disk, a closed stream, or one without the characters."""
+"""Where a command prints to: a full disk, a closed stream, or one without the characters; and what it says when it is
+stopped."""
 
 from __future__ import annotations
 
 import io
+import os
+import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from ambientkit.cli.output import command
+from ambientkit.cli.output import INTERRUPTED, NOTE, command
+from ambientkit.messages import INTERRUPTED as SUBJECT
+from ambientkit.messages import NOTE as LEVEL
+from ambientkit.messages import note
 
 
 def ended(text: str, status: int) -> int:
@@ -32,6 +39,41 @@ def test_what_cannot_be_printed_is_told_and_is_no_success(status, told, monkeypa
         assert ended("a result", status) == told
     message = "error: standard output: cannot be written (No space left on device)"
     assert (message in capsys.readouterr().err) == (status == 0)
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "said"), [(None, 130, False), (signal.SIGTERM, 143, False), (None, 130, True)]
+)
+def test_a_command_that_is_stopped_says_once_what_becomes_of_its_work(number, status, said, capsys):
+    """By Ctrl-C, as typer ends it, and by a signal of a batch system. said: the work has said it itself."""
+
+    @command()
+    def working() -> None:
+        try:
+            if said:
+                note("interrupted; 3 of 9 rows are on disk", INTERRUPTED)
+            if number is None:
+                raise KeyboardInterrupt
+            os.kill(os.getpid(), number)
+            time.sleep(10)
+        except KeyboardInterrupt as error:
+            raise SystemExit(130) from error
+
+    with pytest.raises(SystemExit) as end:
+        working()
+    assert end.value.code == status
+    told = "3 of 9 rows are on disk" if said else "no unfinished file is left, and the same command begins anew"
+    assert capsys.readouterr().err == f"note: interrupted; {told}\n"
+
+
+def test_levels_and_subjects_are_those_of_the_library():
+    assert (NOTE, INTERRUPTED) == (LEVEL, SUBJECT)
+
+
+def test_an_exit_status_of_130_by_itself_says_nothing(capsys):
+    """As `train` ends, which has said where it stopped."""
+    assert ended("stopped", 130) == 130
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("status", [0, 1])

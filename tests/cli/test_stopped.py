@@ -109,12 +109,12 @@ def workers_of(process: int) -> int:
 
 
 @pytest.mark.parametrize("later", [0.5, 10])
-def test_checks_in_workers_that_are_stopped_print_nothing_more(later):
+def test_checks_in_workers_that_are_stopped_print_one_line(later):
     """While the workers start, and while they work."""
     command = [*AMBIENTKIT, "verify", "--seed", "3"]
     status, told = stopped(command, signal.SIGINT, lambda process: workers_of(process) == 2, everyone=True, later=later)
     assert status == 130
-    assert told == ""
+    assert told == "note: interrupted; no unfinished file is left, and the same command begins anew\n"
 
 
 @pytest.fixture

@@ -86,6 +86,18 @@ def test_a_folder_that_holds_something_is_left_as_it_is(tmp_path: Path, ambientk
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
 
 
+def test_an_empty_folder_is_empty_again_after_an_interrupt(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "mine").mkdir()
+
+    def interrupted(*_) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ak.new_plugin("my-check", "check", tmp_path / "mine")
+    assert list((tmp_path / "mine").iterdir()) == []
+
+
 @pytest.mark.parametrize("broken", [False, True])
 def test_an_empty_folder_is_filled_and_stays_the_same_one(
     broken: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
