@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterator, Sequence
+from collections.abc import Mapping as Mapping_
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -53,7 +54,7 @@ class Rows(Dataset[Any], abc.ABC):
 
     placed: bool = False
     """Whether a condition of a row states its size and where it was cut. Poses that change either are refused then;
-    flips are not."""
+    after a flip `mirrored` says the place anew."""
 
     @abc.abstractmethod
     def __len__(self) -> int:
@@ -67,6 +68,11 @@ class Rows(Dataset[Any], abc.ABC):
         """A part of row `index` by its axes, channels first, where that is quicker than the whole; None where it is
         not, and for clean rows, whose noise is simulated on the whole."""
         return None
+
+    def mirrored(self, cond: Mapping_[str, Tensor], horizontal: bool, vertical: bool) -> Mapping_[str, Tensor]:
+        """The conditions of one row, without a batch axis, after its picture was mirrored, left to right, upside down,
+        or both. As they are by default: right for classes and prompts, not for places in the picture."""
+        return cond
 
     def number(self, index: int) -> int:
         """The row of the files at position `index`, which is the key of its noise: another one only where rows are left
@@ -122,6 +128,11 @@ class _Plain(Rows):
 
     def __getitem__(self, index: int) -> Clean | Batch:
         return cast(Clean | Batch, self._rows[index])
+
+    def mirrored(self, cond: Mapping_[str, Tensor], horizontal: bool, vertical: bool) -> Mapping_[str, Tensor]:
+        if not hasattr(self._rows, "mirrored"):
+            return cond
+        return cast(Mapping_[str, Tensor], self._rows.mirrored(cond, horizontal, vertical))
 
     def number(self, index: int) -> int:
         return int(self._rows.number(index)) if hasattr(self._rows, "number") else index

@@ -173,7 +173,9 @@ def _stopped_by_signals() -> Iterator[None]:
         }
     try:
         yield
-    except (KeyboardInterrupt, SystemExit):
+    except KeyboardInterrupt:  # before there is a command that could end by it
+        sys.exit(128 + (received[0] if received else signal.SIGINT))
+    except SystemExit:
         if received:
             sys.exit(128 + received[0])
         raise

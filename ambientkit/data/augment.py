@@ -153,8 +153,24 @@ class Augmented(Dataset[Batch]):
             levels += maps[:1] if by_pixel else []
             masks += maps[-1:] if "mask" in self._carries else []
         sigma_n = torch.stack(levels) if by_pixel else batch.sigma_n
-        cond = {**batch.cond, "mask": torch.stack(masks)} if masks else batch.cond
+        cond = {**self._mirrored(batch, drawn), **({"mask": torch.stack(masks)} if masks else {})}
         return batch._replace(x_n=torch.stack(moved), sigma_n=sigma_n, cond=cond)
+
+    def _mirrored(self, batch: Batch, drawn: Sequence[tuple[int, int, int, int]]) -> dict[str, Tensor]:
+        """The conditions of a batch after the flips of its rows; masks are moved with their pictures."""
+        cond = {name: value for name, value in batch.cond.items() if name not in self._carries}
+        if not cond or not self._names & {"flip-horizontal", "flip-vertical"}:
+            return cond
+        rows = [
+            self.rows.mirrored({name: value[i] for name, value in cond.items()}, *self._flips(one))
+            for i, one in enumerate(drawn)
+        ]
+        return {name: torch.stack([row[name] for row in rows]) for name in cond}
+
+    def _flips(self, drawn: tuple[int, int, int, int]) -> tuple[bool, bool]:
+        """(left to right, upside down)."""
+        _, _, flips, _ = drawn
+        return "flip-horizontal" in self._names and bool(flips & 1), "flip-vertical" in self._names and bool(flips & 2)
 
     def _drawn(self, index: int) -> tuple[int, int, int, int]:
         """Four numbers for a visit of a row: top and left of the window, flips, turns."""
@@ -171,10 +187,11 @@ class Augmented(Dataset[Batch]):
 
     def _turned(self, both: list[Tensor], drawn: tuple[int, int, int, int]) -> list[Tensor]:
         """A picture and maps of it, all turned alike."""
-        _, _, flips, turns = drawn
-        if "flip-horizontal" in self._names and flips & 1:
+        _, _, _, turns = drawn
+        horizontal, vertical = self._flips(drawn)
+        if horizontal:
             both = [t.flip(2) for t in both]
-        if "flip-vertical" in self._names and flips & 2:
+        if vertical:
             both = [t.flip(1) for t in both]
         if "quarter-turns" in self._names:
             both = [torch.rot90(t, turns % 4, (1, 2)) for t in both]

@@ -8,8 +8,9 @@ Arms: clean training; `tweedie-consistency` on noisy copies at several sigma_n; 
 levels and noisy copies above. Each is measured at several steps of one training: stopping clean training early is the
 honest baseline. Quality: distances in pixels to all held-out rows, and the share of samples that a classifier
 recognises. Memory: the calibrated share of copies among samples, the train gap, and two attacks. OUT holds a folder for
-each run, a file for each point, table.txt, verdict.txt and pictures. Several processes may share OUT if each is given
-other arms, rows or seeds.
+each run, a file for each point, table.txt, verdict.txt and pictures. An arm whose losses or
+restorations are not finite is recorded as diverged, and the next one follows. Several processes may share OUT if each
+is given other arms, rows or seeds.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 from arms import ARMS, FULL, QUICK, SMALL, Size, split, train
-from measuring import Classifier, measure
-from pictures import gallery, pareto, table, verdict
+from measuring import Classifier, has_diverged, measure
+from pictures import DIVERGED, gallery, pareto, table, verdict
 
 from ambientkit.checkpoint.folder import whole_checkpoints, write_file
+from ambientkit.errors import AmbientError, RunError
 
 
 def looked_at(home: Path, size: Size) -> list[tuple[int, Path]]:
@@ -55,14 +57,31 @@ def perform(out: Path, size: Size, data: str, rows: list[int], seeds: list[int],
                 if all(file.is_file() for file in files.values()):
                     continue
                 began = time.process_time()
-                train(out / run, ARMS[name], x, size, seed)
+                ended = ""
+                try:
+                    train(out / run, ARMS[name], x, size, seed)
+                except AmbientError as error:
+                    if not has_diverged(error):
+                        raise
+                    ended = str(error)
                 trained = time.process_time() - began
-                for step, path in looked_at(out / run, size):
+                weights = dict(looked_at(out / run, size))
+                for step in sorted(files):
                     if files[step].is_file():
                         continue
                     facts = {"data": data, "rows": count, "seed": seed, "arm": name, "step": step}
-                    point = {**facts, **measure(path, x, held, classifier, size, seed)}
+                    try:
+                        if step not in weights:
+                            raise RunError(f"step {step} was not reached: {ended}")
+                        point = {**facts, **measure(weights[step], x, held, classifier, size, seed)}
+                    except AmbientError as error:
+                        if not has_diverged(error):
+                            raise
+                        point = {**facts, DIVERGED: str(error)}
                     write_file(files[step], json.dumps(point).encode())
+                    if DIVERGED in point:
+                        yield f"{run} step {step}: diverged: {point[DIVERGED]}"
+                        continue
                     yield (
                         f"{run} step {step}: fid {point['fid']:.3g}, recognised {point['recognised']:.2f}, "
                         f"copies {point['ratio, p <= 0.01']:.3f}, train gap {point['train gap']:.2f}, "

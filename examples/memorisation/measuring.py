@@ -9,6 +9,7 @@ import torch
 from arms import Size
 from torch import Tensor
 
+from ambientkit.errors import AmbientError
 from ambientkit.evaluation import fid, kid
 from ambientkit.memorisation import attack, memorization
 
@@ -42,6 +43,11 @@ class Classifier:
 def noise_level(x: Tensor) -> float:
     """The std of noise that is `NOISE_SHARE` of the variance of a noisy row: sigma^2 / (sigma^2 + sigma_data^2)."""
     return round(float(x.std()) * (NOISE_SHARE / (1 - NOISE_SHARE)) ** 0.5, 3)
+
+
+def has_diverged(error: AmbientError) -> bool:
+    """Whether an error says that a run gives no numbers any more, in training or afterwards."""
+    return "not finite" in str(error)
 
 
 def measure(path: Path, x: Tensor, held: Tensor, classifier: Classifier, size: Size, seed: int) -> dict[str, Any]:

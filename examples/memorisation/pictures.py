@@ -10,11 +10,14 @@ from typing import Any
 
 import torch
 from arms import ARMS, Size, split
-from measuring import DEVICE, HIDDEN, noise_level
+from measuring import DEVICE, HIDDEN, has_diverged, noise_level
 
+from ambientkit.errors import AmbientError
 from ambientkit.memorisation import Attack, attack
 from ambientkit.sample.picture import grid
 
+DIVERGED = "diverged"
+"""Key of a point that could not be measured, with the reason."""
 FACTS = ("data", "rows", "seed", "arm", "step")
 QUALITY = {"fid": "Frechet distance in pixels", "recognised": "recognised (share)"}
 MEMORY = {
@@ -31,9 +34,11 @@ Values = dict[str, tuple[float, float]]
 
 
 def summary(points: list[dict[str, Any]]) -> dict[tuple[str, int, str, int], tuple[int, Values]]:
-    """(data, rows, arm, step) -> (seeds, values)."""
+    """(data, rows, arm, step) -> (seeds, values), of those that were measured."""
     grouped = defaultdict(list)
     for point in points:
+        if DIVERGED in point:
+            continue
         grouped[point["data"], point["rows"], point["arm"], point["step"]].append(point)
     found = {}
     for key, several in sorted(grouped.items()):
@@ -49,11 +54,17 @@ def summary(points: list[dict[str, Any]]) -> dict[tuple[str, int, str, int], tup
 
 
 def table(points: list[dict[str, Any]]) -> str:
-    """Tab-separated, one line for each arm and step."""
+    """Tab-separated, one line for each arm and step; then a line for each seed that diverged."""
     lines = ["\t".join(("data", "rows", "arm", "step", "seeds", *COLUMNS))]
     for (data, rows, arm, step), (seeds, values) in summary(points).items():
         cells = [f"{values[n][0]:.3g}" + (f"+-{values[n][1]:.2g}" if seeds > 1 else "") for n in COLUMNS]
         lines.append("\t".join((data, str(rows), arm, str(step), str(seeds), *cells)))
+    lines += [
+        f"diverged, and not in the lines above: {p['data']}, {p['rows']} rows, {p['arm']}, step {p['step']}, seed "
+        f"{p['seed']}: {p[DIVERGED]}"
+        for p in points
+        if DIVERGED in p
+    ]
     return "\n".join(lines)
 
 
@@ -133,10 +144,15 @@ def gallery(out: Path, size: Size, data: str, rows: int, seed: int, arms: list[s
         for arm in arms:
             path = out / f"{data}-{rows}-{arm}-s{seed}" / "checkpoints" / f"checkpoint_{size.end_step}"
             if path.is_dir():
-                found[arm] = attack(
-                    path, train=x, heldout=held, kind=kind, level=level, n=size.attacked, null=2 * size.attacked,
-                    draws=size.draws, steps=size.steps, particles=size.particles, seed=seed, device=DEVICE,
-                )  # fmt: skip
+                try:
+                    found[arm] = attack(
+                        path, train=x, heldout=held, kind=kind, level=level, n=size.attacked, null=2 * size.attacked,
+                        draws=size.draws, steps=size.steps, particles=size.particles, seed=seed, device=DEVICE,
+                    )  # fmt: skip
+                except AmbientError as error:
+                    if not has_diverged(error):
+                        raise
+                    lines.append(f"{kind} {level:g}, {arm}: diverged")
         for arm, one in found.items():
             values = ", ".join(f"{p:.3f}" for p in one.p_values[:8].tolist())
             lines.append(f"{kind} {level:g}, {arm}: {values}; {one.share:.2f} of {len(one.rows)}")
@@ -149,7 +165,8 @@ def gallery(out: Path, size: Size, data: str, rows: int, seed: int, arms: list[s
     drawn = grid(torch.cat(shown).clamp(-1, 1), len(shown[0]))
     assert drawn is not None
     drawn.resize((drawn.width * 4, drawn.height * 4), resample=0).save(file)
-    return "\n".join([*lines, "lines of the picture: rows, corrupted, " + ", ".join(arms) + "; noise, then mask"])
+    names = ", ".join(found)
+    return "\n".join([*lines, f"lines of the picture: rows, corrupted, {names}; noise, then mask"])
 
 
 def _nearest(rows: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:

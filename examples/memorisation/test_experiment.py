@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from ambientkit.errors import InputError, RunError
+
 pytestmark = pytest.mark.slow
 
 
@@ -30,6 +32,52 @@ def test_the_experiment_measures_every_arm_and_is_resumable(tmp_path, capsys) ->
     experiment.main(arguments)
     assert {file.name: file.read_text() for file in (out / "points").iterdir()} == files
     assert "CPU s of training" not in capsys.readouterr().out
+
+
+def test_an_arm_that_diverges_is_recorded_and_the_next_one_follows(tmp_path, monkeypatch) -> None:
+    """In its restorations, or in training; any other error is raised."""
+    experiment = load("experiment")
+    size = experiment.QUICK
+    steps = sorted({*size.stops, size.end_step})
+    good = dict.fromkeys(sys.modules["pictures"].COLUMNS, 0.5)
+    whole = {"kept": steps, "bad": steps, "stopped": steps[:1]}
+    told = {"bad": "its restorations are not finite", "stopped": "the loss (nan) was not finite"}
+
+    def train(home, *_) -> None:
+        if "-split-0.2-" in home.name:
+            raise RunError(told["stopped"])
+
+    def measure(path, *_) -> dict:
+        if path.name == "bad":
+            raise InputError(told["bad"])
+        return good
+
+    kinds = {"clean": "kept", "noisy-0.2": "bad", "split-0.2": "stopped", "noisy-0.4": "kept"}
+    monkeypatch.setattr(experiment, "train", train)
+    monkeypatch.setattr(experiment, "measure", measure)
+    monkeypatch.setattr(experiment, "Classifier", lambda *_: None)
+    monkeypatch.setattr(experiment, "ARMS", dict.fromkeys(kinds))
+    monkeypatch.setattr(
+        experiment,
+        "looked_at",
+        lambda home, _: [(step, Path(kind)) for kind in [kinds[home.name[10:-3]]] for step in whole[kind]],
+    )
+    lines = list(experiment.perform(tmp_path, size, "digits", [60], [0], list(kinds)))
+    found = experiment.points(tmp_path)
+    assert len(found) == len(kinds) * len(steps)
+    assert {(one["arm"], one["step"]) for one in found if "diverged" in one} == {
+        *(("noisy-0.2", step) for step in steps),
+        *(("split-0.2", step) for step in steps[1:]),
+    }
+    shown = experiment.table(found)
+    assert all(shown.count(reason) > 0 for reason in told.values())
+    assert "clean" in experiment.verdict(found)
+    assert sum("diverged" in line for line in lines) == 2 * len(steps) - 1
+    assert not list(experiment.perform(tmp_path, size, "digits", [60], [0], list(kinds)))
+    (tmp_path / "points" / f"digits-60-clean-s0-{steps[0]}.json").unlink()
+    monkeypatch.setattr(experiment, "measure", lambda *_: (_ for _ in ()).throw(InputError("no rows")))
+    with pytest.raises(InputError, match="no rows"):
+        list(experiment.perform(tmp_path, size, "digits", [60], [0], ["clean"]))
 
 
 def test_a_copy_is_made_once_and_stands_beside_its_clean_row() -> None:

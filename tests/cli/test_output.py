@@ -42,10 +42,17 @@ def test_what_cannot_be_printed_is_told_and_is_no_success(status, told, monkeypa
 
 
 @pytest.mark.parametrize(
-    ("number", "status", "said"), [(None, 130, False), (signal.SIGTERM, 143, False), (None, 130, True)]
+    ("number", "status", "said", "early"),
+    [
+        (None, 130, False, False),
+        (signal.SIGTERM, 143, False, False),
+        (None, 130, True, False),
+        (None, 130, False, True),
+    ],
 )
-def test_a_command_that_is_stopped_says_once_what_becomes_of_its_work(number, status, said, capsys):
-    """By Ctrl-C, as typer ends it, and by a signal of a batch system. said: the work has said it itself."""
+def test_a_command_that_is_stopped_says_once_what_becomes_of_its_work(number, status, said, early, capsys):
+    """By Ctrl-C, as typer ends it, and by a signal of a batch system. said: the work has said it itself; early: typer
+    is not there yet."""
 
     @command()
     def working() -> None:
@@ -57,6 +64,8 @@ def test_a_command_that_is_stopped_says_once_what_becomes_of_its_work(number, st
             os.kill(os.getpid(), number)
             time.sleep(10)
         except KeyboardInterrupt as error:
+            if early:
+                raise
             raise SystemExit(130) from error
 
     with pytest.raises(SystemExit) as end:

@@ -30,6 +30,22 @@ Size = tuple[int, int]
 """(height, width), pixels."""
 
 
+def covering(original: Size, size: Size) -> Size:
+    """The size to which a picture is brought so that it covers `size` in its own ratio; what is over is cropped."""
+    scale = max(size[0] / original[0], size[1] / original[1])
+    return max(round(original[0] * scale), size[0]), max(round(original[1] * scale), size[1])
+
+
+def mirrored(ids: Tensor, horizontal: bool, vertical: bool) -> Tensor:
+    """`time_ids` (6,) of a row that was mirrored after it was cut out: what was over on the right is then over on the
+    left, and below above, as if the picture had been mirrored first."""
+    original, crop, target = (tuple(pair) for pair in ids.long().reshape(3, 2).tolist())
+    over = [long - short for long, short in zip(covering(original, target), target, strict=True)]
+    flipped = (vertical, horizontal)
+    top, left = (o - c if flip else c for o, c, flip in zip(over, crop, flipped, strict=True))
+    return time_ids(original, (top, left), target).to(ids)
+
+
 def time_ids(original: Size, crop: Size, target: Size) -> Tensor:
     """(6,), float32: the size of the picture before it was resized, the top and left edge of its crop after that, and
     the size trained at, each as (height, width). Source: arXiv 2307.01952, section 2.2."""

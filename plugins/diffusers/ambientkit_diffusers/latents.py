@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -24,7 +24,7 @@ from ambientkit.rows import Rows, evenly
 from ambientkit.text import listed
 from ambientkit_diffusers.calls import multiple_of
 from ambientkit_diffusers.captions import Captioned, captioned
-from ambientkit_diffusers.conditions import POOLED, PROMPT, TIME_IDS, Size
+from ambientkit_diffusers.conditions import POOLED, PROMPT, TIME_IDS, Size, mirrored
 from ambientkit_diffusers.edge import edge_of
 from ambientkit_diffusers.files import component, network_folder, read_json
 from ambientkit_diffusers.hf_captions import kind_of, of_dataset
@@ -288,6 +288,12 @@ class LatentRows(Rows):
         generator = keyed_generator(self._part.seed, "latents.noise", row=index)
         x_n = latent["latent"] + self._sigma * standard_normal(latent["latent"], generator)
         return Batch(x_n, torch.tensor(self._sigma), torch.tensor(index), cond)
+
+    def mirrored(self, cond: Mapping[str, Tensor], horizontal: bool, vertical: bool) -> Mapping[str, Tensor]:
+        """With the crop of SDXL's size condition as it is seen in the mirror image."""
+        if TIME_IDS not in cond:
+            return cond
+        return {**cond, TIME_IDS: mirrored(cond[TIME_IDS], horizontal, vertical)}
 
     def noise_findings(self) -> Sequence[Finding]:
         """Of noise that is drawn here, that it is; of pictures' own, how far it is from white noise of latents. The

@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 
 from ambientkit.maths.randomness import keyed_generator
 from ambientkit_diffusers.captions import Captioned
-from ambientkit_diffusers.conditions import Size, time_ids
+from ambientkit_diffusers.conditions import Size, covering, mirrored, time_ids
 
 MODES = ("RGB", "L", "P", "1", "CMYK", "YCbCr")
 """Pillow's modes of pictures of 8 bits without transparent parts."""
@@ -44,8 +44,7 @@ class Source(NamedTuple):
 
     def time_ids(self) -> Tensor:
         """The sizes that SDXL gets with it; of a mirrored picture, what was cut off on the left of the mirror image."""
-        (top, left), over = self.crop, self.resized[1] - self.size[1]
-        return time_ids(self.original, (top, over - left if self.flip else left), self.size)
+        return mirrored(time_ids(self.original, self.crop, self.size), self.flip, False)
 
     def read(self) -> Tensor:
         """The picture, (3, height, width) in [-1, 1]."""
@@ -76,14 +75,13 @@ def source_of(one: Captioned, sizes: list[Size], crop: Literal["center", "random
         raise UnusableError(f"{why}: the VAE takes 8-bit RGB; convert it first")
     width, height = picture.size
     size = min(sizes, key=lambda size: abs(np.log(size[0] / size[1]) - np.log(height / width)))
-    scale = max(size[0] / height, size[1] / width)
-    resized = (max(round(height * scale), size[0]), max(round(width * scale), size[1]))
+    resized = covering((height, width), size)
     digest = hashlib.sha256(content).hexdigest()
     room = (resized[0] - size[0], resized[1] - size[1])
     top, left = room[0] // 2, room[1] // 2
     u = torch.rand(3, generator=keyed_generator(seed, f"latents.pose.{digest}")).tolist()
     if crop == "random":
         top, left = (int(share * (most + 1)) for share, most in zip(u, room, strict=False))
-    mirrored = flip and u[2] < 0.5
-    key = {"file": digest, "crop": [top, left], "flip": mirrored, "seed": seed}
-    return Source(one, key, (height, width), (top, left), resized, size, mirrored)
+    flipped = flip and u[2] < 0.5
+    key = {"file": digest, "crop": [top, left], "flip": flipped, "seed": seed}
+    return Source(one, key, (height, width), (top, left), resized, size, flipped)

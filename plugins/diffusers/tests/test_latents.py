@@ -22,7 +22,7 @@ from PIL import Image
 
 from ambientkit.batch import Batch, Clean
 from ambientkit.builtin.corruptions.gaussian import Gaussian
-from ambientkit.data import observed
+from ambientkit.data import Visit, observed
 from ambientkit.errors import InputError
 from ambientkit.maths.randomness import keyed_generator
 
@@ -190,6 +190,24 @@ def test_the_crop_that_is_said_is_that_of_the_picture_as_it_is_seen(folder: Path
             mirrored.add((source.flip, left != source.crop[1]))
     assert (True, True) in mirrored
     assert (False, False) in mirrored
+
+
+def test_a_flip_after_the_noise_moves_the_crop_that_is_said(part: Latents) -> None:
+    """As if the picture had been mirrored first."""
+    rows = changed(part, crop="random", noise_timestep=100).rows()
+    seen = observed(rows, Gaussian(), 0, ("flip-horizontal",))
+    flipped = set()
+    for index in range(3):
+        plain = rows[index]
+        original, (top, left), size = ((64, 96), plain.cond[TIME_IDS][2:4].tolist(), (64, 64))
+        for epoch in range(6):
+            one = seen[Visit(index, epoch)]
+            flip = not torch.equal(one.x_n, plain.x_n)
+            assert torch.equal(one.x_n, plain.x_n.flip(2) if flip else plain.x_n)
+            assert one.cond[TIME_IDS].tolist() == [*original, top, 32 - left if flip else left, *size]
+            assert torch.equal(one.cond[PROMPT], plain.cond[PROMPT])
+            flipped.add(flip and left != 16)
+    assert True in flipped
 
 
 @pytest.mark.slow
