@@ -1,15 +1,16 @@
-"""How often `ambientkit verify` is wrong: false alarms on right parts, and mutants that live, over many seeds.
+"""How often `ambientkit verify` is wrong: right parts that are rejected, and wrong parts that live, over many seeds.
 
-    python examples/benchmarks/verify_rates.py --seeds 300 --kill-seeds 20 --second-seeds 5 --right-seeds 40 --out
-    rates.json
+    python examples/benchmarks/verify_rates.py --seeds 40 --exact-seeds 3 --wrong-seeds 3 --out rates.jsonl
 
-Three kits are measured: the mutants that were written together with the checks, and the second and the fourth kit
-(tests/verification/second_kit, fourth_kit), wrong and right parts written before their author had read a check. The
-p-value of
-every pair of a part and a check is kept for every seed, and judged at the level of every check. The file is written
-after every seed; a second call with the same file measures only what is missing: seeds, or pairs that are new. After
-the code of a check has changed, `--redo CHECK` measures its pairs again. Controls are left out: they cannot cause a
-false alarm.
+`KITS` are the built-in parts with their mutants, the installed plug-ins, and the kits of tests/verification, whose
+authors had not read a check when they wrote them. Right parts are measured with every check of what they claim: at
+`--seeds` seeds with the statistical ones, at `--exact-seeds` with the exact ones. A wrong part is measured until a
+check rejects it by a number: first by the check that did so at the seed before, then by those that have rejected most
+parts in the least time.
+Controls are left out: they cannot cause a false alarm.
+
+The file gets a line for each measurement, and a second call with the same file makes only those that are missing, by
+kit, seed, part and check. After the code of a check has changed, `--redo CHECK` measures its pairs again.
 """
 
 from __future__ import annotations
@@ -17,35 +18,180 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections import defaultdict
+import textwrap
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import as_completed
-from dataclasses import replace
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from scipy import stats
 
 from ambientkit.checkpoint.folder import write_file
-from ambientkit.interfaces import Mutant
+from ambientkit.interfaces import Check, Mutant, Part
 from ambientkit.processes import worker_pool
 from ambientkit.registry import Registry, load, spec_of
-from ambientkit.verification import Plan, make_plan, registered_checks, registered_parts, run_plan
-from ambientkit.verification.kills import mutant_plan
-from ambientkit.verification.plan import Pair
+from ambientkit.verification import make_plan, registered_checks, registered_parts, run_pair
+from ambientkit.verification.plan import LEVEL, Pair, kind_of
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from tests.verification import fourth_kit, second_kit
+from tests.verification.kits import KITS as UNSEEN
 
 TAILS = (0.1, 0.01, 0.001)
-WHAT = ("right", "kit", "second", "second right", "fourth", "fourth right")
-"""Built-in parts; their mutants; the wrong parts and the right ones of two kits."""
 
-Values = dict[str, dict[str, float]]
-"""seed -> pair -> p-value; -1 where measuring raised, which rejects."""
+Parts = tuple[list[Part], list[Part]]
+Values = dict[tuple[str, int, str], float]
+"""(kit, seed, pair) -> p-value; -1 where measuring raised, which rejects too."""
+
+
+def installed(*, ours: bool) -> Parts:
+    """The registered mutants and right parts of ambientkit, or of all plug-ins. A mutant that is right by design is a
+    right part."""
+    found = load()
+    entries = [e for e in (*found.entries(), *found.mutants()) if (e.package == "ambientkit") == ours]
+    known = Registry(entries)
+    mutants = [part for part in (entry.part() for entry in known.mutants()) if isinstance(part, Mutant)]
+    right = registered_parts(known, registered_checks(found))[0]
+    return [m for m in mutants if not m.equivalent], [*right, *(m for m in mutants if m.equivalent)]
+
+
+KITS: dict[str, Callable[[], Parts]] = {
+    "built-in": lambda: installed(ours=True),
+    "plug-ins": lambda: installed(ours=False),
+    **{name: lambda kit=kit: (kit.wrong_parts(), kit.right_parts()) for name, kit in UNSEEN.items()},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A part of a kit, and its pairs by what they are called in the file."""
+
+    name: str
+    """Kind and name."""
+    right: bool
+    pairs: dict[str, Pair]
 
 
 def key(pair: Pair) -> str:
     """A pair by its names and fields."""
     return json.dumps([pair.kind, spec_of(pair.part), spec_of(pair.check)])
+
+
+def is_exact(check: Check) -> bool:
+    """Whether the null law of a check is a tolerance, so that its p-value is 0 or 1."""
+    return check.null_law.startswith("exact") and "normal scores" not in check.null_law
+
+
+def exact(pair: Pair) -> bool:
+    """`is_exact` of a pair's check."""
+    return is_exact(pair.check)
+
+
+@cache
+def subjects(kit: str) -> list[Subject]:
+    """The parts of a kit, each with its plan: quick and exact checks first."""
+    checks = sorted(registered_checks(load()), key=lambda c: (not is_exact(c), not c.quick, c.name))
+    found = []
+    for right, parts in zip((False, True), KITS[kit](), strict=True):
+        for part in parts:
+            pairs = {key(pair): pair for pair in make_plan([part], checks).pairs}
+            found.append(Subject(f"{kind_of(part)} {part.name}", right, pairs))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One part at one seed."""
+
+    kit: str
+    index: int
+    """Of the part in `subjects`."""
+    seed: int
+    pairs: tuple[str, ...]
+    """What is missing."""
+    first: str = ""
+    """The one of them that rejected the part at the seed before."""
+
+
+TRIED: dict[str, list[float]] = defaultdict(lambda: [0.1, 0.1])
+"""check -> how many wrong parts it has rejected in this process, and in how many seconds of processor time."""
+
+
+def rejects_a_second(pair: Pair) -> float:
+    """How many wrong parts the check of a pair has rejected in a second."""
+    rejected, cpu = TRIED[pair.check.name]
+    return rejected / cpu
+
+
+def measure(job: Job) -> list[dict[str, object]]:
+    """The lines of a job: all its pairs for a right part, up to the first that rejects by a number for a wrong one."""
+    subject, lines, left = subjects(job.kit)[job.index], [], list(job.pairs)
+    while left:
+        if not subject.right and left[0] != job.first:
+            left.sort(key=lambda name: -rejects_a_second(subject.pairs[name]))
+        pair = subject.pairs[name := left.pop(0)]
+        began = time.process_time()
+        found = run_pair(pair, job.seed, LEVEL, controls=False).measured
+        p = found.p_value if found and 0 <= found.p_value <= 1 else -1.0
+        cpu = round(time.process_time() - began, 3)
+        lines.append({"kit": job.kit, "seed": job.seed, "pair": json.loads(name), "p": p, "cpu": cpu})
+        if not subject.right:
+            rejected = 0 <= p < LEVEL
+            TRIED[pair.check.name][0] += rejected
+            TRIED[pair.check.name][1] += cpu
+            if rejected:
+                break
+    return lines
+
+
+def read(path: Path, redo: Iterable[str] = ()) -> Values:
+    """The measurements of a file, without those of the checks `redo`, which are taken out of it. A line that was not
+    written whole counts for nothing."""
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    kept = [(line, one) for line in lines if line.endswith("\n") for one in [json.loads(line)]]
+    kept = [(line, one) for line, one in kept if one["pair"][2]["name"] not in {*redo}]
+    if len(kept) < len(lines):
+        write_file(path, "".join(line for line, _ in kept).encode())
+    return {(one["kit"], one["seed"], json.dumps(one["pair"])): one["p"] for _, one in kept}
+
+
+def missing(values: Values, asked: argparse.Namespace, seed: int) -> Iterator[Job]:
+    """The jobs of one seed."""
+    for kit in asked.kits:
+        for index, subject in enumerate(subjects(kit)):
+            before: list[str] = []
+            done = {name: values[kit, seed, name] for name in subject.pairs if (kit, seed, name) in values}
+            if subject.right:
+                wanted = [
+                    n for n, p in subject.pairs.items() if seed < (asked.exact_seeds if exact(p) else asked.seeds)
+                ]
+            elif seed < asked.wrong_seeds and not any(0 <= p < LEVEL for p in done.values()):
+                before = [n for n in subject.pairs if 0 <= values.get((kit, seed - 1, n), 1) < LEVEL]
+                wanted = list(dict.fromkeys([*before, *subject.pairs]))
+            else:
+                continue
+            left = tuple(name for name in wanted if name not in done)
+            if left:
+                yield Job(kit, index, seed, left, first=left[0] if before and left[0] in before else "")
+
+
+def measure_all(asked: argparse.Namespace) -> Values:
+    """Fill the file up to the seeds that were asked for, seed by seed, so that what is there when it is stopped is
+    whole."""
+    values = read(asked.out, asked.redo)
+    with asked.out.open("a") as file, worker_pool(asked.processes) as pool:
+        for seed in range(max(asked.seeds, asked.exact_seeds, asked.wrong_seeds)):
+            jobs = list(missing(values, asked, seed))
+            futures = [pool.submit(measure, job) for job in jobs]
+            for number, future in enumerate(as_completed(futures), start=1):
+                for one in future.result():
+                    file.write(json.dumps(one) + "\n")
+                    values[one["kit"], one["seed"], json.dumps(one["pair"])] = one["p"]
+                file.flush()
+                print(f"\rseed {seed}: {number} of {len(jobs)} parts", end="", file=sys.stderr, flush=True)
+    return values
 
 
 def bounds(count: int, n: int, level: float = 0.95) -> tuple[float, float]:
@@ -55,230 +201,96 @@ def bounds(count: int, n: int, level: float = 0.95) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def plans(everything: bool) -> tuple[Plan, ...]:
-    """The plans of `WHAT`; everything: of all installed parts, not the built-in ones alone."""
-    found = load()
-    known = Registry([e for e in [*found.entries(), *found.mutants()] if everything or e.package == "ambientkit"])
-    checks = registered_checks(known)
-    kits = []
-    for parts in (second_kit, fourth_kit):
-        kits.append(make_plan([part for _, part, _ in parts.wrong_parts()], checks))
-        kits.append(make_plan([part for _, part in parts.right_parts()], checks))
-    return make_plan(registered_parts(known, checks)[0], checks), mutant_plan(known, checks)[1], *kits
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A measurement of today's plan."""
+
+    kit: str
+    part: str
+    right: bool
+    check: str
+    exact: bool
+    seed: int
+    p: float
 
 
-def measure_seed(what: int, seed: int, done: list[str], everything: bool) -> dict[str, float]:
-    """The p-values of one seed that are not done yet."""
-    plan, known = plans(everything)[what], set(done)
-    missing = replace(plan, pairs=tuple(pair for pair in plan.pairs if key(pair) not in known))
-    results = run_plan(missing, seed, controls=False)
-    return {key(r.pair): r.measured.p_value if r.measured and 0 <= r.measured.p_value <= 1 else -1.0 for r in results}
-
-
-def measure(asked: argparse.Namespace) -> dict[str, Values]:
-    """Fill the file up to the seeds that were asked for."""
-    state: dict[str, Values] = json.loads(asked.out.read_text()) if asked.out.exists() else {}
-    state = {what: state.get(what, {}) for what in WHAT}
-    for values in (one for what in state.values() for one in what.values()):
-        for pair in [pair for pair in values if json.loads(pair)[2]["name"] in asked.redo]:
-            del values[pair]
-    jobs = []
-    for what, plan, seeds in zip(
-        WHAT,
-        plans(asked.all),
-        (
-            asked.seeds,
-            asked.kill_seeds,
-            asked.second_seeds,
-            asked.right_seeds,
-            asked.second_seeds,
-            asked.right_seeds,
-        ),
-        strict=True,
-    ):
-        wanted = {key(pair) for pair in plan.pairs}
-        for seed in range(seeds):
-            here = state[what].setdefault(str(seed), {})
-            if wanted - here.keys():
-                jobs.append((what, seed, [pair for pair in here if pair in wanted]))
-    jobs.sort(key=lambda job: job[1])  # seed by seed, so that what is measured when it is stopped is whole
-    with worker_pool(asked.processes) as pool:
-        futures = {
-            pool.submit(measure_seed, WHAT.index(what), seed, done, asked.all): (what, seed)
-            for what, seed, done in jobs
-        }
-        for number, future in enumerate(as_completed(futures), start=1):
-            what, seed = futures[future]
-            state[what][str(seed)] |= future.result()
-            write_file(asked.out, json.dumps(state).encode())
-            print(f"{number}/{len(jobs)}: {what}, seed {seed}", flush=True)
-    return state
-
-
-def report(state: dict[str, Values], everything: bool) -> None:
-    """Print the rates with their bounds (Clopper and Pearson, 95 %), over the seeds at which all pairs of today's plan
-    were measured."""
-    plan, kit, second, second_right, fourth, fourth_right = plans(everything)
-    for title, what, one in (
-        ("built-in parts", "right", plan),
-        ("right parts of the second kit", "second right", second_right),
-        ("right parts of the fourth kit", "fourth right", fourth_right),
-    ):
-        print(f"\n== {title}")
-        report_right(_whole(state[what], one), one)
-    for title, what, one in (
-        ("mutants", "kit", kit),
-        ("the second kit", "second", second),
-        ("the fourth kit", "fourth", fourth),
-    ):
-        if one.pairs:
-            print(f"\n== {title}")
-            report_kit(_whole(state[what], one), one)
-
-
-def report_right(seeds: Values, plan: Plan) -> None:
-    """False alarms by run, and the tails of each check's p-values."""
-    names = {key(pair): pair.label for pair in plan.pairs}
-    wrong = {seed: [names[pair] for pair, p in one.items() if p < plan.level] for seed, one in seeds.items()}
-    wrong = {seed: alarms for seed, alarms in wrong.items() if alarms}
-    low, high = bounds(len(wrong), len(seeds)) if seeds else (0.0, 1.0)
-    print(
-        f"\nfalse alarms: {len(wrong)} of {len(seeds)} runs of {len(names)} checks (rate between {low:.2g} and "
-        f"{high:.2g})"
-    )
-    for seed, alarms in wrong.items():
-        print(f"  seed {seed}: {', '.join(alarms)}")
-    values: dict[str, list[float]] = defaultdict(list)
-    for one in seeds.values():
-        for pair, p in one.items():
-            values[json.loads(pair)[2]["name"]].append(p)
-            values["all"].append(p)
-    head = "".join(f"  p < {tail:<6g} (at most)" for tail in TAILS)
-    print(
-        "\nright parts, by check: share of p-values below, and its upper "
-        f"bound\n{'check':24}{'values':>7}{'least p':>10}{head}"
-    )
-    for check, found in sorted(values.items()):
-        cells = ""
-        for tail in TAILS:
-            count = sum(p < tail for p in found)
-            cells += f"  {count / len(found):8.5f} ({bounds(count, len(found))[1]:7.5f})"
-        print(f"{check:24}{len(found):7}{min(found):10.2g}{cells}")
-
-
-def report_kit(seeds: Values, plan: Plan) -> None:
-    """How many seeds each mutant is rejected at, and by which checks."""
-    by: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    killed: dict[str, int] = defaultdict(int)
-    equivalent = set()
-    for pair in plan.pairs:
-        name = f"{pair.kind}:{pair.part.name}"
-        killed[name] += 0
-        if isinstance(pair.part, Mutant) and pair.part.equivalent:
-            equivalent.add(name)
-    for one in seeds.values():
-        rejected: dict[str, list[str]] = defaultdict(list)
-        for pair in plan.pairs:
-            if one[key(pair)] < plan.level:
-                rejected[f"{pair.kind}:{pair.part.name}"].append(pair.check.name)
-        for name, checks in rejected.items():
-            killed[name] += 1
-            for check in checks:
-                by[name][check] += 1
-    n = len(seeds)
-    for title, names in (
-        ("mutants", killed.keys() - equivalent),
-        ("mutants that are equivalent by design", killed.keys() & equivalent),
-    ):
-        total = sum(killed[name] for name in names)
-        low, high = bounds(total, len(names) * n) if names and n else (0.0, 1.0)
-        print(
-            f"\n{len(names)} {title}: rejected {total} of {len(names) * n} times, over {n} seeds (rate between "
-            f"{low:.4f} and {high:.4f})"
-        )
-        for name in sorted(names):
-            said = ", ".join(f"{check} {count}" for check, count in sorted(by[name].items()))
-            print(f"  {name:44}{killed[name]:4}/{n:<4}  {said}")
-
-
-def section(state: dict[str, Values], everything: bool) -> str:
-    """The measured rates as a section of docs/verify.md."""
-    plan, kit, *_ = plans(everything)
-    right, mutants = _whole(state["right"], plan), _whole(state["kit"], kit)
-    wrong = sum(any(p < plan.level for p in one.values()) for one in right.values())
-    lines = [
-        f"*False alarms.* {wrong} of {len(right)} whole runs of the {len(plan.pairs)} checks of all built-in "
-        "parts, each with its own seed, "
-        f'contained a "failed" (with 95 % confidence the rate is at most {bounds(wrong, len(right), 0.9)[1]:.2g}; '
-        "Clopper and Pearson). "
-        "So few runs cannot show a rate of 1e-3 by themselves. The p-values show more: they should fall below t at "
-        "most with "
-        "frequency t. By check, the frequency, and in brackets its upper 95 % confidence bound:",
-        "",
-        "| check | p-values | least | p < 0.1 | p < 0.01 | p < 0.001 |",
-        "|---|---|---|---|---|---|",
+def found_of(values: Values, kits: list[str]) -> list[Found]:
+    """The measurements of the file that belong to today's plan."""
+    known = {(kit, name): (one, pair) for kit in kits for one in subjects(kit) for name, pair in one.pairs.items()}
+    return [
+        Found(kit, one.name, one.right, pair.check.name, exact(pair), seed, p)
+        for (kit, seed, name), p in values.items()
+        for one, pair in [known.get((kit, name), (None, None))]
+        if one is not None and pair is not None
     ]
-    values: dict[str, list[float]] = defaultdict(list)
-    for one in right.values():
-        for pair, p in one.items():
-            values[json.loads(pair)[2]["name"]].append(p)
-    laws = {pair.check.name: pair.check.null_law for pair in plan.pairs}
-    exact = sorted(check for check in values if laws[check].startswith("exact"))
-    inside = sorted(check for check, found in values.items() if check not in exact and min(found) == 1)
-    sampled = {check: found for check, found in sorted(values.items()) if check not in (*exact, *inside)}
-    sampled["*all of these*"] = [p for found in sampled.values() for p in found]
-    for check, found in sampled.items():
-        counts = [sum(p < tail for p in found) for tail in TAILS]
-        cells = [f"{count / len(found):.4f} ({bounds(count, len(found), 0.9)[1]:.4f})" for count in counts]
-        name = check if "*" in check else f"`{check}`"
-        lines.append(f"| {name} | {len(found)} | {min(found):.2g} | {' | '.join(cells)} |")
-    misses, n = sum(p < 1 for check in exact for p in values[check]), sum(len(values[check]) for check in exact)
-    lines += ["", f"Exact checks ({_names(exact)}): {misses} of {n} measurements beyond the tolerance."]
-    if inside:
-        lines.append(
-            f"Tests with a margin, whose p-values were all 1, as these parts lie well inside: {_names(inside)}."
-        )
-    lines.append("")
-    names = {f"{pair.kind}:{pair.part.name}": pair.part for pair in kit.pairs}
-    by: dict[str, dict[str, int]] = {name: defaultdict(int) for name in names}
-    killed = dict.fromkeys(names, 0)
-    for one in mutants.values():
-        for name, part in names.items():
-            found = [pair.check.name for pair in kit.pairs if pair.part == part and one[key(pair)] < plan.level]
-            killed[name] += bool(found)
-            for check in found:
-                by[name][check] += 1
-    equivalent = [name for name, part in names.items() if isinstance(part, Mutant) and part.equivalent]
-    wrong_ones = [name for name in names if name not in equivalent]
-    total, tries = sum(killed[name] for name in wrong_ones), len(wrong_ones) * len(mutants)
-    lines.append(
-        f"*Kills.* Over {len(mutants)} seeds the {len(wrong_ones)} wrong mutants were rejected {total} of {tries} "
-        "times "
-        f"(with 95 % confidence the rate is at least {bounds(total, tries, 0.9)[0]:.4f}, for these mutants and new "
-        "seeds), "
-        f"the {len(equivalent)} that are right by design "
-        f"{sum(killed[name] for name in equivalent)} times. "
-        + (
-            "Every wrong mutant was rejected at every seed. "
-            if total == tries
-            else f"Not at every seed: {_list(killed, wrong_ones, len(mutants))}. "
-        )
-        + "By check, how many mutants it rejects at every seed, and how many no other check rejects:"
-    )
-    lines += ["", "| check | mutants rejected | by it alone |", "|---|---|---|"]
-    for check in sorted({check for found in by.values() for check in found}):
-        always = [name for name in wrong_ones if by[name][check] == len(mutants)]
-        alone = [name for name in always if sum(count > 0 for count in by[name].values()) == 1]
-        lines.append(f"| `{check}` | {len(always)} | {len(alone)} |")
-    return "\n" + "\n".join(lines) + "\n\n"
 
 
-def _names(checks: list[str]) -> str:
-    return ", ".join(f"`{check}`" for check in checks)
+def section(values: Values, kits: list[str]) -> str:
+    """The rates that were measured, as Markdown."""
+    found = found_of(values, kits)
+    return "\n".join(["", *right_table(found, kits), *tails_table(found), *wrong_table(found, kits), ""])
 
 
-def _list(killed: dict[str, int], names: list[str], n: int) -> str:
-    return ", ".join(f"`{name}` {killed[name]} of {n}" for name in names if killed[name] < n)
+def right_table(found: list[Found], kits: list[str]) -> list[str]:
+    """How often right parts are rejected, by kit, and each rejection."""
+    lines = ["| right parts | parts | measurements | seeds | rejected | rate at most |", "|---|---|---|---|---|---|"]
+    for kit in kits:
+        parts = [one for one in subjects(kit) if one.right]
+        for title, tolerance in (("exact", True), ("statistical", False)):
+            pairs = sum(exact(pair) == tolerance for one in parts for pair in one.pairs.values())
+            own = [one.p for one in found if one.kit == kit and one.right and one.exact == tolerance]
+            per_seed = Counter(one.seed for one in found if one.kit == kit and one.right and one.exact == tolerance)
+            whole = sum(count == pairs for count in per_seed.values())
+            count = sum(p < LEVEL for p in own)
+            most = f"{bounds(count, len(own))[1]:.2g}" if own else "-"
+            lines.append(f"| {kit}, {title} checks | {len(parts)} | {len(own)} | {whole} | {count} | {most} |")
+    alarms = [f"`{one.part}` by `{one.check}` at seed {one.seed}" for one in found if one.right and one.p < LEVEL]
+    said = f"Rejected: {'; '.join(sorted(alarms))}." if alarms else "No right part was rejected."
+    return [*lines, "", *textwrap.wrap(said, 120), ""]
+
+
+def tails_table(found: list[Found]) -> list[str]:
+    """The tails of the p-values of right parts, by check."""
+    by: dict[str, list[float]] = defaultdict(list)
+    for one in found:
+        if one.right and not one.exact:
+            by[one.check].append(one.p)
+    inside = sorted(check for check, p in by.items() if min(p) == 1)
+    sampled = {f"`{check}`": p for check, p in sorted(by.items()) if check not in inside}
+    sampled["*all of these*"] = [p for own in sampled.values() for p in own]
+    lines = [f"| check | p-values | least | {' | '.join(f'p < {t:g}' for t in TAILS)} |", "|---|---|---|---|---|---|"]
+    for name, own in sampled.items():
+        counts = [sum(p < tail for p in own) for tail in TAILS]
+        cells = [f"{count / len(own):.4f} ({bounds(count, len(own))[1]:.4f})" for count in counts if own]
+        lines.append(f"| {name} | {len(own)} | {min(own, default=1):.2g} | {' | '.join(cells)} |")
+    said = f"All p-values were 1 of {', '.join(f'`{check}`' for check in inside)}." if inside else ""
+    return [*lines, "", *textwrap.wrap(said, 120), ""]
+
+
+def wrong_table(found: list[Found], kits: list[str]) -> list[str]:
+    """How many wrong parts are rejected at each seed, by kit, and those that are not. A part is measured at a seed
+    where a check rejected it by a number, or all were tried."""
+    lines = ["| wrong parts | parts | measured at seeds | rejected | rate at least |", "|---|---|---|---|---|"]
+    lived, raised = [], []
+    for kit in kits:
+        tried: dict[tuple[str, int], list[float]] = defaultdict(list)
+        for one in found:
+            if one.kit == kit and not one.right:
+                tried[one.part, one.seed].append(one.p)
+        size = {one.name: len(one.pairs) for one in subjects(kit) if not one.right}
+        whole = {at: p for at, p in tried.items() if len(p) == size[at[0]] or any(0 <= value < LEVEL for value in p)}
+        count = sum(min(p) < LEVEL for p in whole.values())
+        seeds = Counter(seed for _, seed in whole)
+        at = ", ".join(f"{seed}" if n == len(size) else f"{seed} ({n})" for seed, n in sorted(seeds.items())) or "-"
+        least = f"{bounds(count, len(whole))[0]:.4f}" if whole else "-"
+        lines.append(f"| {kit} | {len(size)} | {at} | {count} of {len(whole)} | {least} |")
+        lived += [f"`{part}` at seed {seed}" for (part, seed), p in whole.items() if min(p) >= LEVEL]
+        raised += [part for (part, _), p in whole.items() if min(p) < 0 and not any(0 <= value < LEVEL for value in p)]
+    said = f"Not rejected: {'; '.join(sorted(lived))}." if lived else "No wrong part lived."
+    if raised:
+        names = ", ".join(f"`{part}`" for part in sorted({*raised}))
+        said += f" Rejected by an error that they raise, and by no number: {names}."
+    return [*lines, "", *textwrap.wrap(said, 120)]
 
 
 def write_section(page: Path, text: str) -> None:
@@ -288,43 +300,24 @@ def write_section(page: Path, text: str) -> None:
     page.write_text(before + mark + text + end + after)
 
 
-def _whole(seeds: Values, plan: Plan) -> Values:
-    wanted = {key(pair) for pair in plan.pairs}
-    return {
-        seed: {pair: p for pair, p in one.items() if pair in wanted}
-        for seed, one in seeds.items()
-        if wanted <= one.keys()
-    }
-
-
 def main() -> None:
     """Measure what is missing, then report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=300, help="whole runs on right parts")
-    parser.add_argument("--kill-seeds", type=int, default=20, help="runs of the kit of mutants")
-    parser.add_argument(
-        "--second-seeds", type=int, default=0, help="runs of the wrong parts of the second and the fourth kit"
-    )
-    parser.add_argument(
-        "--right-seeds", type=int, default=0, help="runs of the right parts of the second and the fourth kit"
-    )
-    parser.add_argument("--out", type=Path, default=Path("verify_rates.json"))
+    parser.add_argument("--seeds", type=int, default=40, help="of statistical checks on right parts")
+    parser.add_argument("--exact-seeds", type=int, default=3, help="of exact checks on right parts")
+    parser.add_argument("--wrong-seeds", type=int, default=3, help="of wrong parts")
+    parser.add_argument("--kits", nargs="+", choices=KITS, default=list(KITS), metavar="KIT", help=", ".join(KITS))
+    parser.add_argument("--out", type=Path, default=Path("verify_rates.jsonl"))
     parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument(
-        "--all", action="store_true", help="parts of installed plug-ins too, not the built-in ones alone"
-    )
-    parser.add_argument(
-        "--redo", action="append", default=[], metavar="CHECK", help="measure this check again; may be repeated"
-    )
+    parser.add_argument("--redo", action="append", default=[], metavar="CHECK", help="measure this check again")
     parser.add_argument("--report", action="store_true", help="only print what the file holds")
-    parser.add_argument(
-        "--page", type=Path, help="write the rates into this page too, between its two marks (docs/verify.md)"
-    )
+    parser.add_argument("--page", type=Path, help="write the rates between the two marks of this page (docs/verify.md)")
     asked = parser.parse_args()
-    state = {what: {} for what in WHAT} | json.loads(asked.out.read_text()) if asked.report else measure(asked)
-    report(state, asked.all)
+    values = read(asked.out) if asked.report else measure_all(asked)
+    text = section(values, asked.kits)
+    print(text)
     if asked.page is not None:
-        write_section(asked.page, section(state, asked.all))
+        write_section(asked.page, text)
 
 
 if __name__ == "__main__":

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import pytest
 import torch
+from scipy import stats
 
 from ambientkit.builtin.checks.copies_seen import BlurProof
 from ambientkit.builtin.checks.corruption_contract import CorruptionContract
 from ambientkit.builtin.checks.further_mask import FurtherMask
 from ambientkit.builtin.checks.measured import OperatorViews
+from ambientkit.builtin.checks.outcome import square_score
 from ambientkit.builtin.corruptions.linear import Linear
 from ambientkit.builtin.corruptions.mask import Mask
+from ambientkit.builtin.mutants.linear import HalfInEach
+from ambientkit.operators.fourier import Fourier
 from ambientkit.registry import load
 from ambientkit.verification import case_for, reproducible
 
@@ -56,3 +60,22 @@ def test_a_batch_of_which_nothing_was_measured_asks_nothing() -> None:
 def test_blur_may_move_a_measure_by_a_little(seed: int) -> None:
     assert p_value(BlurProof(), load().build("memory-measure", "ratio"), seed) > LEVEL
     assert p_value(BlurProof(), load().build("memory-measure", "mifid"), seed) < LEVEL
+
+
+@pytest.mark.parametrize("z", [-4.5, 4.5])
+@pytest.mark.parametrize("n", [100, 500])
+def test_the_score_of_a_mean_square_has_the_tails_of_chi_squared(n: int, z: float) -> None:
+    low, high = 1e-3, 10.0
+    for _ in range(60):  # the mean square at which the score is z
+        middle = (low + high) / 2
+        low, high = (middle, high) if square_score(torch.full((n,), middle**0.5, dtype=float)) < z else (low, middle)
+    tail = stats.chi2.sf(n * middle, n) if z > 0 else stats.chi2.cdf(n * middle, n)
+    assert 0.9 < tail / stats.norm.sf(abs(z)) <= 1
+
+
+def test_noise_of_measurements_is_that_which_they_declare() -> None:
+    right, wrong = Linear(operator=Fourier(), sigma_n=0.2), HalfInEach()
+    assert p_value(OperatorViews(), right, 0) > LEVEL
+    assert p_value(OperatorViews(), wrong, 0) < LEVEL
+    clean = Linear(operator=Fourier(), sigma_n=0.0)
+    assert p_value(OperatorViews(), clean, 0) > LEVEL

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ambientkit.batch import Batch, View, take
 from ambientkit.builtin.checks.masked import masked_case, masked_rows
-from ambientkit.builtin.checks.outcome import all_normal
+from ambientkit.builtin.checks.outcome import all_normal, square_score
 from ambientkit.builtin.checks.travel import key
 from ambientkit.interfaces import Case, Check, Corruption, Measured, Part
 from ambientkit.maths.noise import RandomSource, per_row
@@ -80,7 +80,7 @@ class FurtherMask(Check):
         around = batch.x_n.unflatten(0, (VIEWS, self.rows))
         product = (off * (around - around.mean()))[hidden | shown.unflatten(0, (VIEWS, self.rows))]
         scores = [values.mean() / (values.std() / len(values) ** 0.5) for values in (e, e * x, product)]
-        scores.append((e.square() - 1).sum() / (2 * len(e)) ** 0.5)
+        scores.append(square_score(e))
         return all_normal(torch.stack(scores), len(e))
 
     def control(self, part: Part) -> Part:

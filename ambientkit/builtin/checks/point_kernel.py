@@ -8,7 +8,7 @@ import torch
 from pydantic import Field, InstanceOf
 from torch import Tensor
 
-from ambientkit.builtin.checks.outcome import all_normal, exact
+from ambientkit.builtin.checks.outcome import all_normal, exact, square_score
 from ambientkit.builtin.checks.travel import carry, column_grids, key
 from ambientkit.interfaces import Case, Check, Denoiser, Measured, Part, Sampler
 from ambientkit.maths.noise import RandomSource, standard_normal
@@ -79,9 +79,8 @@ def _scores(e: Tensor, z: Tensor) -> list[float]:
     """Normal scores of mean, variance and correlation with the start, for unit normal e (n, d)."""
     n = len(e)
     means = e.mean(0) * n**0.5
-    variance = (e.square().sum() - e.numel()) / (2 * e.numel()) ** 0.5
     start = (e * z).sum() / z.square().sum().sqrt()
-    return [*means.tolist(), float(variance), float(start)]
+    return [*means.tolist(), float(square_score(e)), float(start)]
 
 
 class _TooFar(Sampler):

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from ambientkit.builtin.checks.outcome import all_of
+from ambientkit.builtin.checks.outcome import all_of, square_score
 from ambientkit.interfaces import Measured
 from ambientkit.maths.noise import per_row
 
@@ -29,7 +29,7 @@ def white_normal(e: Tensor, x: Tensor, level: Tensor) -> Measured:
         return Measured(math.inf, 0.0, e.numel())
     n, square = e.numel(), e.square() - 1
     around = x - x.mean()
-    scores = [e.sum() / n**0.5, square.sum() / (2 * n) ** 0.5, (e * x).sum() / x.norm()]
+    scores = [e.sum() / n**0.5, square_score(e), (e * x).sum() / x.norm()]
     scores += [(square * w).sum() / (2**0.5 * w.norm()) for w in (around, around.abs() - around.abs().mean())]
     spread = per_row(level, e).expand_as(e) - per_row(level, e).expand_as(e).mean()
     if spread.norm() > 1e-9:

@@ -85,6 +85,18 @@ class LinearMutant(Mutant, Corruption, abc.ABC):
         return RIGHT.weight(view, batch, cap, hidden)
 
 
+class HalfInEach(LinearMutant):
+    """Measurements whose noise is shared between the parts of complex numbers, while the whole is declared."""
+
+    name = "linear-half-in-each"
+    wrong = "noise of std sigma_n / sqrt(2), declared as sigma_n"
+
+    def observe(self, x_0: Tensor, row: Tensor, generator: RandomSource) -> Batch:
+        """Twice the variance is declared."""
+        found = RIGHT.observe(x_0, row, generator)
+        return found._replace(sigma_n=found.sigma_n * 2**0.5)
+
+
 class NotTransposed(LinearMutant):
     """Measurements that are shown through A in place of its transpose."""
 
@@ -166,6 +178,7 @@ class ForgetsK(LinearMutant):
 
 
 MUTANTS = [
+    HalfInEach,
     NotTransposed,
     Unscaled,
     TransposedExpect,

@@ -9,7 +9,7 @@ from tests.verification.fifth_kit import batches, below, corruptions, models, ob
 
 PARTS_OF_OBJECTIVES = (batches, below)  # imported, they add theirs to those of `objectives`
 
-KINDS = {"objective": objectives, "corruption": corruptions, "sampler": samplers, "model": models}
+MODULES = (objectives, corruptions, samplers, models)
 
 NOT_WRONG = {
     "label-shifted": "classes and none are exchanged one for one: the network learns the exchanged labels as well",
@@ -28,12 +28,12 @@ LET_PASS = {
 """Wrong parts that the checks had let pass when the kit was written, by the check that rejects them now."""
 
 
-def wrong_parts() -> list[tuple[str, Part, str]]:
-    """Every wrong part: kind, part, what is wrong."""
-    made = [(kind, cls(), text) for kind, module in KINDS.items() for cls, text in module.WRONG]
-    return [one for one in made if one[1].name not in NOT_WRONG]
+def wrong_parts() -> list[Part]:
+    """Every wrong part."""
+    made = [cls() for module in MODULES for cls, _ in module.WRONG]
+    return [part for part in made if part.name not in NOT_WRONG]
 
 
-def right_parts() -> list[tuple[str, Part]]:
-    """Every right part: kind, part."""
-    return [(kind, cls()) for kind, module in KINDS.items() for cls, _ in module.RIGHT]
+def right_parts() -> list[Part]:
+    """Every right part."""
+    return [cls() for module in MODULES for cls, _ in module.RIGHT]

@@ -11,7 +11,7 @@ from torch import nn
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Model
 from ambientkit.maths.noise import per_row
-from tests.verification.fourth_kit.variants import variants
+from tests.verification.variants import variants
 
 
 class Net(nn.Module):

@@ -12,7 +12,7 @@ from ambientkit.interfaces import Objective
 from ambientkit.maths.levels import geometric_grid, log_uniform
 from ambientkit.maths.noise import per_row, standard_normal, uniform
 from ambientkit.maths.weights import edm_weight
-from tests.verification.fourth_kit.variants import variants
+from tests.verification.variants import variants
 
 
 def rows_mean(x):

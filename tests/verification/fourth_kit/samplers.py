@@ -8,7 +8,7 @@ import torch
 
 from ambientkit.interfaces import Sampler
 from ambientkit.maths.noise import per_row, standard_normal
-from tests.verification.fourth_kit.variants import variants
+from tests.verification.variants import variants
 
 
 class Anc(Sampler):

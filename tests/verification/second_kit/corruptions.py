@@ -9,7 +9,7 @@ import torch
 from ambientkit.batch import Batch, View
 from ambientkit.interfaces import Corruption
 from ambientkit.maths.noise import per_row, standard_normal, uniform
-from tests.verification.second_kit.variants import variants
+from tests.verification.variants import variants
 
 
 class Gauss(Corruption):

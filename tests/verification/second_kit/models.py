@@ -12,7 +12,7 @@ from ambientkit.errors import InputError
 from ambientkit.interfaces import Model
 from ambientkit.maths.noise import per_row
 from tests.verification.second_kit.edm import EDM, Edm, Net
-from tests.verification.second_kit.variants import variants
+from tests.verification.variants import variants
 
 
 class Eps(Model):

@@ -13,7 +13,7 @@ from ambientkit.maths.levels import geometric_grid, log_uniform
 from ambientkit.maths.noise import per_row, standard_normal, uniform
 from ambientkit.maths.weights import edm_weight
 from tests.verification.second_kit.tweedie import TWEEDIE, Tw, rows_mean
-from tests.verification.second_kit.variants import variants
+from tests.verification.variants import variants
 
 
 class Ceiling(Objective):

@@ -18,10 +18,10 @@ from ambientkit.builtin.objectives.denoising import Denoising
 from ambientkit.builtin.objectives.tweedie import Tweedie
 from ambientkit.builtin.samplers.ancestral import Ancestral
 from ambientkit.builtin.samplers.heun import Heun
-from ambientkit.interfaces import Objective
+from ambientkit.interfaces import Objective, Part
 from ambientkit.maths.levels import log_uniform
 from ambientkit.maths.noise import per_row, standard_normal, uniform
-from tests.verification.second_kit.variants import variants
+from tests.verification.variants import variants
 
 
 class Tw(Objective):
@@ -334,3 +334,15 @@ NOT_WRONG = {
     "kit3-mlp-one-class": "by default the model takes no classes",
 }
 """Parts that turned out not to be wrong as far as a verdict goes, each with its reason."""
+
+LET_PASS: dict[str, tuple[str, ...]] = {}
+
+
+def wrong_parts() -> list[Part]:
+    """Every wrong part."""
+    return [part for part in (cls() for cls, _ in WRONG) if part.name not in NOT_WRONG]
+
+
+def right_parts() -> list[Part]:
+    """Every right part."""
+    return [cls() for cls in RIGHT]
