@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from ambientkit.batch import Batch, Clean
-from ambientkit.checkpoint.folder import write_file
+from ambientkit.checkpoint.folder import write_part
 from ambientkit.checkpoint.lock import at_work
 from ambientkit.checkpoint.space import NpyOnDisk
 from ambientkit.data.observations import Observations
@@ -168,7 +168,7 @@ def _begin(
     # (N, 1) where a row has N values: there a plain (N,) could mean one level per value.
     one = (total, 1) if shape == (total,) else (total,)
     NpyOnDisk.create(target / LEVELS, np.float32, (total, *shape) if by_value else one)
-    write_file(asked, json.dumps(request, indent=1).encode())
+    write_part(asked, json.dumps(request, indent=1).encode())
 
 
 _work: tuple[Any, ...] = ()
@@ -222,7 +222,7 @@ def _piece(bounds: tuple[int, int]) -> None:
         noisy.update(seen.tobytes())
     noisy.update(x.tobytes())
     done = {"source": source.hexdigest(), "noisy": noisy.hexdigest(), "stop": stop}
-    write_file(target / PROGRESS / f"{start}.json", json.dumps(done).encode())
+    write_part(target / PROGRESS / f"{start}.json", json.dumps(done).encode())
 
 
 def _write_picture(path: Path, content: bytes) -> None:
@@ -270,7 +270,7 @@ def _finish(target: Path, request: dict[str, Any], pieces: list[tuple[int, int]]
         masks = np.load(target / MASKS, mmap_mode="r")
         shares = [float(masks[start:stop].mean()) * (stop - start) for start, stop in pieces]
         manifest["missing"] = 1 - sum(shares) / len(masks)
-    write_file(target / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
+    write_part(target / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
     for file in (target / PROGRESS).iterdir():
         file.unlink()
     (target / PROGRESS).rmdir()

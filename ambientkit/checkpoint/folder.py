@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ambientkit.checkpoint.names import step_of_checkpoint
-from ambientkit.checkpoint.replace import remove, replacing
+from ambientkit.checkpoint.replace import UNTOUCHED, remove, replacing
+from ambientkit.checkpoint.space import GOES_ON
 from ambientkit.errors import InputError
 
 MANIFEST = "manifest.json"
@@ -24,22 +25,35 @@ def check_version(version: object, where: object, known: int = FORMAT_VERSION) -
         raise InputError(f"{where}: format {version!r} is not known to this version of ambientkit, which reads {known}")
 
 
-def write_file(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees the old content or the new, never a part; a stream is written to. Raises
-    RunError as `replacing`."""
-    with replacing(path) as aside:
+def write_file(path: Path, content: bytes, *, intact: str = UNTOUCHED) -> None:
+    """Write a file so that a reader sees the old content or the new, never a part; a stream is written to. intact: what
+    the message promises where it fails. Raises RunError as `replacing`."""
+    with replacing(path, intact=intact) as aside:
         aside.write_bytes(content)
+
+
+def write_part(path: Path, content: bytes) -> None:
+    """`write_file`, of a part of a work that the same command goes on with."""
+    write_file(path, content, intact=GOES_ON)
 
 
 def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
     """Write a checkpoint folder of these files. Raises RunError where the disk refuses; `path` is then as before."""
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     manifest = json.dumps({"format_version": FORMAT_VERSION, "sha256": hashes}, indent=1).encode()
-    with replacing(path, intact="earlier checkpoints are untouched") as aside:
+    with replacing(path, intact=_earlier(path)) as aside:
         remove(aside)  # of an interrupted write by a process of the same number
         aside.mkdir(parents=True)
         for name, content in {**files, MANIFEST: manifest}.items():
             (aside / name).write_bytes(content)
+
+
+def _earlier(path: Path) -> str:
+    """What is said of a checkpoint that cannot be written: the one that the run goes on from."""
+    found = [(step, one.name) for one in path.parent.glob("*") if (step := step_of_checkpoint(one.name)) is not None]
+    if not found:
+        return "it would have been the first: make room on the disk, and the same command begins anew"
+    return f"{max(found)[1]} is untouched: make room on the disk, and go on from there (--resume)"
 
 
 def read_folder(path: Path) -> dict[str, bytes]:

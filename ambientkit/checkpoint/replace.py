@@ -9,8 +9,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from safetensors import SafetensorError
+
 from ambientkit.checkpoint.target import followed, is_stream, refusal, write_through
 from ambientkit.errors import RunError
+
+UNTOUCHED = "what was there before is untouched"
 
 
 @contextmanager
@@ -19,7 +23,7 @@ def replacing(
     *,
     suffix: str = "",
     check: Callable[[Path], None] | None = None,
-    intact: str = "what was there before is untouched",
+    intact: str = UNTOUCHED,
 ) -> Iterator[Path]:
     """A path beside `target` to write a file or a folder to, which takes the target's place once it is whole and on
     disk.
@@ -60,6 +64,10 @@ def replacing(
         flush_folder(target.parent)
     except OSError as error:
         raise RunError(f"{target}: cannot be written ({error.strerror or error}); {intact}") from error
+    except SafetensorError as error:  # in which the library wraps what the system says
+        if "I/O error" not in str(error):
+            raise
+        raise RunError(f"{target}: cannot be written ({str(error).rpartition('I/O error: ')[2]}); {intact}") from error
     finally:
         with suppress(OSError):  # of a name that is too long, which has been reported above
             if old.exists() and not target.exists():  # stopped between the two renames

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ambientkit.checkpoint.folder import clean, write_file
+from ambientkit.checkpoint.folder import clean, write_part
 from ambientkit.checkpoint.lock import at_work
-from ambientkit.checkpoint.space import NpyOnDisk
+from ambientkit.checkpoint.space import GOES_ON, NpyOnDisk
 from ambientkit.config.run import differences
 from ambientkit.errors import InputError, RunError
 from ambientkit.readers.files import needs
@@ -147,13 +147,13 @@ class Store:
         the table; pictures: what rows that are latents decode to, each a PNG file beside them. Raises RunError where
         the disk refuses."""
         if piece.start < SHOWN:
-            write_file(self._shown(piece), _npz({name: value.cpu().numpy() for name, value in shown.items()}))
+            write_part(self._shown(piece), _npz({name: value.cpu().numpy() for name, value in shown.items()}))
         if rows:
-            write_file(self._rows(piece), json.dumps(rows).encode())
+            write_part(self._rows(piece), json.dumps(rows).encode())
         self._write_pictures(piece, pictures or {})
         values = self._values(arrays)
         if self.format.encode is None:
-            write_file(self._part(piece), _npz({name: self.units.laid_out(value) for name, value in values.items()}))
+            write_part(self._part(piece), _npz({name: self.units.laid_out(value) for name, value in values.items()}))
             return
         files = []
         for name in self.arrays:
@@ -163,7 +163,7 @@ class Store:
                     _write_unflushed(file, self.format.encode(row))
                     files.append(file)
         _flush(files)  # all at once: a flush for each costs a disk far more
-        write_file(self._part(piece), b"")
+        write_part(self._part(piece), b"")
 
     def _write_pictures(self, piece: range, pictures: Mapping[str, Tensor]) -> None:
         files, png = [], FORMATS["png"]
@@ -184,21 +184,19 @@ class Store:
         shown = [np.load(self._shown(piece), allow_pickle=False) for piece in self._pieces() if piece.start < SHOWN]
         content = picture({name: np.concatenate([part[name] for part in shown])[:SHOWN] for name in shown[0].files})
         if content is not None:
-            write_file(self.folder / f"{self.name}.png", content)
+            write_part(self.folder / f"{self.name}.png", content)
         if self.format.encode is None:
             try:
                 self._put_together()
             except OSError as error:
                 clean(self.folder)
-                raise RunError(
-                    f"{self.folder}: cannot be written ({error.strerror}); the pieces are intact in {PARTS}"
-                ) from None
+                raise RunError(f"{self.folder}: cannot be written ({error.strerror}); {GOES_ON}") from None
             except RunError:
                 clean(self.folder)
                 raise
         infos = [RowInfo(*row) for piece in self._pieces() for row in self._read_rows(piece)]
         if infos:
-            write_file(self.folder / f"{self.name}.csv", restored_table(infos, self._places(), self.like))
+            write_part(self.folder / f"{self.name}.csv", restored_table(infos, self._places(), self.like))
         self._note(finished=True)
         shutil.rmtree(self.folder / PARTS)
         return self.result
@@ -320,7 +318,7 @@ class Store:
 
     def _note(self, finished: bool) -> None:
         content = {**self._about, **self.request, "piece": self._piece, "finished": finished}
-        write_file(self.manifest, (json.dumps(content, indent=1) + "\n").encode())
+        write_part(self.manifest, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def read_samples(folder: Path, rows: Sequence[int] | None = None) -> Tensor:

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
 from ambientkit.checkpoint.folder import replacing, write_file
 from ambientkit.checkpoint.target import check_place, check_target
@@ -187,6 +188,21 @@ def ordinary_user() -> Iterator[Path]:
             os.seteuid(0)
         folder.chmod(0o700)
         shutil.rmtree(folder)
+
+
+def test_what_a_library_says_of_a_full_disk_is_said_of_the_target(tmp_path: Path) -> None:
+    """safetensors wraps it in an error of its own."""
+
+    def write(reason: str) -> None:
+        with replacing(tmp_path / "out") as aside:
+            aside.write_bytes(b"half")
+            raise SafetensorError(f"Error while serializing: {reason}")
+
+    with pytest.raises(RunError, match=r"out: cannot be written \(No space left on device .os error 28.\)"):
+        write("I/O error: No space left on device (os error 28)")
+    with pytest.raises(SafetensorError):
+        write("a tensor is not contiguous")
+    assert names(tmp_path) == set()
 
 
 def test_a_read_only_target_is_found_before_the_work_and_not_replaced() -> None:

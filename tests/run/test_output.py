@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker
 from accelerate.utils import LoggerType
+from PIL import Image
 
 from ambientkit.config import load_file, resolve
 from ambientkit.config.files import redacted
@@ -93,11 +96,12 @@ class Kept(GeneralTracker):
     name = "tensorboard"
     requires_logging_directory = True
     seen: list
+    pictures: list
     fails_at = 99
 
     def __init__(self, run_name, logging_dir, **kwargs):
         super().__init__()
-        type(self).seen = [("start", kwargs)]
+        type(self).seen, type(self).pictures = [("start", kwargs)], []
 
     @property
     def tracker(self):
@@ -110,6 +114,9 @@ class Kept(GeneralTracker):
         if step >= self.fails_at:
             raise OSError("the server has gone")
         self.seen.append((step, values))
+
+    def log_images(self, values, step, **kwargs):
+        self.pictures.append((step, values, kwargs))
 
     def finish(self):
         self.seen.append(("finish", None))
@@ -136,6 +143,10 @@ def test_a_tracker_gets_the_configuration_and_every_line(ambientkit, tmp_path, k
     assert {"loss", "terms/tweedie", "grad_norm", "examples_per_s"} <= kept.seen[2][1].keys()
     assert any(name.startswith("by_level/tweedie/") for name in kept.seen[2][1])
     assert all(isinstance(value, int | float) for value in kept.seen[2][1].values())
+    ((step, shown, form),) = kept.pictures
+    assert (step, form, shown["samples"].dtype) == (4, {"dataformats": "NHWC"}, np.uint8)
+    drawn = Image.open(tmp_path / "samples" / "before_and_after.png").convert("RGB")
+    assert np.array_equal(shown["samples"][0], np.asarray(drawn))
     assert ambientkit("train", "--resume", tmp_path, "--end-step", 6)[0] == 0
     assert [name for name, _ in kept.seen] == ["start", "config", 6, "finish"]
     assert kept.seen[0][1] == {"purge_step": 5}
@@ -191,6 +202,27 @@ def tracked(tmp_path, tracker, monkeypatch):
         assert "a tracker failed" not in err
         said.append(out)
     return said
+
+
+def test_tensorboard_keeps_pictures_at_their_steps(ambientkit, tmp_path):
+    """Bytes of the picture files, not values that were scaled once more."""
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = [
+        *("train", *FLAGS, "--end-step", 20, "--demo-every", 8, "--log-every", 4),
+        *("--tracker", "tensorboard", "--output-dir", tmp_path),
+    ]
+    status, _, err = ambientkit(*run)
+    assert status == 0, err
+    assert "takes no picture" not in err
+    kept = EventAccumulator(str(tmp_path / "logs" / "ambientkit"), size_guidance={"images": 0}).Reload()
+    assert [point.step for point in kept.Scalars("loss")] == [4, 8, 12, 16, 20]
+    shown = kept.Images("samples")
+    assert [one.step for one in shown] == [8, 16, 20]
+    for one, name in zip(shown, ("demo_00000008", "demo_00000016", "before_and_after"), strict=True):
+        pixels = np.asarray(Image.open(io.BytesIO(one.encoded_image_string)).convert("RGB"))
+        assert np.array_equal(pixels, np.asarray(Image.open(tmp_path / "samples" / f"{name}.png").convert("RGB")))
 
 
 def test_mlflow_keeps_a_resumed_run_as_one(tmp_path, monkeypatch):

@@ -4,11 +4,14 @@ is touched."""
 from __future__ import annotations
 
 import dataclasses
+import errno
 import fcntl
 import json
+import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -51,6 +54,27 @@ def test_a_command_that_was_interrupted_goes_on_to_the_same_files(sample, tmp_pa
     before = files(tmp_path / "cut")
     assert "nothing to do" in ok(sample(*arguments, "--batch-size", 7, "--out", tmp_path / "cut"))
     assert files(tmp_path / "cut") == before
+
+
+def test_a_full_disk_is_named_and_the_same_command_goes_on(sample, tmp_path, monkeypatch):
+    arguments = [write_run(tmp_path / "run"), "--n", 12, "--steps", 2, "--batch-size", 4, "--device", "cpu"]
+    replace = os.replace
+
+    def full(source, target):
+        if Path(target).name == "00000004.npz":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    status, _, err = sample(*arguments, "--out", tmp_path / "out")
+    assert status == 1
+    assert (
+        "00000004.npz: cannot be written (No space left on device); make room on the disk and give the same command "
+        "again, which goes on from here"
+    ) in err
+    assert not list((tmp_path / "out").rglob("*.tmp-*"))
+    monkeypatch.setattr(os, "replace", replace)
+    assert "4 of 12 samples are there already" in ok(sample(*arguments, "--out", tmp_path / "out"))
 
 
 def test_a_killed_command_goes_on_to_the_same_files(sample, tmp_path):
