@@ -65,7 +65,7 @@ def load_file(path: Path) -> Source:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as UTF-8 text ({error})") from None
     try:
-        tree = YAML(typ="rt", pure=True).load(text)
+        tree = parsed(text, "rt")
         too_large(tree, str(path))
     except RecursionError:
         raise InputError(f"{path}: is nested more than {DEEPEST} levels deep, which no configuration is") from None
@@ -94,7 +94,7 @@ def from_settings(settings: Iterable[str]) -> list[Source]:
             shown = key if is_secret([key]) else setting
             raise InputError(f"--set {shown}: should be KEY=VALUE with a dotted key, such as optimizer.lr=1e-3")
         try:
-            value = YAML(typ="safe", pure=True).load(text)
+            value = parsed(text)
             too_large(value, f"--set {key}")
         except RecursionError:
             raise InputError(f"--set {key}: is nested more than {DEEPEST} levels deep, which no value is") from None
@@ -104,6 +104,17 @@ def from_settings(settings: Iterable[str]) -> list[Source]:
         path = tuple(int(word) if word.isdigit() else word for word in key.split("."))
         sources.append(at(path, value, f"--set {key}"))
     return sources
+
+
+def parsed(text: str, typ: str = "safe") -> Any:
+    """What YAML text stands for; typ as of ruamel.yaml. Raises its YAMLError, and RecursionError for text that is nested
+    far too deeply, before it is parsed: the parser takes a time quadratic in the depth."""
+    depth = 0
+    for bracket in re.findall(r"[][{}]", text):
+        depth += 1 if bracket in "[{" else -1
+        if depth > 10 * DEEPEST:  # brackets in comments and quoted text need not match
+            raise RecursionError
+    return YAML(typ=typ, pure=True).load(text)
 
 
 def too_large(tree: Any, where: str) -> None:

@@ -7,10 +7,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from ambientkit.config.files import too_large
+from ambientkit.config.files import parsed, too_large
 from ambientkit.errors import InputError
 
 
@@ -32,7 +31,7 @@ def split_fields(text: str) -> tuple[str, dict[str, Any]]:
     if fields is None:
         return name, {}
     try:
-        tree = YAML(typ="safe", pure=True).load(fields)
+        tree = parsed(fields)
         too_large(tree, f"the fields of {name}")
     except (YAMLError, RecursionError):
         tree = None

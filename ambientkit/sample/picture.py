@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageDraw, ImageFont
 from torch import Tensor
-from torchvision.utils import make_grid
 
 PAPER, INK = (255, 255, 255), (40, 40, 40)
 LABEL = 13
@@ -61,15 +60,16 @@ def grid(
     if labels is not None:  # a label that is cut would be another number: rather a wider cell
         wider = max(0, math.ceil(max(map(font.getlength, labels))) + 4 - shown.shape[3])
         shown = torch.nn.functional.pad(shown, (0, wider, 0, LABEL), value=1.0)
-    tiled = make_grid(shown, nrow=columns, padding=gap, pad_value=1.0)
-    if len(rows) == 1:  # torchvision frames two images or more
-        tiled = torch.nn.functional.pad(tiled, (gap,) * 4, value=1.0)
-    picture = Image.fromarray((tiled * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()).convert("RGB")
-    height, width = shown.shape[2:]
+    cells = (shown * 255).round().to(torch.uint8).expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy()
+    (height, width), columns = cells.shape[1:3], min(columns, len(cells))
+    lines = math.ceil(len(cells) / columns)
+    picture = Image.new("RGB", (gap + columns * (width + gap), gap + lines * (height + gap)), (255, 255, 255))
     pen = ImageDraw.Draw(picture)
-    for index, label in enumerate(labels or ()):
-        place = (gap + (index % columns) * (width + gap), gap + (index // columns) * (height + gap) + height - LABEL)
-        pen.text(place, label, fill=INK, font=font)
+    for index, cell in enumerate(cells):
+        place = (gap + (index % columns) * (width + gap), gap + (index // columns) * (height + gap))
+        picture.paste(Image.fromarray(cell), place)
+        if labels is not None:
+            pen.text((place[0], place[1] + height - LABEL), labels[index], fill=INK, font=font)
     return picture
 
 

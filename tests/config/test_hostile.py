@@ -30,8 +30,7 @@ def test_a_bomb_of_aliases_is_refused_at_once(tmp_path) -> None:
     assert time.monotonic() - began < 20  # a second on an idle machine; written out it would take hours
 
 
-@pytest.mark.parametrize("depth", [DEEPEST + 2, 600, 1500])
-@pytest.mark.slow
+@pytest.mark.parametrize("depth", [DEEPEST + 2, 400, 600, 100_000])
 def test_deep_nesting_is_refused(tmp_path, depth) -> None:
     (tmp_path / "deep.yaml").write_text("a: " + "[" * depth + "]" * depth)
     with pytest.raises(InputError, match="nested more than"):

@@ -58,6 +58,12 @@ def test_the_contracts_and_the_registry_load_neither_a_trainer_nor_a_command_lin
     assert loaded_by("import ambientkit.interfaces, ambientkit.hookspecs, ambientkit.builtin.plugin") & heavy == set()
 
 
+@pytest.mark.slow
+def test_what_trains_and_samples_loads_no_library_of_pictures_and_no_compiler() -> None:
+    """torchvision takes two thirds of the start of a command, as its import brings torch._dynamo."""
+    assert loaded_by("import ambientkit.api.training, ambientkit.cli.train") & {"torchvision", "timm"} == set()
+
+
 def test_asking_for_help_loads_no_torch() -> None:
     assert loaded_by(HELP) & {"torch", "numpy", "k_diffusion", "accelerate"} == set()
 

@@ -23,9 +23,9 @@ def test_settings_run_from_pictures_to_a_lora(name: str, tiny_sdxl: Path, tmp_pa
     pictures.mkdir()
     for index in range(4):
         noise = np.random.default_rng(index).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-        Image.fromarray(noise).resize((72, 64)).save(pictures / f"{index}.png")
+        Image.fromarray(noise).resize((36, 32)).save(pictures / f"{index}.png")
         (pictures / f"{index}.txt").write_text("face")
-    own = {"path": str(pictures), "pipeline": str(tiny_sdxl), "size": 64, "cache": str(tmp_path / "store")}
+    own = {"path": str(pictures), "pipeline": str(tiny_sdxl), "size": 32, "cache": str(tmp_path / "store")}
     run = ak.train(
         config=[
             SETTINGS / f"{name}.yaml",
@@ -37,7 +37,7 @@ def test_settings_run_from_pictures_to_a_lora(name: str, tiny_sdxl: Path, tmp_pa
     )
     assert run.ended.state == "finished"
     drawn = run.sample(1, prompt="face", guidance=5.0, steps=2)
-    assert drawn.shape == (1, 4, 32, 32)
+    assert drawn.shape == (1, 4, 16, 16)
     assert drawn.isfinite().all()
     exported = run.export("diffusers-lora", tmp_path / "lora")
     from diffusers import StableDiffusionXLPipeline
