@@ -14,6 +14,7 @@ import torch
 from hypothesis import settings
 
 from ambientkit.cli import main
+from ambientkit.run import demo
 from tests.support import forked
 
 # No deadline: the first call of a torch operator may take a second. In CI the examples are always the same.
@@ -26,6 +27,9 @@ with suppress(ValueError):  # not in the main thread
     for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, usual)
+
+# The picture at the end of a run takes 63 calls of the network, tests train for a few steps.
+demo.DEMO_STEPS = 4
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)  # workers that spin on one another's cores are ten times slower

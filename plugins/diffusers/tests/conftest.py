@@ -8,6 +8,10 @@ import pytest
 import torch
 
 from ambientkit.maths.randomness import isolated_global_generator
+from ambientkit.run import demo
+
+# The picture at the end of a run takes 63 calls of the network, tests train for a few steps.
+demo.DEMO_STEPS = 4
 
 
 @pytest.fixture(autouse=True)

@@ -11,9 +11,13 @@ from torch import nn
 
 from ambientkit.interfaces import Model, Signal
 from ambientkit.maths.randomness import isolated_global_generator, keyed_generator
+from ambientkit.run import demo
 
 Built = Callable[[Model, Signal], nn.Module]
 Rows = Callable[..., tuple[torch.Tensor, torch.Tensor]]
+
+# The picture at the end of a run takes 63 calls of the network, tests train for a few steps.
+demo.DEMO_STEPS = 4
 
 if torch.get_num_threads() > 2:
     torch.set_num_threads(2)
