@@ -107,8 +107,8 @@ def from_settings(settings: Iterable[str]) -> list[Source]:
 
 
 def parsed(text: str, typ: str = "safe") -> Any:
-    """What YAML text stands for; typ as of ruamel.yaml. Raises its YAMLError, and RecursionError for text that is nested
-    far too deeply, before it is parsed: the parser takes a time quadratic in the depth."""
+    """What YAML text stands for; typ as of ruamel.yaml. Raises its YAMLError, and RecursionError for text that is
+    nested far too deeply, before it is parsed: the parser takes a time quadratic in the depth."""
     depth = 0
     for bracket in re.findall(r"[][{}]", text):
         depth += 1 if bracket in "[{" else -1
