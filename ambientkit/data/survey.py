@@ -13,9 +13,8 @@ from ambientkit.errors import InputError
 from ambientkit.interfaces import Corruption, Levels, Signal
 from ambientkit.maths.randomness import keyed_generator
 from ambientkit.messages import warn
-from ambientkit.rows import Mapping, evenly
-from ambientkit.units.counts import CountRange
-from ambientkit.units.ranges import ValueRange
+from ambientkit.rows import Mapping, decodes, evenly
+from ambientkit.units.counts import in_file_units
 from ambientkit.units.scale import judge_scale
 
 LOOK_AT, VALUES = 4096, 2**26
@@ -36,21 +35,16 @@ class Survey:
     mapping: Mapping | None = None
     """From file values to data units, where there are files."""
 
+    latents: bool = False
+    """Whether rows must be decoded to be seen."""
+
     def describe_noise(self) -> str:
-        """The noise level in units of [-1, 1], and in those of the files, or of 0..255 where there are none (half as
-        many units cover the range there: 127.5 sigma). Of counts, it is that of their transform alone."""
+        """The noise level in units of [-1, 1], and in those of the files, by `in_file_units`."""
         low, high = self.sigma_n
         if high == 0:
             return "no noise (sigma_n 0)"
         told = f"sigma_n {low:.4g} in [-1, 1]" if low == high else f"sigma_n {low:.4g} to {high:.4g} in [-1, 1]"
-        if isinstance(self.mapping, CountRange):
-            return f"{told}, of counts after their transform"
-        own = self.mapping if isinstance(self.mapping, ValueRange) else None
-        if own in (ValueRange(-1, 1), ValueRange(0, 255)):
-            own = None
-        levels = [level * 127.5 if own is None else own.sigma_from_unit(level) for level in sorted({low, high})]
-        ends = " to ".join(f"{level:.4g}" for level in levels)
-        return f"{told} ({ends} in {'0..255' if own is None else 'file units'})"
+        return told + in_file_units(self.mapping, self.latents, low, high)
 
 
 def survey(
@@ -137,6 +131,7 @@ def survey(
         (float(batch.sigma_n.min()), float(batch.sigma_n.max())),
         corruption.unseen(batch),
         observations.rows.mapping,
+        decodes(observations.rows),
     )
 
 

@@ -10,6 +10,7 @@ from huggingface_hub import ModelCard, ModelCardData
 from ambientkit.config.portable import portable
 from ambientkit.config.run import ScheduledObjective, to_yaml
 from ambientkit.sample import Trained
+from ambientkit.units.counts import in_file_units
 
 DETAIL = 3
 """Noise of more than so many times the spread of a detail hides it."""
@@ -165,9 +166,8 @@ def _noise(trained: Trained) -> str:
         "estimated": "estimated from the rows themselves. Where that is off, so is all that was learned",
         "unknown": "how it is known was not kept",
     }[trained.noise]
-    return (
-        f"white and Gaussian, std sigma_n {level} in units of [-1, 1] ({high * 127.5:.4g} in 0..255 at most); {known}."
-    )
+    own = in_file_units(trained.units.mapping, trained.latents, low, high)
+    return f"white and Gaussian, std sigma_n {level} in units of [-1, 1]{own}; {known}."
 
 
 def _objective(entry: ScheduledObjective) -> str:

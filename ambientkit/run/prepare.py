@@ -125,7 +125,10 @@ def label(config: RunConfig) -> str:
 
 
 def _describe(config: RunConfig, seen: Survey, observations: Observed) -> None:
-    noise = "simulated once for each row" if observations.simulated else "declared with the data"
+    noise = {
+        "simulated": "simulated once for each row",
+        "estimated": "estimated from the rows",
+    }.get(_noise_known(config, observations.simulated), "declared with the data")
     say(f"data: {config.data.name}, {seen.rows:,} rows of shape {seen.signal.shape}; {seen.describe_noise()}, {noise}")
     for entry in config.objective:
         if "needs-clean-data" in entry.objective.claims and seen.sigma_n[1] > 0:

@@ -15,9 +15,29 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ambientkit.units.ranges import ValueRange
+
 ROOT = math.sqrt(1.5)
 SMALLEST = ROOT
 """D(0) = sqrt(3/2): the transformed value below which the inverse would grow again; there it is 0 counts."""
+
+
+def in_file_units(mapping: object, latents: bool, low: float, high: float) -> str:
+    """What levels in units of [-1, 1] are in those of the files, to follow them: " (12.75 to 31.88 in file units)".
+
+    In 0..255 (half as many units cover the range there: 127.5 sigma) where the files have that range, or there are
+    none; of counts, it is said that the level is that of their transform; of latents, nothing.
+    """
+    if isinstance(mapping, CountRange):
+        return ", of counts after their transform"
+    if latents:
+        return ""
+    own = (
+        mapping if isinstance(mapping, ValueRange) and mapping not in (ValueRange(-1, 1), ValueRange(0, 255)) else None
+    )
+    levels = [level * 127.5 if own is None else own.sigma_from_unit(level) for level in sorted({low, high})]
+    ends = " to ".join(f"{level:.4g}" for level in levels)
+    return f" ({ends} in {'0..255' if own is None else 'file units'})"
 
 
 def anscombe(values: ArrayLike, gain: float, offset: float, read_std: float) -> NDArray[np.float64]:

@@ -64,3 +64,8 @@ def test_where_some_rows_are_below_it_is_told_and_refused_for_an_estimate(caplog
 )
 def test_the_level_is_told_in_units_that_mean_something(mapping, told) -> None:
     assert Survey(4, Signal((1, 4, 4), 0.5), (0.1, 0.1), mapping=mapping).describe_noise() == told
+
+
+def test_a_level_of_latents_is_told_in_their_units_alone() -> None:
+    found = Survey(4, Signal((4, 8, 8), 1.0), (0.1, 0.2), latents=True)
+    assert found.describe_noise() == "sigma_n 0.1 to 0.2 in [-1, 1]"

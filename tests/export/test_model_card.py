@@ -40,7 +40,7 @@ def test_training_ends_with_a_card_that_says_how_the_noise_is_known(tmp_path, am
     assert status == 0, err
     text = (folder / "README.md").read_text()
     assert (
-        "std sigma_n 0.2 in units of [-1, 1] (25.5 in 0..255 at most); simulated: white Gaussian noise was added "
+        "std sigma_n 0.2 in units of [-1, 1] (25.5 in 0..255); simulated: white Gaussian noise was added "
         "to each clean row" in text
     )
     assert "step 2 of 2; 8 rows seen (batches of 4)." in text
@@ -56,12 +56,12 @@ def test_training_ends_with_a_card_that_says_how_the_noise_is_known(tmp_path, am
         (
             "declared",
             (0.3, 0.3),
-            "std sigma_n 0.3 in units of [-1, 1] (38.25 in 0..255 at most); declared by who trained it",
+            "std sigma_n 0.3 in units of [-1, 1] (2.4 in file units); declared by who trained it",
         ),
         (
             "estimated",
             (0.1, 0.3),
-            "std sigma_n 0.1 to 0.3 in units of [-1, 1] (38.25 in 0..255 at most); estimated from the rows",
+            "std sigma_n 0.1 to 0.3 in units of [-1, 1] (0.8 to 2.4 in file units); estimated from the rows",
         ),
         ("unknown", (0.1, 0.1), "how it is known was not kept"),
         ("declared", (0.0, 0.0), "**Noise:** none (sigma_n 0)."),
@@ -69,6 +69,12 @@ def test_training_ends_with_a_card_that_says_how_the_noise_is_known(tmp_path, am
 )
 def test_the_level_and_how_it_is_known_are_stated(tmp_path, noise, sigma_n, words):
     assert words in card_of(write_run(tmp_path / "run", noise=noise, sigma_n=sigma_n))
+
+
+def test_a_level_of_counts_is_no_level_of_the_file(tmp_path):
+    counts = {"kind": "counts", "low": 100.0, "high": 500.0, "gain": 2.0, "offset": 100.0, "read_std": 3.0}
+    write_run(tmp_path / "run", units={"mapping": counts, "layout": "NHW"})
+    assert "in units of [-1, 1], of counts after their transform; " in card_of(tmp_path / "run")
 
 
 def test_the_hub_s_own_library_reads_it(tmp_path):

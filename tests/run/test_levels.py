@@ -3,6 +3,9 @@ ones."""
 
 from __future__ import annotations
 
+import logging
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +13,10 @@ import torch
 from ambientkit.batch import Batch
 from ambientkit.builtin.corruptions.gaussian import Gaussian
 from ambientkit.builtin.corruptions.mask import Mask
+from ambientkit.data.survey import Survey
+from ambientkit.interfaces import Signal
 from ambientkit.run.levels import LOOK_AT, suiting_levels
+from ambientkit.run.prepare import _describe
 
 SHAPE = (1, 4, 4)
 
@@ -89,3 +95,19 @@ def test_digits_are_about_ten_apart():
     true = float(torch.cdist(x.flatten(1), x.flatten(1)).max())
     found = suiting_levels(with_noise(x, torch.full((len(x),), 0.3)), Gaussian(sigma_n=0.3))
     assert 0.9 * true < found.sigma_max < 1.1 * true
+
+
+@pytest.mark.parametrize(
+    ("sigma_n", "simulated", "told"),
+    [
+        ("estimate", False, "estimated from the rows"),
+        (0.3, False, "declared with the data"),
+        (None, True, "simulated once for each row"),
+    ],
+)
+def test_it_is_said_how_the_noise_level_is_known(caplog, sigma_n, simulated, told):
+    caplog.set_level(logging.INFO, "ambientkit")
+    config = SimpleNamespace(data=SimpleNamespace(name="array", sigma_n=sigma_n), objective=(), sigma_data=None)
+    seen = Survey(4, Signal((1, 4, 4), 0.5), (0.3, 0.3))
+    _describe(config, seen, SimpleNamespace(simulated=simulated))
+    assert caplog.messages[0].endswith(f"(38.25 in 0..255), {told}")

@@ -11,8 +11,10 @@ from ambientkit.interfaces import Signal
 from ambientkit.maths.randomness import isolated_global_generator
 from ambientkit.registry import load
 
+NOT_8_BIT = {"mapping": {"kind": "range", "low": 0, "high": 16}, "layout": "NHW"}
 
-def write_run(folder, data="digits", step=10_000, noise="declared", sigma_n=(0.2, 0.3), **more):
+
+def write_run(folder, data="digits", step=10_000, noise="declared", sigma_n=(0.2, 0.3), units=NOT_8_BIT, **more):
     """A run of an untrained network, one layer of which is drawn, on rows 1 x 8 x 8."""
     config = resolve(Source({"data": data, "model": {"name": "mlp", "width": 8, "depth": 1}, **more}), load())
     signal = Signal((1, 8, 8), 0.5)
@@ -24,7 +26,7 @@ def write_run(folder, data="digits", step=10_000, noise="declared", sigma_n=(0.2
         "signal": {"shape": signal.shape, "sigma_data": signal.sigma_data, "conds": {}},
         "step": step,
         "data": {
-            "units": {"mapping": {"kind": "range", "low": 0, "high": 16}, "layout": "NHW"},
+            "units": units,
             "sigma_n": list(sigma_n),
             "noise": noise,
         },
