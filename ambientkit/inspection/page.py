@@ -65,9 +65,7 @@ def page(
     histograms = []
     if (noise := _noise(facts, x, mapping if own else None, photon, isinstance(mapping, CountRange))) is not None:
         histograms.append(("Noise against brightness", noise))
-    histograms.append(
-        ("Values", histogram(values, f"values in {unit}; the range is marked", marks=ends, x_label=f"value, {unit}"))
-    )
+    histograms.append(("Values", histogram(values, f"values in {unit}", marks=ends, x_label=f"value, {unit}")))
     if levels:
         known = level_of(facts)
         marks = [(mapping.sigma_from_unit(known[1][1]) if own else known[1][1], known[0])] if known is not None else []
@@ -94,6 +92,7 @@ def page(
         facts=shown,
         pictures=[_picture(name, row, stretch) for name, row in zip(labels[:PICTURES], x)] if x.ndim == 4 else [],
         scale=told_scale,
+        level="" if (found := level_of(facts)) is None else f" and of the {found[0]} level",
         histograms=histograms,
     )
 

@@ -38,8 +38,7 @@ def attack_page(found: Attack, *, decode: Decode = None) -> str:
     """The page of an attack: figures, histograms of training and held-out rows, and tiles (original, corrupted,
     draws)."""
     charts = [
-        histogram(found.distance.numpy(), f"distance of {len(found.distance)} training rows to their draws", bins=30),
-        histogram(found.null.numpy(), f"distance of {len(found.null)} held-out rows to their draws", bins=30),
+        *_compared(30, "their draws", [("training rows", found.distance), ("held-out rows", found.null)]),
         histogram(found.p_values.numpy(), "p-values of the training rows", bins=20),
     ]
     pictures = []
@@ -56,14 +55,9 @@ def attack_page(found: Attack, *, decode: Decode = None) -> str:
 
 def memorization_page(found: Memorization, *, decode: Decode = None) -> str:
     """The page of measures on samples: figures, histograms, and the samples nearest to training rows above these."""
-    distance = found.neighbours.distance[:, 0]
+    distance, null = found.neighbours.distance[:, 0], found.heldout_neighbours.distance[:, 0]
     charts = [
-        histogram(distance.numpy(), f"distance of {len(distance)} samples to the nearest training row", bins=40),
-        histogram(
-            found.heldout_neighbours.distance[:, 0].numpy(),
-            "distance of held-out rows to the nearest training row",
-            bins=40,
-        ),
+        *_compared(40, "the nearest training row", [("samples", distance), ("held-out rows", null)]),
         histogram(found.p_values.numpy(), "p-values of the samples", bins=20),
     ]
     order = distance.argsort()[:NEAREST]
@@ -75,6 +69,22 @@ def memorization_page(found: Memorization, *, decode: Decode = None) -> str:
         "that follow."
     )
     return _render(f"Memorisation in {found.facts['subject']}", found.blocks(), charts, told, pictures)
+
+
+def _compared(bins: int, to: str, sides: Sequence[tuple[str, Tensor]]) -> list[Any]:
+    """Histograms of the distances of several sets of rows, (name, distances), on one and the same axis."""
+    together = torch.cat([values for _, values in sides])
+    span = float(together.min()), float(together.max())
+    return [
+        histogram(
+            values.numpy(),
+            f"distance of {len(values)} {name} to {to}",
+            bins=bins,
+            x_label=f"distance, {name}",
+            span=span,
+        )
+        for name, values in sides
+    ]
 
 
 def _render(

@@ -8,15 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ambientkit.webpage.axis import Axis
+from ambientkit.webpage.bins import histogram_edges
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
 WIDTH, HEIGHT = 400, 270
-LOOKED_AT = 100_000
-"""Values by which steps are recognised."""
-ROUNDED = 1e-6
-"""Least distance of two values, over the range of all."""
 GREYS = 64
 """Fields of a grey scale."""
 LEFT, RIGHT, TOP, BOTTOM = 66, 14, 12, 46
@@ -149,11 +146,23 @@ def _upright(marks: Sequence[tuple[float, str]], across: Axis, top: float, botto
     return drawn
 
 
+WIDEST = 4.0
+"""A mark is drawn where the bars and it are together at most so many times as wide as the bars."""
+
+
 def histogram(
-    values: Any, what: str, bins: int = 60, *, marks: Sequence[tuple[float, str]] = (), x_label: str = ""
+    values: Any,
+    what: str,
+    bins: int = 60,
+    *,
+    marks: Sequence[tuple[float, str]] = (),
+    x_label: str = "",
+    span: tuple[float, float] | None = None,
 ) -> Markup:
     """A figure: how often the values of an array of any shape occur, in `bins` bins of equal width at most
-    (`histogram_edges`). marks: values with a name, drawn as upright lines; x_label: below the axis, by default `what`.
+    (`histogram_edges`). marks: values with a name, drawn as upright lines unless they lie so far out that the bars
+    would shrink to a line; x_label: below the axis, by default `what`; span: what the axis shows at least, for charts
+    that are compared.
 
     Its caption and its text for those who do not see it name the ends, the quartiles and how many values lie beyond the
     bins. The values should be finite.
@@ -165,9 +174,12 @@ def histogram(
     counts, edges = np.histogram(values, histogram_edges(values, bins))
     beyond, low, high = values.size - int(counts.sum()), float(values.min()), float(values.max())
     most = max(int(counts.max()), 1)
+    room = WIDEST * float(edges[-1] - edges[0])
+    drawn = [(x, name) for x, name in marks if edges[-1] - room <= x <= edges[0] + room]
+    ends = [float(edges[0]), float(edges[-1]), *(x for x, _ in drawn), *(span or ())]
     across = Axis(
-        min([float(edges[0]), *(x for x, _ in marks)]),
-        max([float(edges[-1]), *(x for x, _ in marks)]),
+        min(ends),
+        max(ends),
         LEFT + INSIDE,
         WIDTH - RIGHT - INSIDE,
         log=False,
@@ -187,49 +199,14 @@ def histogram(
     told = f"Histogram of {what}: {low:.4g} to {high:.4g}, quartiles {quartiles}"
     if beyond:
         told += f"; {beyond:,} of {values.size:,} values lie beyond the bars"
-    told += "".join(f"; {name} at {x:.4g}" for x, name in marks)
+    told += "".join(
+        f"; {name} at {number(x)}" + ("" if (x, name) in drawn else ", beyond the chart") for x, name in marks
+    )
     frame = _frame(across, up, x_label or what, "% of the values")
     return Markup(
         '<figure><svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}"><title>{}</title>{}{}{}</svg>'
         "<figcaption>{}</figcaption></figure>"
-    ).format(WIDTH, HEIGHT, told, told, frame, bars, _upright(marks, across, TOP, HEIGHT - BOTTOM), told)
-
-
-def histogram_edges(values: Any, bins: int) -> Any:
-    """(m + 1,): the edges of m <= `bins` bins of equal width for finite values (n,).
-
-    They reach from the least value to the greatest, but not to those that lie further out than the middle 99.8 % of the
-    values are wide: a few would press all others into one bin. Of values on steps (whole numbers) each bin holds
-    equally many steps: otherwise some hold one more than their neighbours, which shows as a comb.
-    """
-    import numpy as np
-
-    low, high = float(values.min()), float(values.max())
-    first, last = (float(end) for end in np.quantile(values, (0.001, 0.999)))
-    if last > first:
-        low, high = max(low, first - (last - first)), min(high, last + (last - first))
-    if not high > low:
-        return np.histogram_bin_edges(values, 1)
-    step = _step(values[(values >= low) & (values <= high)], high - low)
-    if step is None:
-        return np.linspace(low, high, bins + 1)
-    steps = round((high - low) / step) + 1
-    width = math.ceil(steps / bins)
-    return low - step / 2 + step * width * np.arange(math.ceil(steps / width) + 1)
-
-
-def _step(values: Any, reach: float) -> float | None:
-    """The step of values that stand on even steps, to the rounding of float32; None where they do not."""
-    import numpy as np
-
-    kept = values if values.size <= LOOKED_AT else values[:: values.size // LOOKED_AT + 1]
-    apart = np.diff(np.unique(kept))
-    apart = apart[apart > ROUNDED * reach]  # the same value, mapped to other units and back
-    if not apart.size:
-        return None
-    step = float(np.median(apart[apart < 1.5 * apart.min()]))
-    off = np.abs(apart / step - np.round(apart / step))
-    return step if reach / step < LOOKED_AT / 10 and bool((off < 0.05).all()) else None
+    ).format(WIDTH, HEIGHT, told, told, frame, bars, _upright(drawn, across, TOP, HEIGHT - BOTTOM), told)
 
 
 def colour_bar(low: float, high: float, unit: str) -> Markup:

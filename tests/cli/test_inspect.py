@@ -105,11 +105,14 @@ def test_arrays_in_memory_are_inspected_by_a_call_that_prints_nothing(capsys) ->
     assert found.verdict is NoiseVerdict.FINE
     assert found.facts["sigma_n_estimated"][2] == pytest.approx(0.3, rel=0.1)
     assert found.facts["data"] == "in-memory"
-    assert inspect(x, sigma_n=0.3, rows=128).verdict is NoiseVerdict.FINE
+    given = inspect(x, sigma_n=0.3, rows=128)
+    assert given.verdict is NoiseVerdict.FINE
+    assert "white, Gaussian and of the declared level." in given.page()
     assert inspect(x, sigma_n=0.6, rows=128).verdict is NoiseVerdict.VIOLATED
     assert inspect(x, sigma_n=np.full(len(x), 0.6), rows=128).verdict is NoiseVerdict.VIOLATED
     assert "verdict: fine" in str(found)
     assert found.page().startswith("<!doctype html>")
+    assert "declared" not in found.page()
     assert json.loads(json.dumps(found.to_dict()))["verdict"] == "fine"
     assert capsys.readouterr() == ("", "")
     assert inspect(x, sigma_n=0.3, rows=8).facts["rows_looked_at"] == 8

@@ -27,7 +27,7 @@ from ambientkit.run.status import status
 from ambientkit.sample import load_run
 from ambientkit.webpage import Series, bars, curves, figures_page, histogram, picture_uri
 from ambientkit.webpage.axis import Axis
-from ambientkit.webpage.charts import histogram_edges
+from ambientkit.webpage.bins import histogram_edges
 from tests.support.finished import write_run
 
 
@@ -164,6 +164,14 @@ def test_every_axis_has_two_ticks_or_more_and_none_outside(low: float, high: flo
 def test_a_histogram_tells_its_ends_and_quartiles() -> None:
     text = str(histogram(torch.linspace(0, 1, 101).numpy(), "<values>"))
     assert 'role="img" aria-label="Histogram of &lt;values&gt;: 0 to 1, quartiles 0.25, 0.5, 0.75"' in text
+
+
+def test_histograms_that_are_compared_have_one_axis() -> None:
+    def ticks(low: float, high: float) -> set[str]:
+        text = str(histogram(np.linspace(low, high, 50), "v", span=(0, 10)))
+        return set(re.findall(r'text-anchor="middle">([\d.]+)<', text))
+
+    assert ticks(0, 1) == ticks(6, 10) > {"2", "8"}
 
 
 def test_bins_of_whole_numbers_hold_equally_many_of_them() -> None:

@@ -58,4 +58,9 @@ def test_levels_are_marked_and_scales_have_their_values() -> None:
     assert "black 97, white 585 file units" in bar
     drawn = str(histogram(np.linspace(0, 1, 50), "values", marks=[(2.0, "end")]))
     assert ">end<" in drawn
+    assert "; end at 2" in drawn
+    far = str(histogram(np.linspace(0, 1, 50), "values", marks=[(-1.0, "start"), (65535.0, "end")]))
+    assert ">start<" in far
+    assert ">end<" not in far
+    assert "; end at 65,535, beyond the chart" in far
     assert "% of the values" in drawn
