@@ -19,6 +19,21 @@ def edm_weight(sigma: Tensor, sigma_data: float) -> Tensor:
     return (1 / sigma_data) ** 2 + (1 / sigma) ** 2
 
 
+HIDDEN = 0.75
+"""The power of `hidden_factor` that `tweedie` takes: docs/decisions, 64."""
+
+
+def hidden_factor(sigma: Tensor, sigma_data: float, power: float = HIDDEN) -> Tensor:
+    """What an error of a value that a view hides counts, against one of a value that it shows at level sigma:
+
+        (lambda(infinity) / lambda(sigma))^power = (sigma^2 / (sigma^2 + sigma_data^2))^power
+
+    with the EDM weight lambda. sigma: (N,), > 0. power 1 gives lambda(infinity), the weight of a value of which nothing
+    is seen, at every level; 0 gives lambda(sigma). Raises ValueError as `edm_weight`.
+    """
+    return (edm_weight(sigma, sigma_data) * sigma_data**2) ** -power
+
+
 def min_snr_weight(sigma: Tensor, sigma_data: float, gamma: float) -> Tensor:
     """lambda(sigma) = min(1 / sigma^2, gamma / sigma_data^2): min-SNR in the scale of x_0, in 1 / data units squared.
 

@@ -20,7 +20,7 @@ from ambientkit.interfaces import Corruption, Denoiser, Levels
 from ambientkit.maths.levels import geometric_grid
 from ambientkit.maths.noise import per_row
 from ambientkit.maths.randomness import keyed_generator
-from ambientkit.maths.weights import edm_weight
+from ambientkit.maths.weights import edm_weight, hidden_factor
 
 POINTS = 4
 """Levels of a measurement, with equal ratios."""
@@ -101,7 +101,7 @@ def _pair(
     else:
         other = corruption.degrade(rows, sigma, generator)
     sigma_n = per_row(rows.sigma_n, rows.x_n)
-    hidden = sigma**2 / (sigma**2 + sigma_data**2)
+    hidden = hidden_factor(sigma, sigma_data)
     values = []
     for seen in (view, other):
         x_0_hat = denoiser(seen.x, sigma, **seen.cond).to(rows.x_n.dtype)

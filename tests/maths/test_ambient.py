@@ -13,7 +13,7 @@ from ambientkit.maths.ambient import clean_std, inverse_square_of_a, top_up, twe
 from ambientkit.maths.mixture import GaussianMixture
 from ambientkit.maths.randomness import keyed_generator
 from ambientkit.maths.reverse import reverse_moments, reverse_step
-from ambientkit.maths.weights import edm_weight
+from ambientkit.maths.weights import edm_weight, hidden_factor
 from ambientkit.testing.strategies import mixtures
 from tests.support import ROOT
 
@@ -141,6 +141,13 @@ def test_the_edm_weight_is_finite_and_equals_its_formula(sigma):
     weight = edm_weight(torch.tensor([sigma]), 0.5)
     assert weight.isfinite().all()
     torch.testing.assert_close(weight.double(), tensor([(sigma**2 + 0.25) / (sigma * 0.5) ** 2]), rtol=1e-5, atol=0)
+
+
+@given(st.floats(1e-6, 1e6), st.floats(0, 1))
+def test_the_factor_of_hidden_values_lies_between_the_weights_of_its_level_and_of_pure_noise(sigma, power):
+    here = torch.tensor([sigma], dtype=torch.float64)
+    weight = edm_weight(here, 0.5) * hidden_factor(here, 0.5, power)
+    assert torch.allclose(weight, edm_weight(here, 0.5) ** (1 - power) * 4.0**power, rtol=1e-12)
 
 
 def test_the_edm_weight_refuses_level_zero():

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from ambientkit.batch import Batch
-from ambientkit.interfaces import Sampler, Signal
+from ambientkit.interfaces import Part, Sampler, Signal
 from ambientkit.maths.noise import RandomSource, per_row, standard_normal
 from ambientkit.maths.reverse import reverse_step
 
@@ -59,11 +59,32 @@ def number_of(x: Tensor) -> Tensor:
     return (x.detach().double().flatten(1).mean(1) / SPACING).nan_to_num(0.0, 0.0, 0.0).round()
 
 
+def centre_of(x: Tensor, number: Tensor) -> Tensor:
+    """What lies under points that are asked about, constant in each: the row, or that row at the contrast it has."""
+    mean = x.detach().double().flatten(1).mean(1)
+    return per_row(torch.where(number_of(x) == number, SPACING * number, mean).to(x.dtype), x)
+
+
+def may_lower_contrast(part: Part) -> bool:
+    """Whether an objective may ask about rows of lower contrast than they have: one that claims no unbiased minimum
+    may rest on the assumption that these are rows too (arXiv 2510.11964)."""
+    return "stationary-at-oracle" not in part.claims
+
+
 def asked_of(
-    x: Tensor, sigma: Tensor, cond: Mapping[str, Tensor], *, shape: tuple[int, ...] = SHAPE, conditioned: bool = True
+    x: Tensor,
+    sigma: Tensor,
+    cond: Mapping[str, Tensor],
+    *,
+    shape: tuple[int, ...] = SHAPE,
+    conditioned: bool = True,
+    lowered: bool = False,
 ) -> Tensor:
     """The numbers of the rows that a denoiser is asked for. Raises Broken for a call that the contract of `Denoiser`
-    does not allow."""
+    does not allow.
+
+    lowered: points may be those of the row that the conditions are of, at lower contrast.
+    """
     require(
         isinstance(x, Tensor) and x.shape[1:] == shape,
         "the denoiser is asked about points of another shape than the rows",
@@ -78,6 +99,8 @@ def asked_of(
     )
     require(bool(x.isfinite().all()), "the denoiser is asked about points that are not finite")
     number = number_of(x)
+    if lowered and isinstance(label := cond.get("label"), Tensor) and label.shape == number.shape:
+        number = torch.where((number >= 0) & (number <= label), label.double(), number)
     if conditioned:
         right = conditions(number)
         require(set(cond) == set(right), "the denoiser is not given the conditions of the rows")

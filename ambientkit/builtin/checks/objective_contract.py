@@ -15,14 +15,15 @@ from ambientkit.builtin.checks.coverage import no_hole_below, within_the_range_l
 from ambientkit.builtin.checks.labelled import (
     SHAPE,
     SIGNAL,
-    SPACING,
     Broken,
     NoHalf,
     OneStep,
     asked_of,
+    centre_of,
     copied,
     global_state,
     labelled,
+    may_lower_contrast,
     require,
     same,
 )
@@ -113,7 +114,7 @@ class ObjectiveContract(Check):
         learnt, pixels = False, None
         silent: dict[str, Tensor] = {}
         for index in range(3):
-            probe = _Probe(case)
+            probe = _Probe(case, may_lower_contrast(part))
             try:
                 with NoHalf() as precision:
                     found = part.loss(probe, batch, self._tools(case, probe, index, memory))
@@ -151,7 +152,7 @@ class ObjectiveContract(Check):
         )
 
     def _fresh(self, part: Objective, case: Case, batch: Batch, index: int) -> tuple[list[Term], _Probe]:
-        probe = _Probe(case)
+        probe = _Probe(case, may_lower_contrast(part))
         return list(part.loss(probe, batch, self._tools(case, probe, index, {})).values()), probe
 
     def _tools(self, case: Case, probe: _Probe, index: int, memory: Memory) -> Tools:
@@ -178,8 +179,8 @@ class _Probe:
     """A denoiser for the labelled rows, wrong in a way that no loss is content with; it writes down what it is
     asked."""
 
-    def __init__(self, case: Case) -> None:
-        self._case = case
+    def __init__(self, case: Case, lowered: bool) -> None:
+        self._case, self._lowered = case, lowered
         self.points: list[Tensor] = []
         self.reached = torch.zeros(SHAPE, dtype=torch.bool)
         self._asked: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -199,11 +200,11 @@ class _Probe:
 
     def _answer(self, x: Tensor, sigma: Tensor, cond: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         require(x.dtype == torch.float32, f"the denoiser is asked about points in {x.dtype} for rows in torch.float32")
-        number = asked_of(x, sigma, cond)
+        number = asked_of(x, sigma, cond, lowered=self._lowered)
         levels = self._case.tools.levels
         inside = bool((sigma > 0.1 * levels.sigma_min).all() and (sigma < 10 * levels.sigma_max).all())
         require(inside, "the denoiser is asked at levels far out of the range of the run")
-        centre = per_row((SPACING * number).float(), x)
+        centre = centre_of(x, number)
         level = per_row(sigma.float(), x)
         size = level / (1 + level)
         return number, centre + size * (0.5 * torch.tanh(x - centre) + 0.3 * torch.sin(3 * level.log()) + 0.2)

@@ -24,7 +24,7 @@ from ambientkit.builtin.checks.probe import (
 )
 from ambientkit.builtin.checks.stationarity import Shifted
 from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Part, Tools
-from ambientkit.maths.weights import edm_weight
+from ambientkit.maths.weights import edm_weight, hidden_factor
 
 
 class StationarityUnderMasks(Check):
@@ -97,8 +97,9 @@ class ScaleUnderMasks(Check):
     """On rows with missing values an error costs in the mean lambda delta^2 for each value of x_0, lambda of the level
     it is seen at.
 
-    That is sigma for a value shown, and infinity for one that is hidden. So all values of x_0 count, as lambda counts
-    what is seen at their level, although a part of them was never measured. lambda is the EDM weight, a >= 0.2.
+    That is sigma for a value shown. For one that is hidden it is infinity, or lambda(sigma)^(1 - p) lambda(infinity)^p
+    where the objective has a field `hidden_power`, p. So all values of x_0 count, although a part of them was never
+    measured. lambda is the EDM weight, a >= 0.2.
     """
 
     name = "scale-under-masks"
@@ -168,7 +169,8 @@ class ScaleUnderMasks(Check):
             return torch.full((1,), float("inf"), dtype=torch.float64)
         weight = edm_weight(sigma, case.tools.signal.sigma_data)
         if not of_shown:
-            weight = torch.full_like(weight, case.tools.signal.sigma_data**-2)
+            power = getattr(part, "hidden_power", 1.0)
+            weight = weight * hidden_factor(sigma, case.tools.signal.sigma_data, power)
         expected = 0.25 * weight * share
         clear = (sigma > 1.12 * 0.4) & (share > 0)
         return ((value[0] + value[2]) / 2 - value[1])[clear] / expected[clear]

@@ -12,7 +12,15 @@ import torch
 from torch import Tensor
 
 from ambientkit.batch import Batch, take
-from ambientkit.builtin.checks.labelled import SIGNAL, SPACING, OneStep, asked_of, labelled, require
+from ambientkit.builtin.checks.labelled import (
+    SIGNAL,
+    OneStep,
+    asked_of,
+    centre_of,
+    labelled,
+    may_lower_contrast,
+    require,
+)
 from ambientkit.builtin.checks.probe import on_clean_rows
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Case, Memory, Objective, Signal, Tools
@@ -35,13 +43,13 @@ class _Answers:
     """A denoiser of labelled pictures that is wrong by `error(number)` times a number for each pixel and level; it
     keeps what it was asked with gradient."""
 
-    def __init__(self, error: Callable[[Tensor], Tensor]) -> None:
-        self._error = error
+    def __init__(self, error: Callable[[Tensor], Tensor], lowered: bool) -> None:
+        self._error, self._lowered = error, lowered
         self.asked: list[tuple[Tensor, Tensor]] = []
 
     def __call__(self, x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
-        number = asked_of(x, sigma, cond, shape=SMALL)
-        centre = per_row((SPACING * number).float(), x)
+        number = asked_of(x, sigma, cond, shape=SMALL, lowered=self._lowered)
+        centre = centre_of(x, number)
         level = per_row(sigma.float(), x)
         wrong = level / (1 + level) * (0.5 * torch.tanh(x - centre) + 0.3 * torch.sin(3 * level.log()) + 0.2)
         answer = centre + per_row(self._error(number).float(), x) * wrong
@@ -83,7 +91,9 @@ def _taught(part: Objective, case: Case, level: Tensor) -> tuple[Tensor, list[Te
     for index in range(CALLS):
         batch = labelled(level, keyed_generator(case.seed, "verify.taught", step=index), SMALL)
         asked = take(batch, torch.arange(ROWS).roll(5 * index))
-        for number, gradient in _gradients(part, case, _Answers(torch.ones_like), asked, index, memory):
+        for number, gradient in _gradients(
+            part, case, _Answers(torch.ones_like, may_lower_contrast(part)), asked, index, memory
+        ):
             there = gradient.flatten(1).norm(dim=1) > 0
             taught[number[there].long() - 1] = True
             found += [one / one.norm() for one in gradient.flatten(1)[there]]
@@ -125,7 +135,7 @@ def _of_one(part: Objective, case: Case, batch: Batch, place: int, others: float
         return torch.where(number < STRANGERS, FAR, others)
 
     total = torch.zeros(SMALL)
-    for number, gradient in _gradients(part, case, _Answers(error), batch, 0, {}):
+    for number, gradient in _gradients(part, case, _Answers(error, may_lower_contrast(part)), batch, 0, {}):
         total = total + gradient[number == place + 1].sum(0)
     return total
 

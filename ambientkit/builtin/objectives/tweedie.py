@@ -14,7 +14,7 @@ from ambientkit.errors import InputError
 from ambientkit.interfaces import ClaimsWhen, Denoiser, Objective, Tools
 from ambientkit.maths.levels import log_uniform, truncated_lognormal
 from ambientkit.maths.noise import per_row, uniform
-from ambientkit.maths.weights import edm_weight, min_snr_weight
+from ambientkit.maths.weights import HIDDEN, edm_weight, hidden_factor, min_snr_weight
 
 CAP_OF_X_0_SCALE = 25.0
 """With this cap or a higher one the factor is 1/a^2 wherever a >= 0.2, which the claim "x_0-scale" says."""
@@ -40,8 +40,8 @@ class Tweedie(Objective):
     single draws alone, and the
     levels next to sigma_n count in full. sigma_n = 0 is ordinary denoising.
     Where the corruption hides values, its own weight takes the place of min(1/a^2, cap): hidden values that were
-    measured are compared with x_n itself, at lambda(infinity) over the chance that they were measured, and those that
-    were not count nothing.
+    measured are compared with x_n itself, at lambda(sigma)^(1 - p) lambda(infinity)^p over the chance that they were
+    measured, p = hidden_power, and those that were not count nothing.
     """
 
     name = "tweedie"
@@ -76,6 +76,9 @@ class Tweedie(Objective):
     """lambda, in the scale of x_0: EDM's, or min-SNR's min(1 / sigma^2, snr_gamma / sigma_data^2)."""
     snr_gamma: float = Field(5.0, gt=0)
     """Of min-snr."""
+    hidden_power: float = Field(HIDDEN, ge=0, le=1)
+    """Of the weight of hidden values: 1 counts them as at pure noise, 0 as values seen at the level of the row. Less
+    favours rows that are restored, more favours samples."""
 
     def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
         """One term, `tweedie`, with a value for every row used. Raises InputError for rows as noisy as sigma_max."""
@@ -134,8 +137,7 @@ class Tweedie(Objective):
         # noise in x_n.
         at_0 = tools.corruption.expect(torch.zeros_like(x_0_hat), view, batch)
         in_vain = (a * batch.x_n + at_0 - batch.x_n) ** 2 + (a * per_row(batch.sigma_n, batch.x_n)) ** 2
-        # lambda is that of the level each value is seen at, and infinity for a value that the view hides.
-        hidden = view.sigma**2 / (view.sigma**2 + tools.signal.sigma_data**2)
+        hidden = hidden_factor(view.sigma, tools.signal.sigma_data, self.hidden_power)
         factor = tools.corruption.weight(view, batch, cap, hidden)
         return self._lambda(view.sigma, tools.signal.sigma_data) * (factor * (rho**2 - in_vain)).flatten(1).mean(1)
 

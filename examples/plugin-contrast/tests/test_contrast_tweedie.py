@@ -7,10 +7,11 @@ import dataclasses
 import torch
 from ambientkit_contrast_tweedie import ContrastTweedie
 
+import ambientkit as ak
 from ambientkit.builtin.checks.outcome import mean_zero
 from ambientkit.maths.mixture import GaussianMixture
 from ambientkit.maths.randomness import keyed_generator
-from ambientkit.verification import case_for, make_case
+from ambientkit.verification import Verdict, case_for, make_case
 
 
 def gradients(law: GaussianMixture) -> torch.Tensor:
@@ -39,3 +40,10 @@ def test_levels_lie_below_the_noise_and_a_law_of_one_contrast_is_biased() -> Non
 
 def test_it_claims_nothing_of_its_minimum() -> None:
     assert "stationary-at-oracle" not in ContrastTweedie.claims
+
+
+def test_verify_passes_what_it_claims_so_that_it_can_be_trained_with() -> None:
+    part = ContrastTweedie()
+    results = ak.verify(part, quick=True).results
+    assert results
+    assert [str(one) for one in results if one.verdict is not Verdict.PASSED] == []
