@@ -40,6 +40,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.verification.kits import KITS as UNSEEN
 
 TAILS = (0.1, 0.01, 0.001)
+FEWEST = 20
 
 Parts = tuple[list[Part], list[Part]]
 Values = dict[tuple[str, int, str], float]
@@ -225,6 +226,11 @@ def found_of(values: Values, kits: list[str]) -> list[Found]:
     ]
 
 
+def wrapped(said: str) -> list[str]:
+    """Lines of a page."""
+    return textwrap.wrap(said, 120, break_on_hyphens=False)
+
+
 def section(values: Values, kits: list[str]) -> str:
     """The rates that were measured, as Markdown."""
     found = found_of(values, kits)
@@ -233,7 +239,10 @@ def section(values: Values, kits: list[str]) -> str:
 
 def right_table(found: list[Found], kits: list[str]) -> list[str]:
     """How often right parts are rejected, by kit, and each rejection."""
-    lines = ["| right parts | parts | measurements | seeds | rejected | rate at most |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| right parts | parts | pairs | measurements | whole seeds | rejected | rate at most |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for kit in kits:
         parts = [one for one in subjects(kit) if one.right]
         for title, tolerance in (("exact", True), ("statistical", False)):
@@ -242,29 +251,31 @@ def right_table(found: list[Found], kits: list[str]) -> list[str]:
             per_seed = Counter(one.seed for one in found if one.kit == kit and one.right and one.exact == tolerance)
             whole = sum(count == pairs for count in per_seed.values())
             count = sum(p < LEVEL for p in own)
-            most = f"{bounds(count, len(own))[1]:.2g}" if own else "-"
-            lines.append(f"| {kit}, {title} checks | {len(parts)} | {len(own)} | {whole} | {count} | {most} |")
+            if own:
+                cells = [f"{kit}, {title} checks", len(parts), pairs, len(own), whole, count]
+                lines.append(f"| {' | '.join(map(str, cells))} | {bounds(count, len(own))[1]:.2g} |")
     alarms = [f"`{one.part}` by `{one.check}` at seed {one.seed}" for one in found if one.right and one.p < LEVEL]
     said = f"Rejected: {'; '.join(sorted(alarms))}." if alarms else "No right part was rejected."
-    return [*lines, "", *textwrap.wrap(said, 120), ""]
+    return [*lines, "", *wrapped(said), ""]
 
 
 def tails_table(found: list[Found]) -> list[str]:
-    """The tails of the p-values of right parts, by check."""
+    """The tails of the p-values of right parts: of all checks, and of those with at least `FEWEST` values."""
     by: dict[str, list[float]] = defaultdict(list)
     for one in found:
         if one.right and not one.exact:
             by[one.check].append(one.p)
     inside = sorted(check for check, p in by.items() if min(p) == 1)
-    sampled = {f"`{check}`": p for check, p in sorted(by.items()) if check not in inside}
-    sampled["*all of these*"] = [p for own in sampled.values() for p in own]
+    rest = [p for check, own in by.items() if check not in inside for p in own]
+    sampled = {f"`{check}`": p for check, p in sorted(by.items()) if check not in inside and len(p) >= FEWEST}
+    sampled["*all*"] = rest
     lines = [f"| check | p-values | least | {' | '.join(f'p < {t:g}' for t in TAILS)} |", "|---|---|---|---|---|---|"]
     for name, own in sampled.items():
         counts = [sum(p < tail for p in own) for tail in TAILS]
         cells = [f"{count / len(own):.4f} ({bounds(count, len(own))[1]:.4f})" for count in counts if own]
         lines.append(f"| {name} | {len(own)} | {min(own, default=1):.2g} | {' | '.join(cells)} |")
     said = f"All p-values were 1 of {', '.join(f'`{check}`' for check in inside)}." if inside else ""
-    return [*lines, "", *textwrap.wrap(said, 120), ""]
+    return [*lines, "", *wrapped(said), ""]
 
 
 def wrong_table(found: list[Found], kits: list[str]) -> list[str]:
@@ -281,16 +292,17 @@ def wrong_table(found: list[Found], kits: list[str]) -> list[str]:
         whole = {at: p for at, p in tried.items() if len(p) == size[at[0]] or any(0 <= value < LEVEL for value in p)}
         count = sum(min(p) < LEVEL for p in whole.values())
         seeds = Counter(seed for _, seed in whole)
-        at = ", ".join(f"{seed}" if n == len(size) else f"{seed} ({n})" for seed, n in sorted(seeds.items())) or "-"
-        least = f"{bounds(count, len(whole))[0]:.4f}" if whole else "-"
-        lines.append(f"| {kit} | {len(size)} | {at} | {count} of {len(whole)} | {least} |")
+        if whole:
+            at = ", ".join(f"{seed}" if n == len(size) else f"{seed} ({n})" for seed, n in sorted(seeds.items()))
+            least = bounds(count, len(whole))[0]
+            lines.append(f"| {kit} | {len(size)} | {at} | {count} of {len(whole)} | {least:.4f} |")
         lived += [f"`{part}` at seed {seed}" for (part, seed), p in whole.items() if min(p) >= LEVEL]
         raised += [part for (part, _), p in whole.items() if min(p) < 0 and not any(0 <= value < LEVEL for value in p)]
     said = f"Not rejected: {'; '.join(sorted(lived))}." if lived else "No wrong part lived."
     if raised:
         names = ", ".join(f"`{part}`" for part in sorted({*raised}))
         said += f" Rejected by an error that they raise, and by no number: {names}."
-    return [*lines, "", *textwrap.wrap(said, 120)]
+    return [*lines, "", *wrapped(said)]
 
 
 def write_section(page: Path, text: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,11 @@ RAISE = {
     "kit2-tweedie-transposed",
     "kit2-ancestral-two-levels",
     "kit2-ancestral-flat-only",
+    "kit2-edm-shape-of-plane",
+    "kit2-edm-refuses-by-assert",
+    "kit2-edm-flat",
+    "kit2-edm-checks-shape",
+    "kit2-edm-one-level-only",
     "kit4-tweedie-broadcast-view",
     "kit4-tweedie-condition-changed-in-place",
     "kit4-edm-rows-of-width",
@@ -59,9 +65,10 @@ RAISE = {
 
 
 def rejected(part: Part, check: Check) -> bool:
-    """Whether a check rejects a part: by a number, unless the fault of the part is an error."""
+    """Whether a check rejects a part: by a number, unless the fault of the part is an error. A third of its samples is
+    tried first, as for what a part does not claim."""
     (pair,) = make_plan([part], [check]).pairs
-    result = run_pair(pair, 0, LEVEL, controls=False)
+    result = run_pair(replace(pair, claimed=False), 0, LEVEL, controls=False)
     return result.verdict is Verdict.FAILED and (result.measured is not None or part.name in RAISE)
 
 
@@ -107,7 +114,7 @@ def test_a_kit_keeps_its_size_and_the_parts_that_proved_not_to_be_wrong_say_why(
 
 
 def test_a_check_is_named_for_each_wrong_part() -> None:
-    assert all(set(found) <= set(WRONG[kit]) for kit, found in EXPECTED.items())
+    assert {kit: set(found) for kit, found in EXPECTED.items()} == {kit: set(parts) for kit, parts in WRONG.items()}
     assert {name for found in EXPECTED.values() for name, check in found.items() if check is None} == MISSED
 
 

@@ -39,6 +39,8 @@ from ambientkit.maths.noise import RandomSource, per_row
 
 ROWS, VIEWS = 60, 1500
 """Rows; views of a row at most, until each of its measurements was hidden in one."""
+OF_ALL, FEW = 60, 20
+"""Views of all rows; of those in which something was never hidden till then so many are followed further."""
 
 
 def shape_of(corruption: Corruption) -> tuple[int, ...]:
@@ -133,6 +135,9 @@ class OperatorViews(Check):
             left = (~done.flatten(1).all(1)).nonzero().squeeze(1)
             if len(left) == 0:
                 break
+            if i == OF_ALL:
+                done[left[FEW:]] = True
+                left = left[:FEW]
             some = part.degrade(take(batch, left), sigma[left], key(case, "operator-views.more", i)).cond["sampled"]
             done[left] |= ~some.expand_as(done[left])
         try:

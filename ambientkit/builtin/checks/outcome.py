@@ -73,9 +73,9 @@ def scores_within(mean: Tensor, error: Tensor, tolerance: Tensor | float = 0.0) 
 def square_score(e: Tensor) -> Tensor:
     """Normal score of the mean square of n values that should be independent and N(0, 1), of any shape; a scalar.
 
-    ((S / n)^(1/3) - 1 + c) / sqrt(c), c = 2 / (9 n), S their sum of squares. At a level of 1e-5 its tails are at most
-    those of chi-squared, and 10 % below them at n = 100, where the upper one of (S - n) / sqrt(2 n) is 18 times too
-    heavy. Source: Wilson and Hilferty (1931).
+    ((S / n)^(1/3) - 1 + c) / sqrt(c), c = 2 / (9 n), S their sum of squares. At n = 100 the tails of chi-squared beyond
+    a score of 4.5 are within 10 % of the normal ones, and below them; of (S - n) / sqrt(2 n) the upper one is 18 times
+    as heavy. Source: Wilson and Hilferty (1931).
     """
     c = 2 / (9 * e.numel())
     return (e.square().mean() ** (1 / 3) - (1 - c)) / c**0.5
