@@ -91,9 +91,13 @@ def checkpoint_of(folder: Path, named: Path | None) -> Checkpoint | None:
 def refuse_used(folder: Path) -> None:
     """Raise InputError where a new run would write into a folder with something in it. What a run left that ended
     before its first step is nothing: there is nothing to go on from, and what ended it may ask for other settings."""
+    if folder.is_symlink() and not folder.exists():
+        raise InputError(f"--output-dir {folder}: is a link to {folder.readlink()}, which is not there")
     if not folder.exists():
         return
-    if not folder.is_dir() or not (left_unbegun(folder) or _names(folder) <= {LOCK}):
+    if not folder.is_dir():
+        raise InputError(f"--output-dir {folder}: is a file, not a folder; give another path")
+    if not (left_unbegun(folder) or _names(folder) <= {LOCK}):
         raise InputError(
             f"--output-dir {folder}: already exists and is not empty. Go on with --resume latest, or give another "
             "folder"

@@ -114,3 +114,15 @@ def test_a_run_that_is_still_before_its_first_step_is_left_alone(ambientkit, tmp
     assert status == 2
     assert "is training here" in err
     assert "data:" not in out, "refused before its rows are read"
+
+
+def test_what_is_no_folder_is_named_as_such(tmp_path):
+    """A pipe, a file, and a link to nowhere: none of them is a run to go on with."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "missing")
+    for name in ("pipe", "file"):
+        with pytest.raises(InputError, match=f"--output-dir .*{name}: is a file, not a folder"):
+            refuse_used(tmp_path / name)
+    with pytest.raises(InputError, match=r"--output-dir .*link: is a link to .*missing, which is not there"):
+        refuse_used(tmp_path / "link")
