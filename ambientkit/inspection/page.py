@@ -92,7 +92,9 @@ def page(
         facts=shown,
         pictures=[_picture(name, row, stretch) for name, row in zip(labels[:PICTURES], x)] if x.ndim == 4 else [],
         scale=told_scale,
-        level="" if (found := level_of(facts)) is None else f" and of the {found[0]} level",
+        law="white and Gaussian"
+        if (found := level_of(facts)) is None
+        else f"white, Gaussian and of the {found[0]} level",
         histograms=histograms,
     )
 

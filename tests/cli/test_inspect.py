@@ -112,6 +112,7 @@ def test_arrays_in_memory_are_inspected_by_a_call_that_prints_nothing(capsys) ->
     assert inspect(x, sigma_n=np.full(len(x), 0.6), rows=128).verdict is NoiseVerdict.VIOLATED
     assert "verdict: fine" in str(found)
     assert found.page().startswith("<!doctype html>")
+    assert "whether their noise is white and Gaussian." in found.page()
     assert "declared" not in found.page()
     assert json.loads(json.dumps(found.to_dict()))["verdict"] == "fine"
     assert capsys.readouterr() == ("", "")
