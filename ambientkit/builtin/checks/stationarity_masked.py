@@ -24,7 +24,7 @@ from ambientkit.builtin.checks.probe import (
 )
 from ambientkit.builtin.checks.stationarity import Shifted
 from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Part, Tools
-from ambientkit.maths.weights import edm_weight, hidden_factor
+from ambientkit.maths.weights import HIDDEN, edm_weight, hidden_factor
 
 
 class StationarityUnderMasks(Check):
@@ -97,9 +97,9 @@ class ScaleUnderMasks(Check):
     """On rows with missing values an error costs in the mean lambda delta^2 for each value of x_0, lambda of the level
     it is seen at.
 
-    That is sigma for a value shown. For one that is hidden it is infinity, or lambda(sigma)^(1 - p) lambda(infinity)^p
-    where the objective has a field `hidden_power`, p. So all values of x_0 count, although a part of them was never
-    measured. lambda is the EDM weight, a >= 0.2.
+    That is sigma for a value shown. For one that is hidden it is lambda(sigma)^(1 - p) lambda(infinity)^p, p the
+    objective's field `hidden_power`; 1 (infinity) or 3/4 where it has none. So all values of x_0 count, although a part
+    of them was never measured. lambda is the EDM weight, a >= 0.2.
     """
 
     name = "scale-under-masks"
@@ -130,18 +130,20 @@ class ScaleUnderMasks(Check):
                 answers: list[tuple[Tensor, Tensor]] = []
                 for of_shown, own_ratios in found.items():
                     own_ratios.append(self._ratios(part, own, index, of_shown, answers))
-            for own_ratios in found.values():
-                ratios = torch.cat(own_ratios)
+            for of_shown, own_ratios in found.items():
+                ratios, factor = torch.cat(own_ratios, dim=1)
                 n += len(ratios)
                 if len(ratios) < 2:  # no question in the range that is compared
                     return Measured(math.inf, 0.0, n)
-                scores.append(scores_within(ratios.mean() - 1, ratios.std() / len(ratios) ** 0.5, 0.01))
+                powers = [0.0] if of_shown else _powers(part)
+                scores.append(min((_score(ratios * factor**-power) for power in powers), key=torch.abs))
         return all_normal(torch.stack(scores), n)
 
     def _ratios(
         self, part: Objective, case: Case, index: int, of_shown: bool, answers: list[tuple[Tensor, Tensor]]
     ) -> Tensor:
-        """Cost over expected cost, for rows with a >= 0.2 of which the view shows (or hides) something.
+        """(2, n): cost over what it were at lambda(sigma), and what a hidden value counts against that at power 1; for
+        rows with a >= 0.2 of which the view shows (or hides) something.
 
         answers: points and the exact answers to them, which are the same for every size of the error, and kept.
         """
@@ -166,19 +168,26 @@ class ScaleUnderMasks(Check):
         value = [torch.cat([term.value for term in found]).double() for found in (below, here, above)]
         sigma, share = torch.cat([term.sigma for term in here]).double(), places[0]
         if len(share) != len(sigma):
-            return torch.full((1,), float("inf"), dtype=torch.float64)
-        weight = edm_weight(sigma, case.tools.signal.sigma_data)
-        if not of_shown:
-            power = getattr(part, "hidden_power", 1.0)
-            weight = weight * hidden_factor(sigma, case.tools.signal.sigma_data, power)
-        expected = 0.25 * weight * share
+            return torch.full((2, 1), float("inf"), dtype=torch.float64)
+        expected = 0.25 * edm_weight(sigma, case.tools.signal.sigma_data) * share
         clear = (sigma > 1.12 * 0.4) & (share > 0)
-        return ((value[0] + value[2]) / 2 - value[1])[clear] / expected[clear]
+        ratios = ((value[0] + value[2]) / 2 - value[1])[clear] / expected[clear]
+        return torch.stack([ratios, hidden_factor(sigma, case.tools.signal.sigma_data, 1.0)[clear]])
 
     def control(self, part: Part) -> Part:
         """The same objective with values a fifth larger."""
         assert isinstance(part, Objective)
         return _Larger(inner=part)
+
+
+def _powers(part: Objective) -> list[float]:
+    """The powers that an objective may mean: the one it says, or one of the usual two."""
+    return [part.hidden_power] if hasattr(part, "hidden_power") else [1.0, HIDDEN]
+
+
+def _score(ratios: Tensor) -> Tensor:
+    """The normal score of a mean of 1, within 1 %."""
+    return scores_within(ratios.mean() - 1, ratios.std() / len(ratios) ** 0.5, 0.01)
 
 
 class _Larger(Objective):
