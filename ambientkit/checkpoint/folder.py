@@ -49,7 +49,7 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
 
 
 def _earlier(path: Path) -> str:
-    """What is said of a checkpoint that cannot be written: the one that the run goes on from."""
+    """The message for a checkpoint that cannot be written: the one that the run goes on from."""
     found = [(step, one.name) for one in path.parent.glob("*") if (step := step_of_checkpoint(one.name)) is not None]
     if not found:
         return "it would have been the first: make room on the disk, and the same command begins anew"

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ambientkit.errors import RunError
 
 GOES_ON = "make room on the disk and give the same command again, which goes on from here"
-"""What is said of a disk that refuses a part of a work that is kept part by part."""
+"""The message for a disk that refuses a part of a work that is kept part by part."""
 BLOCK = 2**22
 """Bytes of zeros that are written at a time where the system cannot reserve."""
 

@@ -111,7 +111,7 @@ class Job:
     """Of the part in `subjects`."""
     seed: int
     pairs: tuple[str, ...]
-    """What is missing."""
+    """The measurements that are missing."""
     first: str = ""
     """The one of them that rejected the part at the seed before."""
 

@@ -60,7 +60,8 @@ def number_of(x: Tensor) -> Tensor:
 
 
 def centre_of(x: Tensor, number: Tensor) -> Tensor:
-    """What lies under points that are asked about, constant in each: the row, or that row at the contrast it has."""
+    """The clean picture below each point that is asked about, constant: its row, or that row at the contrast of the
+    point."""
     mean = x.detach().double().flatten(1).mean(1)
     return per_row(torch.where(number_of(x) == number, SPACING * number, mean).to(x.dtype), x)
 
