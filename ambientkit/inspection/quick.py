@@ -177,6 +177,7 @@ def _judged(x: Array, sigma_n: Array | None, zero: float | None, mapping: object
         if len(pictures) != len(x):
             level = np.full((len(x), *[1] * (x.ndim - 1)), float(np.median(estimated)))
     noisy = np.broadcast_to(level > 0, x.shape)
+    counts = mapping if isinstance(mapping, CountRange) else None
     if not noisy.any():
         return [Finding("noise", NoiseVerdict.FINE, "the rows are declared clean.")]
     typical = float(np.median(np.broadcast_to(level, x.shape)[noisy]))
@@ -185,7 +186,7 @@ def _judged(x: Array, sigma_n: Array | None, zero: float | None, mapping: object
         return rows  # what values that never change show of noise says nothing more
     found = [
         *rows,
-        values.saturation(x, noisy, declared),
+        values.saturation(x, noisy, declared, counts),
         values.quantisation(x, noisy, typical),
     ]
     if blank is not None and all(finding.name != blank.name for finding in found):
@@ -201,7 +202,6 @@ def _judged(x: Array, sigma_n: Array | None, zero: float | None, mapping: object
         by_picture = np.repeat(by_picture, len(pictures) // len(x), axis=0)
     magnitude = zero is not None and float(x.min()) >= zero - 1e-6
     line = photon_transfer(pictures / typical, level=np.broadcast_to(by_picture / typical, pictures.shape))
-    counts = mapping if isinstance(mapping, CountRange) else None
     judged = list(noise.judge(details(pictures, by_picture), declared, magnitude, line, counts))
     if (single := noise.lone(pictures / np.where(by_picture > 0, by_picture, np.inf))) is not None:
         judged = [finding for finding in judged if finding.name != "tails"] + [single]

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ambientkit.inspection.finding import Finding, NoiseVerdict
 from ambientkit.text import percent
 from ambientkit.text import share as share_of
+from ambientkit.units.counts import CountRange
 
 Array = NDArray[np.float64]
 CLIPPED = 1e-3
 """Largest share of values at an end of the range."""
+ENDED = 0.01
+"""Largest share at the lower end of the transform of counts, where few photons and read noise take values below it."""
 STEP = 0.5
 """Largest step of the values in units of the level: rounding to it adds 2 % to the variance of the noise."""
 SAMPLE = 200_000
@@ -34,12 +39,23 @@ def gap(values: Array) -> float:
     return float(steps[order][np.searchsorted(weights.cumsum(), weights.sum() / 2)])
 
 
-def saturation(x: Array, noisy: NDArray[np.bool_], declared: bool) -> Finding:
+def saturation(x: Array, noisy: NDArray[np.bool_], declared: bool, counts: CountRange | None = None) -> Finding:
     """Whether noise was cut at an end. x: (n, *S); noisy: which values are said to hold noise; declared: their level is
-    known."""
+    known; counts: the transform that gave the values."""
     values = x[noisy]
     low, high = float(values.min()), float(values.max())
     shares = {end: float((values == end).mean()) for end in (low, high)}
+    if counts is not None and math.isclose(low, counts.lowest, rel_tol=1e-5, abs_tol=1e-6):
+        if shares[low] > ENDED:
+            return Finding(
+                "saturation",
+                NoiseVerdict.VIOLATED,
+                f"{percent(shares[low])} % of the values lie below the end of the transform of counts: the dark areas "
+                "hold too few photons for their read noise.",
+                "Expose longer, or bin pixels; where read noise is nearly all there is, give --sigma-n without counts.",
+                shares[low],
+            )
+        shares[low] = 0.0
     most = max(shares, key=lambda end: shares[end])
     share = sum(shares.values()) if low < high else 1.0
     count = share * values.size

@@ -109,6 +109,11 @@ class CountRange:
         """Noise std in [-1, 1] units, of every value."""
         return 1 / self._half
 
+    @property
+    def lowest(self) -> float:
+        """D = 0 in data units: what all values become that lie so far below the offset that the transform ends."""
+        return -self._middle / self._half
+
     def to_unit(self, values: ArrayLike) -> NDArray[np.float32]:
         """Counts to data units, float32."""
         return ((self._transform(values) - self._middle) / self._half).astype(np.float32)

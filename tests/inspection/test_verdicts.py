@@ -19,6 +19,8 @@ from ambientkit.inspection.details import padding
 from ambientkit.inspection.document import verdict
 from ambientkit.inspection.estimate import estimate
 from ambientkit.inspection.noise import lone
+from ambientkit.inspection.values import CLIPPED, saturation
+from ambientkit.units.counts import CountRange
 from tests.inspection.test_photon import camera, scenes
 from tests.support import ROOT
 
@@ -156,3 +158,17 @@ def test_single_hot_pixels_are_found_and_noise_stars_and_noisier_rows_are_not() 
     y, x = np.mgrid[:64, :64]
     star = 60 * np.exp(-((y - 30) ** 2 + (x - 33) ** 2) / 1.5**2 / 2)
     assert lone(z + star) is None
+
+
+@pytest.mark.parametrize(("photons", "expected"), [(1.0, "fine"), (0.1, "violated")])
+def test_counts_below_the_end_of_their_transform_are_not_called_clipped(photons: float, expected: str) -> None:
+    """Case: a camera with dark areas, of whose values 0.12 % lie so far below the offset, was refused as saturated."""
+    rng, read = np.random.default_rng(0), 4.5 if expected == "fine" else 2.2
+    file = np.round(100 + 2.2 * rng.poisson(photons, (16, 1, 32, 32)) + read * rng.standard_normal((16, 1, 32, 32)))
+    mapping = CountRange(float(file.min()), float(file.max()), 2.2, 100, read)
+    x = mapping.to_unit(file).astype(np.float64)
+    assert (x == x.min()).mean() > CLIPPED
+    judged = saturation(x, np.ones(x.shape, bool), True, mapping)
+    assert judged.verdict == expected
+    assert (expected == "fine") or "end of the transform of counts" in judged.reason
+    assert saturation(x, np.ones(x.shape, bool), True).verdict == "violated"
