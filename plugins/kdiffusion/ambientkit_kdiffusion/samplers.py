@@ -33,8 +33,8 @@ class Renoised(KDiffusionSampler):
 
     noise: ClassVar[Noise] = "white"
 
-    eta: float = Field(1.0, ge=0)
-    """Share of fresh noise; 0 is deterministic."""
+    eta: float = Field(1.0, ge=0, le=1)
+    """Share of fresh noise; 0 is deterministic. Beyond 1 a step of second order would ask below the lowest level."""
     s_noise: float = Field(1.0, ge=0)
     """Factor of the fresh noise; only 1 keeps the law."""
 

@@ -10,6 +10,8 @@ from ambientkit_kdiffusion import samplers
 from ambientkit_kdiffusion.noise import Nested
 from ambientkit_kdiffusion.plugin import register_samplers
 
+from ambientkit.builtin.checks.other_fields import variants
+from ambientkit.builtin.checks.sampler_contract import SamplerContract
 from ambientkit.builtin.data.mixture import Mixture
 from ambientkit.builtin.samplers.ancestral import Ancestral
 from ambientkit.builtin.samplers.heun import Heun
@@ -17,6 +19,7 @@ from ambientkit.interfaces import Sampler
 from ambientkit.maths.levels import edm_grid
 from ambientkit.maths.mixture import GaussianMixture
 from ambientkit.maths.randomness import keyed_generator
+from ambientkit.verification import case_for
 
 SIGMA_MAX = 20.0
 CHURNED = [part(s_churn=20.0) for part in (samplers.Euler, samplers.Heun, samplers.DPM2)]
@@ -212,3 +215,13 @@ def test_one_step_to_level_zero_is_the_denoised_point(sampler):
     x, sigmas = torch.ones(2, 3), torch.tensor([[1.0, 1.0], [0.0, 0.0]])
     end = sampler.sample(lambda x, sigma: 0.5 * x, x, sigmas, keyed_generator(0, "z"), {})
     torch.testing.assert_close(end, torch.full((2, 3), 0.5))
+
+
+@pytest.mark.parametrize("seed", [4, 7])
+def test_other_shares_of_fresh_noise_stay_within_the_grid(seed):
+    """Case: shares above 1 were drawn, at which the network was asked below the lowest level."""
+    sampler = samplers.DPMpp2SAncestral()
+    assert [part for part in variants(sampler, seed, 2) if part.eta > 1] == []
+    case = case_for(sampler, seed=seed)
+    for part in variants(sampler, seed, 2):
+        assert SamplerContract().measure(part, case).p_value == 1
