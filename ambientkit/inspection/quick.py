@@ -236,18 +236,21 @@ def _without_noise(x: Array, pictures: Array, typical: float, least: float) -> l
     ]
 
 
-def quick(observations: Any, *, rows: int = QUICK_ROWS, zero: float | None = None) -> list[Finding]:
+def quick(
+    observations: Any, *, rows: int = QUICK_ROWS, zero: float | None = None, of: Rows | None = None
+) -> list[Finding]:
     """The tests on up to `rows` evenly spaced observations (any map-style data set of `Batch` rows without a batch
-    axis)."""
+    axis).
+
+    of: the data set that they are observations of, where they do not know themselves in which units it is.
+    """
     x, sigma_n, index = sampled_rows(observations, rows)
     if sigma_n is None:
         return []
+    own = as_rows(observations) if of is None else of
     if (part := measured(observations, index)) is not None:
-        return [*scale_findings(x, sigma_n, as_rows(observations)), *part_findings(x, sigma_n, *part)]
-    return [
-        *scale_findings(x, sigma_n, as_rows(observations)),
-        *model_findings(x, sigma_n, zero, as_rows(observations).mapping),
-    ]
+        return [*scale_findings(x, sigma_n, own), *part_findings(x, sigma_n, *part)]
+    return [*scale_findings(x, sigma_n, own), *model_findings(x, sigma_n, zero, own.mapping)]
 
 
 def refuse(findings: Iterable[Finding], allow: Collection[str] = ()) -> None:

@@ -70,7 +70,7 @@ def prepare(
     if checkpoint is None and not observations.simulated and seen.sigma_n[1] > 0:
         own = as_rows(rows).noise_findings()
         stored = Observations(rows, config.corruption, config.seed)  # as stored: its noise is judged by place
-        refuse(quick(stored) if own is None else own, request.allow)
+        refuse(quick(stored, of=as_rows(rows)) if own is None else own, request.allow)
     of_old = checkpoint is not None and HOLD_OUT not in checkpoint[1]  # a run of a version that held none out
     trained_on, held_out = (observations, []) if of_old else split(observations, config)
     training = build(config, seen.signal, trained_on, accelerator)

@@ -252,3 +252,14 @@ def test_large_pictures_are_trained_on_in_windows_and_restored_whole(tmp_path: P
     record = run.restore(data, n=2, out=tmp_path / "restored", draws=0)
     assert record.shape == (1, 150, 140)
     assert np.asarray(Image.open(next((tmp_path / "restored" / "mean").iterdir()))).shape == (150, 140)
+
+
+def test_what_is_proposed_for_few_photons_is_not_refused_by_train(tmp_path: Path) -> None:
+    """Case: `train` judged counts without their transform, which few photons bend, and called them clipped."""
+    rng = np.random.default_rng(2)
+    dark = camera(rng, scenes(rng, 24) / 4, 2.2, 100.0, 4.0)
+    found = ak.inspect(files(tmp_path / "cells", dark), write=tmp_path / "run.yaml")
+    assert "counts" in found.proposal.config["data"]
+    small = {"model": {"name": "mlp", "width": 8, "depth": 1}, "end_step": 1, "batch_size": 4, "sample_n": 1}
+    run = ak.train(config=[tmp_path / "run.yaml", small], output_dir=tmp_path / "run", skip_preflight=True)
+    assert run.ended.state == "finished"
