@@ -15,7 +15,7 @@ import pytest
 
 from ambientkit.interfaces import CONTRACT, Check, Part
 from ambientkit.registry import load
-from ambientkit.verification import Verdict, make_plan, registered_checks, run_pair
+from ambientkit.verification import Verdict, case_for, make_plan, registered_checks, run_pair
 from ambientkit.verification.plan import LEVEL, kind_of
 from tests.verification.kits import KITS
 
@@ -135,3 +135,10 @@ if __name__ == "__main__":
         for kit, parts in WRONG.items()
     }
     TABLE.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def test_an_objective_that_leaves_out_rows_by_chance_is_not_called_silent() -> None:
+    """Case: all rows of the last call were left out, at this seed."""
+    (part,) = [part for part in KITS["sixth"].right_parts() if part.name == "six-rejected"]
+    check = CHECKS["objective-contract"]
+    assert check.measure(part, case_for(part, seed=2)).p_value == 1
