@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ambientkit import plugins, registry
 from ambientkit.batch import Batch, Term
-from ambientkit.builtin.checks.outcome import all_normal, all_of, exact, mean_zero, scores_within
+from ambientkit.builtin.checks.outcome import all_normal, all_of, exact, mean_zero, mean_zero_by_kind, scores_within
 from ambientkit.builtin.corruptions.gaussian import Gaussian
 from ambientkit.builtin.objectives.tweedie import Tweedie
 from ambientkit.errors import PluginError
@@ -86,6 +86,15 @@ def test_a_column_that_never_varies_must_be_zero() -> None:
     assert mean_zero(still + torch.tensor([0, 0, 1e-3])).p_value == 0
     assert mean_zero(torch.full((50, 1), math.nan)).p_value == 0
     assert mean_zero(torch.zeros(50, 3)).p_value == 1
+
+
+def test_hotellings_test_sees_gradients_whose_squares_are_below_float64() -> None:
+    noise = torch.randn(48, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    tiny = torch.tensor([1.0, 1e-180, 1e-200], dtype=torch.float64)
+    for test in (mean_zero, lambda samples: mean_zero_by_kind(samples, 2)):
+        assert test(noise * tiny).p_value == pytest.approx(test(noise).p_value)
+        assert 1e-4 < test(noise).p_value < 1
+        assert test((noise + 2.0) * tiny).p_value < 1e-5
 
 
 def test_a_mean_within_its_tolerance_scores_nothing_and_beyond_it_in_standard_errors() -> None:

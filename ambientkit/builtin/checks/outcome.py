@@ -32,12 +32,25 @@ def largest(errors: Iterable[Tensor]) -> float:
     return found
 
 
+SAME = 1e-12
+"""Std of a column whose largest value is 1, up to which it is rounding."""
+
+
+def _largest_one(samples: Tensor) -> Tensor:
+    """Each column over its largest absolute value, which leaves Hotelling's statistic as it is. A gradient next to
+    1e-200, at levels where a direction is hardly felt, would have a std of 0 otherwise: its squares are below float64.
+    """
+    top = samples.abs().amax(0)
+    return samples / torch.where(top > 0, top, 1.0)
+
+
 def mean_zero(samples: Tensor) -> Measured:
     """Hotelling's test that the mean of independent rows (n, p) is 0. A column that never varies must be 0."""
     from scipy import stats
 
     n = len(samples)
-    moved = samples.std(0) > 0
+    samples = _largest_one(samples)
+    moved = samples.std(0) > SAME
     if not samples.isfinite().all() or (samples[:, ~moved] != 0).any():
         return Measured(math.inf, 0.0, n)
     if not moved.any():
@@ -55,8 +68,9 @@ def mean_zero_by_kind(samples: Tensor, kinds: int) -> Measured:
     """
     scaled = torch.empty_like(samples)
     for kind in range(kinds):
-        spread = samples[kind::kinds].std(0)
-        scaled[kind::kinds] = samples[kind::kinds] / torch.where(spread > 0, spread, 1.0)
+        own = _largest_one(samples[kind::kinds])
+        spread = own.std(0)
+        scaled[kind::kinds] = own / torch.where(spread > SAME, spread, 1.0)
     return all_of([mean_zero(scaled), *(mean_zero(samples[kind::kinds]) for kind in range(kinds))])
 
 
