@@ -18,8 +18,8 @@ from ambientkit.errors import InputError
 from ambientkit.inspection import Finding, NoiseVerdict
 from ambientkit.inspection.document import ROWS, document, inspect_rows, level_of, measured, verdict
 from ambientkit.inspection.gaps import find_gap
+from ambientkit.inspection.judged import LOWEST, Array
 from ambientkit.inspection.page import page
-from ambientkit.inspection.quick import LOWEST, Array
 from ambientkit.interfaces import Data
 from ambientkit.maths.levels import GREATEST, LEAST
 from ambientkit.readers import open_rows

@@ -2,6 +2,6 @@
 level."""
 
 from ambientkit.inspection.finding import NAMES, Finding, NoiseVerdict
-from ambientkit.inspection.quick import model_findings, quick, refuse, sampled_rows, scale_findings
+from ambientkit.inspection.judged import look, model_findings, refuse
 
-__all__ = ["NAMES", "Finding", "NoiseVerdict", "model_findings", "quick", "refuse", "sampled_rows", "scale_findings"]
+__all__ = ["NAMES", "Finding", "NoiseVerdict", "look", "model_findings", "refuse"]

@@ -12,12 +12,9 @@ import numpy as np
 from ambientkit.errors import InputError
 from ambientkit.inspection.estimate import of_row
 from ambientkit.inspection.finding import Finding, NoiseVerdict
-from ambientkit.inspection.partial import measured as measured_part
-from ambientkit.inspection.partial import part_findings
-from ambientkit.inspection.quick import LOWEST, Array, model_findings, sampled_rows, scale_findings
+from ambientkit.inspection.judged import LOWEST, ROWS, Array, look
 from ambientkit.rows import Rows, as_rows
 
-ROWS = 512
 NAMED = 12
 """Rows that are named, for those who see their pictures."""
 
@@ -31,26 +28,9 @@ def inspect_rows(
     lowest: the lowest level that will be trained.
     """
     rows = as_rows(rows)
-    x, levels, index = sampled_rows(rows, most)
-    if sigma_n is not None:
-        level = np.asarray(sigma_n, np.float64)
-        if level.ndim == 1 and len(level) != len(rows):
-            raise InputError(f"sigma_n has {len(level)} levels for {len(rows)} rows")
-        levels = (level[index] if level.ndim else np.full(len(x), level)).reshape(-1, *[1] * (x.ndim - 1))
-    part = None if levels is None else measured_part(rows, index)
-    index = [rows.number(i) for i in index]  # as the files number their rows
+    x, levels, places, part, findings = look(rows, sigma_n=sigma_n, most=most, lowest=lowest)
+    index = [rows.number(i) for i in places]  # as the files number their rows
     mapping = rows.mapping
-    zero = float(mapping.to_unit(np.asarray(0.0))) if mapping is not None else None
-    findings = [Finding("noise", NoiseVerdict.FINE, "the rows are declared clean: noise will be simulated on them.")]
-    if part is not None and levels is not None:
-        findings = part_findings(x, levels, *part)
-    elif levels is not None or sigma_n is None:
-        own = rows.noise_findings()
-        findings = model_findings(x, levels, zero, mapping) if own is None else list(own)
-    scale = scale_findings(x, levels, rows, lowest)
-    if scale:
-        findings = [_unsure(finding) for finding in findings]
-    findings = [*scale, *findings]
     flat = x.reshape(len(x), -1)
     there = x if part is None or not part[0].any() else x[part[0]]
     low, high = float(there.min()), float(there.max())
@@ -96,14 +76,6 @@ def level_of(facts: dict[str, Any]) -> tuple[str, list[float]] | None:
         if level := facts.get(f"sigma_n_{word}"):
             return word, level
     return None
-
-
-def _unsure(finding: Finding) -> Finding:
-    """That no noise was found says nothing in units that are in doubt."""
-    if finding.name != "noise" or finding.verdict is not NoiseVerdict.FINE or "look clean" not in finding.reason:
-        return finding
-    told = "no noise shows in these units: look again once the range of the values is right."
-    return Finding("noise", NoiseVerdict.UNTRIED, told)
 
 
 def _estimates(x: Array) -> Array | None:

@@ -15,7 +15,7 @@ from ambientkit.config.request import Request
 from ambientkit.data import Observations, Observed, Survey, observed, of_one_shape, survey
 from ambientkit.data.identity import fingerprint, refuse_other
 from ambientkit.errors import InputError
-from ambientkit.inspection import quick, refuse
+from ambientkit.inspection import look, refuse
 from ambientkit.messages import say
 from ambientkit.readers import ESTIMATES
 from ambientkit.registry import Registry
@@ -68,9 +68,8 @@ def prepare(
     if asked.chosen:
         say(asked.chosen)
     if checkpoint is None and not observations.simulated and seen.sigma_n[1] > 0:
-        own = as_rows(rows).noise_findings()
         stored = Observations(rows, config.corruption, config.seed)  # as stored: its noise is judged by place
-        refuse(quick(stored, of=as_rows(rows)) if own is None else own, request.allow)
+        refuse(look(stored, of=as_rows(rows), lowest=config.levels.sigma_min).findings, request.allow)
     of_old = checkpoint is not None and HOLD_OUT not in checkpoint[1]  # a run of a version that held none out
     trained_on, held_out = (observations, []) if of_old else split(observations, config)
     training = build(config, seen.signal, trained_on, accelerator)

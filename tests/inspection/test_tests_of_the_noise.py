@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 
 from ambientkit.batch import Batch
 from ambientkit.errors import InputError
-from ambientkit.inspection import Finding, NoiseVerdict, model_findings, quick, refuse
+from ambientkit.inspection import Finding, NoiseVerdict, look, model_findings, refuse
 from ambientkit.inspection.details import details, noise_std
 from ambientkit.inspection.document import document, inspect_rows
 from ambientkit.inspection.estimate import estimate, estimate_rows
@@ -168,8 +168,8 @@ class Observed(torch.utils.data.Dataset):
 def test_the_quick_form_stops_a_run_unless_each_violation_is_allowed_by_name() -> None:
     clean = clothes()
     good, bad = Observed(clean + 0.3 * normal(clean), 0.3), Observed(np.clip(clean + 0.3 * normal(clean), -1, 1), 0.3)
-    refuse(quick(good))
-    found = quick(bad)
+    refuse(look(good).findings)
+    found = look(bad).findings
     with pytest.raises(InputError, match="--allow saturation") as caught:
         refuse(found)
     assert "saturation: violated" in str(caught.value)

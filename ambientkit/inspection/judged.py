@@ -1,9 +1,9 @@
-"""The tests of the noise model on a sample of rows: what `train` runs before step 1, and `inspect` in full."""
+"""The tests of the noise model on a sample of rows: `inspect` shows what they find, `train` heeds it before step 1."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +13,17 @@ from ambientkit.errors import InputError
 from ambientkit.inspection import noise, values
 from ambientkit.inspection.details import details, noise_std, padding, without
 from ambientkit.inspection.finding import Finding, NoiseVerdict
-from ambientkit.inspection.partial import measured, part_findings
+from ambientkit.inspection.partial import Mask, measured, part_findings
 from ambientkit.inspection.photon import photon_transfer
+from ambientkit.interfaces import Levels
 from ambientkit.rows import Rows, as_rows, evenly, largest_bucket
 from ambientkit.text import percent
 from ambientkit.units.counts import CountRange
 from ambientkit.units.scale import judge_scale
 
 Array = NDArray[np.float64]
-QUICK_ROWS = 128
+ROWS = 512
+"""Rows looked at, evenly spaced: as many before a training as in `inspect`, so that the two see the same ones."""
 VALUES = 2**22
 """Most values looked at."""
 REACH = 0.5
@@ -32,13 +34,78 @@ OUTSIDE = (0.02, 0.3)
 """Share of values beyond from which a range is doubted, and refused."""
 SMALL = (0.01, 0.03)
 """Std of all values, in units of [-1, 1], below which a range is refused, and doubted."""
-LOWEST = 0.002
-"""The default of levels.sigma_min."""
+LOWEST = Levels().sigma_min
+"""The lowest level that is trained by default."""
 
 
-def sampled_rows(rows: Any, most: int = QUICK_ROWS) -> tuple[Array, Array | None, list[int]]:
+class Looked(NamedTuple):
+    """Some rows of a data set, and what the tests say of them."""
+
+    x: Array
+    """(n, *S), data units."""
+    sigma_n: Array | None
+    """(n, ...), broadcastable to x; None where it is not known."""
+    places: list[int]
+    """Where the rows stand in the data set."""
+    part: tuple[Mask, bool] | None
+    """Which values were measured, (n, *S), and whether they are values of a picture; None where all were."""
+    findings: list[Finding]
+
+
+def look(
+    rows: Any,
+    *,
+    of: Rows | None = None,
+    sigma_n: float | Array | None = None,
+    most: int = ROWS,
+    lowest: float = LOWEST,
+) -> Looked:
+    """Look at up to `most` evenly spaced rows of a map-style data set of clean rows or observations: the one judgement
+    that `inspect` shows and `train` heeds.
+
+    of: the data set that `rows` are observations of, where they do not know themselves in which units it is. sigma_n:
+    the level that the rows are said to have, a number or one per row (N,), where they do not bring it. lowest: the
+    lowest level that will be trained. What the data set itself knows of its noise takes the place of all tests of the
+    values. Raises InputError where there are more or fewer levels than rows.
+    """
+    own = as_rows(rows) if of is None else of
+    x, levels, index = sampled_rows(rows, most)
+    if sigma_n is not None:
+        level = np.asarray(sigma_n, np.float64)
+        if level.ndim == 1 and len(level) != len(own):
+            raise InputError(f"sigma_n has {len(level)} levels for {len(own)} rows")
+        levels = (level[index] if level.ndim else np.full(len(x), level)).reshape(-1, *[1] * (x.ndim - 1))
+    part = None if levels is None else measured(rows, index)
+    known = own.noise_findings()
+    if known is not None:
+        return Looked(x, levels, index, part, list(known))
+    if part is not None and levels is not None:
+        found = part_findings(x, levels, *part)
+    else:
+        found = model_findings(x, levels, _zero(own.mapping), own.mapping)
+    scale = scale_findings(x, levels, own, lowest)
+    return Looked(x, levels, index, part, [*scale, *(map(_unsure, found) if scale else found)])
+
+
+def _zero(mapping: object) -> float | None:
+    """The file's value 0 in data units; None where values have no such zero: they are no file's, or counts, whose
+    transform ends below their offset."""
+    if mapping is None or isinstance(mapping, CountRange):
+        return None
+    return float(mapping.to_unit(np.asarray(0.0)))  # type: ignore[attr-defined]
+
+
+def _unsure(finding: Finding) -> Finding:
+    """That no noise was found says nothing in units that are in doubt."""
+    if finding.name != "noise" or finding.verdict is not NoiseVerdict.FINE or "look clean" not in finding.reason:
+        return finding
+    told = "no noise shows in these units: look again once the range of the values is right."
+    return Finding("noise", NoiseVerdict.UNTRIED, told)
+
+
+def sampled_rows(rows: Any, most: int = ROWS) -> tuple[Array, Array | None, list[int]]:
     """(x, sigma_n, row numbers) of up to `most` evenly spaced rows, of several shapes those of the commonest: x
-    (n, *S); sigma_n (n, ...) broadcastable, None for clean rows."""
+    (n, *S); sigma_n (n, ...) broadcastable, 0 for clean rows among noisy ones, None where all are clean."""
     first = rows[0]
     size = (first.x_0 if isinstance(first, Clean) else first.x_n).numel()
     most = max(1, min(most, VALUES // max(size, 1)))
@@ -48,8 +115,9 @@ def sampled_rows(rows: Any, most: int = QUICK_ROWS) -> tuple[Array, Array | None
     items = [rows[i] for i in index]
     if all(isinstance(item, Clean) for item in items):
         return np.stack([item.x_0.numpy() for item in items]).astype(np.float64), None, index
-    x = np.stack([item.x_n.numpy() for item in items]).astype(np.float64)
-    levels = [np.asarray(item.sigma_n, np.float64) for item in items]
+    seen = [(item.x_0, 0.0) if isinstance(item, Clean) else (item.x_n, item.sigma_n) for item in items]
+    x = np.stack([value.numpy() for value, _ in seen]).astype(np.float64)
+    levels = [np.asarray(level, np.float64) for _, level in seen]
     return (
         x,
         np.stack(
@@ -115,7 +183,7 @@ def _in_range(x: Array, level: float, lowest: float, known: bool) -> Finding | N
         return Finding("units", NoiseVerdict.VIOLATED if std < SMALL[0] else NoiseVerdict.DOUBT, reason, remedy, std)
     if 0 < level <= lowest:
         reason = (
-            f"sigma_n, {level:.3g}, is not above {lowest:g}, the lowest level that is trained by default: "
+            f"sigma_n, {level:.3g}, is not above {lowest:g}, the lowest level that is trained: "
             "it would be learned as part of the picture."
         )
         return Finding("units", NoiseVerdict.VIOLATED, reason, f"{remedy} Or lower levels.sigma_min.", level)
@@ -234,23 +302,6 @@ def _without_noise(x: Array, pictures: Array, typical: float, least: float) -> l
             f"no noise to speak of was found (about {typical:.2g}): these rows look clean.{ends}",
         )
     ]
-
-
-def quick(
-    observations: Any, *, rows: int = QUICK_ROWS, zero: float | None = None, of: Rows | None = None
-) -> list[Finding]:
-    """The tests on up to `rows` evenly spaced observations (any map-style data set of `Batch` rows without a batch
-    axis).
-
-    of: the data set that they are observations of, where they do not know themselves in which units it is.
-    """
-    x, sigma_n, index = sampled_rows(observations, rows)
-    if sigma_n is None:
-        return []
-    own = as_rows(observations) if of is None else of
-    if (part := measured(observations, index)) is not None:
-        return [*scale_findings(x, sigma_n, own), *part_findings(x, sigma_n, *part)]
-    return [*scale_findings(x, sigma_n, own), *model_findings(x, sigma_n, zero, own.mapping)]
 
 
 def refuse(findings: Iterable[Finding], allow: Collection[str] = ()) -> None:
