@@ -9,6 +9,9 @@ LOCK := $(if $(filter 3.11,$(VERSION)),requirements.lock,.ci/requirements-$(or $
 # k-diffusion needs numpy 1.26, which has no wheel for Python 3.13.
 PLUGINS := $(filter-out $(if $(filter 3.13,$(VERSION)),plugins/kdiffusion),$(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml)))
 
+# Without stored bytecode every process of the tests would compile torch anew, 5 seconds each; some machines forbid it.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test quick check lint types layers docs gpu faults format lock clean
 
@@ -21,10 +24,10 @@ demo: $(STAMP) ## Train on noisy data only, sample, and compare with the clean d
 	$(BIN)/python examples/demo.py $(ARGS)
 
 test: $(STAMP) ## Run all tests, those of the plug-ins and examples too (ARGS="-k word" for some)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal $(ARGS)
 
 quick: $(STAMP) ## Run the tests that take no more than a few seconds each: under three minutes on two cores
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal -m "not slow" $(ARGS)
 
 check: lint types layers test docs ## Everything a change must pass
 

@@ -1,12 +1,9 @@
 """Few noisy rows: which training still learns, when it begins to memorise its rows, and what stopping in time
 saves.
 
-    python examples/benchmarks/few_rows.py [--data digits] [--rows 200,500,1500] [--sigma-n .2,.4] [--arms
-    clean,naive,default] [--seeds 0]
-                                           [--steps 6000] [--hold-out .1] [--cosine] [--judge] [--folder build/few_rows]
-                                           [--json
-                                           FILE]
-                                           [--markdown FILE] [--quick]
+    python examples/benchmarks/few_rows.py [--data digits] [--rows 200,500,1500] [--sigma-n .2,.4]
+        [--arms clean,naive,default] [--seeds 0] [--steps 6000] [--hold-out .1] [--cosine] [--judge]
+        [--folder build/few_rows] [--json FILE] [--markdown FILE] [--quick]
 
 Trained by the library, without run folders. Each training is watched at steps in equal ratios, and its figures are kept
 as a file under --folder, so that the script may be stopped at any moment and started again. "error" is the mean squared

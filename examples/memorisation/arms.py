@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,13 @@ class Size:
     """Of the samplers."""
     attacked: int
     """Training rows that are attacked; of held-out rows twice as many."""
+
+    def longer(self, end_step: int) -> Size:
+        """The same for another number of steps, looked at where its first stop is doubled, again and again."""
+        stops = [self.stops[0]]
+        while 2 * stops[-1] < end_step:
+            stops.append(2 * stops[-1])
+        return replace(self, end_step=end_step, stops=tuple(stops))
 
 
 SMALL_ROW, LARGE_ROW_RATE = 64, 1 / 3

@@ -1,8 +1,8 @@
 """Does training on noisy copies memorise less, at equal quality? The experiment, whole and small; everything is
 resumable.
 
-    python examples/memorisation/experiment.py OUT [--quick | --full] [--data digits] [--rows 100 300 1000] [--seeds 0 1
-    2] [--arms ...]
+    python examples/memorisation/experiment.py OUT [--quick | --full] [--data digits] [--rows 100 300 1000]
+        [--seeds 0 1 2] [--arms ...] [--end-step 3000]
 
 Arms: clean training; `tweedie-consistency` on noisy copies at several sigma_n; and `split-levels`, clean rows at low
 levels and noisy copies above. Each is measured at several steps of one training: stopping clean training early is the
@@ -100,9 +100,14 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[100, 300, 1000])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS))
+    parser.add_argument("--end-step", type=int, help="of each training; looked at where the first stop is doubled too")
     parser.add_argument("--report", action="store_true", help="only the tables and pictures of what is there")
     given = parser.parse_args(argv)
     size = QUICK if given.quick else FULL if given.full else SMALL
+    if given.end_step is not None:
+        if given.end_step <= size.stops[0]:
+            parser.error(f"--end-step {given.end_step}: more than {size.stops[0]}, the first step looked at")
+        size = size.longer(given.end_step)
     given.out.mkdir(parents=True, exist_ok=True)
     (given.out / "size.json").write_text(json.dumps(asdict(size), indent=1))
     if not given.report:

@@ -102,3 +102,11 @@ def test_an_arm_is_better_only_if_it_is_so_on_one_axis_beyond_the_error_and_not_
     assert not better(a, a | {"fid": (2.0, 0.1), "share": (0.05, 0.01)}, "fid", "share")
     assert better(a, a | {"recognised": (0.5, 0.01)}, "recognised", "share")
     assert not better(a, a | {"recognised": (0.7, 0.01)}, "recognised", "share")
+
+
+def test_a_longer_training_is_looked_at_at_doubled_steps() -> None:
+    load("experiment")
+    small = sys.modules["arms"].SMALL
+    assert small.longer(small.end_step) == small
+    assert small.longer(4000).stops == (250, 500, 1000, 2000)
+    assert small.longer(4001).stops == (250, 500, 1000, 2000, 4000)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -237,3 +239,17 @@ def test_examples_and_docs_use_the_library_and_no_command() -> None:
     imports = re.compile(r"(from|import) ambientkit\.cli\b")
     assert len(own) > 20
     assert [str(file.relative_to(ROOT)) for file in own if imports.search(file.read_text())] == []
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_make_lets_python_store_bytecode() -> None:
+    """Case: a machine that forbids it. Each of the hundreds of processes of the tests compiled torch anew."""
+    found = subprocess.run(
+        ["make", "--eval", 'shown: ; @echo "[$$PYTHONDONTWRITEBYTECODE]"', "shown"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout == "[]\n"
