@@ -70,6 +70,21 @@ def _opened(path: Path) -> int:
     return descriptor
 
 
+def _unheard(path: Path) -> str:
+    """Why nothing can be sent to a socket; empty where somebody listens, who hears nothing of being asked: the kernel
+    refuses a socket of another type with a reason of its own."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError as error:
+            if error.errno == errno.EPROTOTYPE:
+                return ""
+            if error.errno == errno.ECONNREFUSED:
+                return "is a socket that nobody listens on: start the reader first"
+            return f"is a socket that cannot be written ({error.strerror or error})"
+    return "is a socket for datagrams, and a result is sent as one stream"
+
+
 def is_stream(path: Path) -> bool:
     """Whether this is a device, a pipe or a socket, or a name of what is open already in this process: replaced it must
     not be."""
@@ -104,6 +119,8 @@ def refusal(path: Path) -> str:
     """Why nothing can be written to a path; empty where it can."""
     if _own_descriptor(path) is not None:
         return ""
+    if path.is_socket():
+        return _unheard(path)
     effective = os.access in os.supports_effective_ids
     if path.exists() and not path.is_dir() and not os.access(path, os.W_OK, effective_ids=effective):
         return "is read-only"

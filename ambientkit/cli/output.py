@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 NOTE, INTERRUPTED = 25, "interrupted"
 """Level of a note, and a subject: those of `ambientkit.messages`, which is not imported here so that `--help` stays
 immediate."""
+NOTHING_DONE = "interrupted; no unfinished file is left, and the same command begins anew"
+"""What is said of a command that is stopped, where its work says nothing itself."""
 
 
 def progress_wanted() -> bool:
@@ -73,7 +75,7 @@ def _messages_printed() -> Iterator[None]:
     except (KeyboardInterrupt, SystemExit) as ended:
         first = os.environ.get("RANK", "0") == "0"  # of several processes
         if first and _interrupted(ended) and INTERRUPTED not in handler.subjects:
-            logger.log(NOTE, "interrupted; no unfinished file is left, and the same command begins anew")
+            logger.log(NOTE, NOTHING_DONE)
         raise
     finally:
         logger.removeHandler(handler)

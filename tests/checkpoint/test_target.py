@@ -140,12 +140,27 @@ def test_a_socket_is_written_to_and_stays() -> None:
         path = Path(folder) / "socket"
         server.bind(str(path))
         server.listen()
+        server.settimeout(5)
+        check_target(path, "--json")
         write_file(path, b"content")
-        connection, _ = server.accept()
+        connection, _ = server.accept()  # the first one: the check was not heard
         with connection:
             assert connection.recv(100) == b"content"
         assert stat.S_ISSOCK(path.stat().st_mode)
         assert names(path.parent) == {"socket"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"), [(None, "that nobody listens on: start the reader"), (socket.SOCK_DGRAM, "for datagrams")]
+)
+def test_a_socket_that_cannot_take_a_result_is_refused_before_the_work(kind: int | None, told: str) -> None:
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX, kind or socket.SOCK_STREAM) as server:
+        path = Path(folder) / "socket"
+        server.bind(str(path))
+        if kind is None:
+            server.close()
+        with pytest.raises(InputError, match=f"--json .*socket: is a socket {told}"):
+            check_target(path, "--json")
 
 
 @pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="this system has no /dev/stdout")
