@@ -10,8 +10,9 @@ For each camera 300 pictures of 64 x 64, or 96 x 96, are written as 16-bit TIFFs
     ambientkit train -c run.yaml --output-dir RUN
     ambientkit sample RUN --from FOLDER --output-dir RESTORED
 
-A line of cameras.jsonl in --out holds what came of each; one that is there is not run again. Noise by the camera model
-of EMVA 1288 (`field_sets.camera`).
+With --frames N the first N pictures are restored and judged (`sample --n N`); all are trained on. A line of
+cameras.jsonl in --out holds what came of each; one that is there is not run again. Noise by the camera model of EMVA
+1288 (`field_sets.camera`).
 """
 
 from __future__ import annotations
@@ -82,8 +83,8 @@ def rms(values: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
 
 
-def job(name: str, folder: Path, seed: int, more: list[str]) -> dict[str, object]:
-    """The whole job, and its judgement. more: further flags of `train`."""
+def job(name: str, folder: Path, seed: int, more: list[str], frames: int = PICTURES) -> dict[str, object]:
+    """The whole job, and its judgement on the first `frames` pictures. more: further flags of `train`."""
     one, source = CAMERAS[name], folder / f"{name}-{seed}"
     clean, noisy = pictures(one, seed)
     files = [f"cell_{number:03}.tif" for number in range(len(noisy))]
@@ -91,19 +92,22 @@ def job(name: str, folder: Path, seed: int, more: list[str]) -> dict[str, object
         source.mkdir(parents=True)
         for file, picture in zip(files, noisy, strict=True):
             tifffile.imwrite(source / file, picture)
-    proposal, run, restored = (folder / f"{name}-{seed}-{part}" for part in ("run.yaml", "run", "restored"))
+    parts = ("run.yaml", "run", "restored" if frames == PICTURES else f"restored-{frames}")
+    proposal, run, restored = (folder / f"{name}-{seed}-{part}" for part in parts)
     seconds = {}
     if not proposal.exists():
         seconds["inspect"] = command("inspect", source, "--write", proposal)
     again = ["--resume", run] if run.exists() else ["-c", proposal, "--output-dir", run, *more]
     seconds["train"] = command("train", *again)
-    seconds["sample"] = command("sample", run, "--from", source, "--output-dir", restored)
+    first = [] if frames == PICTURES else ["--n", str(frames)]
+    seconds["sample"] = command("sample", run, "--from", source, *first, "--output-dir", restored)
+    clean, noisy, files = clean[:frames], noisy[:frames], files[:frames]
     mean, std = (np.stack([tifffile.imread(restored / part / file) for file in files]) for part in ("mean", "std"))
     error = mean - clean
     inside = np.abs(error) <= INSIDE * std
     status = json.loads((run / "status.json").read_text()) if (run / "status.json").exists() else {}
     return {
-        **{"camera": name, "seed": seed, **one._asdict()},
+        **{"camera": name, "seed": seed, "frames": frames, **one._asdict()},
         **{"error_of_input": rms(noisy - clean), "error": rms(error), "ratio": rms(error) / rms(noisy - clean)},
         **{"inside_90": float(inside.mean()), "std_over_error": rms(std) / rms(error)},
         **{"seconds": seconds, "step": status.get("step"), "proposed": proposal.read_text()},
@@ -115,22 +119,27 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("build/cameras"), help="folder of pictures, runs and results")
     parser.add_argument("--only", choices=CAMERAS, action="append", help="this camera; by default all")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--frames", type=int, default=PICTURES, help="pictures that are restored and judged")
     parser.add_argument("--end-step", type=int, help="steps, where those proposed (five minutes) are not wanted")
     asked = parser.parse_args()
+    if not 1 <= asked.frames <= PICTURES:
+        parser.error(f"--frames: should be from 1 to {PICTURES}")
     asked.out.mkdir(parents=True, exist_ok=True)
     results = asked.out / "cameras.jsonl"
     done = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
     for name in asked.only or CAMERAS:
-        found = next((line for line in done if (line["camera"], line["seed"]) == (name, asked.seed)), None)
+        key = (name, asked.seed, asked.frames)
+        judged = [line for line in done if (line["camera"], line["seed"], line.get("frames", PICTURES)) == key]
+        found = judged[0] if judged else None
         if found is None:
             more = ["--end-step", str(asked.end_step)] if asked.end_step else []
-            found = job(name, asked.out, asked.seed, more)
+            found = job(name, asked.out, asked.seed, more, asked.frames)
             with results.open("a") as stream:
                 stream.write(json.dumps(found) + "\n")
+        share = f"error {found['error']:.3g} of {found['error_of_input']:.3g} file units ({found['ratio']:.2f})"
         print(
-            f"{name}, seed {asked.seed}: error {found['error']:.3g} of {found['error_of_input']:.3g} file units "
-            f"({found['ratio']:.2f}); 90 % intervals hold {found['inside_90']:.1%}; std / error "
-            f"{found['std_over_error']:.2f}",
+            f"{name}, seed {asked.seed}, {asked.frames} pictures: {share}; 90 % intervals hold "
+            f"{found['inside_90']:.1%}; std / error {found['std_over_error']:.2f}",
             flush=True,
         )
 
