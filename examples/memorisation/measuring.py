@@ -17,6 +17,8 @@ RECOGNISED = 0.9
 """Share of clean rows, not used to fit the classifier, that count as recognised: what sets the margin."""
 NOISE_SHARE, HIDDEN = 0.9, 0.75
 """Of the variance of an attacked row that is noise, and of its pixels that are hidden."""
+FAR = 3.0
+"""Beyond which a sample has run away."""
 DEVICE = "auto" if torch.cuda.is_available() else "cpu"
 
 
@@ -51,7 +53,11 @@ def has_diverged(error: AmbientError) -> bool:
 
 
 def measure(path: Path, x: Tensor, held: Tensor, classifier: Classifier, size: Size, seed: int) -> dict[str, Any]:
-    """Quality and memory of one set of weights: training rows x, held-out rows, all of them clean."""
+    """Quality and memory of one set of weights: training rows x, held-out rows, all of them clean.
+
+    Quality is that of the pictures that are shown: values are clipped to [-1, 1], in which the rows lie, so that a
+    sample that ran away counts as one bad picture. The measures of memory see the samples as they are.
+    """
     found = memorization(
         path,
         train=x,
@@ -64,12 +70,14 @@ def measure(path: Path, x: Tensor, held: Tensor, classifier: Classifier, size: S
         seed=seed,
         device=DEVICE,
     )
-    samples, reference = found.samples.flatten(1).double(), held.flatten(1).double()
+    shown = found.samples.clamp(-1, 1)
+    samples, reference = shown.flatten(1).double(), held.flatten(1).double()
     made: dict[str, Any] = {one.name: one.value for one in found.measures} | {
         "listed": float(found.listed.double().mean()),
         "fid": float(fid(reference, samples)),
         "kid": float(kid(reference, samples, subsets=10, subset_size=min(1000, len(samples)))),
-        "recognised": classifier.recognises(found.samples),
+        "recognised": classifier.recognises(shown),
+        "out of range": float((found.samples.abs().flatten(1).amax(1) > FAR).double().mean()),
     }
     for kind, level in (("noise", noise_level(x)), ("mask", HIDDEN)):
         got = attack(

@@ -26,9 +26,17 @@ MEMORY = {
     "mask auc": "AUC, 75 % masked",
 }
 COLUMNS = (
-    "fid", "kid", "recognised", "ratio, p <= 0.01", "ratio below 1/3", "train gap", "noise auc", "mask auc", "mask "
-                                                                                                             "share",
-)  # fmt: skip
+    "fid",
+    "kid",
+    "recognised",
+    "out of range",
+    "ratio, p <= 0.01",
+    "ratio below 1/3",
+    "train gap",
+    "noise auc",
+    "mask auc",
+    "mask share",
+)
 Values = dict[str, tuple[float, float]]
 """Measure -> (mean over seeds, standard error, nan for one seed)."""
 
