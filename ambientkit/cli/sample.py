@@ -16,7 +16,9 @@ def sample(
         int | None,
         typer.Option("--n", "-n", min=1, help="Samples; with --from rows, the first ones. [default: 64, or all rows]"),
     ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Steps of the sampler. [default: 32]")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Steps of the sampler. [default: 32, with --from 16]")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed; sample i depends on (seed, i) only.")] = 0,
     out: Annotated[
         Path | None,

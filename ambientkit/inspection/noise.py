@@ -35,10 +35,16 @@ LONE, QUIET = 9.0, 7.0
 """Levels by which a lone pixel differs, and within which its neighbours lie."""
 LONE_SHARE, FEW_LONE = 2e-4, 8
 """Share and number of lone pixels from which they are reported; noise has none."""
+MANY_LONE, SAME_PLACE = 1e-3, 3
+"""Share of lone pixels from which they are no points of the picture; and rows in which one place is lone, from which it
+is the camera's."""
 SMOOTH = 0.42
 """Share of the blocks that are smooth, below which texture may be taken for noise that depends on brightness."""
 SURE = 5.0
 """Standard errors by which noise must grow with brightness before it is said to."""
+LINE_VARIES, STEADY = 1.4, 0.8
+"""`VARIES` where the line alone says so, to which texture adds; and the share of its slope that the smoothest blocks,
+which hold least texture, must confirm."""
 STRIPED = -0.45
 """Correlation of the bends of consecutive lines, below which lines have independent offsets; -2/3 for these, near 1 for
 smooth pictures."""
@@ -68,7 +74,7 @@ def judge(
     if declared:
         yield _level(found, level, few)
     if chosen.sum() < ENOUGH:
-        if (grows := _by_line(line, magnitude)) is not None:
+        if (grows := by_line(line, magnitude)) is not None:
             yield grows
         for name in ("correlation", "symmetry", "tails", *(("signal-dependence",) if grows is None else ())):
             yield Finding(name, NoiseVerdict.UNTRIED, "there are too few flat areas to look at the noise alone.")
@@ -235,20 +241,20 @@ def _by_brightness(found: Details, magnitude: bool, line: PhotonTransfer | None)
     """By classes of brightness, and where these find nothing by the line, which sees small bright areas among dark
     ones."""
     first = _brightness(found, magnitude)
-    return first if first.verdict is NoiseVerdict.VIOLATED else _by_line(line, magnitude) or first
+    return first if first.verdict is NoiseVerdict.VIOLATED else by_line(line, magnitude) or first
 
 
-def _by_line(line: PhotonTransfer | None, magnitude: bool) -> Finding | None:
+def by_line(line: PhotonTransfer | None, magnitude: bool) -> Finding | None:
     """A finding where the line, or a parabola in its place, grows or falls with brightness beyond doubt."""
     if line is None or not line.trusted or line.share < SMOOTH:
         return None
     rising = line.gain > 0
-    sure = abs(line.gain) > SURE * line.gain_error and line.gain * line.strict_gain > 0
+    sure = abs(line.gain) > SURE * line.gain_error and line.gain * line.strict_gain > STEADY * line.gain**2
     low, high = line.variance(line.darkest), line.variance(line.brightest)
     ratio = math.sqrt(max(high, low) / max(min(high, low), 1e-3 * max(high, low)))
-    if sure and ratio > VARIES:
+    if sure and ratio > LINE_VARIES:
         return _depends(ratio, rising, magnitude)
-    if abs(line.bend_z) > SURE and abs(math.log(line.bend)) > math.log(VARIES):
+    if abs(line.bend_z) > SURE and abs(math.log(line.bend)) > math.log(LINE_VARIES):
         return _depends(max(line.bend, 1 / line.bend), line.bend_z > 0, magnitude)
     return None
 
@@ -258,13 +264,15 @@ def lone(x: Array) -> Finding | None:
 
     x: pictures (n, C, H, W) in units of the noise level. A pixel is lone where it is LONE levels from the median of its
     eight neighbours, and these lie within QUIET of each other. The median of flat blocks does not see these, since a
-    block is flat by what lies around and in it.
+    block is flat by what lies around and in it. Few lone pixels, at places that change, may be small things of the
+    picture: a doubt.
     """
     if min(x.shape[-2:]) < 3:
         return None
     h, w = x.shape[-2] - 2, x.shape[-1] - 2
     shifts = [(i, j) for i in range(3) for j in range(3) if (i, j) != (1, 1)]
     count = total = 0
+    places = np.zeros((*x.shape[1:-2], h, w), np.int64)
     for picture in x:
         around = [picture[..., i : i + h, j : j + w] for i, j in shifts]
         least, most = np.minimum.reduce(around), np.maximum.reduce(around)
@@ -273,20 +281,34 @@ def lone(x: Array) -> Finding | None:
         outside = (centre < least) | (centre > most)  # as every lone pixel is: medians of the others are not needed
         at = outside & (most - least < QUIET * own)
         middle = np.median([one[at] for one in around], axis=0)
-        count += int((np.abs(centre[at] - middle) > LONE * own).sum())
+        at[at] = np.abs(centre[at] - middle) > LONE * own
+        places += at
+        count += int(at.sum())
         total += centre.size
     share = count / max(total, 1)
     if count < FEW_LONE or share < LONE_SHARE:
         return None
-    return Finding(
-        "tails",
-        NoiseVerdict.VIOLATED,
-        f"{count} single pixels ({100 * share:.2g} %) stand more than {LONE:g} noise levels out of quiet surroundings.",
-        "Hot or dead pixels, or cosmic rays: replace them by the instrument's own correction (they hold nothing), "
-        "or mark "
-        "them as missing and leave their rows out.",
-        share,
+    reason = (
+        f"{count} single pixels ({100 * share:.2g} %) stand more than {LONE:g} noise levels out of quiet surroundings"
     )
+    same = places >= SAME_PLACE
+    if places[same].sum() > count / 2:
+        first = ", ".join(f"({y + 1}, {x + 1})" for y, x in np.argwhere(same.reshape(-1, h, w).any(0))[:8].tolist())
+        reason += f", most of them at the same {int(same.sum())} places in many rows: (line, column) from 0 {first}" + (
+            ", ..." if same.sum() > 8 else ""
+        )
+        remedy = (
+            "Hot or dead pixels of the camera hold nothing: replace them by the instrument's own correction, or set "
+            "them to NaN and train on the others (missing: mask in the data set, and --corruption mask)."
+        )
+        return Finding("tails", NoiseVerdict.VIOLATED, f"{reason}.", remedy, share)
+    remedy = (
+        "Cosmic rays, or hot pixels: replace them by the instrument's own correction, or set them to NaN and train on "
+        "the others (missing: mask in the data set, and --corruption mask)."
+    )
+    if share >= MANY_LONE:
+        return Finding("tails", NoiseVerdict.VIOLATED, f"{reason}.", remedy, share)
+    return Finding("tails", NoiseVerdict.DOUBT, f"{reason}, or the pictures have things as small.", remedy, share)
 
 
 def _brightness(found: Details, magnitude: bool) -> Finding:

@@ -140,7 +140,7 @@ class PhotonTransfer:
 
 
 def photon_transfer(pictures: Array, dark: Dark | None = None, level: Array | None = None) -> PhotonTransfer | None:
-    """The line, fitted on pictures (n, C, H, W) in file units; None where there are too few smooth areas.
+    """The line, fitted on pictures (n, C, H, W) in file units; None where few areas are smooth, or most without noise.
 
     level: what the noise is divided by, broadcastable to the pictures, where it is declared; the line is then that of
     (noise / level)^2, 1 everywhere if the level is right.
@@ -162,6 +162,8 @@ def photon_transfer(pictures: Array, dark: Dark | None = None, level: Array | No
         if chosen.sum() < ENOUGH:
             return None
         m, square = found.mean[chosen], found.square[chosen]
+        if not np.median(square) > 0:  # rounded away, in more than half of the smooth blocks
+            return None
         line = _line(m, square, line, dark)
     groups = groups_of(chosen)
     fitted = _Fit.of(m, square, line, dark, groups)
@@ -212,6 +214,8 @@ def repeated(frames: Array, dark: Dark | None = None) -> PhotonTransfer | None:
     order = np.argsort(m, kind="stable")
     keep = order[: int(0.999 * len(order))] if len(order) > 10 * ENOUGH else order  # hot pixels
     m, square = m[keep], square[keep]
+    if not np.median(square) > 0:
+        return None
     line = _line(m, square, (float(square.mean()), 0.0), dark, cut=False)
     groups = np.arange(len(m)) % max(GROUPS, 200)
     fitted = _Fit.of(m, square, line, dark, groups, cut=False)

@@ -132,9 +132,11 @@ def _draw(job: Job, place: Processes, progress: bool) -> Done:
                 size = job.batches.size
                 note(f"batches are {size} from here on: larger ones do not fit into memory")
             now = time.monotonic()
-            if bar.disable and now - told > EVERY and count < total:
+            left = (now - since) / count * (total - count)
+            first = piece is mine[0] and left > EVERY  # how long it will take is said as soon as that is known
+            if bar.disable and count < total and (first or now - told > EVERY):
                 told = now
-                say(f"{count:,} of {total:,} {job.what}, {clock((now - since) / count * (total - count))} left")
+                say(f"{count:,} of {total:,} {job.what}, {clock(left)} left")
     all_found = place.gather([(reach, topped_up, as_they_are, taken.energy, taken.rows)])
     if place.rank == 0:
         job.store.finish(job.picture)

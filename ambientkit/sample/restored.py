@@ -40,6 +40,9 @@ from ambientkit.sample.store import pieces_of
 from ambientkit.sample.taken_away import TakenAway
 from ambientkit.sample.tiled import TiledDenoiser, overlaps, pictures_at_a_time
 
+STEPS, STEPS_OF_PARTICLES = 16, 32
+"""Steps of a draw, which begins at the row's own noise; and where particles begin at sigma_max."""
+
 
 @dataclass(frozen=True, slots=True)
 class Restoring:
@@ -164,11 +167,14 @@ def restoring(
     tile_overlap: int | None = None,
     stored: Mapping[str, Any] | None = None,
     particles: int = 0,
+    steps: int | None = None,
     **way: Any,
 ) -> Restoring:
-    """The work, after every check. way: the other settings of `course_of`. stored: the level to stop at, chosen before.
+    """The work, after every check. steps: by default `STEPS`, with particles `STEPS_OF_PARTICLES`. way: the other
+    settings of `course_of`. stored: the level to stop at, chosen before.
     Raises InputError where the rows or the settings do not suit the run."""
-    course = course_of(trained, registry, guidance=guidance, restoring=True, draws=draws, **way)
+    steps = steps_of(steps, particles)
+    course = course_of(trained, registry, guidance=guidance, restoring=True, draws=draws, steps=steps, **way)
     prompts = prompts_of(trained, prompt, negative_prompt, guidance)
     course = replace(course, against=prompts.against)
     rows = noisy_rows(noisy, sigma_n, trained, registry)
@@ -196,6 +202,11 @@ def restoring(
             "spread is 0"
         )
     return work
+
+
+def steps_of(steps: int | None, particles: int) -> int:
+    """Steps of a draw, as they were asked for or by default."""
+    return (STEPS_OF_PARTICLES if particles else STEPS) if steps is None else steps
 
 
 def in_tiles(work: Restoring, overlap: int | None) -> Restoring:
@@ -231,7 +242,7 @@ def restore_rows(
     n: int | None = None,
     draws: int = 8,
     particles: int = 0,
-    steps: int = 32,
+    steps: int | None = None,
     sampler: SamplerLike = "stochastic-heun",
     schedule: str = "cosine",
     sigma_min: LevelLike = None,
@@ -250,10 +261,10 @@ def restore_rows(
     CPU.
 
     noisy: a name, a path, a part, an array, a tensor or a torch `Dataset`; sigma_n: their noise std in units of [-1,
-    1], where they do not say it themselves. n: the first rows alone. Rows larger than those trained on are restored in
-    tiles that share tile_overlap pixels (half a tile by default) and are blended. Draw k of row i is a function of
-    (seed, i, k), and the same to the bit as `restore_to_files` writes. Raises InputError where rows or settings do not
-    suit the run.
+    1], where they do not say it themselves. n: the first rows alone. steps: 16 by default, 32 with particles. Rows
+    larger than those trained on are restored in tiles that share tile_overlap pixels (half a tile by default) and are
+    blended. Draw k of row i is a function of (seed, i, k), and the same to the bit as `restore_to_files` writes. Raises
+    InputError where rows or settings do not suit the run.
     """
     registry = registry or load()
     check_counts(n=n, batch_size=batch_size)
@@ -302,7 +313,7 @@ def restored_stop_level(
     noisy: DataLike,
     *,
     sigma_n: Any = None,
-    steps: int = 32,
+    steps: int | None = None,
     sampler: SamplerLike = "stochastic-heun",
     schedule: str = "cosine",
     seed: int = 0,

@@ -77,7 +77,7 @@ def restore_to_files(
     n: int | None = None,
     draws: int = 8,
     particles: int = 0,
-    steps: int = 32,
+    steps: int | None = None,
     seed: int = 0,
     sampler: SamplerLike = "stochastic-heun",
     schedule: str = "cosine",
@@ -100,13 +100,13 @@ def restore_to_files(
     `draw_to_files` does.
 
     noisy: a name, a path, a part, an array, a tensor or a torch `Dataset`; sigma_n: their noise std where they do not
-    say it. n: the first rows alone. draws: 0 for the mean alone. particles: as `restore_rows` takes it. out: by default
-    RUN/restored/step-N-seed-S. format: by default files like those of the input, with their names, axes and metadata,
-    in the folders mean, std and draws/000, draws/001, ... where the reader of the data writes its format, otherwise
-    npy. dtype: "float32", or "stored" for the number type of the input files: mean and draws rounded and clipped to it,
-    values clipped counted. tile_overlap: as `restore_rows` takes it. A table restored.csv says which input each row is.
-    Raises InputError, before anything is drawn, where rows or settings do not suit the run, or the folder cannot be
-    written.
+    say it. n: the first rows alone. draws: 0 for the mean alone. steps, particles: as `restore_rows` takes them. out:
+    by default RUN/restored/step-N-seed-S. format: by default files like those of the input, with their names, axes and
+    metadata, in the folders mean, std and draws/000, draws/001, ... where the reader of the data writes its format,
+    otherwise npy. dtype: "float32", or "stored" for the number type of the input files: mean and draws rounded and
+    clipped to it, values clipped counted. tile_overlap: as `restore_rows` takes it. A table restored.csv says which
+    input each row is. Raises InputError, before anything is drawn, where rows or settings do not suit the run, or the
+    folder cannot be written.
     """
     registry, began = registry or load(), time.monotonic()
     check_counts(n=n, batch_size=batch_size)

@@ -4,6 +4,7 @@ that there is nothing, or no line."""
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -147,3 +148,15 @@ def test_saturated_pixels_do_not_pull_the_line_down() -> None:
     assert fit is not None
     assert cut is not None
     assert cut.gain == pytest.approx(fit.gain, abs=4 * math.hypot(fit.gain_error, cut.gain_error))
+
+
+def test_noise_that_is_rounded_away_has_no_line() -> None:
+    """Case: weights of 1 / 0, and Python's warnings of them among the findings."""
+    rng = np.random.default_rng(3)
+    rounded = 0.15 * rng.standard_normal((24, 1, 64, 64))
+    rounded[..., :20] *= 10  # beside areas in which no noise is left
+    rounded = np.round(rounded + (np.arange(64) < 40) * 5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert photon_transfer(rounded) is None
+        assert repeated(np.round(0.15 * rng.standard_normal((8, 1, 64, 64)))) is None

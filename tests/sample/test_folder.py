@@ -6,12 +6,14 @@ from __future__ import annotations
 import dataclasses
 import errno
 import fcntl
+import itertools
 import json
 import os
 import signal
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -20,6 +22,7 @@ from ambientkit.checkpoint.lock import folder_lock
 from ambientkit.errors import InputError
 from ambientkit.processes import Processes
 from ambientkit.sample import draw_to_files
+from ambientkit.sample.restored import steps_of
 from ambientkit.sample.store import Store
 from tests.support.engine import finish
 from tests.support.ranks import TWO
@@ -54,6 +57,24 @@ def test_a_command_that_was_interrupted_goes_on_to_the_same_files(sample, tmp_pa
     before = files(tmp_path / "cut")
     assert "nothing to do" in ok(sample(*arguments, "--batch-size", 7, "--out", tmp_path / "cut"))
     assert files(tmp_path / "cut") == before
+
+
+def test_how_long_it_will_take_is_said_after_the_first_batch(sample, tmp_path, monkeypatch):
+    """Without a bar, and by a clock on which a batch takes 10 seconds: long before the next line is due."""
+    clock = SimpleNamespace(monotonic=itertools.count(0, 10).__next__)
+    monkeypatch.setattr("ambientkit.sample.job.time", clock)
+    told = ok(
+        sample(write_run(tmp_path / "run"), "--n", 23, "--steps", 2, "--batch-size", 4, "--out", tmp_path / "out")
+    )
+    assert "\n4 of 23 samples, 0:00:48 left\n" in f"\n{told}"
+    assert "\n8 of 23" not in told
+
+
+def test_a_restoration_takes_fewer_steps_than_a_sample_but_for_particles(sample, tmp_path):
+    run = write_run(tmp_path / "run", shape=(1, 8, 8))
+    ok(sample(run, "--from", "digits", "--n", 2, "--draws", 1, "--out", tmp_path / "out"))
+    assert json.loads((tmp_path / "out" / "restored.json").read_text())["steps"] == 16
+    assert [steps_of(None, 0), steps_of(None, 3), steps_of(5, 3)] == [16, 32, 5]
 
 
 def test_a_full_disk_is_named_and_the_same_command_goes_on(sample, tmp_path, monkeypatch):
