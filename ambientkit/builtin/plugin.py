@@ -152,6 +152,7 @@ def register_checks():
     from ambientkit.builtin.checks.picture_stationarity import PictureStationarity
     from ambientkit.builtin.checks.picture_views import PictureViews
     from ambientkit.builtin.checks.point_kernel import PointKernel
+    from ambientkit.builtin.checks.points_at_level import PointsAtLevel
     from ambientkit.builtin.checks.power import Power
     from ambientkit.builtin.checks.preconditioning import EDMPreconditioning
     from ambientkit.builtin.checks.reverse_kernel import ReverseKernel
@@ -194,6 +195,7 @@ def register_checks():
         SecondOrder,
         ReverseKernel,
         PointKernel,
+        PointsAtLevel,
         SamplerRows,
         Grid,
     ]

@@ -21,7 +21,8 @@ class NullAttack(Check):
 
     The model is the law of 40 other pictures. The distances of 300 training and 300 held-out rows, attacked under the
     keys that `attack` gives them, are two samples of one law. A row's distance is the same alone, and comes from the
-    generators of the rows.
+    generators of the rows. Of a model that knows one row alone, what comes back is that row, or what was shown of the
+    row attacked.
     """
 
     name = "null-attack"
@@ -29,7 +30,7 @@ class NullAttack(Check):
     kind = "attack"
     claim = "blind"
     null_law = "two-sample Kolmogorov-Smirnov; exact for a row alone"
-    detects = "distances of one side that are 20 % smaller"
+    detects = "distances of one side that are 20 % smaller; answers that are mixed with the row attacked"
     meaning = "The attack calls rows memorised of a model that has never seen them: its p-values mean nothing."
     quick = True
 
@@ -47,6 +48,12 @@ class NullAttack(Check):
         if global_state() != world or not torch.allclose(together[3:4], alone, rtol=1e-4):
             why = "a row's distance depends on the other rows, or numbers are drawn from a global generator"
             return Measured(math.inf, 0.0, len(x), why)
+        only = pictures(case, "only", 1, SIDE)
+        back = part.attempt(x, torch.arange(len(x)), Remembered(only, case.seed)).draws
+        off = torch.minimum((back - only).abs(), (back - x.unsqueeze(1)).abs())
+        if not bool((off < 1e-3).all()):
+            why = "what is said to come back is not what the model gave: it holds something of the row attacked"
+            return Measured(float(off.max()), 0.0, len(x), why)
         x, y = pictures(case, "rows", 2 * self.rows, SIDE).split(self.rows)
         a, b = distances(part, x, 0, target), distances(part, y, HELD_OUT, target)
         found = stats.ks_2samp(a.numpy(), b.numpy())

@@ -33,6 +33,10 @@ STEP_BELOW = 2.0
 """The same below the noise of the data, where a step of a chain may be long."""
 LOUD, LOUDEST, TOP = 2.5, 66.0, 72.0
 """Noise of rows that are seen at high levels, and the highest level that is asked for, of a run up to 80."""
+NEXT = 1.15
+"""Rows of noise are seen between it and this many times it: EDM's density has 9 % of its mass there, at `NOISY`."""
+PILED, PILED_CALLS = 0.05, 40
+"""The share of all levels that may be one and the same, and the losses that are looked at."""
 ROWS, CALLS = 64, 400
 """Losses are asked until nothing is left out, at most so many, or a tenth where each row has a level of its own. An
 interval with 3 % of the draws stays empty by chance with probability 5e-6 then."""
@@ -72,6 +76,30 @@ def no_hole_above(part: Objective, case: Case) -> None:
         [*spans, (HIGH, LENT.sigma_max)] if taken else spans[:-1],
         "levels are left out",
     )
+
+
+def none_left_out_next_to_the_noise(part: Objective, case: Case) -> None:
+    """Rows of one noise, if they are taken, are seen within `NEXT` times it, where consistency begins. Raises
+    Broken."""
+    if len(levels_of(part, case, NOISY, 0)):
+        _filled(
+            lambda index: levels_of(part, case, NOISY, index),
+            [(NOISY, NEXT * NOISY)],
+            "levels next to the noise of the rows are left out",
+        )
+
+
+def none_piled_up(part: Objective, case: Case) -> None:
+    """No level is drawn again and again, as where levels are clamped onto one. Raises Broken.
+
+    An objective may draw one level for all rows of a call, so that one counts only if it comes in several.
+    """
+    for noise in (NOISY, QUIET):
+        calls = [levels_of(part, case, noise, index) for index in range(PILED_CALLS)]
+        values, count = torch.cat(calls).unique(return_counts=True)
+        often = values[count > PILED * max(int(count.sum()), 1)]
+        piled = [value for value in often if sum(bool((value == one).any()) for one in calls) > 2]
+        require(not piled, f"levels are piled up: a share of more than {PILED:g} is one and the same")
 
 
 def no_hole_at_the_top(part: Objective, case: Case) -> None:

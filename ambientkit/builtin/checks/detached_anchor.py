@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import torch
@@ -9,6 +10,7 @@ from pydantic import Field, InstanceOf
 from torch import Tensor
 
 from ambientkit.batch import Batch, Term
+from ambientkit.builtin.checks.labelled import OneStep
 from ambientkit.builtin.checks.outcome import exact
 from ambientkit.builtin.checks.probe import mean_value, observations, terms
 from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Part, Tools
@@ -19,7 +21,8 @@ class DetachedAnchor(Check):
 
     To every answer of the denoiser a zero is added, and the loss is differentiated with respect to all of these. With
     gradient through the anchor a run pulls the higher level, which Tweedie has taught, towards the lower one, and
-    diverges.
+    diverges. The sampler that is lent asks the denoiser, so that a gradient may also come by way of the points that it
+    leads to.
     """
 
     name = "detached-anchor"
@@ -27,7 +30,7 @@ class DetachedAnchor(Check):
     kind = "objective"
     claim = "detached-anchor"
     null_law = "exact: share of the gradient at other levels at most 1e-9"
-    detects = "any gradient through the anchor, and a loss without gradient"
+    detects = "any gradient through the anchor or through the steps of a sampler, and a loss without gradient"
     meaning = (
         "The gradient also moves the denoiser at the anchor's level, which should be a fixed target: "
         "training may diverge."
@@ -40,6 +43,7 @@ class DetachedAnchor(Check):
     def measure(self, part: Part, case: Case) -> Measured:
         """The share of the gradient's norm that does not lie at the levels of the terms."""
         assert isinstance(part, Objective)
+        case = dataclasses.replace(case, tools=dataclasses.replace(case.tools, sampler=OneStep()))
         calls: list[tuple[Tensor, Tensor]] = []
 
         def recorded(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from pydantic import Field, InstanceOf
 from torch import Tensor
 
 from ambientkit.batch import Batch, View, take
-from ambientkit.builtin.checks.masked import masked_case, masked_rows
+from ambientkit.builtin.checks.masked import by_pixel, masked_case, masked_rows
 from ambientkit.builtin.checks.outcome import all_normal, square_score
 from ambientkit.builtin.checks.travel import key
 from ambientkit.interfaces import Case, Check, Corruption, Measured, Part
@@ -23,11 +23,11 @@ more."""
 
 
 class FurtherMask(Check):
-    """The mask of a view lies within that of its row, differs from call to call, and hides each measured value now and
-    then.
+    """The mask of a view lies within that of its row, differs from row to row and from call to call, and hides each
+    measured value now and then.
 
     It shows x_n and noise up to the level. Values of the view that it does not show are 0. Whether a value is
-    hidden says nothing of x_n. Levels below the floor, the largest sigma_n of a row, are refused.
+    hidden says nothing of x_n. The floor is the largest sigma_n among the values measured of a row.
     """
 
     name = "further-mask"
@@ -53,6 +53,9 @@ class FurtherMask(Check):
         sigma = part.floor(batch).clamp(min=0.05) * (1.05 + 2 * ratio)
         view = part.degrade(batch, sigma, key(case, "further-mask.degrade"))
         shown, seen = view.cond["mask"].expand_as(view.x), batch.cond["mask"]
+        pixels = by_pixel(rows, key(case, "further-mask.levels"))
+        own = torch.where(rows.cond["mask"], pixels.sigma_n, 0.0).flatten(1).amax(1)
+        any_seen = rows.cond["mask"].flatten(1).any(1)
         floor, some = (
             batch.sigma_n,
             seen.flatten(1).any(1),
@@ -64,6 +67,10 @@ class FurtherMask(Check):
                 bool((part.floor(batch) - floor)[some].abs().max() > 1e-9),
                 "the floor is not the largest sigma_n measured",
             ),
+            (
+                bool((part.floor(pixels) - own)[any_seen].abs().max() > 1e-9),
+                "where noise is given per pixel, the floor is not the largest sigma_n of the values measured",
+            ),
         )
         for wrong, why in faults:
             if wrong:
@@ -74,19 +81,28 @@ class FurtherMask(Check):
             return Measured(
                 math.inf, 0.0, self.rows, "some measured value is never hidden: nothing says what lies there"
             )
-        e = (view.x - batch.x_n) / (per_row(sigma, view.x) ** 2 - per_row(batch.sigma_n, view.x) ** 2).sqrt()
-        e, x = e[shown], batch.x_n[shown]
+        e, x = _added(view, batch), batch.x_n[shown]
         off = hidden.double() - hidden.double().mean()
         around = batch.x_n.unflatten(0, (VIEWS, self.rows))
         product = (off * (around - around.mean()))[hidden | shown.unflatten(0, (VIEWS, self.rows))]
         scores = [values.mean() / (values.std() / len(values) ** 0.5) for values in (e, e * x, product)]
         scores.append(square_score(e))
+        several = take(pixels, any_seen.nonzero().squeeze(1).repeat(10))
+        sigma = part.floor(several) * 1.2
+        e = _added(part.degrade(several, sigma, key(case, "further-mask.by-pixel")), several)
+        scores += [square_score(e)]
         return all_normal(torch.stack(scores), len(e))
 
     def control(self, part: Part) -> Part:
         """The same corruption, whose views all hide the same."""
         assert isinstance(part, Corruption)
         return _Frozen(inner=part)
+
+
+def _added(view: View, batch: Batch) -> Tensor:
+    """What a view adds to the values that it shows, over the std that it should have."""
+    std = (per_row(view.sigma, view.x) ** 2 - per_row(batch.sigma_n, view.x) ** 2).sqrt()
+    return ((view.x - batch.x_n) / std)[view.cond["mask"].expand_as(view.x)]
 
 
 def _never_hidden(part: Corruption, rows: Batch, done: Tensor, case: Case) -> bool:

@@ -7,7 +7,12 @@ from pydantic import Field, InstanceOf
 from torch import Tensor
 
 from ambientkit.batch import Batch, Term
-from ambientkit.builtin.checks.coverage import no_hole_above, no_hole_at_the_top
+from ambientkit.builtin.checks.coverage import (
+    no_hole_above,
+    no_hole_at_the_top,
+    none_left_out_next_to_the_noise,
+    none_piled_up,
+)
 from ambientkit.builtin.checks.labelled import Broken
 from ambientkit.builtin.checks.outcome import exact
 from ambientkit.builtin.checks.probe import fixed_level, on_clean_rows, terms
@@ -29,8 +34,8 @@ class LevelsAboveFloor(Check):
     a batch of quiet rows and one noisy row the quiet ones keep their own range: nine in ten levels would lie above the
     noisy row's floor only by another density. Among rows of unlike noise none lie on a floor either. Not all levels of
     a noisy row lie next to its floor, and clean and noisy rows together are asked about at low and at high levels,
-    without a hole between them, and rows of much noise at levels up to the end of the range (see `coverage`); an
-    objective may split these between them.
+    without a hole between them, next to the noise of a row too, and rows of much noise at levels up to the end of the
+    range (see `coverage`); an objective may split these between them.
     """
 
     name = "levels"
@@ -39,7 +44,8 @@ class LevelsAboveFloor(Check):
     claim = "levels-above-floor"
     null_law = "exact: share of levels out of place at most 0.01"
     detects = (
-        "one level in a hundred on the floor, any below it, one floor for a whole batch, or a range that is left out"
+        "one level in a hundred on the floor, any below it, one in twenty on another number, one floor for a whole "
+        "batch, or a range that is left out, such as that up to 1.15 times the noise"
     )
     meaning = (
         "Levels are drawn where nothing can be learnt from the row, or not where it could be: below, on, or "
@@ -78,6 +84,8 @@ class LevelsAboveFloor(Check):
         shares.append(float(torch.isclose(beside.unsqueeze(1), floors, rtol=1e-6, atol=0).any(1).double().mean()))
         if max(shares) <= SHARE and not on_clean_rows(case):
             try:
+                none_piled_up(part, case)
+                none_left_out_next_to_the_noise(part, case)
                 no_hole_above(part, case)
                 no_hole_at_the_top(part, case)
             except Broken as error:

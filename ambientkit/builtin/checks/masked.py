@@ -87,6 +87,12 @@ def masked_case(case: Case, corruption: Corruption) -> Case:
     return dataclasses.replace(case, oracle=exact, observe=observe, tools=tools, law=mixture)
 
 
+def by_pixel(batch: Batch, generator: Generator) -> Batch:
+    """Masked rows as if their noise was known pixel by pixel, with numbers of no meaning where nothing was measured."""
+    level = 0.05 + 0.3 * torch.rand(batch.x_n.shape, generator=generator, dtype=torch.float64)
+    return batch._replace(sigma_n=torch.where(batch.cond["mask"], level, 0.9))
+
+
 def masked_rows(case: Case, purpose: str, n: int, index: int = 0) -> Batch:
     """Observations that no corruption under test has made: a mask with every pattern, noise of every level."""
     g = keyed_generator(case.seed, f"verify.{purpose}.rows", step=index)

@@ -162,8 +162,18 @@ class OperatorViews(Check):
         own = batch.x_n - (x_0.flatten(1) @ operator.T).reshape(batch.x_n.shape)
         errors = [back, y_t[~shown], (whole.cond["sampled"].expand_as(y_t) != seen).double(), own[seen & (level == 0)]]
         noisy = seen & (level > 0)
-        scores = [*_white(added[shown]), *_white(own[noisy] / level[noisy])]
+        scores = [*_white(added[shown]), *_white(own[noisy] / level[noisy]), *_white(self._added(part, batch, case))]
         return all_of([exact(largest(errors), 1e-9, self.rows), *([all_normal(scores, self.rows)] if scores else [])])
+
+    def _added(self, part: Corruption, batch: Batch, case: Case) -> Tensor:
+        """What views add over the std that they should, where each measurement has a level of its own."""
+        generator = key(case, "operator-views.levels")
+        level = 0.05 + 0.3 * torch.rand(batch.x_n.shape, generator=generator, dtype=torch.float64)
+        batch = batch._replace(sigma_n=level)
+        sigma = part.floor(batch) * 1.2
+        view = part.degrade(batch, sigma, generator)
+        added = (view.cond["measured"] - batch.x_n) / (per_row(sigma, level) ** 2 - level**2).sqrt()
+        return added[view.cond["sampled"].expand_as(added)]
 
     def control(self, part: Part) -> Part:
         """The same corruption, whose views are twice as large."""
@@ -180,7 +190,8 @@ class OperatorExpect(Check):
     """`expect` turns the exact E[x_0 | y_t] into the exact E[x_n | y_t], and `weight` counts each measurement once in
     the mean.
 
-    The answer is computed in another way: by conditioning the joint normal law of x_n and y_t of each component.
+    Levels are those of rows, and of measurements. The answer is computed in another way: by conditioning the joint
+    normal law of x_n and y_t of each component.
     Weights of hidden measurements average to `hidden` over what was measured.
     """
 
@@ -225,18 +236,33 @@ class OperatorExpect(Check):
             if len(own_weights) > 100:
                 off = (own_weights.mean() - 0.5).abs() - 0.005
                 scores.append(off.clamp(min=0) / (own_weights.std() / len(own_weights) ** 0.5).clamp(min=1e-12))
-        tests = [exact(largest([found - right, (weight / level - 1)[shown], weight[~seen]]), 1e-8, ROWS)]
+        errors = [found - right, (weight / level - 1)[shown], weight[~seen], *self._by_measurement(part, own, few)]
+        tests = [exact(largest(errors), 1e-8, ROWS)]
         return all_of([*tests, all_normal(torch.stack(scores), self.rows)] if scores else tests)
 
+    def _by_measurement(self, part: Corruption, case: Case, batch: Batch) -> list[Tensor]:
+        """The errors of `expect` and `weight` where each measurement has a level of its own, as if it was known."""
+        generator, operator = key(case, "operator-expect.levels"), dense(part)
+        level = 0.05 + 0.3 * torch.rand(batch.x_n.shape, generator=generator, dtype=torch.float64)
+        batch = batch._replace(sigma_n=level)
+        sigma = part.floor(batch).clamp(min=0.05) * 1.3
+        view = part.degrade(batch, sigma, generator)
+        found = part.expect(case.oracle(view.x, sigma, **view.cond), view, batch).double().flatten(1)
+        right = torch.stack([self._one(operator, view, batch, row) for row in range(len(batch.x_n))])
+        weight = part.weight(view, batch, torch.full_like(sigma, 25.0), torch.full_like(sigma, 0.5)).double()
+        a = 1 - (level / per_row(sigma, level)).square()
+        off = weight.expand_as(a) * a.square().clamp(min=1 / 25) - 1
+        return [found - right, off[view.cond["sampled"].expand_as(off)]]
+
     def _one(self, operator: Tensor, view: View, batch: Batch, row: int) -> Tensor:
-        mixture, n = law(), float(batch.sigma_n[row])
+        mixture, n = law(), batch.sigma_n[row].flatten().expand(len(operator))
         shown = view.cond["sampled"].expand_as(view.cond["measured"])[row].flatten()
         seen = batch.cond["sampled"].expand_as(batch.x_n)[row].flatten()
         y_t, means = view.cond["measured"][row].flatten()[shown], mixture.means @ operator.T
         whole = operator @ mixture.covariances @ operator.T
         s = float(view.sigma[row]) ** 2 * torch.eye(int(shown.sum()), dtype=torch.float64)
         total = whole[:, shown][:, :, shown] + s
-        across = (whole + n**2 * torch.eye(len(operator), dtype=torch.float64))[:, :, shown]
+        across = (whole + torch.diag(n.square()))[:, :, shown]
         off = (y_t - means[:, shown]).unsqueeze(2)
         solved = torch.linalg.solve(total, off)
         log = mixture.weights.log() - 0.5 * (off * solved).sum((1, 2)) - 0.5 * torch.logdet(total)

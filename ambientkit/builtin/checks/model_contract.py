@@ -18,6 +18,7 @@ from ambientkit.builtin.checks.reach import (
     call_of,
     gradient_is_that_of_the_answer,
     learns_in_its_parameters,
+    learns_what_is_hidden,
     nothing_detached,
     reaches_every_direction,
     reaches_every_pixel,
@@ -46,8 +47,8 @@ class ModelContract(Check):
     evaluation mode twice the same, and in training mode the same after any rows. The network is given different
     numbers for levels a fourth apart. Each level, condition and class has a say in its own row, while training too,
     and `null_cond` is no class. The gradient with respect to x is that of the answer; all that is learnt is a
-    parameter; every direction of a picture can be learnt, and is seen. A shape or condition that the model does not
-    take is refused with InputError by `network`.
+    parameter; every direction of a picture can be learnt, and is seen, and what a mask hides can be learnt at low
+    levels too. A shape or condition that the model does not take is refused with InputError by `network`.
     """
 
     name = "model-contract"
@@ -57,7 +58,8 @@ class ModelContract(Check):
     null_law = "exact: nothing wrong beyond rounding"
     detects = (
         "a missing gradient, a level or condition without effect or of another row, a wrong shape, dtype or "
-        "mode, a path that is detached, a network that is not the one given, a memory of earlier calls"
+        "mode, a path that is detached, a network that is not the one given, a memory of earlier calls, hidden values "
+        "that stay 0"
     )
     meaning = (
         "The network does not learn what it should, or the run does not train, average and save the network "
@@ -79,6 +81,7 @@ class ModelContract(Check):
             plain = next((shape for shape in SHAPES if self._takes(part, case, shape)), None)
             require(plain is not None, "no shape of rows that was tried is taken: " + ", ".join(map(str, SHAPES)))
             self._conditions(part, case, plain or ())
+            self._masks(part, case, plain or ())
             self._classes(whole, case, plain or ())
         except Broken as error:
             return Measured(math.inf, 0.0, max(taken, 1), str(error))
@@ -104,6 +107,14 @@ class ModelContract(Check):
                 refused = refused or error
         if refused is not None:
             raise refused
+
+    def _masks(self, part: Model, case: Case, shape: tuple[int, ...]) -> None:
+        """Of a model that takes a mask: what is hidden can be learnt at any level."""
+        own = (1, *shape[1:]) if len(shape) > 1 else shape
+        signal = Signal(shape, 0.7, {"mask": own})
+        network = _network(part, case, signal)
+        if network is not None:
+            learns_what_is_hidden(stirred(network, case), lambda net: part.denoiser(net, signal), shape, own)
 
     def _classes(self, part: Model, case: Case, shape: tuple[int, ...]) -> None:
         """Of a model that takes classes: four."""

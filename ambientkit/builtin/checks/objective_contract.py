@@ -12,6 +12,7 @@ from torch import Generator, Tensor
 from ambientkit.batch import Batch, Term
 from ambientkit.builtin.checks.affine import gradient_is_affine_in_the_data, noise_counts_as_its_level_says
 from ambientkit.builtin.checks.coverage import no_hole_below, within_the_range_lent
+from ambientkit.builtin.checks.kept import keeps_what_belongs_together
 from ambientkit.builtin.checks.labelled import (
     SHAPE,
     SIGNAL,
@@ -44,10 +45,10 @@ class ObjectiveContract(Check):
     Each term has one finite value per row in float32, and the level it was taken at, which the denoiser was asked at
     for that row; a value depends on one row alone, and carries a gradient unless it is 0. The denoiser is asked with
     the row's own conditions. The batch, the grad mode and the global generators are left as they were; equal generators
-    give equal values, others do not; memory keeps its names and shapes. A batch that does not suit the objective may be
-    refused with InputError, but not one of six noisy rows (or clean ones, for "needs-clean-data", which must refuse
-    noisy ones). The check `taught`
-    measures its effect on the network. Its levels lie in the range of the run, and those below the noise leave none out
+    give equal values, others do not; memory keeps its names and shapes, and what belongs together (`kept`). A batch
+    that does not suit the objective may be refused with InputError, but not one of six noisy rows (or clean ones, for
+    "needs-clean-data", which must refuse noisy ones). The check `taught` measures its effect on the network. Its levels
+    lie in the range of the run, and those below the noise leave none out
     (`coverage`); the gradient of one that is stationary at the oracle is affine in the data, and at each level content
     with the noise that the level says (`affine`).
     """
@@ -75,6 +76,7 @@ class ObjectiveContract(Check):
             for name, batch in self._batches(part, case):
                 self._try(part, case, name, batch)
             refuses_noisy_rows(part, case)
+            keeps_what_belongs_together(part, case)
             teaches_every_row_and_direction(part, case)
             teaches_each_row_by_itself(part, case)
             if "stationary-at-oracle" in part.claims and "stationary-in-detail" not in part.claims:

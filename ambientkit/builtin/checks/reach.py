@@ -15,6 +15,8 @@ from ambientkit.interfaces import Denoiser
 
 SILENT = 1e-3
 """A direction is dead where it moves less than this share of what others move: exactly 0, but for rounding."""
+LOWEST, HIGHEST = 0.005, 5.0
+"""Levels of rows that are seen in part."""
 STEP = 1e-3
 """Of the difference quotients, in units of the level."""
 
@@ -135,6 +137,34 @@ def _moves(flat: Tensor, names: dict[str, Tensor], learnt: list[nn.Parameter]) -
     middle = sorted(moved.values())[len(moved) // 2]
     for name, size in moved.items():
         require(size > SILENT * middle and size > 0, f"no parameter moves {name}: the network can never learn it")
+
+
+def learns_what_is_hidden(
+    network: nn.Module, denoiser_of: Callable[[nn.Module], Denoiser], shape: tuple[int, ...], mask: tuple[int, ...]
+) -> None:
+    """The parameters move the answer for values under a mask at a low level about as far as at a high one: with the
+    coefficients of values that are shown it would stay at the input. Only of networks that are not shown what a mask
+    hides; others take it for a condition like any. Raises Broken."""
+    generator = torch.Generator().manual_seed(0)
+    seen = torch.rand(1, *mask, generator=generator) < 0.5
+    seen.view(-1)[0], seen.view(-1)[-1] = True, False
+    hidden = (~seen).expand(1, *shape).float()
+    learnt = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    weights, moved = torch.randn(1, *shape, generator=generator) * hidden, []
+    denoiser = denoiser_of(network)
+
+    def asked_about(x: Tensor) -> list[Tensor]:
+        call = call_of(network, lambda: denoiser(x, torch.tensor([HIGHEST]), mask=seen), run=False)
+        return [value for value in call[0] if isinstance(value, Tensor)] if call is not None else []
+
+    told = [asked_about(x) for x in (torch.zeros(1, *shape), hidden)]
+    if not told[0] or not all(torch.equal(one, other) for one, other in zip(*told, strict=True)):
+        return
+    for level in (LOWEST, HIGHEST):
+        x = torch.randn(1, *shape, generator=generator) * (1 + level**2) ** 0.5 * (1 - hidden)
+        answer = denoiser(x, torch.tensor([level]), mask=seen)
+        moved.append(_moved(answer.flatten(), weights.flatten(), learnt))
+    require(moved[0] > 0.05 * moved[1], "under a mask the network can hardly be taught at low levels: values stay 0")
 
 
 def reaches_every_direction(network: nn.Module, args: tuple, kwargs: dict) -> None:

@@ -20,8 +20,9 @@ class Scale(Check):
 
     For a squared loss the second difference (v(+delta) + v(-delta)) / 2 - v(0) on the same draws is that cost exactly,
     row by row, without any statistics. It is compared where a = 1 - sigma_n^2 / sigma^2 >= 0.2; without the factor
-    1/a^2 the cost there is a^2 lambda, and levels just above sigma_n are hardly learnt. An objective with another
-    weight is not wrong: it does not claim this.
+    1/a^2 the cost there is a^2 lambda, and levels just above sigma_n are hardly learnt. An objective that takes a level
+    for each pixel is also shown such rows: each pixel has an a of its own then. An objective with another weight is not
+    wrong: it does not claim this.
     """
 
     name = "scale"
@@ -29,7 +30,7 @@ class Scale(Check):
     kind = "objective"
     claim = "x_0-scale"
     null_law = "exact: relative tolerance 1e-6"
-    detects = "any other weight, and a missing factor 1/a^2"
+    detects = "any other weight, and a missing factor 1/a^2, or that of another pixel"
     meaning = (
         "The weight by level is not the one that is claimed: the expected minimum is the same, but levels "
         "near sigma_n may be learnt badly."
@@ -44,15 +45,18 @@ class Scale(Check):
         assert isinstance(part, Objective)
         clean = on_clean_rows(case)
         floors = (0.0,) if clean else (0.1, 0.3)
+        levels = [torch.tensor(floor, dtype=torch.float64) for floor in floors]
+        if "noise-by-pixel" in part.claims and not clean:
+            levels.append(torch.linspace(0.05, 0.3, case.law.dimension, dtype=torch.float64))
         errors, n = [], 0
-        for index, floor in enumerate(floors):
+        for index, level in enumerate(levels):
+            floor = level.max()
+            own = level.expand(self.batch_size, -1) if level.ndim else level
             batch = (
-                observations(case, self.batch_size, index)
-                if clean
-                else fixed_level(case, self.batch_size, floor, index)
+                observations(case, self.batch_size, index) if clean else fixed_level(case, self.batch_size, own, index)
             )
             below, here, above = (self._values(part, batch, case, index, size) for size in (-1.0, 0.0, 1.0))
-            a, _ = tweedie_coefficients(here.sigma.double(), torch.tensor(floor, dtype=torch.float64))
+            a, _ = tweedie_coefficients(here.sigma.double(), floor)
             cost = (below.value + above.value) / 2 - here.value
             expected = edm_weight(here.sigma.double(), case.tools.signal.sigma_data) * 0.25
             ratio = (cost / expected - 1)[a >= 0.2]

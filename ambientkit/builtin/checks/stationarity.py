@@ -7,7 +7,8 @@ from pydantic import Field, InstanceOf
 from torch import Tensor
 
 from ambientkit.batch import Batch, Term
-from ambientkit.builtin.checks.outcome import mean_zero_by_kind
+from ambientkit.builtin.checks.drawn import without_draws
+from ambientkit.builtin.checks.outcome import all_of, mean_zero_by_kind
 from ambientkit.builtin.checks.probe import by_group, gradient, in_groups, mean_value, moved, terms, unlike_rows
 from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Part, Tools
 from ambientkit.maths.noise import per_row
@@ -20,7 +21,8 @@ class Stationarity(Check):
     Each batch of fresh observations gives one independent gradient in theta at 0; Hotelling's T^2 tests that their mean
     is 0. Null law: F(p, n - p). In every third batch a few very noisy rows stand among quiet ones, so that a level for
     the whole batch is not right on average; in every other third clean rows, rows close to sigma_min and rows of level
-    1 to 3 are mixed. The control sees the denoiser shifted by a multiple of log sigma, which no sound objective can be
+    1 to 3 are mixed. An objective that takes a sampler which draws nothing is measured with one as well. The control
+    sees the denoiser shifted by a multiple of log sigma, which no sound objective can be
     content with.
     """
 
@@ -34,7 +36,10 @@ class Stationarity(Check):
         "F(p, n - p) of Hotelling's T^2, of all batches and of each kind (Bonferroni), p = 12 probe "
         "directions in the plane"
     )
-    detects = "a mean gradient of 0.7 standard deviations of one batch's; a noise level that is wrong by 15 %"
+    detects = (
+        "a mean gradient of 0.7 standard deviations of one batch's; a noise level that is wrong by 15 %; a sampler "
+        "without draws that is taken where draws are needed"
+    )
     meaning = (
         "The expected gradient is not zero at the exact denoiser: training would end somewhere else than at E[x_0 "
         "| x_t], "
@@ -51,6 +56,11 @@ class Stationarity(Check):
         """F statistic and p-value of the mean gradient of an `Objective`. Deterministic in `case.seed`."""
         assert isinstance(part, Objective)
 
+        found = self._mean(part, case)
+        lent = without_draws(part, case)
+        return found if lent is None else all_of([found, self._mean(part, lent)])
+
+    def _mean(self, part: Objective, case: Case) -> Measured:
         def once(index: int, groups: int) -> Tensor:
             return gradients_at_oracle(part, unlike_rows(case, groups * self.batch_size, index), case, index, groups)
 

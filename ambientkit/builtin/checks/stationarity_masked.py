@@ -106,7 +106,7 @@ class ScaleUnderMasks(Check):
     source = "weight: arXiv 2206.00364, table 1; hidden values: arXiv 2210.01696; docs/masks.md"
     kind = "objective"
     claim = "scale-under-masks"
-    null_law = "normal scores of mean ratios within 1 % (Bonferroni)"
+    null_law = "normal scores of mean costs within 1 % (Bonferroni)"
     detects = "hidden values that do not count, or with a weight wrong by 10 %"
     meaning = (
         "Errors of hidden values count too little or too much: the minimum is the same, but a network of "
@@ -128,22 +128,25 @@ class ScaleUnderMasks(Check):
             found: dict[bool, list[Tensor]] = {True: [], False: []}
             for index in range(self.batches):
                 answers: list[tuple[Tensor, Tensor]] = []
-                for of_shown, own_ratios in found.items():
-                    own_ratios.append(self._ratios(part, own, index, of_shown, answers))
-            for of_shown, own_ratios in found.items():
-                ratios, factor = torch.cat(own_ratios, dim=1)
-                n += len(ratios)
-                if len(ratios) < 2:  # no question in the range that is compared
+                for of_shown, own_costs in found.items():
+                    own_costs.append(self._costs(part, own, index, of_shown, answers))
+            if not any(costs.shape[1] for own_costs in found.values() for costs in own_costs):
+                continue  # rows of this kind are left out
+            for of_shown, own_costs in found.items():
+                cost, share, factor = torch.cat(own_costs, dim=1)
+                n += len(cost)
+                if len(cost) < 2:  # no question in the range that is compared
                     return Measured(math.inf, 0.0, n)
                 powers = [0.0] if of_shown else _powers(part)
-                scores.append(min((_score(ratios * factor**-power) for power in powers), key=torch.abs))
-        return all_normal(torch.stack(scores), n)
+                scores.append(min((_score(cost * factor**-power, share) for power in powers), key=torch.abs))
+        return all_normal(torch.stack(scores), n) if scores else Measured(math.inf, 0.0, 0)
 
-    def _ratios(
+    def _costs(
         self, part: Objective, case: Case, index: int, of_shown: bool, answers: list[tuple[Tensor, Tensor]]
     ) -> Tensor:
-        """(2, n): cost over what it were at lambda(sigma), and what a hidden value counts against that at power 1; for
-        rows with a >= 0.2 of which the view shows (or hides) something.
+        """(3, n): cost over what one value costs at lambda(sigma), the share of the values that the view shows (or
+        hides), and what a hidden value counts against that at power 1; for rows with a >= 0.2 of which it shows (or
+        hides) something.
 
         answers: points and the exact answers to them, which are the same for every size of the error, and kept.
         """
@@ -159,20 +162,23 @@ class ScaleUnderMasks(Check):
         def at(size: float) -> list[Term]:
             def probed(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
                 shown = cond["mask"].expand_as(x)
-                places.append((shown == of_shown).flatten(1).double().mean(1))
+                if torch.is_grad_enabled():
+                    places.append((shown == of_shown).flatten(1).double().mean(1))
                 return exact(x, sigma, cond) + size * (shown == of_shown).to(x.dtype)
 
             return terms(part, probed, batch, case, index)
 
         below, here, above = at(-0.5), at(0.0), at(0.5)
+        if not below and not here and not above:
+            return torch.zeros(3, 0, dtype=torch.float64)
         value = [torch.cat([term.value for term in found]).double() for found in (below, here, above)]
-        sigma, share = torch.cat([term.sigma for term in here]).double(), places[0]
-        if len(share) != len(sigma):
-            return torch.full((2, 1), float("inf"), dtype=torch.float64)
-        expected = 0.25 * edm_weight(sigma, case.tools.signal.sigma_data) * share
+        sigma = torch.cat([term.sigma for term in here]).double()
+        if any(len(share) != len(sigma) for share in places):
+            return torch.full((3, 1), float("inf"), dtype=torch.float64)
+        share = torch.stack(places).mean(0)  # of several views of a row, in the mean
         clear = (sigma > 1.12 * 0.4) & (share > 0)
-        ratios = ((value[0] + value[2]) / 2 - value[1])[clear] / expected[clear]
-        return torch.stack([ratios, hidden_factor(sigma, case.tools.signal.sigma_data, 1.0)[clear]])
+        cost = ((value[0] + value[2]) / 2 - value[1]) / (0.25 * edm_weight(sigma, case.tools.signal.sigma_data))
+        return torch.stack([cost, share, hidden_factor(sigma, case.tools.signal.sigma_data, 1.0)])[:, clear]
 
     def control(self, part: Part) -> Part:
         """The same objective with values a fifth larger."""
@@ -185,9 +191,11 @@ def _powers(part: Objective) -> list[float]:
     return [part.hidden_power] if hasattr(part, "hidden_power") else [1.0, HIDDEN]
 
 
-def _score(ratios: Tensor) -> Tensor:
-    """The normal score of a mean of 1, within 1 %."""
-    return scores_within(ratios.mean() - 1, ratios.std() / len(ratios) ** 0.5, 0.01)
+def _score(cost: Tensor, share: Tensor) -> Tensor:
+    """The normal score of a mean cost that is the mean share, within 1 % of it. Not of the mean of their ratios: given
+    several views of a row, a share says something of the masks of the others."""
+    off = (cost - share) / share.mean()
+    return scores_within(off.mean(), off.std() / len(off) ** 0.5, 0.01)
 
 
 class _Larger(Objective):

@@ -39,7 +39,7 @@ STRANGERS = 100
 """Number of the first row that is put beside a known one."""
 
 
-class _Answers:
+class Answers:
     """A denoiser of labelled pictures that is wrong by `error(number)` times a number for each pixel and level; it
     keeps what it was asked with gradient."""
 
@@ -92,7 +92,7 @@ def _taught(part: Objective, case: Case, level: Tensor) -> tuple[Tensor, list[Te
         batch = labelled(level, keyed_generator(case.seed, "verify.taught", step=index), SMALL)
         asked = take(batch, torch.arange(ROWS).roll(5 * index))
         for number, gradient in _gradients(
-            part, case, _Answers(torch.ones_like, may_lower_contrast(part)), asked, index, memory
+            part, case, Answers(torch.ones_like, may_lower_contrast(part)), asked, index, memory
         ):
             there = gradient.flatten(1).norm(dim=1) > 0
             taught[number[there].long() - 1] = True
@@ -135,13 +135,13 @@ def _of_one(part: Objective, case: Case, batch: Batch, place: int, others: float
         return torch.where(number < STRANGERS, FAR, others)
 
     total = torch.zeros(SMALL)
-    for number, gradient in _gradients(part, case, _Answers(error, may_lower_contrast(part)), batch, 0, {}):
+    for number, gradient in _gradients(part, case, Answers(error, may_lower_contrast(part)), batch, 0, {}):
         total = total + gradient[number == place + 1].sum(0)
     return total
 
 
 def _gradients(
-    part: Objective, case: Case, probe: _Answers, batch: Batch, index: int, memory: Memory
+    part: Objective, case: Case, probe: Answers, batch: Batch, index: int, memory: Memory
 ) -> list[tuple[Tensor, Tensor]]:
     """The row numbers (N,) and gradients (N, *SMALL) for each question of one loss; none for a batch that is
     refused."""

@@ -178,6 +178,26 @@ class ExpectsWhatIsMissing(MaskMutant):
         return torch.where(seen, RIGHT.expect(x_0_hat, view, batch), x_0_hat)
 
 
+class ExpectsByTheFloor(MaskMutant):
+    """`expect` that takes the level of the noisiest value measured for all of a row."""
+
+    name = "mask-expects-by-the-floor"
+    wrong = "where noise is known pixel by pixel, all values are mixed by the highest level"
+
+    def expected(self, x_0_hat: Tensor, view: View, batch: Batch) -> Tensor:
+        return RIGHT.expect(x_0_hat, view, batch._replace(sigma_n=RIGHT.floor(batch)))
+
+
+class TopsUpByTheFloor(MaskMutant):
+    """A view that adds to all values what the noisiest one lacks."""
+
+    name = "mask-tops-up-by-the-floor"
+    wrong = "where noise is known pixel by pixel, quiet values stay below the level of the view"
+
+    def degraded(self, batch: Batch, sigma: Tensor, generator: RandomSource) -> View:
+        return RIGHT.degrade(batch._replace(sigma_n=RIGHT.floor(batch)), sigma, generator)
+
+
 class ForgetsK(MaskMutant):
     """Masks whose hidden values count as if all of them had been measured."""
 
@@ -263,6 +283,8 @@ MUTANTS = [
     HidesWhatIsLarge,
     MixesWhatIsHidden,
     ExpectsWhatIsMissing,
+    ExpectsByTheFloor,
+    TopsUpByTheFloor,
     ForgetsK,
     CountsWhatIsShown,
     TweedieForgetsTheWeight,

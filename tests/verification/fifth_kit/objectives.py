@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from ambientkit.batch import Term, View, take
+from ambientkit.errors import InputError
 from ambientkit.interfaces import Objective
 from ambientkit.maths.levels import geometric_grid, log_uniform, truncated_lognormal
 from ambientkit.maths.noise import per_row, standard_normal, uniform
@@ -88,6 +89,8 @@ def r3(self, denoiser, batch, tools):
 
 
 def anchors(denoiser, batch, tools, max_hop=0.4):
+    if "reverse-kernel" not in tools.sampler.claims:
+        raise InputError("draws from the reverse kernel are needed")
     floor = tools.corruption.floor(batch)
     batch = take(batch, (floor > tools.levels.sigma_min).nonzero().squeeze(1))
     top = tools.corruption.floor(batch)

@@ -60,6 +60,8 @@ class Cons(Objective):
 
     def loss(self, denoiser, batch, tools):
         f, g = self.fault, tools.generator
+        if "reverse-kernel" not in tools.sampler.claims:
+            raise InputError("draws from the reverse kernel are needed")
         floor = tools.corruption.floor(batch)
         batch = take(batch, (floor > tools.levels.sigma_min).nonzero().squeeze(1))
         top = tools.corruption.floor(batch)

@@ -19,13 +19,29 @@ from tests.verification.seventh_kit import (
     values,
 )
 
-
 MODULES = (levels, values, points, hopping, risks, noises, hiding, flows, draws, networks, memory)
 
-NOT_WRONG: dict[str, str] = {}
-"""Of `wrong_parts`, those that proved right, each with the reason."""
+NOT_WRONG = {
+    "seven-ratio-inverted": "errors of first order add up to a difference of the first and last step: still order 2",
+    "seven-keeps-values": "all batches of a run have one size, so that what it keeps does not change its shape",
+}
+"""Of the wrong parts, those that proved not to be wrong, each with its reason."""
 
-LET_PASS: dict[str, tuple[str, ...]] = {}
+LET_PASS = {
+    "levels": ("seven-shifted-floor", "seven-clamped-levels", "seven-flow-floor"),
+    "scale": ("seven-floor-factor", "seven-cleanest-pixels"),
+    "objective-contract": (
+        "seven-buffer-old-conditions",
+        "seven-buffer-one-place-on",
+        "seven-buffer-regrown",
+        "seven-denoising-takes-noisy",
+    ),
+    "detached-anchor": ("seven-ends-learn",),
+    "points-at-level": ("seven-low-levels-alike", "seven-churn-told", "seven-churn-inflated"),
+    "further-mask": ("seven-floor-of-missing",),
+    "model-contract": ("seven-skip-under-mask",),
+    "null-attack": ("seven-gives-rows-back",),
+}
 """Check -> the wrong parts that passed when the kit was written, and that it rejects now."""
 
 

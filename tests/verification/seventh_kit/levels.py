@@ -97,7 +97,8 @@ class FlowFloor(Plain):
     name = "seven-flow-floor"
 
     def _levels(self, batch: Batch, tools: Tools) -> Tensor:
-        low = tools.corruption.floor(batch).clamp(min=tools.levels.sigma_min, max=0.9)
+        floor = tools.corruption.floor(batch).clamp(min=tools.levels.sigma_min)
+        low = torch.where(floor < 0.5, floor, floor / (1 + floor))  # t = sigma_n is no time of a flow beyond 1
         top = tools.levels.sigma_max / (1 + tools.levels.sigma_max)
         t = low + (top - low) * self._u(batch, tools)
         return (t / (1 - t)).clamp(max=tools.levels.sigma_max)

@@ -7,13 +7,11 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ambientkit.batch import Batch, View
+from ambientkit.batch import Batch
 from ambientkit.builtin.corruptions.gaussian import Gaussian
 from ambientkit.builtin.corruptions.linear import Linear
-from ambientkit.builtin.corruptions.mask import Mask
 from ambientkit.builtin.samplers.ancestral import Ancestral
 from ambientkit.interfaces import Signal
-from ambientkit.maths.masks import draw_mask
 from ambientkit.maths.noise import RandomSource, per_row, standard_normal, uniform
 from ambientkit.maths.reverse import reverse_step
 from ambientkit.memorisation_parts import Similarity
@@ -124,18 +122,6 @@ class TwoDraws(Gaussian):
         return batch._replace(x_n=x_0 + z)
 
 
-class OneFurtherMask(Mask):
-    """A view hides the same places of all rows of a call, drawn anew in each."""
-
-    name = "seven-one-further-mask"
-    claims = frozenset({"masked"})
-
-    def degrade(self, batch: Batch, sigma: Tensor, generator: RandomSource) -> View:
-        """A~ x_t."""
-        hidden = draw_mask(batch.x_n[:1], self.kind, self.drop, generator)
-        return self._view(batch, sigma, self._seen(batch) & hidden, generator)
-
-
 class WiderBlur(Linear):
     """Noisy measurements of which a third is missing."""
 
@@ -193,7 +179,6 @@ PARTS = (
     LogLevels,
     ByChannel,
     TwoDraws,
-    OneFurtherMask,
     WiderBlur,
     Small,
     Eps,

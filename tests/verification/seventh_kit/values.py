@@ -12,7 +12,6 @@ from ambientkit.maths.noise import per_row
 from ambientkit.maths.weights import edm_weight
 from tests.verification.seventh_kit.bases import Plain
 
-
 UNSCALED = Plain.claims - {"x_0-scale", "scale-under-masks"}
 """Of a loss that is not in the scale of x_0."""
 
@@ -232,7 +231,7 @@ class Noisier2Noise(Plain):
 
 
 class MixBounded(Plain):
-    """The residual over a is a (D - x_t) + x_t - x_n with a bounded below by 0.3, which shifts its zero near sigma_n."""
+    """The residual over a is a (D - x_t) + x_t - x_n with a bounded below by 0.3, which shifts its zero."""
 
     name = "seven-mix-bounded"
     claims = FullNoiseMean.claims
