@@ -1,4 +1,4 @@
-"""The check `points-at-level`: what a sampler tells the denoiser of a point is the level of its noise."""
+"""The check `points-at-level`: what a sampler gives the denoiser with a point is the level of its noise."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ class PointsAtLevel(Check):
     kind = "sampler"
     claim = "final-law"
     null_law = "exact: relative error of the level at most 0.1"
-    detects = "a level that is told wrong by 12 %, also in the last steps; noise that adds up to a std wrong by 12 %"
+    detects = (
+        "a level that the denoiser is given wrong by 12 %, also in the last steps; noise that adds up to a std wrong "
+        "by 12 %"
+    )
     meaning = "The network is asked about points at other levels than theirs, and answers too smoothly or too roughly."
     quick = True
 
@@ -67,7 +70,7 @@ class PointsAtLevel(Check):
         return exact(worst, 0.1, self.rows)
 
     def control(self, part: Part) -> Part:
-        """The same sampler, which tells three quarters of each level."""
+        """The same sampler, which gives the denoiser three quarters of each level."""
         assert isinstance(part, Sampler)
         return _Lower(inner=part)
 
@@ -82,7 +85,7 @@ def _off(w: Tensor, sigma: Tensor) -> float:
 
 
 class _Lower(Sampler):
-    """A sampler that tells lower levels: wrong on purpose."""
+    """A sampler that gives lower levels: wrong on purpose."""
 
     name = "lower-control"
 
