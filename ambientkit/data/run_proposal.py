@@ -76,6 +76,12 @@ def _wrapped(text: str, width: int = WIDTH) -> list[str]:
     return textwrap.wrap(text, width) or [""]
 
 
+def _on_one_line(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_on_one_line, value))}]"
+    return to_yaml({"x": value}).strip().removeprefix("x: ")
+
+
 def _lines(tree: Mapping[str, Any], reasons: Mapping[KeyPath, str], at: KeyPath) -> list[str]:
     """The lines of a mapping; a value without mappings inside is written as the YAML library writes it, on one line."""
     lines = []
@@ -87,8 +93,7 @@ def _lines(tree: Mapping[str, Any], reasons: Mapping[KeyPath, str], at: KeyPath)
         if isinstance(value, Mapping):
             lines += [f"{indent}{key}:", *_lines(value, reasons, path)]
         elif isinstance(value, list | tuple):
-            inside = ", ".join(to_yaml({"x": item}).strip().removeprefix("x: ") for item in value)
-            lines.append(f"{indent}{key}: [{inside}]")
+            lines.append(f"{indent}{key}: {_on_one_line(value)}")
         else:
             lines.append(indent + to_yaml({key: value}).strip())
     return lines

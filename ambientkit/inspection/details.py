@@ -105,6 +105,17 @@ def without(found: Details, blocks: NDArray[np.bool_]) -> Details:
     return replace(found, roughness=np.where(blocks, np.inf, found.roughness))
 
 
+def whole_blocks(seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(n, C, h, w): blocks of 2 x 2 pixels that were measured whole, with the eight around them."""
+    from scipy.ndimage import minimum_filter
+
+    h, w = seen.shape[-2] // 2 * 2, seen.shape[-1] // 2 * 2
+    cut = seen[..., :h, :w]
+    block = cut[..., ::2, ::2] & cut[..., ::2, 1::2] & cut[..., 1::2, ::2] & cut[..., 1::2, 1::2]
+    whole: NDArray[np.bool_] = minimum_filter(block.astype(np.uint8), size=(1, 1, 3, 3), mode="constant") > 0
+    return whole
+
+
 def robust_std(values: Array) -> float:
     """median(|v|) / 0.6745: the std of normal values about 0, unaffected by a minority of outliers."""
     return float(np.median(np.abs(values)) / 0.6744897501960817) if values.size else float("nan")

@@ -13,6 +13,7 @@ from ambientkit.errors import InputError
 from ambientkit.inspection import noise, values
 from ambientkit.inspection.details import details, noise_std, padding, without
 from ambientkit.inspection.finding import Finding, NoiseVerdict
+from ambientkit.inspection.lone import lone
 from ambientkit.inspection.partial import Mask, measured, part_findings
 from ambientkit.inspection.photon import photon_transfer
 from ambientkit.interfaces import Levels
@@ -80,7 +81,7 @@ def look(
     if known is not None:
         return Looked(x, levels, index, part, list(known))
     if part is not None and levels is not None:
-        found = part_findings(x, levels, *part)
+        found = part_findings(x, levels, *part, own.mapping)
     else:
         found = model_findings(x, levels, _zero(own.mapping), own.mapping)
     scale = scale_findings(x, levels, own, lowest)
@@ -271,7 +272,7 @@ def _judged(x: Array, sigma_n: Array | None, zero: float | None, mapping: object
     magnitude = zero is not None and float(x.min()) >= zero - 1e-6
     line = photon_transfer(pictures / typical, level=np.broadcast_to(by_picture / typical, pictures.shape))
     judged = list(noise.judge(details(pictures, by_picture), declared, magnitude, line, counts))
-    if (single := noise.lone(pictures / np.where(by_picture > 0, by_picture, np.inf))) is not None:
+    if (single := lone(pictures / np.where(by_picture > 0, by_picture, np.inf))) is not None:
         judged = [finding for finding in judged if finding.name != "tails"] + [single]
     return [*found, *judged]
 

@@ -31,13 +31,6 @@ BENT = 0.6
 """Skewness up to which the noise of counts passes where it is what the transform leaves."""
 VARIES = 1.3
 """Largest over smallest level among areas of different brightness."""
-LONE, QUIET = 9.0, 7.0
-"""Levels by which a lone pixel differs, and within which its neighbours lie."""
-LONE_SHARE, FEW_LONE = 2e-4, 8
-"""Share and number of lone pixels from which they are reported; noise has none."""
-MANY_LONE, SAME_PLACE = 1e-3, 3
-"""Share of lone pixels from which they are no points of the picture; and rows in which one place is lone, from which it
-is the camera's."""
 SMOOTH = 0.42
 """Share of the blocks that are smooth, below which texture may be taken for noise that depends on brightness."""
 SURE = 5.0
@@ -257,58 +250,6 @@ def by_line(line: PhotonTransfer | None, magnitude: bool) -> Finding | None:
     if abs(line.bend_z) > SURE and abs(math.log(line.bend)) > math.log(LINE_VARIES):
         return _depends(max(line.bend, 1 / line.bend), line.bend_z > 0, magnitude)
     return None
-
-
-def lone(x: Array) -> Finding | None:
-    """A finding where single pixels stand out of quiet surroundings, as hot pixels and cosmic rays do.
-
-    x: pictures (n, C, H, W) in units of the noise level. A pixel is lone where it is LONE levels from the median of its
-    eight neighbours, and these lie within QUIET of each other. The median of flat blocks does not see these, since a
-    block is flat by what lies around and in it. Few lone pixels, at places that change, may be small things of the
-    picture: a doubt.
-    """
-    if min(x.shape[-2:]) < 3:
-        return None
-    h, w = x.shape[-2] - 2, x.shape[-1] - 2
-    shifts = [(i, j) for i in range(3) for j in range(3) if (i, j) != (1, 1)]
-    count = total = 0
-    places = np.zeros((*x.shape[1:-2], h, w), np.int64)
-    for picture in x:
-        around = [picture[..., i : i + h, j : j + w] for i, j in shifts]
-        least, most = np.minimum.reduce(around), np.maximum.reduce(around)
-        centre = picture[..., 1:-1, 1:-1]
-        own = max(1.0, robust_std(np.diff(picture, 2, axis=-1)) / math.sqrt(6))  # of a noisier row than others
-        outside = (centre < least) | (centre > most)  # as every lone pixel is: medians of the others are not needed
-        at = outside & (most - least < QUIET * own)
-        middle = np.median([one[at] for one in around], axis=0)
-        at[at] = np.abs(centre[at] - middle) > LONE * own
-        places += at
-        count += int(at.sum())
-        total += centre.size
-    share = count / max(total, 1)
-    if count < FEW_LONE or share < LONE_SHARE:
-        return None
-    reason = (
-        f"{count} single pixels ({100 * share:.2g} %) stand more than {LONE:g} noise levels out of quiet surroundings"
-    )
-    same = places >= SAME_PLACE
-    if places[same].sum() > count / 2:
-        first = ", ".join(f"({y + 1}, {x + 1})" for y, x in np.argwhere(same.reshape(-1, h, w).any(0))[:8].tolist())
-        reason += f", most of them at the same {int(same.sum())} places in many rows: (line, column) from 0 {first}" + (
-            ", ..." if same.sum() > 8 else ""
-        )
-        remedy = (
-            "Hot or dead pixels of the camera hold nothing: replace them by the instrument's own correction, or set "
-            "them to NaN and train on the others (missing: mask in the data set, and --corruption mask)."
-        )
-        return Finding("tails", NoiseVerdict.VIOLATED, f"{reason}.", remedy, share)
-    remedy = (
-        "Cosmic rays, or hot pixels: replace them by the instrument's own correction, or set them to NaN and train on "
-        "the others (missing: mask in the data set, and --corruption mask)."
-    )
-    if share >= MANY_LONE:
-        return Finding("tails", NoiseVerdict.VIOLATED, f"{reason}.", remedy, share)
-    return Finding("tails", NoiseVerdict.DOUBT, f"{reason}, or the pictures have things as small.", remedy, share)
 
 
 def _brightness(found: Details, magnitude: bool) -> Finding:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from ambientkit.batch import Batch
 from ambientkit.inspection import noise, values
-from ambientkit.inspection.details import Array, details, without
+from ambientkit.inspection.details import Array, details, whole_blocks, without
 from ambientkit.inspection.finding import Finding, NoiseVerdict
+from ambientkit.units.counts import CountRange
 
 Mask = NDArray[np.bool_]
 UNTRIED = "a part of these rows is missing, and too few areas were measured whole."
@@ -32,9 +33,11 @@ def measured(rows: Any, index: list[int]) -> tuple[Mask, bool] | None:
     return np.stack(seen), name == "mask"
 
 
-def part_findings(x: Array, sigma_n: Array, seen: Mask, pictures: bool) -> list[Finding]:
+def part_findings(x: Array, sigma_n: Array, seen: Mask, pictures: bool, mapping: object = None) -> list[Finding]:
     """The tests on rows x (n, *S) with levels sigma_n (n, ...), of which the values `seen` were measured. pictures: x
-    are values of pictures."""
+    are values of pictures. mapping: by which the file's values came to data units; of counts, it says how their noise
+    is bent."""
+    counts = mapping if isinstance(mapping, CountRange) else None
     level = np.where(seen, np.broadcast_to(sigma_n, x.shape), 0.0)
     noisy = level > 0
     if not noisy.any():
@@ -44,23 +47,12 @@ def part_findings(x: Array, sigma_n: Array, seen: Mask, pictures: bool) -> list[
     found = [
         *twins,
         *values.of_values(x, noisy, level),
-        values.saturation(x, noisy, True),
+        values.saturation(x, noisy, True, counts),
         values.quantisation(x, noisy, float(np.median(level[noisy]))),
     ]
     if not pictures or x.ndim != 4 or min(x.shape[-2:]) < 6:
         return [*found, Finding("correlation", NoiseVerdict.UNTRIED, UNTRIED)]
-    kept = without(details(x, level), ~_whole(seen))
+    kept = without(details(x, level), ~whole_blocks(seen))
     if not kept.usable.any():
         return [*found, Finding("level", NoiseVerdict.UNTRIED, UNTRIED)]
-    return [*found, *noise.judge(kept, True, False)]
-
-
-def _whole(seen: Mask) -> Mask:
-    """(n, C, h, w): blocks of 2 x 2 pixels that were measured whole, with the eight around them."""
-    from scipy.ndimage import minimum_filter
-
-    h, w = seen.shape[-2] // 2 * 2, seen.shape[-1] // 2 * 2
-    cut = seen[..., :h, :w]
-    block = cut[..., ::2, ::2] & cut[..., ::2, 1::2] & cut[..., 1::2, ::2] & cut[..., 1::2, 1::2]
-    whole: Mask = minimum_filter(block.astype(np.uint8), size=(1, 1, 3, 3), mode="constant") > 0
-    return whole
+    return [*found, *noise.judge(kept, True, False, None, counts)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ambientkit.inspection.details import Array
+from ambientkit.inspection.details import Array, whole_blocks
 
 GROUPS = 40
 """Groups of blocks at least, between which errors are taken to be independent."""
@@ -43,9 +43,13 @@ class Blocks:
 
 
 def smoothness(pictures: Array, level: Array | None = None) -> Blocks:
-    """Of pictures (n, C, H, W); the remainder and the squares in units of level^2, where one is given."""
+    """Of pictures (n, C, H, W); the remainder and the squares in units of level^2, where one is given. Blocks next to
+    values that are missing (NaN) are not usable."""
     from scipy.ndimage import correlate
 
+    seen = np.isfinite(pictures)
+    if not (complete := bool(seen.all())):
+        pictures = np.where(seen, pictures, np.nanmedian(pictures))
     h, w = pictures.shape[-2] // 2 * 2, pictures.shape[-1] // 2 * 2
     x = pictures[..., :h, :w]
     fine = np.square(correlate(x, FILTER[None, None], mode="nearest"))
@@ -61,6 +65,8 @@ def smoothness(pictures: Array, level: Array | None = None) -> Blocks:
     rough = np.maximum(left, 0) / (9 - len(_PARABOLA))
     usable = np.zeros(mean.shape, bool)
     usable[..., 1:-1, 1:-1] = True
+    if not complete:
+        usable &= whole_blocks(seen)
     square = pooled(fine)
     a, b, c, d = x[..., ::2, ::2], x[..., ::2, 1::2], x[..., 1::2, ::2], x[..., 1::2, 1::2]
     diagonal = np.square((a - b - c + d) / 2)

@@ -15,6 +15,8 @@ from ambientkit.readers.own_values import OwnValues
 
 RANGE = (0.001, 0.999)
 """Quantiles of the measured values that become -1 and 1."""
+MOST = 0.1
+"""Share of the values that may be missing where the noise is found on what was measured."""
 SKIPPED = 0.3
 """Share of the rows with missing pixels up to which leaving them out is proposed."""
 
@@ -27,8 +29,8 @@ def gap_of(part: Data, spec: Mapping[str, Any], values: OwnValues) -> Gap | None
     if part.find().layout not in ("NCHW", "NHW", "N..."):
         return None
     found = find_gap(values.rows)
-    if found is not None and found.value == "nan":
-        return None if values.missing.mean() <= SKIPPED else found
+    if found is not None and found.value == "nan":  # of few, the noise shows between them: `unmeasured`
+        return None if values.missing.mean() <= SKIPPED or found.share <= MOST else found
     return found
 
 

@@ -48,7 +48,7 @@ class NoiseModel:
 def noise_model(
     rows: Array, dark: Dark | None = None, scenes: Sequence[Array] = (), measured_by: str = ""
 ) -> NoiseModel:
-    """Of rows (n, *S) without missing values, file units. dark: by frames without light. scenes: frames (k, C, H, W)
+    """Of rows (n, *S), file units, missing values NaN. dark: by frames without light. scenes: frames (k, C, H, W)
     each of one scene, measured in the place of the rows; measured_by: what to call them."""
     if scenes:
         return _of_frames(scenes, dark, measured_by)
@@ -159,8 +159,9 @@ def _gaussian(pictures: Array, fit: PhotonTransfer, found: str) -> NoiseModel:
 
 
 def _rows(pictures: Array) -> Estimate | None:
+    whole = pictures[np.isfinite(pictures).reshape(len(pictures), -1).all(1)]
     try:
-        return estimate(pictures[:256])
+        return estimate(whole[:256]) if len(whole) > len(pictures) / 2 else None
     except InputError:
         return None
 

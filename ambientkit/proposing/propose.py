@@ -20,9 +20,10 @@ from ambientkit.errors import InputError
 from ambientkit.inspection.gaps import Gap
 from ambientkit.inspection.photon import Dark, dark_frames
 from ambientkit.interfaces import Data
-from ambientkit.proposing.gaps import SKIPPED, declared, gap_of
+from ambientkit.proposing.gaps import declared, gap_of
 from ambientkit.proposing.noise import NoiseModel, noise_model
 from ambientkit.proposing.settings import settings
+from ambientkit.proposing.unmeasured import unmeasured
 from ambientkit.readers import Stored
 from ambientkit.readers.measured import beyond, measured_range
 from ambientkit.readers.own_values import OwnValues, own_values
@@ -77,8 +78,12 @@ def propose(
     missing: list[str] = []
     if (gap := gap_of(part, spec, values)) is not None:
         return _with_gaps(gap, part, values, sigma_n, registry)
-    reasons.update(_rows(spec, values, missing))
-    noise = _noise(part, spec, values, sigma_n, registry, dark, flat, repeats)
+    gone = unmeasured(part, spec, values, rows, registry)
+    part, values, corruption = gone.part, gone.values, gone.corruption
+    spec |= gone.fields
+    reasons |= gone.reasons
+    missing += gone.missing
+    noise = _noise(part, values, sigma_n, registry, dark, flat, repeats, corruption is not None)
     missing += noise.missing
     if missing:
         return RunProposal({}, {}, missing, photon=noise.photon)
@@ -97,7 +102,7 @@ def propose(
     cut = _crop(shape)
     seen = shape if cut is None else (shape[0], cut, cut)
     augment = () if cut is None else (f"crop={cut}x{cut}",)
-    chosen = settings(spec, seen, values.total, registry, augment)
+    chosen = settings(spec, seen, values.total, registry, augment, corruption or "gaussian")
     if cut is not None:
         reasons["augment",] = (
             f"Pictures of {shape[1]} x {shape[2]} are learned by windows of {cut} x {cut}, another one at each visit; "
@@ -109,7 +114,7 @@ def propose(
     reasons["data",] = (
         f"{values.total:,} rows of {' x '.join(map(str, shape))}, {values.found.source.dtype} in the files."
     )
-    tree: dict[str, Any] = {"data": spec, **chosen.tree}
+    tree: dict[str, Any] = {"data": spec, **({"corruption": corruption} if corruption else {}), **chosen.tree}
     if levels:
         tree["levels"] = {**chosen.tree.get("levels", {}), **levels}
     head = (*_head(values), *chosen.head, *(f"Not known: {note}" for note in noise.notes))
@@ -152,36 +157,17 @@ def _crop(shape: tuple[int, ...]) -> int | None:
     return min(WINDOW, 2 ** int(math.log2(min(shape[1:]))))
 
 
-def _rows(spec: dict[str, Any], values: OwnValues, missing: list[str]) -> dict[KeyPath, str]:
-    """What becomes of rows with missing pixels."""
-    share = float(values.missing.mean())
-    if share == 0 or spec.get("on_bad_file") == "skip":
-        return {}
-    told = (
-        f"{int(values.missing.sum())} of {len(values.rows)} rows looked at have missing pixels "
-        f"({float(np.isnan(values.rows).mean()):.2g} of all values)"
-    )
-    if share > SKIPPED:
-        missing.append(
-            f"rows without missing pixels: {told}. Crop the rows to the part that is there, or repair them where "
-            "they were made"
-        )
-        return {}
-    spec["on_bad_file"] = "skip"
-    return {("data", "on_bad_file"): f"{told}: they are left out."}
-
-
 def _noise(
     part: Stored,
-    spec: Mapping[str, Any],
     values: OwnValues,
     sigma_n: Any,
     registry: Registry,
     dark: DataLike,
     flat: Sequence[DataLike],
     repeats: Sequence[DataLike],
+    masked: bool,
 ) -> NoiseModel:
-    """The noise model: as declared, or from frames or the rows."""
+    """The noise model: as declared, or from frames or the rows. masked: rows with missing pixels count too."""
     if sigma_n is not None and sigma_n != "estimate":
         return NoiseModel({"sigma_n": sigma_n}, {("sigma_n",): "Given, in units of [-1, 1]."})
     if part.sigma_n is not None or part.counts is not None:
@@ -195,7 +181,7 @@ def _noise(
         if said:
             why = f"The extension {said['sigma_n']} that every file has: the errors of its pixels, in its units."
             return NoiseModel(said, {("sigma_n",): why})
-    whole = values.whole
+    whole = values.rows if masked else values.whole
     if not len(whole):
         return NoiseModel(missing=["rows without missing pixels"])
     seen = None if dark is None else _dark(dark, registry)
@@ -227,7 +213,7 @@ def _range(part: Stored, values: OwnValues, noise: NoiseModel) -> tuple[list[flo
     dtype = values.found.source.dtype
     if part.value_range not in (None, "data"):
         return None, "Given with the data."
-    seen = values.whole
+    seen = values.rows[np.isfinite(values.rows)]
     low, high = float(seen.min()), float(seen.max())
     if not noise.counts:
         level = noise.fields.get("sigma_n")

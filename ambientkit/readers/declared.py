@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ambientkit.errors import InputError
 from ambientkit.inspection.estimate import estimate, estimate_rows
+from ambientkit.readers.dead import bare
 from ambientkit.readers.files import FileRows
 from ambientkit.readers.folders import levels_by_file
 from ambientkit.readers.layout import to_row
@@ -132,9 +133,9 @@ def _given(part: Stored, found: Found, scale: float) -> Noise | None:
         if array is None:
             raise InputError(f"{path}: should be a .npy file of noise levels, but is an .npz file")
         return Noise(array, source, scale)
-    if path.suffix.lower() == ".csv" and isinstance(source, FileRows):
-        levels = levels_by_file(path, source.file_names(), source.file_names(every=True), source.what)
-        return Noise(source.by_file(levels), source, scale)
+    if path.suffix.lower() == ".csv" and isinstance(of_files := bare(source), FileRows):
+        levels = levels_by_file(path, of_files.file_names(), of_files.file_names(every=True), of_files.what)
+        return Noise(of_files.by_file(levels), source, scale)
     if path.suffix.lower() in (".csv", ".parquet"):
         return Noise(levels_from_table(path, source.shape[0]), source, scale)
     raise InputError(

@@ -42,7 +42,7 @@ class OwnValues:
 def own_values(part: Stored, most: int, values: int = VALUES) -> OwnValues:
     """Up to `most` rows of a data set, and about `values` values; one row at least. Raises InputError where no row can
     be read."""
-    found = part.find()
+    found = part.found()
     source = found.source
     source.check()
     size = max(1, int(np.prod(source.shape[1:])))

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 from ambientkit.batch import Batch, Clean
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Data
+from ambientkit.readers.dead import Dead, bare
 from ambientkit.readers.declared import declared, estimated
 from ambientkit.readers.layout import Layout
 from ambientkit.readers.levels import ESTIMATES, Noise
@@ -78,6 +79,8 @@ class Stored(Data):
     missing: Literal["refuse", "mask"] = "refuse"
     """What becomes of rows with missing pixels (NaN, and what the files mark): refused, or taken with a mask of what
     was measured, for --corruption mask."""
+    dead: tuple[tuple[int, int], ...] = ()
+    """(line, column), from 0, of pixels of the camera that hold nothing in any row, such as hot ones: missing."""
 
     @field_validator("sigma_n")
     @classmethod
@@ -88,8 +91,10 @@ class Stored(Data):
 
     @model_validator(mode="after")
     def _consistent(self) -> Stored:
-        if self.missing == "mask" and (self.clean or self.counts is not None):
-            raise ValueError("missing: mask is for noisy rows with sigma_n, not for clean rows or counts")
+        if self.missing == "mask" and self.clean:
+            raise ValueError("missing: mask is for noisy rows, not for clean ones")
+        if self.dead and self.missing != "mask":
+            raise ValueError("dead pixels are missing: give missing: mask too, and --corruption mask")
         if self.missing == "mask" and str(self.sigma_n) in ESTIMATES:
             raise ValueError(
                 f"missing: mask: the noise level cannot be estimated between gaps, so sigma_n {self.sigma_n!r} cannot "
@@ -117,6 +122,11 @@ class Stored(Data):
     def find(self) -> Found:
         """Open the files as far as their headers. Raises InputError where they are missing or unusable."""
 
+    def found(self) -> Found:
+        """What `find` finds, without the dead pixels."""
+        found = self.find()
+        return found._replace(source=Dead(found.source, self.dead, found.layout)) if self.dead else found
+
     def rows(self, *, judge: bool = True) -> Dataset[Clean] | Dataset[Batch]:
         """Rows (*S), float32, channels first; sigma_n () or (*S). All rows are checked once, in memory that does not
         grow with them.
@@ -126,7 +136,7 @@ class Stored(Data):
         themselves. Raises InputError where files are missing, cut, or hold anything but numbers; where shape or noise
         level are unclear; for rows that are not finite; and (judge) constant, clipped, or without the declared noise.
         """
-        found = self.find()
+        found = self.found()
         found.source.check()
         mapping = self._mapping(found.source)
         reading = Reading(mapping, self.value_range is None, self.check, self.on_bad_file, self.missing == "mask")
@@ -159,7 +169,7 @@ class Stored(Data):
         "data"."""
         if self.value_range != "data":
             return self
-        found = self.find()
+        found = self.found()
         found.source.check()
         return self.model_copy(update={"value_range": measured_range(found.source)})
 
@@ -171,7 +181,7 @@ class Stored(Data):
             return ValueRange(*measured_range(source))
         if self.value_range is not None:
             return ValueRange(*self.value_range)
-        bits = getattr(source, "bits", None)
+        bits = getattr(bare(source), "bits", None)
         if source.dtype.kind == "u" and bits is not None and bits < 8 * source.dtype.itemsize:
             logger.info("%s: the files use %d of their bits: value_range: [0, %d]", source, bits, 2**bits - 1)
             return ValueRange(0, 2**bits - 1)

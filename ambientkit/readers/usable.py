@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from ambientkit.errors import InputError
+from ambientkit.readers.dead import bare
 from ambientkit.readers.files import FileRows
 from ambientkit.readers.kept import Kept
 from ambientkit.readers.levels import Noise
@@ -52,9 +53,11 @@ def usable(
         files, rows = read_all(source, reading, noise, judge)
         if not files:
             break
-        assert isinstance(source, FileRows)  # the one kind of source that leaves out whole files
-        source.without(files)
-    left_out = source.left_out if isinstance(source, FileRows) else []
+        of_files = bare(source)
+        assert isinstance(of_files, FileRows)  # the one kind of source that leaves out whole files
+        of_files.without(files)
+        source.shape = of_files.shape
+    left_out = of_files.left_out if isinstance(of_files := bare(source), FileRows) else []
     if not rows:
         return source, noise, left_out
     told = [f"{source.name(row)}: {cause}" for row, cause in sorted(rows.items())]
@@ -117,7 +120,7 @@ def read_all(
         try:
             see(start, stop)
         except UnusableFile as error:
-            if isinstance(source, FileRows):
+            if isinstance(bare(source), FileRows):
                 files[start] = str(error)
                 continue
             for row in range(start, stop):  # which of them it is

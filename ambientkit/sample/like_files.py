@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ambientkit.errors import InputError, RunError
 from ambientkit.readers import Encoded, Encoding, Kept, Result, Savable, Series, Unwritable
+from ambientkit.readers.dead import bare
 
 Dtype = Literal["float32", "stored"]
 """Floating point, or the number type of the input files, rounded and clipped to what it holds."""
@@ -52,7 +53,7 @@ class LikeFiles:
     def of(cls, rows: Any, count: int, dtype: Dtype, key: str) -> LikeFiles | None:
         """For the rows of a data set; None where it has no files, or nobody writes their format."""
         source = getattr(rows, "source", None)
-        whole = source.source if isinstance(source, Kept) else source
+        whole = bare(source.source if isinstance(source, Kept) else source)
         return cls(whole, count, dtype, key) if isinstance(whole, Savable) else None
 
     def series(self, arrays: tuple[str, ...], draws: int) -> list[tuple[str, int | None, Series]]:

@@ -19,7 +19,8 @@ from ambientkit.inspection import Finding, NoiseVerdict
 from ambientkit.inspection.details import padding
 from ambientkit.inspection.document import verdict
 from ambientkit.inspection.estimate import estimate
-from ambientkit.inspection.noise import by_line, lone
+from ambientkit.inspection.lone import lone
+from ambientkit.inspection.noise import by_line
 from ambientkit.inspection.photon import PhotonTransfer
 from ambientkit.inspection.values import CLIPPED, saturation
 from ambientkit.units.counts import CountRange

@@ -74,11 +74,14 @@ class FITS(StoredFiles):
 
 ERRORS = ("ERR", "ERROR", "UNCERT", "SIGMA", "RMS", "VAR", "VARIANCE", "IVAR")
 """Names of extensions with the noise per pixel, as pipelines write them."""
+FLAGS = ("DQ", "FLAGS", "BPM")
+"""Names of extensions of whole numbers that flag pixels."""
 
 
 class _Images(FileRows[FITS]):
     def __init__(self, part: FITS, files: Sequence[Path]) -> None:
         self._beside: set[str] | None = None
+        self._whole: set[str] | None = None
         super().__init__(part, files)
 
     def said_noise(self) -> dict[str, Any]:
@@ -86,6 +89,12 @@ class _Images(FileRows[FITS]):
         them have; empty where there is none."""
         name = next((name for name in ERRORS if name in (self._beside or ())), None)
         return {} if name is None else {"sigma_n": name, "sigma_units": "file"}
+
+    def said_flags(self) -> dict[str, Any]:
+        """The fields by which the files themselves say which pixels hold nothing: an extension of flags that all of
+        them have; empty where there is none, or one is named already."""
+        name = next((name for name in FLAGS if name in (self._whole or ())), None)
+        return {} if name is None or self.part.flags is not None else {"flags": name}
 
     def _image(self, units: Any, asked: int | str | None = None) -> Any:
         """The image in this extension; by default that of the rows."""
@@ -111,8 +120,11 @@ class _Images(FileRows[FITS]):
         with fits.open(file, mode="readonly", memmap=False, lazy_load_hdus=True) as units:
             unit = self._image(units)
             shape, dtype = _axes(unit), _physical(unit)
-            names = {one.name.upper() for one in units if one is not unit and one.is_image and _axes(one) == shape}
+            beside = [one for one in units if one is not unit and one.is_image and _axes(one) == shape]
+            names = {one.name.upper() for one in beside}
+            whole = {one.name.upper() for one in beside if _physical(one).kind in "ui"}
             self._beside = names if self._beside is None else self._beside & names
+            self._whole = whole if self._whole is None else self._whole & whole
             if _blank(unit) is not None:
                 self.missing["BLANK"] = math.nan
             if self.part.flags is not None:

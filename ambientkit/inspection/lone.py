@@ -1,0 +1,109 @@
+"""Single pixels that stand out of quiet surroundings: hot and dead pixels of a camera, and cosmic rays."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ambientkit.inspection.details import Array, details, noise_std, robust_std
+from ambientkit.inspection.finding import Finding, NoiseVerdict
+
+LONE, QUIET = 9.0, 7.0
+"""Levels by which a lone pixel differs, and within which its neighbours lie."""
+LONE_SHARE, FEW_LONE = 2e-4, 8
+"""Share and number of lone pixels from which they are reported; noise has none."""
+MANY_LONE, SAME_PLACE = 5e-4, 3
+"""Share of lone pixels from which they are no points of the picture; and rows in which one place is lone, from which it
+is the camera's."""
+OFTEN = 0.1
+"""Share of the rows in which a place is lone, from which its pixel is taken for dead."""
+FALSE_ALARM = 1e-3
+"""Dead pixels in a set whose lone pixels, as cosmic rays, fall anywhere."""
+
+
+class Lone(NamedTuple):
+    """Lone pixels of some pictures."""
+
+    places: NDArray[np.int64]
+    """(C, H, W): in how many of the pictures the pixel is lone there."""
+    alone: int
+    total: int
+    """Pixels looked at."""
+
+
+def lone_pixels(x: Array) -> Lone:
+    """Of pictures x (n, C, H, W) in units of the noise level: pixels LONE levels from the median of their eight
+    neighbours, which lie within QUIET of each other. NaN is no pixel, and neighbours of none are not looked at."""
+    h, w = x.shape[-2] - 2, x.shape[-1] - 2
+    shifts = [(i, j) for i in range(3) for j in range(3) if (i, j) != (1, 1)]
+    count = total = 0
+    places = np.zeros(x.shape[1:], np.int64)
+    for picture in x if min(h, w) > 0 else ():
+        around = [picture[..., i : i + h, j : j + w] for i, j in shifts]
+        least, most = np.minimum.reduce(around), np.maximum.reduce(around)
+        centre = picture[..., 1:-1, 1:-1]
+        bends = np.diff(picture, 2, axis=-1)
+        own = max(1.0, robust_std(bends[np.isfinite(bends)]) / math.sqrt(6))  # of a noisier row than others
+        outside = (centre < least) | (centre > most)  # as every lone pixel is: medians of the others are not needed
+        at = outside & (most - least < QUIET * own)
+        middle = np.median([one[at] for one in around], axis=0)
+        at[at] = np.abs(centre[at] - middle) > LONE * own
+        places[..., 1:-1, 1:-1] += at
+        count += int(at.sum())
+        total += centre.size
+    return Lone(places, count, total)
+
+
+def dead_pixels(pictures: Array) -> list[tuple[int, int]]:
+    """(line, column) of pixels that are lone at the same place in many of the pictures (n, C, H, W), file units: the
+    camera's own, hot or dead. Empty for fewer than SAME_PLACE pictures."""
+    if pictures.ndim != 4 or min(pictures.shape[-2:]) < 8:
+        return []
+    level, _ = noise_std(details(np.where(np.isfinite(pictures), pictures, np.nanmedian(pictures)), None))
+    if not level > 0:
+        return []
+    from scipy.stats import binom
+
+    found = lone_pixels(pictures / level)
+    by_chance = binom.sf(found.places - 1, len(pictures), found.alone / max(found.total, 1)) * found.places.size
+    often = (found.places >= max(SAME_PLACE, OFTEN * len(pictures))) & (by_chance < FALSE_ALARM)
+    return [(line, column) for line, column in np.argwhere(often.any(0)).tolist()]
+
+
+def lone(x: Array) -> Finding | None:
+    """A finding where single pixels stand out of quiet surroundings, as hot pixels and cosmic rays do.
+
+    x: pictures (n, C, H, W) in units of the noise level. The median of flat blocks does not see these, since a block is
+    flat by what lies around and in it. Few lone pixels, at places that change, may be small things of the
+    picture: a doubt.
+    """
+    found = lone_pixels(x)
+    places, count = found.places, found.alone
+    share = count / max(found.total, 1)
+    if count < FEW_LONE or share < LONE_SHARE:
+        return None
+    reason = (
+        f"{count} single pixels ({100 * share:.2g} %) stand more than {LONE:g} noise levels out of quiet surroundings"
+    )
+    same = places >= SAME_PLACE
+    if places[same].sum() > count / 2:
+        first = ", ".join(f"({line}, {column})" for line, column in np.argwhere(same.any(0))[:8].tolist())
+        reason += f", most of them at the same {int(same.sum())} places in many rows: (line, column) from 0 {first}" + (
+            ", ..." if same.sum() > 8 else ""
+        )
+        remedy = (
+            "Hot or dead pixels of the camera hold nothing: name them, and train on the others (dead: [[line, column], "
+            "...] and missing: mask in the data set, and --corruption mask; `ambientkit inspect DATA --write run.yaml` "
+            "does)."
+        )
+        return Finding("tails", NoiseVerdict.VIOLATED, f"{reason}.", remedy, share)
+    remedy = (
+        "Cosmic rays, or hot pixels: replace them by the instrument's own correction, or set them to NaN and train on "
+        "the others (missing: mask in the data set, and --corruption mask)."
+    )
+    if share >= MANY_LONE:
+        return Finding("tails", NoiseVerdict.VIOLATED, f"{reason}.", remedy, share)
+    return Finding("tails", NoiseVerdict.DOUBT, f"{reason}, or the pictures have things as small.", remedy, share)

@@ -1,0 +1,89 @@
+"""Pixels that hold nothing: what the files flag, what the camera has lost, and what a run does about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ambientkit.config.files import KeyPath
+from ambientkit.inspection.lone import dead_pixels
+from ambientkit.interfaces import Data
+from ambientkit.proposing.gaps import MOST, SKIPPED
+from ambientkit.readers import ESTIMATES, Stored
+from ambientkit.readers.own_values import OwnValues, own_values
+from ambientkit.registry import Registry
+
+DEAD = 0.01
+"""Share of the pixels that may be dead."""
+
+
+class Unmeasured(NamedTuple):
+    """A data set with what was said of its missing pixels, its values, and the corruption that goes with it."""
+
+    part: Stored
+    values: OwnValues
+    fields: Mapping[str, Any] = {}
+    """Of the data set, besides those it had."""
+    corruption: Mapping[str, Any] | None = None
+    """None where rows are whole, or those with missing pixels are left out."""
+    reasons: Mapping[KeyPath, str] = {}
+    missing: tuple[str, ...] = ()
+    """Why nothing can be proposed."""
+
+
+def unmeasured(part: Stored, spec: Mapping[str, Any], values: OwnValues, rows: int, registry: Registry) -> Unmeasured:
+    """What becomes of pixels that hold nothing: those that the files mark or flag, and those of the camera that stand
+    out in many rows. rows: looked at."""
+    if part.missing == "mask" or part.on_bad_file == "skip" or part.clean or str(part.sigma_n) in ESTIMATES:
+        return Unmeasured(part, values)
+    fields: dict[str, Any] = getattr(values.found.source, "said_flags", dict)()
+
+    def looked_at() -> tuple[Stored, OwnValues]:
+        masked = registry.build(Data, {**spec, **fields, "missing": "mask"})
+        assert isinstance(masked, Stored)
+        return masked, own_values(masked, rows)
+
+    flags = dict(fields)
+    if flags:
+        part, values = looked_at()
+    dead = dead_pixels(values.rows)
+    if 0 < len(dead) <= DEAD * np.prod(values.rows.shape[-2:]):
+        fields["dead"] = [list(one) for one in dead]
+        part, values = looked_at()
+    share, of_rows = float(np.isnan(values.rows).mean()), float(values.missing.mean())
+    if share == 0:
+        return Unmeasured(part, values)
+    told = (
+        f"{int(values.missing.sum())} of {len(values.rows)} rows looked at have missing pixels ({share:.2g} of all "
+        "values)"
+    )
+    reasons: dict[KeyPath, str] = {}
+    if flags:
+        name = next(iter(flags.values()))
+        reasons["data", "flags"] = f"Every file has the extension {name}, which flags pixels: those are missing."
+    if "dead" not in fields and of_rows <= SKIPPED:
+        reasons["data", "on_bad_file"] = f"{told}: they are left out."
+        return Unmeasured(part, values, {**flags, "on_bad_file": "skip"}, None, reasons)
+    if share > MOST:
+        why = (
+            f"rows without missing pixels: {told}. Crop the rows to the part that is there, or repair them where they "
+            "were made"
+        )
+        return Unmeasured(part, values, missing=(why,))
+    if "dead" in fields:
+        reasons["data", "dead"] = (
+            f"{len(dead)} pixels stand far out of quiet surroundings at the same places in many rows: hot, or dead."
+        )
+    reasons["data", "missing"] = f"{told}: rows are taken with a mask of what was measured."
+    reasons["corruption",] = "Measured values are trained on; a step hides more of them, and asks for all."
+    reasons["corruption", "missing"] = "The share that is missing."
+    corruption: dict[str, Any] = {"name": "mask", "missing": float(f"{share:.3g}")}
+    if np.isnan(values.rows).all(0).any():
+        corruption["allow_unseen"] = True
+        reasons["corruption", "allow_unseen"] = (
+            "No row measures the pixels that are always missing: what is restored there is what the network makes of "
+            "their neighbours."
+        )
+    return Unmeasured(part, values, {**fields, "missing": "mask"}, corruption, reasons)

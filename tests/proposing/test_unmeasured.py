@@ -1,0 +1,102 @@
+"""Pixels that hold nothing, which nobody named: those that files flag, and those of a camera that are always bright."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from ambientkit.data.run_proposal import RunProposal
+from ambientkit.inspection.lone import dead_pixels
+from ambientkit.interfaces import Data
+from ambientkit.proposing.noise import noise_model
+from ambientkit.proposing.unmeasured import Unmeasured, unmeasured
+from ambientkit.readers import Stored
+from ambientkit.readers.own_values import own_values
+from ambientkit.registry import load
+from tests.inspection.test_photon import camera, scenes
+
+HOT = [(2, 37), (10, 29), (10, 33), (40, 7)]
+
+
+def frames(hot: bool = True) -> np.ndarray:
+    """(40, 48, 48): photons of a camera, some of whose pixels are always bright."""
+    rng = np.random.default_rng(3)
+    values = camera(rng, scenes(rng, 40), 2.1, 100.0, 4.0)[:, 0]
+    for line, column in HOT if hot else []:
+        values[:, line, column] += rng.normal(300, 20, 40)
+    return values
+
+
+def what_becomes_of(spec: dict[str, Any]) -> Unmeasured:
+    part = load().build(Data, spec)
+    assert isinstance(part, Stored)
+    return unmeasured(part, spec, own_values(part, 100), 100, load())
+
+
+@pytest.fixture
+def camera_files(tmp_path: Path) -> dict[str, Any]:
+    np.save(tmp_path / "frames.npy", frames().round().astype(np.uint16))
+    return {"name": "array", "path": str(tmp_path / "frames.npy"), "layout": "NHW", "value_range": [90, 400]}
+
+
+def test_hot_pixels_are_named_and_trained_around(camera_files: dict[str, Any]) -> None:
+    found = what_becomes_of(camera_files)
+    assert found.fields == {"dead": [list(one) for one in HOT], "missing": "mask"}
+    assert found.corruption == {"name": "mask", "missing": 0.00174, "allow_unseen": True}
+    assert np.isnan(found.values.rows).sum() == 40 * len(HOT)
+    noise = noise_model(found.values.rows)
+    assert noise.fields["counts"]["gain"] == pytest.approx(2.1, rel=0.1)
+    written = RunProposal({"data": {**camera_files, **found.fields}}, {}).yaml()
+    assert "dead: [[2, 37], [10, 29], [10, 33], [40, 7]]\n" in written
+
+
+def test_bright_things_that_move_and_noise_are_no_dead_pixels() -> None:
+    clean = frames(hot=False)[:, None]
+    assert dead_pixels(clean) == []
+    rng = np.random.default_rng(4)
+    rays = clean + 400 * (rng.random(clean.shape) < 0.002)
+    assert dead_pixels(rays) == []
+    assert dead_pixels(np.zeros((5, 1, 48, 48))) == []
+    assert dead_pixels(clean[:2]) == []
+
+
+@pytest.mark.parametrize("share", [0.02, 0.4])
+def test_flags_of_files_are_found_and_used_where_enough_is_left(tmp_path: Path, share: float) -> None:
+    """Case: rows with an extension DQ were called clipped, by the values under the flags."""
+    rng = np.random.default_rng(5)
+    for number, values in enumerate(frames(hot=False)[:12].astype(np.float32)):
+        flags = np.where(rng.random(values.shape) < share, 4, 0).astype(np.int16)
+        values[flags > 0] = 65000
+        units = [fits.PrimaryHDU(), fits.ImageHDU(values, name="SCI"), fits.ImageHDU(flags, name="DQ")]
+        fits.HDUList(units).writeto(tmp_path / f"{number}.fits")
+    found = what_becomes_of({"name": "fits", "path": str(tmp_path), "value_range": [90, 400]})
+    if share == 0.02:
+        assert found.fields == {"flags": "DQ", "missing": "mask"}
+        assert found.corruption == {"name": "mask", "missing": pytest.approx(0.02, rel=0.1)}
+        assert np.nanmax(found.values.rows) < 1000
+        assert found.reasons["data", "flags"].startswith("Every file has the extension DQ")
+    else:
+        assert found.missing[0].startswith("rows without missing pixels: 12 of 12 rows")
+
+
+def test_few_rows_with_missing_pixels_are_left_out_and_whole_ones_stay_as_they_are(camera_files, tmp_path) -> None:
+    values = frames(hot=False).astype(np.float32)
+    np.save(camera_files["path"], values)
+    assert what_becomes_of(camera_files)[2:] == ({}, None, {}, ())
+    values[3, 5, 5] = np.nan
+    np.save(camera_files["path"], values)
+    assert what_becomes_of(camera_files).fields == {"on_bad_file": "skip"}
+
+
+def test_the_line_of_the_noise_is_the_same_with_gaps() -> None:
+    rows = frames(hot=False)[:, None]
+    gaps = np.where(np.random.default_rng(6).random(rows.shape) < 0.01, np.nan, rows)
+    whole, seen = noise_model(rows).photon, noise_model(gaps).photon
+    assert whole is not None
+    assert seen is not None
+    assert seen.gain == pytest.approx(whole.gain, abs=3 * whole.gain_error)
+    assert 0.4 * whole.blocks < seen.blocks < 0.8 * whole.blocks
