@@ -149,6 +149,7 @@ def register_checks():
     from ambientkit.builtin.checks.objective_contract import ObjectiveContract
     from ambientkit.builtin.checks.order import FirstOrder, SecondOrder
     from ambientkit.builtin.checks.other_fields import CorruptionFields, ModelFields, ObjectiveFields, SamplerFields
+    from ambientkit.builtin.checks.picture_law import PictureLaw
     from ambientkit.builtin.checks.picture_stationarity import PictureStationarity
     from ambientkit.builtin.checks.picture_views import PictureViews
     from ambientkit.builtin.checks.point_kernel import PointKernel
@@ -169,6 +170,7 @@ def register_checks():
 
     objectives = [
         ObjectiveContract,
+        PictureLaw,
         PictureStationarity,
         PictureViews,
         Stationarity,

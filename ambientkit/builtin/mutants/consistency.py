@@ -13,6 +13,7 @@ from ambientkit.batch import Batch, Term, take
 from ambientkit.builtin.objectives.consistency import Consistency
 from ambientkit.builtin.objectives.denoising import Denoising
 from ambientkit.builtin.samplers.heun import Heun
+from ambientkit.errors import InputError
 from ambientkit.interfaces import Denoiser, Mutant, Objective, Tools
 from ambientkit.maths.noise import Mirrored, per_row, standard_normal, uniform
 from ambientkit.maths.weights import edm_weight
@@ -35,11 +36,26 @@ class Hop(NamedTuple):
     sigma_s: Tensor
 
 
+def needs_draws(tools: Tools) -> None:
+    """As the right part: raises InputError for a sampler that is not one of the reverse kernel."""
+    if "reverse-kernel" not in tools.sampler.claims:
+        raise InputError(f"a sampler that draws from the reverse kernel is needed, not {tools.sampler.name!r}")
+
+
 def hop(
-    denoiser: Denoiser, batch: Batch, tools: Tools, *, shared: bool = False, level: float = 1.0, flow: bool = False
+    denoiser: Denoiser,
+    batch: Batch,
+    tools: Tools,
+    *,
+    shared: bool = False,
+    level: float = 1.0,
+    flow: bool = False,
+    refuses: bool = True,
 ) -> Hop:
     """A hop from observations at their floor. Mutations: one end for both; an anchor given `level` times its level; no
-    noise."""
+    noise; any sampler."""
+    if refuses:
+        needs_draws(tools)
     with torch.no_grad():
         sigma_t = tools.corruption.floor(batch)
         x_t = tools.corruption.degrade(batch, sigma_t, tools.generator).x
@@ -240,6 +256,19 @@ class ProductWithinAPair(ConsistencyMutant):
         return term(half(first, second), h, tools)
 
 
+class AnySampler(ConsistencyMutant):
+    """Consistency that takes a sampler which draws nothing."""
+
+    name = "consistency-any-sampler"
+    wrong = "a sampler that draws nothing is taken, by which D is no martingale"
+
+    def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
+        h = hop(denoiser, batch := used(batch), tools, refuses=False)
+        target = denoiser(h.x_t, h.sigma_t, **batch.cond).detach()
+        first, second = (denoiser(x, h.sigma_s, **batch.cond) - target for x in (h.first, h.second))
+        return term(half(first, second), h, tools)
+
+
 class OtherEnd(ConsistencyMutant):
     """Consistency whose gradient flows through the second of the two ends."""
 
@@ -291,6 +320,7 @@ class DenoisingUnweighted(Mutant, Objective):
 MUTANTS: list[type[Mutant]] = [
     *(
         OneDrawSquare,
+        AnySampler,
         MeanOfTwoSquared,
         SharedNoise,
         TargetAtTheWrongLevel,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ambientkit.batch import Batch, Term, View, take
+from ambientkit.builtin.mutants.consistency import needs_draws
 from ambientkit.builtin.objectives.posterior_buffer import PosteriorBuffer
 from ambientkit.interfaces import Denoiser, Mutant, Objective, Tools
 from ambientkit.maths.levels import truncated_lognormal
@@ -48,7 +49,8 @@ class PosteriorBufferMutant(Mutant, Objective, abc.ABC):
         return self.end(view, view.sigma, torch.zeros_like(view.sigma), tools)
 
     def end(self, view: View, start: Tensor, end: Tensor, tools: Tools) -> Tensor:
-        """Where the reverse process leads from x_n, said to be at `start`."""
+        """Where the reverse process leads from x_n, said to be at `start`. Raises InputError as `needs_draws`."""
+        needs_draws(tools)
         grid = torch.stack([start, (start + end) / 2, end])  # the sampler of `verify` is exact in hops of any length
         return tools.sampler.sample(tools.teacher, view.x, grid, tools.generator, view.cond)
 

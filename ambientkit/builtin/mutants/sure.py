@@ -104,6 +104,20 @@ class UniformProbe(SureMutant):
         return 2 * torch.special.ndtr(standard_normal(x, tools.generator)) - 1
 
 
+class ProbeOfAllChannels(SureMutant):
+    """Stein's estimate with one probe for all channels of a picture."""
+
+    name = "sure-probe-of-all-channels"
+    wrong = "channels share their probe, so that derivatives from one channel to another count"
+
+    def factor(self, sigma: Tensor) -> Tensor:
+        return 2 * sigma**2
+
+    def probe(self, x: Tensor, tools: Tools) -> Tensor:
+        v = standard_normal(x, tools.generator)
+        return v[:, :1].expand_as(v) if v.ndim > 2 else v
+
+
 class NormalProbe(SureMutant):
     """Stein's estimate with a normal probe."""
 
@@ -122,6 +136,7 @@ MUTANTS: list[type[Mutant]] = [
     StdForVariance,
     OneLevel,
     UniformProbe,
+    ProbeOfAllChannels,
     NormalProbe,
 ]
 """Registered by `ambientkit.builtin.plugin`."""

@@ -1,0 +1,58 @@
+"""Faults that show only where a part is used in a less usual way: pictures with channels, noise per pixel under masks,
+a sampler that draws nothing, low levels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ambientkit.builtin.checks.drawn import Flow, without_draws
+from ambientkit.builtin.checks.picture_law import PictureLaw
+from ambientkit.builtin.checks.points_at_level import PointsAtLevel
+from ambientkit.builtin.checks.stationarity import Stationarity
+from ambientkit.builtin.mutants import consistency, mask, sure
+from ambientkit.builtin.objectives.consistency import Consistency
+from ambientkit.builtin.objectives.sure import Sure
+from ambientkit.builtin.objectives.tweedie import Tweedie
+from ambientkit.builtin.samplers.ancestral import Ancestral
+from ambientkit.builtin.samplers.heun import Heun
+from ambientkit.interfaces import Check, Part
+from ambientkit.registry import load
+from ambientkit.verification import case_for
+from ambientkit.verification.plan import LEVEL
+
+
+def p_value(check: Check, part: Part) -> float:
+    return check.measure(part, case_for(part)).p_value
+
+
+def test_derivatives_between_channels_show_on_pictures_whose_channels_go_together() -> None:
+    assert p_value(PictureLaw(), sure.ProbeOfAllChannels()) < LEVEL < p_value(PictureLaw(), Sure())
+    assert p_value(PictureLaw(), Tweedie()) > LEVEL
+
+
+@pytest.mark.parametrize(
+    ("check", "wrong"), [("masked-expect", mask.ExpectsByTheFloor()), ("further-mask", mask.TopsUpByTheFloor())]
+)
+def test_noise_per_pixel_under_a_mask_is_used_pixel_by_pixel(check: str, wrong: Part) -> None:
+    assert p_value(load().build("check", check), wrong) < LEVEL < p_value(load().build("check", check), mask.RIGHT)
+
+
+def test_an_objective_that_needs_draws_is_measured_with_a_sampler_without_them_unless_it_refuses_it() -> None:
+    few = Stationarity(batches=48, batch_size=128)
+    assert p_value(few, consistency.AnySampler()) < LEVEL
+    assert without_draws(Consistency(), case_for(Consistency())) is None
+    assert without_draws(Tweedie(), case_for(Tweedie())) is None
+
+
+def test_the_flow_that_is_lent_keeps_the_law_of_each_level() -> None:
+    assert p_value(PointsAtLevel(steps=20), Flow()) == 1
+
+
+@pytest.mark.parametrize("right", [Heun(), Ancestral()])
+def test_points_are_at_the_levels_that_the_denoiser_is_given(right: Heun | Ancestral) -> None:
+    few, case = PointsAtLevel(steps=40), case_for(right)
+    assert few.measure(right, case).p_value == 1
+    assert few.measure(few.control(right), case).p_value == 0
+    assert few.measure(right, replace(case, seed=1)).p_value == 1
