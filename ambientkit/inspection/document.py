@@ -22,7 +22,8 @@ NAMED = 12
 def inspect_rows(
     rows: Any, name: str, sigma_n: float | Array | None = None, most: int = ROWS, lowest: float = LOWEST
 ) -> tuple[dict[str, Any], list[Finding], Array]:
-    """(facts, findings, the rows looked at). rows: a map-style data set of clean rows or observations.
+    """(facts, findings, the rows looked at, missing values NaN). rows: a map-style data set of clean rows or
+    observations.
 
     sigma_n: the level that the rows are said to have, a number or one per row (N,), where they do not bring it.
     lowest: the lowest level that will be trained.
@@ -61,7 +62,7 @@ def inspect_rows(
         if estimated is None
         else dict(zip(map(str, index), estimated.round(6).tolist())),
     }
-    return facts, findings, x
+    return facts, findings, x if part is None or not part[1] else np.where(part[0], x, np.nan)
 
 
 def measured(facts: dict[str, Any]) -> None:

@@ -45,22 +45,19 @@ def page(
     mapping: Any = None,
     photon: PhotonTransfer | None = None,
 ) -> str:
-    """The whole page. x: rows (n, *S) in data units; mapping: from file values to these; photon: how the noise grows
-    with brightness in file units, where that was fitted for a proposal."""
+    """The whole page. x: rows (n, *S) in data units, missing values NaN; mapping: from file values to these; photon:
+    how the noise grows with brightness in file units, where that was fitted for a proposal."""
     worst = str(verdict(list(findings)))
     own = isinstance(mapping, ValueRange)
     unit = "file units" if own else "units of [-1, 1]"
     shown = {
-        NAMES.get(key, key.replace("_", " ")): _name(value)
-        if key == "data"
-        else share(value)
-        if key in SHARES
-        else _told(value)
+        _called(key, value): _name(value) if key == "data" else share(value) if key in SHARES else _told(value)
         for key, value in facts.items()
         if key not in ("sigma_n_estimated_by_row", "names") and value is not None
     }
     levels = facts.get("sigma_n_estimated_by_row")
-    values = mapping.from_unit(x).ravel() if own else x.ravel()
+    values = x[np.isfinite(x)]
+    values = mapping.from_unit(values) if own else values
     ends = [(mapping.low, "stands for -1"), (mapping.high, "for 1")] if own else [(-1.0, "-1"), (1.0, "1")]
     histograms = []
     if (noise := _noise(facts, x, mapping if own else None, photon, isinstance(mapping, CountRange))) is not None:
@@ -103,11 +100,22 @@ def _told(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.5g}"
     if isinstance(value, list):
+        value = value[:1] if _one(value) else value
         return (
             ", ".join(_told(v) for v in value[:20]) + (f" and {len(value) - 20:,} more" if len(value) > 20 else "")
             or "none"
         )
     return str(value)
+
+
+def _called(key: str, value: Any) -> str:
+    """A fact by name; of levels that are all one, without the word for each of them."""
+    name = NAMES.get(key, key.replace("_", " "))
+    return name.partition(":")[0] if isinstance(value, list) and _one(value) else name
+
+
+def _one(value: list[Any]) -> bool:
+    return len(value) > 2 and isinstance(value[0], float) and len(set(value)) == 1
 
 
 def _name(data: str) -> str:
@@ -146,7 +154,7 @@ def _noise(
 def _stretched(x: Array) -> tuple[float, float] | None:
     """(black, white) for rows that use so little of [-1, 1], or lie so far outside, that they would show as one grey;
     None where the fixed scale shows them."""
-    low, high = (float(end) for end in np.quantile(x[:PICTURES], (0.001, 0.999)))
+    low, high = (float(end) for end in np.nanquantile(x[:PICTURES], (0.001, 0.999)))
     seen = min(high, 1.0) - max(low, -1.0)
     return (low, high) if low < high and seen < SEEN * max(2.0, high - low) else None
 
@@ -154,7 +162,7 @@ def _stretched(x: Array) -> tuple[float, float] | None:
 def _picture(name: str, row: Array, stretch: tuple[float, float] | None = None) -> tuple[str, str]:
     """(address, text); the first channel where they are neither grey nor colour. stretch: values that become black and
     white."""
-    low, high, std = float(row.min()), float(row.max()), float(row.std())
+    low, high, std = float(np.nanmin(row)), float(np.nanmax(row)), float(np.nanstd(row))
     if stretch is not None:
         row = 2 * (row - stretch[0]) / (stretch[1] - stretch[0]) - 1
     return picture_uri(_png(row)), f"{name}: values {low:.3g} to {high:.3g}, std {std:.3g}"
@@ -163,7 +171,7 @@ def _picture(name: str, row: Array, stretch: tuple[float, float] | None = None) 
 def _png(row: Array) -> bytes:
     from PIL import Image
 
-    pixels = to_uint8(row)
+    pixels = to_uint8(np.nan_to_num(row))  # a missing value is grey
     buffer = io.BytesIO()
     Image.fromarray(np.moveaxis(pixels, 0, -1) if len(pixels) == 3 else pixels[0]).save(buffer, "PNG")
     return buffer.getvalue()

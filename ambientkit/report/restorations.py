@@ -26,7 +26,8 @@ def add_restorations(
 ) -> None:
     """Add noisy rows, their posterior means and the spread of draws; a note where there is nothing to restore."""
     trained = run.trained
-    if rows is None or trained.latents or len(trained.signal.shape) != 3 or trained.signal.conds:
+    conditions = set(trained.signal.conds) - trained.config.corruption.carries
+    if rows is None or trained.latents or len(trained.signal.shape) != 3 or conditions:
         return
     if trained.sigma_n is None or trained.sigma_n[1] == 0:
         report.note("restored", "The data are clean: there is nothing to restore.")

@@ -190,6 +190,11 @@ def restoring(
             f"--particles {particles}: draws values that are missing under a mask; the corruption of these rows is "
             f"{rows.corruption.name!r}"
         )
+    if dead := len(getattr(rows.data, "dead", ())):
+        note(
+            f"{dead} pixels hold nothing in any row (dead): what is restored there is what the network makes of their "
+            "neighbours, and its spread says nothing of how far it is wrong"
+        )
     work = in_tiles(work, tile_overlap)
     if course.guidance != 1:
         course.null(trained, work.batch(range(1)).cond)  # a refusal comes now

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import ambientkit as ak
+from ambientkit.builtin.data.array import Array
+from ambientkit.data.inspected import inspect
 from ambientkit.inspection.gaps import find_gap
 from ambientkit.inspection.partial import part_findings
 from tests.support.noisy_sets import clothes, normal
@@ -91,3 +95,14 @@ def test_the_noise_of_rows_seen_in_part_is_judged_by_what_was_measured() -> None
     assert wrong["level"] == "violated"  # areas of whole blocks are left between missing rows
     clipped = part_findings(np.where(seen, np.clip(NOISY, -1, 1), 0.0), level, seen, True)
     assert {one.name for one in clipped if one.verdict == "violated"} >= {"saturation"}
+
+
+def test_the_page_shows_no_values_that_nobody_measured(tmp_path: Path) -> None:
+    """Case: a missing value was 0 in the histogram, and three equal levels were three numbers."""
+    np.save(tmp_path / "gaps.npy", np.where(NOISY > 0.6, np.nan, NOISY).astype(np.float32))
+    found = inspect(Array(path=tmp_path / "gaps.npy", sigma_n=0.1, missing="mask"))
+    assert np.isnan(found.rows).mean() == pytest.approx(found.facts["missing"])
+    assert np.nanmax(found.rows) <= 0.6
+    page = found.page()
+    assert '<th scope="row">sigma_n declared</th>' in page
+    assert "nan" not in page

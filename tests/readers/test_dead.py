@@ -61,7 +61,7 @@ def test_dead_pixels_that_make_no_sense_are_refused(tmp_path: Path, fields: dict
         Array(**{"path": tmp_path / "rows.npy", "layout": "NHW", "sigma_n": 0.1, "missing": "mask", **fields}).rows()
 
 
-def test_results_are_files_like_the_input_and_files_that_are_left_out_stay_so(tmp_path: Path) -> None:
+def test_results_are_files_like_the_input_and_files_that_are_left_out_stay_so(tmp_path: Path, caplog) -> None:
     rng = np.random.default_rng(0)
     data = tmp_path / "data"
     data.mkdir()
@@ -80,5 +80,7 @@ def test_results_are_files_like_the_input_and_files_that_are_left_out_stay_so(tm
         **{"model": {"name": "mlp", "width": 8, "depth": 1}, "end_step": 1, "batch_size": 2, "sample_n": 1},
         **{"device": "cpu", "output_dir": tmp_path / "run", "hold_out": 0},
     )
-    run.restore(run.config.data, draws=0, out=tmp_path / "out")
+    with caplog.at_level("INFO", "ambientkit"):
+        run.restore(run.config.data, draws=0, out=tmp_path / "out")
+    assert "1 pixels hold nothing in any row (dead)" in caplog.text
     assert sorted(path.name for path in (tmp_path / "out" / "mean").iterdir()) == [f"{i}.tif" for i in (0, 1, 2, 4, 5)]

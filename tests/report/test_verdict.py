@@ -5,8 +5,10 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import torch
 
+import ambientkit as ak
 from ambientkit.report.content import Restorations
 from ambientkit.report.verdict import judge
 from ambientkit.run.going import Going
@@ -64,3 +66,17 @@ def test_levels_are_marked_and_scales_have_their_values() -> None:
     assert ">end<" not in far
     assert "; end at 65,535, beyond the chart" in far
     assert "% of the values" in drawn
+
+
+@pytest.mark.slow
+def test_rows_with_missing_values_are_restored_for_the_page_too(tmp_path) -> None:
+    """Case: the mask was taken for a condition, and the page said that nothing could be restored."""
+    run = ak.train(
+        "digits",
+        **{"corruption": {"name": "mask", "missing": 0.1, "sigma_n": 0.3}, "model": {"name": "mlp", "width": 8}},
+        **{"end_step": 1, "batch_size": 4, "skip_preflight": True, "device": "cpu", "output_dir": tmp_path / "run"},
+    )
+    run.report(tmp_path / "page.html", n=4, steps=2, rows=4)
+    page = (tmp_path / "page.html").read_text()
+    assert "Nothing was restored" not in page
+    assert "posterior mean" in page
