@@ -89,11 +89,8 @@ def look(
 
 
 def _zero(mapping: object) -> float | None:
-    """The file's value 0 in data units; None where values have no such zero: they are no file's, or counts, whose
-    transform ends below their offset."""
-    if mapping is None or isinstance(mapping, CountRange):
-        return None
-    return float(mapping.to_unit(np.asarray(0.0)))  # type: ignore[attr-defined]
+    """The file's value 0 in data units; None for values of no file."""
+    return None if mapping is None else float(mapping.to_unit(np.asarray(0.0)))  # type: ignore[attr-defined]
 
 
 def _unsure(finding: Finding) -> Finding:

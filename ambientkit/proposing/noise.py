@@ -226,10 +226,18 @@ def _joined(fits: Sequence[PhotonTransfer], dark: Dark | None) -> PhotonTransfer
 
 
 def _channels(pictures: Array, fit: PhotonTransfer) -> str | None:
-    """Why the channels cannot share one gain; None where they can."""
+    """Why the channels cannot share one gain; None where they can. A channel without light shows none: its noise must
+    be that of the line."""
     if pictures.shape[1] < 2:
         return None
-    gains = [one.gain for c in range(pictures.shape[1]) if (one := photon_transfer(pictures[:, c : c + 1])) is not None]
+    gains = []
+    for c in range(pictures.shape[1]):
+        one = photon_transfer(pictures[:, c : c + 1])
+        if one is None:
+            continue
+        own, line = one.variance(one.at), fit.variance(one.at)
+        if one.significant or not DIFFERS**-2 < own / max(line, 1e-300) < DIFFERS**2:
+            gains.append(one.gain)
     if len(gains) < 2 or max(gains) <= DIFFERS * max(min(gains), 1e-300):
         return None
     told = ", ".join(f"{gain:.3g}" for gain in gains)

@@ -122,7 +122,8 @@ class FileRows(abc.ABC, Generic[Part]):
         if self._bad and (self._on_bad_file == "fail" or not good):
             raise InputError(
                 f"{self._where}: {len(self._bad)} of {self._total} {self.what}s cannot be used:\n{lines(self._bad)}\n"
-                f"Repair or remove them" + ("" if not good else ", or leave them out with on_bad_file: skip")
+                + self._remedy()
+                + ("" if not good else ", or leave them out with on_bad_file: skip")
             )
         if self._bad:
             logger.warning(
@@ -133,6 +134,15 @@ class FileRows(abc.ABC, Generic[Part]):
                 self.what,
                 listed(self._bad),
             )
+
+    def _remedy(self) -> str:
+        """What to do about the files: a choice that they ask for is written with the path."""
+        if any("tiff-stack" in one for one in self._bad):
+            return f"Name the data set with the path: 'tiff-stack{{path: {self._where}}}'"
+        if any("give " in one for one in self._bad):
+            name = getattr(self.part, "name", "NAME")
+            return f"A field is given with the path: '{name}{{path: {self._where}, FIELD: VALUE}}'"
+        return "Repair or remove them"
 
     def _looked_at(self, file: Path) -> tuple[int, tuple[int, ...], np.dtype[Any]]:
         try:

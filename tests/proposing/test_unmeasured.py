@@ -100,3 +100,13 @@ def test_the_line_of_the_noise_is_the_same_with_gaps() -> None:
     assert seen is not None
     assert seen.gain == pytest.approx(whole.gain, abs=3 * whole.gain_error)
     assert 0.4 * whole.blocks < seen.blocks < 0.8 * whole.blocks
+
+
+def test_a_channel_without_light_shares_the_gain_of_the_others_if_its_noise_is_theirs() -> None:
+    """Case: of two channels, one dark, the gains were 2.19 and -0.166, and nothing was proposed."""
+    rng = np.random.default_rng(7)
+    light = scenes(rng, 40)
+    for read, shared in ((4.0, True), (9.0, False)):
+        dark = 100 + read * rng.standard_normal(light.shape)
+        found = noise_model(np.concatenate([camera(rng, light, 2.1, 100.0, 4.0), dark], 1))
+        assert ("counts" in found.fields) == shared, found.missing

@@ -208,7 +208,7 @@ def test_a_fourth_axis_is_rows_or_channels_by_choice(tmp_path):
     affine = np.diag([2.0, 2, 3, 1])
     nibabel.save(nibabel.Nifti1Image(values, affine), tmp_path / "f.nii.gz")
     spec = {"name": "nifti", "path": str(tmp_path / "f.nii.gz"), "sigma_n": 0.1}
-    with pytest.raises(InputError, match="give series: rows"):
+    with pytest.raises(InputError, match=r"give series: rows(.|\n)*'nifti\{path: .*, FIELD: VALUE\}'"):
         open_rows(spec)
     for fields, shape, place, want in (
         ({"series": "rows"}, (3, 1, 5, 6, 4), 2, values[None, ..., 2]),
