@@ -11,7 +11,7 @@ from ambientkit.builtin.checks.drawn import Flow, without_draws
 from ambientkit.builtin.checks.picture_law import PictureLaw
 from ambientkit.builtin.checks.points_at_level import PointsAtLevel
 from ambientkit.builtin.checks.stationarity import Stationarity
-from ambientkit.builtin.mutants import consistency, mask, sure
+from ambientkit.builtin.mutants import consistency, mask, posterior_buffer, sure
 from ambientkit.builtin.objectives.consistency import Consistency
 from ambientkit.builtin.objectives.sure import Sure
 from ambientkit.builtin.objectives.tweedie import Tweedie
@@ -44,6 +44,27 @@ def test_an_objective_that_needs_draws_is_measured_with_a_sampler_without_them_u
     assert p_value(few, consistency.AnySampler()) < LEVEL
     assert without_draws(Consistency(), case_for(Consistency())) is None
     assert without_draws(Tweedie(), case_for(Tweedie())) is None
+
+
+def test_an_objective_that_keeps_something_is_measured_after_a_few_calls_too() -> None:
+    assert p_value(Stationarity(batches=48, batch_size=128), posterior_buffer.AveragesDraws()) < LEVEL
+
+
+class Divides(Ancestral):
+    """Its noise is computed by a quotient that is 0/0 where a hop has no length."""
+
+    name = "divides"
+
+    def sample(self, denoiser, x, sigmas, generator, cond):
+        """As `ancestral`, but for hops between equal levels."""
+        moved = super().sample(denoiser, x, sigmas, generator, cond)
+        length = (sigmas[0] - sigmas[-1]).reshape(-1, *[1] * (x.ndim - 1))
+        return moved * (length / length)
+
+
+def test_a_hop_between_equal_levels_leaves_a_point_where_it_is() -> None:
+    check = load().build("check", "sampler-contract")
+    assert p_value(check, Divides()) < LEVEL < p_value(check, Ancestral())
 
 
 def test_the_flow_that_is_lent_keeps_the_law_of_each_level() -> None:

@@ -4,10 +4,11 @@ field."""
 from __future__ import annotations
 
 import abc
+import contextlib
 import math
 import random
 from collections.abc import Callable
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, ClassVar, Literal, get_args, get_origin
 
 from pydantic import Field, ValidationError
 from pydantic.fields import FieldInfo
@@ -38,8 +39,9 @@ class OtherFields(Check):
     """A part keeps the contract, and what it still claims, with other fields: for some settings drawn within the bounds
     of each field.
 
-    Numbers move by a factor of up to 2, those that are 0 to up to 0.5; switches and choices are drawn; what has no
-    default, or holds another part, stays. A part without such fields is measured as it is.
+    Numbers move by a factor of up to 2, those that are 0 to up to 0.5; switches and choices are drawn, and each choice
+    of a corruption is made once; what has no default, or holds another part, stays. A part without such fields is
+    measured as it is.
     """
 
     source = "the checks that are repeated: see each"
@@ -47,6 +49,9 @@ class OtherFields(Check):
     null_law = "that of the checks that are repeated (Bonferroni)"
     detects = "what those checks find, where it happens with other fields only"
     meaning = "The part is right as it comes, but not with other values of its fields."
+
+    choices: ClassVar[bool] = False
+    """Whether each value of a field that is a choice is measured besides, with the other fields as they are."""
 
     settings: int = Field(2, ge=1)
     """Settings that are drawn."""
@@ -58,7 +63,8 @@ class OtherFields(Check):
     def measure(self, part: Part, case: Case) -> Measured:
         """The most suspicious of the measurements, with the fields it was made with."""
         found = []
-        for variant in variants(part, case.seed, self.settings) or [part]:
+        drawn = variants(part, case.seed, self.settings) or [part]
+        for variant in [*drawn, *(each_choice(part) if self.choices else [])]:
             for check in self.repeated():
                 if check.claim == CONTRACT or check.claim in variant.claims:
                     measured = check.measure(variant, case)
@@ -98,6 +104,7 @@ class CorruptionFields(OtherFields):
 
     name = "corruption-fields"
     kind = "corruption"
+    choices = True
 
     def repeated(self) -> tuple[Check, ...]:
         """Contract and the laws of noise and of masks."""
@@ -137,6 +144,18 @@ def variants(part: Part, seed: int, count: int = 2) -> list[Part]:
             continue
         if len(found) == count:
             break
+    return found
+
+
+def each_choice(part: Part) -> list[Part]:
+    """The part with each other value of each field that is a choice, as far as its validators allow."""
+    found: list[Part] = []
+    for name, info in type(part).model_fields.items():
+        if get_origin(info.annotation) is Literal:
+            for value in get_args(info.annotation):
+                kept = {other: getattr(part, other) for other in part.model_fields_set}
+                with contextlib.suppress(ValidationError):
+                    found += [type(part)(**{**kept, name: value})] if value != getattr(part, name) else []
     return found
 
 

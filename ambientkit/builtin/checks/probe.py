@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ambientkit.batch import Batch, Term
-from ambientkit.interfaces import Case, Denoiser, Objective
+from ambientkit.interfaces import Case, Denoiser, Memory, Objective
 from ambientkit.maths.noise import per_row, standard_normal
 from ambientkit.maths.randomness import keyed_generator
 
@@ -87,10 +87,15 @@ def in_groups(batch: Batch, case: Case, index: int, groups: int) -> Batch:
     return batch._replace(cond={**batch.cond, GROUP: group})
 
 
-def terms(objective: Objective, denoiser: Denoiser, batch: Batch, case: Case, index: int) -> list[Term]:
-    """The terms of one loss, with a generator keyed by the case's seed and `index`; empty ones are left out."""
+def terms(
+    objective: Objective, denoiser: Denoiser, batch: Batch, case: Case, index: int, memory: Memory | None = None
+) -> list[Term]:
+    """The terms of one loss, with a generator keyed by the case's seed and `index`; empty ones are left out. memory: of
+    earlier calls; none by default."""
     tools = dataclasses.replace(
-        case.tools, generator=keyed_generator(case.seed, "verify.objective", step=index), memory={}
+        case.tools,
+        generator=keyed_generator(case.seed, "verify.objective", step=index),
+        memory={} if memory is None else memory,
     )
     return [term for term in objective.loss(denoiser, batch, tools).values() if len(term.value)]
 

@@ -58,6 +58,8 @@ class SamplerContract(Check):
         try:
             for index, (rows, levels, zero) in enumerate(problems):
                 self._try(part, case, self._grid(rows, levels, zero), index)
+            if "reverse-kernel" in part.claims:
+                self._stays(part, case)
         except Broken as error:
             return Measured(math.inf, 0.0, len(problems), str(error))
         return exact(0.0, 0.0, len(problems))
@@ -66,6 +68,20 @@ class SamplerContract(Check):
         """The same sampler, which is not given the conditions."""
         assert isinstance(part, Sampler)
         return _Unconditional(inner=part)
+
+    def _stays(self, part: Sampler, case: Case) -> None:
+        """A hop between equal levels, as objectives send next to the lowest one, leaves a row where it is."""
+        number, top = torch.arange(1, 5), torch.tensor([0.5, 0.002, 1.0, 20.0])
+        sigmas = torch.stack([top, top * torch.tensor([1.0, 1.0, 0.8, 1.0])])
+        centre = (SPACING * number).float().reshape(-1, 1, 1, 1).expand(-1, *SHAPE)
+        x = centre + per_row(top, centre) * standard_normal(centre, self._source(case, 90))
+        asked = _asked(number, sigmas, torch.zeros(()))
+        with torch.no_grad():
+            found = part.sample(asked, x.clone(), sigmas, self._source(case, 91), conditions(number))
+        off = ((found - x) / per_row(top, x))[[0, 1, 3]].abs()
+        # Values of some hundreds have steps of 6e-5 in float32.
+        right = bool(found.isfinite().all()) and bool((off * per_row(top[[0, 1, 3]], off) <= 1e-3 * (1 + top[3])).all())
+        require(right, "a hop between equal levels moves a row, or gives numbers that are not finite")
 
     def _grid(self, rows: int, levels: int, zero: bool) -> Tensor:
         top = torch.linspace(3.0, 0.8, rows)

@@ -10,8 +10,12 @@ from ambientkit.batch import Batch, Term
 from ambientkit.builtin.checks.drawn import without_draws
 from ambientkit.builtin.checks.outcome import all_of, mean_zero_by_kind
 from ambientkit.builtin.checks.probe import by_group, gradient, in_groups, mean_value, moved, terms, unlike_rows
-from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Part, Tools
+from ambientkit.interfaces import Case, Check, Denoiser, Measured, Memory, Objective, Part, Tools
 from ambientkit.maths.noise import per_row
+
+EARLIER, EARLIER_KEYS, FEWEST = 3, 10_000, 96
+"""Calls before the one that is measured, of an objective that keeps something; where their keys begin; and how many
+gradients are measured so."""
 
 
 class Stationarity(Check):
@@ -21,9 +25,9 @@ class Stationarity(Check):
     Each batch of fresh observations gives one independent gradient in theta at 0; Hotelling's T^2 tests that their mean
     is 0. Null law: F(p, n - p). In every third batch a few very noisy rows stand among quiet ones, so that a level for
     the whole batch is not right on average; in every other third clean rows, rows close to sigma_min and rows of level
-    1 to 3 are mixed. An objective that takes a sampler which draws nothing is measured with one as well. The control
-    sees the denoiser shifted by a multiple of log sigma, which no sound objective can be
-    content with.
+    1 to 3 are mixed. An objective that takes a sampler which draws nothing is measured with one as well, and one that
+    keeps something also after a few calls. The control sees the denoiser shifted by a multiple of log sigma, which no
+    sound objective can be content with.
     """
 
     name = "stationarity"
@@ -55,16 +59,28 @@ class Stationarity(Check):
     def measure(self, part: Part, case: Case) -> Measured:
         """F statistic and p-value of the mean gradient of an `Objective`. Deterministic in `case.seed`."""
         assert isinstance(part, Objective)
+        found = [self._mean(part, case, self.batches)]
+        if (lent := without_draws(part, case)) is not None:
+            found.append(self._mean(part, lent, self.batches))
+        memory: Memory = {}
+        terms(part, case.oracle, unlike_rows(case, 64, 0), case, 0, memory)
+        if memory:
+            found.append(self._mean(part, case, FEWEST, earlier=EARLIER))
+        return all_of(found)
 
-        found = self._mean(part, case)
-        lent = without_draws(part, case)
-        return found if lent is None else all_of([found, self._mean(part, lent)])
+    def _mean(self, part: Objective, case: Case, batches: int, earlier: int = 0) -> Measured:
+        """Of gradients after `earlier` calls, of which memory is kept."""
 
-    def _mean(self, part: Objective, case: Case) -> Measured:
         def once(index: int, groups: int) -> Tensor:
-            return gradients_at_oracle(part, unlike_rows(case, groups * self.batch_size, index), case, index, groups)
+            memory: Memory = {}
+            for call in range(earlier):
+                step = EARLIER_KEYS + earlier * index + call
+                rows = in_groups(unlike_rows(case, groups * self.batch_size, step), case, step, groups)
+                terms(part, case.oracle, rows, case, step, memory)
+            batch = unlike_rows(case, groups * self.batch_size, index)
+            return gradients_at_oracle(part, batch, case, index, groups, memory)
 
-        return mean_zero_by_kind(by_group(once, self.batches, 3), 3)
+        return mean_zero_by_kind(by_group(once, batches, 3), 3)
 
     def control(self, part: Part) -> Part:
         """The same objective, shown a denoiser that is wrong by 0.5 log sigma."""
@@ -72,12 +88,14 @@ class Stationarity(Check):
         return Shifted(inner=part)
 
 
-def gradients_at_oracle(objective: Objective, batch: Batch, case: Case, index: int, groups: int) -> Tensor:
-    """The gradients (groups, K) of one loss with respect to the probe directions of each group, at the exact
-    denoiser."""
+def gradients_at_oracle(
+    objective: Objective, batch: Batch, case: Case, index: int, groups: int, memory: Memory | None = None
+) -> Tensor:
+    """The gradients (groups, K) of one loss with respect to the probe directions of each group, at the exact denoiser.
+    memory: of earlier calls."""
     theta = torch.zeros(groups, 6 * batch.x_n[0].numel(), dtype=torch.float64, requires_grad=True)
     batch = in_groups(batch, case, index, groups)
-    value = mean_value(terms(objective, moved(case.oracle, _push, theta), batch, case, index))
+    value = mean_value(terms(objective, moved(case.oracle, _push, theta), batch, case, index, memory))
     return groups * gradient(value, theta)
 
 

@@ -147,8 +147,21 @@ class LevelOfTheFirstRow(PosteriorBufferMutant):
         return self.end(view, view.sigma[:1].expand_as(view.sigma), torch.zeros_like(view.sigma), tools)
 
 
+class AveragesDraws(PosteriorBufferMutant):
+    """Denoising of the mean of a draw and of the one that was kept before it."""
+
+    name = "posterior-buffer-averages-draws"
+    wrong = "from the second call on, the mean of two draws in place of one: their law is too narrow"
+
+    def drawn(self, view, tools):
+        x_0 = super().drawn(view, tools)
+        before = tools.memory.get("x_0", x_0)
+        tools.memory["x_0"] = x_0
+        return (x_0 + before) / 2 if before.shape == x_0.shape else x_0
+
+
 MUTANTS: list[type[Mutant]] = [
     *(Observed, PosteriorMean, TargetIsTheInput, TargetIsTheObservation, ToldAnotherLevel),
-    *(OneLevelForTheBatch, HalfWay, LevelOfTheFirstRow),
+    *(OneLevelForTheBatch, HalfWay, LevelOfTheFirstRow, AveragesDraws),
 ]
 """Registered by `ambientkit.builtin.plugin`."""
