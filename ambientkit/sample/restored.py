@@ -190,6 +190,11 @@ def restoring(
             f"--particles {particles}: draws values that are missing under a mask; the corruption of these rows is "
             f"{rows.corruption.name!r}"
         )
+    if draws and not particles and "mask" in rows.corruption.carries:
+        note(
+            "a missing value is its mean given the drawn ones, so that its spread is far too small: --particles draws "
+            "it too"
+        )
     if dead := len(getattr(rows.data, "dead", ())):
         note(
             f"{dead} pixels hold nothing in any row (dead): what is restored there is what the network makes of their "
