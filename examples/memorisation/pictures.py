@@ -19,7 +19,7 @@ from ambientkit.sample.picture import grid
 DIVERGED = "diverged"
 """Key of a point that could not be measured, with the reason."""
 FACTS = ("data", "rows", "seed", "arm", "step")
-QUALITY = {"fid": "Frechet distance in pixels", "recognised": "recognised (share)"}
+QUALITY = {"fid": "Frechet distance in pixels", "kid": "KID in pixels", "recognised": "recognised (share)"}
 MEMORY = {
     "ratio, p <= 0.01": "copies among samples (share, p <= 0.01)",
     "train gap": "train gap of samples",
