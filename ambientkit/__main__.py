@@ -24,7 +24,7 @@ def main() -> None:
     except KeyboardInterrupt:  # before the command takes care of it, or after
         _end()
     finally:
-        # `python -m` ends by SIGINT, whatever the exit status, once an interrupt has left an `exec`, as dataclasses use
+        # `python -m` ends by SIGINT, with any exit status, once an interrupt has left an `exec`, as dataclasses use
         # it while they are imported; until the next `exec`.
         exec("")
 

@@ -37,7 +37,7 @@ def gap_of(part: Data, spec: Mapping[str, Any], values: OwnValues) -> Gap | None
 def declared(
     gap: Gap, part: Array, values: OwnValues, sigma_n: Any, missing: list[str]
 ) -> tuple[dict[str, Any], dict[str, Any], dict[KeyPath, str]]:
-    """Data and corruption of a run file, and why. What is not known is added to `missing`."""
+    """Data and corruption of a run file, and why. Adds to `missing` each fact that is not known."""
     reasons: dict[KeyPath, str] = {
         ("data", "missing"): f"{100 * gap.share:.3g} % of the values are this one and say nothing of what is around.",
         ("corruption",): "Measured values are trained on; a step hides more of them, and asks for all.",

@@ -245,7 +245,7 @@ def test_examples_and_docs_use_the_library_and_no_command() -> None:
 def test_make_lets_python_store_bytecode() -> None:
     """Case: a machine that forbids it. Each of the hundreds of processes of the tests compiled torch anew."""
     found = subprocess.run(
-        ["make", "--eval", 'shown: ; @echo "[$$PYTHONDONTWRITEBYTECODE]"', "shown"],
+        ["make", "--no-print-directory", "--eval", 'shown: ; @echo "[$$PYTHONDONTWRITEBYTECODE]"', "shown"],
         cwd=ROOT,
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,

@@ -49,7 +49,7 @@ class _Asked(Exception):
 
 
 class _Asking(Sampler):
-    """Says that it draws from the reverse kernel, and only tells that it was asked."""
+    """Says that it draws from the reverse kernel, and only shows that it was asked."""
 
     name = "asking"
     claims = frozenset({"reverse-kernel", "row-generators"})

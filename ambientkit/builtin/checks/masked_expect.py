@@ -75,8 +75,8 @@ class MaskedWeight(Check):
 
     |h - x_0|^2 is meant, hidden values counting `hidden`. With x_n noise-free, h = x_0 + c and 1/a^2 = 1: the mean of
     weight (h - x_n)^2 over many rows is c^2 value by value, `hidden` c^2 for values that views hide. Where noise is
-    there, by row or by pixel, the weight of a shown value is min(1/a^2, cap). Masks are those of the corruption itself,
-    as the chance of a value to be measured is its own.
+    there, per row or per pixel, the weight of a shown value is min(1/a^2, cap). Masks are those of the corruption
+    itself, as the chance of a value to be measured is its own.
     """
 
     name = "masked-weight"
