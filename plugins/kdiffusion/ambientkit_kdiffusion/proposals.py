@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from ambientkit.errors import InputError
@@ -11,7 +12,7 @@ from ambientkit_kdiffusion.sizes import patch_for
 LARGEST = 64
 """Pixels along a side from which pictures are large."""
 PATCH, SIDE = 4, 8
-"""The smallest patch, and the most patches along a side."""
+"""The smallest patch, and the patches along a side."""
 FEW = 1000
 """Rows below which a narrower network is proposed."""
 MEMORISED = 10_000
@@ -66,8 +67,10 @@ def _plain_picture(shape: tuple[int, ...], conds: Mapping[str, tuple[int, ...]])
 
 
 def _patch(shape: tuple[int, ...]) -> int | None:
-    """The smallest patch of PATCH pixels or more that divides the picture into SIDE patches along a side at most; None
-    where no patch does."""
+    """The patch of PATCH pixels or more that divides the picture into SIDE patches along its larger side, or as near
+    to it as a size can be that divides both sides: 4 for pictures of 44 x 44, whose next larger is 11. None where none
+    is between half and twice that size."""
     _, height, width = shape
-    least = max(PATCH, -(-max(height, width) // SIDE))
-    return next((size for size in range(least, 2 * least) if height % size == 0 == width % size), None)
+    wanted = max(PATCH, -(-max(height, width) // SIDE))
+    sizes = [n for n in range(max(PATCH, -(-wanted // 2)), 2 * wanted) if height % n == 0 == width % n]
+    return min(sizes, key=lambda n: abs(math.log(n / wanted)), default=None)

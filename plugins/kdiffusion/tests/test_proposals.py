@@ -23,6 +23,9 @@ PLACED = {"positions": "learned"}
         ((1, 28, 28), 60_000, "image_transformer_v1", {"patch_size": 4, "width": 128, **PLACED}),
         ((3, 48, 64), 5000, "image_transformer_v1", {"patch_size": 8, "width": 128, **PLACED}),
         ((2, 25, 35), 5000, "image_transformer_v1", {"patch_size": 5, "width": 128, **PLACED}),
+        ((1, 44, 44), 120, "image_transformer_v1", {"patch_size": 4, "width": 64, **PLACED}),  # 11 has 121 values
+        ((1, 54, 54), 5000, "image_transformer_v1", {"patch_size": 6, "width": 128, **PLACED}),
+        ((1, 28, 44), 5000, "image_transformer_v1", {"patch_size": 4, "width": 128, **PLACED}),
         ((1, 256, 256), 5000, "image_v1", {"preset": "tiny"}),
     ],
 )
