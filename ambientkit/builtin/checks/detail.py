@@ -51,7 +51,7 @@ def law() -> GaussianMixture:
     return GaussianMixture([0.5, 0.5], means, covariances)
 
 
-class _Exact(Sampler):
+class ExactPictures(Sampler):
     """The exact reverse process of the pictures: x_0 from the posterior given x_t, then x_s given both."""
 
     name = "exact-pictures"
@@ -64,7 +64,8 @@ class _Exact(Sampler):
     ) -> Tensor:
         """Carry x (B, *S) from sigmas[0] to sigmas[-1]; the denoiser is not asked."""
         for sigma_t, sigma_s in zip(sigmas[:-1], sigmas[1:], strict=True):
-            x = reverse_step(x, self.mixture.sample_posterior(x, sigma_t, generator), sigma_t, sigma_s, generator)
+            x_0 = self.mixture.sample_posterior(x, sigma_t, generator).to(x.dtype)
+            x = reverse_step(x, x_0, sigma_t, sigma_s, generator)
         return x
 
 
@@ -79,7 +80,13 @@ def gradients(
     mixture, memory, found = law(), Memory(), []
     exact, points = mixture.denoiser(), torch.Generator()
     tools = Tools(
-        case.tools.corruption, _Exact(mixture=mixture), exact, Signal(SHAPE, 0.6), points, Levels(0.01, 20.0), memory
+        case.tools.corruption,
+        ExactPictures(mixture=mixture),
+        exact,
+        Signal(SHAPE, 0.6),
+        points,
+        Levels(0.01, 20.0),
+        memory,
     )
     for call in range(CALLS):
         key = keyed_generator(case.seed, "verify.detail", step=run * CALLS + call)

@@ -4,22 +4,21 @@ together."""
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from functools import cache
 
 import torch
-from pydantic import Field, InstanceOf
+from pydantic import Field
 from torch import Generator, Tensor
 
 from ambientkit.batch import Batch
+from ambientkit.builtin.checks.detail import ExactPictures
 from ambientkit.builtin.checks.outcome import mean_zero_by_kind
 from ambientkit.builtin.checks.probe import by_group, gradient, in_groups, mean_value, moved, on_clean_rows, terms
 from ambientkit.builtin.checks.stationarity import Shifted
-from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Part, Sampler, Signal
+from ambientkit.interfaces import Case, Check, Measured, Objective, Part, Signal
 from ambientkit.maths.mixture import GaussianMixture
-from ambientkit.maths.noise import RandomSource, per_row, standard_normal
+from ambientkit.maths.noise import per_row, standard_normal
 from ambientkit.maths.randomness import keyed_generator
-from ambientkit.maths.reverse import reverse_step
 
 SHAPE = (2, 2, 3)
 
@@ -75,31 +74,12 @@ def law() -> GaussianMixture:
     return GaussianMixture([0.6, 0.4], 0.4 * torch.randn(2, 12, generator=g, dtype=torch.float64), covariances)
 
 
-class _Reverse(Sampler):
-    """The exact reverse process of `law`: x_0 from its posterior, then x_s given both."""
-
-    name = "picture-reverse"
-    source = "the DDPM posterior, arXiv 2006.11239, eq. 6-7, with a true posterior draw of x_0"
-    claims = frozenset({"reverse-kernel", "row-generators"})
-
-    mixture: InstanceOf[GaussianMixture]
-
-    def sample(
-        self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]
-    ) -> Tensor:
-        """Carry x (B, *S) from sigmas[0] to sigmas[-1]; the denoiser is not asked."""
-        for sigma_t, sigma_s in zip(sigmas[:-1], sigmas[1:], strict=True):
-            x_0 = self.mixture.sample_posterior(x, sigma_t, generator).to(x.dtype)
-            x = reverse_step(x, x_0, sigma_t, sigma_s, generator)
-        return x
-
-
 def picture_case(case: Case) -> Case:
     """The same case on pictures of `law`."""
     mixture = law()
     spread = float(mixture.sample(20_000, Generator().manual_seed(0)).std(unbiased=False))
     tools = dataclasses.replace(
-        case.tools, sampler=_Reverse(mixture=mixture), teacher=mixture.denoiser(), signal=Signal(SHAPE, spread)
+        case.tools, sampler=ExactPictures(mixture=mixture), teacher=mixture.denoiser(), signal=Signal(SHAPE, spread)
     )
     return dataclasses.replace(case, oracle=mixture.denoiser(), tools=tools, law=mixture)
 
