@@ -113,9 +113,13 @@ def survey(
         if found is not None:
             warn(str(found))
     _refuse_below(batch, levels.sigma_min, noise_estimated)
+    unseen = corruption.unseen(batch)
     if sigma_data is None:
+        if unseen:  # their std is not known
+            raise InputError(unseen)
         sigma_data = corruption.clean_std(batch)
-        spread = float(batch.x_n.double().std(unbiased=False))
+        # In the scale of x_0, and without what was not measured, as sigma_data is.
+        spread = corruption.clean_std(batch._replace(sigma_n=torch.zeros_like(batch.sigma_n)))
         # The variance of n values has a standard error of sqrt(2/n) of itself: below 4 of them nothing but noise is
         # seen.
         if sigma_data**2 <= 4 * (2 / batch.x_n.numel()) ** 0.5 * spread**2:
@@ -129,7 +133,7 @@ def survey(
         total,
         Signal(tuple(x.shape[1:]), sigma_data, conds),
         (float(batch.sigma_n.min()), float(batch.sigma_n.max())),
-        corruption.unseen(batch),
+        unseen,
         observations.rows.mapping,
         decodes(observations.rows),
     )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import abc
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
+import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from ambientkit.errors import InputError, explain, nearest
+from ambientkit.errors import AmbientError, InputError, explain, nearest
 from ambientkit.fields import Fields
 
 
@@ -37,6 +39,10 @@ class Operator(Fields, abc.ABC):
     def adjoint(self, y: Tensor, given: Mapping[str, Tensor]) -> Tensor:
         """A^T y, (B, *S)."""
 
+    def unused(self) -> str:
+        """What of a user's object is not used, in a sentence; empty where all of it is."""
+        return ""
+
 
 OPERATORS: dict[str, str] = {
     "blur": "ambientkit.operators.blur:Blur",
@@ -47,6 +53,24 @@ OPERATORS: dict[str, str] = {
     "python": "ambientkit.operators.foreign:Foreign",
 }
 """name -> where it is."""
+
+
+COMPLEX = "complex values are two channels, the real and the imaginary part"
+"""What is said of complex answers."""
+
+
+@contextmanager
+def blamed(name: str, what: str) -> Iterator[None]:
+    """An exception of a user's method comes out as InputError: its name, what it was given, and the reason."""
+    try:
+        yield
+    except (AmbientError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(
+            f"{name} raised {type(error).__name__} on {what}: {reason}. Mend it, or give rows that it is made for"
+        ) from error
 
 
 def operator_of(spec: Any) -> Operator:
@@ -65,7 +89,8 @@ def operator_of(spec: Any) -> Operator:
         made = cls(**fields)
     except ValidationError as error:
         path, sentence = explain(error, (), cls.model_fields)[0]
-        raise ValueError(f"operator {name}: {'.'.join(map(str, path))}: {sentence}") from None
+        where = "".join(f"{word}: " for word in path)
+        raise ValueError(f"operator {name}: {where}{sentence}") from None
     assert isinstance(made, Operator)
     return made
 

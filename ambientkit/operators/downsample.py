@@ -23,6 +23,11 @@ class Downsample(Operator):
 
     def forward(self, x: Tensor, given: Mapping[str, Tensor]) -> Tensor:
         """The smaller rows. Raises InputError for sides that are no multiples of the factor."""
+        if x.ndim < 4:
+            raise InputError(
+                f"operator downsample: rows of shape {tuple(x.shape[1:])} are no pictures (C, H, W): give the matrix "
+                "of means to operator matrix"
+            )
         if x.shape[-1] % self.factor or x.shape[-2] % self.factor:
             raise InputError(
                 f"operator downsample: rows of {x.shape[-2]} x {x.shape[-1]} are no multiples of {self.factor}: "

@@ -11,7 +11,7 @@ from pydantic import model_validator
 from torch import Tensor
 
 from ambientkit.errors import InputError
-from ambientkit.operators.base import Operator, imported
+from ambientkit.operators.base import COMPLEX, Operator, blamed, imported
 
 
 class Foreign(Operator):
@@ -30,6 +30,8 @@ class Foreign(Operator):
     @model_validator(mode="after")
     def _has_both(self) -> Foreign:
         found = self._object()
+        if isinstance(found, type):
+            raise ValueError(f"{self.object} is a class: name an object of it")
         for method in ("forward", "adjoint"):
             if not callable(getattr(found, method, None)):
                 raise ValueError(f"{self.object} has no method {method}(array) -> array")
@@ -73,11 +75,16 @@ class _Linear(torch.autograd.Function):
 
 def _by_row(function: Callable[[Any], Any], name: str) -> Callable[[Tensor], Tensor]:
     def mapped(x: Tensor) -> Tensor:
-        rows = [np.asarray(function(row)) for row in x.detach().cpu().numpy()]
-        if rows and (rows[0].dtype.kind not in "fiu" or not all(np.isfinite(row).all() for row in rows)):
-            raise InputError(
-                f"{name} answers with {rows[0].dtype} or numbers that are not finite; complex values are two channels"
-            )
+        given = x.detach().cpu().numpy()
+        with blamed(name, f"a row of shape {given.shape[1:]}, {given.dtype}"):
+            rows = [np.asarray(function(row.copy())) for row in given]  # a copy: it may work in place
+        for row in rows:
+            if row.shape != rows[0].shape:
+                raise InputError(f"{name} answers with arrays of shape {rows[0].shape} and of {row.shape}")
+            if row.dtype.kind not in "fiu":
+                raise InputError(f"{name} answers with {row.dtype}: real numbers are needed; {COMPLEX}")
+            if not np.isfinite(row).all():
+                raise InputError(f"{name} answers with values that are not finite")
         return torch.from_numpy(np.stack(rows)).to(x)
 
     return mapped

@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from ambientkit.errors import InputError
 from ambientkit.operators.base import Operator
 
 
@@ -34,6 +35,16 @@ class Fourier(Operator):
 
     def forward(self, x: Tensor, given: Mapping[str, Tensor]) -> Tensor:
         """(B, 1 or 2, H, W) to (B, 2 coils, H, W)."""
+        if x.ndim != 4 or x.shape[1] != 2 - self.real:
+            raise InputError(
+                f"operator fourier: rows of shape {tuple(x.shape[1:])}: "
+                + (
+                    "with real: true they are pictures of one channel"
+                    if self.real
+                    else "complex rows are two channels (real, imaginary); for real pictures of one channel give real: "
+                    "true"
+                )
+            )
         picture = as_complex(x) if x.shape[1] == 2 else torch.complex(x[:, 0], torch.zeros_like(x[:, 0])).unsqueeze(1)
         seen = picture * self._maps(x, given)
         return as_pairs(_centred(torch.fft.fft2, seen))

@@ -11,14 +11,14 @@ from typing import Any
 import torch
 
 from ambientkit.batch import Batch
+from ambientkit.builtin.corruptions.linear import Linear
 from ambientkit.checkpoint.folder import write_file
 from ambientkit.checkpoint.names import PREFLIGHT
 from ambientkit.config import RunConfig
 from ambientkit.config.pairs import OF_HIDDEN
 from ambientkit.errors import CheckFailed, InputError
 from ambientkit.interfaces import Corruption
-from ambientkit.messages import say
-from ambientkit.operators import TOLERANCE, adjointness
+from ambientkit.messages import note, say, warn
 from ambientkit.registry import Registry
 from ambientkit.verification import Result, Verdict, preflight
 from ambientkit.verification.preflight import SEED
@@ -32,13 +32,16 @@ HEADINGS = ("part", "check", "p", "verdict")
 def run_preflight(config: RunConfig, registry: Registry, batch: Batch) -> dict[str, Any]:
     """Run the quick checks on the parts of a run, and report each part that passes; the document of `verify --json`.
 
-    batch: some of the run's own rows. On them the transpose of an operator is tested, for operators that take no
-    pictures such as the checks have. Raises CheckFailed where a part is rejected, or cannot be judged.
+    batch: some of the run's own rows. On them an operator and its transpose are tested; the checks of corruptions are
+    left out for one that takes no pictures such as they have. Raises CheckFailed where a part is rejected, or cannot be
+    judged.
     """
     parts = [*(entry.objective for entry in config.objective), config.corruption, config.sampler]
+    if isinstance(config.corruption, Linear):
+        say(f"preflight: {_transposed(config.corruption, batch)}")
     if not _takes_any(config.corruption):
         parts.remove(config.corruption)
-        say(f"preflight: {_transposed(config.corruption, batch)}")
+        say(f"preflight: corruption {config.corruption.name!r}: its checks have no rows for it, and were not made")
     plan, results = preflight(parts, registry, () if config.corruption.carries else OF_HIDDEN)
     found: list[Result] = []
     for _, group in groupby(results, key=lambda result: result.part):
@@ -69,22 +72,21 @@ def _takes_any(corruption: Corruption) -> bool:
     return True
 
 
-def _transposed(corruption: Corruption, batch: Batch) -> str:
-    """The report on the operator of a corruption, on these rows. Raises CheckFailed where its transpose is none."""
-    operator = corruption.operator  # type: ignore[attr-defined]
-    view = corruption.show(batch, corruption.floor(batch), torch.Generator().manual_seed(0))
-    given = {name: value for name, value in batch.cond.items() if name in operator.per_row}
-    error = adjointness(operator, view.x, batch.x_n, given)
-    if not error <= TOLERANCE:
-        raise CheckFailed(
-            f"operator {operator.name!r}: its adjoint is not its transpose on these rows: <A u, v> and <u, A^T v> "
-            f"differ by {error:.2g} of |A u| |v| (at most {TOLERANCE:g}). Mend the operator, or go on knowingly with "
-            "--skip-preflight"
+def _transposed(corruption: Linear, batch: Batch) -> str:
+    """The report on the operator of a corruption, on these rows. Raises CheckFailed where it is no linear map, or its
+    transpose is none."""
+    name = corruption.operator.name
+    if wrong := corruption.flaw(batch):
+        raise CheckFailed(f"operator {name!r}: {wrong}. Mend the operator, or go on knowingly with --skip-preflight")
+    if not 0.1 <= (gain := corruption.gain(batch)) <= 10:
+        warn(
+            f"operator {name}: it makes white noise {gain:.3g} times as large, and errors count in the scale of "
+            f"measurements. Divide the operator, the rows and sigma_n by {gain:.3g}"
         )
-    return (
-        f"operator {operator.name}: its transpose is right on rows of {tuple(view.x.shape[1:])} (error {error:.2g}); "
-        f"the checks of corruption {corruption.name!r} have no rows for it, and were not made"
-    )
+    if unused := corruption.operator.unused():
+        note(f"operator {name}: {unused}")
+    view = corruption.show(batch, corruption.floor(batch), torch.Generator().manual_seed(0))
+    return f"operator {name}: linear, and its transpose is right on rows of {tuple(view.x.shape[1:])}"
 
 
 def write_preflight(folder: Path, content: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -16,7 +17,7 @@ from ambientkit.maths.levels import GREATEST
 from ambientkit.maths.masks import Kind, chance_of_hiding, chance_of_seen, draw_mask
 from ambientkit.maths.noise import RandomSource, draw_levels, highest_level, per_row, standard_normal
 from ambientkit.maths.precondition import lies_over
-from ambientkit.operators import Operator, identifiability, operator_of
+from ambientkit.operators import Operator, flaw, identifiability, operator_of
 from ambientkit.operators.blur import Blur
 
 Level = Annotated[float, Field(ge=0, le=GREATEST)]
@@ -135,9 +136,15 @@ class Linear(Corruption):
         return torch.where(_sampled(batch), known, torch.zeros_like(known))
 
     def unseen(self, batch: Batch) -> str:
-        """The directions of x_0 that no row measures, unless `allow_unseen`; pictures' by frequency."""
+        """The directions of x_0 that no row measures, unless `allow_unseen`; pictures' by frequency. They are known of
+        a linear map with its transpose alone: of any other operator, what keeps it from being one."""
         if self.allow_unseen:
             return ""
+        if wrong := self.flaw(batch):
+            return (
+                f"operator {self.operator.name}: {wrong}. Mend the operator, or go on knowingly with "
+                "corruption.allow_unseen: true and --skip-preflight: what is learned is biased then"
+            )
         sampled = _sampled(batch).expand_as(batch.x_n)
         found = identifiability(self.operator, sampled, batch.cond, self._rows(batch))
         if found is None:  # too large for the mean of A^T A
@@ -151,18 +158,28 @@ class Linear(Corruption):
             "corruption.allow_unseen to true: what is made up there means nothing"
         )
 
+    def flaw(self, batch: Batch) -> str:
+        """What keeps the operator from being a linear map with its transpose on such rows, in words; empty where
+        nothing does."""
+        few = slice(0, 2)
+        given = {name: value[few] for name, value in self._given(batch).items()}
+        y = batch.x_n[few]
+        return flaw(self.operator, torch.zeros(len(y), *self._rows(batch), dtype=y.dtype, device=y.device), y, given)
+
     def clean_std(self, batch: Batch) -> float:
         """Root mean square of x_0 from its measurements: E|A x_0|^2 over the trace of A^T A, as for white x_0."""
         sampled = _sampled(batch).expand_as(batch.x_n)
         level = per_row(_level(batch), batch.x_n).expand_as(batch.x_n)
         power = torch.where(sampled, batch.x_n.double().square() - level.double().square(), 0.0).sum(0)
         mean = power / sampled.sum(0).clamp(min=1)
+        trace = self.gain(batch) ** 2 * math.prod(self._rows(batch))
+        return max(float(mean.sum()) / trace, 0.0) ** 0.5 if trace else 0.0
+
+    def gain(self, batch: Batch) -> float:
+        """|A u| / |u| for white noise u: the root of the mean eigenvalue of A^T A."""
         one = {name: value[:1].double() for name, value in self._given(batch).items()}
-        probes = standard_normal(
-            torch.zeros(1, *self._rows(batch), dtype=torch.float64), torch.Generator().manual_seed(0)
-        )
-        trace = float(self.operator.forward(probes, one).square().sum() / probes.square().sum()) * probes.numel()
-        return max(float(mean.sum()) / trace, 0.0) ** 0.5
+        u = standard_normal(torch.zeros(1, *self._rows(batch), dtype=torch.float64), torch.Generator().manual_seed(0))
+        return float(self.operator.forward(u, one).norm() / u.norm())
 
     def _given(self, batch: Batch) -> Mapping[str, Tensor]:
         return {name: value for name, value in batch.cond.items() if name in self.operator.per_row}
