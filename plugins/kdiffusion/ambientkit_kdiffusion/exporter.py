@@ -49,8 +49,10 @@ class KDiffusionFile(Exporter):
     suffix = ".safetensors"
 
     def takes(self, model: Model) -> bool:
-        """True for k-diffusion's own networks; learned positions are none of theirs."""
-        return isinstance(model, KDiffusionModel) and getattr(model, "positions", None) != "learned"
+        """True for k-diffusion's own networks; learned positions, and a canvas, are none of theirs."""
+        return (
+            isinstance(model, KDiffusionModel) and getattr(model, "positions", None) != "learned" and not model.canvas
+        )
 
     def write(self, finished: Finished, path: Path) -> None:
         """Tensors by the names of k-diffusion's `state_dict`, metadata `config`: a text of JSON with `model` and

@@ -71,8 +71,8 @@ class ImageTransformerV1(KDiffusionModel):
         """
         network = super().network(signal)
         if self.positions == "learned":
-            height, width = network.patch_in.patch_size
-            network.in_proj = Placed(network.in_proj, signal.shape[1] // height, signal.shape[2] // width)
+            (height, width), seen = network.patch_in.patch_size, self.size(signal)
+            network.in_proj = Placed(network.in_proj, seen[0] // height, seen[1] // width)
         return network
 
     def _from_preset(self, shape: tuple[int, int, int]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import abc
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -14,12 +14,14 @@ from torch import Tensor, nn
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Denoiser, Model, Signal
 from ambientkit.maths.precondition import SEEN, TOLD, beside, channels_beside, denoised
+from ambientkit_kdiffusion.extended import extend
 from ambientkit_kdiffusion.json_config import KDiffusionConfig, sections, unused
 from ambientkit_kdiffusion.library import k_diffusion
 from ambientkit_kdiffusion.repair import stop_dropout_in_evaluation
 from ambientkit_kdiffusion.sizes import picture
 
 Preset = Literal["tiny", "small", "base"]
+Side = Annotated[int, Field(ge=1)]
 
 
 class KDiffusionModel(Model):
@@ -39,6 +41,9 @@ class KDiffusionModel(Model):
     defaults, and `dataset.num_classes`. A warning lists what else it states."""
     dropout_rate: float | None = Field(None, ge=0, lt=1)
     """Share of features dropped while training; 0 where it is not given."""
+    canvas: tuple[Side, Side] | None = None
+    """Height and width on which the network sees the pictures, for sizes that no patch divides: zeros are below them
+    and to their right, and what it answers there is cut off."""
 
     @model_validator(mode="after")
     def _one_way_of_saying_it(self) -> KDiffusionModel:
@@ -65,7 +70,21 @@ class KDiffusionModel(Model):
                 f"of the k-diffusion configuration these are not used by model {self.name!r}: {', '.join(names)}",
                 stacklevel=2,
             )
-        return stop_dropout_in_evaluation(network)
+        network = stop_dropout_in_evaluation(network)
+        inside, canvas = (signal.shape[1], signal.shape[2]), self.size(signal)
+        return network if inside == canvas else extend(network, inside, canvas)
+
+    def size(self, signal: Signal) -> tuple[int, int]:
+        """Height and width that the network sees. Raises InputError where the rows are larger than the canvas."""
+        _, height, width = picture(self.name, signal)
+        if self.canvas is None:
+            return height, width
+        if self.canvas[0] < height or self.canvas[1] < width:
+            raise InputError(
+                f"model {self.name!r}: canvas is {self.canvas[0]} x {self.canvas[1]}, but the rows are {height} x "
+                f"{width}: it should be as large or larger"
+            )
+        return self.canvas
 
     def resolved(self, signal: Signal) -> dict[str, Any]:
         """The configuration of k-diffusion for rows of this signal, with all its defaults. Raises InputError where it
@@ -76,7 +95,7 @@ class KDiffusionModel(Model):
         except ValueError as error:
             raise InputError(f"model {self.name!r}: {error}") from None
         # As many channels come out as go in: those of the masks are not used.
-        shape = (shape[0] + told, *shape[1:])
+        shape = (shape[0] + told, *self.size(signal))
         load_config = k_diffusion().config.load_config
         with _k_diffusion_s_complaints(self.name):
             if self.config is None:

@@ -142,7 +142,8 @@ def test_the_file_must_end_in_safetensors_by_which_k_diffusion_knows_it(tmp_path
     assert finished_of(load_run(folder, load())).levels == (0.01, 20.0)
 
 
-def test_learned_positions_are_refused_with_the_forms_that_can(tmp_path):
-    write_run(tmp_path / "run", {"name": "image_transformer_v1", "depth": 1, "positions": "learned"}, (1, 8, 8))
+@pytest.mark.parametrize("more", [{"positions": "learned"}, {"canvas": [8, 8]}])
+def test_what_k_diffusion_has_not_is_refused_with_the_forms_that_can(tmp_path, more):
+    write_run(tmp_path / "run", {"name": "image_transformer_v1", "depth": 1, **more}, (1, 8, 8))
     with pytest.raises(InputError, match="Forms that can express it: ambientkit"):
         export(tmp_path / "run", "k-diffusion", tmp_path / "file.safetensors")

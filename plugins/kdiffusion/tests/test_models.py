@@ -13,9 +13,10 @@ from ambientkit_kdiffusion.image_v1 import ImageV1
 from ambientkit_kdiffusion.library import k_diffusion
 
 from ambientkit.errors import InputError
-from ambientkit.interfaces import Signal
+from ambientkit.interfaces import Model, Signal
 from ambientkit.maths.precondition import edm_preconditioning
 from ambientkit.maths.randomness import isolated_global_generator
+from ambientkit.registry import load
 
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 64, 64), (3, 32, 64), (1, 48, 16)]
 both = pytest.mark.parametrize("kind", [ImageV1, ImageTransformerV1], ids=lambda kind: kind.name)
@@ -258,3 +259,37 @@ def test_a_configuration_says_everything_positions_too():
     }
     with pytest.raises(ValueError, match="positions"):
         ImageTransformerV1(config=config, positions="learned")
+
+
+@pytest.mark.parametrize(
+    ("spec", "shape"),
+    [
+        ({"name": "image_transformer_v1", "patch_size": 4, "positions": "learned", "canvas": [12, 16]}, (2, 11, 13)),
+        ({"name": "image_v1", "preset": "tiny", "canvas": [12, 16]}, (2, 11, 13)),
+    ],
+)
+def test_pictures_on_a_canvas_are_seen_beside_zeros_and_cut_out_again(spec, shape, rows):
+    """The network without a canvas gives the same for the picture with zeros beside it."""
+    signal = Signal(shape, 0.5)
+    model = load().build(Model, spec)
+    with isolated_global_generator(0, "canvas"):
+        network = model.network(signal)
+        for parameter in network.parameters():
+            torch.nn.init.normal_(parameter, std=0.1)
+    whole = load().build(Model, {key: value for key, value in spec.items() if key != "canvas"})
+    larger = Signal((2, 12, 16), 0.5)
+    with isolated_global_generator(0, "canvas"):
+        plain = whole.network(larger)
+    plain.load_state_dict(network.state_dict())  # by the same names
+    x, sigma = rows(shape)
+    found = model.denoiser(network.eval(), signal)(x, sigma)
+    wanted = whole.denoiser(plain.eval(), larger)(torch.nn.functional.pad(x, (0, 3, 0, 1)), sigma)
+    assert found.shape == x.shape
+    torch.testing.assert_close(found, wanted[..., :11, :13])
+    assert found.std() > 0.1
+
+
+def test_a_canvas_smaller_than_the_rows_is_refused():
+    model = load().build(Model, {"name": "image_transformer_v1", "patch_size": 4, "canvas": [8, 16]})
+    with pytest.raises(InputError, match="canvas is 8 x 16, but the rows are 11 x 13"):
+        model.network(Signal((1, 11, 13), 0.5))
