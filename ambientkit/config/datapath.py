@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 
 from ambientkit.builtin.data.dataset import Given
 from ambientkit.builtin.data.in_memory import InMemory
+from ambientkit.builtin.data.tiff_stack import TiffStack
 from ambientkit.config.inline import is_there, split_fields
 from ambientkit.errors import InputError, nearest
 from ambientkit.interfaces import Data
@@ -139,7 +140,19 @@ def _folder(folder: Path, registry: Registry, flag: str) -> str:
     for path in islice(folder.rglob("*"), LOOKED_AT):
         if not path.name.startswith(".") and (found := _claimed(path.name, ends)):
             counts[tuple(found)] += 1
-    return _one(counts.most_common(1)[0][0], f"{flag} {folder}", registry) if counts else "image-folder"
+    if counts:
+        return _one(counts.most_common(1)[0][0], f"{flag} {folder}", registry)
+    return TiffStack.name if _named_pages(folder) else "image-folder"
+
+
+def _named_pages(folder: Path) -> bool:
+    """Whether a folder of pictures holds TIFF files of several pages that say what these are: its first one does.
+
+    Of files that name no axes it is a choice whether pages are rows or channels, which is left to the user.
+    """
+    named = (path for path in islice(folder.rglob("*"), LOOKED_AT) if path.name.lower().endswith(TiffStack.suffixes))
+    first = min((path for path in named if not path.name.startswith(".")), default=None)
+    return first is not None and bool(TiffStack.named_axes(first))
 
 
 def _there(folder: Path, mark: str) -> int:

@@ -34,9 +34,16 @@ class Lone(NamedTuple):
     """Pixels looked at."""
 
 
-def lone_pixels(x: Array) -> Lone:
+def lone_pixels(x: Array, edges: bool = False) -> Lone:
     """Of pictures x (n, C, H, W) in units of the noise level: pixels LONE levels from the median of their eight
-    neighbours, which lie within QUIET of each other. NaN is no pixel, and neighbours of none are not looked at."""
+    neighbours, which lie within QUIET of each other. NaN is no pixel, and neighbours of none are not looked at.
+
+    edges: look at the outermost lines and columns too, beside which the picture is mirrored. There the tip of a thing
+    that is cut off is lone as well.
+    """
+    if edges:
+        found = lone_pixels(np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="reflect"))
+        return found._replace(places=found.places[..., 1:-1, 1:-1])
     h, w = x.shape[-2] - 2, x.shape[-1] - 2
     shifts = [(i, j) for i in range(3) for j in range(3) if (i, j) != (1, 1)]
     count = total = 0
@@ -67,7 +74,7 @@ def dead_pixels(pictures: Array) -> list[tuple[int, int]]:
         return []
     from scipy.stats import binom
 
-    found = lone_pixels(pictures / level)
+    found = lone_pixels(pictures / level, edges=True)
     by_chance = binom.sf(found.places - 1, len(pictures), found.alone / max(found.total, 1)) * found.places.size
     often = (found.places >= max(SAME_PLACE, OFTEN * len(pictures))) & (by_chance < FALSE_ALARM)
     return [(line, column) for line, column in np.argwhere(often.any(0)).tolist()]

@@ -22,7 +22,9 @@ from ambientkit.inspection.photon import Dark, dark_frames
 from ambientkit.interfaces import Data
 from ambientkit.proposing.gaps import declared, gap_of
 from ambientkit.proposing.noise import NoiseModel, noise_model
+from ambientkit.proposing.said_errors import said_noise
 from ambientkit.proposing.settings import settings
+from ambientkit.proposing.slices import slices_of
 from ambientkit.proposing.unmeasured import unmeasured
 from ambientkit.readers import Stored
 from ambientkit.readers.measured import beyond, measured_range
@@ -74,7 +76,12 @@ def propose(
         )
     values = own_values(part, rows)
     spec: dict[str, Any] = {key: str(value) if isinstance(value, Path) else value for key, value in found.items()}
-    reasons: dict[KeyPath, str] = {}
+    cut_up, reasons = slices_of(part, spec, values.rows.shape[1:])
+    if cut_up:
+        spec |= cut_up
+        part = registry.build(Data, spec)
+        assert isinstance(part, Stored)
+        values = own_values(part, rows)
     missing: list[str] = []
     if (gap := gap_of(part, spec, values)) is not None:
         return _with_gaps(gap, part, values, sigma_n, registry)
@@ -83,6 +90,8 @@ def propose(
     spec |= gone.fields
     reasons |= gone.reasons
     missing += gone.missing
+    if missing:
+        return RunProposal({}, {}, missing)
     noise = _noise(part, values, sigma_n, registry, dark, flat, repeats, corruption is not None)
     missing += noise.missing
     if missing:
@@ -179,8 +188,7 @@ def _noise(
     if dark is None and not flat and not repeats:
         said: dict[str, Any] = getattr(values.found.source, "said_noise", dict)()
         if said:
-            why = f"The extension {said['sigma_n']} that every file has: the errors of its pixels, in its units."
-            return NoiseModel(said, {("sigma_n",): why})
+            return said_noise(part, said, values, registry)
     whole = values.rows if masked else values.whole
     if not len(whole):
         return NoiseModel(missing=["rows without missing pixels"])

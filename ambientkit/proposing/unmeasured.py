@@ -17,6 +17,10 @@ from ambientkit.registry import Registry
 
 DEAD = 0.01
 """Share of the pixels that may be dead."""
+NEVER = 0.5
+"""Share of the pixels that may be missing in every row, as the corners outside of a round field are."""
+LEAST = 0.005
+"""Share of the measured pixels that a step hides, at least."""
 
 
 class Unmeasured(NamedTuple):
@@ -66,7 +70,9 @@ def unmeasured(part: Stored, spec: Mapping[str, Any], values: OwnValues, rows: i
     if "dead" not in fields and of_rows <= SKIPPED:
         reasons["data", "on_bad_file"] = f"{told}: they are left out."
         return Unmeasured(part, values, {**flags, "on_bad_file": "skip"}, None, reasons)
-    if share > MOST:
+    never = np.isnan(values.rows).all(0)
+    shared = float(np.isnan(values.rows[:, ~never]).mean()) if not never.all() else 1.0
+    if shared > MOST or never.mean() > NEVER:
         why = (
             f"rows without missing pixels: {told}. Crop the rows to the part that is there, or repair them where they "
             "were made"
@@ -78,9 +84,9 @@ def unmeasured(part: Stored, spec: Mapping[str, Any], values: OwnValues, rows: i
         )
     reasons["data", "missing"] = f"{told}: rows are taken with a mask of what was measured."
     reasons["corruption",] = "Measured values are trained on; a step hides more of them, and asks for all."
-    reasons["corruption", "missing"] = "The share that is missing."
-    corruption: dict[str, Any] = {"name": "mask", "missing": float(f"{share:.3g}")}
-    if np.isnan(values.rows).all(0).any():
+    reasons["corruption", "missing"] = "The share that is missing of the pixels that some row measures, or a little."
+    corruption: dict[str, Any] = {"name": "mask", "missing": float(f"{max(shared, LEAST):.3g}")}
+    if never.any():
         corruption["allow_unseen"] = True
         reasons["corruption", "allow_unseen"] = (
             "No row measures the pixels that are always missing: what is restored there is what the network makes of "

@@ -22,7 +22,7 @@ from ambientkit.inspection.estimate import estimate
 from ambientkit.inspection.lone import lone
 from ambientkit.inspection.noise import by_line
 from ambientkit.inspection.photon import PhotonTransfer
-from ambientkit.inspection.values import CLIPPED, saturation
+from ambientkit.inspection.values import CLIPPED, of_values, saturation
 from ambientkit.units.counts import CountRange
 from tests.inspection.test_photon import camera, scenes
 from tests.support import ROOT
@@ -200,3 +200,16 @@ def test_counts_below_the_end_of_their_transform_are_not_called_clipped(photons:
     assert judged.verdict == expected
     assert (expected == "fine") or "end of the transform of counts" in judged.reason
     assert saturation(x, np.ones(x.shape, bool), True).verdict == "violated"
+
+
+def test_a_few_bright_stars_are_no_mistake_of_units() -> None:
+    """Case: cut-outs of the sky were refused, because their noise was below 1/1000 of the brightest star."""
+    rng = np.random.default_rng(0)
+    x, level = rng.normal(0, 0.2, (20, 1, 30, 30)), np.full((20, 1, 1, 1), 0.01)
+    noisy = np.ones(x.shape, bool)
+    x[:, 0, 5, 5] = 30.0
+    x[0, 0, :3, 0] = 90.0
+    found = {one.name for one in of_values(x, noisy, level)}
+    assert found == {"units"}
+    x[:, 0, 5, 5] = 0.0
+    assert of_values(x, noisy, level) == []

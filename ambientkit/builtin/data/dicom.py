@@ -16,13 +16,14 @@ from ambientkit.readers import (
     Encoded,
     Encoding,
     FileRows,
-    Found,
     Series,
+    Source,
     StoredFiles,
     UnusableFile,
     cause_of,
     needs,
 )
+from ambientkit.readers.rows import Mapping
 from ambientkit.writers.dicom import write_dicom
 
 
@@ -46,16 +47,15 @@ class DICOM(StoredFiles):
     max_pixels: int = Field(2**26, ge=1)
     """Largest frame that is decoded, by its header."""
 
-    def find(self) -> Found:
-        """The frames by their headers. Raises InputError where there are none, they are unusable, or nobody says what
-        their values mean."""
+    def _mapping(self, source: Source) -> Mapping:
+        """Raises InputError where nobody says what the values mean; whoever measures it needs no mapping."""
         if self.value_range is None:
             raise InputError(
                 f"{self.path}: DICOM does not say what part of their range the values use: give value_range, the "
-                "two values (after rescaling) "
-                f"that stand for -1 and 1, such as [-1024, 3071] for CT in Hounsfield units"
+                "two values (after rescaling) that stand for -1 and 1, such as [-1024, 3071] for CT in Hounsfield "
+                "units, or have it measured: value_range: data"
             )
-        return super().find()
+        return super()._mapping(source)
 
     def open(self, files: Sequence[Path]) -> FileRows:
         """The frames by their headers. Raises InputError listing files that cannot be used."""

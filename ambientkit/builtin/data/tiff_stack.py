@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from ambientkit.errors import InputError
 from ambientkit.readers import Encoded, FileRows, Found, Series, StoredFiles, UnusableFile, needs
 from ambientkit.writers.tiff import write_tiff
 
@@ -47,6 +49,19 @@ class TiffStack(StoredFiles):
         """The pages by their headers. Raises InputError listing files that cannot be used."""
         needs("tifffile", "science", "TIFF")
         return _Pages(self, files)
+
+    @staticmethod
+    def named_axes(file: Path) -> str:
+        """The axes that an OME or ImageJ file of several pages gives them, such as "TC"; empty where it gives none, or
+        cannot be read."""
+        try:
+            import tifffile
+
+            with _complaints(), tifffile.TiffFile(file, _multifile=False) as tiff:
+                axes = _page_axes(tiff) if len(tiff.pages) > 1 else None
+        except (ImportError, OSError, ValueError, struct.error, InputError):  # said in words by whoever reads it
+            return ""
+        return "" if axes is None else axes[0]
 
     def find(self) -> Found:
         """The pages by their headers. Raises InputError where there are none, or they are unusable."""
