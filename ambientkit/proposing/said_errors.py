@@ -30,7 +30,7 @@ FAR = 3.0
 def said_noise(part: Stored, said: Mapping[str, Any], values: OwnValues, registry: Registry) -> NoiseModel:
     """Of files that all have an extension of errors, `said` by these fields.
 
-    A network takes one level a picture, so that a restored row is topped up to its largest error first. Where errors
+    A network takes one level per picture, so that a restored row is topped up to its largest error first. Where errors
     are even they are one number; where they follow the values as those of counts do, error^2 = gain (value - zero),
     the transform of counts makes them even, and nothing is lost: a bright star no longer costs the sky around it.
     """

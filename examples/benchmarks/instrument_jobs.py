@@ -1,7 +1,7 @@
 """Files as instruments write them, each by the library of its field, with the truth that is under their noise.
 
 A job is a function `(folder, generator) -> Job`. It writes files, and says how to read such files back: their values in
-the order of the truth. What is in the pictures is drawn here or comes with scikit-image; none of it is in
+the order of the truth. The scenes are drawn here or come with scikit-image; none of them is in
 `field_sets.py`, by which thresholds were set.
 """
 
@@ -30,7 +30,7 @@ Rng = np.random.Generator
 
 
 class Job(NamedTuple):
-    """What was written, and what it hides."""
+    """Files, and the truth under their noise."""
 
     source: str
     """Name, in the folder, of the file or folder that is given to the commands."""

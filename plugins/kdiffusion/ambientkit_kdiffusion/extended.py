@@ -10,7 +10,7 @@ from torch.nn.functional import pad
 
 def extend(network: nn.Module, inside: tuple[int, int], canvas: tuple[int, int]) -> nn.Module:
     """The same network for pictures (B, C, *inside), which it sees as (B, C, *canvas): below them and to their right
-    are zeros, which in a mask say that nothing was measured. What it answers there is cut off.
+    are zeros, which in a mask say that nothing was measured. Its answer there is cut off.
 
     Its weights keep their names.
     """

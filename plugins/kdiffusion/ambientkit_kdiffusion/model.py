@@ -43,7 +43,7 @@ class KDiffusionModel(Model):
     """Share of features dropped while training; 0 where it is not given."""
     canvas: tuple[Side, Side] | None = None
     """Height and width on which the network sees the pictures, for sizes that no patch divides: zeros are below them
-    and to their right, and what it answers there is cut off."""
+    and to their right, and its answer there is cut off."""
 
     @model_validator(mode="after")
     def _one_way_of_saying_it(self) -> KDiffusionModel:
