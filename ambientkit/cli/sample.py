@@ -67,9 +67,10 @@ def sample(
     particles: Annotated[
         int | None,
         typer.Option(
-            min=1,
+            min=0,
             help="With --from rows of which values are missing: draw those too, by a particle filter of so many "
-            "points; as many times the calls. [default: their mean, given the drawn values]",
+            "points; as many times the calls. 0: their mean, given the drawn values. [default: 1 where a tenth or "
+            "less are missing, else 0]",
             show_default=False,
         ),
     ] = None,

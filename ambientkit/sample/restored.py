@@ -17,6 +17,7 @@ from ambientkit.errors import InputError
 from ambientkit.maths.tiles import Tiling
 from ambientkit.messages import note, warn
 from ambientkit.registry import Registry, load
+from ambientkit.rows import evenly
 from ambientkit.sample.batches import Batches
 from ambientkit.sample.conditions import (
     ClassLike,
@@ -42,6 +43,9 @@ from ambientkit.sample.tiled import TiledDenoiser, overlaps, pictures_at_a_time
 
 STEPS, STEPS_OF_PARTICLES = 16, 32
 """Steps of a draw, which begins at the row's own noise; and where particles begin at sigma_max."""
+FEW_MISSING, LOOKED_AT = 0.1, 8
+"""Share of the values, in so many rows, up to which missing ones are drawn by one particle where nobody says by how
+many: their neighbours say nearly all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,14 +170,14 @@ def restoring(
     batch_size: int,
     tile_overlap: int | None = None,
     stored: Mapping[str, Any] | None = None,
-    particles: int = 0,
+    particles: int | None = None,
     steps: int | None = None,
     **way: Any,
 ) -> Restoring:
-    """The work, after every check. steps: by default `STEPS`, with particles `STEPS_OF_PARTICLES`. way: the other
-    settings of `course_of`. stored: the level to stop at, chosen before.
-    Raises InputError where the rows or the settings do not suit the run."""
-    steps = steps_of(steps, particles)
+    """The work, after every check. particles: by default 1 where few values are missing, else 0. steps: by default
+    `STEPS`, with particles that were asked for `STEPS_OF_PARTICLES`. way: the other settings of `course_of`. stored:
+    the level to stop at, chosen before. Raises InputError where the rows or the settings do not suit the run."""
+    steps = steps_of(steps, particles or 0)
     course = course_of(trained, registry, guidance=guidance, restoring=True, draws=draws, steps=steps, **way)
     prompts = prompts_of(trained, prompt, negative_prompt, guidance)
     course = replace(course, against=prompts.against)
@@ -182,6 +186,8 @@ def restoring(
         raise InputError(f"--n {n}: {rows.what.removeprefix('--from ')} has {rows.seen.rows:,} rows")
     at = conditions(trained, classes, conds, tuple(rows.seen.signal.conds), prompts)
     n = n or rows.seen.rows
+    if particles is None:
+        particles = _by_itself(rows, n) if draws else 0
     work = Restoring(
         trained, rows, course, at, n, draws, seed, device, Batches(batch_size), prompts, particles=particles
     )
@@ -190,7 +196,7 @@ def restoring(
             f"--particles {particles}: draws values that are missing under a mask; the corruption of these rows is "
             f"{rows.corruption.name!r}"
         )
-    if draws and not particles and "mask" in rows.corruption.carries:
+    if draws and particles == 0 and "mask" in rows.corruption.carries:
         note(
             "a missing value is its mean given the drawn ones, so that its spread is far too small: --particles draws "
             "it too"
@@ -212,6 +218,14 @@ def restoring(
             "spread is 0"
         )
     return work
+
+
+def _by_itself(rows: Noisy, n: int) -> int:
+    """Particles where nobody says how many: 1 where few values are missing, else 0."""
+    if rows.corruption.carries != {"mask"}:
+        return 0
+    seen = rows.rows(evenly(n, LOOKED_AT)).cond["mask"]
+    return int(1 - float(seen.float().mean()) <= FEW_MISSING)
 
 
 def steps_of(steps: int | None, particles: int) -> int:
@@ -251,7 +265,7 @@ def restore_rows(
     sigma_n: Any = None,
     n: int | None = None,
     draws: int = 8,
-    particles: int = 0,
+    particles: int | None = None,
     steps: int | None = None,
     sampler: SamplerLike = "stochastic-heun",
     schedule: str = "cosine",
@@ -271,10 +285,11 @@ def restore_rows(
     CPU.
 
     noisy: a name, a path, a part, an array, a tensor or a torch `Dataset`; sigma_n: their noise std in units of [-1,
-    1], where they do not say it themselves. n: the first rows alone. steps: 16 by default, 32 with particles. Rows
-    larger than those trained on are restored in tiles that share tile_overlap pixels (half a tile by default) and are
-    blended. Draw k of row i is a function of (seed, i, k), and the same to the bit as `restore_to_files` writes. Raises
-    InputError where rows or settings do not suit the run.
+    1], where they do not say it themselves. n: the first rows alone. particles: points by which missing values are
+    drawn; by default 1 where a tenth of the values or less are missing, else 0, their mean given the drawn ones. steps:
+    16 by default, 32 with particles that are given. Rows larger than those trained on are restored in tiles that share
+    tile_overlap pixels (half a tile by default) and are blended. Draw k of row i is a function of (seed, i, k), and the
+    same to the bit as `restore_to_files` writes. Raises InputError where rows or settings do not suit the run.
     """
     registry = registry or load()
     check_counts(n=n, batch_size=batch_size)

@@ -76,7 +76,7 @@ def restore_to_files(
     sigma_n: Any = None,
     n: int | None = None,
     draws: int = 8,
-    particles: int = 0,
+    particles: int | None = None,
     steps: int | None = None,
     seed: int = 0,
     sampler: SamplerLike = "stochastic-heun",
@@ -145,7 +145,7 @@ def restore_to_files(
         "data": spec_of(source.data),
         "corruption": spec_of(source.corruption),
         "noise_seed": trained.config.seed if source.observations.simulated else None,
-        **({"particles": particles} if particles else {}),
+        **({"particles": rows.particles} if rows.particles else {}),
         **({"dtype": dtype} if like else {}),
         **({"tile_overlap": list(rows.overlap)} if rows.overlap else {}),
     }

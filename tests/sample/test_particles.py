@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from scipy import stats
 from torch import Tensor
 
+import ambientkit as ak
 from ambientkit.batch import Batch
 from ambientkit.builtin.checks.masked import SHAPE, law, masked_denoiser, posterior
 from ambientkit.builtin.corruptions.gaussian import Gaussian
@@ -83,3 +88,54 @@ def test_a_draw_depends_on_its_row_and_number_alone_and_other_rows_have_none() -
     whole = Batch(batch.x_n, batch.sigma_n, batch.row, {})
     with pytest.raises(InputError, match="missing under a mask"):
         restore(denoiser, whole, Gaussian(), StochasticHeun(), LEVELS, draws=1, particles=5)
+
+
+def held(particles: int) -> float:
+    """Share of missing pixels of Gaussian fields within 1.895 std of eight draws around the mean: 90 % of an exact
+    posterior, +- 2.2 % (190 of them)."""
+    place = torch.arange(64, dtype=torch.float64)
+    apart = torch.hypot(*(place[:, None] // d % 8 - place // d % 8 for d in (8, 1)))
+    covariance = 0.25 * torch.exp(-((apart / 3) ** 1.5)) + 1e-6 * torch.eye(64)
+
+    def exact(x: Tensor, sigma: Tensor, /, mask: Tensor) -> Tensor:
+        seen = mask.flatten(1)
+        inner = covariance * (seen[:, :, None] & seen[:, None, :]) + torch.diag_embed(
+            torch.where(seen, sigma[:, None].double() ** 2, torch.ones_like(seen, dtype=torch.float64))
+        )
+        solved = torch.linalg.solve(inner, torch.where(seen, x.double().flatten(1), 0.0))
+        return (solved @ covariance).reshape(x.shape).to(x.dtype)
+
+    generator = torch.Generator().manual_seed(1)
+    white = torch.randn(2, 60, 64, dtype=torch.float64, generator=generator)
+    x_0 = (white[0] @ torch.linalg.cholesky(covariance).T).reshape(60, 1, 8, 8)
+    seen = (torch.rand(60, 64, generator=generator) > 0.05).reshape(60, 1, 8, 8)
+    x_n = torch.where(seen, x_0 + 0.1 * white[1].reshape(60, 1, 8, 8), 0.0)
+    batch = Batch(x_n, torch.full((60,), 0.1, dtype=torch.float64), torch.arange(60), {"mask": seen})
+    found = restore(
+        exact, batch, Mask(), StochasticHeun(), LEVELS, draws=8, steps=16, particles=particles, batch_size=480
+    )
+    assert found.std is not None
+    return float(((found.mean - x_0).abs() <= 1.895 * found.std)[~seen].double().mean())
+
+
+def test_one_particle_makes_the_spread_of_single_missing_pixels_honest() -> None:
+    assert 0.85 < held(1) < 0.98
+    assert held(0) < 0.7
+
+
+@pytest.mark.parametrize(("share", "particles"), [(0.05, 1), (0.5, 0)])
+def test_where_few_values_are_missing_one_particle_is_the_default(tmp_path: Path, share: float, particles: int) -> None:
+    values = np.random.default_rng(0).standard_normal((24, 1, 8, 8)).astype(np.float32)
+    values[np.random.default_rng(1).random(values.shape) < share] = np.nan
+    np.save(tmp_path / "rows.npy", values)
+    data = {"name": "array", "path": str(tmp_path / "rows.npy"), "missing": "mask", "sigma_n": 0.3}
+    more = {"corruption": {"name": "mask", "missing": share}, "value_range": [-1, 1]}
+    model = {"name": "mlp", "width": 8, "depth": 1}
+    run = ak.train(
+        data | {"value_range": more.pop("value_range")}, **more, model=model, end_step=1, batch_size=4, device="cpu",
+        skip_preflight=True, output_dir=tmp_path / "run",
+    )  # fmt: skip
+    run.restore(data["path"], draws=2, steps=2, out=tmp_path / "auto")
+    assert json.loads((tmp_path / "auto" / "restored.json").read_text()).get("particles", 0) == particles
+    run.restore(data["path"], draws=2, steps=2, out=tmp_path / "none", particles=0)
+    assert json.loads((tmp_path / "none" / "restored.json").read_text()).get("particles", 0) == 0
