@@ -214,6 +214,7 @@ def register_mutants():
     """Parts that are wrong on purpose, which the checks must reject."""
     from ambientkit.builtin.mutants import (
         ancestral,
+        anew,
         consistency,
         contracts,
         coverage,
@@ -227,6 +228,7 @@ def register_mutants():
         models,
         modes,
         naive,
+        offered,
         said,
         split_levels,
         sure,
@@ -241,5 +243,5 @@ def register_mutants():
     corruptions = [*gaussian.MUTANTS, *gaussian_noise.MUTANTS, *mask.MUTANTS, *linear.MUTANTS]
     samplers = [*ancestral.MUTANTS, *stochastic_heuns.MUTANTS, *heun.MUTANTS]
     others = [*models.MUTANTS, *modes.MUTANTS, *contracts.MUTANTS, *taught.MUTANTS, *memory.MUTANTS]
-    others += said.MUTANTS
+    others += [*said.MUTANTS, *anew.MUTANTS, *offered.MUTANTS]
     return [*objectives, *corruptions, *samplers, *others]

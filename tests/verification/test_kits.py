@@ -41,6 +41,7 @@ FOR_RIGHT_PARTS = {
     "fifth": [*CONTRACTS, CHECKS["levels"]],
     "sixth": CONTRACTS,
     "seventh": CONTRACTS,
+    "eighth": [*CONTRACTS, CHECKS["levels"]],
 }
 
 
@@ -105,6 +106,7 @@ def test_a_right_part_is_not_rejected_and_the_control_of_the_check_is(kit: str, 
         ("fifth", 115, 4, 18),
         ("sixth", 263, 3, 41),
         ("seventh", 206, 2, 39),
+        ("eighth", 172, 2, 31),
     ],
 )
 def test_a_kit_keeps_its_size_and_the_parts_that_proved_not_to_be_wrong_say_why(

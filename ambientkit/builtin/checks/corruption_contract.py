@@ -27,6 +27,7 @@ from ambientkit.builtin.checks.said import (
     slope_is_that_of_expect,
     width_is_that_of_clean_rows,
 )
+from ambientkit.builtin.checks.shown import is_a_view, shows_as_a_view
 from ambientkit.builtin.checks.transpose import measured_shape
 from ambientkit.interfaces import CONTRACT, Case, Check, Corruption, Measured, Part
 from ambientkit.maths.noise import RandomSource, per_row
@@ -45,7 +46,7 @@ class CorruptionContract(Check):
     passes through `expect`. None changes what it is given, draws from a global generator, or gives numbers that are not
     finite, from the floor of each row up to 20, for 1 row and for 5. `slope` is the derivative of `expect`, `weight`
     undoes it, `clean_std` leaves out noise and missing values, `unseen` names what no row has, and `show` shows all
-    (see `said`).
+    (see `said`), as a view that keeps what views keep.
     """
 
     name = "corruption-contract"
@@ -107,6 +108,7 @@ class CorruptionContract(Check):
                 own in (1, size) for own, size in zip(batch.sigma_n.shape, batch.x_n.shape, strict=True)
             )
             require(right, f"sigma_n of shape {tuple(batch.sigma_n.shape)} is neither (B,) nor broadcasts to the rows")
+        require(batch.cond.keys() <= part.carries, "observe adds conditions that `carries` does not name")
         own = {name: value for name, value in batch.cond.items() if name in part.carries}
         return batch._replace(cond={**conditions(torch.arange(1, rows + 1)), **own})
 
@@ -135,23 +137,13 @@ class CorruptionContract(Check):
                 part.expect(view.x.clone(), view, batch)
             require(not precision.found, "rows in float32 are computed with in half precision")
             if factor > 1:  # above the floor something is added
+                shows_as_a_view(part, batch, sigma, self._key(case, "show", index))
                 again, other = (part.degrade(batch, sigma, self._key(case, "degrade", i)) for i in (index, index + 50))
                 require(torch.equal(view.x, again.x), "equal generators give different views")
                 fresh = not torch.equal(view.x, other.x) or not bool(view.x.any())
                 require(fresh, "another generator gives the same view: the noise of a row would be one for good")
             require(same(batch, kept) and torch.equal(sigma, asked), "degrade changes the batch or the levels")
-            right = isinstance(view, View) and (view.x.shape == batch.x_n.shape or "linear" in part.claims)
-            require(right and len(view.x) == n, "views have another shape than the batch")
-            require(view.x.dtype == batch.x_n.dtype, f"views are {view.x.dtype} for rows in {batch.x_n.dtype}")
-            require(
-                view.sigma.shape == (n,) and torch.equal(view.sigma.to(sigma), sigma),
-                "a view is not at the levels (B,) that were asked for",
-            )
-            right = view.cond.keys() - part.carries == kept.cond.keys() - part.carries and all(
-                torch.equal(view.cond[name], value) for name, value in kept.cond.items() if name not in part.carries
-            )
-            require(right, "views do not carry the conditions of the batch")
-            require(bool(view.x.isfinite().all()), "a view is not finite")
+            is_a_view(part, view, kept, sigma, "a view")
             self._expected(part, batch, view)
             require(same(batch, kept), "expect changes the batch")
         require(global_state() == world, "degrade, expect or floor draws from a global generator, or seeds it")

@@ -8,6 +8,7 @@ from pydantic import Field
 from ambientkit.builtin.checks.noise_law import Stronger
 from ambientkit.builtin.checks.noisy import floors, noisy_pictures
 from ambientkit.builtin.checks.outcome import all_of, exact, largest
+from ambientkit.builtin.checks.shown import shows_by_itself
 from ambientkit.builtin.checks.travel import key
 from ambientkit.builtin.checks.white import white_normal
 from ambientkit.interfaces import Case, Check, Corruption, Measured, Part
@@ -20,7 +21,7 @@ class DegradeLaw(Check):
 
     Every row has a level sigma of its own, between 1.02 and 100 times its floor. Done with a noise level per row, with
     one per pixel, and with a pattern of levels that is the same in all rows, where errors of single pixels do not
-    cancel.
+    cancel. `show` adds the same noise, where it is not `degrade` itself.
     """
 
     name = "degrade-law"
@@ -51,6 +52,9 @@ class DegradeLaw(Check):
             missing = (per_row(sigma, x_0) ** 2 - per_row(batch.sigma_n, x_0) ** 2).sqrt().expand_as(x_0)
             found.append(white_normal((view.x.double() - batch.x_n) / missing, batch.x_n, missing))
             found.append(white_normal((view.x.double() - x_0) / per_row(sigma, x_0), x_0, sigma))
+            if shows_by_itself(part):
+                shown = part.show(batch, sigma, key(case, "degrade-law.show", index))
+                found.append(white_normal((shown.x.double() - batch.x_n) / missing, batch.x_n, missing))
             stated = view.sigma.double() if view.sigma.shape == sigma.shape else torch.full_like(sigma, float("inf"))
             found.append(exact(largest([stated - sigma]), 1e-6, rows))
         return all_of(found)

@@ -27,7 +27,8 @@ class FurtherMask(Check):
     measured value now and then.
 
     It shows x_n and noise up to the level. Values of the view that it does not show are 0. Whether a value is
-    hidden says nothing of x_n. The floor is the largest sigma_n among the values measured of a row.
+    hidden says nothing of x_n. The floor is the largest sigma_n among the values measured of a row. `show` adds the
+    same noise, to all that was measured.
     """
 
     name = "further-mask"
@@ -87,10 +88,13 @@ class FurtherMask(Check):
         product = (off * (around - around.mean()))[hidden | shown.unflatten(0, (VIEWS, self.rows))]
         scores = [values.mean() / (values.std() / len(values) ** 0.5) for values in (e, e * x, product)]
         scores.append(square_score(e))
+        whole = part.show(rows, sigma[: self.rows], key(case, "further-mask.show"))
+        if bool((whole.x[~whole.cond["mask"].expand_as(whole.x)] != 0).any()):
+            return Measured(math.inf, 0.0, self.rows, "a row that is shown holds values that were not measured")
         several = take(pixels, any_seen.nonzero().squeeze(1).repeat(10))
         sigma = part.floor(several) * 1.2
         e = _added(part.degrade(several, sigma, key(case, "further-mask.by-pixel")), several)
-        scores += [square_score(e)]
+        scores += [square_score(e), square_score(_added(whole, rows))]
         return all_normal(torch.stack(scores), len(e))
 
     def control(self, part: Part) -> Part:

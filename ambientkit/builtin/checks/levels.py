@@ -7,6 +7,7 @@ from pydantic import Field, InstanceOf
 from torch import Tensor
 
 from ambientkit.batch import Batch, Term
+from ambientkit.builtin.checks.anew import draws_anew
 from ambientkit.builtin.checks.coverage import (
     no_hole_above,
     no_hole_at_the_top,
@@ -35,7 +36,8 @@ class LevelsAboveFloor(Check):
     noisy row's floor only by another density. Among rows of unlike noise none lie on a floor either. Not all levels of
     a noisy row lie next to its floor, and clean and noisy rows together are asked about at low and at high levels,
     without a hole between them, next to the noise of a row too, and rows of much noise at levels up to the end of the
-    range (see `coverage`); an objective may split these between them.
+    range (see `coverage`); an objective may split these between them. In a run, with what an objective keeps, levels
+    and noise are drawn anew in each call (`anew`).
     """
 
     name = "levels"
@@ -45,7 +47,8 @@ class LevelsAboveFloor(Check):
     null_law = "exact: share of levels out of place at most 0.01"
     detects = (
         "one level in a hundred on the floor, any below it, one in twenty on another number, one floor for a whole "
-        "batch, or a range that is left out, such as that up to 1.15 times the noise"
+        "batch, or a range that is left out, such as that up to 1.15 times the noise; levels or noise that stay from "
+        "call to call"
     )
     meaning = (
         "Levels are drawn where nothing can be learnt from the row, or not where it could be: below, on, or "
@@ -84,6 +87,7 @@ class LevelsAboveFloor(Check):
         shares.append(float(torch.isclose(beside.unsqueeze(1), floors, rtol=1e-6, atol=0).any(1).double().mean()))
         if max(shares) <= SHARE and not on_clean_rows(case):
             try:
+                draws_anew(part, case)
                 none_piled_up(part, case)
                 none_left_out_next_to_the_noise(part, case)
                 no_hole_above(part, case)

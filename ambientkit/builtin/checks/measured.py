@@ -160,9 +160,26 @@ class OperatorViews(Check):
         level = per_row(batch.sigma_n, y_t).expand_as(y_t)
         added = (y_t - batch.x_n) / (per_row(sigma, y_t) ** 2 - level**2).sqrt()
         own = batch.x_n - (x_0.flatten(1) @ operator.T).reshape(batch.x_n.shape)
-        errors = [back, y_t[~shown], (whole.cond["sampled"].expand_as(y_t) != seen).double(), own[seen & (level == 0)]]
+        if not {"sampled", "measured"} <= whole.cond.keys():
+            return Measured(math.inf, 0.0, self.rows, 'no "sampled" or no "measured" in the conditions of `show`')
+        measured = whole.cond["measured"]
+        back_whole = whole.x.flatten(1) - measured.flatten(1) @ operator
+        gap = (per_row(sigma, y_t) ** 2 - level**2).sqrt()
+        errors = [
+            back,
+            back_whole,
+            measured[~seen],
+            y_t[~shown],
+            (whole.cond["sampled"].expand_as(y_t) != seen).double(),
+            own[seen & (level == 0)],
+        ]
         noisy = seen & (level > 0)
-        scores = [*_white(added[shown]), *_white(own[noisy] / level[noisy]), *_white(self._added(part, batch, case))]
+        scores = [
+            *_white(added[shown]),
+            *_white(((measured - batch.x_n) / gap)[seen]),
+            *_white(own[noisy] / level[noisy]),
+            *_white(self._added(part, batch, case)),
+        ]
         return all_of([exact(largest(errors), 1e-9, self.rows), *([all_normal(scores, self.rows)] if scores else [])])
 
     def _added(self, part: Corruption, batch: Batch, case: Case) -> Tensor:

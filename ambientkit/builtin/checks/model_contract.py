@@ -13,6 +13,14 @@ from torch import Tensor, nn
 
 from ambientkit.builtin.checks.changed import ChangedModel, without_classes
 from ambientkit.builtin.checks.labelled import Broken, global_state, require
+from ambientkit.builtin.checks.offered import (
+    distinguishes_levels,
+    fresh_or_refused,
+    keeps_its_offers,
+    knows_its_levels,
+    reads_its_mask,
+    takes_unlike_sides,
+)
 from ambientkit.builtin.checks.outcome import exact
 from ambientkit.builtin.checks.reach import (
     call_of,
@@ -24,16 +32,12 @@ from ambientkit.builtin.checks.reach import (
     reaches_every_pixel,
     tensor_of,
 )
-from ambientkit.errors import InputError
-from ambientkit.interfaces import CONTRACT, Case, Check, Denoiser, Levels, Measured, Model, Part, Signal
+from ambientkit.interfaces import CONTRACT, Case, Check, Denoiser, Measured, Model, Part, Signal
 from ambientkit.maths.noise import per_row
 from ambientkit.maths.randomness import isolated_global_generator, keyed_generator
 
 SHAPES: tuple[tuple[int, ...], ...] = ((2,), (1, 16, 16), (3, 32, 32), (1, 64, 64))
 """Of rows, one of which a model should take."""
-NEAR = (0.05, 40.0)
-"""Levels between which a network should distinguish those that are a fourth apart: in the table of a thousand steps of
-a variance-preserving network neighbours are farther apart below."""
 CONDS: dict[str, tuple[int, ...]] = {"shift": (3,)}
 
 
@@ -48,7 +52,8 @@ class ModelContract(Check):
     numbers for levels a fourth apart. Each level, condition and class has a say in its own row, while training too,
     and `null_cond` is no class. The gradient with respect to x is that of the answer; all that is learnt is a
     parameter; every direction of a picture can be learnt, and is seen, and what a mask hides can be learnt at low
-    levels too. A shape or condition that the model does not take is refused with InputError by `network`.
+    levels too. A mask that is taken is read. A shape or condition that the model does not take is refused with
+    InputError by `network`, and it takes what it is proposed for (see `offered`).
     """
 
     name = "model-contract"
@@ -59,7 +64,7 @@ class ModelContract(Check):
     detects = (
         "a missing gradient, a level or condition without effect or of another row, a wrong shape, dtype or "
         "mode, a path that is detached, a network that is not the one given, a memory of earlier calls, hidden values "
-        "that stay 0"
+        "that stay 0, a mask that is not read, rows that are neither answered nor refused"
     )
     meaning = (
         "The network does not learn what it should, or the run does not train, average and save the network "
@@ -72,6 +77,7 @@ class ModelContract(Check):
         assert isinstance(part, Model)
         whole, part, taken = part, without_classes(part), 0
         try:
+            knows_its_levels(whole)
             for shape in (
                 SHAPES[:2] if self._takes(part, case, SHAPES[0]) or self._takes(part, case, SHAPES[1]) else SHAPES[2:]
             ):
@@ -83,6 +89,8 @@ class ModelContract(Check):
             self._conditions(part, case, plain or ())
             self._masks(part, case, plain or ())
             self._classes(whole, case, plain or ())
+            takes_unlike_sides(part, case.seed)
+            keeps_its_offers(whole, SHAPES, case.seed)
         except Broken as error:
             return Measured(math.inf, 0.0, max(taken, 1), str(error))
         return exact(0.0, 0.0, taken)
@@ -109,12 +117,17 @@ class ModelContract(Check):
             raise refused
 
     def _masks(self, part: Model, case: Case, shape: tuple[int, ...]) -> None:
-        """Of a model that takes a mask: what is hidden can be learnt at any level."""
+        """Of a model that takes a mask, of values or of measurements: it is read, and what is hidden can be learnt."""
         own = (1, *shape[1:]) if len(shape) > 1 else shape
         signal = Signal(shape, 0.7, {"mask": own})
         network = _network(part, case, signal)
         if network is not None:
-            learns_what_is_hidden(stirred(network, case), lambda net: part.denoiser(net, signal), shape, own)
+            reads_its_mask(part, stirred(network, case), signal)
+            learns_what_is_hidden(network, lambda net: part.denoiser(net, signal), shape, own)
+        signal = Signal(shape, 0.7, {"sampled": own, "measured": shape})
+        network = _network(part, case, signal)
+        if network is not None:
+            reads_its_mask(part, stirred(network, case), signal)
 
     def _classes(self, part: Model, case: Case, shape: tuple[int, ...]) -> None:
         """Of a model that takes classes: four."""
@@ -139,11 +152,7 @@ class ModelContract(Check):
 
 def _network(part: Model, case: Case, signal: Signal, index: int = 0) -> nn.Module | None:
     """A fresh network, or None where the model refuses the signal."""
-    try:
-        with isolated_global_generator(case.seed, "verify.model-contract", step=index):
-            return part.network(signal)
-    except InputError:
-        return None
+    return fresh_or_refused(part, signal, case.seed, "verify.model-contract", index)
 
 
 def stirred(network: nn.Module, case: Case) -> nn.Module:
@@ -198,7 +207,7 @@ class _Tried:
                 other = self.ask(denoiser, self.x, wide)
                 self.alike(answer[::2], other[::2], "a row's answer depends on another row's level")
         self.level_matters(denoiser)
-        self.levels_differ(denoiser)
+        distinguishes_levels(self.part, self.network, denoiser, self.x[:1])
         gradient_is_that_of_the_answer(
             self.network, lambda wide: self.part.denoiser(wide, self.signal), self.x, self.sigma
         )
@@ -282,27 +291,6 @@ class _Tried:
                 self.network(y, *map(rolled, rest), **{name: rolled(value) for name, value in named.items()})
             )
         require(float((one - other).abs().max()) > 1e-6, "the level that the network is given has no effect")
-
-    def levels_differ(self, denoiser: Denoiser) -> None:
-        """The network is given different numbers for neighbouring levels, a fourth apart."""
-        known = self.part.level_range() or Levels()
-        low, high = max(NEAR[0], known.sigma_min), min(NEAR[1], known.sigma_max)
-        count = int(math.log(high / low) / math.log(1.25)) + 1
-        sigma = low * 1.25 ** torch.arange(count).float()
-        x = self.x[:1].expand(count, *self.signal.shape).contiguous()
-        call = call_of(self.network, lambda: denoiser(x, sigma), run=False)
-        if call is None:
-            return
-        told = [
-            value.detach().flatten(1) if value.ndim > 1 else value.detach().unsqueeze(1)
-            for value in [*call[0][1:], *call[1].values()]
-            if isinstance(value, Tensor) and value.ndim and len(value) == count and value.shape != x.shape
-        ]
-        apart = [(one[1:] != one[:-1]).any(1) for one in told]
-        require(
-            not apart or bool(torch.stack(apart).any(0).all()),
-            "the network is given the same number for levels a fourth apart: it cannot distinguish them",
-        )
 
     def learns(self) -> None:
         network = copy.deepcopy(self.network)

@@ -46,7 +46,8 @@ class ObjectiveContract(Check):
     for that row; a value depends on one row alone, and carries a gradient unless it is 0. The denoiser is asked with
     the row's own conditions. The batch, the grad mode and the global generators are left as they were; equal generators
     give equal values, others do not; memory keeps its names and shapes, and what belongs together (`kept`). A batch
-    that does not suit the objective may be refused with InputError, but not one of six noisy rows (or clean ones, for
+    that does not suit the objective, such as one of clean rows alone, may be refused with InputError, but not one of
+    six noisy rows (or clean ones, for
     "needs-clean-data", which must refuse noisy ones). The check `taught` measures its effect on the network. Its levels
     lie in the range of the run, and those below the noise leave none out
     (`coverage`); the gradient of one that is stationary at the oracle is affine in the data, and at each level content
@@ -62,7 +63,7 @@ class ObjectiveContract(Check):
         "a wrong shape, dtype or condition, rows that meet, a batch that is changed, randomness from elsewhere, a "
         "missing gradient"
         ", rows, pixels, means or levels that teach nothing, a loss that is no square, noise that "
-        "counts otherwise than its level says"
+        "counts otherwise than its level says, the mean of no rows"
     )
     meaning = (
         "The objective does not do what the trainer relies on: it fails, or trains something else, on some batches."
@@ -75,6 +76,7 @@ class ObjectiveContract(Check):
         try:
             for name, batch in self._batches(part, case):
                 self._try(part, case, name, batch)
+            self._clean_alone(part, case)
             refuses_noisy_rows(part, case)
             keeps_what_belongs_together(part, case)
             teaches_every_row_and_direction(part, case)
@@ -152,6 +154,17 @@ class ObjectiveContract(Check):
             not (_equal(again, other) and drew and _alike(probe.points, moved.points)),
             "another generator gives the same values",
         )
+
+    def _clean_alone(self, part: Objective, case: Case) -> None:
+        """Rows that are all clean by chance: finite values of them, or none, or InputError."""
+        batch = labelled(torch.zeros(3), keyed_generator(case.seed, "verify.objective-contract.clean"))
+        for index in range(2):
+            probe = _Probe(case, may_lower_contrast(part))
+            try:
+                found = part.loss(probe, batch, self._tools(case, probe, index, {}))
+            except InputError:
+                return
+            self._terms(found, batch)
 
     def _fresh(self, part: Objective, case: Case, batch: Batch, index: int) -> tuple[list[Term], _Probe]:
         probe = _Probe(case, may_lower_contrast(part))

@@ -181,20 +181,39 @@ def reaches_every_direction(network: nn.Module, args: tuple, kwargs: dict) -> No
     y, *rest = args if args else (None,)
     if not isinstance(y, Tensor):
         return
-    with torch.no_grad():
-
-        def answer(other: Tensor) -> Tensor:
-            return tensor_of(network(other, *rest, **kwargs))
-
-        base = answer(y)
-        spread = float(y.std()) if y.numel() > 1 else 1.0
-        noise = torch.randn(y.shape, generator=torch.Generator().manual_seed(0)).to(y)
-        usual = float((answer(y + 0.3 * spread * noise) - base).norm())
-        brighter = float((answer(y + 0.3 * spread) - base).norm())
-        larger = float((answer(1.3 * y) - base).norm())
+    for size in (1.0, 0.1, 0.01):  # the units of a network may be saturated, and are not with small weights
+        usual, brighter, larger = _effects(_scaled(network, size), y, rest, kwargs)
+        if usual > 0:
+            break
     require(usual > 0, "the network's input has no effect on its answer")
     require(brighter > SILENT * usual, "the network does not see the mean of its input")
     require(larger > SILENT * usual, "the network does not see the size of its input")
+
+
+def _scaled(network: nn.Module, size: float) -> nn.Module:
+    """The network with all its parameters times a number."""
+    if size == 1:
+        return network
+    found = copy.deepcopy(network)
+    with torch.no_grad():
+        for parameter in found.parameters():
+            parameter.mul_(size)
+    return found
+
+
+@torch.no_grad()
+def _effects(network: nn.Module, y: Tensor, rest: list, kwargs: dict) -> tuple[float, float, float]:
+    """How far the answer moves with noise on the input, with its mean, and with its size."""
+
+    def answer(other: Tensor) -> Tensor:
+        return tensor_of(network(other, *rest, **kwargs))
+
+    base = answer(y)
+    spread = float(y.std()) if y.numel() > 1 else 1.0
+    noise = torch.randn(y.shape, generator=torch.Generator().manual_seed(0)).to(y)
+    moved = (answer(y + 0.3 * spread * noise), answer(y + 0.3 * spread), answer(1.3 * y))
+    usual, brighter, larger = (float((one - base).norm()) for one in moved)
+    return usual, brighter, larger
 
 
 def _free_of_mean(like: Tensor) -> Tensor:

@@ -28,7 +28,10 @@ class MLPMutant(Mutant, Model, abc.ABC):
         right = MLP(width=32).denoiser(network, signal)
 
         def denoise(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
-            return self.answer(right, network, signal, x, sigma)
+            def told(x: Tensor, sigma: Tensor, /, **more: Tensor) -> Tensor:
+                return right(x, sigma, **cond, **more)
+
+            return self.answer(told, network, signal, x, sigma)
 
         return denoise
 

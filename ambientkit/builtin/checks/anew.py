@@ -1,0 +1,77 @@
+"""Whether an objective draws anew in each call of a run, with what it keeps between them. An exact probe for
+`levels`."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ambientkit.batch import Batch
+from ambientkit.builtin.checks.labelled import SHAPE, SIGNAL, SPACING, OneStep, labelled, number_of, require
+from ambientkit.builtin.checks.probe import on_clean_rows
+from ambientkit.builtin.checks.travel import key
+from ambientkit.errors import InputError
+from ambientkit.interfaces import Case, Memory, Objective, Tools
+from ambientkit.maths.noise import per_row
+
+NOISE = 0.3
+ROWS, CALLS = 16, 5
+"""Of a run on the same rows. Noise of 105 values that is drawn anew has a correlation of 0 in two calls, std 0.1."""
+ALONE = 8
+"""Calls for one row."""
+ALIKE = 0.5
+"""The share of levels that may stay from call to call, as of a table of levels; and the correlation of the noise."""
+
+
+def draws_anew(part: Objective, case: Case) -> None:
+    """In a run on the same rows, with one memory, neither the levels nor the noise of the views stay from call to call,
+    and one row alone is seen at more than two levels. Raises Broken."""
+    try:
+        levels, noise = _run(part, case, ROWS, CALLS)
+        alone = torch.cat(_run(part, case, 1, ALONE)[0])
+    except InputError:
+        return
+    pairs = [(one, other) for one, other in zip(levels, levels[1:]) if len(one) == len(other) > 1]
+    stays = [float((one == other).double().mean()) > ALIKE for one, other in pairs]
+    require(not stays or not all(stays), "the levels of the rows stay from call to call of a run")
+    found = [
+        float((one[row] * other[row]).sum() / (one[row].norm() * other[row].norm()))
+        for one, other in zip(noise, noise[1:])
+        for row in one.keys() & other.keys()
+    ]
+    kept = len(found) >= ROWS and sorted(found)[len(found) // 4] > ALIKE
+    require(not kept, "the noise of a row's views stays from call to call of a run")
+    require(len(alone) < ALONE / 2 or len(alone.unique()) > 2, "a row alone is always seen at the same level or two")
+
+
+def _run(part: Objective, case: Case, rows: int, calls: int) -> tuple[list[Tensor], list[dict[int, Tensor]]]:
+    """Of each call the levels of its terms, and the last noise that was added to each row, over its std."""
+    level = torch.full((rows,), 0.0 if on_clean_rows(case) else NOISE)
+    batch = labelled(level, key(case, "anew.rows"))
+    memory: Memory = {}
+    levels, noise = list[Tensor](), list[dict[int, Tensor]]()
+    for index in range(calls):
+        exact = _Noting(batch)
+        generator = key(case, "anew.loss", index)
+        tools = Tools(case.tools.corruption, OneStep(), exact, SIGNAL, generator, case.tools.levels, memory)
+        found = part.loss(exact, batch, tools).values()
+        levels.append(torch.cat([term.sigma.detach().double() for term in found]))
+        noise.append(exact.added)
+    return levels, noise
+
+
+class _Noting:
+    """The exact denoiser of labelled rows 1, 2, ..., which notes the last noise that was added to each, over its
+    std."""
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+        self.added: dict[int, Tensor] = {}
+
+    def __call__(self, x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
+        number, x_n, own = number_of(x), self._batch.x_n, float(self._batch.sigma_n[0])
+        for row in range(len(x)):
+            place, missing = int(number[row]) - 1, float(sigma[row]) ** 2 - own**2
+            if 0 <= place < len(x_n) and missing > 1e-4:
+                self.added[place] = ((x[row] - x_n[place]) / missing**0.5).detach().double()
+        return per_row(SPACING * number.to(x.dtype), x).expand(-1, *SHAPE) + 0 * x
