@@ -117,7 +117,7 @@ def _picture(
     """Nothing for rows that have no picture."""
     if rows.ndim != 4 and decode is None:
         return []
-    drawn = grid(rows, columns, decode=decode)
+    drawn = grid(rows, columns, decode=decode, paper=False)
     if drawn is None:
         return []
     buffer = io.BytesIO()

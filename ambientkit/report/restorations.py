@@ -74,7 +74,7 @@ def add_restorations(
 def _picture(title: str, values: NDArray[np.floating], name: str, bounds: list[float], note: str) -> Picture | None:
     low, high = bounds
     unit = torch.from_numpy(np.asarray((values - low) / max(high - low, 1e-30) * 2 - 1, np.float32))
-    image = grid(unit, columns=3, scale=max(1, round(96 / max(values.shape[-2:]))))
+    image = grid(unit, columns=3, scale=max(1, round(96 / max(values.shape[-2:]))), paper=False)
     if image is None:
         return None
     alt = (

@@ -135,7 +135,7 @@ def picture_of(
 ) -> Picture | None:
     """Rows (n, *S) as one picture with its text; None for rows without a picture. name: of the run; labels: n, one
     below each row."""
-    image = grid(values, columns, labels=labels, decode=decode)
+    image = grid(values, columns, labels=labels, decode=decode, paper=False)
     if image is None:
         return None
     what = "points of the plane as a map of their density" if values.ndim == 2 and decode is None else "images"

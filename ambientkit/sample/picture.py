@@ -26,6 +26,7 @@ def grid(
     scale: int | None = None,
     labels: Sequence[str] | None = None,
     decode: Callable[[Tensor], Tensor | None] | None = None,
+    paper: bool = True,
 ) -> Image.Image | None:
     """Images (n, C, H, W) in [-1, 1] as one picture; points (n, 2) as a density map. None for other shapes: they have
     no picture.
@@ -34,7 +35,8 @@ def grid(
     are colours; of any
     other number each channel is a grey image of its own, side by side. labels: a short text below each image.
     scale: pixels per pixel; by default small images are enlarged to about 48 x 48 pixels, long ones to at most 144.
-    decode: how rows become pictures, where they are none themselves (`Rows.decode`).
+    decode: how rows become pictures, where they are none themselves (`Rows.decode`). paper: gaps and empty cells are
+    white; else they are transparent, for pages that may be dark.
     """
     if decode is not None:
         with torch.no_grad():
@@ -63,7 +65,8 @@ def grid(
     cells = (shown * 255).round().to(torch.uint8).expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy()
     (height, width), columns = cells.shape[1:3], min(columns, len(cells))
     lines = math.ceil(len(cells) / columns)
-    picture = Image.new("RGB", (gap + columns * (width + gap), gap + lines * (height + gap)), (255, 255, 255))
+    size = (gap + columns * (width + gap), gap + lines * (height + gap))
+    picture = Image.new("RGB", size, PAPER) if paper else Image.new("RGBA", size, (*PAPER, 0))
     pen = ImageDraw.Draw(picture)
     for index, cell in enumerate(cells):
         place = (gap + (index % columns) * (width + gap), gap + (index // columns) * (height + gap))
@@ -127,8 +130,8 @@ def restored_picture(
 def png(picture: Image.Image) -> bytes:
     """A picture as a PNG file; one without colour takes one channel, which is half as large."""
     stream = io.BytesIO()
-    if picture.mode == "RGB" and _is_grey(picture):
-        picture = picture.convert("L")
+    if picture.mode in ("RGB", "RGBA") and _is_grey(picture.convert("RGB")):
+        picture = picture.convert("L" if picture.mode == "RGB" else "LA")
     picture.save(stream, format="PNG", optimize=True)
     return stream.getvalue()
 

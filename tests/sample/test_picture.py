@@ -105,3 +105,16 @@ def test_panels_keep_every_pixel_of_their_pictures():
     page = np.asarray(Image.open(io.BytesIO(png(panels([("left", left), ("right", right)])))))
     assert (page == (255, 0, 0)).all(-1).sum() == 600
     assert (page == (0, 0, 255)).all(-1).sum() == 400
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_empty_cells_of_a_grid_on_a_page_are_transparent(channels: int) -> None:
+    """Case: in the dark theme the cells that five pictures leave of six were white."""
+    rows = torch.rand(5, channels, 8, 8, generator=keyed_generator(0, "x")) * 2 - 1
+    whole = grid(rows, columns=3, scale=1)
+    shown = np.asarray(Image.open(io.BytesIO(png(grid(rows, columns=3, scale=1, paper=False)))).convert("RGBA"))
+    assert (shown[12:20, 22:30, 3] == 0).all()  # the sixth
+    assert (shown[:2, :, 3] == 0).all()
+    assert (shown[2:10, 2:10, 3] == 255).all()
+    assert (shown[2:10, 2:10, :3] == np.asarray(whole)[2:10, 2:10]).all()
+    assert whole.mode == "RGB"
