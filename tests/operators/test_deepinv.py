@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -13,7 +15,8 @@ from torch.utils.data import Dataset
 import ambientkit as ak
 from ambientkit.batch import Batch, take
 from ambientkit.builtin.corruptions.linear import Linear
-from ambientkit.operators import operator_of
+from ambientkit.errors import InputError
+from ambientkit.operators import flaw, operator_of
 
 pytestmark = pytest.mark.slow
 
@@ -107,3 +110,19 @@ def test_a_run_trains_on_its_measurements_and_restores_them(name: str, tmp_path)
     assert found.mean.shape == (4, SHAPES[name], SIDE, SIDE)
     assert np.isfinite(found.mean.numpy()).all()
     assert (tmp_path / "run" / "samples" / "before_and_after.png").is_file()
+
+
+def test_a_stacked_physics_is_refused_and_serves_as_the_page_joins_it() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "masks.md").read_text(encoding="utf-8")
+    code = re.search(r"```python\n(# scanner.py\n.*?)```", page, re.S)
+    assert code
+    names: dict = {}
+    exec(code[1].replace("32", str(SIDE)), names)
+    sys.modules["scanners"].__dict__.update(joined=names["physics"], several=names["physics"].whole)
+    x = torch.zeros(2, 3, SIDE, SIDE)
+    with pytest.raises(InputError, match=r"TensorList: .* Wrap a stacked physics"):
+        operator_of({"name": "deepinv", "physics": "scanners:several"}).forward(x, {})
+    operator = operator_of({"name": "deepinv", "physics": "scanners:joined"})
+    y = operator.forward(x, {})
+    assert y.shape == (2, 3 * (SIDE // 2) ** 2 + SIDE**2)
+    assert flaw(operator, x, y, {}) == ""

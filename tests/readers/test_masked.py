@@ -133,3 +133,108 @@ def test_a_reconstruction_beside_k_space_is_taken_with_a_word_and_complex_rows_a
     assert "Its coils need sensitivity_maps" in caplog.text
     with pytest.raises(InputError, match=r"kspace holds complex numbers \(complex64\), which are no rows"):
         HDF5(path=path, key="kspace").find()
+
+
+@pytest.mark.parametrize(
+    ("masks", "said"),
+    [
+        (np.full((6, 4, 5), 255, np.uint8), r"mask 0 holds 255 \(uint8\).*masks != 0"),
+        (np.full((6, 4, 5), 0.5), r"mask 0 holds 0.5"),
+        (np.ones((4, 5)), r"store masks\[None\]"),
+        (np.ones((6, 1, 4, 5)), r"store masks\[:, 0\]"),
+        (np.ones((6, 5, 4)), "do not fit"),
+    ],
+)
+def test_masks_of_other_values_or_axes_are_refused_with_what_to_store(masks, said: str, tmp_path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((6, 4, 5), np.float32))
+    np.save(tmp_path / "m.npy", masks)
+    with pytest.raises(InputError, match=said):
+        Masked(path=tmp_path / "x.npy", masks=tmp_path / "m.npy").rows()
+
+
+def test_masks_of_floats_that_are_0_and_1_are_taken_and_rows_with_nothing_are_named(tmp_path, caplog) -> None:
+    rows, masks = np.linspace(-1, 1, 120, dtype=np.float32).reshape(6, 4, 5), np.ones((6, 4, 5), np.float32)
+    masks[2], masks[3, 0] = 0, 0
+    np.save(tmp_path / "x.npy", rows)
+    np.save(tmp_path / "m.npy", masks)
+    found = Masked(path=tmp_path / "x.npy", masks=tmp_path / "m.npy").rows()
+    assert torch.equal(found[3].cond["mask"][0], torch.from_numpy(masks[3] > 0))
+    assert "1 of 6 rows hold no measured value, and teach nothing: 2" in caplog.text
+
+
+def test_a_missing_value_that_the_type_cannot_hold_or_no_row_holds_is_said(tmp_path, caplog) -> None:
+    path = tmp_path / "x.npy"
+    np.save(path, np.arange(120, dtype=np.uint8).reshape(6, 4, 5))
+    for value in (300.0, 0.5, "nan"):
+        with pytest.raises(InputError, match="uint8 holds no such value"):
+            Masked(path=path, missing=value).rows()
+    Masked(path=path, missing=7).rows()
+    assert "all count as measured" not in caplog.text
+    Masked(path=path, missing=200).rows()
+    assert "no row holds this value, and all count as measured" in caplog.text
+
+
+def test_values_far_beyond_their_units_are_refused_under_masks_too(tmp_path) -> None:
+    rows = np.linspace(0, 255, 120, dtype=np.float32).reshape(6, 4, 5)
+    rows[0, 0, 0] = np.nan
+    np.save(tmp_path / "x.npy", rows)
+    with pytest.raises(InputError, match=r"far beyond \[-1, 1\]"):
+        Masked(path=tmp_path / "x.npy", missing="nan").rows()
+    assert len(Masked(path=tmp_path / "x.npy", missing="nan", value_range=(0, 255)).rows()) == 6
+
+
+LINE = np.array([1, 0, 1, 1, 0])
+K = (np.random.default_rng(0).standard_normal((3, 2, 4, 5)) + 1j).astype(np.complex64)
+EACH = np.random.default_rng(1).random((3, 4, 5)) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("mask", "row"),
+    [
+        (LINE, LINE),
+        (LINE.reshape(1, 1, 5, 1).astype(np.float32), LINE),
+        (LINE.reshape(1, 1, 1, 5, 1) > 0, LINE),
+        (EACH[0], EACH[0]),
+        (EACH, EACH[1]),
+        (EACH[:, None], EACH[1]),
+        (EACH[:, :1], EACH[1, :1]),
+    ],
+)
+def test_a_mask_of_k_space_is_taken_in_every_layout(mask, row, tmp_path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["kspace"], file["mask"], file["sensitivity_maps"] = K, mask, K[0]
+    one = KSpace(path=tmp_path, sigma_n=0.1).rows()[1]
+    assert torch.equal(one.cond["sampled"][0], torch.from_numpy(np.broadcast_to(row > 0, (4, 5)).copy()))
+    assert torch.equal(one.cond["coils"][0::2], torch.from_numpy(K[0].real.copy()))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        ({"mask": np.ones(4)}, r"mask has shape \(4,\): should be \(5,\), \(4, 5\) or \(3, 4, 5\)"),
+        ({"mask": np.ones((2, 4, 5))}, "mask has shape"),
+        ({"mask": 255 * LINE}, "holds 255"),
+        ({"mask": LINE * np.nan}, "holds nan"),
+        ({"sensitivity_maps": K[:, :1]}, r"should be complex \(3, 2, 4, 5\), or \(2, 4, 5\) for all slices"),
+        ({"sensitivity_maps": K.real}, "should be complex"),
+        ({"sensitivity_maps": K * np.nan}, "not finite"),
+        ({"kspace": K[:0]}, "is empty"),
+        ({"kspace": K * np.array([0, 1, 1, 1, 1]), "mask": np.ones(5)}, "1 of 5 columns measured that hold exactly 0"),
+    ],
+)
+def test_k_space_that_does_not_fit_its_mask_or_maps_is_refused_with_the_shapes(arrays, said: str, tmp_path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for name, values in {"kspace": K, "sensitivity_maps": K, **arrays}.items():
+            file[name] = values
+    with pytest.raises(InputError, match=said):
+        KSpace(path=tmp_path, sigma_n=0.1).rows()[0]
+
+
+def test_files_of_k_space_of_which_some_lack_maps_are_refused(tmp_path) -> None:
+    for name, maps in (("a.h5", True), ("b.h5", False)):
+        with h5py.File(tmp_path / name, "w") as file:
+            file["kspace"] = K[:, 0]
+            if maps:
+                file["sensitivity_maps"] = K[:, 0]
+    with pytest.raises(InputError, match=r"a\.h5 has sensitivity_maps, and b\.h5 has none"):
+        KSpace(path=tmp_path, sigma_n=0.1).rows()

@@ -23,9 +23,10 @@ class KSpace(Data):
     channels per coil.
 
     Each file holds "kspace", complex (slices, H, W) or (slices, coils, H, W), its centre in the middle; if lines were
-    left out, "mask" (W,) or (slices, H, W), or zeros in all coils; and for several coils "sensitivity_maps" of the
-    shape of kspace, which go along as cond["coils"]. Channels are real and imaginary part of each coil in turn, so that
-    values[0::2] + 1j values[1::2] gives the file values back, over `scale`.
+    left out, "mask" of zeros and ones, (W,), (H, W) or (slices, H, W), with axes of length 1 wherever the layout has
+    them, or zeros in all coils; and for several coils "sensitivity_maps" of the shape of kspace, or of one slice of it,
+    which go along as cond["coils"]. Channels are real and imaginary part of each coil in turn, so that values[0::2] +
+    1j values[1::2] gives the file values back, over `scale`.
     """
 
     name = "kspace"
@@ -49,6 +50,7 @@ class KSpace(Data):
             raise InputError(f"{self.path}: there is no .h5 file in this folder")
         places: list[tuple[Path, int]] = []
         shapes: dict[tuple[int, ...], Path] = {}
+        mapped: dict[bool, Path] = {}
         for file in files:
             try:
                 with h5py.File(file, "r") as opened:
@@ -65,6 +67,13 @@ class KSpace(Data):
                             f"{file}: {array.shape[1]} coils, and no sensitivity_maps beside {self.key}: write "
                             "them into the file"
                         )
+                    if 0 in array.shape:
+                        raise InputError(f"{file}: {self.key} is empty: {array.shape}")
+                    mapped.setdefault("sensitivity_maps" in opened, file)
+                    if "mask" in opened:
+                        _seen(np.asarray(opened["mask"]), 0, (len(array), *array.shape[-2:]), file)
+                    if "sensitivity_maps" in opened:
+                        _maps(opened["sensitivity_maps"], 0, array.shape, file)
                     places += [(file, index) for index in range(len(array))]
                     shapes.setdefault(array.shape[1:], file)
             except OSError as error:
@@ -73,6 +82,11 @@ class KSpace(Data):
             said = ", ".join(f"{shape} in {file.name}" for shape, file in list(shapes.items())[:3])
             raise InputError(
                 f"{self.path}: slices of several shapes: {said}. Put slices of one shape into a folder of their own"
+            )
+        if len(mapped) > 1:
+            raise InputError(
+                f"{self.path}: {mapped[True].name} has sensitivity_maps, and {mapped[False].name} has none: write them "
+                "into all files or into none"
             )
         return _Slices(h5py, places, self)
 
@@ -87,26 +101,61 @@ class _Slices(Rows):
     def __getitem__(self, index: int) -> Batch:
         file, place = self._places[index]
         with self._h5py.File(file, "r") as opened:
-            values = (
-                np.atleast_3d(opened[self._part.key][place])
-                if opened[self._part.key].ndim == 4
-                else opened[self._part.key][place][None]
-            )
-            mask = None if "mask" not in opened else np.asarray(opened["mask"])
-            maps = np.asarray(opened["sensitivity_maps"][place]) if "sensitivity_maps" in opened else None
+            array = opened[self._part.key]
+            values = np.asarray(array[place]) if array.ndim == 4 else np.asarray(array[place])[None]
+            mask = np.asarray(opened["mask"]) if "mask" in opened else None
+            maps = _maps(opened["sensitivity_maps"], place, array.shape, file) if "sensitivity_maps" in opened else None
+            slices = len(array)
         if not np.isfinite(values).all():
             raise InputError(f"{file}: slice {place} holds values that are not finite")
-        height, width = values.shape[-2:]
-        if mask is None:
-            seen = (values != 0).any(0)
-        else:
-            seen = np.broadcast_to(mask[place] if mask.ndim == 3 else mask.reshape(1, -1), (height, width)) > 0
+        found = (values != 0).any(0)
+        seen = found if mask is None else _seen(mask, place, (slices, *values.shape[-2:]), file)
+        if self._part.sigma_n > 0 and (empty := (seen.any(0) & ~(seen & found).any(0)).sum()):
+            raise InputError(
+                f"{file}: slice {place}: the mask calls {empty} of {seen.shape[1]} columns measured that hold exactly "
+                "0, which noise does not: they are padding, or were left out. Set the mask to 0 there"
+            )
         y = _pairs(values / self._part.scale)
-        sampled = torch.from_numpy(np.ascontiguousarray(seen)).unsqueeze(0)
+        sampled = torch.from_numpy(np.array(seen)).unsqueeze(0)
         cond = {"sampled": sampled}
         if maps is not None:
-            cond["coils"] = _pairs(maps if maps.ndim == 3 else maps[None])
+            cond["coils"] = _pairs(maps)
         return Batch(torch.where(sampled, y, 0.0), torch.tensor(self._part.sigma_n), torch.tensor(index), cond)
+
+
+def _seen(mask: NDArray[Any], place: int, shape: tuple[int, int, int], file: Path) -> NDArray[np.bool_]:
+    """(H, W), what was measured of a slice. shape: (slices, H, W)."""
+    slices, height, width = shape
+    lines = mask
+    if lines.ndim > 1 and lines.shape[-1] == 1 and lines.shape[-2] == width:  # the axis of real and imaginary parts
+        lines = lines[..., 0]
+    while lines.ndim > 3 and 1 in lines.shape[:-2]:  # the axis of the coils
+        lines = lines.squeeze(lines.shape.index(1))
+    lines = lines.reshape((1,) * (3 - lines.ndim) + lines.shape)
+    if lines.ndim > 3 or any(n not in (1, whole) for n, whole in zip(lines.shape, shape, strict=True)):
+        raise InputError(
+            f"{file}: mask has shape {mask.shape}: should be ({width},), ({height}, {width}) or "
+            f"({slices}, {height}, {width}), as {slices} slices of {height} x {width} have it"
+        )
+    other = lines[(lines != 0) & (lines != 1)] if lines.dtype.kind in "buif" else lines.ravel()
+    if other.size:
+        raise InputError(f"{file}: mask should hold 0 and 1, or false and true, and holds {other[0]} ({mask.dtype})")
+    return np.broadcast_to(lines[place if len(lines) > 1 else 0] != 0, (height, width))
+
+
+def _maps(array: Any, place: int, shape: tuple[int, ...], file: Path) -> NDArray[Any]:
+    """(coils, H, W), the maps of a slice. array: "sensitivity_maps". shape: of all of "kspace"."""
+    of_slice = shape[1:] if len(shape) == 4 else (1, *shape[1:])
+    found = array.shape if len(shape) == 4 or array.ndim != 3 else (len(array), 1, *array.shape[1:])
+    if found not in ((shape[0], *of_slice), (1, *of_slice), of_slice) or array.dtype.kind != "c":
+        raise InputError(
+            f"{file}: sensitivity_maps should be complex {(shape[0], *of_slice)}, or {of_slice} for all slices, and "
+            f"are {array.dtype} {array.shape}"
+        )
+    maps = np.asarray(array[()] if found == of_slice else array[place if found[0] > 1 else 0]).reshape(of_slice)
+    if not np.isfinite(maps).all():
+        raise InputError(f"{file}: the sensitivity_maps of slice {place} hold values that are not finite")
+    return maps
 
 
 def _pairs(values: NDArray[Any]) -> Tensor:

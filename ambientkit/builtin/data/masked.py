@@ -14,7 +14,9 @@ from pydantic import Field, model_validator
 from ambientkit.batch import Batch
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Data
+from ambientkit.messages import warn
 from ambientkit.readers.copied import LEVELS, MANIFEST, MASKS, ROWS, read_manifest
+from ambientkit.readers.scan import check_scale
 from ambientkit.rows import Mapping, Rows
 from ambientkit.units.ranges import ValueRange
 
@@ -74,17 +76,41 @@ class Masked(Data):
             )
             one = masks.shape[1:] == data.shape[1:] or (data.ndim == 4 and masks.shape[1:] == data.shape[2:])
             if not fits and not (one and len(masks) in (1, len(data))):
+                hint = ""
+                if masks.shape == data.shape[1:] or (data.ndim == 4 and masks.shape == data.shape[2:]):
+                    hint = ". One mask for all rows has a first axis of length 1: store masks[None]"
+                elif masks.ndim == data.ndim + 1 and masks.shape[1] == 1:
+                    hint = ": store masks[:, 0]"
                 raise InputError(
-                    f"{self.masks}: masks of shape {masks.shape} do not fit rows of shape {data.shape} ({self.path})"
+                    f"{self.masks}: masks of shape {masks.shape} do not fit rows of shape {data.shape} ({self.path}), "
+                    f"which are (N, H, W), (N, C, H, W) or (N, S){hint}"
                 )
-            if masks.dtype.kind not in "bui" or int(masks.max()) > 1:
-                raise InputError(f"{self.masks}: should hold true and false, or 1 and 0, and is {masks.dtype}")
+            _refuse_others(masks, self.masks)
+        if self.missing is not None and data.dtype.kind in "ui" and not _holds(data.dtype, self.missing):
+            raise InputError(f"{self.path}: missing: {self.missing}: {data.dtype} holds no such value")
         found = _MaskedRows(data, masks, self.missing, self.sigma_n, mapping)
-        for row in range(len(data)):
-            one_row = found[row]
-            if not bool(one_row.x_n.isfinite().all()):
-                raise InputError(f"{self.path}: row {row} holds measured values that are not finite")
+        self._look_at(found, str(data.dtype))
         return found
+
+    def _look_at(self, rows: _MaskedRows, stored: str) -> None:
+        """Read every row. Raises InputError for measured values that are not finite, or cannot be meant so."""
+        low, high, gaps, empty = float("inf"), float("-inf"), 0, []
+        for row in range(len(rows)):
+            x, seen = rows[row].x_n, rows[row].cond["mask"]
+            if not bool(x.isfinite().all()):
+                raise InputError(f"{self.path}: row {row} holds measured values that are not finite")
+            gaps += int((~seen).sum())
+            if not seen.any():
+                empty.append(row)
+                continue
+            values = x[seen.expand_as(x)]
+            low, high = min(low, float(values.min())), max(high, float(values.max()))
+        if not gaps and self.missing is not None:
+            warn(f"{self.path}: missing: {self.missing}: no row holds this value, and all count as measured")
+        if empty and len(empty) < len(rows):
+            first = ", ".join(map(str, empty[:5])) + (", ..." if len(empty) > 5 else "")
+            warn(f"{self.path}: {len(empty)} of {len(rows)} rows hold no measured value, and teach nothing: {first}")
+        check_scale(str(self.path), low, high, self.sigma_n, assumed=self.value_range is None, stored=stored)
 
     def _copied(self) -> Rows:
         """The rows of a folder that `ambientkit corrupt` wrote."""
@@ -141,6 +167,25 @@ class _MaskedRows(Rows):
             picture, mask = picture.unsqueeze(0), mask.unsqueeze(0)
         level = torch.tensor(self._levels[index if len(self._levels) > 1 else 0])
         return Batch(picture, level, torch.tensor(index), {"mask": mask})
+
+
+def _holds(dtype: np.dtype[Any], value: float | str) -> bool:
+    """Whether a type of whole numbers holds a value."""
+    known = np.iinfo(dtype)
+    return isinstance(value, float) and value.is_integer() and known.min <= value <= known.max
+
+
+def _refuse_others(masks: NDArray[Any], path: Path | None) -> None:
+    """Raise InputError for masks that hold anything but 0 and 1, or false and true."""
+    if masks.dtype.kind not in "buif":
+        raise InputError(f"{path}: should hold true and false, or 1 and 0, and is {masks.dtype}")
+    for row, mask in enumerate(masks):
+        other = mask[(mask != 0) & (mask != 1)]
+        if other.size:
+            raise InputError(
+                f"{path}: should hold true and false, or 1 and 0, and mask {row} holds {float(other[0]):g} "
+                f"({masks.dtype}). If other values than 0 mean measured, store the masks as `masks != 0`"
+            )
 
 
 def _opened(path: Path) -> NDArray[Any]:
