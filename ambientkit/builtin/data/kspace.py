@@ -109,7 +109,7 @@ class _Slices(Rows):
         if not np.isfinite(values).all():
             raise InputError(f"{file}: slice {place} holds values that are not finite")
         found = (values != 0).any(0)
-        seen = found if mask is None else _seen(mask, place, (slices, *values.shape[-2:]), file)
+        seen = found if mask is None else _seen(mask, place, (slices, values.shape[-2], values.shape[-1]), file)
         if self._part.sigma_n > 0 and (empty := (seen.any(0) & ~(seen & found).any(0)).sum()):
             raise InputError(
                 f"{file}: slice {place}: the mask calls {empty} of {seen.shape[1]} columns measured that hold exactly "
