@@ -109,4 +109,4 @@ def all_of(parts: Iterable[Measured]) -> Measured:
     (Bonferroni)."""
     parts = list(parts)
     worst = min(parts, key=lambda part: part.p_value)
-    return Measured(worst.statistic, min(1.0, len(parts) * worst.p_value), worst.n)
+    return Measured(worst.statistic, min(1.0, len(parts) * worst.p_value), worst.n, worst.why)

@@ -15,6 +15,14 @@ TAILS = (2.2, 3.3)
 """Of standard normal values 2.8 % and 0.1 % lie beyond."""
 
 
+def _scored(score: Tensor, n: int, why: str = "") -> Measured:
+    """A score that is standard normal under the null; with the reason where it is far out."""
+    from scipy import stats
+
+    p = 2 * float(stats.norm.sf(float(score.abs())))
+    return Measured(float(score.abs()), p, n, why if p < 1e-6 else "")
+
+
 def white_normal(e: Tensor, x: Tensor, level: Tensor) -> Measured:
     """Tests in one that e (B, C, H, W) is white standard normal noise, independent of the picture x and of the level
     (broadcastable).
@@ -34,15 +42,22 @@ def white_normal(e: Tensor, x: Tensor, level: Tensor) -> Measured:
     spread = per_row(level, e).expand_as(e) - per_row(level, e).expand_as(e).mean()
     if spread.norm() > 1e-9:
         scores.append((square * spread).sum() / (2**0.5 * spread.norm()))
-    for one, next_one in (
-        (e[..., 1:], e[..., :-1]),
-        (e[..., 1:, :], e[..., :-1, :]),
-        (e[:, 1:], e[:, :-1]),
-        (e[1:], e[:-1]),
+    found = [_scored(score, n) for score in scores]
+    for one, next_one, where in (
+        (e[..., 1:], e[..., :-1], "pixels side by side"),
+        (e[..., 1:, :], e[..., :-1, :], "pixels one above the other"),
+        (e[:, 1:], e[:, :-1], "channels"),
+        (e[1:], e[:-1], "rows of the batch"),
     ):
         if one.numel():
-            scores.append((one * next_one).sum() / one.numel() ** 0.5)
-    found = [Measured(float(score.abs()), 2 * float(stats.norm.sf(float(score.abs()))), n) for score in scores]
+            correlation = float((one * next_one).mean())
+            found.append(
+                _scored(
+                    (one * next_one).sum() / one.numel() ** 0.5,
+                    n,
+                    f"the noise of {where} correlates, by {correlation:.2g}",
+                )
+            )
     # Of the squares too: noise whose strength differs per pixel or per row, on average right.
     rows_square, pixels_square = (
         square.flatten(1).sum(1).square().sum() / (2 * e[0].numel()),
