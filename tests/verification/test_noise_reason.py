@@ -9,7 +9,8 @@ from ambientkit.builtin.checks.white import white_normal
 
 
 @pytest.mark.parametrize(
-    ("axis", "said"), [(-1, "of pixels side by side correlates"), (-2, "pixels one above the other"), (1, "channels"), (0, "rows")]
+    ("axis", "said"),
+    [(-1, "of pixels side by side correlates"), (-2, "pixels one above the other"), (1, "channels"), (0, "rows")],
 )
 def test_correlated_noise_is_named_with_its_direction(axis: int, said: str) -> None:
     z = torch.randn(200, 2, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
