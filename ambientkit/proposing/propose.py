@@ -20,6 +20,7 @@ from ambientkit.errors import InputError
 from ambientkit.inspection.gaps import Gap
 from ambientkit.inspection.photon import Dark, dark_frames
 from ambientkit.interfaces import Data
+from ambientkit.proposing.centred import centred
 from ambientkit.proposing.gaps import declared, gap_of
 from ambientkit.proposing.noise import NoiseModel, noise_model
 from ambientkit.proposing.said_errors import said_noise
@@ -232,6 +233,8 @@ def _range(part: Stored, values: OwnValues, noise: NoiseModel) -> tuple[list[flo
         if dtype.kind == "u" and dtype.itemsize == 1 and high - low >= FULL * 255:
             return [0.0, 255.0], "The whole range of the type, of which the values use more than half."
     found = [float(f"{value:.5g}") for value in measured_range(values.found.source)]
+    if (moved := centred(found, seen, noise.fields.get("counts"))) is not None:
+        return moved
     far = beyond((found[0], found[1]), low, high)
     out = float(((seen < found[0]) | (seen > found[1])).mean())
     return found, (

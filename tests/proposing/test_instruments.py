@@ -14,12 +14,15 @@ from astropy.io import fits
 from ambientkit.config.datapath import data_spec
 from ambientkit.inspection.lone import dead_pixels
 from ambientkit.interfaces import Data
+from ambientkit.proposing.centred import centred
 from ambientkit.proposing.said_errors import said_noise
 from ambientkit.proposing.slices import slices_of
 from ambientkit.proposing.unmeasured import unmeasured
 from ambientkit.readers import Stored
 from ambientkit.readers.own_values import own_values
 from ambientkit.registry import load
+from ambientkit.units.counts import CountRange
+from ambientkit.units.ranges import ValueRange
 
 SAID = {"sigma_n": "ERR", "sigma_units": "file"}
 
@@ -128,3 +131,20 @@ def test_hot_pixels_on_the_rim_of_the_camera_are_found() -> None:
     for line, column in places:
         frames[:, 0, line, column] += 200
     assert dead_pixels(frames) == places
+
+
+def test_a_range_whose_middle_is_far_from_the_mean_is_moved_there() -> None:
+    """Case: the sky around bright stars lay at -0.94 +- 0.02, and restored rows were no better than they were."""
+    values, _ = sky("counts")
+    counts = {"gain": 0.5, "offset": 0.0, "read_std": 7.0}
+    few = values.copy()
+    few[2:] = few[2:].clip(max=300)  # stars in two pictures of twenty
+    for counted in (counts, None):
+        found = [float(end) for end in np.quantile(few, [0.001, 0.9999])]
+        moved = centred(found, few, counted)
+        assert moved is not None
+        mapping = CountRange(*moved[0], **counted) if counted else ValueRange(*moved[0])
+        x = mapping.to_unit(few)
+        assert abs(float(x.mean())) < 0.02
+        assert 0.05 < float(x.std()) < 0.6
+    assert centred([100.0, 200.0], np.random.default_rng(0).uniform(100, 200, 999), None) is None
