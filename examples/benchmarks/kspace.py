@@ -1,14 +1,15 @@
 """Learning from k-space with missing lines: how far training closes the gap between zero-filled and fully sampled rows.
 
-Grey photo patches of 32 x 32, one coil, columns of k-space missing but for the middle. Each arm trains the same network
-for the same number of steps and restores the same held-out rows, of which the same lines are missing, in one call.
+Clothes of 28 x 28, or grey photo patches of 32 x 32, one coil, columns of k-space missing but for the middle. Each arm
+trains the same network for the same number of steps and restores the same held-out rows, of which the same lines are
+missing, in one call.
 
     clean        fully sampled rows; a step hides of them as much as `ambient` sees
     zero-fill    missing lines are 0, and the rows taken for clean ones
     published    further lines that are drawn once for each row, every measured value weighted alike
     ambient      `tweedie` on the corruption `linear`: fresh further lines, hidden values weighted by their chance
 
-    python examples/benchmarks/kspace.py --out runs/kspace --acceleration 2 4 --seeds 0
+    python examples/benchmarks/kspace.py --out runs/kspace --data fashion-mnist --acceleration 2 4 --seeds 0
 
 A run that is there is not trained again.
 """
@@ -37,6 +38,8 @@ from ambientkit.maths.randomness import keyed_generator
 from ambientkit.registry import load
 from ambientkit.training import steps
 
+DATA = ("fashion-mnist", "photo-patches")
+STRIDED = ("photo-patches",)
 ARMS = ("clean", "zero-fill", "published", "ambient")
 CENTRES = {2: 0.125, 4: 0.0625}
 """Acceleration -> share of the columns in the middle that are never missing."""
@@ -76,9 +79,9 @@ class Rows(Dataset[Batch]):
         return Batch(self.batch.x_n[index], self.batch.sigma_n[index], torch.tensor(index), cond)
 
 
-def patches(split: str, stride: int, most: int) -> Tensor:
-    """Grey patches (n, 1, 32, 32) in [-1, 1], in an order of their own."""
-    rows = load().build(Data, {"name": "photo-patches", "split": split, "stride": stride}).rows()
+def grey(data: str, split: str, stride: int, most: int) -> Tensor:
+    """Grey pictures (n, 1, H, W) in [-1, 1], in an order of their own; `stride` is that of patches."""
+    rows = load().build(Data, {"name": data, "split": split, **({"stride": stride} if data in STRIDED else {})}).rows()
     order = torch.randperm(len(rows), generator=keyed_generator(0, "benchmark.kspace"))[:most]
     return torch.stack([rows[int(i)].x_0.mean(0, keepdim=True) for i in order])
 
@@ -91,12 +94,12 @@ def lines(acceleration: int) -> dict[str, Any]:
     return {"operator": operator, "kind": "columns", "centre": centre, "missing": missing, "drop": 0.2}
 
 
-def run(arm: str, acceleration: int, seed: int, end_step: int) -> dict[str, object]:
+def run(data: str, arm: str, acceleration: int, seed: int, end_step: int) -> dict[str, object]:
     """Train an arm: what is measured of the rows that it restores."""
     began = time.process_time()
     fields = lines(acceleration)
     scanner = Linear(**fields)
-    x_0, test = patches("train", 8, 8000), patches("test", 16, HELD_OUT)
+    x_0, test = grey(data, "train", 8, 8000), grey(data, "test", 16, HELD_OUT)
     number = torch.arange(len(x_0))
     observed = scanner.observe(x_0, number, keyed_generator(seed, "benchmark.lines"))
     if arm == "clean":
@@ -122,6 +125,7 @@ def run(arm: str, acceleration: int, seed: int, end_step: int) -> dict[str, obje
         cond = {} if arm == "zero-fill" else dict(view.cond)
         restored = training.teacher(view.x, level, **cond)
     return {
+        "data": data,
         "arm": arm,
         "acceleration": acceleration,
         "seed": seed,
@@ -154,6 +158,7 @@ def main() -> None:
     """Train what is missing, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/kspace"), help="folder of the results")
+    parser.add_argument("--data", choices=DATA, default=DATA[0])
     parser.add_argument("--acceleration", type=int, nargs="+", default=[2, 4], choices=sorted(CENTRES))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
@@ -163,10 +168,10 @@ def main() -> None:
     for seed in asked.seeds:
         for acceleration in asked.acceleration:
             for arm in asked.arms:
-                file = asked.out / f"{acceleration}-{arm}-{seed}.json"
+                file = asked.out / f"{asked.data}-{acceleration}-{arm}-{seed}.json"
                 if not file.is_file():
-                    file.write_text(json.dumps(run(arm, acceleration, seed, asked.steps), indent=1) + "\n")
-    print(table([json.loads(file.read_text()) for file in sorted(asked.out.glob("*.json"))]))
+                    file.write_text(json.dumps(run(asked.data, arm, acceleration, seed, asked.steps), indent=1) + "\n")
+    print(table([json.loads(file.read_text()) for file in sorted(asked.out.glob(f"{asked.data}-*.json"))]))
 
 
 if __name__ == "__main__":

@@ -32,6 +32,8 @@ class Size:
     """Of the samplers."""
     attacked: int
     """Training rows that are attacked; of held-out rows twice as many."""
+    network: str = "mlp"
+    """`mlp` of `width` at the rate `lr`, or `default`: the network and the rate that `train` picks for such rows."""
 
     def longer(self, end_step: int) -> Size:
         """The same for another number of steps, looked at where its first stop is doubled, again and again."""
@@ -145,13 +147,14 @@ def train(home: Path, arm: Arm, x: Tensor, size: Size, seed: int) -> ak.Run:
     logger.propagate = False
     rows, levels = given_to(arm, x, seed)
     noise: dict[str, Any] = {"sigma_n": levels} if arm.sigma_n else {"clean": True, "sigma_n": 0}
+    rate = size.lr * (1 if x[0].numel() <= SMALL_ROW else LARGE_ROW_RATE)
+    network: dict[str, Any] = {"model": {"name": "mlp", "width": size.width}, "lr": rate}
     try:
         return ak.train(
             rows.numpy(),
             **noise,
             objective=arm.objective,
-            model={"name": "mlp", "width": size.width},
-            lr=size.lr * (1 if x[0].numel() <= SMALL_ROW else LARGE_ROW_RATE),
+            **(network if size.network == "mlp" else {}),
             end_step=size.end_step,
             save_every=min(size.stops),
             keep_last=1000,

@@ -2,7 +2,7 @@
 resumable.
 
     python examples/memorisation/experiment.py OUT [--quick | --full] [--data digits] [--rows 100 300 1000]
-        [--seeds 0 1 2] [--arms ...] [--end-step 3000]
+        [--seeds 0 1 2] [--arms ...] [--end-step 3000] [--network mlp | default]
 
 Arms: clean training; `tweedie-consistency` on noisy copies at several sigma_n; and `split-levels`, clean rows at low
 levels and noisy copies above. Each is measured at several steps of one training: stopping clean training early is the
@@ -20,7 +20,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -101,9 +101,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS))
     parser.add_argument("--end-step", type=int, help="of each training; looked at where the first stop is doubled too")
+    parser.add_argument(
+        "--network", default="mlp", choices=["mlp", "default"], help="`default`: what `train` picks for such rows"
+    )
     parser.add_argument("--report", action="store_true", help="only the tables and pictures of what is there")
     given = parser.parse_args(argv)
-    size = QUICK if given.quick else FULL if given.full else SMALL
+    size = replace(QUICK if given.quick else FULL if given.full else SMALL, network=given.network)
     if given.end_step is not None:
         if given.end_step <= size.stops[0]:
             parser.error(f"--end-step {given.end_step}: more than {size.stops[0]}, the first step looked at")
