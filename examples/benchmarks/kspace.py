@@ -4,7 +4,7 @@ Clothes of 28 x 28, or grey photo patches of 32 x 32, one coil, columns of k-spa
 trains the same network for the same number of steps and restores the same held-out rows, of which the same lines are
 missing, in one call.
 
-    clean        fully sampled rows; a step hides of them as much as `ambient` sees
+    clean        fully sampled rows; a step shows of them what `ambient` sees of its own
     zero-fill    missing lines are 0, and the rows taken for clean ones
     published    further lines that are drawn once for each row, every measured value weighted alike
     ambient      `tweedie` on the corruption `linear`: fresh further lines, hidden values weighted by their chance
@@ -33,6 +33,7 @@ from ambientkit.batch import Batch, View
 from ambientkit.builtin.corruptions.linear import Linear
 from ambientkit.interfaces import Data
 from ambientkit.maths.ambient import capped_inverse_square
+from ambientkit.maths.masks import draw_mask
 from ambientkit.maths.noise import RandomSource, per_row
 from ambientkit.maths.randomness import keyed_generator
 from ambientkit.registry import load
@@ -63,6 +64,29 @@ class PublishedLines(Linear):
         a = self.slope(view, batch)
         measured = batch.cond["sampled"].expand_as(a)
         return torch.where(measured, capped_inverse_square(a, per_row(cap, a)), torch.zeros_like(a))
+
+
+class FreshLines(Linear):
+    """Of fully sampled rows a view shows what it would of rows measured like those of the other arms."""
+
+    name = "fresh-lines"
+
+    scanned: dict[str, Any]
+    """The fields of the corruption of the other arms."""
+
+    def degrade(self, batch: Batch, sigma: Tensor, generator: RandomSource) -> View:
+        """A^T y_t of lines that are drawn anew."""
+        width = batch.x_n.shape[-1]
+        other = Linear(**self.scanned)
+        first = draw_mask(batch.x_n, other.kind, other.missing, generator, other.centre)
+        shown = (first & draw_mask(batch.x_n, other.kind, other.drop, generator)).expand(len(batch.x_n), 1, -1, width)
+        return self.show(batch._replace(cond={**batch.cond, "sampled": shown}), sigma, generator)
+
+    def weight(self, view: View, batch: Batch, cap: Tensor, hidden: Tensor) -> Tensor:
+        """min(1/a^2, cap) for values that are shown, `hidden` for the others: all of them are known."""
+        a = self.slope(view, batch)
+        known = capped_inverse_square(a, per_row(cap, a))
+        return torch.where(view.cond["sampled"], known, per_row(hidden.to(a.dtype), a))
 
 
 class Rows(Dataset[Batch]):
@@ -103,8 +127,7 @@ def run(data: str, arm: str, acceleration: int, seed: int, end_step: int) -> dic
     number = torch.arange(len(x_0))
     observed = scanner.observe(x_0, number, keyed_generator(seed, "benchmark.lines"))
     if arm == "clean":
-        hidden = 1 - (1 - fields["missing"]) * (1 - fields["drop"])
-        corruption: Any = Linear(**{**fields, "missing": 0.0, "centre": 0.0, "drop": hidden})
+        corruption: Any = FreshLines(operator=fields["operator"], kind=fields["kind"], scanned=fields)
         train: Any = Rows(corruption.observe(x_0, number, keyed_generator(seed, "benchmark.lines")))
     elif arm == "zero-fill":
         filled = scanner.show(observed, observed.sigma_n, keyed_generator(0, "unused")).x
