@@ -2,7 +2,7 @@
 resumable.
 
     python examples/memorisation/experiment.py OUT [--quick | --full] [--data digits] [--rows 100 300 1000]
-        [--seeds 0 1 2] [--arms ...] [--end-step 3000] [--network mlp | default]
+        [--seeds 0 1 2] [--arms ...] [--end-step 3000] [--network mlp | default] [--look 1000 3000]
 
 Arms: clean training; `tweedie-consistency` on noisy copies at several sigma_n; and `split-levels`, clean rows at low
 levels and noisy copies above. Each is measured at several steps of one training: stopping clean training early is the
@@ -44,8 +44,11 @@ def points(out: Path) -> list[dict[str, Any]]:
     return [json.loads(file.read_text()) for file in sorted((out / "points").glob("*.json"))]
 
 
-def perform(out: Path, size: Size, data: str, rows: list[int], seeds: list[int], arms: list[str]) -> Iterator[str]:
-    """Train and measure; finished points are not done again. Yields a line for each point."""
+def perform(
+    out: Path, size: Size, data: str, rows: list[int], seeds: list[int], arms: list[str], look: list[int] | None = None
+) -> Iterator[str]:
+    """Train and measure, at the steps `look` alone if they are given; finished points are not done again. Yields a line
+    for each point."""
     (out / "points").mkdir(parents=True, exist_ok=True)
     for seed in seeds:
         for count in rows:
@@ -53,7 +56,7 @@ def perform(out: Path, size: Size, data: str, rows: list[int], seeds: list[int],
             classifier = Classifier(held, labels)
             for name in arms:
                 run = f"{data}-{count}-{name}-s{seed}"
-                files = {step: out / "points" / f"{run}-{step}.json" for step in (*size.stops, size.end_step)}
+                files = {step: out / "points" / f"{run}-{step}.json" for step in look or (*size.stops, size.end_step)}
                 if all(file.is_file() for file in files.values()):
                     continue
                 began = time.process_time()
@@ -101,6 +104,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS))
     parser.add_argument("--end-step", type=int, help="of each training; looked at where the first stop is doubled too")
+    parser.add_argument("--look", type=int, nargs="+", metavar="STEP", help="only these of its steps are measured")
     parser.add_argument(
         "--network", default="mlp", choices=["mlp", "default"], help="`default`: what `train` picks for such rows"
     )
@@ -111,10 +115,13 @@ def main(argv: list[str] | None = None) -> None:
         if given.end_step <= size.stops[0]:
             parser.error(f"--end-step {given.end_step}: more than {size.stops[0]}, the first step looked at")
         size = size.longer(given.end_step)
+    wrong = set(given.look or ()) - {*size.stops, size.end_step}
+    if wrong:
+        parser.error(f"--look {min(wrong)}: the steps are {', '.join(map(str, (*size.stops, size.end_step)))}")
     given.out.mkdir(parents=True, exist_ok=True)
     (given.out / "size.json").write_text(json.dumps(asdict(size), indent=1))
     if not given.report:
-        for line in perform(given.out, size, given.data, given.rows, given.seeds, given.arms):
+        for line in perform(given.out, size, given.data, given.rows, given.seeds, given.arms, given.look):
             print(line, flush=True)
     found = points(given.out)
     if found:
