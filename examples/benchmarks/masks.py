@@ -1,9 +1,10 @@
-"""Learning from rows with missing pixels: how far training closes the gap between filling with zeros and clean rows.
+"""Learning from rows with missing pixels, lines or boxes: how far training closes the gap between filling with zeros
+and clean rows.
 
 Each arm trains the same network for the same number of steps, and restores the same held-out rows of which the same
 pixels are missing, in one call of the denoiser. Arms:
 
-    clean          whole rows; a step hides of them as much as `ambient` sees
+    clean          whole rows; a step shows of them what `ambient` sees of its own
     zero-fill      missing pixels are 0, and the rows are taken for clean ones
     interpolated   missing pixels are filled harmonically between those that are there, and the rows taken for clean
     ones
@@ -11,6 +12,7 @@ pixels are missing, in one call of the denoiser. Arms:
     ambient        `tweedie` on the corruption `mask`: a fresh further mask, hidden values weighted by their chance
 
     python examples/benchmarks/masks.py --out runs/masks --missing 0.4 --seeds 0 1 2
+    python examples/benchmarks/masks.py --out runs/masks --kind boxes --noise 0.1
     python examples/benchmarks/masks.py --out runs/masks --table
     python examples/benchmarks/masks.py --out runs/masks --picture docs/img/masks.png
 
@@ -25,6 +27,7 @@ import json
 import time
 from functools import cache
 from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -38,6 +41,7 @@ from ambientkit.builtin.corruptions.mask import Mask
 from ambientkit.builtin.samplers.heun import Heun
 from ambientkit.interfaces import Corruption, Data
 from ambientkit.maths.ambient import capped_inverse_square
+from ambientkit.maths.masks import Kind, draw_mask
 from ambientkit.maths.noise import RandomSource, per_row
 from ambientkit.maths.randomness import keyed_generator
 from ambientkit.maths.statistics import sliced_wasserstein
@@ -67,12 +71,13 @@ class PublishedForm(Corruption):
     claims = frozenset({"masked", "row-generators"})
     carries = frozenset({"mask"})
 
+    kind: Kind = "pixels"
     missing: float = 0.4
     drop: float = 0.1
 
     @property
     def _mask(self) -> Mask:
-        return Mask(missing=self.missing, drop=self.drop)
+        return Mask(kind=self.kind, missing=self.missing, drop=self.drop)
 
     def observe(self, x_0: Tensor, row: Tensor, generator: RandomSource) -> Batch:
         """As `mask`."""
@@ -81,8 +86,7 @@ class PublishedForm(Corruption):
     def degrade(self, batch: Batch, sigma: Tensor, generator: RandomSource) -> View:
         """A~ x_t with a mask that is a function of the row."""
         kept = [keyed_generator(0, "published-form", row=int(row)) for row in batch.row]
-        u = torch.stack([torch.rand(batch.cond["mask"].shape[1:], generator=g) for g in kept])
-        frozen = batch.cond["mask"] & (u >= self.drop)
+        frozen = batch.cond["mask"] & draw_mask(batch.x_n, self.kind, self.drop, kept)
         return self._mask.show(batch._replace(cond={**batch.cond, "mask": frozen}), sigma, generator)
 
     def expect(self, x_0_hat: Tensor, view: View, batch: Batch) -> Tensor:
@@ -107,6 +111,28 @@ class PublishedForm(Corruption):
         return self._mask.show(batch, sigma, generator)
 
 
+class FreshMask(Mask):
+    """Of whole rows a view shows what it would of rows masked like those of the other arms."""
+
+    name = "fresh-mask"
+
+    first: float
+    """The share that those miss, before `drop`."""
+
+    def degrade(self, batch: Batch, sigma: Tensor, generator: RandomSource) -> View:
+        """A~ x_t under a mask of the data and a further one, both drawn anew."""
+        shown = draw_mask(batch.x_n, self.kind, self.first, generator)
+        shown = shown & draw_mask(batch.x_n, self.kind, self.drop, generator)
+        shown = shown.expand_as(batch.cond["mask"])
+        return self.show(batch._replace(cond={**batch.cond, "mask": shown}), sigma, generator)
+
+    def weight(self, view: View, batch: Batch, cap: Tensor, hidden: Tensor) -> Tensor:
+        """min(1/a^2, cap) for values that are shown, `hidden` for the others: all of them are known."""
+        a = self.slope(view, batch)
+        known = capped_inverse_square(a, per_row(cap, a))
+        return torch.where(view.cond["mask"], known, per_row(hidden.to(a.dtype), a))
+
+
 class Rows(Dataset[Batch]):
     """Observations in memory."""
 
@@ -128,11 +154,18 @@ def pictures(name: str, split: str, n: int) -> Tensor:
     return torch.stack([rows[i].x_0 for i in range(min(n, len(rows)))])
 
 
-def measured(x_0: Tensor, missing: float, noise: float, seed: int) -> tuple[Tensor, Tensor]:
+def measured(x_0: Tensor, kind: Kind, missing: float, noise: float, seed: int) -> tuple[Tensor, Tensor]:
     """The measured values of rows, 0 where they are missing, and the mask."""
     g = keyed_generator(seed, "benchmark.masks")
-    mask = torch.rand(x_0.shape, generator=g) >= missing
+    mask = drawn(x_0, kind, missing, g)
     return torch.where(mask, x_0 + noise * torch.randn(x_0.shape, generator=g), 0.0), mask
+
+
+def drawn(x_0: Tensor, kind: Kind, hidden: float, g: torch.Generator) -> Tensor:
+    """Masks of the shape of x_0; single pixels with masks of their own in each channel."""
+    if kind == "pixels":
+        return torch.rand(x_0.shape, generator=g) >= hidden
+    return draw_mask(x_0, kind, hidden, g).expand_as(x_0).contiguous()
 
 
 def interpolated(x: Tensor, mask: Tensor, sweeps: int = 60) -> Tensor:
@@ -155,22 +188,21 @@ def patches(x: Tensor, n: int = 20_000) -> Tensor:
 
 
 def run(
-    arm: str, data: str, missing: float, noise: float, seed: int, end_step: int, drop: float
+    arm: str, data: str, kind: Kind, missing: float, noise: float, seed: int, end_step: int, drop: float
 ) -> tuple[dict[str, object], dict[str, Tensor]]:
     """Train an arm: what is measured of the rows that it restores and draws, and the first of them."""
     began = time.process_time()
     x_0 = pictures(data, "train", SIZES[data])
-    x_n, mask = measured(x_0, missing, noise, seed)
+    x_n, mask = measured(x_0, kind, missing, noise, seed)
     told = arm in ("clean", "published", "ambient")
     corruption: object = {"name": "gaussian"}
     if arm == "clean":
-        # A view shows what one of `ambient` does: (1 - missing) (1 - drop) of the pixels.
-        corruption = Mask(missing=0.0, drop=1 - (1 - missing) * (1 - drop))
+        corruption = FreshMask(kind=kind, missing=0.0, drop=drop, first=missing)
         train = Rows(x_0, 0.0, torch.ones_like(mask))
     elif arm == "ambient":
-        corruption, train = Mask(missing=missing, drop=drop), Rows(x_n, noise, mask)
+        corruption, train = Mask(kind=kind, missing=missing, drop=drop), Rows(x_n, noise, mask)
     elif arm == "published":
-        corruption, train = PublishedForm(missing=missing, drop=drop), Rows(x_n, noise, mask)
+        corruption, train = PublishedForm(kind=kind, missing=missing, drop=drop), Rows(x_n, noise, mask)
     else:
         train = Rows(x_n if arm == "zero-fill" else interpolated(x_n, mask), noise, None)
     objective = "tweedie" if told else "naive"
@@ -179,14 +211,14 @@ def run(
     for _ in steps(training):
         pass
     test = pictures(data, "test", HELD_OUT)
-    y, seen = measured(test, missing, noise, 1000 + seed)
+    y, seen = measured(test, kind, missing, noise, 1000 + seed)
     filled = interpolated(y, seen) if arm == "interpolated" else y
     level = torch.full((len(test),), max(noise, LOWEST))
     with torch.no_grad():
         restored = training.teacher(filled, level, **({"mask": seen} if told else {}))
     # Samples: under one mask of the kind that training shows, kept for a whole chain.
     g = keyed_generator(seed, "benchmark.samples")
-    fixed = torch.rand(test.shape, generator=g) < (1 - missing) * (1 - drop)
+    fixed = drawn(test, kind, missing, g) & drawn(test, kind, drop, g)
     samples = draw_all(
         training.teacher,
         Heun(),
@@ -206,6 +238,7 @@ def run(
     found: dict[str, object] = {
         "arm": arm,
         "data": data,
+        "kind": kind,
         "missing": missing,
         "noise": noise,
         "seed": seed,
@@ -224,12 +257,16 @@ def table(folder: Path) -> str:
     """The runs of a folder: rms of restored rows, mean over seeds, and the share of the gap that is closed."""
     found = [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
     lines = [
-        "| data | missing | noise | seeds | arm | rms hidden | rms all | gap closed | patch sliced W2: restored | "
-        "samples |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| data | kind | missing | noise | seeds | arm | rms hidden | rms all | gap closed | patch sliced W2: "
+        "restored | samples |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for key in sorted({(one["data"], one["missing"], one["noise"]) for one in found}):
-        own = [one for one in found if (one["data"], one["missing"], one["noise"]) == key]
+
+    def setting(one: dict[str, Any]) -> tuple[Any, ...]:
+        return one["data"], one["kind"], one["missing"], one["noise"]
+
+    for key in sorted({setting(one) for one in found}):
+        own = [one for one in found if setting(one) == key]
 
         def mean(arm: str, name: str, own: list = own) -> float:  # type: ignore[type-arg]
             values = [one[name] for one in own if one["arm"] == arm]
@@ -246,11 +283,16 @@ def table(folder: Path) -> str:
             spread = np.ptp([one["rms_all"] for one in own if one["arm"] == arm]) if len(seeds) > 1 else float("nan")
             around = f" ± {spread / 2:.4f}" if np.isfinite(spread) else ""
             lines.append(
-                f"| {key[0]} | {key[1]:g} | {key[2]:g} | {len(seeds)} | {arm} | {mean(arm, 'rms_hidden'):.4f} | "
-                f"{mean(arm, 'rms_all'):.4f}{around} | {closed:.0%} | {distance(arm, 'restored'):.3f} | "
+                f"| {key[0]} | {key[1]} | {key[2]:g} | {key[3]:g} | {len(seeds)} | {arm} | "
+                f"{mean(arm, 'rms_hidden'):.4f} | {mean(arm, 'rms_all'):.4f}{around} | {closed:.0%} | {distance(arm, 'restored'):.3f} | "
                 f"{distance(arm, 'samples'):.3f} |"
             )
     return "\n".join(lines)
+
+
+def results(folder: Path, data: str, kind: Kind, missing: float, noise: float, arm: str, seed: int) -> Path:
+    """The file of the results of a run."""
+    return folder / f"{data}-{kind}-{missing:g}-{noise:g}-{arm}-{seed}.json"
 
 
 def kept_rows(file: Path) -> Path:
@@ -258,13 +300,13 @@ def kept_rows(file: Path) -> Path:
     return file.with_suffix(".safetensors")
 
 
-def picture(folder: Path, data: str, missing: float, noise: float, seed: int, out: Path) -> None:
+def picture(folder: Path, data: str, kind: Kind, missing: float, noise: float, seed: int, out: Path) -> None:
     """The first held-out rows: clean, what is there of them, and restored by each arm, one line each."""
     import matplotlib.pyplot as plt
 
     lines: dict[str, Tensor] = {}
     for arm in ARMS:
-        file = kept_rows(folder / f"{data}-{missing:g}-{noise:g}-{arm}-{seed}.json")
+        file = kept_rows(results(folder, data, kind, missing, noise, arm, seed))
         if not file.is_file():
             continue
         rows = load_file(file)
@@ -288,6 +330,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/masks"), help="folder of the results")
     parser.add_argument("--data", choices=sorted(SIZES), default="fashion-mnist")
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
+    parser.add_argument("--kind", choices=get_args(Kind), default="pixels", help="what is missing together")
     parser.add_argument("--missing", nargs="+", type=float, default=[0.4], help="shares of missing pixels")
     parser.add_argument("--noise", nargs="+", type=float, default=[0.0], help="noise std of what is there")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
@@ -302,13 +345,15 @@ def main() -> None:
             for missing in asked.missing:
                 for noise in asked.noise:
                     for arm in asked.arms:
-                        file = asked.out / f"{asked.data}-{missing:g}-{noise:g}-{arm}-{seed}.json"
+                        file = results(asked.out, asked.data, asked.kind, missing, noise, arm, seed)
                         if not file.is_file():
-                            found, shown = run(arm, asked.data, missing, noise, seed, asked.steps, asked.drop)
+                            found, shown = run(
+                                arm, asked.data, asked.kind, missing, noise, seed, asked.steps, asked.drop
+                            )
                             save_file({name: rows.contiguous() for name, rows in shown.items()}, kept_rows(file))
                             file.write_text(json.dumps(found, indent=1) + "\n")
     if asked.picture is not None:
-        picture(asked.out, asked.data, asked.missing[0], asked.noise[0], asked.seeds[0], asked.picture)
+        picture(asked.out, asked.data, asked.kind, asked.missing[0], asked.noise[0], asked.seeds[0], asked.picture)
     print(table(asked.out))
 
 
