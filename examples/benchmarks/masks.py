@@ -284,7 +284,8 @@ def table(folder: Path) -> str:
             around = f" ± {spread / 2:.4f}" if np.isfinite(spread) else ""
             lines.append(
                 f"| {key[0]} | {key[1]} | {key[2]:g} | {key[3]:g} | {len(seeds)} | {arm} | "
-                f"{mean(arm, 'rms_hidden'):.4f} | {mean(arm, 'rms_all'):.4f}{around} | {closed:.0%} | {distance(arm, 'restored'):.3f} | "
+                f"{mean(arm, 'rms_hidden'):.4f} | {mean(arm, 'rms_all'):.4f}{around} | {closed:.0%} | "
+                f"{distance(arm, 'restored'):.3f} | "
                 f"{distance(arm, 'samples'):.3f} |"
             )
     return "\n".join(lines)
