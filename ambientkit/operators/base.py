@@ -56,7 +56,7 @@ OPERATORS: dict[str, str] = {
 
 
 COMPLEX = "complex values are two channels, the real and the imaginary part"
-"""What is said of complex answers."""
+"""The error for complex answers."""
 
 
 @contextmanager

@@ -228,7 +228,7 @@ def _arrays(draws: int, format: Format) -> tuple[str, ...]:
 def _piece(
     batch: Batch, found: Restored, decode: Callable[[torch.Tensor], torch.Tensor | None] | None, whole: bool
 ) -> Piece:
-    """What is written of restored rows, and shown. decode: of rows that are latents. whole: nothing of a row is hidden
+    """Restored rows as they are written, and shown. decode: of rows that are latents. whole: nothing of a row is hidden
     or measured through an operator."""
     arrays = {"mean": found.mean, "draws": found.draws}
     shown = {"noisy": batch.x_n, "mean": found.mean, "draws": found.draws[:, :4]}

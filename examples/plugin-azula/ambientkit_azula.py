@@ -34,7 +34,7 @@ class AzulaUNet(Model):
     blocks: PerStage = (2, 2, 2)
     """Residual blocks of each stage."""
     features: int = Field(64, ge=2, multiple_of=2)
-    """Numbers that tell the network its noise level."""
+    """Numbers that give the network its noise level."""
 
     @model_validator(mode="after")
     def _stages_agree(self) -> AzulaUNet:

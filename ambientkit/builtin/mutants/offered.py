@@ -66,7 +66,7 @@ class LinearShownAsItIs(LinearMutant):
 
 
 class CarriesInSilence(GaussianMutant):
-    """A corruption that tells the network of the noise, and does not say so."""
+    """A corruption that gives the network the noise, and does not declare it."""
 
     name = "gaussian-carries-in-silence"
     wrong = "observe adds a condition that carries does not name"
@@ -109,7 +109,7 @@ class OfferedForAll(OtherModelMutant):
 
 
 class RefusesByAssertion(OtherModelMutant):
-    """A model that ends a run without a word on what to do."""
+    """A model that ends a run with no advice on what to do."""
 
     name = "mlp-refuses-by-assertion"
     wrong = "rows of one axis are refused by AssertionError, not InputError"
