@@ -104,10 +104,6 @@ def propose(
         spec["value_range"] = value_range
     reasons["data", "value_range"] = why
     levels = _levels(spec, part, values)
-    if levels:
-        reasons["levels", "sigma_min"] = (
-            f"A tenth of the noise level, {levels['sigma_min'] * MARGIN:.3g}; the default is above it."
-        )
     shape = values.rows.shape[1:]
     cut = _crop(shape)
     seen = shape if cut is None else (shape[0], cut, cut)
@@ -121,6 +117,10 @@ def propose(
     if "value_range" not in spec:
         reasons.pop(("data", "value_range"))
     reasons |= chosen.reasons
+    if levels:
+        reasons["levels", "sigma_min"] = (
+            f"A tenth of the noise level, {levels['sigma_min'] * MARGIN:.3g}; the default is above it."
+        )
     reasons["data",] = (
         f"{values.total:,} rows of {' x '.join(map(str, shape))}, {values.found.source.dtype} in the files."
     )

@@ -13,11 +13,14 @@ import torch
 
 from ambientkit.config.files import KeyPath, Source
 from ambientkit.config.run import resolve
+from ambientkit.data import observed
 from ambientkit.data.held_out import held_out_count
 from ambientkit.errors import AmbientError
+from ambientkit.interfaces import Levels
 from ambientkit.processes import device_of
 from ambientkit.registry import Registry
 from ambientkit.run.configured import proposed
+from ambientkit.run.levels import suiting_levels
 from ambientkit.text import clock
 from ambientkit.training import build, steps
 
@@ -67,8 +70,16 @@ def settings(
     reasons["batch_size",] = "Rows in a step."
     reasons["optimizer", "lr"] = "Suits the model."
     reasons["optimizer", "schedule"] = "The rate falls to 0 at end_step, so that the last steps average."
+    asked = {"data": dict(data), "corruption": corruption}
+    if model.levels_by_rows and (levels := _levels({**asked, **tree}, registry)) is not None:
+        tree["levels"] = levels._asdict()
+        reasons["levels", "sigma_min"] = "A fifteenth of the lowest noise of the rows, between 0.002 and 0.02."
+        reasons["levels", "sigma_max"] = (
+            "The largest distance of two of up to 512 rows, freed of their noise, or ten times the noise: samples "
+            "begin there."
+        )
     device = device_of("auto")
-    second = _trial({"data": dict(data), "corruption": corruption, **tree}, registry)
+    second = _trial({**asked, **tree}, registry)
     target = TIME.get(device.type, TIME["cuda"])
     if second is None:
         tree["end_step"] = 2000
@@ -95,6 +106,17 @@ def settings(
     reasons["save_every",] = "Ten checkpoints, of which the last three are kept."
     reasons["log_every",] = "A hundred log lines."
     return Settings(tree, reasons, head)
+
+
+def _levels(tree: Mapping[str, Any], registry: Registry) -> Levels | None:
+    """The range of levels that `train` takes for such rows; None where they cannot be read, which the trial says."""
+    try:
+        config = resolve(Source({**tree, "end_step": 1}), registry)
+        return suiting_levels(
+            observed(config.data.rows(), config.corruption, config.seed, config.augment), config.corruption
+        )
+    except AmbientError:
+        return None
 
 
 def _trial(tree: Mapping[str, Any], registry: Registry) -> float | None:

@@ -119,6 +119,21 @@ def test_noise_of_one_level_is_declared_in_the_units_of_the_file(tmp_path: Path)
     assert ak.configure(tmp_path / "run.yaml").data.sigma_n == spec["sigma_n"]
 
 
+def test_levels_are_proposed_as_train_chooses_them(tmp_path: Path) -> None:
+    rng = np.random.default_rng(6)
+    p = scenes(rng, 20)
+    data = files(tmp_path / "frames", 1000 + p + 8 * rng.standard_normal(p.shape))
+    found = ak.inspect(data, write=tmp_path / "run.yaml").proposal
+    spec = found.config["data"]
+    run = ak.train(spec, end_step=1, skip_preflight=True, device="cpu", output_dir=tmp_path / "run")
+    assert run.config.levels.sigma_max < 80
+    assert found.config["levels"] == {
+        "sigma_min": run.config.levels.sigma_min,
+        "sigma_max": run.config.levels.sigma_max,
+    }
+    assert "freed of their noise" in (tmp_path / "run.yaml").read_text()
+
+
 @pytest.mark.parametrize(("top", "noise"), [(0.6, 0.02), (20000.0, 45.0)])
 def test_what_is_proposed_is_not_doubted(tmp_path: Path, caplog, top: float, noise: float) -> None:
     """Floating point of [0, 1], whose range is found; and noise below the default lowest level, which is lowered where
@@ -133,7 +148,7 @@ def test_what_is_proposed_is_not_doubted(tmp_path: Path, caplog, top: float, noi
     assert found.written is not None, str(found)
     assert {one.name for one in found.findings if one.verdict in ("doubt", "violated")} == set()
     assert [record.getMessage() for record in caplog.records] == []
-    assert ("levels" in found.proposal.config) == (top > 1)
+    assert (found.proposal.config["levels"]["sigma_min"] < 0.002) == (top > 1)
     assert "measured level" in found.page()
     assert found.facts["sigma_n_declared"] is None
 
