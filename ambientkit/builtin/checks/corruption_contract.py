@@ -65,8 +65,9 @@ class CorruptionContract(Check):
         """0, or infinity with what is wrong."""
         assert isinstance(part, Corruption)
         try:
-            own = measured_shape(part, SHAPES) if "linear" in part.claims else SHAPE
-            vectors = measured_shape(part, ((3,),)) if "linear" in part.claims else (3,)
+            linear = _measures(part)
+            own = measured_shape(part, SHAPES) if linear else SHAPE
+            vectors = measured_shape(part, ((3,),)) if linear else (3,)
             problems = [(5, own, torch.float32), (1, own, torch.float32), (5, vectors, torch.float64)]
             require(own is not None or vectors is not None, f"no shape of rows that was tried is taken: {SHAPES}")
             for index, (rows, shape, dtype) in enumerate(problems):
@@ -99,7 +100,7 @@ class CorruptionContract(Check):
         require(not precision.found, "rows are computed with in half precision")
         require(global_state() == world, "observe draws from a global generator, or seeds it")
         require(torch.equal(x_0, kept) and torch.equal(row, numbers), "observe changes the clean rows or their numbers")
-        right = batch.x_n.shape == x_0.shape or ("linear" in part.claims and len(batch.x_n) == rows)
+        right = batch.x_n.shape == x_0.shape or (_measures(part) and len(batch.x_n) == rows)
         require(right and batch.x_n.dtype == dtype, "observations have another shape or dtype than the clean rows")
         require(torch.equal(batch.row, row), "observe does not keep the numbers of the rows")
         require(batch.sigma_n.is_floating_point() and bool((batch.sigma_n >= 0).all()), "sigma_n is no level")
@@ -179,6 +180,11 @@ class CorruptionContract(Check):
 
     def _key(self, case: Case, purpose: str, index: int) -> Generator:
         return keyed_generator(case.seed, f"verify.corruption-contract.{purpose}", step=index)
+
+
+def _measures(part: Corruption) -> bool:
+    """Whether it measures through an operator, which may take few shapes of rows; of a control, what is changed."""
+    return "linear" in (part.inner if isinstance(part, ChangedCorruption) else part).claims
 
 
 class _Losing(ChangedCorruption):

@@ -29,7 +29,7 @@ def knows_its_levels(part: Model) -> None:
     """`level_range` is a range. Raises Broken."""
     known = part.level_range()
     require(
-        known is None or 0 < known.sigma_min < known.sigma_max < math.inf,
+        known is None or 0 < known.sigma_min < known.sigma_max,
         f"level_range gives {known and tuple(known)}, which is no range 0 < sigma_min < sigma_max",
     )
 

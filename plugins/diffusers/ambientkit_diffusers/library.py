@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
+import torch
+
 from ambientkit.errors import InputError
 
 
@@ -47,7 +49,9 @@ def _there(name: str) -> bool:
 def _imported(name: str, requirement: str) -> ModuleType:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
-        return importlib.import_module(name)
+        # Under the device "meta", on which a network is described, torch 2.6 cannot import its compiler.
+        with torch.device("cpu"):
+            return importlib.import_module(name)
     except ImportError as error:
         raise InputError(
             f"{name} cannot be imported ({error}): install ambientkit-diffusers together with what it requires: "

@@ -21,7 +21,8 @@ def k_diffusion() -> ModuleType:
     if not torch.cuda.is_available():
         os.environ.setdefault("K_DIFFUSION_USE_COMPILE", "0")
     try:
-        with warnings.catch_warnings():
+        # Under the device "meta", on which a network is described, torch 2.6 cannot import its compiler.
+        with torch.device("cpu"), warnings.catch_warnings():
             # Of its dependencies clip and jsonmerge; a user can do nothing about either.
             warnings.filterwarnings("ignore", "pkg_resources is deprecated")
             warnings.filterwarnings("ignore", "jsonschema.RefResolver is deprecated")
