@@ -30,7 +30,7 @@ def centred(
 
     d, (low, high) = ahead(seen), ahead(np.asarray(found))
     mean, std = float(d.mean()), float(d.std())
-    if abs(mean - (low + high) / 2) <= OFF * std:
+    if std == 0 or abs(mean - (low + high) / 2) <= OFF * std:
         return None
     half = WIDE * std if counts is None else min(WIDE * std, mean / 2)
     ends = np.asarray([mean - half, mean + half])
