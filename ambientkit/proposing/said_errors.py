@@ -91,6 +91,8 @@ def _line(values: Array, errors: Array) -> tuple[float, float] | None:
     inside = np.ones(len(x), bool)
     slope = zero = 0.0
     for _ in range(3):
+        if inside.mean() < 0.5:
+            return None
         w = np.where(inside, weight, 0.0)
         at, level = float(np.average(x, weights=w)), float(np.average(values, weights=w))
         slope = float((w * (x - at) * (values - level)).sum() / (w * (x - at) ** 2).sum())

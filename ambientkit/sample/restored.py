@@ -187,7 +187,7 @@ def restoring(
     at = conditions(trained, classes, conds, tuple(rows.seen.signal.conds), prompts)
     n = n or rows.seen.rows
     if particles is None:
-        particles = _by_itself(rows, n) if draws else 0
+        particles = _by_itself(rows) if draws else 0
     work = Restoring(
         trained, rows, course, at, n, draws, seed, device, Batches(batch_size), prompts, particles=particles
     )
@@ -220,11 +220,12 @@ def restoring(
     return work
 
 
-def _by_itself(rows: Noisy, n: int) -> int:
-    """Particles where nobody says how many: 1 where few values are missing, else 0."""
+def _by_itself(rows: Noisy) -> int:
+    """Particles where nobody says how many: 1 where few values are missing, else 0. All rows are asked, so that the
+    first ones are restored as they are with the others."""
     if rows.corruption.carries != {"mask"}:
         return 0
-    seen = rows.rows(evenly(n, LOOKED_AT)).cond["mask"]
+    seen = rows.observations.__getitems__(evenly(rows.seen.rows, LOOKED_AT)).cond["mask"]
     return int(1 - float(seen.float().mean()) <= FEW_MISSING)
 
 

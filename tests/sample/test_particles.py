@@ -139,3 +139,18 @@ def test_where_few_values_are_missing_one_particle_is_the_default(tmp_path: Path
     assert json.loads((tmp_path / "auto" / "restored.json").read_text()).get("particles", 0) == particles
     run.restore(data["path"], draws=2, steps=2, out=tmp_path / "none", particles=0)
     assert json.loads((tmp_path / "none" / "restored.json").read_text()).get("particles", 0) == 0
+
+
+def test_the_default_is_that_of_all_rows_so_that_the_first_are_restored_alike(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).standard_normal((24, 1, 8, 8)).astype(np.float32)
+    hidden = np.random.default_rng(1).random(values.shape) < 0.6
+    hidden[0] = False
+    values[hidden] = np.nan
+    np.save(tmp_path / "rows.npy", values)
+    data = {"name": "array", "path": str(tmp_path / "rows.npy"), "missing": "mask", "sigma_n": 0.3}
+    run = ak.train(
+        data | {"value_range": [-1, 1]}, corruption={"name": "mask", "missing": 0.6}, end_step=1, batch_size=4,
+        model={"name": "mlp", "width": 8, "depth": 1}, device="cpu", skip_preflight=True, output_dir=tmp_path / "run",
+    )  # fmt: skip
+    whole, first = (run.restore(data["path"], draws=2, steps=2, n=n) for n in (24, 1))
+    assert torch.equal(whole.draws[:1], first.draws)

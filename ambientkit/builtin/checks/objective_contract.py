@@ -47,9 +47,8 @@ class ObjectiveContract(Check):
     the row's own conditions. The batch, the grad mode and the global generators are left as they were; equal generators
     give equal values, others do not; memory keeps its names and shapes, and what belongs together (`kept`). A batch
     that does not suit the objective, such as one of clean rows alone, may be refused with InputError, but not one of
-    six noisy rows (or clean ones, for
-    "needs-clean-data", which must refuse noisy ones). The check `taught` measures its effect on the network. Its levels
-    lie in the range of the run, and those below the noise leave none out
+    six noisy rows (or clean ones, for "needs-clean-data", which must refuse noisy ones). The check `taught` measures
+    its effect on the network. Its levels lie in the range of the run, and those below the noise leave none out
     (`coverage`); the gradient of one that is stationary at the oracle is affine in the data, and at each level content
     with the noise that the level says (`affine`).
     """
