@@ -8,7 +8,7 @@ from typing import Any
 
 from ambientkit.config.files import KeyPath
 from ambientkit.config.run import to_yaml
-from ambientkit.inspection.photon import PhotonTransfer
+from ambientkit.inspection.transfer import PhotonTransfer
 from ambientkit.tables import Record, Table
 
 WIDTH = 110

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ambientkit.inspection.bent import bent
 from ambientkit.inspection.details import Array, Details, noise_std, robust_std
 from ambientkit.inspection.finding import Finding, NoiseVerdict
-from ambientkit.inspection.photon import PhotonTransfer
+from ambientkit.inspection.transfer import PhotonTransfer
 from ambientkit.units.counts import CountRange
 
 ENOUGH = 200
@@ -242,7 +242,7 @@ def by_line(line: PhotonTransfer | None, magnitude: bool) -> Finding | None:
     if line is None or not line.trusted or line.share < SMOOTH:
         return None
     rising = line.gain > 0
-    sure = abs(line.gain) > SURE * line.gain_error and line.gain * line.strict_gain > STEADY * line.gain**2
+    sure = abs(line.gain) > SURE * line.gain_error and line.gain * (line.strict_gain or 0.0) > STEADY * line.gain**2
     low, high = line.variance(line.darkest), line.variance(line.brightest)
     ratio = math.sqrt(max(high, low) / max(min(high, low), 1e-3 * max(high, low)))
     if sure and ratio > LINE_VARIES:

@@ -15,7 +15,8 @@ import numpy as np
 from ambientkit.inspection.document import level_of, verdict
 from ambientkit.inspection.finding import Finding
 from ambientkit.inspection.judged import Array
-from ambientkit.inspection.photon import PhotonTransfer, photon_transfer
+from ambientkit.inspection.photon import photon_transfer
+from ambientkit.inspection.transfer import PhotonTransfer
 from ambientkit.text import share
 from ambientkit.units.counts import CountRange
 from ambientkit.units.ranges import ValueRange, to_uint8

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from ambientkit.inspection.details import FLAT, Array, details, noise_std
 from ambientkit.inspection.smooth import GROUPS, Blocks, groups_of, piles, smoothness
+from ambientkit.inspection.transfer import Dark, PhotonTransfer
 
 BINS = 24
 """Classes of brightness in which flat areas are first sought."""
@@ -34,109 +35,11 @@ POINTS = 12
 """Classes of brightness that are kept for a chart."""
 STRICT = 0.6
 """Share of the flat blocks with the least texture, by which the effect of texture is measured."""
-WHITE = 1.08
-"""Largest ratio of the variances of two kinds of fine detail in areas of white noise."""
 FAR = 5.0
 """Details beyond so many std are structure or hot pixels."""
 NOISE_OF_MEAN, SHARED = 5 / 36, 1 / 9
 """For pixels of variance v and third cumulant k: the variance of a block's brightness by CENTRE is 5/36 v, and it
 correlates with the squared answers of FILTER, covariance 1/9 k, since both see the same pixels."""
-
-
-@dataclass(frozen=True, slots=True)
-class Dark:
-    """What frames without light say: the value of no light, and the noise there, file units, each with its std
-    error."""
-
-    offset: float
-    offset_error: float
-    read_std: float
-    read_error: float
-    frames: int
-
-
-@dataclass(frozen=True, slots=True)
-class PhotonTransfer:
-    """The line var = noise^2 + gain (m - at), file units, with what it rests on."""
-
-    gain: float
-    """File units per count; 0 for noise that does not depend on brightness."""
-    gain_error: float
-    """Its standard error: chance, and half of what changes when only the smoothest areas count."""
-    at: float
-    """The brightness at which `variance_at` is given: the mean of the blocks, where gain and level are uncorrelated."""
-    variance_at: float
-    variance_error: float
-    darkest: float
-    """Brightness below which 0.1 % of the smooth areas lie."""
-    brightest: float
-    """Brightness above which 0.1 % of the smooth areas lie."""
-    bend: float
-    """Ratio of the std at the ends by a parabola to that by the line, the farther one: 1 for a camera."""
-    bend_z: float
-    """The parabola's coefficient over its standard error."""
-    points: tuple[tuple[float, float, float, int], ...]
-    """(mean, variance, standard error, blocks) of classes of brightness."""
-    blocks: int
-    dark: Dark | None = None
-    strict_gain: float = 0.0
-    """The gain when only the smoothest areas count."""
-    white: float = 1.0
-    """Variance of diagonal differences over that of the filter's answers: 1 for white noise, more for texture and for
-    noise whose neighbours correlate."""
-
-    share: float = 1.0
-    """Of the blocks, those that are smooth."""
-
-    @property
-    def trusted(self) -> bool:
-        """Whether what was measured is white, as noise is, and not texture (3 standard errors beyond 1.08)."""
-        return self.white <= WHITE + 3 * math.sqrt(2 / max(self.blocks, 1))
-
-    def variance(self, value: float) -> float:
-        """Of the noise at a brightness, file units squared; not below 0."""
-        return max(self.variance_at + self.gain * (value - self.at), 0.0)
-
-    @property
-    def zero(self) -> float:
-        """offset - read_std^2 / gain: where the line meets 0. With the gain it is all that rows without repeats can
-        fix."""
-        return self.at - self.variance_at / self.gain if self.gain > 0 else -math.inf
-
-    @property
-    def zero_error(self) -> float:
-        """Standard error of `zero`, to first order."""
-        if self.gain <= 0:
-            return math.inf
-        return math.hypot(self.variance_error / self.gain, self.variance_at / self.gain**2 * self.gain_error)
-
-    @property
-    def ratio(self) -> float:
-        """Std of the noise in the brightest smooth areas over that in the darkest."""
-        low = self.variance(self.darkest)
-        return math.sqrt(self.variance(self.brightest) / low) if low > 0 else math.inf
-
-    @property
-    def significant(self) -> bool:
-        """Whether noise grows with brightness beyond doubt (4 standard errors) and by more than 10 % of its std."""
-        return self.gain > 4 * self.gain_error and self.ratio > 1.1
-
-    @property
-    def straight(self) -> bool:
-        """Whether a line describes it, as for counts; bent for speckle, gamma-corrected and compressed data."""
-        return not (abs(self.bend_z) > 4 and abs(math.log(self.bend)) > math.log(1.25))
-
-    @property
-    def offset(self) -> float:
-        """Measured with dark frames; without, the largest that the rows allow: the darkest brightness there is."""
-        if self.dark is not None:
-            return self.dark.offset
-        return max(self.darkest, self.zero)
-
-    @property
-    def read_std(self) -> float:
-        """Measured with dark frames; without, the noise at `offset`, so that the line is the same."""
-        return self.dark.read_std if self.dark is not None else math.sqrt(self.variance(self.offset))
 
 
 def photon_transfer(pictures: Array, dark: Dark | None = None, level: Array | None = None) -> PhotonTransfer | None:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from ambientkit.errors import InputError
 from ambientkit.inspection.estimate import SMALLEST, Estimate, estimate
-from ambientkit.inspection.photon import Dark, PhotonTransfer, photon_transfer, repeated
+from ambientkit.inspection.photon import photon_transfer, repeated
+from ambientkit.inspection.transfer import Dark, PhotonTransfer
 
 Array = NDArray[np.float64]
 

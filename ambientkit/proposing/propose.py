@@ -18,7 +18,8 @@ from ambientkit.config.files import KeyPath
 from ambientkit.data.run_proposal import RunProposal
 from ambientkit.errors import InputError
 from ambientkit.inspection.gaps import Gap
-from ambientkit.inspection.photon import Dark, dark_frames
+from ambientkit.inspection.photon import dark_frames
+from ambientkit.inspection.transfer import Dark
 from ambientkit.interfaces import Data
 from ambientkit.proposing.centred import centred
 from ambientkit.proposing.gaps import declared, gap_of

@@ -21,7 +21,7 @@ from ambientkit.inspection.document import verdict
 from ambientkit.inspection.estimate import estimate
 from ambientkit.inspection.lone import lone
 from ambientkit.inspection.noise import by_line
-from ambientkit.inspection.photon import PhotonTransfer
+from ambientkit.inspection.transfer import PhotonTransfer
 from ambientkit.inspection.values import CLIPPED, of_values, saturation
 from ambientkit.units.counts import CountRange
 from tests.inspection.test_photon import camera, scenes
