@@ -4,6 +4,7 @@ mean."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from ambientkit.sample.draw import carry
 from ambientkit.sample.guidance import guided
 from ambientkit.sample.particles import particle_filter
 from ambientkit.sample.schedule import levels as scheduled
+from ambientkit.sample.uncertainty import Uncertainty, over_seen, stein
 
 ROUNDING = 1e-6
 """Levels this near to one another, as a share, are one: 0.3 of a flag and 0.3 of a float32 file."""
@@ -46,6 +48,18 @@ class Restored(NamedTuple):
     as_it_is: Tensor
     """(B,) bool: rows whose noise is 0, or below the levels that the denoiser was trained for; mean and draws are the
     row itself."""
+    mse: Tensor | None = None
+    """(B,) float64, the mean squared error of `mean` over measured values by Stein's estimate (`uncertainty.stein`);
+    NaN for rows as they are. None for fewer than two draws."""
+    variance: Tensor | None = None
+    """(B,) float64, the mean of std^2 over the same values: what the draws say of that error."""
+
+    @property
+    def uncertainty(self) -> Uncertainty | None:
+        """Whether std is the error of `mean`, by all rows; None for too few of them."""
+        if self.mse is None or self.variance is None:
+            return None
+        return Uncertainty.of(self.mse.tolist(), self.variance.tolist(), self.sigma.tolist())
 
     def __repr__(self) -> str:
         return (
@@ -163,9 +177,23 @@ def restore(
         drawn[pair[:, 0], pair[:, 1]] = result.to(drawn.dtype)
 
     spread = drawn.double().std(dim=1).to(drawn.dtype) if draws > 1 else None
+    mse, variance = (torch.full((len(mean),), math.nan, dtype=torch.float64) for _ in range(2))
+
+    def probed(part: range) -> Tensor:
+        at = chosen[part.start : part.stop]
+        seen = View(view.x[at], view.sigma[at], {name: value[at] for name, value in view.cond.items()})
+        return stein(denoiser, seen, mean[at], [rows[i] for i in at.tolist()], seed)
+
+    if spread is not None:
+        mask = view.cond["mask"].expand_as(spread) if "mask" in corruption.carries else torch.ones_like(spread)
+        for at, result in _placed(chosen, batches, probed):
+            mse[at.cpu()] = result.cpu()
+        variance[chosen.cpu()] = over_seen(spread.square(), mask)[chosen].cpu()
     level = per_row(batch.sigma_n, batch.x_n).expand(batch.x_n.shape).flatten(1)
     mixed = known & (level.amin(1) < level.amax(1))
-    return Restored(mean, drawn, spread, torch.where(known, floor, torch.zeros_like(floor)), mixed, ~known)
+    level_of = torch.where(known, floor, torch.zeros_like(floor))
+    judged = (mse, variance) if spread is not None else (None, None)
+    return Restored(mean, drawn, spread, level_of, mixed, ~known, *judged)
 
 
 def _whole(

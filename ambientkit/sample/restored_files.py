@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ from ambientkit.sample.settings import LevelLike, SamplerLike, known_word, writt
 from ambientkit.sample.store import Store
 from ambientkit.sample.table import RowInfo
 from ambientkit.sample.taken_away import TakenAway
+from ambientkit.sample.uncertainty import Uncertainty
 
 VALUES = 2**24
 """Values of draws written at a time."""
@@ -56,16 +58,21 @@ class WrittenRestorations(Written):
     """CSV: input file and row, and where its results are."""
     clipped_values: int = 0
     """Values clipped to the number type of the input files."""
+    uncertainty: Uncertainty | None = None
+    """Whether std is the error of the means, by Stein's estimate; None without draws, or of too few rows."""
 
     def blocks(self) -> list[str]:
         """What was written, and where."""
         found = Written.blocks(self)
-        return found if self.there_before else [*found, f"which input each row is: {self.table}"]
+        if not self.there_before:
+            found = [*found, f"which input each row is: {self.table}"]
+        return found if self.uncertainty is None else [*found, f"uncertainty: {self.uncertainty.told()}"]
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as JSON can hold it."""
         table = None if self.table is None else str(self.table)
-        return {**Written.to_dict(self), "table": table, "clipped_values": self.clipped_values}
+        sure = None if self.uncertainty is None else self.uncertainty.to_dict()
+        return {**Written.to_dict(self), "table": table, "clipped_values": self.clipped_values, "uncertainty": sure}
 
 
 def restore_to_files(
@@ -235,6 +242,7 @@ def _piece(
     if found.std is not None:
         shown["std"] = found.std
     about = [batch.row.tolist(), found.sigma.tolist(), found.topped_up.tolist(), found.as_it_is.tolist()]
+    about += [_or_none(found.mse, len(batch.row)), _or_none(found.variance, len(batch.row))]
     return Piece(
         arrays,
         {name: _middle(value, 2 + (name == "draws")) for name, value in shown.items()},
@@ -244,6 +252,11 @@ def _piece(
         tuple(RowInfo(*one) for one in zip(*about, strict=True)),
         decoded(decode, arrays),
     )
+
+
+def _or_none(values: torch.Tensor | None, rows: int) -> list[float | None]:
+    """A number of each row, None where there is none: JSON has no NaN."""
+    return [None if value != value else value for value in ([math.nan] * rows if values is None else values.tolist())]
 
 
 def _middle(values: torch.Tensor, first: int) -> torch.Tensor:
@@ -282,5 +295,9 @@ def _record(fields: dict[str, Any], store: Store) -> WrittenRestorations:
         notes.append(told)
         clipped = sum(store.like.clipped.values())
     return WrittenRestorations(
-        **fields, notes=tuple(notes), table=table if table.exists() else None, clipped_values=clipped
+        **fields,
+        notes=tuple(notes),
+        table=table if table.exists() else None,
+        clipped_values=clipped,
+        uncertainty=store.uncertainty,
     )

@@ -25,13 +25,16 @@ from ambientkit.readers.files import needs
 from ambientkit.sample.formats import FORMATS, Format
 from ambientkit.sample.like_files import LikeFiles, Place
 from ambientkit.sample.own_units import OwnUnits
-from ambientkit.sample.table import RowInfo, restored_table
+from ambientkit.sample.table import RowInfo, restored_table, uncertainty_of
+from ambientkit.sample.uncertainty import Uncertainty
 
 FORMAT_VERSION = 1
 PARTS = "parts"
 PICTURES = "pictures"
 """The folder of what rows that are latents decode to."""
 LOCK = ".sample.lock"
+FOUND = ("finished", "piece", "uncertainty")
+"""Keys of a manifest that say what came of a request."""
 SHOWN = 64
 """Rows kept for the picture."""
 
@@ -87,7 +90,7 @@ class Store:
         if self.manifest.exists():
             before = self._read()
             changed = differences(
-                {key: before[key] for key in before if key not in ("finished", "piece", *self._about)}, self.request
+                {key: before[key] for key in before if key not in (*FOUND, *self._about)}, self.request
             )
             if changed:
                 lines = [f"  {d.path}: {d.old!r} there, {d.new!r} now" for d in changed[:10]]
@@ -197,9 +200,14 @@ class Store:
         infos = [RowInfo(*row) for piece in self._pieces() for row in self._read_rows(piece)]
         if infos:
             write_part(self.folder / f"{self.name}.csv", restored_table(infos, self._places(), self.like))
-        self._note(finished=True)
+        self._note(finished=True, uncertainty=uncertainty_of(infos))
         shutil.rmtree(self.folder / PARTS)
         return self.result
+
+    @property
+    def uncertainty(self) -> Uncertainty | None:
+        """Whether the spread of restored rows is their error, as the finished manifest has it."""
+        return Uncertainty.from_dict(self._read().get("uncertainty"))
 
     @property
     def result(self) -> Path:
@@ -316,8 +324,10 @@ class Store:
         except (OSError, ValueError, AttributeError, TypeError) as error:
             raise InputError(f"{self.manifest}: cannot be read ({error}); give another --out, or remove it") from None
 
-    def _note(self, finished: bool) -> None:
+    def _note(self, finished: bool, uncertainty: Uncertainty | None = None) -> None:
         content = {**self._about, **self.request, "piece": self._piece, "finished": finished}
+        if uncertainty is not None:
+            content["uncertainty"] = uncertainty.to_dict()
         write_part(self.manifest, (json.dumps(content, indent=1) + "\n").encode())
 
 

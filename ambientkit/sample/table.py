@@ -8,6 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ambientkit.sample.like_files import LikeFiles, Place
+from ambientkit.sample.uncertainty import Uncertainty
+
+COLUMNS = ("sigma", "topped_up", "as_it_is")
+"""Of a `RowInfo`, what the table shows: Stein's estimate is too uncertain row by row."""
 
 
 class RowInfo(NamedTuple):
@@ -21,6 +25,16 @@ class RowInfo(NamedTuple):
     """Whether noise was added up to that level first."""
     as_it_is: bool
     """Whether it is returned unchanged, for want of noise."""
+    mse: float | None = None
+    """As `Restored.mse`; None where it is not known."""
+    variance: float | None = None
+    """As `Restored.variance`."""
+
+
+def uncertainty_of(rows: Sequence[RowInfo]) -> Uncertainty | None:
+    """By all rows that have an estimate; None for too few."""
+    known = [(one.mse, one.variance, one.sigma) for one in rows if one.mse is not None and one.variance is not None]
+    return Uncertainty.of(*zip(*known, strict=True)) if known else None
 
 
 def restored_table(rows: Sequence[RowInfo], places: Mapping[str, Sequence[Place]], like: LikeFiles | None) -> bytes:
@@ -31,7 +45,7 @@ def restored_table(rows: Sequence[RowInfo], places: Mapping[str, Sequence[Place]
     inputs = like.inputs() if like else [Place("", one.number, False) for one in rows]
     stream = io.StringIO(newline="")
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["input", "row", *RowInfo._fields[1:], *places, *(["clipped"] if counted else [])])
+    writer.writerow(["input", "row", *COLUMNS, *places, *(["clipped"] if counted else [])])
     for index, (one, source) in enumerate(zip(rows, inputs, strict=True)):
         about = [source.file, source.row, f"{one.sigma:.6g}", int(one.topped_up), int(one.as_it_is)]
         clipped = [sum(like.clipped.get((name, index), 0) for name in places)] if like and counted else []
