@@ -67,10 +67,8 @@ class Uncertainty:
         """Of rows, each with Stein's estimate, the mean variance of its draws (data units squared) and its level. None
         for fewer than `FEW` rows that have all three, or draws without spread."""
         every = torch.tensor([mse, variance, sigma], dtype=torch.float64).reshape(3, -1)
-        r, v = (
-            every[:2, every.isfinite().all(0) & (every[2] > 0)]
-            / every[2, every.isfinite().all(0) & (every[2] > 0)] ** 2
-        )
+        known = every[:, every.isfinite().all(0) & (every[2] > 0)]
+        r, v = known[:2] / known[2] ** 2
         n = len(r)
         if n < FEW or not float(v.mean()) > 0:
             return None

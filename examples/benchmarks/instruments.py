@@ -70,12 +70,15 @@ def filtered(job: Job, seen: np.ndarray) -> float:
 
 
 def judged(job: Job, restored: Path) -> dict[str, Any]:
-    """Errors and intervals of the mean, at values that were seen and at those that were not."""
+    """Errors and intervals of the mean, at values that were seen and at those that were not. `inside_factor`: where std
+    is multiplied by the factor that the noisy rows give."""
+    sure = json.loads((restored / "restored.json").read_text()).get("uncertainty") or {}
+    factor = sure.get("factor", float("nan"))
     truth = job.truth
     gone = np.zeros(truth.shape, bool) if job.missing is None else job.missing
     mean, std = (job.read(restored / part).astype(float).reshape(truth.shape) for part in ("mean", "std"))
     there = np.isfinite(mean) & np.isfinite(std)
-    out: dict[str, Any] = {"not_restored": float((~there).mean())}
+    out: dict[str, Any] = {"not_restored": float((~there).mean()), "uncertainty": sure}
     for name, where in (("", ~gone & there), ("missing_", gone & there)):
         if not where.any():
             continue
@@ -84,7 +87,7 @@ def judged(job: Job, restored: Path) -> dict[str, Any]:
             before = rms((job.noisy - truth)[where])
             out |= {"input": before, "ratio": rms(error) / before, "filter": filtered(job, ~gone) / before}
         out[f"{name}error"] = rms(error)
-        for kind, half in (("normal", NORMAL), ("student", STUDENT)):
+        for kind, half in (("normal", NORMAL), ("student", STUDENT), ("factor", NORMAL * factor)):
             out[f"{name}inside_{kind}"] = float((np.abs(error) <= half * std[where]).mean())
         out[f"{name}std_over_error"] = rms(std[where]) / rms(error)
     return out
