@@ -13,6 +13,7 @@ from ambientkit.batch import Batch
 from ambientkit.data.augment import Augmented
 from ambientkit.data.observations import Observations
 from ambientkit.data.order import Visit
+from ambientkit.errors import InputError
 from ambientkit.maths.randomness import derive_seeds
 from ambientkit.rows import Rows, largest_bucket
 
@@ -44,6 +45,28 @@ def held_out_rows(numbers: Sequence[int], count: int, seed: int) -> list[int]:
     """
     keys = derive_seeds(seed, "hold out", torch.as_tensor(numbers))
     return sorted(torch.argsort(keys, stable=True)[:count].tolist())
+
+
+def held_out_positions(observations: Observations | Augmented, share: float | None, seed: int) -> list[int]:
+    """The positions, in order, of the rows that a run on these holds out; none where it holds none out.
+
+    Raises InputError where fewer than 2 rows would be held out or left.
+    """
+    count = held_out_count(len(observations), share)
+    if count == 0 and not share:
+        return []
+    if count < 2 or len(observations) - count < 2:
+        raise InputError(
+            f"hold_out: {share:g} of {len(observations)} rows are {count}; two rows at least must be "
+            "held out and left to train on. "
+            "0 holds none out"
+        )
+    every: Sequence[int] = range(len(observations))
+    if observations.buckets is not None:  # what is held out is measured together, so that it has one shape
+        every = largest_bucket(observations.buckets)
+        count = max(2, min(count, len(every) // 2))
+    numbers = [observations.number(index) for index in every] if observations.left_out else every
+    return [every[place] for place in held_out_rows(numbers, count, seed)]
 
 
 class WithoutHeldOut(Dataset[Batch]):

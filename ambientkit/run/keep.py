@@ -16,9 +16,8 @@ from ambientkit.checkpoint.names import BEST
 from ambientkit.checkpoint.weights import fill, from_bytes, to_bytes
 from ambientkit.config import RunConfig
 from ambientkit.data import Augmented, Observations, Observed, WithoutHeldOut, of_one_shape
-from ambientkit.data.held_out import held_out_count, held_out_rows
-from ambientkit.errors import InputError
-from ambientkit.rows import evenly, largest_bucket
+from ambientkit.data.held_out import held_out_positions
+from ambientkit.rows import evenly
 from ambientkit.run.folder import average_metadata
 from ambientkit.training import Training
 from ambientkit.training.holdout import MEASURED, HoldOut, Seen, measuring_steps, tweedie_by_row
@@ -34,22 +33,8 @@ def split(observations: Observations | Augmented, config: RunConfig) -> tuple[Ob
 
     Raises InputError where fewer than 2 rows would be held out or left.
     """
-    count = held_out_count(len(observations), config.hold_out)
-    if count == 0 and not config.hold_out:
-        return observations, []
-    if count < 2 or len(observations) - count < 2:
-        raise InputError(
-            f"hold_out: {config.hold_out:g} of {len(observations)} rows are {count}; two rows at least must be "
-            "held out and left to train on. "
-            "0 holds none out"
-        )
-    every: Sequence[int] = range(len(observations))
-    if observations.buckets is not None:  # what is held out is measured together, so that it has one shape
-        every = largest_bucket(observations.buckets)
-        count = max(2, min(count, len(every) // 2))
-    numbers = [observations.number(index) for index in every] if observations.left_out else every
-    positions = [every[place] for place in held_out_rows(numbers, count, config.seed)]
-    return WithoutHeldOut(observations, positions), positions
+    positions = held_out_positions(observations, config.hold_out, config.seed)
+    return (WithoutHeldOut(observations, positions) if positions else observations), positions
 
 
 class Keeper:

@@ -12,6 +12,7 @@ from ambientkit.batch import Batch
 from ambientkit.config.datapath import DataLike
 from ambientkit.config.noise import NOISE, says_the_same, with_noise
 from ambientkit.data import Observations, Survey, survey
+from ambientkit.data.held_out import held_out_positions
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Corruption, Data
 from ambientkit.messages import note
@@ -36,6 +37,8 @@ class Noisy:
     observations: Observations
     seen: Survey
     units: OwnUnits
+    fresh: frozenset[int] | None = None
+    """Positions of the rows that the run held out of training; None where it has seen none of these rows."""
 
     def rows(self, places: Sequence[int]) -> Batch:
         """Some of the rows. Raises InputError where they hold values that are not finite."""
@@ -57,11 +60,11 @@ def noisy_rows(noisy: DataLike, sigma_n: Any, trained: Trained, registry: Regist
     if isinstance(noisy, str) and not noisy.strip():  # of a shell variable that is not set
         raise InputError("--from: is empty; give a value, or leave the flag out")
     data, corruption = with_noise(noisy, sigma_n, trained.config.corruption, registry, "--from")
-    own = trained.config.data
+    own, trained_on = trained.config.data, False
     if sigma_n is None and data != own and "path" in type(own).model_fields and _the_runs_own(data, own):
         note(f"{what}: the run was trained on these rows; they are read, and their noise is taken, as it was there")
         data = own
-    elif data != own and "path" in type(own).model_fields and says_the_same(data, own, but=NOISE):
+    elif trained_on := (data != own and "path" in type(own).model_fields and says_the_same(data, own, but=NOISE)):
         was = "clean" if getattr(own, "clean", False) else f"sigma_n {getattr(own, 'sigma_n', None)}"
         note(
             f"{what}: the run was trained on these rows with {was}; they are restored with sigma_n {sigma_n} now, "
@@ -92,7 +95,10 @@ def noisy_rows(noisy: DataLike, sigma_n: Any, trained: Trained, registry: Regist
         raise InputError(
             f"{what}: these rows carry no noise (sigma_n 0), so there is nothing to restore. Declare it by --sigma-n"
         )
-    return Noisy(what, data, corruption, observations, seen, OwnUnits.of(rows))
+    fresh = None
+    if data == own or trained_on:
+        fresh = frozenset(held_out_positions(observations, trained.config.hold_out, trained.config.seed))
+    return Noisy(what, data, corruption, observations, seen, OwnUnits.of(rows), fresh)
 
 
 def _the_runs_own(data: Data, own: Data) -> bool:

@@ -21,7 +21,7 @@ from ambientkit.sample.draw import carry
 from ambientkit.sample.guidance import guided
 from ambientkit.sample.particles import particle_filter
 from ambientkit.sample.schedule import levels as scheduled
-from ambientkit.sample.uncertainty import Uncertainty, over_seen, stein
+from ambientkit.sample.uncertainty import RowError, Uncertainty, over_seen, stein
 
 ROUNDING = 1e-6
 """Levels this near to one another, as a share, are one: 0.3 of a flag and 0.3 of a float32 file."""
@@ -54,12 +54,16 @@ class Restored(NamedTuple):
     variance: Tensor | None = None
     """(B,) float64, the mean of std^2 over the same values: what the draws say of that error."""
 
+    fresh: Tensor | None = None
+    """(B,) bool: rows that the denoiser was not trained on; None where that is not known."""
+
     @property
     def uncertainty(self) -> Uncertainty | None:
         """Whether std is the error of `mean`, by all rows; None for too few of them."""
         if self.mse is None or self.variance is None:
             return None
-        return Uncertainty.of(self.mse.tolist(), self.variance.tolist(), self.sigma.tolist())
+        fresh = [True] * len(self.mean) if self.fresh is None else self.fresh.tolist()
+        return Uncertainty.of(map(RowError, self.mse.tolist(), self.variance.tolist(), self.sigma.tolist(), fresh))
 
     def __repr__(self) -> str:
         return (

@@ -139,7 +139,9 @@ class Restoring:
         )
         for values in (found.mean, found.draws):
             check_finite(values, self.course.sampler, self.course.steps, f"{self.trained.called}: the samples")
-        return batch, found
+        known = self.noisy.fresh
+        fresh = None if known is None else torch.tensor([place in known for place in rows], device=found.mean.device)
+        return batch, found._replace(fresh=fresh)
 
     def batch(self, rows: range) -> Batch:
         """The rows on the device, with the conditions that the model takes."""

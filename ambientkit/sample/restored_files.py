@@ -243,6 +243,7 @@ def _piece(
         shown["std"] = found.std
     about = [batch.row.tolist(), found.sigma.tolist(), found.topped_up.tolist(), found.as_it_is.tolist()]
     about += [_or_none(found.mse, len(batch.row)), _or_none(found.variance, len(batch.row))]
+    about += [[True] * len(batch.row) if found.fresh is None else found.fresh.tolist()]
     return Piece(
         arrays,
         {name: _middle(value, 2 + (name == "draws")) for name, value in shown.items()},

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ambientkit.sample.like_files import LikeFiles, Place
-from ambientkit.sample.uncertainty import Uncertainty
+from ambientkit.sample.uncertainty import RowError, Uncertainty
 
 COLUMNS = ("sigma", "topped_up", "as_it_is")
 """Of a `RowInfo`, what the table shows: Stein's estimate is too uncertain row by row."""
@@ -29,12 +29,17 @@ class RowInfo(NamedTuple):
     """As `Restored.mse`; None where it is not known."""
     variance: float | None = None
     """As `Restored.variance`."""
+    fresh: bool = True
+    """Whether the run was not trained on it."""
 
 
 def uncertainty_of(rows: Sequence[RowInfo]) -> Uncertainty | None:
     """By all rows that have an estimate; None for too few."""
-    known = [(one.mse, one.variance, one.sigma) for one in rows if one.mse is not None and one.variance is not None]
-    return Uncertainty.of(*zip(*known, strict=True)) if known else None
+    return Uncertainty.of(
+        RowError(one.mse, one.variance, one.sigma, one.fresh)
+        for one in rows
+        if one.mse is not None and one.variance is not None
+    )
 
 
 def restored_table(rows: Sequence[RowInfo], places: Mapping[str, Sequence[Place]], like: LikeFiles | None) -> bytes:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -48,6 +48,18 @@ def over_seen(values: Tensor, seen: Tensor) -> Tensor:
     return total / seen.double().flatten(1).sum(1).clamp(min=1)
 
 
+class RowError(NamedTuple):
+    """What is known of the error of one restored row, data units."""
+
+    mse: float
+    """By Stein's estimate; NaN where there is none."""
+    variance: float
+    """By the draws."""
+    sigma: float
+    fresh: bool
+    """Whether the denoiser was not trained on it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Uncertainty:
     """The error of restored means and the spread of their draws, rms over rows and values, in stds of the noise."""
@@ -61,28 +73,25 @@ class Uncertainty:
     factor_error: float
     """Its standard error, from row to row; infinite where the error is not distinguished from 0."""
     rows: int
+    """By how many."""
+    fresh: int
+    """How many of these the run was not trained on."""
 
     @staticmethod
-    def of(mse: Sequence[float], variance: Sequence[float], sigma: Sequence[float]) -> Uncertainty | None:
-        """Of rows, each with Stein's estimate, the mean variance of its draws (data units squared) and its level. None
-        for fewer than `FEW` rows that have all three, or draws without spread."""
-        every = torch.tensor([mse, variance, sigma], dtype=torch.float64).reshape(3, -1)
-        known = every[:, every.isfinite().all(0) & (every[2] > 0)]
-        r, v = known[:2] / known[2] ** 2
-        n = len(r)
-        if n < FEW or not float(v.mean()) > 0:
-            return None
-        share = float(r.mean() / v.mean())
-        off = (r - share * v) / v.mean()  # of a ratio of means, to first order
-        square, error = max(share, 0.0), float(off.std()) / math.sqrt(n)
-        factor = math.sqrt(square)
-        return Uncertainty(
-            math.sqrt(max(float(r.mean()), 0.0)),
-            math.sqrt(float(v.mean())),
-            factor,
-            error / (2 * factor) if factor > 0 else math.inf,
-            n,
-        )
+    def of(errors: Iterable[RowError]) -> Uncertainty | None:
+        """By the rows that the denoiser has not seen, and by the others too where those show no sign of being learned
+        by heart: their ratio of error and spread is within two standard errors of the former's. None for fewer than
+        `FEW` rows, or draws without spread."""
+        known = [one for one in errors if math.isfinite(one.mse) and math.isfinite(one.variance) and one.sigma > 0]
+        fresh, own = ([one for one in known if one.fresh is there] for there in (True, False))
+        if len(fresh) < FEW or not own:
+            return _ratio(fresh or own)
+        apart, seen = _ratio(fresh), _ratio(own)
+        if apart is None or seen is None:
+            return apart
+        away = apart.factor**2 - seen.factor**2
+        error = 2 * math.hypot(apart.factor * apart.factor_error, seen.factor * seen.factor_error)
+        return _ratio(known) if abs(away) <= 2 * error else apart
 
     @property
     def clear(self) -> bool:
@@ -91,13 +100,18 @@ class Uncertainty:
 
     def told(self) -> str:
         """For the user."""
+        if not self.fresh:
+            return (
+                "whether std is the error of the restored means cannot be judged: the run was trained on all of these "
+                "rows, and held none out"
+            )
         if not self.clear:
             return (
                 f"whether std is the error of the restored means cannot be judged: {self.rows:,} rows are too few, or "
                 f"the error too small beside the noise (factor {self.factor:.2g} +- {self.factor_error:.2g})"
             )
         found = (
-            f"the means are off by {self.error:.3g} of the std of the noise (rms, Stein's estimate from the "
+            f"the means are off by {self.error:.3g} of the std of the noise (rms, Stein's estimate from "
             f"{self.rows:,} noisy rows), the draws spread by {self.spread:.3g}: "
         )
         off = abs(self.factor - 1)
@@ -121,4 +135,25 @@ class Uncertainty:
             "factor": self.factor,
             "factor_error": self.factor_error if math.isfinite(self.factor_error) else None,
             "rows": self.rows,
+            "fresh": self.fresh,
         }
+
+
+def _ratio(rows: Sequence[RowError]) -> Uncertainty | None:
+    """By all of these rows alike."""
+    if (n := len(rows)) < FEW:
+        return None
+    r, v = torch.tensor([value / one.sigma**2 for one in rows for value in one[:2]], dtype=torch.float64).view(n, 2).T
+    if not float(v.mean()) > 0:
+        return None
+    share = float(r.mean() / v.mean())
+    error = float(((r - share * v) / v.mean()).std()) / math.sqrt(n)  # of a ratio of means, to first order
+    factor = math.sqrt(max(share, 0.0))
+    return Uncertainty(
+        math.sqrt(max(float(r.mean()), 0.0)),
+        math.sqrt(float(v.mean())),
+        factor,
+        error / (2 * factor) if factor > 0 else math.inf,
+        n,
+        sum(one.fresh for one in rows),
+    )
