@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from ambientkit.batch import Batch, take
 from ambientkit.config.datapath import DataLike
 from ambientkit.errors import InputError
+from ambientkit.maths.harmonic import filled
 from ambientkit.maths.tiles import Tiling
 from ambientkit.messages import note, warn
 from ambientkit.registry import Registry, load
@@ -139,6 +140,8 @@ class Restoring:
         )
         for values in (found.mean, found.draws):
             check_finite(values, self.course.sampler, self.course.steps, f"{self.trained.called}: the samples")
+        if dead := getattr(self.noisy.data, "dead", ()):
+            found = _without_dead(found, dead)
         known = self.noisy.fresh
         fresh = None if known is None else torch.tensor([place in known for place in rows], device=found.mean.device)
         return batch, found._replace(fresh=fresh)
@@ -205,8 +208,8 @@ def restoring(
         )
     if dead := len(getattr(rows.data, "dead", ())):
         note(
-            f"{dead} pixels hold nothing in any row (dead): what is restored there is what the network makes of their "
-            "neighbours, and its spread says nothing of how far it is wrong"
+            f"{dead} pixels hold nothing in any row (dead), so that no network can learn what is there: restored rows "
+            "have the mean of their neighbours there, and its spread says nothing of how far it is wrong"
         )
     work = in_tiles(work, tile_overlap)
     if course.guidance != 1:
@@ -220,6 +223,13 @@ def restoring(
             "spread is 0"
         )
     return work
+
+
+def _without_dead(found: Restored, dead: Sequence[tuple[int, int]]) -> Restored:
+    """With dead pixels as the mean of their restored neighbours, in the mean and in every draw."""
+    drawn = filled(found.draws, dead)
+    spread = None if found.std is None else drawn.double().std(dim=1).to(drawn.dtype)
+    return found._replace(mean=filled(found.mean, dead), draws=drawn, std=spread)
 
 
 def _by_itself(rows: Noisy) -> int:

@@ -81,11 +81,11 @@ def rows(n: int, mse: float, variance: float, fresh: bool, noise: float = 0.0, s
 
 
 def test_the_factor_is_the_ratio_of_error_and_spread_with_its_standard_error() -> None:
-    found = Uncertainty.of(rows(400, 0.09, 0.36, True, 0.1))
+    found = Uncertainty.of(rows(400, 0.1296, 0.36, True, 0.1))
     assert found is not None
     assert found.spread == pytest.approx(0.6)
-    assert found.factor == pytest.approx(0.5, abs=5 * found.factor_error)
-    assert found.factor_error == pytest.approx(0.1 / math.sqrt(400) / 0.36 / (2 * 0.5), rel=0.2)
+    assert found.factor == pytest.approx(0.6, abs=5 * found.factor_error)
+    assert found.factor_error == pytest.approx(0.1 / math.sqrt(400) / 0.36 / (2 * 0.6), rel=0.15)
     assert (found.rows, found.fresh) == (400, 400)
     assert "multiply std by 0." in found.told()
     assert Uncertainty.from_dict(json.loads(json.dumps(found.to_dict()))) == found
