@@ -30,7 +30,7 @@ def stein(denoiser: Denoiser, view: View, mean: Tensor, rows: Sequence[int], see
         R = |x - D|^2 - sigma^2 + 2 sigma^2 z . (D(x + c sigma z) - D(x)) / (c sigma),   z ~ N(0, I), c = `PROBE`
 
     Unbiased, up to the bend of D over c sigma, for any D that has not seen the noise of x; for rows that D was trained
-    on it is too small by what was learned by heart. z is keyed by (seed, row). One call of the denoiser. Sources:
+    on it is too small by what was memorised. z is keyed by (seed, row). One call of the denoiser. Sources:
     Stein, Annals of Statistics 9(6), 1981; Ramani, Blu and Unser, IEEE TIP 17(9), 2008 (the probe).
     """
     generators = [keyed_generator(seed, "restore.probe", row=row) for row in rows]
@@ -79,8 +79,8 @@ class Uncertainty:
 
     @staticmethod
     def of(errors: Iterable[RowError]) -> Uncertainty | None:
-        """By the rows that the denoiser has not seen, and by the others too where those show no sign of being learned
-        by heart: their ratio of error and spread is within two standard errors of the former's. None for fewer than
+        """By the rows that the denoiser has not seen, and by the others too where those show no sign of being
+        memorised: their ratio of error and spread is within two standard errors of the former's. None for fewer than
         `FEW` rows, or draws without spread."""
         known = [one for one in errors if math.isfinite(one.mse) and math.isfinite(one.variance) and one.sigma > 0]
         fresh, own = ([one for one in known if one.fresh is there] for there in (True, False))
