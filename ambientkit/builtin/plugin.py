@@ -142,6 +142,7 @@ def register_checks():
     from ambientkit.builtin.checks.levels import LevelsAboveFloor
     from ambientkit.builtin.checks.mask_law import MaskLaw
     from ambientkit.builtin.checks.masked_expect import MaskedExpect, MaskedWeight
+    from ambientkit.builtin.checks.measure_contract import MeasureContract
     from ambientkit.builtin.checks.measured import OperatorExpect, OperatorViews, StationarityUnderOperators
     from ambientkit.builtin.checks.model_contract import ModelContract
     from ambientkit.builtin.checks.model_scaling import ModelScaling
@@ -205,7 +206,7 @@ def register_checks():
     corruptions += [MaskLaw, FurtherMask, MaskedExpect, MaskedWeight, OperatorViews, OperatorExpect]
     models = [ModelContract, ModelScaling, DenoiserContract, EDMPreconditioning, EpsForm, VForm, FlowForm, CleanForm]
     fields = [ObjectiveFields, SamplerFields, CorruptionFields, ModelFields]
-    memory = [NullAttack, FindsMemory, SimilarityRows, BrightnessFree, SeesCopies, BlurProof]
+    memory = [NullAttack, FindsMemory, SimilarityRows, BrightnessFree, SeesCopies, BlurProof, MeasureContract]
     return [*objectives, *samplers, *corruptions, *models, *fields, *memory]
 
 
@@ -229,10 +230,12 @@ def register_mutants():
         modes,
         naive,
         offered,
+        outlasting,
         said,
         split_levels,
         sure,
         taught,
+        together,
         tweedie,
     )
     from ambientkit.builtin.mutants import posterior_buffer as posterior_buffers
@@ -243,5 +246,5 @@ def register_mutants():
     corruptions = [*gaussian.MUTANTS, *gaussian_noise.MUTANTS, *mask.MUTANTS, *linear.MUTANTS]
     samplers = [*ancestral.MUTANTS, *stochastic_heuns.MUTANTS, *heun.MUTANTS]
     others = [*models.MUTANTS, *modes.MUTANTS, *contracts.MUTANTS, *taught.MUTANTS, *memory.MUTANTS]
-    others += [*said.MUTANTS, *anew.MUTANTS, *offered.MUTANTS]
+    others += [*said.MUTANTS, *anew.MUTANTS, *offered.MUTANTS, *together.MUTANTS, *outlasting.MUTANTS]
     return [*objectives, *corruptions, *samplers, *others]

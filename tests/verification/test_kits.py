@@ -42,6 +42,7 @@ FOR_RIGHT_PARTS = {
     "sixth": CONTRACTS,
     "seventh": CONTRACTS,
     "eighth": [*CONTRACTS, CHECKS["levels"]],
+    "ninth": [*CONTRACTS, CHECKS["levels"], CHECKS["picture-law"]],
 }
 
 
@@ -63,6 +64,10 @@ RAISE = {
     "odd-batch-fails",
     "two-values-only",
     "seven-squeezed",
+    "nine-net-running-max",
+    "nine-net-lazy",
+    "nine-net-keeps-hidden",
+    "nine-net-no-room-for-null",
 }
 """Wrong parts that no number rejects: they raise an error for batches, shapes or grids that they have to take."""
 
@@ -107,6 +112,7 @@ def test_a_right_part_is_not_rejected_and_the_control_of_the_check_is(kit: str, 
         ("sixth", 263, 3, 41),
         ("seventh", 206, 2, 39),
         ("eighth", 172, 2, 31),
+        ("ninth", 161, 4, 26),
     ],
 )
 def test_a_kit_keeps_its_size_and_the_parts_that_proved_not_to_be_wrong_say_why(

@@ -17,18 +17,20 @@ from ambientkit.maths.noise import per_row
 NOISE = 0.3
 ROWS, CALLS = 16, 5
 """Of a run on the same rows. Noise of 105 values that is drawn anew has a correlation of 0 in two calls, std 0.1."""
-ALONE = 8
-"""Calls for one row."""
+ALONE = 40
+"""Calls for one row. Ranks of as many independent numbers are correlated by 0.8 with a chance of 1e-9."""
+TIED = 0.8
+"""The rank correlation, of either sign, of a value's noise with the level that it is seen at."""
 ALIKE = 0.5
 """The share of levels that may stay from call to call, as of a table of levels; and the correlation of the noise."""
 
 
 def draws_anew(part: Objective, case: Case) -> None:
     """In a run on the same rows, with one memory, neither the levels nor the noise of the views stay from call to call,
-    and one row alone is seen at more than two levels. Raises Broken."""
+    and one row alone is seen at more than two levels, by noise that has nothing to do with them. Raises Broken."""
     try:
         levels, noise = _run(part, case, ROWS, CALLS)
-        alone = torch.cat(_run(part, case, 1, ALONE)[0])
+        alone, added = _run(part, case, 1, ALONE)
     except InputError:
         return
     pairs = [(one, other) for one, other in zip(levels, levels[1:]) if len(one) == len(other) > 1]
@@ -41,7 +43,20 @@ def draws_anew(part: Objective, case: Case) -> None:
     ]
     kept = len(found) >= ROWS and sorted(found)[len(found) // 4] > ALIKE
     require(not kept, "the noise of a row's views stays from call to call of a run")
-    require(len(alone) < ALONE / 2 or len(alone.unique()) > 2, "a row alone is always seen at the same level or two")
+    seen = torch.cat(alone)
+    require(len(seen) < ALONE / 2 or len(seen.unique()) > 2, "a row alone is always seen at the same level or two")
+    require(not _tied(alone, added), "the noise of a row alone goes with its level: both are drawn from equal bits")
+
+
+def _tied(levels: list[Tensor], noise: list[dict[int, Tensor]]) -> bool:
+    """Whether the noise of some value of one row, in calls that ask about it once, has the order of its levels."""
+    pairs = [(level, added[0]) for level, added in zip(levels, noise, strict=True) if len(level) == 1 and 0 in added]
+    if len(pairs) < ALONE / 2:
+        return False
+    sigma, e = torch.cat([level for level, _ in pairs]), torch.stack([e.flatten() for _, e in pairs])
+    ranks = [value.argsort(0).argsort(0).double() for value in (sigma.unsqueeze(1), e)]
+    one, other = ((r - r.mean(0)) / r.std(0, unbiased=False) for r in ranks)
+    return float((one * other).mean(0).abs().max()) > TIED
 
 
 def _run(part: Objective, case: Case, rows: int, calls: int) -> tuple[list[Tensor], list[dict[int, Tensor]]]:

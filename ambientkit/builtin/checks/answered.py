@@ -51,7 +51,7 @@ class Answering:
             times = [value for value in times if bool((value != value[0]).any())] or times  # a label says no level
             calls.append(Asked(tensors[0].detach(), times[0].detach().double() if times else None))
             self.output = output
-            return _put(output, answer(tensors[0]))
+            return put(output, answer(tensors[0]))
 
         hook = self.network.register_forward_hook(replace, with_kwargs=True)
         if self.output is not None:
@@ -65,15 +65,15 @@ class Answering:
         return found, calls[0] if len(calls) == 1 else None
 
 
-def _put(output, answer: Tensor):
+def put(output, answer: Tensor):
     """The answer (B, *S) in the form of an output, which may be one for another number of rows."""
     if isinstance(output, Tensor):
         return answer.reshape(-1, *output.shape[1:]).to(output.dtype)
     if isinstance(output, tuple):
-        return (_put(output[0], answer), *output[1:])
+        return (put(output[0], answer), *output[1:])
     if isinstance(output, list):
-        return [_put(output[0], answer), *output[1:]]
+        return [put(output[0], answer), *output[1:]]
     name = next(name for name, value in output.items() if isinstance(value, Tensor))
     changed = copy.copy(output)
-    changed[name] = _put(output[name], answer)
+    changed[name] = put(output[name], answer)
     return changed

@@ -44,10 +44,13 @@ class NullAttack(Check):
         assert isinstance(part, Attack)
         target = Remembered(pictures(case, "others", REMEMBERED, SIDE), case.seed)
         x, world = pictures(case, "rows", 6, SIDE), global_state()
+        kept = x.clone()
         together, alone = distances(part, x, 0, target), distances(part, x[3:4], 3, target)
         if global_state() != world or not torch.allclose(together[3:4], alone, rtol=1e-4):
             why = "a row's distance depends on the other rows, or numbers are drawn from a global generator"
             return Measured(math.inf, 0.0, len(x), why)
+        if not torch.equal(x, kept):
+            return Measured(math.inf, 0.0, len(x), "the rows that are attacked are changed in place")
         only = pictures(case, "only", 1, SIDE)
         back = part.attempt(x, torch.arange(len(x)), Remembered(only, case.seed)).draws
         off = torch.minimum((back - only).abs(), (back - x.unsqueeze(1)).abs())

@@ -40,7 +40,7 @@ class SeesCopies(Check):
     def measure(self, part: Part, case: Case) -> Measured:
         """The distance in standard deviations."""
         assert isinstance(part, MemoryMeasure)
-        train, null = _sides(case)
+        train, null = sides(case)
         copies = pictures(case, "copies", SAMPLES, SIDE)
         copies[:COPIES] = train.view.repeat(COPIES // TRAIN, 1, 1, 1) + 0.02 * pictures(case, "jitter", COPIES, SIDE)
         score = _score(part, case, train, null, copies, self.repeats)
@@ -69,7 +69,7 @@ class BlurProof(Check):
     def measure(self, part: Part, case: Case) -> Measured:
         """Standard deviations towards the figure of copies."""
         assert isinstance(part, MemoryMeasure)
-        train, null = _sides(case)
+        train, null = sides(case)
         copies = train.view.repeat(2, 1, 1, 1)
         side = _score(part, case, train, null, copies, self.repeats)
         blurred = pictures(case, "blurred", 6 * SAMPLES, SIDE).unflatten(0, (6, SAMPLES)).mean(0)
@@ -82,7 +82,8 @@ class BlurProof(Check):
         return _Near()
 
 
-def _sides(case: Case) -> tuple[Rows, Neighbourhood]:
+def sides(case: Case) -> tuple[Rows, Neighbourhood]:
+    """Training rows and held-out rows."""
     train = training_rows(pictures(case, "train", TRAIN, SIDE))
     return train, beside(pictures(case, "held-out", HELD, SIDE), train)
 

@@ -69,6 +69,8 @@ class CorruptionContract(Check):
             own = measured_shape(part, SHAPES) if linear else SHAPE
             vectors = measured_shape(part, ((3,),)) if linear else (3,)
             problems = [(5, own, torch.float32), (1, own, torch.float32), (5, vectors, torch.float64)]
+            if not linear:
+                problems.append((4, (1, *SHAPE[1:]), torch.float32))
             require(own is not None or vectors is not None, f"no shape of rows that was tried is taken: {SHAPES}")
             for index, (rows, shape, dtype) in enumerate(problems):
                 if shape is None:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from ambientkit.builtin.checks.changed import ChangedModel, without_classes
+from ambientkit.builtin.checks.formula import is_one_in_both_modes, remembers_no_call
 from ambientkit.builtin.checks.labelled import Broken, global_state, require
 from ambientkit.builtin.checks.offered import (
     distinguishes_levels,
@@ -48,12 +49,13 @@ class ModelContract(Check):
     A fresh network each time, whose parameters differ and nearly all of which are reached by the gradient; a
     denoiser of the very network it was given, that leaves its mode, its parameters and the inputs as they are,
     answers in shape and dtype of x (float32; float64 where the network can be cast), row by row, for 1 row too, in
-    evaluation mode twice the same, and in training mode the same after any rows. The network is given different
-    numbers for levels a fourth apart. Each level, condition and class has a say in its own row, while training too,
-    and `null_cond` is no class. The gradient with respect to x is that of the answer; all that is learnt is a
-    parameter; every direction of a picture can be learnt, and is seen, and what a mask hides can be learnt at low
-    levels too. A mask that is taken is read. A shape or condition that the model does not take is refused with
-    InputError by `network`, and it takes what it is proposed for (see `offered`).
+    evaluation mode twice the same, and in training mode the same after any rows. What it makes of its network's
+    answers depends on no earlier call, and is one while training and after it (`formula`). The network is given
+    different numbers for levels a fourth apart. Each level, condition and class has a say in its own row, while
+    training too, and `null_cond` is no class. The gradient with respect to x is that of the answer; all that is
+    learnt is a parameter; every direction of a picture can be learnt, and is seen, and what a mask hides can be
+    learnt at low levels too. A mask that is taken is read. A shape or condition that the model does not take is
+    refused with InputError by `network`, and it takes what it is proposed for (see `offered`).
     """
 
     name = "model-contract"
@@ -63,8 +65,9 @@ class ModelContract(Check):
     null_law = "exact: nothing wrong beyond rounding"
     detects = (
         "a missing gradient, a level or condition without effect or of another row, a wrong shape, dtype or "
-        "mode, a path that is detached, a network that is not the one given, a memory of earlier calls, hidden values "
-        "that stay 0, a mask that is not read, rows that are neither answered nor refused"
+        "mode, a path that is detached, a network that is not the one given, a memory of earlier calls, conditions "
+        "that count otherwise once training is over, hidden values that stay 0, a mask that is not read, rows that are "
+        "neither answered nor refused"
     )
     meaning = (
         "The network does not learn what it should, or the run does not train, average and save the network "
@@ -169,6 +172,7 @@ class _Tried:
     def __init__(self, part: Model, case: Case, signal: Signal) -> None:
         self.part, self.case, self.signal = part, case, signal
         fresh = _network(part, case, signal)
+        require(fresh is not None, "network refuses rows that it took before: it changes the signal, or what it knows")
         assert fresh is not None
         self.fresh = fresh
         self.network = stirred(copy.deepcopy(fresh), case)
@@ -206,6 +210,7 @@ class _Tried:
                 wide[1] = level
                 other = self.ask(denoiser, self.x, wide)
                 self.alike(answer[::2], other[::2], "a row's answer depends on another row's level")
+        remembers_no_call(self.part, self.network, self.signal, self.x, self.sigma)
         self.level_matters(denoiser)
         distinguishes_levels(self.part, self.network, denoiser, self.x[:1])
         gradient_is_that_of_the_answer(
@@ -357,6 +362,8 @@ class _Tried:
                 self.alike(first[1:], second[1:], "a row's answer depends on another row's condition")
             alone = self.ask(denoiser, self.x[:1], self.sigma[:1], **{name: one[:1]})
         nothing_detached(self.network, denoiser, self.x, self.sigma, **{name: one})
+        remembers_no_call(self.part, self.network, self.signal, self.x, self.sigma, **{name: one})
+        is_one_in_both_modes(self.part, self.network, self.signal, self.x, self.sigma, **{name: one})
         self.heard_in_training(denoiser, self.x, self.sigma, name, one, others[0])
         self.alike(first[:1], alone, "a row's answer depends on another row's condition")
 
@@ -368,6 +375,8 @@ class _Tried:
         with torch.no_grad():
             found = self.ask(denoiser, x, sigma, class_cond=label).flatten(1)
         nothing_detached(self.network, denoiser, x, sigma, class_cond=label)
+        remembers_no_call(self.part, self.network, self.signal, x, sigma, class_cond=label)
+        is_one_in_both_modes(self.part, self.network, self.signal, x, sigma, class_cond=label)
         self.heard_in_training(denoiser, x, sigma, "class_cond", label, label.roll(1))
         apart = (found.unsqueeze(0) - found.unsqueeze(1)).abs().amax(2) + torch.eye(count + 1)
         require(bool((apart > 1e-6).all()), "two classes, or a class and none, have the same answer")

@@ -33,9 +33,12 @@ from ambientkit.builtin.checks.probe import on_clean_rows
 from ambientkit.builtin.checks.refused import refuses_noisy_rows
 from ambientkit.builtin.checks.taught import teaches_each_row_by_itself, teaches_every_row_and_direction
 from ambientkit.errors import InputError
-from ambientkit.interfaces import CONTRACT, Case, Check, Denoiser, Measured, Memory, Objective, Part, Tools
+from ambientkit.interfaces import CONTRACT, Case, Check, Denoiser, Measured, Memory, Objective, Part, Signal, Tools
 from ambientkit.maths.noise import per_row
 from ambientkit.maths.randomness import keyed_generator
+
+GREY = (1, *SHAPE[1:])
+"""An axis of one channel is lost where it is squeezed, and rows meet then."""
 
 
 class ObjectiveContract(Check):
@@ -104,6 +107,8 @@ class ObjectiveContract(Check):
             if on_clean_rows(case):
                 level = torch.zeros_like(level)
             found.append((name, labelled(level, generator)))
+            if name == "noisy":
+                found.append(("of one channel", labelled(level[:3], generator, GREY)))
             if name == "noisy" and "noise-by-pixel" in part.claims:
                 found.append(
                     ("per pixel", labelled(0.1 + torch.rand(len(level), *SHAPE, generator=generator), generator))
@@ -117,7 +122,7 @@ class ObjectiveContract(Check):
         learnt, pixels = False, None
         silent: dict[str, Tensor] = {}
         for index in range(4):
-            probe = _Probe(case, may_lower_contrast(part))
+            probe = _Probe(case, may_lower_contrast(part), tuple(batch.x_n.shape[1:]))
             try:
                 with NoHalf() as precision:
                     found = part.loss(probe, batch, self._tools(case, probe, index, memory))
@@ -135,6 +140,7 @@ class ObjectiveContract(Check):
                 still = term.value.detach() == 0
                 silent[key] = silent[key] & still if key in silent and len(silent[key]) == len(still) else still
             pixels = probe.reached if pixels is None else pixels | probe.reached
+            require(all(isinstance(value, Tensor) for value in memory.values()), "memory holds something but tensors")
             shapes.append({key: tuple(value.shape) for key, value in memory.items()})
             require(not any(value.requires_grad for value in memory.values()), "memory holds a graph")
         require(all(shape == shapes[0] for shape in shapes), "names or shapes in memory change from call to call")
@@ -158,7 +164,7 @@ class ObjectiveContract(Check):
         """Rows that are all clean by chance: finite values of them, or none, or InputError."""
         batch = labelled(torch.zeros(3), keyed_generator(case.seed, "verify.objective-contract.clean"))
         for index in range(2):
-            probe = _Probe(case, may_lower_contrast(part))
+            probe = _Probe(case, may_lower_contrast(part), tuple(batch.x_n.shape[1:]))
             try:
                 found = part.loss(probe, batch, self._tools(case, probe, index, {}))
             except InputError:
@@ -166,12 +172,13 @@ class ObjectiveContract(Check):
             self._terms(found, batch)
 
     def _fresh(self, part: Objective, case: Case, batch: Batch, index: int) -> tuple[list[Term], _Probe]:
-        probe = _Probe(case, may_lower_contrast(part))
+        probe = _Probe(case, may_lower_contrast(part), tuple(batch.x_n.shape[1:]))
         return list(part.loss(probe, batch, self._tools(case, probe, index, {})).values()), probe
 
     def _tools(self, case: Case, probe: _Probe, index: int, memory: Memory) -> Tools:
         generator: Generator = keyed_generator(case.seed, "verify.objective-contract.loss", step=index)
-        return Tools(case.tools.corruption, OneStep(), probe.teacher, SIGNAL, generator, case.tools.levels, memory)
+        signal = Signal(probe.shape, SIGNAL.sigma_data, SIGNAL.conds)
+        return Tools(case.tools.corruption, OneStep(), probe.teacher, signal, generator, case.tools.levels, memory)
 
     def _terms(self, found: dict[str, Term], batch: Batch) -> list[Term]:
         require(isinstance(found, dict) and len(found) > 0, "the returned value is no dict of named terms")
@@ -193,10 +200,10 @@ class _Probe:
     """A denoiser for the labelled rows, wrong in a way that no loss is content with; it writes down what it is
     asked."""
 
-    def __init__(self, case: Case, lowered: bool) -> None:
-        self._case, self._lowered = case, lowered
+    def __init__(self, case: Case, lowered: bool, shape: tuple[int, ...]) -> None:
+        self._case, self._lowered, self.shape = case, lowered, shape
         self.points: list[Tensor] = []
-        self.reached = torch.zeros(SHAPE, dtype=torch.bool)
+        self.reached = torch.zeros(shape, dtype=torch.bool)
         self._asked: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def __call__(self, x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
@@ -214,7 +221,7 @@ class _Probe:
 
     def _answer(self, x: Tensor, sigma: Tensor, cond: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         require(x.dtype == torch.float32, f"the denoiser is asked about points in {x.dtype} for rows in torch.float32")
-        number = asked_of(x, sigma, cond, lowered=self._lowered)
+        number = asked_of(x, sigma, cond, shape=self.shape, lowered=self._lowered)
         levels = self._case.tools.levels
         inside = bool((sigma > 0.1 * levels.sigma_min).all() and (sigma < 10 * levels.sigma_max).all())
         require(inside, "the denoiser is asked at levels far out of the range of the run")

@@ -86,9 +86,19 @@ def picture_case(case: Case) -> Case:
 
 def _rows(case: Case, n: int, index: int, by_pixel: bool) -> Batch:
     generator = keyed_generator(case.seed, "verify.picture-law", step=index)
-    x_0 = case.law.sample(n, generator).reshape(n, *SHAPE)
     levels = 0.1 + 0.3 * torch.rand(n, *(SHAPE if by_pixel else ()), generator=generator, dtype=torch.float64)
-    level = torch.zeros(n, dtype=torch.float64) if on_clean_rows(case) else levels
+    return _at(case, torch.zeros(n, dtype=torch.float64) if on_clean_rows(case) else levels, generator)
+
+
+def rows_at(case: Case, n: int, level: float) -> Batch:
+    """Pictures of `picture_case` at one noise level."""
+    generator = keyed_generator(case.seed, "verify.picture-law.at")
+    return _at(case, torch.full((n,), level, dtype=torch.float64), generator)
+
+
+def _at(case: Case, level: Tensor, generator: Generator) -> Batch:
+    n = len(level)
+    x_0 = case.law.sample(n, generator).reshape(n, *SHAPE)
     return Batch(x_0 + per_row(level, x_0) * standard_normal(x_0, generator), level, torch.arange(n), {})
 
 

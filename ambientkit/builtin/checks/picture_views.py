@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ambientkit.batch import Batch, Term
 from ambientkit.builtin.checks.labelled import SHAPE, SIGNAL, SPACING, Broken, OneStep, asked_of, labelled, require
-from ambientkit.builtin.checks.outcome import all_of, mean_zero_by_kind
+from ambientkit.builtin.checks.outcome import all_normal, all_of, mean_zero_by_kind
 from ambientkit.builtin.checks.probe import GROUPS, calls_for, on_clean_rows
 from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Part, Signal, Tools
 from ambientkit.maths.noise import per_row
@@ -35,7 +35,7 @@ class PictureViews(Check):
     the squared sum over a picture; and the products of e of different rows. Their mean is 0; each loss is one sample.
     In every third batch clean, quiet and very noisy rows are mixed. Where noise per pixel is claimed, another third has
     one level per pixel, the same pattern in all rows. On `MANY` black pictures of `LARGE` pixels e^2 - 1, averaged over
-    the questions about a row, has mean 0 over the rows.
+    the questions about a row, has mean 0 over the rows. In each call the mean of e over the rows is 0, value by value.
     """
 
     name = "picture-views"
@@ -45,7 +45,7 @@ class PictureViews(Check):
     null_law = "F(9, n - 9) of Hotelling's T^2, of all batches and of each kind, and Student's t (Bonferroni)"
     detects = (
         "noise that is shared by pixels, channels or rows; a level that is wrong by 0.5 % everywhere, or by 5 % "
-        "somewhere; rounded values"
+        "somewhere; rounded values; pictures that are mirrored or moved in some calls"
     )
     meaning = "The network is trained on pictures whose noise is not the white noise that a sampler will show it."
     quick = True
@@ -59,6 +59,7 @@ class PictureViews(Check):
         """F statistic and p-value of the moments."""
         assert isinstance(part, Objective)
         samples: tuple[list[Tensor], ...] = ([], [], [])
+        scores: list[Tensor] = []
         for index in range(calls_for(self.batches)):
             asked: list[Question] = []
             batch = self._batch(part, case, index)
@@ -71,11 +72,15 @@ class PictureViews(Check):
                 number, level, e = (torch.cat(each) for each in zip(*asked, strict=True))
                 own = group_of(number, len(batch.x_n), case, index)
                 samples[index % 3].extend(_moments(clean, number[i], level[i], e[i]) for i in own if i.any())
+                scores += _means_of_values(number, e)
         asked_by_kind = [found for found in samples if found]  # an objective may leave rows of one kind out
         if sum(map(len, samples)) < self.batches / 2:
             return Measured(math.inf, 0.0, sum(map(len, samples)), "the denoiser is not asked")
         turns = [torch.stack(turn) for turn in zip(*asked_by_kind, strict=False)]
-        return all_of([mean_zero_by_kind(torch.cat(turns), len(asked_by_kind)), size_of_noise(part, case)])
+        tests = [mean_zero_by_kind(torch.cat(turns), len(asked_by_kind)), size_of_noise(part, case)]
+        if scores:
+            tests.append(all_normal(torch.cat(scores), len(scores))._replace(why=AWAY))
+        return all_of(tests)
 
     def control(self, part: Part) -> Part:
         """The same objective, whose questions are asked at 1.5 times their level."""
@@ -100,6 +105,8 @@ class PictureViews(Check):
         return watched
 
 
+FEWEST = 24
+"""Rows of a call of which values are averaged."""
 MANY, LARGE = 64, (3, 64, 64)
 """Rows and shape of the pictures on which the size of the noise is measured to half a per cent."""
 
@@ -165,6 +172,22 @@ def picture_tools(case: Case, teacher: Denoiser, index: int) -> Tools:
     """The tools of an objective on these pictures: an exact sampler, and a fresh generator."""
     generator = keyed_generator(case.seed, "verify.picture-views.loss", step=index)
     return Tools(case.tools.corruption, OneStep(), teacher, SIGNAL, generator, case.tools.levels)
+
+
+AWAY = "in some call the noise of a value has another mean than 0 over the rows: pictures are mirrored or moved there"
+
+
+def _means_of_values(number: Tensor, e: Tensor) -> list[Tensor]:
+    """The normal scores of the mean noise of each value over the rows of one call, by Student's t; none of few rows.
+    Questions about one row, which need not be independent, are averaged."""
+    from scipy import stats
+
+    _, row, times = number.unique(return_inverse=True, return_counts=True)
+    if len(times) < FEWEST:
+        return []
+    means = torch.zeros(len(times), e[0].numel(), dtype=e.dtype).index_add_(0, row, e.flatten(1)) / times.unsqueeze(1)
+    t = means.mean(0) / (means.std(0) / len(times) ** 0.5).clamp(min=1e-300)
+    return [torch.as_tensor(-stats.norm.ppf(stats.t.sf(t.abs(), len(times) - 1).clip(1e-300)))]
 
 
 def _unlike(x: Tensor) -> bool:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ambientkit.batch import Batch, Term
+from ambientkit.builtin.checks.outcome import mean_zero_by_kind
 from ambientkit.interfaces import Case, Denoiser, Memory, Objective
 from ambientkit.maths.noise import per_row, standard_normal
 from ambientkit.maths.randomness import keyed_generator
@@ -57,14 +58,38 @@ def by_group(once: Callable[[int, int], Tensor], count: int, kinds: int = 1) -> 
     """At least `count` independent samples (n, K); row i is of kind i mod `kinds`.
 
     once(index, groups): the samples (groups, K) of one call, of kind index mod `kinds`. Where it raises Mixed for
-    `GROUPS`, it is called for one group at a time.
+    `GROUPS`, or where the mean is in doubt and the groups of a call go together, it is called for one group at a time.
     """
     for groups in (GROUPS, 1):
         try:
-            return by_kind([once(index, groups) for index in range(calls_for(count, kinds, groups))], kinds)
+            found = [once(index, groups) for index in range(calls_for(count, kinds, groups))]
         except Mixed:
             continue
+        if groups == 1 or not alike_in_a_call(found, kinds):
+            return by_kind(found, kinds)
     raise AssertionError("one group cannot be mixed up")
+
+
+DOUBTED, SHARED = 1e-3, 0.05
+"""p-values: of a mean that is looked at twice, and of groups that have nothing in common."""
+
+
+def alike_in_a_call(found: list[Tensor], kinds: int) -> bool:
+    """Whether the samples (groups, K) of the groups of a call go together, as where an objective draws something once
+    for all rows of a call: they are no independent samples then. Analysis of variance of each column, by calls, each
+    kind of calls less its mean. Asked only where the mean is in doubt: what it decides is how the mean is measured
+    anew, and costs time alone."""
+    from scipy import stats
+
+    if mean_zero_by_kind(by_kind(found, kinds), kinds).p_value > DOUBTED:
+        return False
+    each = [torch.stack(found[kind::kinds]) for kind in range(kinds)]
+    off = torch.cat([(own - own.mean((0, 1))) / own.std((0, 1)).clamp(min=1e-300) for own in each])
+    calls, groups, columns = off.shape
+    between, within = calls - kinds, calls * (groups - 1)
+    spread = (off - off.mean(1, keepdim=True)).square().sum((0, 1)) / within
+    f = groups * off.mean(1).square().sum(0) / between / spread.clamp(min=1e-300)
+    return float(stats.f.sf(float(f.max()), between, within)) * columns < SHARED
 
 
 def calls_for(count: int, kinds: int = 3, groups: int = GROUPS) -> int:

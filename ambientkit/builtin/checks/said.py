@@ -13,8 +13,8 @@ from ambientkit.interfaces import Case, Corruption
 from ambientkit.maths.ambient import capped_inverse_square
 from ambientkit.maths.noise import per_row
 
-WIDTH = 0.3
-"""Std of the clean values whose width is asked for, about 0.5: missing values taken for 0 would more than double it."""
+WIDTH, MEAN = 0.3, 1.5
+"""Std and mean of the clean values whose width is asked for: a tenth of them taken for 0 would more than double it."""
 
 
 def slope_is_that_of_expect(part: Corruption, view: View, batch: Batch, moved: Tensor) -> None:
@@ -41,7 +41,7 @@ def width_is_that_of_clean_rows(part: Corruption, case: Case) -> None:
     if not part.claims & {"gaussian-noise", "masked"}:
         return
     rows = 64
-    x_0 = 0.5 + WIDTH * torch.randn(rows, *SHAPE, generator=key(case, "said.clean"))
+    x_0 = MEAN + WIDTH * torch.randn(rows, *SHAPE, generator=key(case, "said.clean"))
     batch = part.observe(x_0, torch.arange(rows), key(case, "said.observe"))
     seen = batch.cond["mask"].bool().expand_as(x_0) if "mask" in batch.cond else torch.ones_like(x_0, dtype=torch.bool)
     if not bool(seen.any()):

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ambientkit.batch import Batch, Term
 from ambientkit.builtin.checks.outcome import exact, largest
+from ambientkit.builtin.checks.picture_law import picture_case, rows_at
 from ambientkit.builtin.checks.probe import fixed_level, moved, observations, on_clean_rows, terms
 from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Part, Tools
 from ambientkit.maths.ambient import tweedie_coefficients
@@ -21,8 +22,8 @@ class Scale(Check):
     For a squared loss the second difference (v(+delta) + v(-delta)) / 2 - v(0) on the same draws is that cost exactly,
     row by row, without any statistics. It is compared where a = 1 - sigma_n^2 / sigma^2 >= 0.2; without the factor
     1/a^2 the cost there is a^2 lambda, and levels just above sigma_n are hardly learnt. An objective that takes a level
-    for each pixel is also shown such rows: each pixel has an a of its own then. An objective with another weight is not
-    wrong: it does not claim this.
+    for each pixel is also shown such rows: each pixel has an a of its own then. All are shown pictures of two channels
+    too, which cost no more than points. An objective with another weight is not wrong: it does not claim this.
     """
 
     name = "scale"
@@ -30,7 +31,7 @@ class Scale(Check):
     kind = "objective"
     claim = "x_0-scale"
     null_law = "exact: relative tolerance 1e-6"
-    detects = "any other weight, and a missing factor 1/a^2, or that of another pixel"
+    detects = "any other weight, and a missing factor 1/a^2, or that of another pixel; a sum over channels"
     meaning = (
         "The weight by level is not the one that is claimed: the expected minimum is the same, but levels "
         "near sigma_n may be learnt badly."
@@ -48,13 +49,17 @@ class Scale(Check):
         levels = [torch.tensor(floor, dtype=torch.float64) for floor in floors]
         if "noise-by-pixel" in part.claims and not clean:
             levels.append(torch.linspace(0.05, 0.3, case.law.dimension, dtype=torch.float64))
-        errors, n = [], 0
+        problems = []
         for index, level in enumerate(levels):
-            floor = level.max()
             own = level.expand(self.batch_size, -1) if level.ndim else level
             batch = (
                 observations(case, self.batch_size, index) if clean else fixed_level(case, self.batch_size, own, index)
             )
+            problems.append((case, batch, level.max()))
+        pictures = picture_case(case)
+        problems.append((pictures, rows_at(pictures, self.batch_size, floors[-1]), levels[len(floors) - 1]))
+        errors, n = [], 0
+        for index, (case, batch, floor) in enumerate(problems):
             below, here, above = (self._values(part, batch, case, index, size) for size in (-1.0, 0.0, 1.0))
             a, _ = tweedie_coefficients(here.sigma.double(), floor)
             cost = (below.value + above.value) / 2 - here.value

@@ -14,10 +14,11 @@ from ambientkit.maths.noise import RandomSource, per_row, standard_normal, unifo
 from ambientkit.maths.reverse import reverse_moments
 from ambientkit.memorisation_parts import Neighbourhood, Similarity, TrainingRows
 from tests.verification.ninth_kit.corruptions import White
+from tests.verification.ninth_kit.flows import Euler
 from tests.verification.ninth_kit.hiding import Holes
 from tests.verification.ninth_kit.memory import Restores, Share
 from tests.verification.ninth_kit.nets import Edm, Labelled, Net
-from tests.verification.ninth_kit.samplers import FLOW, SECOND, Euler, Kernel
+from tests.verification.ninth_kit.samplers import FLOW, SECOND, Kernel
 
 
 class Exponential(Euler):
