@@ -21,14 +21,13 @@ PLACED = {"positions": "learned"}
         ((1, 8, 8), 1797, "image_transformer_v1", {"patch_size": 4, "width": 128, "depth": 2, **PLACED}),
         ((1, 8, 8), 250, "image_transformer_v1", {"patch_size": 4, "width": 64, "depth": 2, **PLACED}),
         ((1, 28, 28), 60_000, "image_transformer_v1", {"patch_size": 4, "width": 128, **PLACED}),
-        ((3, 48, 64), 5000, "image_transformer_v1", {"patch_size": 8, "width": 128, **PLACED}),
-        ((2, 25, 35), 5000, "image_transformer_v1", {"patch_size": 5, "width": 128, **PLACED}),
-        ((1, 44, 44), 120, "image_transformer_v1", {"patch_size": 4, "width": 64, **PLACED}),  # 11 has 121 values
-        ((1, 54, 54), 5000, "image_transformer_v1", {"patch_size": 6, "width": 128, **PLACED}),
-        ((1, 28, 44), 5000, "image_transformer_v1", {"patch_size": 4, "width": 128, **PLACED}),
+        ((3, 24, 32), 5000, "image_transformer_v1", {"patch_size": 4, "width": 128, **PLACED}),
+        ((2, 20, 30), 5000, "image_transformer_v1", {"patch_size": 5, "width": 128, **PLACED}),
         ((1, 31, 31), 600, "image_transformer_v1", {"patch_size": 4, "width": 64, **PLACED, "canvas": [32, 32]}),
-        ((2, 33, 45), 180, "image_transformer_v1", {"patch_size": 6, "width": 64, **PLACED, "canvas": [36, 48]}),
-        ((1, 34, 34), 5000, "image_transformer_v1", {"patch_size": 5, "width": 128, **PLACED, "canvas": [35, 35]}),
+        ((3, 13, 29), 180, "image_transformer_v1", {"patch_size": 4, "width": 64, **PLACED, "canvas": [16, 32]}),
+        ((3, 48, 64), 5000, "image_v1", {"preset": "tiny"}),
+        ((1, 44, 44), 120, "image_v1", {"preset": "tiny", "canvas": [48, 48]}),
+        ((2, 33, 45), 180, "image_v1", {"preset": "tiny", "canvas": [40, 48]}),
         ((1, 256, 256), 5000, "image_v1", {"preset": "tiny"}),
         ((1, 67, 90), 5000, "image_v1", {"preset": "tiny", "canvas": [72, 96]}),
     ],
@@ -49,7 +48,8 @@ def test_few_rows_small_pictures_and_the_levels_of_the_rows():
     assert (many.training["batch_size"], many.training["optimizer"]["lr"]) == (128, 3e-3)
     large = proposed(load(), (1, 28, 28), {}, 9_999)[1]
     assert ("objective" in large.training, large.training["batch_size"], large.levels_by_rows) == (False, 64, True)
-    assert not proposed(load(), (1, 256, 256), {}, 100)[1].levels_by_rows
+    larger = proposed(load(), (1, 33, 33), {}, 100)[1]
+    assert (larger.training["batch_size"], larger.levels_by_rows) == (16, True)
 
 
 @pytest.mark.parametrize("shape", [(2,), (64,), (1, 8, 8, 8), (1, 7, 31), (1, 3, 256)])
