@@ -13,11 +13,13 @@ pixels are missing, in one call of the denoiser. Arms:
 
     python examples/benchmarks/masks.py --out runs/masks --missing 0.4 --seeds 0 1 2
     python examples/benchmarks/masks.py --out runs/masks --kind boxes --noise 0.1
+    python examples/benchmarks/masks.py --out runs/u-net --data photo-patches --network u-net --steps 2000
     python examples/benchmarks/masks.py --out runs/masks --table
     python examples/benchmarks/masks.py --out runs/masks --picture docs/img/masks.png
 
-A run that is there is not trained again. The picture shows the first held-out rows, whichever they are. The network is
-k-diffusion's transformer, the default for pictures: `mlp`, which sees them as plain rows, learns to fill gaps slowly.
+A run that is there is not trained again; runs of another network need a folder of their own. The picture shows the
+first held-out rows, whichever they are. The network is k-diffusion's transformer, or its U-Net: `mlp`, which sees
+pictures as plain rows, learns to fill gaps slowly.
 """
 
 from __future__ import annotations
@@ -61,6 +63,12 @@ SETTINGS = {
     "optimizer": {"lr": 1e-3, "schedule": "cosine"},
     "batch_size": 32,
 }
+U_NET = {
+    "model": {"name": "image_v1", "preset": "tiny"},
+    "optimizer": {"lr": 2e-3, "schedule": "cosine"},
+    "batch_size": 16,
+}
+NETWORKS = {"transformer": SETTINGS, "u-net": U_NET}
 
 
 class PublishedForm(Corruption):
@@ -188,7 +196,7 @@ def patches(x: Tensor, n: int = 20_000) -> Tensor:
 
 
 def run(
-    arm: str, data: str, kind: Kind, missing: float, noise: float, seed: int, end_step: int, drop: float
+    arm: str, data: str, kind: Kind, missing: float, noise: float, seed: int, end_step: int, drop: float, network: str
 ) -> tuple[dict[str, object], dict[str, Tensor]]:
     """Train an arm: what is measured of the rows that it restores and draws, and the first of them."""
     began = time.process_time()
@@ -206,7 +214,8 @@ def run(
     else:
         train = Rows(x_n if arm == "zero-fill" else interpolated(x_n, mask), noise, None)
     objective = "tweedie" if told else "naive"
-    config = ak.configure(train, corruption=corruption, objective=objective, seed=seed, end_step=end_step, **SETTINGS)
+    settings = NETWORKS[network]
+    config = ak.configure(train, corruption=corruption, objective=objective, seed=seed, end_step=end_step, **settings)
     training = ak.build(config)
     for _ in steps(training):
         pass
@@ -243,6 +252,7 @@ def run(
         "noise": noise,
         "seed": seed,
         "end_step": end_step,
+        "network": network,
         "drop": drop,
         "rms_hidden": float(error[~seen].square().mean().sqrt()),
         "rms_all": float(error.square().mean().sqrt()),
@@ -336,6 +346,7 @@ def main() -> None:
     parser.add_argument("--noise", nargs="+", type=float, default=[0.0], help="noise std of what is there")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--steps", type=int, default=900)
+    parser.add_argument("--network", choices=sorted(NETWORKS), default="transformer")
     parser.add_argument("--drop", type=float, default=0.1, help="share that a step hides on top")
     parser.add_argument("--picture", type=Path, help="draw the first held-out rows of the first setting, train nothing")
     parser.add_argument("--table", action="store_true", help="print the results, and train nothing")
@@ -349,7 +360,8 @@ def main() -> None:
                         file = results(asked.out, asked.data, asked.kind, missing, noise, arm, seed)
                         if not file.is_file():
                             found, shown = run(
-                                arm, asked.data, asked.kind, missing, noise, seed, asked.steps, asked.drop
+                                *(arm, asked.data, asked.kind, missing, noise, seed),
+                                *(asked.steps, asked.drop, asked.network),
                             )
                             save_file({name: rows.contiguous() for name, rows in shown.items()}, kept_rows(file))
                             file.write_text(json.dumps(found, indent=1) + "\n")
