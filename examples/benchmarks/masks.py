@@ -64,7 +64,7 @@ SETTINGS = {
     "batch_size": 32,
 }
 U_NET = {
-    "model": {"name": "image_v1", "preset": "tiny"},
+    "model": {"name": "image_v1", "preset": "tiny", "patch_size": 2},
     "optimizer": {"lr": 2e-3, "schedule": "cosine"},
     "batch_size": 16,
 }
