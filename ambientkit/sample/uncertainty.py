@@ -49,7 +49,7 @@ def over_seen(values: Tensor, seen: Tensor) -> Tensor:
 
 
 class RowError(NamedTuple):
-    """What is known of the error of one restored row, data units."""
+    """The error of one restored row, data units."""
 
     mse: float
     """By Stein's estimate; NaN where there is none."""

@@ -50,7 +50,7 @@ def remembers_no_call(
     part: Model, network: nn.Module, signal: Signal, x: Tensor, sigma: Tensor, **cond: Tensor
 ) -> None:
     """Rows at other levels, and with other conditions, have the answers that a new denoiser gives to each of them
-    alone, whatever was asked before. Raises Broken."""
+    alone, after any calls. Raises Broken."""
     others = sigma.clone()
     others[1] = 0.05
     turned = {name: value.flip(0) for name, value in cond.items()}

@@ -108,7 +108,7 @@ class ObjectiveContract(Check):
                 level = torch.zeros_like(level)
             found.append((name, labelled(level, generator)))
             if name == "noisy":
-                found.append(("of one channel", labelled(level[:3], generator, GREY)))
+                found.append(("of one channel", labelled(level, generator, GREY)))
             if name == "noisy" and "noise-by-pixel" in part.claims:
                 found.append(
                     ("per pixel", labelled(0.1 + torch.rand(len(level), *SHAPE, generator=generator), generator))

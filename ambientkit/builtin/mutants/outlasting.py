@@ -82,7 +82,7 @@ class EqualSteps(HeunMutant):
     """Two slopes of Adams and Bashforth, as for equal steps."""
 
     name = "heun-equal-steps"
-    wrong = "3/2 and -1/2 of the last two slopes, whatever the steps were: of first order where steps are uneven"
+    wrong = "3/2 and -1/2 of the last two slopes, for steps of any length: of first order where steps are uneven"
 
     def sample(self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond) -> Tensor:
         last = None
@@ -162,7 +162,9 @@ class GapOfTheDay(MeasureMutant):
     def by_row(
         self, judged: Neighbourhood, null: Neighbourhood, train: TrainingRows, seed: int
     ) -> tuple[Tensor, Tensor]:
-        return self.right().by_row(judged, null, train, int(torch.randint(2**31, ())))
+        return self.right().by_row(
+            judged, null, train, int(torch.randint(2**31, (), generator=torch.default_generator))
+        )
 
 
 class FigureOfTheFirst(MeasureMutant):
