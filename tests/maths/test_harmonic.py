@@ -42,5 +42,6 @@ def test_a_plane_comes_back_inside_and_single_precision_stays_single() -> None:
 def test_without_places_nothing_changes_and_without_values_it_is_refused() -> None:
     x = torch.zeros(1, 2, 2)
     assert filled(x, []) is x
+    assert filled(torch.zeros(2, 0, 4, 4), [(1, 1)]).shape == (2, 0, 4, 4)  # no draws
     with pytest.raises(ValueError, match="no pixel has a value"):
         filled(x, [(0, 0), (0, 1), (1, 0), (1, 1)])
