@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
 from ambientkit.inspection.finding import Finding, NoiseVerdict
 from ambientkit.text import percent
 from ambientkit.text import share as share_of
+from ambientkit.units.clipping import CLIPPED, KEEP, KEPT
 from ambientkit.units.counts import CountRange
 
 Array = NDArray[np.float64]
-CLIPPED = 1e-3
-"""Largest share of values at an end of the range."""
 ENDED = 0.01
 """Largest share at the lower end of the transform of counts, where few photons and read noise take values below it."""
 STEP = 0.5
@@ -45,12 +42,12 @@ def saturation(x: Array, noisy: NDArray[np.bool_], declared: bool, counts: Count
     values = x[noisy]
     low, high = float(values.min()), float(values.max())
     shares = {end: float((values == end).mean()) for end in (low, high)}
-    if counts is not None and math.isclose(low, counts.lowest, rel_tol=1e-5, abs_tol=1e-6):
+    if counts is not None and low <= float(counts.to_unit(counts.zero + counts.gain)) + 1e-6:
         if shares[low] > ENDED:
             return Finding(
                 "saturation",
                 NoiseVerdict.VIOLATED,
-                f"{percent(shares[low])} % of the values lie below the end of the transform of counts: the dark areas "
+                f"{percent(shares[low])} % of the values lie at the end of the transform of counts: the dark areas "
                 "hold too few photons for their read noise.",
                 "Expose longer, or bin pixels; where read noise is nearly all there is, give --sigma-n without counts.",
                 shares[low],
@@ -78,6 +75,9 @@ def saturation(x: Array, noisy: NDArray[np.bool_], declared: bool, counts: Count
         "clipping, and keep them in floating point."
     )
     if declared or alone > 0.6:
+        if share <= KEPT:
+            remedy = f"Use a longer range or a shorter exposure. {KEEP}."
+            return Finding("saturation", NoiseVerdict.DOUBT, reason, remedy, share)
         return Finding("saturation", NoiseVerdict.VIOLATED, reason, remedy, share)
     return Finding(
         "saturation", NoiseVerdict.DOUBT, f"{reason[:-1]}, or these are flat areas of clean pictures.", remedy, share

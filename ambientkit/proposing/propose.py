@@ -22,6 +22,7 @@ from ambientkit.inspection.photon import dark_frames
 from ambientkit.inspection.transfer import Dark
 from ambientkit.interfaces import Data
 from ambientkit.proposing.centred import centred
+from ambientkit.proposing.clipped import clipped_values
 from ambientkit.proposing.gaps import declared, gap_of
 from ambientkit.proposing.noise import NoiseModel, noise_model
 from ambientkit.proposing.said_errors import said_noise
@@ -104,6 +105,9 @@ def propose(
     if value_range is not None:
         spec["value_range"] = value_range
     reasons["data", "value_range"] = why
+    if (lost := clipped_values(values, spec)) is not None:
+        spec["clipped"] = "keep"
+        reasons["data", "clipped"] = lost
     levels = _levels(spec, part, values)
     shape = values.rows.shape[1:]
     cut = _crop(shape)

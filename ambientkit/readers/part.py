@@ -76,6 +76,9 @@ class Stored(Data):
     """What to do with files and rows that cannot be used (damaged, or with values that are not finite): list them and
     refuse to start, or leave them out, list and count them. The other rows keep their numbers and levels."""
 
+    clipped: Literal["refuse", "keep"] = "refuse"
+    """What becomes of noisy rows of which more than 0.1 % of the values stand at an end of their range, where the noise
+    was cut: refused, or (up to 1 %) taken as they are, with a warning."""
     missing: Literal["refuse", "mask"] = "refuse"
     """What becomes of rows with missing pixels (NaN, and what the files mark): refused, or taken with a mask of what
     was measured, for --corruption mask."""
@@ -91,6 +94,8 @@ class Stored(Data):
 
     @model_validator(mode="after")
     def _consistent(self) -> Stored:
+        if self.clipped == "keep" and self.clean:
+            raise ValueError("clipped: keep is for noisy rows, not for clean ones, which may be clipped")
         if self.missing == "mask" and self.clean:
             raise ValueError("missing: mask is for noisy rows, not for clean ones")
         if self.dead and self.missing != "mask":
@@ -139,7 +144,14 @@ class Stored(Data):
         found = self.found()
         found.source.check()
         mapping = self._mapping(found.source)
-        reading = Reading(mapping, self.value_range is None, self.check, self.on_bad_file, self.missing == "mask")
+        reading = Reading(
+            mapping,
+            self.value_range is None,
+            self.check,
+            self.on_bad_file,
+            masked=self.missing == "mask",
+            keep_clipped=self.clipped == "keep",
+        )
         if isinstance(mapping, CountRange):
             enough_counts(found.source, mapping)
         if str(self.sigma_n) in ESTIMATES:  # from the rows that can be used

@@ -14,14 +14,13 @@ from numpy.typing import NDArray
 from ambientkit.errors import InputError
 from ambientkit.readers.missing import in_unit, told
 from ambientkit.text import listed, percent
+from ambientkit.units.clipping import CLIPPED, KEEP, KEPT, range_ends
 from ambientkit.units.counts import CountRange
 from ambientkit.units.ranges import ValueRange
 from ambientkit.units.scale import judge_scale
 
 logger = logging.getLogger("ambientkit")
 
-CLIPPED = 1e-3
-"""Largest share of values at the very ends of the range in data that are declared noisy."""
 FEWEST = 16
 """Values a row must have for "it is constant" to be no accident."""
 MASKED = ". Or train on what was measured: missing: mask in the data set, and --corruption mask"
@@ -59,7 +58,8 @@ class RowScan:
 
     where: the file or folder, for messages. values: the mapping of file values to [-1, 1]; assumed: it was not given by
     the user but follows from the number type. missing: what stands for a missing value, by name. masked: rows may lack
-    some of their values, not all. name: what row i is called.
+    some of their values, not all. keep_clipped: a few values that were cut at an end are let pass. name: what row i is
+    called.
     """
 
     def __init__(
@@ -71,14 +71,12 @@ class RowScan:
         assumed: bool,
         missing: Mapping[str, float] | None = None,
         masked: bool = False,
+        keep_clipped: bool = False,
         name: Callable[[int], str] = "row {}".format,
     ) -> None:
         self._where, self._dtype, self._values, self._assumed, self._name = where, dtype, values, assumed, name
-        self._missing, self._masked = dict(missing or {}), masked
-        ends = {values.low, values.high}
-        if dtype.kind in "ui":
-            ends |= {float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)}
-        self._at_end = dict.fromkeys(ends, 0)
+        self._missing, self._masked, self._keep_clipped = dict(missing or {}), masked, keep_clipped
+        self._at_end = dict.fromkeys(range_ends(dtype, values), 0)
         self._extremes = (math.inf, -math.inf)
         self._seen = 0
         self._not_finite = _Culprits()
@@ -221,15 +219,25 @@ class RowScan:
         # An end inside the data's own range is an ordinary value; only where the data stop there were they cut.
         cut = {end: count for end, count in self._at_end.items() if end in self._extremes}
         count = sum(cut.values())
-        if count > max(3, CLIPPED * n):
-            ends = " or ".join(f"{end:g}" for end in sorted(cut) if cut[end])
-            raise InputError(
-                f"{self._where}: {percent(count / n)} % of the noisy values are exactly {ends}, the end of their "
-                "range: "
-                "the noise was clipped, or these are counts.\nClipped noise has neither mean 0 nor the declared "
-                "std, and nothing "
-                f"can undo it: save noisy data in floating point (.npy), before any clipping or rounding"
-            )
+        if count <= max(3, CLIPPED * n):
+            return
+        ends = " or ".join(f"{end:g}" for end in sorted(cut) if cut[end])
+        told = (
+            f"{self._where}: {percent(count / n)} % of the noisy values are exactly {ends}, the end of their range: "
+            "the noise was clipped, or these are counts."
+        )
+        few = count <= max(3, KEPT * n)
+        if few and self._keep_clipped:
+            logger.warning("%s They are taken as they are (clipped: keep)", told)
+            return
+        ways = "save noisy data in floating point (.npy), before any clipping or rounding"
+        if self._keep_clipped:
+            ways += f". `clipped: keep` takes up to {100 * KEPT:g} %"
+        elif few:
+            ways += f". Or go on knowingly: {KEEP}"
+        raise InputError(
+            f"{told}\nClipped noise has neither mean 0 nor the declared std, and nothing can undo it: {ways}"
+        )
 
 
 class _Culprits:

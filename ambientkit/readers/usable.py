@@ -38,6 +38,8 @@ class Reading(NamedTuple):
     on_bad_file: Literal["fail", "skip"]
     masked: bool = False
     """Whether rows may lack some of their values."""
+    keep_clipped: bool = False
+    """Whether a few values that were cut at an end of the range are let pass."""
 
 
 def usable(
@@ -94,6 +96,7 @@ def read_all(
         assumed=reading.assumed,
         missing=missing,
         masked=reading.masked,
+        keep_clipped=reading.keep_clipped,
         name=source.name,
     )
     axes = len(source.shape)

@@ -110,9 +110,10 @@ class CountRange:
         return 1 / self._half
 
     @property
-    def lowest(self) -> float:
-        """D = 0 in data units: what all values become that lie so far below the offset that the transform ends."""
-        return -self._middle / self._half
+    def zero(self) -> float:
+        """The file value at which the noise has variance 0: that of no count. Values that pile up within one count of
+        it were not cut; below it there is nothing."""
+        return self.offset - self.read_std**2 / self.gain
 
     def to_unit(self, values: ArrayLike) -> NDArray[np.float32]:
         """Counts to data units, float32."""

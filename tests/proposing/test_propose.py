@@ -187,6 +187,23 @@ def test_where_nothing_can_be_proposed_nothing_is_written_and_it_says_what_to_me
     assert asked in str(found)
 
 
+def test_a_few_clipped_values_are_kept_with_the_reason_and_train_takes_the_run(tmp_path: Path) -> None:
+    """Case: photographs of 8 bits, 0.12 % of whose values were 0 or 255, got no proposal, and no way round."""
+    rng = np.random.default_rng(11)
+    p = scenes(rng, 40)
+    x = 40 + 180 * (p - p.min()) / np.ptp(p) + 12 * rng.standard_normal(p.shape)
+    x += 255 - np.quantile(x, 0.997)
+    np.save(tmp_path / "rows.npy", x.round().clip(0, 255).astype(np.uint8))
+    found = ak.inspect(tmp_path / "rows.npy", write=tmp_path / "run.yaml")
+    assert found.proposal.complete
+    assert found.proposal.config["data"]["clipped"] == "keep"
+    assert "% at 255" in str(found.proposal.reasons["data", "clipped"])
+    spec = {key: value for key, value in found.proposal.config["data"].items() if key != "clipped"}
+    with pytest.raises(ak.InputError, match="`clipped: keep`"):
+        load().build("data", spec).rows()
+    assert len(load().build("data", {**spec, "clipped": "keep"}).rows()) == 40
+
+
 def test_rows_with_missing_pixels_are_left_out_and_counted(tmp_path: Path) -> None:
     rng = np.random.default_rng(7)
     rows = cells(rng).astype(np.float32)

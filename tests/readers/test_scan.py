@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from ambientkit.errors import InputError
 from ambientkit.readers.scan import RowScan
 from ambientkit.text import listed
+from ambientkit.units.clipping import KEPT
+from ambientkit.units.counts import CountRange
 from ambientkit.units.ranges import ValueRange
 
 
@@ -21,18 +23,26 @@ def noisy(sigma: float | NDArray, n: int = 20, d: int = 100, seed: int = 0) -> N
     return (rng.choice([-0.5, 0.5], (n, d)) + sigma * rng.standard_normal((n, d))).astype(np.float32)
 
 
-def scan(rows: NDArray, sigma_n: NDArray | float, values: ValueRange | None = None, size: int = 7) -> None:
+def scan(
+    rows: NDArray,
+    sigma_n: NDArray | float,
+    values: ValueRange | CountRange | None = None,
+    size: int = 7,
+    **options: bool,
+) -> None:
     """Feed rows in chunks of `size`."""
-    check = RowScan("rows.npy", rows.dtype, values or ValueRange.of(rows.dtype), assumed=values is None)
+    check = RowScan("rows.npy", rows.dtype, values or ValueRange.of(rows.dtype), assumed=values is None, **options)
     for start in range(0, len(rows), size):
         level = sigma_n[start : start + size] if isinstance(sigma_n, np.ndarray) else sigma_n
         check.add(rows[start : start + size], level)
     check.finish()
 
 
-def refused(rows: NDArray, sigma_n: NDArray | float, values: ValueRange | None = None) -> str:
+def refused(
+    rows: NDArray, sigma_n: NDArray | float, values: ValueRange | CountRange | None = None, **options: bool
+) -> str:
     with pytest.raises(InputError) as caught:
-        scan(rows, sigma_n, values)
+        scan(rows, sigma_n, values, **options)
     return str(caught.value)
 
 
@@ -146,6 +156,35 @@ def test_clipping_below_one_in_a_thousand_is_let_pass() -> None:
     scan(rows, 0.09)
     rows[1, 0] = 0
     assert "exactly 0," in refused(rows, 0.09)
+
+
+def test_a_few_clipped_values_can_be_kept_knowingly_and_many_cannot(caplog: pytest.LogCaptureFixture) -> None:
+    """The law of the docstring of `units.clipping`: E[min(x + sigma z, x)] = x - sigma / sqrt(2 pi)."""
+    rows = np.rint(127.5 + 40 * noisy(0.3, n=60)).astype(np.uint8)
+    rows[:59, 0] = 255
+    share = (rows == 255).mean()
+    assert 0.001 < share <= KEPT
+    assert "`clipped: keep`" in refused(rows, 0.09)
+    with caplog.at_level(logging.WARNING, "ambientkit"):
+        scan(rows, 0.09, keep_clipped=True)
+    assert " % of the noisy values are exactly 255" in caplog.text
+    assert "taken as they are" in caplog.text
+    rows[:, 1] = 255
+    assert "takes up to 1 %" in refused(rows, 0.09, keep_clipped=True)
+    assert "`clipped: keep` in" not in refused(rows, 0.09)
+    z = np.random.default_rng(1).standard_normal(1_000_000)
+    assert abs(np.minimum(z, 0).mean() + (2 * np.pi) ** -0.5) < 5e-3
+
+
+def test_counts_of_nothing_are_not_clipped() -> None:
+    """Case: counts of a detector without read noise, a few of which are 0, as they have to be."""
+    rng = np.random.default_rng(0)
+    rows = rng.poisson(np.linspace(5, 60, 400), (20, 400)).astype(np.uint16)
+    rows[:, 0] = 0
+    scan(rows, 0.2, CountRange(0.0, float(rows.max()), 1.0))
+    rows[:, -3:] = rows.max()
+    assert "clipped" in refused(rows, 0.2, CountRange(0.0, float(rows.max()), 1.0))
+    assert "exactly 0" in refused(np.maximum(rows, 8) - 8, 0.1, CountRange(0.0, 150.0, 1.0, -8.0))
 
 
 def test_only_noisy_values_count_as_clipped() -> None:
