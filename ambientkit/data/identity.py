@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -16,6 +16,9 @@ from ambientkit.rows import Rows, as_rows, evenly
 
 SAMPLED = 256
 """Rows, evenly spaced, whose values are hashed; of a full fingerprint, all."""
+
+COMPARED = 20_000
+"""Most rows of a set that are compared one by one."""
 
 How = Literal["sampled", "full"]
 
@@ -85,6 +88,22 @@ def rows_of_run(data: Data, stored: Mapping[str, Any] | None, where: str) -> Row
         raise InputError(f"{where}: the rows that it was trained on ({data.name}) cannot be read: {error}") from None
     refuse_other(data, rows, stored, where)
     return rows
+
+
+def copies(rows: Any, of: Any, but: Collection[int] = ()) -> set[int]:
+    """The positions of rows whose values are those of a row of another set, bit by bit; what noise they are said to
+    have does not count.
+
+    but: positions in `of` that do not count.
+    """
+    known, others = as_rows(rows), as_rows(of)
+    seen = {_values(others[index]) for index in range(len(others)) if index not in but}
+    return {index for index in range(len(known)) if _values(known[index]) in seen}
+
+
+def _values(row: Clean | Batch) -> bytes:
+    value = row.x_0 if isinstance(row, Clean) else row.x_n
+    return hashlib.sha256(np.ascontiguousarray(value.detach().cpu().numpy()).tobytes()).digest()
 
 
 def _called(data: Data, path: Any) -> str:

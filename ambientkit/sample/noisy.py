@@ -13,6 +13,7 @@ from ambientkit.config.datapath import DataLike
 from ambientkit.config.noise import NOISE, says_the_same, with_noise
 from ambientkit.data import Observations, Survey, survey
 from ambientkit.data.held_out import held_out_positions
+from ambientkit.data.identity import COMPARED, copies
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Corruption, Data
 from ambientkit.messages import note
@@ -95,10 +96,32 @@ def noisy_rows(noisy: DataLike, sigma_n: Any, trained: Trained, registry: Regist
         raise InputError(
             f"{what}: these rows carry no noise (sigma_n 0), so there is nothing to restore. Declare it by --sigma-n"
         )
-    fresh = None
     if data == own or trained_on:
-        fresh = frozenset(held_out_positions(observations, trained.config.hold_out, trained.config.seed))
+        fresh: frozenset[int] | None = frozenset(_held_out(observations, trained))
+    else:
+        fresh = _not_copied(what, rows, trained)
     return Noisy(what, data, corruption, observations, seen, OwnUnits.of(rows), fresh)
+
+
+def _held_out(observations: Observations, trained: Trained) -> list[int]:
+    return held_out_positions(observations, trained.config.hold_out, trained.config.seed)
+
+
+def _not_copied(what: str, rows: Any, trained: Trained) -> frozenset[int] | None:
+    """The positions of rows that are no copies of rows that the run was trained on; None where none is one, or where
+    the two sets are too large to be compared, or those of the run cannot be read."""
+    if len(rows) > COMPARED or (trained.fingerprint or {}).get("rows", COMPARED + 1) > COMPARED:
+        return None
+    try:
+        own = trained.rows()
+    except InputError:
+        return None
+    observations = Observations(own, trained.config.corruption, trained.config.seed)
+    learned = copies(rows, own, but=frozenset(_held_out(observations, trained)))
+    if not learned:
+        return None
+    note(f"{what}: {len(learned)} of {len(rows)} rows are copies of rows that the run was trained on")
+    return frozenset(range(len(rows))) - learned
 
 
 def _the_runs_own(data: Data, own: Data) -> bool:

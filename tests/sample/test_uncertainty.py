@@ -18,7 +18,7 @@ from ambientkit.batch import View
 from ambientkit.sample import load_run, restore_rows, restore_to_files
 from ambientkit.sample.table import RowInfo, uncertainty_of
 from ambientkit.sample.uncertainty import FEW, RowError, Uncertainty, stein
-from tests.support.sampling import registry, write_run
+from tests.support.sampling import SHAPE, registry, write_run
 
 PARTS = registry()
 FALSE_ALARM = 1e-4
@@ -150,6 +150,28 @@ def test_rows_that_the_run_held_out_are_those_that_are_fresh(tmp_path) -> None:
     assert found.fresh.nonzero().flatten().tolist() == [place for place in positions if place < 32]
     others = 0.3 * np.random.default_rng(0).standard_normal((9, *trained.signal.shape)).astype(np.float32)
     assert restore_rows(trained, others, sigma_n=0.3, draws=2, steps=2, registry=PARTS).fresh is None
+
+
+def test_copies_of_rows_trained_on_are_not_fresh(tmp_path, caplog) -> None:
+    """Case: a folder of frames that was copied elsewhere, and restored there, counted as one that the run had not
+    seen."""
+    from ambientkit.data.identity import fingerprint
+    from ambientkit.sample.noisy import noisy_rows
+
+    rows = 0.5 * np.random.default_rng(1).standard_normal((40, *SHAPE)).astype(np.float32)
+    np.save(tmp_path / "rows.npy", rows)
+    data = {"name": "array", "path": str(tmp_path / "rows.npy"), "layout": "NCHW", "sigma_n": 0.3}
+    known = fingerprint(PARTS.build("data", data), PARTS.build("data", data).rows())
+    trained = load_run(write_run(tmp_path / "run", data=data, hold_out=0.25, fingerprint=known), PARTS)
+    own = noisy_rows(trained.config.data, None, trained, PARTS)
+    assert own.fresh is not None
+    assert len(own.fresh) == 10
+    new = 0.5 * np.random.default_rng(2).standard_normal((5, *SHAPE)).astype(np.float32)
+    found = noisy_rows(np.concatenate([new, rows]), 0.3, trained, PARTS)
+    assert found.fresh == frozenset(range(5)) | {5 + place for place in own.fresh}
+    assert noisy_rows(new, 0.3, trained, PARTS).fresh is None
+    (tmp_path / "rows.npy").unlink()
+    assert noisy_rows(rows, 0.3, trained, PARTS).fresh is None  # nobody can know
 
 
 def test_rows_without_an_estimate_do_not_count() -> None:

@@ -62,11 +62,13 @@ def write_run(
     data="digits",
     conds=None,
     objective=None,
+    fingerprint=None,
+    **more,
 ) -> Path:
     """A run folder of `tinted` whose classes have these grey values; sigma_max 5."""
     model = {"name": "tinted", "num_classes": len(values) - 1}
     levels = {"sigma_min": 0.002, "sigma_max": 5.0}
-    tree = {"data": data, "model": model, "levels": levels, "corruption": {"name": "gaussian", "sigma_n": 0.3}}
+    tree = {"data": data, "model": model, "levels": levels, "corruption": {"name": "gaussian", "sigma_n": 0.3}, **more}
     config = resolve(Source(tree if objective is None else {**tree, "objective": objective}), registry())
     signal = Signal(shape, 0.5, conds or {})
     with isolated_global_generator(0, "test"):
@@ -76,7 +78,7 @@ def write_run(
         "config": dump(config),
         "signal": {"shape": signal.shape, "sigma_data": signal.sigma_data, "conds": dict(signal.conds)},
         "step": 7,
-        "data": {"units": (units or OwnUnits()).plain(), "sigma_n": list(sigma_n)},
+        "data": {"units": (units or OwnUnits()).plain(), "sigma_n": list(sigma_n), "fingerprint": fingerprint},
     }
     folder.mkdir(parents=True, exist_ok=True)
     save_weights(folder / WEIGHTS, network, metadata)
