@@ -278,6 +278,9 @@ class Data(Part):
     marks: ClassVar[tuple[str, ...]] = ()
     """Names of files: a folder that holds one of them means this data set, with any other content. "a+b" asks for
     both."""
+    begins: ClassVar[tuple[tuple[int, bytes], ...]] = ()
+    """(offset, bytes) within the first 1,024 bytes: a file of a name that nobody claims means this data set where it
+    has one of them."""
 
     @abc.abstractmethod
     def rows(self) -> Dataset[Clean] | Dataset[Batch]:

@@ -20,6 +20,9 @@ from ambientkit.builtin.data.tiff_stack import TiffStack
 from ambientkit.config.inline import is_there, split_fields
 from ambientkit.errors import InputError, nearest
 from ambientkit.interfaces import Data
+from ambientkit.readers.folders import MEDIUM, begins
+from ambientkit.readers.foreign import way_round
+from ambientkit.readers.image import SUFFIXES
 from ambientkit.registry import Registry
 
 KINDS = (
@@ -90,7 +93,8 @@ def data_spec(text: str, registry: Registry, flag: str = "--data") -> Any:
     """What the registry builds from a name, 'NAME{field: value}', or a path. Raises InputError where it is none of
     them.
 
-    Which data set a path stands for is what the data sets themselves say: their `files`, `folders` and `marks`.
+    Which data set a path stands for is what the data sets themselves say: their `files`, `folders`, `marks` and
+    `begins`.
     """
     if text in registry.names("data"):
         return text
@@ -103,10 +107,13 @@ def data_spec(text: str, registry: Registry, flag: str = "--data") -> Any:
         return {"name": _folder(path, registry, flag), "path": text}
     if found := _claimed(path.name, {name: part.files for name, part in _parts(registry).items()}):
         return {"name": _one(found, f"{flag} {text}", registry), "path": text}
+    if there and (found := _begun(path, registry)):
+        return {"name": _one(found, f"{flag} {text}", registry), "path": text}
     known = ", ".join(registry.names("data"))
     hint = nearest(text, registry.names("data"))
     what = "is a file of a kind that is not read" if there else f"is neither a data set nor an existing path{hint}"
-    raise InputError("\n".join([f"{flag} {text}: {what}. Give {KINDS}, or one of: {known}", *registry.failures()]))
+    told = f"{flag} {text}: {what}. Give {KINDS}, or one of: {known}{way_round([path]) if there else ''}"
+    raise InputError("\n".join([told, *registry.failures()]))
 
 
 def _parts(registry: Registry) -> dict[str, type[Data]]:
@@ -120,6 +127,11 @@ def _claimed(name: str, ends: Mapping[str, Sequence[str]]) -> list[str]:
     return sorted(part for part, length in fits.items() if length == most > 0)
 
 
+def _begun(path: Path, registry: Registry) -> list[str]:
+    """The data sets that claim a file of any other name by its content."""
+    return sorted(name for name, part in _parts(registry).items() if begins(path, part.begins))
+
+
 def _one(found: Sequence[str], where: str, registry: Registry) -> str:
     """The only data set that claims a path. Raises InputError naming all where there are several."""
     if len(found) > 1:
@@ -130,7 +142,7 @@ def _one(found: Sequence[str], where: str, registry: Registry) -> str:
 
 def _folder(folder: Path, registry: Registry, flag: str) -> str:
     """The data set of a folder: by its marks, of which the one of most files counts, then by the names that most of its
-    files have, otherwise pictures."""
+    files have, then by the content of the first one, otherwise pictures."""
     parts = _parts(registry)
     marked = {name: max((_there(folder, mark) for mark in part.marks), default=0) for name, part in parts.items()}
     if most := max(marked.values(), default=0):
@@ -142,7 +154,19 @@ def _folder(folder: Path, registry: Registry, flag: str) -> str:
             counts[tuple(found)] += 1
     if counts:
         return _one(counts.most_common(1)[0][0], f"{flag} {folder}", registry)
+    if first := _nameless(folder, registry):
+        return _one(first, f"{flag} {folder}", registry)
     return TiffStack.name if _named_pages(folder) else "image-folder"
+
+
+def _nameless(folder: Path, registry: Registry) -> list[str]:
+    """The data sets of folders that claim the first file by its content, where no file is named as one of theirs or as
+    a picture."""
+    files = [path for path in islice(folder.rglob("*"), LOOKED_AT) if path.is_file() and path.name[0] != "."]
+    if any(path.name.lower().endswith(SUFFIXES) for path in files):
+        return []
+    first = next((path for path in sorted(files) if path.name != MEDIUM), folder)
+    return [name for name in _begun(first, registry) if _parts(registry)[name].folders]
 
 
 def _named_pages(folder: Path) -> bool:

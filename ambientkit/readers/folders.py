@@ -9,7 +9,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ambientkit.errors import InputError
+from ambientkit.readers.foreign import way_round
 from ambientkit.text import lines, listed
+
+HEAD = 1024
+"""Bytes of a file by which its format is known."""
+MEDIUM = "DICOMDIR"
+"""Lists the DICOM files of a medium, and holds no picture."""
 
 
 def printable(name: str) -> str:
@@ -26,6 +32,10 @@ class LeftOut:
     def note(self, reason: str, name: str) -> None:
         """Count one more."""
         self._names.setdefault(reason, []).append(printable(name))
+
+    def names(self) -> list[str]:
+        """All of them."""
+        return [name for names in self._names.values() for name in names]
 
     def __bool__(self) -> bool:
         return bool(self._names)
@@ -83,15 +93,40 @@ def find(folder: Path, suffixes: Sequence[str], follow_links: bool, what: str = 
     return sorted(found, key=lambda path: path.relative_to(folder).parts), left_out
 
 
-def find_or_one(path: Path, suffixes: Sequence[str], follow_links: bool, what: str) -> tuple[list[Path], LeftOut]:
-    """As `find`, where the path may also be one file of any name. Raises InputError where there is nothing to read."""
+Signs = Sequence[tuple[int, bytes]]
+"""(offset, bytes) in a file's first bytes, by one of which its format is known; see `Data.begins`."""
+
+
+def begins(file: Path, signs: Signs) -> bool:
+    """Whether a file has one of the signs; not where it cannot be read."""
+    if not signs:
+        return False
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(HEAD)
+    except OSError:
+        return False
+    return any(head[at:].startswith(sign) for at, sign in signs)
+
+
+def find_or_one(
+    path: Path, suffixes: Sequence[str], follow_links: bool, what: str, signs: Signs = ()
+) -> tuple[list[Path], LeftOut]:
+    """As `find`, where the path may also be one file of any name, and where no file is named so those count that have
+    one of the signs: scanners write DICOM without a suffix. Raises InputError where there is nothing to read."""
     if path.is_file():
         return [path], LeftOut()
     found, left_out = find(path, suffixes, follow_links, what)
+    if not found and signs:
+        every, others = find(path, ("",), follow_links, what)
+        found = [file for file in every if begins(file, signs) and file.name != MEDIUM]
+        for file in sorted(set(every) - set(found)) if found else ():
+            others.note(f"that is no {what} by its content", file.name)
+        left_out = others if found else left_out
     if not found:
         raise InputError(
             f"{path}: no {what} found{left_out}. Files named {', '.join(suffixes)} (any case) are read, in "
-            "sub-folders too"
+            f"sub-folders too{way_round(left_out.names())}"
         )
     return found, left_out
 

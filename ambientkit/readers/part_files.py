@@ -35,7 +35,7 @@ class StoredFiles(Stored):
 
     def find(self) -> Found:
         """The files of the folder, by their headers. Raises InputError where there are none, or they are unusable."""
-        files, left_out = find_or_one(self.path, self.suffixes, self.follow_links, self.what)
+        files, left_out = find_or_one(self.path, self.suffixes, self.follow_links, self.what, self.begins)
         source = self.open(files)
         names = source.file_names()
         logger.log(

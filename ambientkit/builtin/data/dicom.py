@@ -39,6 +39,7 @@ class DICOM(StoredFiles):
     name = "dicom"
     source = "file format: DICOM PS3.5, PS3.10; pydicom"
     suffixes = files = folders = (".dcm", ".dicom", ".ima")
+    begins = ((128, b"DICM"),)
     what = "DICOM file"
 
     monochrome1: Literal["refuse", "as-stored"] = "refuse"

@@ -37,6 +37,7 @@ class FITS(StoredFiles):
     name = "fits"
     source = "file format: FITS 4.0; astropy.io.fits"
     suffixes = files = folders = (".fits", ".fit", ".fts", ".fits.gz", ".fits.fz")
+    begins = ((0, b"SIMPLE  ="),)
     what = "FITS file"
 
     extension: int | str | None = None

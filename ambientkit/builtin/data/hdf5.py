@@ -26,6 +26,7 @@ class HDF5(Stored):
 
     name = "hdf5"
     files = (".h5", ".hdf5", ".hdf")
+    begins = ((0, b"\x89HDF\r\n\x1a\n"),)
     source = "file format: HDF5; h5py"
 
     path: Path

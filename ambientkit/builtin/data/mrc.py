@@ -32,6 +32,7 @@ class MRC(StoredFiles):
     name = "mrc"
     source = "file format: MRC2014 (doi 10.1016/j.jsb.2015.04.002); mrcfile"
     suffixes = files = folders = (".mrc", ".mrcs", ".rec", ".st", ".map", ".mrc.gz", ".mrc.bz2", ".map.gz")
+    begins = ((208, b"MAP "),)
     what = "MRC file"
 
     sections: Literal["auto", "rows", "volume"] = "auto"
