@@ -273,14 +273,11 @@ class Data(Part):
     """Ends of file names, lower case, such as (".fits", ".fits.gz"): a path of such a file, given as data, means {name,
     path: the file}."""
     folders: ClassVar[tuple[str, ...]] = ()
-    """Ends of file names: a folder given as data means {name, path: the folder} where most of its files are named
-    so."""
+    """Ends of file names: a folder most of whose files are named so means {name, path: the folder}."""
     marks: ClassVar[tuple[str, ...]] = ()
-    """Names of files: a folder that holds one of them means this data set, with any other content. "a+b" asks for
-    both."""
+    """Names of files: a folder that holds one of them means this data set. "a+b" asks for both."""
     begins: ClassVar[tuple[tuple[int, bytes], ...]] = ()
-    """(offset, bytes) within the first 1,024 bytes: a file of a name that nobody claims means this data set where it
-    has one of them."""
+    """(offset, bytes) of the first 1,024 bytes by which files are known that nobody claims by their names."""
 
     @abc.abstractmethod
     def rows(self) -> Dataset[Clean] | Dataset[Batch]:

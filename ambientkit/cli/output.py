@@ -51,6 +51,8 @@ class _Printer(logging.Handler):
         super().__init__()
         self.subjects: set[str] = set()
         """Of the messages so far."""
+        self._printed: set[str] = set()
+        """Notes and warnings: a data set that is opened several times says the same each time."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a message, by its level."""
@@ -58,7 +60,10 @@ class _Printer(logging.Handler):
         text = getattr(record, "as_command", record.getMessage())
         if record.levelno >= NOTE:
             kind = "warning" if record.levelno >= logging.WARNING else "note"
-            print(f"{kind}: {text}", file=sys.stderr, flush=True)
+            if (line := f"{kind}: {text}") in self._printed:
+                return
+            self._printed.add(line)
+            print(line, file=sys.stderr, flush=True)
         elif record.name == "ambientkit.progress":
             print(text, flush=True)
 

@@ -241,6 +241,10 @@ class FileRows(abc.ABC, Generic[Part]):
         """How numbers stand in a file: as `read` returns them."""
         return Encoding(self.dtype)
 
+    def partly(self, like: Path, rows: int) -> str:
+        """Why the first rows of a file alone cannot be written like it; empty where they can."""
+        return ""
+
     def by_file(self, levels: dict[str, float]) -> NDArray[np.float64]:
         """(N,): the level of its file for each row."""
         counts = np.diff([0, *self._ends])

@@ -102,6 +102,10 @@ class OpenedArray(abc.ABC):
         """The same name."""
         return name
 
+    def partly(self, like: Path, rows: int) -> str:
+        """Why the first rows alone cannot be written like the array; empty where they can."""
+        return ""
+
     def stored_as(self, like: Path) -> Encoding:
         """How numbers stand in the array."""
         return Encoding(self.dtype)

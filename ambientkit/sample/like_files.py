@@ -54,7 +54,25 @@ class LikeFiles:
         """For the rows of a data set; None where it has no files, or nobody writes their format."""
         source = getattr(rows, "source", None)
         whole = bare(source.source if isinstance(source, Kept) else source)
-        return cls(whole, count, dtype, key) if isinstance(whole, Savable) else None
+        if not isinstance(whole, Savable):
+            return None
+        found = cls(whole, count, dtype, key)
+        found._check_cut()
+        return found
+
+    def _check_cut(self) -> None:
+        """Raises InputError where the last file would be written in part, and its format has no such files: before
+        anything is restored."""
+        cut = [one for one in self.source.results() if one.start < self.rows < one.stop]
+        for one in cut:
+            partly = getattr(self.source, "partly", None)
+            if partly is None or not (why := partly(one.like, self.rows - one.start)):
+                continue
+            counts = " or ".join(f"--n {count}" for count in (one.start, one.stop) if count)
+            raise InputError(
+                f"--n {self.rows}: {one.name}: results cannot be written like it: {why}. Restore whole files "
+                f"({counts}), or take --format npy"
+            )
 
     def series(self, arrays: tuple[str, ...], draws: int) -> list[tuple[str, int | None, Series]]:
         """(array, number of the draw, series) of all that is written."""

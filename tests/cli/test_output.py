@@ -15,7 +15,7 @@ import pytest
 from ambientkit.cli.output import INTERRUPTED, NOTE, command
 from ambientkit.messages import INTERRUPTED as SUBJECT
 from ambientkit.messages import NOTE as LEVEL
-from ambientkit.messages import note
+from ambientkit.messages import note, warn
 
 
 def ended(text: str, status: int) -> int:
@@ -77,6 +77,23 @@ def test_a_command_that_is_stopped_says_once_what_becomes_of_its_work(number, st
 
 def test_levels_and_subjects_are_those_of_the_library():
     assert (NOTE, INTERRUPTED) == (LEVEL, SUBJECT)
+
+
+def test_a_warning_is_printed_once(capsys):
+    """Case: what the axes of a file mean was said four times, once for each time that it was opened."""
+
+    @command()
+    def opening() -> None:
+        for axes in ("T as rows", "T as rows", "Z as rows", "T as rows"):
+            warn(axes)
+        note("T as rows")
+
+    opening()
+    assert capsys.readouterr().err.splitlines() == [
+        "warning: T as rows",
+        "warning: Z as rows",
+        "note: T as rows",
+    ]
 
 
 def test_an_exit_status_of_130_by_itself_says_nothing(capsys):

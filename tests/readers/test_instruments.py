@@ -177,6 +177,35 @@ def test_errors_of_fits_files_are_noise_by_pixel(tmp_path, name, stored):
         open_rows({**spec, "sigma_n": "NOISE"}, sigma_units="file")
 
 
+@pytest.mark.parametrize(
+    ("names", "unread"),
+    [
+        (("CCD1", "CCD2", "CCD3"), "CCD2, CCD3"),
+        (("SCI", "ERR", "SCI", "ERR"), "3"),
+        (("", "", ""), "2, 3"),
+        (("SCI", "ERR", "DQ", "AREA"), None),
+    ],
+)
+def test_images_that_are_not_read_are_named(tmp_path, caplog, names, unread):
+    """Case: of the four chips of a camera three were left out without a word."""
+    fits = pytest.importorskip("astropy.io.fits")
+    units = []
+    for k, name in enumerate(names):
+        values = noise(8, 8, seed=k) if name != "ERR" else np.abs(noise(8, 8, seed=k)) / 3
+        units.append(fits.ImageHDU(values, name=name, ver=1 + names[:k].count(name)))
+    fits.HDUList([fits.PrimaryHDU(), *units]).writeto(tmp_path / "x.fits")
+    spec = {"name": "fits", "path": str(tmp_path / "x.fits")}
+    open_rows(spec, clean=True)
+    told = [record.getMessage() for record in caplog.records if "several images" in record.getMessage()]
+    assert (f"the others are {unread}. " in told[0]) if unread else not told
+    caplog.clear()
+    if unread == "3":  # by its number, with the errors of the same version
+        rows = open_rows(spec, extension=3, sigma_n="ERR", sigma_units="file")
+        np.testing.assert_array_equal(rows[0].x_n[0], noise(8, 8, seed=2))
+        np.testing.assert_allclose(rows[0].sigma_n[0], np.abs(noise(8, 8, seed=3)) / 3, rtol=1e-5)
+    assert "several images" not in caplog.text
+
+
 def test_flagged_pixels_are_missing_and_named_or_a_mask(tmp_path):
     (tmp_path / "night").mkdir()
     image, flags = noise(4, 8, 8), np.zeros((4, 8, 8), np.int32)

@@ -115,6 +115,10 @@ class _Frames(FileRows[DICOM]):
         low, high = (-(2.0 ** (used - 1)), 2.0 ** (used - 1) - 1) if signed else (0.0, 2.0**used - 1)
         return Encoding(np.dtype(f"{'i' if signed else 'u'}{bits // 8}"), *_rescale(header, 0), low, high)
 
+    def partly(self, like: Path, rows: int) -> str:
+        """A derived image has all frames of its source, which their positions and times are of."""
+        return f"a DICOM file has all of its frames, and this would be {rows}"
+
     def save(self, like: Path, rows: Encoded, target: Path, series: Series) -> None:
         """Frames as a derived image with the attributes of `like`."""
         write_dicom(like, rows, target, series)

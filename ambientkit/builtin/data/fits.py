@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,7 +25,10 @@ from ambientkit.readers import (
     UnusableFile,
     needs,
 )
+from ambientkit.text import listed
 from ambientkit.writers.fits import write_fits
+
+logger = logging.getLogger("ambientkit")
 
 
 class FITS(StoredFiles):
@@ -56,6 +60,15 @@ class FITS(StoredFiles):
         """The images by their headers; with sigma_n the name of an extension, its values as the noise per pixel. Raises
         InputError where there are none, they are unusable, or the units of that extension are not said."""
         found = super().find()
+        assert isinstance(found.source, _Images)
+        if found.source.unread:
+            logger.warning(
+                "%s: of several images in a file the first alone is read; the others are %s. Chips have a gain and a "
+                "zero of their own: name one with the path, 'fits{path: %s, extension: NAME}'",
+                self.path,
+                listed(sorted(found.source.unread), limit=8),
+                self.path,
+            )
         name = self.sigma_n
         if not isinstance(name, str) or name in ESTIMATES or Path(name).suffix.lower() in (".npy", ".csv", ".parquet"):
             return found
@@ -64,7 +77,6 @@ class FITS(StoredFiles):
                 f"{self.path}: sigma_n names the extension {name}, whose values are in the units of the image: say "
                 "sigma_units: file"
             )
-        assert isinstance(found.source, _Images)
         return found._replace(named=cast(Source, _Levels(found.source, name)))  # of a shape that follows the rows
 
     def open(self, files: Sequence[Path]) -> FileRows:
@@ -83,6 +95,8 @@ class _Images(FileRows[FITS]):
     def __init__(self, part: FITS, files: Sequence[Path]) -> None:
         self._beside: set[str] | None = None
         self._whole: set[str] | None = None
+        self.unread: set[str] = set()
+        """Further images of the same kind, such as those of the other chips of a camera, that nobody asked for."""
         super().__init__(part, files)
 
     def said_noise(self) -> dict[str, Any]:
@@ -98,11 +112,15 @@ class _Images(FileRows[FITS]):
         return {} if name is None or self.part.flags is not None else {"flags": name}
 
     def _image(self, units: Any, asked: int | str | None = None) -> Any:
-        """The image in this extension; by default that of the rows."""
-        asked = self.part.extension if asked is None else asked
-        if asked is not None:
+        """The image in this extension; by default that of the rows. Of several extensions of one name that count which
+        has the version (EXTVER) of the rows: the errors of chip 2 are not those of chip 1."""
+        place: Any = self.part.extension if asked is None else asked
+        if isinstance(asked, str) and (asked, version := self._image(units).ver) in units:
+            place = (asked, version)
+        if place is not None:
+            asked = place[0] if isinstance(place, tuple) else place
             try:
-                unit = units[asked]
+                unit = units[place]
             except (KeyError, IndexError):
                 raise UnusableFile(
                     f"it has no extension {asked!r}, only {[u.name or i for i, u in enumerate(units)]}"
@@ -124,6 +142,8 @@ class _Images(FileRows[FITS]):
             beside = [one for one in units if one is not unit and one.is_image and _axes(one) == shape]
             names = {one.name.upper() for one in beside}
             whole = {one.name.upper() for one in beside if _physical(one).kind in "ui"}
+            if self.part.extension is None:
+                self.unread |= {_called(one, units) for one in beside if _stem(one) == _stem(unit)}
             self._beside = names if self._beside is None else self._beside & names
             self._whole = whole if self._whole is None else self._whole & whole
             if _blank(unit) is not None:
@@ -272,6 +292,19 @@ class _Levels:
     def name(self, index: int) -> str:
         """What a row is called."""
         return self._images.name(index)
+
+
+def _stem(unit: Any) -> str:
+    """The name of an image without the number of its chip: CCD of CCD2, nothing of one without a name. The first image
+    of a file may have the name PRIMARY, which is none."""
+    name = unit.name.upper()
+    return "" if name == "PRIMARY" else name.strip("0123456789_-. ")
+
+
+def _called(unit: Any, units: Any) -> str:
+    """How an image is named in `extension`: by its name where no other has it, otherwise by its number."""
+    named = [one for one in units if one.name == unit.name]
+    return unit.name if unit.name and len(named) == 1 else str(next(i for i, one in enumerate(units) if one is unit))
 
 
 def _blank(unit: Any) -> int | None:

@@ -118,6 +118,14 @@ class _Volumes(FileRows[NIfTI]):
         slope, intercept = float(image.dataobj.slope), float(image.dataobj.inter)
         return Encoding(np.dtype(image.get_data_dtype()).newbyteorder("="), slope, intercept)
 
+    def partly(self, like: Path, rows: int) -> str:
+        """A volume may end after any slice, a series after whole volumes only."""
+        _, shape, _ = self._image(like)
+        slices = 1 if self._axis is None else shape[self._axis]
+        if rows <= slices or rows % slices == 0:
+            return ""
+        return f"its volumes have {slices} slices, and {rows} are no whole volumes"
+
     def save(self, like: Path, rows: Encoded, target: Path, series: Series) -> None:
         """Rows as volumes with the header of `like`."""
         image, shape, _ = self._image(like)

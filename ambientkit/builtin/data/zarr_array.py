@@ -194,6 +194,10 @@ class _Axes(_Array):
         rows = range(self.shape[0])[where if isinstance(where, slice) else slice(None)]
         return np.stack([self._axes.to_row(np.asarray(handle[self._axes.where(row)])) for row in rows])
 
+    def partly(self, like: Path, rows: int) -> str:
+        """An image of these axes has all of its rows."""
+        return f"an image with axes {self._axes.names} has all of its {self.shape[0]} rows, and this would be {rows}"
+
     def save(self, like: Path, rows: Encoded, target: Path, series: Series) -> None:
         """All rows as the level of an image with these axes."""
         if len(rows) != self.shape[0]:
