@@ -18,6 +18,9 @@ LONE_SHARE, FEW_LONE = 2e-4, 8
 MANY_LONE, SAME_PLACE = 5e-4, 3
 """Share of lone pixels from which they are no points of the picture; and rows in which one place is lone, from which it
 is the camera's."""
+FEW_STUCK, UNLIKE = 8, 0.5
+"""Rows in which a pixel has one value, at least, to be stuck; and how often pixels beside it may keep theirs from row
+to row."""
 OFTEN = 0.1
 """Share of the rows in which a place is lone, from which its pixel is taken for dead."""
 FALSE_ALARM = 1e-3
@@ -78,6 +81,31 @@ def dead_pixels(pictures: Array) -> list[tuple[int, int]]:
     by_chance = binom.sf(found.places - 1, len(pictures), found.alone / max(found.total, 1)) * found.places.size
     often = (found.places >= max(SAME_PLACE, OFTEN * len(pictures))) & (by_chance < FALSE_ALARM)
     return [(line, column) for line, column in np.argwhere(often.any(0)).tolist()]
+
+
+def stuck_pixels(pictures: Array) -> list[tuple[int, int]]:
+    """(line, column) of pixels that hold one and the same value in all of the pictures (n, C, H, W), file units, beside
+    others whose values change: dead columns of a camera, gaps between the modules of a detector. Empty for fewer than
+    FEW_STUCK pictures.
+
+    Where light is so faint that neighbours do not change either, an equal value is an honest one.
+    """
+    if pictures.ndim != 4 or len(pictures) < FEW_STUCK:
+        return []
+    from scipy.ndimage import binary_dilation, label
+
+    steady = ((pictures == pictures[:1]).all(0)).any(0)
+    if not steady.any():
+        return []
+    same = (pictures[1:] == pictures[:-1]).mean(0).max(0)  # how often two pictures that follow one another agree
+    parts, count = label(steady, np.ones((3, 3)))
+    kept = np.zeros_like(steady)
+    for number in range(1, count + 1):
+        part = parts == number
+        beside = binary_dilation(part, np.ones((3, 3))) & ~steady
+        if beside.any() and same[beside].mean() < UNLIKE:
+            kept |= part
+    return [(line, column) for line, column in np.argwhere(kept).tolist()]
 
 
 def lone(x: Array) -> Finding | None:

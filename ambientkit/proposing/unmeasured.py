@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ambientkit.config.files import KeyPath
-from ambientkit.inspection.lone import dead_pixels
+from ambientkit.inspection.lone import dead_pixels, stuck_pixels
 from ambientkit.interfaces import Data
 from ambientkit.proposing.gaps import MOST, SKIPPED
 from ambientkit.readers import ESTIMATES, Stored
+from ambientkit.readers.dead import Place, pixels_of
 from ambientkit.readers.own_values import OwnValues, own_values
 from ambientkit.registry import Registry
 
@@ -52,9 +53,17 @@ def unmeasured(part: Stored, spec: Mapping[str, Any], values: OwnValues, rows: i
     flags = dict(fields)
     if flags:
         part, values = looked_at()
+    size = values.rows.shape[-2:]
+    stuck = _in_lines(stuck_pixels(values.rows), *size)
+    single = sum("*" not in one for one in stuck)
+    if single > DEAD * np.prod(size) or len(pixels_of(stuck, *size)) > MOST * np.prod(size):
+        stuck = []
+    if stuck:
+        fields["dead"] = [list(one) for one in stuck]
+        part, values = looked_at()
     dead = dead_pixels(values.rows)
-    if 0 < len(dead) <= DEAD * np.prod(values.rows.shape[-2:]):
-        fields["dead"] = [list(one) for one in dead]
+    if 0 < len(dead) <= DEAD * np.prod(size):
+        fields["dead"] = [*fields.get("dead", ()), *(list(one) for one in dead)]
         part, values = looked_at()
     share, of_rows = float(np.isnan(values.rows).mean()), float(values.missing.mean())
     if share == 0:
@@ -79,9 +88,9 @@ def unmeasured(part: Stored, spec: Mapping[str, Any], values: OwnValues, rows: i
         )
         return Unmeasured(part, values, missing=(why,))
     if "dead" in fields:
-        reasons["data", "dead"] = (
-            f"{len(dead)} pixels stand far out of quiet surroundings at the same places in many rows: hot, or dead."
-        )
+        hot = f"{len(dead)} pixels stand far out of quiet surroundings at the same places in many rows: hot, or dead."
+        still = f"{len(pixels_of(stuck, *size))} pixels hold the same value in every row, and those beside them do not."
+        reasons["data", "dead"] = " ".join([still] * bool(stuck) + [hot] * bool(dead))
     reasons["data", "missing"] = f"{told}: rows are taken with a mask of what was measured."
     reasons["corruption",] = "Measured values are trained on; a step hides more of them, and asks for all."
     reasons["corruption", "missing"] = "The share that is missing of the pixels that some row measures, or a little."
@@ -93,3 +102,14 @@ def unmeasured(part: Stored, spec: Mapping[str, Any], values: OwnValues, rows: i
             "their neighbours."
         )
     return Unmeasured(part, values, {**fields, "missing": "mask"}, corruption, reasons)
+
+
+def _in_lines(pixels: list[tuple[int, int]], height: int, width: int) -> list[Place]:
+    """The same pixels, with whole columns and lines as one place each."""
+    hole = np.zeros((height, width), bool)
+    for line, column in pixels:
+        hole[line, column] = True
+    columns, lines = np.flatnonzero(hole.all(0)).tolist(), np.flatnonzero(hole.all(1)).tolist()
+    hole[:, columns] = hole[lines] = False
+    whole: list[Place] = [*(("*", column) for column in columns), *((line, "*") for line in lines)]
+    return [*whole, *((line, column) for line, column in np.argwhere(hole).tolist())]

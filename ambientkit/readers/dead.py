@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,22 +13,37 @@ from ambientkit.errors import InputError
 from ambientkit.readers.layout import Layout, in_file
 from ambientkit.readers.source import Source
 
+Place = tuple[int | Literal["*"], int | Literal["*"]]
+"""(line, column) of a pixel, from 0; ("*", column) and (line, "*") are whole columns and lines."""
+
+
+def pixels_of(places: Sequence[Place], height: int, width: int) -> list[tuple[int, int]]:
+    """The pixels that are named, each once."""
+    found = (
+        (y, x)
+        for line, column in places
+        for y in (range(height) if line == "*" else (line,))
+        for x in (range(width) if column == "*" else (column,))
+    )
+    return list(dict.fromkeys(found))
+
 
 class Dead:
     """The rows of a source, with NaN at some pixels of every row, in all channels.
 
-    pixels: (line, column) of each, from 0. `dtype` stays that of the files. Raises InputError for one outside the rows,
+    pixels: their places. `dtype` stays that of the files. Raises InputError for one outside the rows,
     and for rows that are no pictures.
     """
 
-    def __init__(self, source: Source, pixels: Sequence[tuple[int, int]], layout: Layout) -> None:
+    def __init__(self, source: Source, pixels: Sequence[Place], layout: Layout) -> None:
         self.source, self.dtype, self.shape = source, source.dtype, source.shape
         axes = len(source.shape) - 1 + (layout == "NHW")
         hole = np.zeros(source.shape[1:], bool)
         if axes < 3:
             raise InputError(f"{source}: dead names pixels of pictures, but a row has the shape {source.shape[1:]}")
         for line, column in pixels:
-            where = (*[slice(None)] * (axes - 2), slice(line, line + 1), slice(column, column + 1))
+            at = [slice(None) if one == "*" else slice(one, one + 1) for one in (line, column)]
+            where = (*[slice(None)] * (axes - 2), *at)
             if not hole[in_file(where, layout)].size:
                 raise InputError(
                     f"{source}: dead names ({line}, {column}), which is outside rows of {source.shape[1:]}"

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from ambientkit.batch import Batch, Clean
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Data
-from ambientkit.readers.dead import Dead, bare
+from ambientkit.readers.dead import Dead, Place, bare
 from ambientkit.readers.declared import declared, estimated
 from ambientkit.readers.layout import Layout
 from ambientkit.readers.levels import ESTIMATES, Noise
@@ -82,8 +82,9 @@ class Stored(Data):
     missing: Literal["refuse", "mask"] = "refuse"
     """What becomes of rows with missing pixels (NaN, and what the files mark): refused, or taken with a mask of what
     was measured, for --corruption mask."""
-    dead: tuple[tuple[int, int], ...] = ()
-    """(line, column), from 0, of pixels of the camera that hold nothing in any row, such as hot ones: missing."""
+    dead: tuple[Place, ...] = ()
+    """(line, column), from 0, of pixels of the camera that hold nothing in any row, such as hot ones: missing. ["*",
+    17] is a whole column, [17, "*"] a whole line."""
 
     @field_validator("sigma_n")
     @classmethod

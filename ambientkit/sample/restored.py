@@ -17,6 +17,7 @@ from ambientkit.errors import InputError
 from ambientkit.maths.harmonic import filled
 from ambientkit.maths.tiles import Tiling
 from ambientkit.messages import note, warn
+from ambientkit.readers.dead import pixels_of
 from ambientkit.registry import Registry, load
 from ambientkit.rows import evenly
 from ambientkit.sample.batches import Batches
@@ -141,7 +142,7 @@ class Restoring:
         for values in (found.mean, found.draws):
             check_finite(values, self.course.sampler, self.course.steps, f"{self.trained.called}: the samples")
         if dead := getattr(self.noisy.data, "dead", ()):
-            found = _without_dead(found, dead)
+            found = _without_dead(found, pixels_of(dead, *found.mean.shape[-2:]))
         known = self.noisy.fresh
         fresh = None if known is None else torch.tensor([place in known for place in rows], device=found.mean.device)
         return batch, found._replace(fresh=fresh)
@@ -206,7 +207,7 @@ def restoring(
             "a missing value is its mean given the drawn ones, so that its spread is far too small: --particles draws "
             "it too"
         )
-    if dead := len(getattr(rows.data, "dead", ())):
+    if dead := len(pixels_of(getattr(rows.data, "dead", ()), *rows.seen.signal.shape[-2:])):
         note(
             f"{dead} pixels hold nothing in any row (dead), so that no network can learn what is there: restored rows "
             "have the mean of their neighbours there, and its spread says nothing of how far it is wrong"

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from astropy.io import fits
 
 from ambientkit.data.run_proposal import RunProposal
-from ambientkit.inspection.lone import dead_pixels
+from ambientkit.inspection.lone import dead_pixels, stuck_pixels
 from ambientkit.interfaces import Data
 from ambientkit.proposing.noise import noise_model
 from ambientkit.proposing.unmeasured import Unmeasured, unmeasured
@@ -52,6 +53,42 @@ def test_hot_pixels_are_named_and_trained_around(camera_files: dict[str, Any]) -
     assert noise.fields["counts"]["gain"] == pytest.approx(2.1, rel=0.1)
     written = RunProposal({"data": {**camera_files, **found.fields}}, {}).yaml()
     assert "dead: [[2, 37], [10, 29], [10, 33], [40, 7]]\n" in written
+
+
+def test_columns_that_hold_one_value_are_named_and_trained_around(tmp_path: Path) -> None:
+    """Cases: dead columns of a camera (0 and 4095), and a gap between modules (-1), were called clipped values."""
+    values = frames().round().clip(0, 4095).astype(np.int32)
+    values[:, :, 17], values[:, :, 40:42] = 0, 4095
+    values[:, 30] = -1
+    values[:, 5, 6] = 77
+    np.save(tmp_path / "frames.npy", values)
+    spec = {"name": "array", "path": str(tmp_path / "frames.npy"), "layout": "NHW", "value_range": [90, 400]}
+    found = what_becomes_of(spec)
+    lines = [["*", 17], ["*", 40], ["*", 41], [30, "*"]]
+    assert found.fields["dead"][:5] == [*lines, [5, 6]]
+    assert sorted(found.fields["dead"][5:]) == [list(one) for one in HOT if one[1] < 40]  # beside the columns, too
+    gone = 4 * 48 - 3 + 1 + len(HOT)
+    assert np.isnan(found.values.rows).sum() == 40 * gone
+    assert "190 pixels hold the same value in every row" in found.reasons["data", "dead"]
+    assert noise_model(found.values.rows).fields["counts"]["gain"] == pytest.approx(2.1, rel=0.1)
+    text = RunProposal({"data": {**spec, **found.fields}}, {}).yaml()
+    assert yaml.safe_load(text)["data"]["dead"] == found.fields["dead"]
+
+
+def test_honest_values_that_stay_are_no_stuck_pixels() -> None:
+    rng = np.random.default_rng(5)
+    faint = rng.poisson(np.full((40, 1, 48, 48), 0.1))  # some pixels have no count in any row
+    assert (faint == 0).all(0).any()
+    assert stuck_pixels(faint) == []
+    assert stuck_pixels(np.full((40, 1, 8, 8), 3.0)) == []
+    noisy = rng.normal(100, 5, (7, 1, 16, 16)).round()
+    noisy[:, :, 3] = 0
+    assert stuck_pixels(noisy) == []  # too few rows to say so
+    assert len(stuck_pixels(np.concatenate([noisy, noisy]))) == 16
+    colours = rng.normal(100, 5, (20, 3, 16, 16))
+    colours[:, 1, 2, 5] = 255
+    assert stuck_pixels(colours) == [(2, 5)]
+    assert stuck_pixels(np.where(colours == 255, np.nan, colours)) == []
 
 
 def test_bright_things_that_move_and_noise_are_no_dead_pixels() -> None:

@@ -23,10 +23,10 @@ def test_a_dead_pixel_is_missing_in_all_channels_of_every_row(tmp_path: Path, la
     np.save(tmp_path / "rows.npy", values)
     fields = {"path": tmp_path / "rows.npy", "layout": layout, "value_range": (0, 300), "sigma_n": 0.1}
     whole = Array(**fields).rows()
-    dead = Array(**fields, dead=((2, 3), (7, 0)), missing="mask").rows()
+    dead = Array(**fields, dead=((2, 3), (7, 0), ("*", 5), (4, "*")), missing="mask").rows()
     assert dead.stored == "uint16"
     hole = np.zeros((8, 9), bool)
-    hole[2, 3] = hole[7, 0] = True
+    hole[2, 3] = hole[7, 0] = hole[:, 5] = hole[4] = True
     for row in range(6):
         assert np.array_equal(dead[row].cond["mask"].numpy(), np.broadcast_to(~hole, dead[row].x_n.shape))
         assert np.array_equal(dead[row].x_n.numpy(), np.where(hole, 0, whole[row].x_n.numpy()))
@@ -51,6 +51,7 @@ def test_counts_may_have_missing_pixels(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
+        ({"dead": (("*", 8),)}, r"dead names \(\*, 8\), which is outside rows"),
         ({"dead": ((8, 0),)}, r"dead names \(8, 0\), which is outside rows of \(8, 8\)"),
         ({"dead": ((0, 0),), "missing": "refuse"}, "dead pixels are missing: give missing: mask"),
     ],
