@@ -24,6 +24,7 @@ from ambientkit.interfaces import Data
 from ambientkit.maths.levels import GREATEST, LEAST
 from ambientkit.readers import open_rows
 from ambientkit.readers.levels import ESTIMATES
+from ambientkit.readers.measured import measured_range
 from ambientkit.readers.own_values import own_values
 from ambientkit.registry import Registry, load
 from ambientkit.rows import as_rows
@@ -153,7 +154,7 @@ def _gapped(data: DataLike, registry: Registry, rows: int, on_bad_file: str | No
 
 
 def _range(part: Array_) -> tuple[float, float] | None:
-    return part.value_range if isinstance(part.value_range, tuple) else None
+    return measured_range(part.find().source) if part.value_range == "data" else part.value_range
 
 
 def _open(data: DataLike, levels: Any, registry: Registry, on_bad_file: str | None) -> tuple[Any, Data]:

@@ -32,6 +32,7 @@ from ambientkit.proposing.unmeasured import unmeasured
 from ambientkit.readers import Stored
 from ambientkit.readers.measured import beyond, measured_range
 from ambientkit.readers.own_values import OwnValues, own_values
+from ambientkit.readers.usable import enough_counts
 from ambientkit.registry import Registry
 from ambientkit.units.counts import CountRange
 from ambientkit.units.ranges import ValueRange
@@ -105,6 +106,8 @@ def propose(
     if value_range is not None:
         spec["value_range"] = value_range
     reasons["data", "value_range"] = why
+    if (few := _too_few(values, noise, value_range)) is not None:
+        return RunProposal({}, {}, [few], photon=noise.photon)
     if (lost := clipped_values(values, spec)) is not None:
         spec["clipped"] = "keep"
         reasons["data", "clipped"] = lost
@@ -248,6 +251,17 @@ def _range(part: Stored, values: OwnValues, noise: NoiseModel) -> tuple[list[flo
         f"{100 * out:.2g} % lie outside and are not clipped; results are turned back."
         + (f" {far[0].upper()}{far[1:]}" if far else "")
     )
+
+
+def _too_few(values: OwnValues, noise: NoiseModel, value_range: list[float] | None) -> str | None:
+    """Why `train` would refuse these counts; None where it would not."""
+    if value_range is None or "counts" not in noise.fields:
+        return None
+    try:
+        enough_counts(values.found.source, CountRange(*value_range, **noise.fields["counts"]))
+    except InputError as error:
+        return str(error)
+    return None
 
 
 def _levels(spec: Mapping[str, Any], part: Stored, values: OwnValues) -> dict[str, float]:

@@ -164,7 +164,7 @@ def test_unequal_levels_that_are_proposed_are_measured_ones(tmp_path: Path, capl
     assert not caplog.records
 
 
-@pytest.mark.parametrize("what", ["points", "bent", "clipped"])
+@pytest.mark.parametrize("what", ["points", "bent", "clipped", "few photons", "a gap far out"])
 def test_where_nothing_can_be_proposed_nothing_is_written_and_it_says_what_to_measure(
     tmp_path: Path, what: str
 ) -> None:
@@ -176,6 +176,12 @@ def test_where_nothing_can_be_proposed_nothing_is_written_and_it_says_what_to_me
     elif what == "bent":
         np.save(tmp_path / "rows.npy", (p * (1 + 0.2 * rng.standard_normal(p.shape))).astype(np.float32))
         asked = "logarithm"
+    elif what == "few photons":  # case: exit status 2, and the reason twice
+        np.save(tmp_path / "rows.npy", rng.poisson(p * 5 / p.mean()).astype(np.uint16))
+        asked = "Sum pixels or frames before"
+    elif what == "a gap far out":  # case: it asked for the value_range that is measured here
+        np.save(tmp_path / "rows.npy", np.where(p < np.quantile(p, 0.3), 118, 200 + p))
+        asked = "nothing is written"
     else:
         np.save(tmp_path / "rows.npy", (p + 6 * rng.standard_normal(p.shape)).clip(8, None).astype(np.float32))
         asked = "clipped"
