@@ -81,9 +81,9 @@ def settings(
     device = device_of("auto")
     second = _trial({**asked, **tree}, registry)
     target = TIME.get(device.type, TIME["cuda"])
-    if second is None:
+    if isinstance(second, str):
         tree["end_step"] = 2000
-        reasons["end_step",] = "No trial was possible here, so the time is not known."
+        reasons["end_step",] = f"No trial was possible here, so the time is not known: {second}"
         head: tuple[str, ...] = ()
     else:
         count = max(FEWEST, min(MOST, _round(target / second)))
@@ -119,8 +119,8 @@ def _levels(tree: Mapping[str, Any], registry: Registry) -> Levels | None:
         return None
 
 
-def _trial(tree: Mapping[str, Any], registry: Registry) -> float | None:
-    """Seconds per step, objectives below the noise included; None where the training cannot be built.
+def _trial(tree: Mapping[str, Any], registry: Registry) -> float | str:
+    """Seconds per step, objectives below the noise included; why the training cannot be built, where it cannot.
 
     On a CPU the time that the steps compute, so that what else the machine does at the moment does not count.
     """
@@ -128,8 +128,7 @@ def _trial(tree: Mapping[str, Any], registry: Registry) -> float | None:
         config = resolve(Source({**tree, "end_step": 2 * CYCLE * (CYCLES + 1)}), registry)
         training = build(config)
     except AmbientError as error:
-        logger.warning("no trial: %s", error)
-        return None
+        return str(error)
     on_cpu, threads = training.accelerator.device.type == "cpu", torch.get_num_threads()
     took, began, first = [], 0.0, True
     for step in steps(training):
@@ -141,7 +140,7 @@ def _trial(tree: Mapping[str, Any], registry: Registry) -> float | None:
         first, began = False, now
         if len(took) >= CYCLES or sum(took) * CYCLE > TRIAL:
             break
-    return min(took) if took else None
+    return min(took) if took else "it ended before it could be timed"
 
 
 def _round(value: float) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import logging
+import math
 import os
 import weakref
 from collections.abc import Iterator, Mapping
@@ -125,6 +126,15 @@ class OpenedArray(abc.ABC):
         if values.dtype != self.dtype or values.shape[values.ndim - len(expected) :] != expected:
             raise InputError(f"{self}: the file was changed during the run ({self.shape} {self.dtype} before)")
         return values
+
+
+def path_and_key(name: str, path: Path, likely: Mapping[str, tuple[int, ...]]) -> str:
+    """How one of several arrays is named, to follow a message on a line of its own: the largest as an example; empty
+    where there is none."""
+    if not likely:
+        return ""
+    largest = max(likely, key=lambda key: math.prod(likely[key]))
+    return f"\nA key is given with the path, such as that of the largest: '{name}{{path: {path}, key: {largest}}}'"
 
 
 def missing_by_attributes(where: str, attributes: Mapping[str, Any], fill: Any = None) -> dict[str, float]:

@@ -64,7 +64,8 @@ def write_zarr(like: Path, key: str, rows: Encoded, target: Path, series: Series
         while True:
             found = node[place] if place else node
             new = group.require_group(place) if place else group
-            new.attrs.update({**_one_level(dict(found.attrs), key.removeprefix(f"{place}/")), **said})
+            inside = key.removeprefix(f"{place}/")
+            new.attrs.update({**_one_image(_one_level(dict(found.attrs), inside), inside), **said})
             if not place:
                 break
             place = place.rpartition("/")[0]
@@ -76,6 +77,18 @@ def write_zarr(like: Path, key: str, rows: Encoded, target: Path, series: Series
             array[index] = row
         else:
             array[axes.where(index)] = axes.from_row(row)
+
+
+def _one_image(attributes: dict[str, Any], inside: str) -> dict[str, Any]:
+    """The attributes of a plate or a well of OME-Zarr that holds this one image alone."""
+    if "ome" in attributes:
+        return {**attributes, "ome": _one_image(attributes["ome"], inside)}
+    found = dict(attributes)
+    for group, items in (("plate", "wells"), ("well", "images")):
+        if isinstance(whole := found.get(group), dict) and isinstance(every := whole.get(items), list):
+            kept = [one for one in every if f"{inside}/".startswith(f"{str(one.get('path', '')).strip('/')}/")]
+            found[group] = {**whole, items: kept}
+    return found
 
 
 def _one_level(attributes: dict[str, Any], key: str) -> dict[str, Any]:

@@ -23,7 +23,8 @@ def write_fits(like: Path, index: int, rows: Encoded, target: Path, series: Seri
     with fits.open(like, mode="readonly", memmap=False, lazy_load_hdus=True) as old:
         first, header, shape = old[0].header.copy(), old[index].header.copy(), tuple(old[index].shape)
     values = rows.all()
-    values = values.reshape(shape) if values.size == np.prod(shape) else values[:, 0]
+    whole = values.size == np.prod(shape)
+    values = values.reshape(shape if whole else (*shape[:-3], -1, *shape[-2:]))  # axes of one point stay
     for card in STRUCTURE:
         header.remove(card, ignore_missing=True, remove_all=True)
     header.add_history(f"ambientkit: restored, {series.said}")

@@ -200,6 +200,20 @@ def test_cubes_and_extensions_of_fits_are_taken_by_option_only(tmp_path: Path) -
     assert "no extension 'DQ'" in refused(spec, extension="DQ")
 
 
+def test_a_file_that_ends_before_its_last_image_is_named_as_cut(tmp_path: Path) -> None:
+    """Case: a warning of astropy that names no file, and the first chip was taken."""
+    module = pytest.importorskip("astropy.io.fits")
+    (tmp_path / "night").mkdir()
+    for number in range(2):
+        chips = [module.ImageHDU(np.full((64, 64), 7, np.int32), name=f"CCD{k}") for k in (1, 2)]
+        module.HDUList([module.PrimaryHDU(), *chips]).writeto(tmp_path / "night" / f"{number}.fits")
+    path = tmp_path / "night" / "1.fits"
+    path.write_bytes(path.read_bytes()[:-9000])
+    told = refused({"name": "fits", "path": str(tmp_path / "night"), "value_range": [0, 9]})
+    assert "1 of 2 files cannot be used" in told
+    assert "1.fits: it was cut short" in told
+
+
 def test_compressed_fits_is_read_and_a_cut_file_is_listed(tmp_path: Path) -> None:
     module = pytest.importorskip("astropy.io.fits")
     whole = np.random.default_rng(0).integers(0, 1000, (64, 64)).astype(np.int16)

@@ -106,8 +106,9 @@ def test_several_images_of_a_zarr_folder_are_told_apart_by_key(tmp_path):
     spec = ome_zarr(tmp_path / "plate.zarr" / "well", noise(1, 2, 2, 4, 4))
     ome_zarr(tmp_path / "plate.zarr" / "other", noise(1, 2, 2, 4, 4))
     spec["path"] = str(tmp_path / "plate.zarr")
-    with pytest.raises(InputError, match="several images: say which by key: other, well"):
+    with pytest.raises(InputError, match="several images: say which by key: other, well") as caught:
         open_rows(spec)
+    assert f"'zarr{{path: {spec['path']}, key: other}}'" in str(caught.value)
     assert open_rows(spec, key="well").source.shape == (2, 2, 4, 4)
     assert open_rows(spec, key="well/1").source.shape == (2, 2, 2, 2)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
+import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -136,7 +138,7 @@ class _Images(FileRows[FITS]):
     def header(self, file: Path) -> tuple[int, tuple[int, ...], np.dtype[Any]]:
         from astropy.io import fits
 
-        with fits.open(file, mode="readonly", memmap=False, lazy_load_hdus=True) as units:
+        with _cut_is_an_error(), fits.open(file, mode="readonly", memmap=False, lazy_load_hdus=True) as units:
             unit = self._image(units)
             shape, dtype = _axes(unit), _physical(unit)
             beside = [one for one in units if one is not unit and one.is_image and _axes(one) == shape]
@@ -292,6 +294,17 @@ class _Levels:
     def name(self, index: int) -> str:
         """What a row is called."""
         return self._images.name(index)
+
+
+@contextmanager
+def _cut_is_an_error() -> Iterator[None]:
+    """A file that ends before its headers say so is a warning of astropy's, which names no file: raise it instead."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="File may have been truncated")
+        try:
+            yield
+        except Warning as error:
+            raise UnusableFile(f"it was cut short ({' '.join(str(error).split())[:160]})") from None
 
 
 def _stem(unit: Any) -> str:

@@ -13,7 +13,7 @@ from ambientkit.errors import InputError
 from ambientkit.messages import note
 from ambientkit.readers import Encoded, Found, OpenedArray, Series, Stored, cause_of, needs
 from ambientkit.readers.layout import find_layout
-from ambientkit.readers.opened import missing_by_attributes
+from ambientkit.readers.opened import missing_by_attributes, path_and_key
 from ambientkit.text import listed
 from ambientkit.writers.arrays import write_hdf5
 
@@ -108,7 +108,8 @@ def _choose(part: HDF5, arrays: dict[str, tuple[tuple[int, ...], Any]], refused:
         likely = [key for key in likely if key.rpartition("/")[2] != "sigma_n"]
         if len(likely) != 1:
             what = "several arrays could be the rows: say which by key" if likely else "no array that could be the rows"
-            raise InputError(f"{part.path}: {what}; arrays: {keys}{_kspace(part, arrays)}")
+            named = path_and_key(part.name, part.path, {key: arrays[key][0] for key in likely})
+            raise InputError(f"{part.path}: {what}; arrays: {keys}{named}{_kspace(part, arrays)}")
         key = likely[0]
         if told := _kspace(part, arrays):
             note(f"{part.path}: {key} is taken for the rows.{told}")

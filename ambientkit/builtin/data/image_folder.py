@@ -80,7 +80,7 @@ class _Pictures(FileRows[ImageFolder]):
         if target.name.lower().endswith(".png"):
             write_png(rows, target)
         else:
-            write_picture(rows, target)
+            write_picture(like, rows, target, series)
 
     def load(self, file: Path, start: int, stop: int) -> NDArray[Any]:
         try:

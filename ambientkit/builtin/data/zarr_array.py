@@ -15,7 +15,7 @@ from ambientkit.errors import InputError
 from ambientkit.readers import Encoded, Found, OpenedArray, Series, Stored, Unwritable, needs
 from ambientkit.readers.layout import find_layout
 from ambientkit.readers.ome_zarr import Axes, pyramid_of
-from ambientkit.readers.opened import missing_by_attributes
+from ambientkit.readers.opened import missing_by_attributes, path_and_key
 from ambientkit.text import listed
 from ambientkit.writers.arrays import write_zarr
 
@@ -100,7 +100,12 @@ class Zarr(Stored):
             if not images:
                 return None
             if len(images) > 1:
-                raise ValueError(f"it holds several images: say which by key: {listed(sorted(images), limit=12)}")
+                finest = {path: arrays[full[path][0]].shape for path in sorted(images) if full[path][0] in arrays}
+                named = path_and_key(self.name, self.path, finest)
+                raise ValueError(
+                    f"it holds several images: say which by key: {listed(sorted(images), limit=12)}{named}\n"
+                    "To train on several, save their rows as one array"
+                )
             ((path, image),) = images.items()
             levels = full[path]
             key = asked if asked in levels else levels[self.level] if self.level < len(levels) else None
@@ -131,7 +136,8 @@ class Zarr(Stored):
         ]
         if len(likely) != 1:
             what = "several arrays could be the rows: say which by key" if likely else "no array that could be the rows"
-            raise InputError(f"{self.path}: {what}; arrays: {keys}")
+            named = path_and_key(self.name, self.path, {a.key: a.shape for a in likely})
+            raise InputError(f"{self.path}: {what}; arrays: {keys}{named}")
         return likely[0]
 
 
