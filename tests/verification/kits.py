@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from tests.verification import eighth_kit, fifth_kit, fourth_kit, ninth_kit, second_kit, seventh_kit, sixth_kit
+from tests.verification import (
+    eighth_kit,
+    fifth_kit,
+    fourth_kit,
+    ninth_kit,
+    second_kit,
+    seventh_kit,
+    sixth_kit,
+    tenth_kit,
+)
 from tests.verification.second_kit import third
 
 KITS = {
@@ -14,6 +23,7 @@ KITS = {
     "seventh": seventh_kit,
     "eighth": eighth_kit,
     "ninth": ninth_kit,
+    "tenth": tenth_kit,
 }
 """Modules with `wrong_parts()`, `right_parts()`, `NOT_WRONG`, parts that proved not to be wrong, each with its reason,
 and `LET_PASS`, wrong parts that the checks had let pass when the kit was written, by the check that rejects them now.

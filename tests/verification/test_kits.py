@@ -43,6 +43,7 @@ FOR_RIGHT_PARTS = {
     "seventh": CONTRACTS,
     "eighth": [*CONTRACTS, CHECKS["levels"]],
     "ninth": [*CONTRACTS, CHECKS["levels"], CHECKS["picture-law"]],
+    "tenth": [*CONTRACTS, CHECKS["levels"], CHECKS["scale"]],
 }
 
 
@@ -68,6 +69,8 @@ RAISE = {
     "nine-net-lazy",
     "nine-net-keeps-hidden",
     "nine-net-no-room-for-null",
+    "ten-floor-is-the-mean",
+    "ten-first-of-none",
 }
 """Wrong parts that no number rejects: they raise an error for batches, shapes or grids that they have to take."""
 
@@ -113,6 +116,7 @@ def test_a_right_part_is_not_rejected_and_the_control_of_the_check_is(kit: str, 
         ("seventh", 206, 2, 39),
         ("eighth", 172, 2, 31),
         ("ninth", 161, 4, 26),
+        ("tenth", 160, 0, 25),
     ],
 )
 def test_a_kit_keeps_its_size_and_the_parts_that_proved_not_to_be_wrong_say_why(

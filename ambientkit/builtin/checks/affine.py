@@ -59,7 +59,8 @@ def noise_counts_as_its_level_says(part: Objective, case: Case) -> None:
 
     For data that are one point m the mean of that gradient given x_t is 0 at D = m only then: the coefficients alpha
     and beta, such as -1 and b / a of Tweedie's, are read off three losses of the same draws, on rows without noise that
-    state one. Nothing is asked of gradients of another kind. Raises Broken.
+    state one. Nothing is asked of gradients of another kind, nor where the derivative of D by x has a gradient as well,
+    as in Stein's risk, which makes up for the rest. Raises Broken.
     """
     if on_clean_rows(case):
         return
@@ -115,14 +116,14 @@ def _questions(part: Objective, case: Case, index: int, data: float, answer: flo
     number = torch.arange(1, len(STATED) + 1)
     centre = per_row(SPACING * number.double(), batch.x_n.double()).expand_as(batch.x_n)
     batch = Batch(centre + data * PATTERN, STATED.double(), batch.row, batch.cond)
-    asked: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+    asked: list[tuple[Tensor, Tensor, Tensor, Tensor, Tensor]] = []
 
     def fixed(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
         row = asked_of(x, sigma, cond, shape=SHAPE).long() - 1
-        zero = torch.zeros_like(x, requires_grad=True)
+        zero, slope = torch.zeros_like(x, requires_grad=True), torch.zeros_like(x, requires_grad=True)
         if torch.is_grad_enabled():
-            asked.append((x.detach().double(), sigma.detach().double(), row, zero))
-        return (centre[row.clamp(0, len(centre) - 1)] + answer).to(x.dtype) + zero + 0 * x
+            asked.append((x.detach().double(), sigma.detach().double(), row, zero, slope))
+        return (centre[row.clamp(0, len(centre) - 1)] + answer).to(x.dtype) + zero + slope * (x - x.detach())
 
     tools = Tools(
         case.tools.corruption,
@@ -140,11 +141,12 @@ def _questions(part: Objective, case: Case, index: int, data: float, answer: flo
     values = [value for value in values if value.requires_grad]
     if not values or not asked:
         return []
-    grads = torch.autograd.grad(torch.stack(values).sum(), [zero for *_, zero in asked], allow_unused=True)
+    leaves = [leaf for *_, zero, slope in asked for leaf in (zero, slope)]
+    grads = torch.autograd.grad(torch.stack(values).sum(), leaves, allow_unused=True)
     return [
         _Question(x, sigma, batch.sigma_n[row], row, centre[row], grad.double())
-        for (x, sigma, row, _), grad in zip(asked, grads, strict=True)
-        if grad is not None
+        for (x, sigma, row, *_), grad, bent in zip(asked, grads[::2], grads[1::2], strict=True)
+        if grad is not None and (bent is None or not bool(bent.any()))
     ]
 
 

@@ -17,10 +17,11 @@ from ambientkit.maths.noise import per_row
 NOISE = 0.3
 ROWS, CALLS = 16, 5
 """Of a run on the same rows. Noise of 105 values that is drawn anew has a correlation of 0 in two calls, std 0.1."""
-ALONE = 40
-"""Calls for one row. Ranks of as many independent numbers are correlated by 0.8 with a chance of 1e-9."""
-TIED = 0.8
-"""The rank correlation, of either sign, of a value's noise with the level that it is seen at."""
+ALONE = 120
+"""Calls for one row. Ranks of as many independent numbers are correlated by 0.52 with a chance of 2e-9."""
+TIED = 0.52
+"""The rank correlation, of either sign, of a value's noise, or of its size, with the level that it is seen at. Where
+levels and normal numbers come from one state of a generator, the size has 0.7, and the sign says nothing."""
 ALIKE = 0.5
 """The share of levels that may stay from call to call, as of a table of levels; and the correlation of the noise."""
 
@@ -49,12 +50,13 @@ def draws_anew(part: Objective, case: Case) -> None:
 
 
 def _tied(levels: list[Tensor], noise: list[dict[int, Tensor]]) -> bool:
-    """Whether the noise of some value of one row, in calls that ask about it once, has the order of its levels."""
+    """Whether the noise of some value of one row, or its size, in calls that ask about it once, has the order of its
+    levels."""
     pairs = [(level, added[0]) for level, added in zip(levels, noise, strict=True) if len(level) == 1 and 0 in added]
     if len(pairs) < ALONE / 2:
         return False
     sigma, e = torch.cat([level for level, _ in pairs]), torch.stack([e.flatten() for _, e in pairs])
-    ranks = [value.argsort(0).argsort(0).double() for value in (sigma.unsqueeze(1), e)]
+    ranks = [value.argsort(0).argsort(0).double() for value in (sigma.unsqueeze(1), torch.cat([e, e.abs()], dim=1))]
     one, other = ((r - r.mean(0)) / r.std(0, unbiased=False) for r in ranks)
     return float((one * other).mean(0).abs().max()) > TIED
 

@@ -94,7 +94,7 @@ def none_piled_up(part: Objective, case: Case) -> None:
 
     An objective may draw one level for all rows of a call, so that one counts only if it comes in several.
     """
-    for noise in (NOISY, QUIET):
+    for noise in (NOISY, QUIET, 0.0):
         calls = [levels_of(part, case, noise, index) for index in range(PILED_CALLS)]
         values, count = torch.cat(calls).unique(return_counts=True)
         often = values[count > PILED * max(int(count.sum()), 1)]

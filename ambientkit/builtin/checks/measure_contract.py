@@ -15,13 +15,16 @@ from ambientkit.builtin.checks.remembered import beside, pictures
 from ambientkit.interfaces import CONTRACT, Case, Check, Measured, Part
 from ambientkit.memorisation_parts import MemoryMeasure, Neighbourhood, TrainingRows
 
+APART = 1e-3
+"""Of the largest value of a column: the rounding of a distance near 0, in a product of matrices of other rows."""
+
 
 class MeasureContract(Check):
     """A measure of memory keeps the contract of `MemoryMeasure`.
 
     `by_row` gives a line of numbers for each of the rows judged, and for each held-out row or for none; the same for
-    the same seed. `value` gives one number of them, in any order of the rows, which intervals draw again. Neither
-    changes what all measures of a run look at, or draws from a global generator.
+    the same seed, and for rows in another order. `value` gives one number of them, in any order of the rows, which
+    intervals draw again. Neither changes what all measures of a run look at, or draws from a global generator.
     """
 
     name = "measure-contract"
@@ -30,8 +33,8 @@ class MeasureContract(Check):
     claim = CONTRACT
     null_law = "exact: nothing wrong"
     detects = (
-        "rows, distances or values that are changed, randomness from elsewhere, rows without a value, a figure that "
-        "depends on the order of rows"
+        "rows, distances or values that are changed, randomness from elsewhere, rows without a value, a row's "
+        "numbers or a figure that depend on the order of rows"
     )
     meaning = "The figure differs from run to run or from its interval, or the measures beside it see other rows."
     quick = True
@@ -70,8 +73,30 @@ class MeasureContract(Check):
         require(all(map(torch.equal, (a, b), again)), "by_row gives other numbers for the same seed")
         require(found == part.value(a, b, train), "value gives two figures of the same rows")
         require(global_state() == world, "numbers are drawn from a global generator, or it is seeded")
+        for mine, one, other in (
+            (a, part.by_row(judged.take(_turned(judged)), null, train, 7)[0], "judged"),
+            (b, part.by_row(judged, null.take(_turned(null)), train, 7)[1], "held out"),
+        ):
+            require(
+                _near(one, mine.flip(0)),
+                f"what by_row gives a row of those {other} depends on the order of the rows: it may be another's",
+            )
         turned = part.value(a.flip(0), b.flip(0), train)
         require(math.isclose(found, turned, rel_tol=1e-3, abs_tol=1e-6), "value depends on the order of the rows")
+
+
+def _turned(rows: Neighbourhood) -> Tensor:
+    return torch.arange(len(rows.view)).flip(0)
+
+
+def _near(one: Tensor, other: Tensor) -> bool:
+    """Whether all columns agree, each to `APART` of its largest value; nan where both are."""
+    if one.shape != other.shape:
+        return False
+    off = (one.double() - other.double()).abs()
+    off = torch.where(one.isnan() & other.isnan(), 0.0, off)
+    top = other.double().nan_to_num(nan=0.0).abs().amax(0) if len(other) else off.new_zeros(other.shape[1:])
+    return bool((off <= APART * top).all())
 
 
 class _Moving(MemoryMeasure):

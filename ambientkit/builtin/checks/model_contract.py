@@ -314,7 +314,8 @@ class _Tried:
         require(reached >= 0.9 * total, f"the gradient reaches only {reached / total:.0%} of the network's parameters")
         x = self.x.clone().requires_grad_()
         answer = denoiser(x, self.sigma)
-        (slope,) = torch.autograd.grad(answer[0].sum(), x)
+        (slope,) = torch.autograd.grad(answer[0].sum(), x, allow_unused=True)
+        require(slope is not None, "the answer has no derivative by x: the input is detached")
         require(
             bool((slope[1:] == 0).all()) and bool((slope[0] != 0).any()),
             "a row's answer depends on another row's points",

@@ -145,9 +145,10 @@ class ObjectiveContract(Check):
             require(not any(value.requires_grad for value in memory.values()), "memory holds a graph")
         require(all(shape == shapes[0] for shape in shapes), "names or shapes in memory change from call to call")
         require(learnt or name in ("mixed", "single"), "no value carries a gradient")
-        if name == "noisy":
+        if name in ("noisy", "mixed"):
             unused = any(bool(still.any()) and not bool(still.all()) for still in silent.values())
             require(not unused, "some values are 0 in each call: a row that is not used has no value")
+        if name == "noisy":
             require(pixels is not None and bool(pixels.all()), "some pixels or channels never get a gradient")
         again, probe = self._fresh(part, case, batch, 0)
         other, moved = self._fresh(part, case, batch, 99)

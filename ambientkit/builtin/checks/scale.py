@@ -14,6 +14,9 @@ from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Pa
 from ambientkit.maths.ambient import tweedie_coefficients
 from ambientkit.maths.weights import edm_weight
 
+BELOW = 0.05
+"""Of -a: levels on sigma_n itself, but for rounding, are not below it."""
+
 
 class Scale(Check):
     """A loss in the scale of x_0: moving the denoiser by delta c costs lambda(sigma) delta^2 mean(c^2), lambda the EDM
@@ -21,7 +24,8 @@ class Scale(Check):
 
     For a squared loss the second difference (v(+delta) + v(-delta)) / 2 - v(0) on the same draws is that cost exactly,
     row by row, without any statistics. It is compared where a = 1 - sigma_n^2 / sigma^2 >= 0.2; without the factor
-    1/a^2 the cost there is a^2 lambda, and levels just above sigma_n are hardly learnt. An objective that takes a level
+    1/a^2 the cost there is a^2 lambda, and levels just above sigma_n are hardly learnt. Below sigma_n, where draws take
+    the place of the rows, it is compared too. An objective that takes a level
     for each pixel is also shown such rows: each pixel has an a of its own then. All are shown pictures of two channels
     too, which cost no more than points. An objective with another weight is not wrong: it does not claim this.
     """
@@ -64,7 +68,7 @@ class Scale(Check):
             a, _ = tweedie_coefficients(here.sigma.double(), floor)
             cost = (below.value + above.value) / 2 - here.value
             expected = edm_weight(here.sigma.double(), case.tools.signal.sigma_data) * 0.25
-            ratio = (cost / expected - 1)[a >= 0.2]
+            ratio = (cost / expected - 1)[(a >= 0.2) | (a < -BELOW)]
             errors.append(ratio)
             n += len(ratio)
         return exact(largest(errors) if n else float("inf"), 1e-6, n)

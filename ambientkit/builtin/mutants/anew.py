@@ -1,4 +1,4 @@
-"""Objectives that are right in their first call, or on rows of which some have noise."""
+"""Objectives that are right in a call by itself, or on rows of which some, or all, have noise."""
 
 from __future__ import annotations
 
@@ -58,6 +58,34 @@ class LevelsInStrata(TweedieMutant):
         return squared(tools.corruption.expect(x_0_hat, view, batch) - batch.x_n, sigma, batch, tools)
 
 
+class OneSeedForBoth(TweedieMutant):
+    """Tweedie that draws its noise by a second generator, with the seed of the first."""
+
+    name = "tweedie-one-seed-for-levels-and-noise"
+    wrong = "levels and noise come from two generators of one seed: a high level goes with large noise"
+
+    def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
+        sigma, again = drawn_levels(batch, tools), torch.Generator().manual_seed(tools.generator.initial_seed())
+        view = tools.corruption.degrade(batch, sigma, again)
+        x_0_hat = denoiser(view.x, sigma, **view.cond)
+        return squared(tools.corruption.expect(x_0_hat, view, batch) - batch.x_n, sigma, batch, tools)
+
+
+class CleanRowsCostNothing(TweedieMutant):
+    """Tweedie that leaves clean rows out, and keeps their places."""
+
+    name = "tweedie-clean-rows-cost-nothing"
+    wrong = "the values of clean rows are 0, and count in the mean"
+
+    def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
+        sigma = drawn_levels(batch, tools)
+        view = tools.corruption.degrade(batch, sigma, tools.generator)
+        x_0_hat = denoiser(view.x, sigma, **view.cond)
+        found = squared(tools.corruption.expect(x_0_hat, view, batch) - batch.x_n, sigma, batch, tools)
+        noisy = (tools.corruption.floor(batch) > 0).to(sigma.dtype)
+        return {name: Term(noisy * term.value, term.sigma) for name, term in found.items()}
+
+
 class MeanOfNoRows(ConsistencyMutant):
     """Consistency that takes the mean of its values, of no rows too."""
 
@@ -71,5 +99,7 @@ class MeanOfNoRows(ConsistencyMutant):
         return {name: Term(term.value.mean().reshape(1), batch.x_n.new_ones(1)) for name, term in found.items()}
 
 
-MUTANTS: list[type[Mutant]] = [LevelsOfTheFirstCall, NoiseOfTheFirstCall, LevelsInStrata, MeanOfNoRows]
+MUTANTS: list[type[Mutant]] = [
+    *(LevelsOfTheFirstCall, NoiseOfTheFirstCall, LevelsInStrata, OneSeedForBoth, CleanRowsCostNothing, MeanOfNoRows),
+]
 """Registered by `ambientkit.builtin.plugin`."""

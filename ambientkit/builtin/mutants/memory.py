@@ -279,6 +279,27 @@ class MiFIDOfHeldOut(MeasureMutant):
         return MiFID()
 
 
+class RatioOfRowsApart(Mutant, MemoryMeasure):
+    """The ratio of distances of which one is sorted."""
+
+    name = "ratio-of-rows-apart"
+    mutant_of = "ratio"
+    claims = Ratio.claims
+    wrong = "the nearest distances are sorted, and those to the second row are not"
+    title = "ratio"
+    means = "nothing"
+
+    def by_row(
+        self, judged: Neighbourhood, null: Neighbourhood, train: TrainingRows, seed: int
+    ) -> tuple[Tensor, Tensor]:
+        sorted_ones = judged.distance.clone()
+        sorted_ones[:, 0] = judged.distance[:, 0].sort().values
+        return Ratio().by_row(Neighbourhood(judged.view, sorted_ones, judged.row), null, train, seed)
+
+    def value(self, judged: Tensor, null: Tensor, train: TrainingRows) -> float:
+        return Ratio().value(judged, null, train)
+
+
 MUTANTS = [
     NoiseByKey,
     NoiseOfAnother,
@@ -291,6 +312,7 @@ MUTANTS = [
     StdOfTheBatch,
     RatioTurned,
     RatioOfDistances,
+    RatioOfRowsApart,
     DistanceOfHeldOut,
     ThirdOfHeldOut,
     CopyingOfHeldOut,

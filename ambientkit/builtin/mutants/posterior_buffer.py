@@ -160,8 +160,20 @@ class AveragesDraws(PosteriorBufferMutant):
         return (x_0 + before) / 2 if before.shape == x_0.shape else x_0
 
 
+class LightBelow(PosteriorBufferMutant):
+    """Levels below the noise of the rows at half their weight."""
+
+    name = "posterior-buffer-light-below"
+    wrong = "below sigma_n an error costs half of what it does above"
+
+    def loss(self, denoiser, batch, tools):
+        (found,) = super().loss(denoiser, batch, tools).values()
+        low = found.sigma < tools.corruption.floor(batch).max()
+        return {"posterior": Term(torch.where(low, 0.5 * found.value, found.value), found.sigma)}
+
+
 MUTANTS: list[type[Mutant]] = [
     *(Observed, PosteriorMean, TargetIsTheInput, TargetIsTheObservation, ToldAnotherLevel),
-    *(OneLevelForTheBatch, HalfWay, LevelOfTheFirstRow, AveragesDraws),
+    *(OneLevelForTheBatch, HalfWay, LevelOfTheFirstRow, AveragesDraws, LightBelow),
 ]
 """Registered by `ambientkit.builtin.plugin`."""

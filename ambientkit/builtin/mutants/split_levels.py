@@ -10,6 +10,7 @@ from torch import Tensor
 from ambientkit.batch import Batch, Term
 from ambientkit.builtin.objectives.split_levels import SplitLevels
 from ambientkit.interfaces import Denoiser, Mutant, Objective, Tools
+from ambientkit.maths.ambient import capped_inverse_square
 from ambientkit.maths.levels import truncated_lognormal
 from ambientkit.maths.noise import uniform
 from ambientkit.maths.weights import edm_weight
@@ -42,6 +43,26 @@ class AHalfHigher(SplitMutant):
 
     def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
         return SplitLevels(clean_below=1.5 * self.clean_below).loss(denoiser, batch, tools)
+
+
+class CleanRowsPileUp(SplitMutant):
+    """Clean rows whose levels are cut off at the highest that they may have."""
+
+    name = "split-levels-clean-rows-pile-up"
+    wrong = "levels of clean rows above clean_below are clamped onto it"
+
+    def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
+        floor = tools.corruption.floor(batch)
+        low = floor.clamp(min=tools.levels.sigma_min)
+        u = uniform(torch.empty_like(floor), tools.generator)
+        sigma = truncated_lognormal(u, low, tools.levels.sigma_max, -1.2, 1.2)
+        sigma = torch.where(floor <= tools.levels.sigma_min, sigma.clamp(max=self.clean_below), sigma)
+        view = tools.corruption.degrade(batch, sigma, tools.generator)
+        x_0_hat = denoiser(view.x, sigma, **view.cond)
+        rho = tools.corruption.expect(x_0_hat, view, batch) - batch.x_n
+        factor = capped_inverse_square(tools.corruption.slope(view, batch), 25.0)
+        value = (factor * rho**2).flatten(1).mean(1)
+        return {"split": Term(edm_weight(sigma, tools.signal.sigma_data) * value, sigma)}
 
 
 class LevelOfTheBatch(SplitMutant):
@@ -120,6 +141,7 @@ class CopiesLeftOut(SplitMutant):
 MUTANTS = [
     CleanEverywhere,
     AHalfHigher,
+    CleanRowsPileUp,
     LevelOfTheBatch,
     CopiesForClean,
     LevelTooHigh,

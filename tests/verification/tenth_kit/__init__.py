@@ -22,7 +22,12 @@ MODULES = (values, views, levels, below, draws, corruptions, samplers, models, m
 NOT_WRONG: dict[str, str] = {}
 """Of the wrong parts, those that proved not to be wrong, each with its reason."""
 
-LET_PASS: dict[str, tuple[str, ...]] = {}
+LET_PASS = {
+    "levels": ("ten-two-generators-one-seed", "ten-clean-rows-pile-up"),
+    "objective-contract": ("ten-clean-rows-cost-nothing",),
+    "model-contract": ("ten-net-detached-input",),
+    "measure-contract": ("ten-measure-columns-apart",),
+}
 """Check -> the wrong parts that passed when the kit was written, and that it rejects now."""
 
 

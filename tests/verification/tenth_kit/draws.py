@@ -39,6 +39,7 @@ class Buffer(Below):
     def draw(self, denoiser, view, tools):
         share = torch.tensor([1.0, 0.8, 0.62, 0.46, 0.32, 0.2, 0.1, 0.03, 0.0])
         grid = share.unsqueeze(1) * view.sigma
+        grid = torch.where(grid > 0, grid.clamp(min=tools.levels.sigma_min), grid)
         return tools.sampler.sample(denoiser, view.x, grid, tools.generator, view.cond)
 
 

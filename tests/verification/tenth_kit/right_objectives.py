@@ -159,9 +159,8 @@ class OwnAnswer(Above):
         low = tools.corruption.floor(batch)
         clean = low < tools.levels.sigma_min
         with torch.no_grad():
-            told = denoiser(
-                batch.x_n, torch.where(clean, torch.full_like(low, tools.levels.sigma_min), low), **batch.cond
-            )
+            own = tools.corruption.degrade(batch, low.clamp(min=tools.levels.sigma_min), tools.generator)
+            told = denoiser(own.x, own.sigma, **own.cond)
         target = torch.where(per_row(clean.to(told.dtype), told) > 0, batch.x_n, told)
         error = self.ask(denoiser, view, batch, tools) - target
         return {"above": Term(self.weight(sigma, tools) * error.square().flatten(1).mean(1), sigma)}
@@ -224,7 +223,12 @@ class FreshDraws(Below):
         top = tools.corruption.floor(batch)
         view = tools.corruption.degrade(batch, top, tools.generator)
         with torch.no_grad():
-            grid = torch.cat([power_grid(top, 0.02 * top, 12, 3.0), torch.zeros_like(top).unsqueeze(0)])
+            grid = torch.cat(
+                [
+                    power_grid(top, (0.02 * top).clamp(min=tools.levels.sigma_min), 12, 3.0),
+                    torch.zeros_like(top).unsqueeze(0),
+                ]
+            )
             x_0 = tools.sampler.sample(tools.teacher, view.x, grid, tools.generator, view.cond)
         sigma = log_uniform(uniform(top, tools.generator), tools.levels.sigma_min, top)
         x_t = x_0 + per_row(sigma, x_0) * standard_normal(x_0, tools.generator)
