@@ -232,6 +232,7 @@ def register_mutants():
         offered,
         outlasting,
         said,
+        same_bits,
         split_levels,
         sure,
         taught,
@@ -244,6 +245,7 @@ def register_mutants():
     objectives = [*tweedie.MUTANTS, *consistency.MUTANTS, *posterior_buffers.MUTANTS, *sure.MUTANTS, *naive.MUTANTS]
     objectives += [*split_levels.MUTANTS, *detail_moments.MUTANTS, *coverage.MUTANTS]
     corruptions = [*gaussian.MUTANTS, *gaussian_noise.MUTANTS, *mask.MUTANTS, *linear.MUTANTS]
+    corruptions += same_bits.MUTANTS
     samplers = [*ancestral.MUTANTS, *stochastic_heuns.MUTANTS, *heun.MUTANTS]
     others = [*models.MUTANTS, *modes.MUTANTS, *contracts.MUTANTS, *taught.MUTANTS, *memory.MUTANTS]
     others += [*said.MUTANTS, *anew.MUTANTS, *offered.MUTANTS, *together.MUTANTS, *outlasting.MUTANTS]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ambientkit.batch import Batch, View
 from ambientkit.builtin.checks.outcome import all_normal, all_of, exact, largest
-from ambientkit.builtin.checks.travel import key
+from ambientkit.builtin.checks.travel import key, sources
 from ambientkit.builtin.checks.white import pictures, white_normal
 from ambientkit.interfaces import Case, Check, Corruption, Measured, Part
 from ambientkit.maths.noise import RandomSource, per_row, standard_normal
@@ -21,7 +21,8 @@ class MaskLaw(Check):
     says nothing of the picture.
 
     Masks of two rows differ, and those of one generator state do not. Correlation of what each place hides with the
-    value there, and of the share that a row lacks with its brightness.
+    value there, and of the share that a row lacks with its brightness. Rows are drawn as in a run, each by its own
+    generator, so that a mask drawn from the bits of the noise shows in the noise that it leaves.
     """
 
     name = "mask-law"
@@ -31,7 +32,7 @@ class MaskLaw(Check):
     null_law = "exact, and normal, chi-squared and Kolmogorov-Smirnov of the noise (Bonferroni)"
     detects = (
         "a value that is shown where the mask denies it, a correlation of 0.04 between mask and picture, "
-        "noise off by 3 %"
+        "noise off by 3 %, in the mean or where it is shown"
     )
     meaning = (
         "The mask does not mark the measured values, or depends on the picture: hidden values are learnt with a bias."
@@ -46,7 +47,8 @@ class MaskLaw(Check):
         assert isinstance(part, Corruption)
         x_0 = pictures(self.rows, key(case, "mask-law.pictures"))
         batch, again, other = (
-            part.observe(x_0.clone(), torch.arange(self.rows), key(case, "mask-law.observe", i)) for i in (0, 0, 1)
+            part.observe(x_0.clone(), torch.arange(self.rows), sources(part, case, "mask-law.observe", self.rows, i))
+            for i in (0, 0, 1)
         )
         mask = batch.cond.get("mask")
         if mask is None or mask.dtype != torch.bool or "mask" not in part.carries:

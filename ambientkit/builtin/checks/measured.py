@@ -32,7 +32,7 @@ from ambientkit.builtin.checks.probe import (
 )
 from ambientkit.builtin.checks.stationarity import Shifted
 from ambientkit.builtin.checks.transpose import measured_shape, shows_through_the_transpose
-from ambientkit.builtin.checks.travel import key
+from ambientkit.builtin.checks.travel import key, sources
 from ambientkit.interfaces import Case, Check, Corruption, Denoiser, Measured, Objective, Part, Signal
 from ambientkit.maths.linear_posterior import LinearPosterior
 from ambientkit.maths.noise import RandomSource, per_row
@@ -121,9 +121,10 @@ class OperatorViews(Check):
     def measure(self, part: Part, case: Case) -> Measured:
         """Infinity with the fault, the largest error, or the largest normal score."""
         assert isinstance(part, Corruption)
-        operator, generator = dense(part), key(case, "operator-views.observe")
-        x_0 = law().sample(self.rows, generator).reshape(self.rows, *shape_of(part))
-        batch = part.observe(x_0, torch.arange(self.rows), generator)
+        operator = dense(part)
+        x_0 = law().sample(self.rows, key(case, "operator-views.rows")).reshape(self.rows, *shape_of(part))
+        own_sources = sources(part, case, "operator-views.observe", self.rows)
+        batch = part.observe(x_0, torch.arange(self.rows), own_sources)
         sigma = part.floor(batch).clamp(min=0.05) * (1.05 + torch.arange(self.rows) % 3)
         view, other = (part.degrade(batch, sigma, key(case, "operator-views.degrade", i)) for i in (0, 1))
         if not {"sampled", "measured"} <= view.cond.keys():

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ambientkit.batch import Batch, View
 from ambientkit.builtin.checks.outcome import all_of, exact, largest
-from ambientkit.builtin.checks.travel import key
+from ambientkit.builtin.checks.travel import key, sources
 from ambientkit.builtin.checks.white import pictures, white_normal
 from ambientkit.interfaces import Case, Check, Corruption, Measured, Part
 from ambientkit.maths.noise import RandomSource, per_row, standard_normal
@@ -17,7 +17,8 @@ from ambientkit.maths.noise import RandomSource, per_row, standard_normal
 class NoiseLaw(Check):
     """(x_n - x_0) / sigma_n is white standard normal noise, independent of the picture, of the row and of the level.
 
-    `Batch.sigma_n` is what the corruption states, per row or per pixel; where it is 0, x_n must be x_0.
+    `Batch.sigma_n` is what the corruption states, per row or per pixel; where it is 0, x_n must be x_0. Rows are drawn
+    as a run draws them, each by its own generator where the corruption takes a list of them.
     """
 
     name = "noise-law"
@@ -27,7 +28,7 @@ class NoiseLaw(Check):
     null_law = "normal, chi-squared and Kolmogorov-Smirnov, Bonferroni over 18 tests; Spearman for levels"
     detects = (
         "a std wrong by 2.5 %, a mean off by 0.03 std, a correlation of 0.03"
-        ", another law with a distance of 0.015, rounded values, levels that depend on the picture"
+        ", another law with a distance of 0.015, rounded values, levels that depend on the picture, or on the noise"
     )
     meaning = (
         "The simulated noise is not what it says: an objective that trusts sigma_n learns a wrong denoiser, "
@@ -43,7 +44,7 @@ class NoiseLaw(Check):
         assert isinstance(part, Corruption)
         rows = self.rows
         x_0 = pictures(rows, key(case, "noise-law.pictures"))
-        batch = part.observe(x_0.clone(), torch.arange(rows), key(case, "noise-law.noise"))
+        batch = part.observe(x_0.clone(), torch.arange(rows), sources(part, case, "noise-law.noise", rows))
         level = per_row(batch.sigma_n, x_0).expand_as(x_0)
         added, noisy = batch.x_n.double() - x_0, level > 0
         silent = exact(largest([added[~noisy]]), 1e-6, int((~noisy).sum()))
@@ -62,6 +63,7 @@ class NoiseLaw(Check):
                 silent,
                 repeated,
                 _unrelated(level.flatten(1).mean(1), x_0.flatten(1).mean(1)),
+                _apart(level, e),
             ]
         )
 
@@ -80,6 +82,30 @@ def _unrelated(level: Tensor, brightness: Tensor) -> Measured:
         return Measured(0.0, 1.0, len(level))
     found = stats.spearmanr(level.numpy(), brightness.numpy())
     return Measured(float(found.statistic), float(found.pvalue), len(level))
+
+
+def _apart(level: Tensor, e: Tensor) -> Measured:
+    """Spearman's test that the noise of no value, nor its size, goes with the level there; Bonferroni over values."""
+    from scipy import stats
+
+    level, e = level.flatten(1), e.flatten(1)
+    differs = level.std(0) > 1e-9
+    if not bool(differs.any()):
+        return Measured(0.0, 1.0, len(level))
+    level, e = level[:, differs].repeat(1, 2), torch.cat([e, e.abs()], dim=1)[:, differs.repeat(2)]
+    one, other = (ranks - ranks.mean(0) for ranks in (_ranks(level), _ranks(e)))
+    rho = (one * other).sum(0) / (one.norm(dim=0) * other.norm(dim=0))
+    worst = float(rho.abs().max())
+    t = worst * ((len(e) - 2) / max(1 - worst**2, 1e-12)) ** 0.5
+    why = "the noise of a value goes with its level: both are drawn from equal bits" if worst > 0.5 else ""
+    return Measured(worst, min(1.0, 2 * len(rho) * float(stats.t.sf(t, len(e) - 2))), len(e), why)
+
+
+def _ranks(values: Tensor) -> Tensor:
+    """By column; equal values have the mean of their ranks."""
+    from scipy import stats
+
+    return torch.from_numpy(stats.rankdata(values.numpy(), axis=0))
 
 
 class Stronger(Corruption):

@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
-from ambientkit.interfaces import Case, Denoiser, Sampler
+from ambientkit.interfaces import Case, Denoiser, Part, Sampler
 from ambientkit.maths.levels import geometric_grid
 from ambientkit.maths.mixture import GaussianMixture
 from ambientkit.maths.noise import RandomSource, per_row, standard_normal
@@ -16,6 +16,16 @@ from ambientkit.maths.randomness import keyed_generator
 def key(case: Case, purpose: str, index: int = 0) -> Generator:
     """A generator for one purpose of one check on this case."""
     return keyed_generator(case.seed, f"verify.{purpose}", step=index)
+
+
+def sources(part: Part, case: Case, purpose: str, rows: int, index: int = 0) -> RandomSource:
+    """A generator for each row, as a run gives them to a part that takes a list of them; otherwise one for all.
+
+    What is drawn twice from one state meets in its own row then, and not at some other place of the batch.
+    """
+    if "row-generators" not in part.claims:
+        return key(case, purpose, index)
+    return [keyed_generator(case.seed, f"verify.{purpose}", step=index, row=row) for row in range(rows)]
 
 
 def at_level(law: GaussianMixture, sigma: Tensor, generator: Generator) -> Tensor:
