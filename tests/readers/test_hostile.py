@@ -218,7 +218,7 @@ def test_labels_beside_the_rows_of_an_npz_are_no_second_candidate(tmp_path: Path
     assert torch.equal(open_rows(spec, clean=True)[4].x_0, torch.from_numpy(rows()[4]))
     np.savez(tmp_path / "x.npz", a=rows(), b=rows())
     assert "several arrays could be the rows" in refused(spec)
-    assert f"'hdf5{{path: {spec['path']}, key: " in refused(spec)
+    assert f"'array{{path: {spec['path']}, key: a}}'" in refused(spec)
     np.savez(tmp_path / "x.npz")
     assert refused(spec).endswith("keys: none")
 

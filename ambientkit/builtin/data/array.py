@@ -12,6 +12,7 @@ from ambientkit.readers import ESTIMATES, Found, Stored
 from ambientkit.readers.copied import ROWS, copied_level
 from ambientkit.readers.layout import find_layout
 from ambientkit.readers.npy import ArrayFile, find_arrays
+from ambientkit.readers.opened import path_and_key
 from ambientkit.text import listed
 
 
@@ -83,7 +84,8 @@ class Array(Stored):
                 if candidates
                 else "no array that could be the rows"
             )
-            raise InputError(f"{self.path}: {what}; keys: {_keys(found)}")
+            named = path_and_key(self.name, self.path, {array.key or "": array.shape for array in candidates})
+            raise InputError(f"{self.path}: {what}; keys: {_keys(found)}{named}")
         return candidates[0]
 
     def _check_size(self, found: dict[str | None, ArrayFile], used: list[ArrayFile]) -> None:
