@@ -19,7 +19,7 @@ from ambientkit.inspection import Finding, NoiseVerdict
 from ambientkit.inspection.document import ROWS, document, inspect_rows, level_of, measured, verdict
 from ambientkit.inspection.gaps import find_gap
 from ambientkit.inspection.judged import LOWEST, Array
-from ambientkit.inspection.page import page
+from ambientkit.inspection.page import Proposed, page
 from ambientkit.interfaces import Data
 from ambientkit.maths.levels import GREATEST, LEAST
 from ambientkit.readers import open_rows
@@ -83,8 +83,10 @@ class Inspection(Record):
 
     def page(self) -> str:
         """One page of HTML with pictures and histograms, that needs nothing else."""
-        photon = None if self.proposal is None else self.proposal.photon
-        return page(self.facts, self.findings, self.rows, self.mapping, photon)
+        if self.proposal is None:
+            return page(self.facts, self.findings, self.rows, self.mapping)
+        run = Proposed(self.proposal.lines(), self.proposal.missing, str(self.written or ""))
+        return page(self.facts, self.findings, self.rows, self.mapping, self.proposal.photon, run)
 
 
 def inspect(

@@ -40,13 +40,17 @@ class RunProposal(Record):
         lines = [f"# {line}" for text in self.head for line in _wrapped(text)]
         return "\n".join([*lines, *_lines(self.config, self.reasons, ())]) + "\n"
 
-    def blocks(self) -> list[str | Table]:
-        """The proposed values with their reasons, then what is missing."""
-        rows = [
+    def lines(self) -> list[tuple[str, str, str]]:
+        """(key, value, reason) of each line that has one."""
+        return [
             (".".join(map(str, path)), _short(_at(self.config, path)), why)
             for path, why in self.reasons.items()
             if self.complete and not isinstance(_at(self.config, path), Mapping)
         ]
+
+    def blocks(self) -> list[str | Table]:
+        """The proposed values with their reasons, then what is missing."""
+        rows = self.lines()
         told: list[str | Table] = [Table("", ("proposed", "value", "because"), rows)] if rows else []
         return [*told, *(f"\nmissing: {text}" for text in self.missing)]
 

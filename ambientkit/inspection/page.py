@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,15 +39,27 @@ SEEN = 0.1
 """Least share of the grey scale that rows have to use to be shown on it."""
 
 
+class Proposed(NamedTuple):
+    """What the page says of a run that was asked for."""
+
+    lines: Sequence[tuple[str, str, str]]
+    """(key, value, reason); none where nothing is proposed."""
+    missing: Sequence[str]
+    """Why nothing is."""
+    written: str
+    """The file."""
+
+
 def page(
     facts: dict[str, Any],
     findings: Sequence[Finding],
     x: Array,
     mapping: Any = None,
     photon: PhotonTransfer | None = None,
+    proposed: Proposed | None = None,
 ) -> str:
     """The whole page. x: rows (n, *S) in data units, missing values NaN; mapping: from file values to these; photon:
-    how the noise grows with brightness in file units, where that was fitted for a proposal."""
+    how the noise grows with brightness in file units, where that was fitted for a proposal, which is `proposed`."""
     worst = str(verdict(list(findings)))
     own = isinstance(mapping, ValueRange)
     unit = "file units" if own else "units of [-1, 1]"
@@ -81,6 +93,8 @@ def page(
             f"{black:.4g} and white {white:.4g} {'file units' if mapping is not None else unit}; values beyond are cut "
             "for display."
         )
+    if x.ndim == 4 and x.shape[1] not in (1, 3):
+        told_scale = f"{told_scale} Of {x.shape[1]} channels the first is shown."
     return render(
         Path(__file__).with_name("page.html"),
         name=_name(facts["data"]),
@@ -90,6 +104,7 @@ def page(
         facts=shown,
         pictures=[_picture(name, row, stretch) for name, row in zip(labels[:PICTURES], x)] if x.ndim == 4 else [],
         scale=told_scale,
+        proposed=proposed,
         law="white and Gaussian"
         if (found := level_of(facts)) is None
         else f"white, Gaussian and of the {found[0]} level",

@@ -182,6 +182,8 @@ def test_the_page_stands_alone_and_tells_its_pictures_in_words() -> None:
     clean = clothes()
     facts, findings, x = inspect_rows(Observed(clean + 0.3 * normal(clean), 0.3), "<clothes>")
     text = page(facts, findings, x)
+    assert "channels the first is shown" not in text
+    assert "Of 2 channels the first is shown." in page(facts, findings, np.concatenate([x, x], 1)[:, :2])
     assert text.count("<img ") == text.count('<img alt="row ') == 12
     assert "prefers-color-scheme: dark" in text
     assert text.count('role="img" aria-label="Histogram of') == 2

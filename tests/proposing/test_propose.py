@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from markupsafe import escape
 from PIL import Image
 
 import ambientkit as ak
@@ -70,6 +71,9 @@ def test_counts_of_a_camera_are_found_written_with_their_reasons_and_read_back(t
     ):
         assert path in found.proposal.reasons
     assert found.to_dict()["proposal"]["config"]["data"]["counts"] == counts
+    html = found.page()  # case: the page said nothing of the run
+    assert f"ambientkit train -c {target}" in html
+    assert all(str(escape(text)) in html for line in found.proposal.lines() for text in line)
 
 
 def _plain(value):
@@ -191,6 +195,9 @@ def test_where_nothing_can_be_proposed_nothing_is_written_and_it_says_what_to_me
     assert not found.proposal.complete
     assert not (tmp_path / "run.yaml").exists()
     assert asked in str(found)
+    html = found.page()
+    assert "Nothing is written. Missing:" in html
+    assert all(str(escape(text)) in html for text in found.proposal.missing)
 
 
 def test_a_few_clipped_values_are_kept_with_the_reason_and_train_takes_the_run(tmp_path: Path) -> None:
