@@ -110,6 +110,12 @@ def test_several_images_of_a_zarr_folder_are_told_apart_by_key(tmp_path):
         open_rows(spec)
     assert f"'zarr{{path: {spec['path']}, key: other}}'" in str(caught.value)
     assert open_rows(spec, key="well").source.shape == (2, 2, 4, 4)
+    for fields, why in (
+        ({"key": "field"}, "no image or array 'field'; images: other, well"),
+        ({"layout": "NCHW"}, "axes"),
+    ):
+        with pytest.raises(InputError, match=why):
+            open_rows(spec, **fields)
     assert open_rows(spec, key="well/1").source.shape == (2, 2, 2, 2)
 
 

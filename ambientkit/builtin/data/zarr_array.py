@@ -59,7 +59,7 @@ class Zarr(Stored):
         try:
             node = zarr.open(str(self.path), mode="r")
             inside = {"": node}.items() if isinstance(node, zarr.Array) else node.members(max_depth=None)
-            found = {path: item for path, item in inside if isinstance(item, zarr.Array)}
+            found = {path: item for path, item in sorted(inside) if isinstance(item, zarr.Array)}
             arrays = {key: _Array(self.path, key, array.shape, array.dtype) for key, array in found.items()}
         except Exception as error:  # a damaged .zarray fails in many ways
             raise InputError(
@@ -95,8 +95,15 @@ class Zarr(Stored):
                 if path not in arrays and (found := pyramid_of(dict(item.attrs))) is not None
             }
             full = {path: [f"{path}/{one}".strip("/") for one in found.levels] for path, found in images.items()}
+            if images and self.layout != "auto":
+                raise ValueError(f"layout: {self.layout}: OME-Zarr names its axes; leave layout out")
             if asked is not None:
+                every = images
                 images = {path: one for path, one in images.items() if asked == path or asked in full[path]}
+                if not images and asked not in arrays and every:
+                    raise ValueError(
+                        f"there is no image or array {self.key!r}; images: {listed(sorted(every), limit=12)}"
+                    )
             if not images:
                 return None
             if len(images) > 1:
