@@ -170,9 +170,7 @@ def measured(x_0: Tensor, kind: Kind, missing: float, noise: float, seed: int) -
 
 
 def drawn(x_0: Tensor, kind: Kind, hidden: float, g: torch.Generator) -> Tensor:
-    """Masks of the shape of x_0; single pixels with masks of their own in each channel."""
-    if kind == "pixels":
-        return torch.rand(x_0.shape, generator=g) >= hidden
+    """Masks of the shape of x_0, which the channels of a picture share, as those that a step hides do."""
     return draw_mask(x_0, kind, hidden, g).expand_as(x_0).contiguous()
 
 
