@@ -86,7 +86,7 @@ def measure(path: Path, x: Tensor, held: Tensor, classifier: Classifier, size: S
             heldout=held,
             kind=kind,  # type: ignore[arg-type]
             level=level,
-            n=size.attacked,
+            n=min(size.attacked, len(x)),
             null=2 * size.attacked,
             draws=size.draws,
             steps=size.steps,
