@@ -12,6 +12,7 @@ from ambientkit.config.files import KeyPath
 from ambientkit.inspection.gaps import Gap, find_gap
 from ambientkit.interfaces import Data
 from ambientkit.readers.own_values import OwnValues
+from ambientkit.units.scale import within_unit
 
 RANGE = (0.001, 0.999)
 """Quantiles of the measured values that become -1 and 1."""
@@ -59,21 +60,24 @@ def declared(
         reasons["corruption", "allow_unseen"] = (
             f"{gap.always} values of a row are missing in every row looked at: crop them, or set this to true."
         )
-    measured_range = _range(part, gap, values)
+    measured_range = _range(part, gap, values, data["sigma_n"])
     if measured_range is not None:
         data["value_range"] = measured_range
         reasons["data", "value_range"] = "These two file values become -1 and 1: 0.1 % and 99.9 % of what was measured."
     return data, corruption, reasons
 
 
-def _range(part: Array, gap: Gap, values: OwnValues) -> list[float] | None:
-    """The range of what was measured; None where the values are in [-1, 1] by themselves, or of 8 bits."""
+def _range(part: Array, gap: Gap, values: OwnValues, level: float) -> list[float] | None:
+    """The range of what was measured; None where the values are in [-1, 1] by themselves, or of 8 bits. level: of the
+    noise, units of [-1, 1]."""
     if isinstance(part.value_range, tuple):
         return [float(end) for end in part.value_range]
     kept = values.rows[np.isfinite(values.rows)]
     kept = kept if gap.value == "nan" else kept[kept != gap.value]
     dtype = values.found.source.dtype
-    if (dtype.kind == "u" and dtype.itemsize == 1) or (dtype.kind == "f" and np.abs(kept).max() <= 1.5):
+    if (dtype.kind == "u" and dtype.itemsize == 1) or (
+        dtype.kind == "f" and within_unit(float(kept.min()), float(kept.max()), level)
+    ):
         return None
     low, high = np.quantile(kept, RANGE)
     return [float(f"{low:.5g}"), float(f"{high:.5g}")]

@@ -36,7 +36,7 @@ from ambientkit.readers.usable import enough_counts
 from ambientkit.registry import Registry
 from ambientkit.units.counts import CountRange
 from ambientkit.units.ranges import ValueRange
-from ambientkit.units.scale import judge_scale
+from ambientkit.units.scale import judge_scale, within_unit
 from ambientkit.versions import versions
 
 FRAMES = 2**24
@@ -236,7 +236,7 @@ def _range(part: Stored, values: OwnValues, noise: NoiseModel) -> tuple[list[flo
         level = noise.fields.get("sigma_n")
         level = level if isinstance(level, float) else 0.0
         doubt = judge_scale(low, high, level, assumed=True, stored=str(dtype))
-        if dtype.kind == "f" and low >= -1.5 and high <= 1.5 and high - low > 0.5 and doubt is None:
+        if dtype.kind == "f" and within_unit(low, high, level) and high - low > 0.5 and doubt is None:
             return None, "Floating point in [-1, 1] already."
         if dtype.kind == "u" and dtype.itemsize == 1 and high - low >= FULL * 255:
             return [0.0, 255.0], "The whole range of the type, of which the values use more than half."

@@ -13,6 +13,10 @@ PART = 1 / 8
 FAINT = 0.1
 """Largest sigma_n with which values of 0..1 can still be distinguished from values of -1..1."""
 
+OUT, BEYOND = 1.5, 6.0
+"""How far values of [-1, 1] in floating point lie from 0, where nothing is known of their noise; and how far beyond 1,
+in stds of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scale:
@@ -33,6 +37,13 @@ class Scale:
 
     def __str__(self) -> str:
         return f"{self.reason}\n{self.remedy}"
+
+
+def within_unit(low: float, high: float, sigma_n: float) -> bool:
+    """Whether values low..high in floating point can be those of [-1, 1] and their noise, of std sigma_n (0 where it is
+    not known), as they are."""
+    reach = max(OUT, 1 + BEYOND * sigma_n)
+    return -reach <= low <= high <= reach
 
 
 def judge_scale(low: float, high: float, sigma_n: float, *, assumed: bool, stored: str) -> Scale | None:

@@ -200,6 +200,21 @@ def test_where_nothing_can_be_proposed_nothing_is_written_and_it_says_what_to_me
     assert all(str(escape(text)) in html for text in found.proposal.missing)
 
 
+@pytest.mark.parametrize("gaps", [False, True])
+def test_a_level_in_units_of_the_range_holds_where_the_noise_leaves_it(tmp_path: Path, gaps: bool) -> None:
+    """Case: values of [-1, 1] with noise of 0.15 reached 1.59, got a range of their own, and the level that was given
+    was called 0.68 times too large in it."""
+    rng = np.random.default_rng(12)
+    p = scenes(rng, 40)
+    rows = (2 * (p - p.min()) / np.ptp(p) - 1 + 0.15 * rng.standard_normal(p.shape)).astype(np.float32)
+    assert np.abs(rows).max() > 1.5
+    if gaps:
+        rows[rng.random(rows.shape) < 0.2] = np.nan
+    np.save(tmp_path / "rows.npy", rows)
+    spec = ak.inspect(tmp_path / "rows.npy", sigma_n=0.15, write=tmp_path / "run.yaml").proposal.config["data"]
+    assert (spec.get("value_range"), spec["sigma_n"]) == (None, 0.15)
+
+
 def test_a_few_clipped_values_are_kept_with_the_reason_and_train_takes_the_run(tmp_path: Path) -> None:
     """Case: photographs of 8 bits, 0.12 % of whose values were 0 or 255, got no proposal, and no way round."""
     rng = np.random.default_rng(11)
