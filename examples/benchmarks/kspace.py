@@ -10,8 +10,9 @@ missing, in one call.
     ambient      `tweedie` on the corruption `linear`: fresh further lines, hidden values weighted by their chance
 
     python examples/benchmarks/kspace.py --out runs/kspace --data fashion-mnist --acceleration 2 4 --seeds 0
+    python examples/benchmarks/kspace.py --out runs/kspace-u-net --data photo-patches --network u-net
 
-A run that is there is not trained again.
+A run that is there is not trained again; runs of another network need a folder of their own.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from masks import HELD_OUT, LOWEST, SETTINGS
+from masks import HELD_OUT, LOWEST, NETWORKS
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -118,7 +119,7 @@ def lines(acceleration: int) -> dict[str, Any]:
     return {"operator": operator, "kind": "columns", "centre": centre, "missing": missing, "drop": 0.2}
 
 
-def run(data: str, arm: str, acceleration: int, seed: int, end_step: int) -> dict[str, object]:
+def run(data: str, arm: str, acceleration: int, seed: int, end_step: int, network: str) -> dict[str, object]:
     """Train an arm: what is measured of the rows that it restores."""
     began = time.process_time()
     fields = lines(acceleration)
@@ -135,8 +136,9 @@ def run(data: str, arm: str, acceleration: int, seed: int, end_step: int) -> dic
     else:
         corruption, train = (scanner if arm == "ambient" else PublishedLines(**fields)), Rows(observed)
     objective = "naive" if arm == "zero-fill" else "tweedie"
+    settings = NETWORKS[network]
     training = ak.build(
-        ak.configure(train, corruption=corruption, objective=objective, seed=seed, end_step=end_step, **SETTINGS)
+        ak.configure(train, corruption=corruption, objective=objective, seed=seed, end_step=end_step, **settings)
     )
     for _ in steps(training):
         pass
@@ -153,6 +155,7 @@ def run(data: str, arm: str, acceleration: int, seed: int, end_step: int) -> dic
         "acceleration": acceleration,
         "seed": seed,
         "end_step": end_step,
+        "network": network,
         "rms": float((restored - test).square().mean().sqrt()),
         "rms_zero_filled": float((zero_filled - test).square().mean().sqrt()),
         "cpu_seconds": time.process_time() - began,
@@ -186,6 +189,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--network", choices=sorted(NETWORKS), default="transformer")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     for seed in asked.seeds:
@@ -193,7 +197,8 @@ def main() -> None:
             for arm in asked.arms:
                 file = asked.out / f"{asked.data}-{acceleration}-{arm}-{seed}.json"
                 if not file.is_file():
-                    file.write_text(json.dumps(run(asked.data, arm, acceleration, seed, asked.steps), indent=1) + "\n")
+                    found = run(asked.data, arm, acceleration, seed, asked.steps, asked.network)
+                    file.write_text(json.dumps(found, indent=1) + "\n")
     print(table([json.loads(file.read_text()) for file in sorted(asked.out.glob(f"{asked.data}-*.json"))]))
 
 
