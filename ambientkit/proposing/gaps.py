@@ -60,7 +60,7 @@ def declared(
         reasons["corruption", "allow_unseen"] = (
             f"{gap.always} values of a row are missing in every row looked at: crop them, or set this to true."
         )
-    measured_range = _range(part, gap, values, data["sigma_n"])
+    measured_range = _range(part, gap, values, float(level))
     if measured_range is not None:
         data["value_range"] = measured_range
         reasons["data", "value_range"] = "These two file values become -1 and 1: 0.1 % and 99.9 % of what was measured."

@@ -32,8 +32,7 @@ class Restored(NamedTuple):
 
     mean: Tensor
     """(B, *S), the posterior mean D(x_n, sigma_n): one call of the denoiser, the estimate of least squared error, and
-    smoother than any x_0. Of missing values that particles draw, the mean of the draws: training asks a network for
-    them at a tenth of its places, and for what is measured at all."""
+    smoother than any x_0."""
     draws: Tensor
     """(B, K, *S), draws from p(x_0 | x_n). Their mean differs from `mean` by chance, std / sqrt(K), and by the error of
     the steps."""
@@ -182,10 +181,6 @@ def restore(
         drawn[pair[:, 0], pair[:, 1]] = result.to(drawn.dtype)
 
     spread = drawn.double().std(dim=1).to(drawn.dtype) if draws > 1 else None
-    estimate = mean
-    if particles and draws > 1:
-        missing = known.view(-1, *[1] * (mean.ndim - 1)) & ~view.cond["mask"].bool().expand_as(mean)
-        estimate = torch.where(missing, drawn.double().mean(dim=1).to(mean.dtype), mean)
     mse, variance = (torch.full((len(mean),), math.nan, dtype=torch.float64) for _ in range(2))
 
     def probed(part: range) -> Tensor:
@@ -202,7 +197,7 @@ def restore(
     mixed = known & (level.amin(1) < level.amax(1))
     level_of = torch.where(known, floor, torch.zeros_like(floor))
     judged = (mse, variance) if spread is not None else (None, None)
-    return Restored(estimate, drawn, spread, level_of, mixed, ~known, *judged)
+    return Restored(mean, drawn, spread, level_of, mixed, ~known, *judged)
 
 
 def _whole(

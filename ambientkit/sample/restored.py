@@ -35,6 +35,7 @@ from ambientkit.sample.conditions import (
 from ambientkit.sample.draw import check_finite
 from ambientkit.sample.files import check_counts
 from ambientkit.sample.load import Trained
+from ambientkit.sample.missing import COMPARED, Filling, choose_filling, filled_rows
 from ambientkit.sample.noisy import Noisy, noisy_rows
 from ambientkit.sample.restore import ROUNDING, Restored, restore
 from ambientkit.sample.settings import Course, LevelLike, SamplerLike, course_of
@@ -68,6 +69,8 @@ class Restoring:
     """Pixels that neighbouring tiles share along each axis; empty where rows are of the shape trained on."""
     particles: int = 0
     """Of each draw of missing values; 0: they are means given the drawn ones."""
+    filling: Filling | None = None
+    """Which estimate stands for missing values of the means; None: the network's own, without a choice."""
 
     @property
     def size(self) -> int:
@@ -141,11 +144,20 @@ class Restoring:
         )
         for values in (found.mean, found.draws):
             check_finite(values, self.course.sampler, self.course.steps, f"{self.trained.called}: the samples")
+        if self.filling is not None and self.filling.neighbours:
+            found = found._replace(mean=filled_rows(found.mean, batch.cond["mask"].bool()))
         if dead := getattr(self.noisy.data, "dead", ()):
             found = _without_dead(found, pixels_of(dead, *found.mean.shape[-2:]))
         known = self.noisy.fresh
         fresh = None if known is None else torch.tensor([place in known for place in rows], device=found.mean.device)
         return batch, found._replace(fresh=fresh)
+
+    def chosen_filling(self) -> Filling | None:
+        """The estimate of missing values that suits these rows, by some of all of them, whichever are restored."""
+        places = evenly(self.noisy.seen.rows, COMPARED)
+        batch = self.carried(self.noisy.rows(places), places)
+        sigma_min = self.trained.config.levels.sigma_min
+        return choose_filling(self.trained.denoiser, batch, self.noisy.corruption, sigma_min, self.seed, self.batches)
 
     def batch(self, rows: range) -> Batch:
         """The rows on the device, with the conditions that the model takes."""
@@ -192,8 +204,9 @@ def restoring(
         raise InputError(f"--n {n}: {rows.what.removeprefix('--from ')} has {rows.seen.rows:,} rows")
     at = conditions(trained, classes, conds, tuple(rows.seen.signal.conds), prompts)
     n = n or rows.seen.rows
+    few = _few_missing(rows)
     if particles is None:
-        particles = _by_itself(rows) if draws else 0
+        particles = int(few and draws > 0)
     work = Restoring(
         trained, rows, course, at, n, draws, seed, device, Batches(batch_size), prompts, particles=particles
     )
@@ -213,6 +226,10 @@ def restoring(
             "have the mean of their neighbours there, and its spread says nothing of how far it is wrong"
         )
     work = in_tiles(work, tile_overlap)
+    if few and len(rows.seen.signal.shape) == 3:
+        work = replace(work, filling=work.chosen_filling())
+        if work.filling is not None:
+            note(work.filling.told())
     if course.guidance != 1:
         course.null(trained, work.batch(range(1)).cond)  # a refusal comes now
     if course.is_open:
@@ -233,13 +250,13 @@ def _without_dead(found: Restored, dead: Sequence[tuple[int, int]]) -> Restored:
     return found._replace(mean=filled(found.mean, dead), draws=drawn, std=spread)
 
 
-def _by_itself(rows: Noisy) -> int:
-    """Particles where nobody says how many: 1 where few values are missing, else 0. All rows are asked, so that the
-    first ones are restored as they are with the others."""
+def _few_missing(rows: Noisy) -> bool:
+    """Whether few values are missing under a mask. All rows are asked, so that the first ones are restored as they are
+    with the others."""
     if rows.corruption.carries != {"mask"}:
-        return 0
+        return False
     seen = rows.observations.__getitems__(evenly(rows.seen.rows, LOOKED_AT)).cond["mask"]
-    return int(1 - float(seen.float().mean()) <= FEW_MISSING)
+    return 1 - float(seen.float().mean()) <= FEW_MISSING
 
 
 def steps_of(steps: int | None, particles: int) -> int:

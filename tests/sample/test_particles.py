@@ -90,25 +90,6 @@ def test_a_draw_depends_on_its_row_and_number_alone_and_other_rows_have_none() -
         restore(denoiser, whole, Gaussian(), StochasticHeun(), LEVELS, draws=1, particles=5)
 
 
-def test_the_mean_of_missing_values_is_that_of_their_draws() -> None:
-    """Case: a network that had been asked little for what masks hide restored it as far off as the noise, and the
-    intervals of 90 % held 49 % of it."""
-
-    def poor(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
-        return torch.where(cond["mask"], denoiser(x, sigma, **cond), 5.0)
-
-    batch = rows(0.2)
-    seen = batch.cond["mask"]
-    exact, bad, none = (
-        restore(of, batch, Mask(), StochasticHeun(), LEVELS, draws=6, steps=8, particles=particles)
-        for of, particles in ((denoiser, 1), (poor, 1), (poor, 0))
-    )
-    assert torch.allclose(exact.mean[~seen], exact.draws.mean(1)[~seen])
-    assert torch.equal(bad.mean, exact.mean)  # both are asked for whole rows alone where values are missing
-    assert torch.equal(bad.mean[seen], none.mean[seen])
-    assert bool((none.mean[~seen] == 5).all())
-
-
 def held(particles: int) -> float:
     """Share of missing pixels of Gaussian fields within 1.895 std of eight draws around the mean: 90 % of an exact
     posterior, +- 2.2 % (190 of them)."""

@@ -73,13 +73,13 @@ class MeasureContract(Check):
         require(all(map(torch.equal, (a, b), again)), "by_row gives other numbers for the same seed")
         require(found == part.value(a, b, train), "value gives two figures of the same rows")
         require(global_state() == world, "numbers are drawn from a global generator, or it is seeded")
-        for mine, one, other in (
+        for mine, one, kind in (
             (a, part.by_row(judged.take(_turned(judged)), null, train, 7)[0], "judged"),
             (b, part.by_row(judged, null.take(_turned(null)), train, 7)[1], "held out"),
         ):
             require(
                 _near(one, mine.flip(0)),
-                f"what by_row gives a row of those {other} depends on the order of the rows: it may be another's",
+                f"what by_row gives a row of those {kind} depends on the order of the rows: it may be another's",
             )
         for one, other in ((a.flip(0), b.flip(0)), (a.flip(0), b)):  # the two sets are drawn again independently
             turned = part.value(one, other, train)
