@@ -220,9 +220,9 @@ def restoring(
             "a missing value is its mean given the drawn ones, so that its spread is far too small: --particles draws "
             "it too"
         )
-    if dead := len(pixels_of(getattr(rows.data, "dead", ()), *rows.seen.signal.shape[-2:])):
+    if dead := getattr(rows.data, "dead", ()):
         note(
-            f"{dead} pixels hold nothing in any row (dead), so that no network can learn what is there: restored rows "
+            f"{len(pixels_of(dead, *rows.seen.signal.shape[-2:]))} pixels hold nothing in any row (dead), so that no network can learn what is there: restored rows "
             "have the mean of their neighbours there, and its spread says nothing of how far it is wrong"
         )
     work = in_tiles(work, tile_overlap)
