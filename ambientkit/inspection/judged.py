@@ -267,7 +267,10 @@ def _judged(x: Array, sigma_n: Array | None, zero: float | None, mapping: object
     if by_picture.shape[0] != len(pictures):
         by_picture = np.repeat(by_picture, len(pictures) // len(x), axis=0)
     magnitude = zero is not None and float(x.min()) >= zero - 1e-6
-    line = photon_transfer(pictures / typical, level=np.broadcast_to(by_picture / typical, pictures.shape))
+    from_zero = counts is not None and float(counts.from_unit(x.min())) - counts.zero <= counts.gain
+    line = photon_transfer(
+        pictures / typical, level=np.broadcast_to(by_picture / typical, pictures.shape), counted=from_zero
+    )
     judged = list(noise.judge(details(pictures, by_picture), declared, magnitude, line, counts))
     if (single := lone(pictures / np.where(by_picture > 0, by_picture, np.inf))) is not None:
         judged = [finding for finding in judged if finding.name != "tails"] + [single]

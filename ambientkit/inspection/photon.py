@@ -16,13 +16,13 @@ EMVA 1288 (repeated frames: the temporal variance against the mean).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ambientkit.inspection.details import FLAT, Array, details, noise_std
-from ambientkit.inspection.smooth import GROUPS, Blocks, groups_of, piles, smoothness
+from ambientkit.inspection.smooth import GROUPS, Blocks, count_step, groups_of, piles, smoothness
 from ambientkit.inspection.transfer import Dark, PhotonTransfer
 
 BINS = 24
@@ -33,6 +33,8 @@ ENOUGH = 400
 """Blocks without which no line is fitted."""
 POINTS = 12
 """Classes of brightness that are kept for a chart."""
+COUNTER = 0.15
+"""Most by which the gain of a counter, and the place where its line meets 0, may be off, in counts."""
 STRICT = 0.6
 """Share of the flat blocks with the least texture, by which the effect of texture is measured."""
 FAR = 5.0
@@ -42,7 +44,9 @@ NOISE_OF_MEAN, SHARED = 5 / 36, 1 / 9
 correlates with the squared answers of FILTER, covariance 1/9 k, since both see the same pixels."""
 
 
-def photon_transfer(pictures: Array, dark: Dark | None = None, level: Array | None = None) -> PhotonTransfer | None:
+def photon_transfer(
+    pictures: Array, dark: Dark | None = None, level: Array | None = None, counted: bool | None = None
+) -> PhotonTransfer | None:
     """The line, fitted on pictures (n, C, H, W) in file units; None where few areas are smooth, or most without noise.
 
     level: what the noise is divided by, broadcastable to the pictures, where it is declared; the line is then that of
@@ -54,8 +58,32 @@ def photon_transfer(pictures: Array, dark: Dark | None = None, level: Array | No
     filter does not see, count as smooth. The line by weighted least squares (weights 1 / var^2); standard errors from
     groups of blocks (pictures, or parts of few pictures), between which nothing is shared. dark: the line goes through
     that point. Blocks with a value at which the values pile up (saturation, clipped black) do not count.
+
+    counted: whether the least value is that of no count, where values pile up by themselves and count. None: it is
+    found by the values, see `_counter`.
     """
-    found = smoothness(pictures, level)
+    if counted is None and level is None and (step := count_step(pictures)) is not None:
+        fit = _fitted(pictures, dark, level, True)
+        if fit is not None and _counter(fit, step):
+            return replace(fit, counter=step)
+    return _fitted(pictures, dark, level, bool(counted))
+
+
+def _counter(fit: PhotonTransfer, step: float) -> bool:
+    """Whether the line is that of a counter: one step of the values a count, and no variance at 0.
+
+    Without the zeros the smooth blocks of few counts are those that happen to hold none: at 1.5 to 12 counts the gain
+    is then 1.115, and the line meets 0 at 0.62. A camera that clips black has another gain, or another line.
+    """
+    return (
+        abs(fit.gain / step - 1) <= COUNTER + 4 * fit.gain_error / step
+        and abs(fit.zero) <= COUNTER * step + 2 * fit.zero_error
+    )
+
+
+def _fitted(pictures: Array, dark: Dark | None, level: Array | None, counted: bool) -> PhotonTransfer | None:
+    """`photon_transfer`, where it is known whether the values that pile up low count."""
+    found = smoothness(pictures, level, counted)
     line = _by_class(found)
     if line is None:
         return None
@@ -100,8 +128,18 @@ def repeated(frames: Array, dark: Dark | None = None) -> PhotonTransfer | None:
     the frames against its mean, for any scene and texture. None where fewer than ENOUGH pixels are left.
 
     What a frame has more light in all than the others (a lamp that drifts) is taken out, as a factor. Pixels at which
-    values pile up do not count. Source: as of the module, EMVA 1288, with k frames in the place of two.
+    values pile up do not count, but for the zeros of a counter. Source: as of the module, EMVA 1288, with k frames in
+    the place of two.
     """
+    if (step := count_step(frames)) is not None:
+        fit = _repeated(frames, dark, True)
+        if fit is not None and _counter(fit, step):
+            return replace(fit, counter=step)
+    return _repeated(frames, dark, False)
+
+
+def _repeated(frames: Array, dark: Dark | None, counted: bool) -> PhotonTransfer | None:
+    """`repeated`, where it is known whether the values that pile up low count."""
     k = len(frames)
     if k < 2:
         raise ValueError("the noise of a scene takes 2 frames or more")
@@ -109,8 +147,7 @@ def repeated(frames: Array, dark: Dark | None = None) -> PhotonTransfer | None:
     floor = 0.0 if dark is None else dark.offset
     light = np.where(level > floor, (level.mean() - floor) / np.maximum(level - floor, 1e-12), 1.0)
     even = (frames - floor) * light.reshape(-1, *[1] * (frames.ndim - 1)) + floor
-    low, high = frames.min(), frames.max()
-    fine = ~((frames == low) | (frames == high)).any(0) if piles(frames) else np.ones(frames.shape[1:], bool)
+    fine = ~np.isin(frames, piles(frames, counted)).any(0)
     if fine.sum() < ENOUGH:
         return None
     m, square = even.mean(0)[fine], even.var(0, ddof=1)[fine]

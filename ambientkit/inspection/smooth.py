@@ -42,9 +42,10 @@ class Blocks:
     usable: NDArray[np.bool_]
 
 
-def smoothness(pictures: Array, level: Array | None = None) -> Blocks:
+def smoothness(pictures: Array, level: Array | None = None, counted: bool = False) -> Blocks:
     """Of pictures (n, C, H, W); the remainder and the squares in units of level^2, where one is given. Blocks next to
-    values that are missing (NaN) are not usable."""
+    values that are missing (NaN) are not usable, nor those where values pile up; counted: the least value is no count
+    at all, where they may."""
     from scipy.ndimage import correlate
 
     seen = np.isfinite(pictures)
@@ -75,7 +76,8 @@ def smoothness(pictures: Array, level: Array | None = None) -> Blocks:
         usable &= unit > 0
         by = np.where(unit > 0, unit, 1.0)
         square, rough, diagonal = square / by, rough / by, diagonal / by
-    return Blocks(correlate(mean, CENTRE[None, None], mode="nearest"), square, diagonal, rough, usable & ~piled_up(x))
+    usable &= ~piled_up(x, counted)
+    return Blocks(correlate(mean, CENTRE[None, None], mode="nearest"), square, diagonal, rough, usable)
 
 
 def groups_of(chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -88,17 +90,34 @@ def groups_of(chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
     return np.broadcast_to(number, chosen.shape)[chosen]
 
 
-def piles(values: Array) -> bool:
-    """Whether values pile up at an end: more than 1 in 1,000, which no continuous law and no camera does otherwise."""
-    return any(float((values == end).mean()) > 1e-3 for end in (values.min(), values.max()))
+def piles(values: Array, counted: bool = False) -> list[float]:
+    """The ends at which values pile up: more than 1 in 1,000, which no continuous law and no camera does otherwise.
+    counted: the least value is no count at all, and may be frequent."""
+    ends = (values.max(),) if counted else (values.min(), values.max())
+    return [float(end) for end in ends if float((values == end).mean()) > 1e-3]
 
 
-def piled_up(pictures: Array) -> NDArray[np.bool_]:
+def piled_up(pictures: Array, counted: bool = False) -> NDArray[np.bool_]:
     """Blocks with a value at an end at which values pile up."""
     h, w = pictures.shape[-2] // 2 * 2, pictures.shape[-1] // 2 * 2
     blocks = np.zeros((*pictures.shape[:2], h // 2, w // 2), bool)
-    for end in (pictures.min(), pictures.max()):
+    for end in piles(pictures, counted):
         at = pictures[..., :h, :w] == end
-        if at.mean() > 1e-3:
-            blocks |= at[..., ::2, ::2] | at[..., ::2, 1::2] | at[..., 1::2, ::2] | at[..., 1::2, 1::2]
+        blocks |= at[..., ::2, ::2] | at[..., ::2, 1::2] | at[..., 1::2, ::2] | at[..., 1::2, 1::2]
     return blocks
+
+
+def count_step(values: Array) -> float | None:
+    """The step of whole numbers of counts from 0 on; None for other values.
+
+    values: any shape, file units, NaN where missing. The step is the least difference of two values that occur.
+    """
+    there = values[np.isfinite(values)]
+    if not there.size or there.min() != 0:
+        return None
+    occur = np.unique(there)
+    if len(occur) < 2:
+        return None
+    step = float(np.diff(occur).min())
+    whole = occur / step
+    return step if bool((np.abs(whole - np.rint(whole)) < 1e-3).all()) else None

@@ -59,6 +59,9 @@ class PhotonTransfer:
 
     share: float = 1.0
     """Of the blocks, those that are smooth."""
+    counter: float | None = None
+    """File units per count of a counter without read noise, whose line this is; None for other lines, and where zeros
+    are too rare to say."""
 
     @property
     def trusted(self) -> bool:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ambientkit.errors import InputError
 from ambientkit.inspection.estimate import SMALLEST, Estimate, estimate
 from ambientkit.inspection.photon import photon_transfer, repeated
+from ambientkit.inspection.smooth import count_step
 from ambientkit.inspection.transfer import Dark, PhotonTransfer
 
 Array = NDArray[np.float64]
@@ -62,6 +63,8 @@ def noise_model(
             ]
         )
     pictures = rows if rows.ndim == 4 else rows.reshape(-1, 1, *rows.shape[-2:])
+    if dark is not None and dark.read_std == dark.offset == 0 and count_step(pictures) is not None:
+        dark = None  # those of a counter, which say nothing that its zeros do not
     if dark is not None and dark.read_std == 0:
         return NoiseModel(missing=[f"the read noise: the dark frames hold none, all their values are equal. {HOW}"])
     fit = photon_transfer(pictures, dark)
@@ -80,7 +83,7 @@ def noise_model(
         )
     found = f"from {fit.blocks:,} smooth blocks of 2 x 2 pixels in {len(rows)} rows"
     if fit.significant:
-        if not fit.straight:
+        if not fit.straight and fit.counter is None:
             return NoiseModel(missing=[_bent(fit)], photon=fit)
         if (apart := _channels(pictures, fit)) is not None:
             return NoiseModel(missing=[apart], photon=fit)
@@ -102,6 +105,8 @@ def noise_model(
 
 def _counts(fit: PhotonTransfer, found: str) -> NoiseModel:
     gain, dark = fit.gain, fit.dark
+    if fit.counter is not None and dark is None:
+        return _counter(fit, fit.counter, found)
     law = (
         f"The noise grows with brightness as that of counts does: variance = {gain:.4g} (value - {fit.zero:.4g}), "
         f"so its std is {fit.ratio:.2g} times larger in the brightest areas than in the darkest ({found})."
@@ -129,6 +134,21 @@ def _counts(fit: PhotonTransfer, found: str) -> NoiseModel:
         reasons["counts", "read_std"] = f"Std of {dark.frames} dark frames, +- {dark.read_error:.2g}."
     fields = {"counts": {"gain": _digits(gain), "offset": _digits(fit.offset), "read_std": _digits(fit.read_std)}}
     return NoiseModel(fields, reasons, notes=notes, photon=fit)
+
+
+def _counter(fit: PhotonTransfer, step: float, found: str) -> NoiseModel:
+    reasons: dict[tuple[str, ...], str] = {
+        (
+            "counts",
+        ): f"The values are whole numbers of counts, 0 among them, and the variance of their noise is that of a "
+        f"counter: {fit.gain:.4g} +- {fit.gain_error:.2g} times the value, 0 at {fit.zero:.2g} +- {fit.zero_error:.2g} "
+        f"({found}). The Anscombe transform makes it even, and is undone for results.",
+        ("counts", "gain"): "File units per count: the step between two values.",
+        ("counts", "offset"): "A counter shows 0 without light,",
+        ("counts", "read_std"): "and adds no noise of its own.",
+    }
+    fields = {"counts": {"gain": _digits(step), "offset": 0.0, "read_std": 0.0}}
+    return NoiseModel(fields, reasons, photon=fit)
 
 
 def _gaussian(pictures: Array, fit: PhotonTransfer, found: str) -> NoiseModel:
@@ -181,7 +201,8 @@ def _of_frames(scenes: Sequence[Array], dark: Dark | None, called: str) -> Noise
     frames_in_all = sum(len(frames) for frames in scenes)
     found = f"from {frames_in_all} repeated frames in {called}, {fit.blocks:,} pixels"
     if fit.significant:
-        return _counts(fit, found) if fit.straight else NoiseModel(missing=[_bent(fit)], photon=fit)
+        straight = fit.straight or fit.counter is not None
+        return _counts(fit, found) if straight else NoiseModel(missing=[_bent(fit)], photon=fit)
     level = math.sqrt(fit.variance(fit.at))
     error = fit.variance_error / (2 * level) if level > 0 else math.inf
     reason = (

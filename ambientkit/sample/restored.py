@@ -221,9 +221,10 @@ def restoring(
             "it too"
         )
     if dead := getattr(rows.data, "dead", ()):
+        silent = len(pixels_of(dead, *rows.seen.signal.shape[-2:]))
         note(
-            f"{len(pixels_of(dead, *rows.seen.signal.shape[-2:]))} pixels hold nothing in any row (dead), so that no network can learn what is there: restored rows "
-            "have the mean of their neighbours there, and its spread says nothing of how far it is wrong"
+            f"{silent} pixels hold nothing in any row (dead), so that no network can learn what is there: restored "
+            "rows have the mean of their neighbours there, and its spread says nothing of how far it is wrong"
         )
     work = in_tiles(work, tile_overlap)
     if few and len(rows.seen.signal.shape) == 3:

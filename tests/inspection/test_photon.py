@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.stats import binom
 
 from ambientkit.inspection.photon import dark_frames, photon_transfer, repeated
-from ambientkit.inspection.smooth import CENTRE, FILTER
+from ambientkit.inspection.smooth import CENTRE, FILTER, count_step
 from ambientkit.inspection.transfer import PhotonTransfer
 
 SETS, LEVEL = 40, 0.9
@@ -188,3 +188,52 @@ def test_noise_that_is_rounded_away_has_no_line() -> None:
         warnings.simplefilter("error")
         assert photon_transfer(rounded) is None
         assert repeated(np.round(0.15 * rng.standard_normal((8, 1, 64, 64)))) is None
+
+
+def few(rng: np.random.Generator, low: float, high: float, n: int = 60, size: int = 48) -> np.ndarray:
+    """Smooth pictures of `low` to `high` counts expected, (n, 1, size, size)."""
+    z = gaussian_filter(rng.standard_normal((n, 1, size, size)), (0, 0, 6, 6))
+    return low * (high / low) ** (1 / (1 + np.exp(-1.5 * z / z.std())))
+
+
+@pytest.mark.parametrize("step", [1.0, 0.37])
+def test_zeros_of_a_counter_are_no_clipped_black(step: float) -> None:
+    """Case: electrons of a movie, 1.5 to 12 a pixel, got gain 1.115 +- 0.009, as smooth blocks with a 0 were left
+    out."""
+    for number in range(4):
+        rng = np.random.default_rng([15, number])
+        p = few(rng, 1.5, 12)
+        fit = photon_transfer(step * rng.poisson(p))
+        assert fit is not None
+        assert fit.counter == pytest.approx(step)
+        assert abs(fit.gain / step - 1) < 4 * fit.gain_error / step
+        assert abs(fit.zero) < 0.15 * step
+        frames = repeated(step * rng.poisson(np.repeat(p[:1, :], 20, 0)))
+        assert frames is not None
+        assert frames.counter == pytest.approx(step)
+        assert frames.gain == pytest.approx(step, rel=0.05)
+        without = photon_transfer(step * rng.poisson(p), counted=False)
+        assert without is not None
+        assert without.gain > 1.05 * step  # what was said before
+        assert without.counter is None
+
+
+def test_a_camera_that_clips_black_is_no_counter() -> None:
+    rng = np.random.default_rng(16)
+    p = few(rng, 0.5, 40)
+    clipped = np.rint(np.maximum(camera(rng, p, 2.1, 0.0, 3.0), 0))
+    assert (clipped == 0).mean() > 0.01
+    fit = photon_transfer(clipped)
+    assert fit is not None
+    assert fit.counter is None
+
+
+def test_the_step_of_counts_is_of_whole_numbers_with_zeros() -> None:
+    rng = np.random.default_rng(17)
+    counts = rng.poisson(2.0, 5000).astype(float)
+    assert count_step(counts) == 1
+    assert count_step(0.25 * counts) == 0.25
+    assert count_step(np.where(counts == 3, np.nan, counts)) == 1
+    assert count_step(counts + 1) is None  # nothing is 0
+    assert count_step(np.maximum(rng.standard_normal(5000), 0)) is None
+    assert count_step(np.zeros(5000)) is None

@@ -17,7 +17,7 @@ from ambientkit.errors import InputError
 from ambientkit.proposing import settings as proposed_settings
 from ambientkit.registry import load
 from ambientkit.run.configured import proposed
-from tests.inspection.test_photon import camera, scenes
+from tests.inspection.test_photon import camera, few, scenes
 
 
 @pytest.fixture(autouse=True)
@@ -323,3 +323,25 @@ def test_what_is_proposed_for_few_photons_is_not_refused_by_train(tmp_path: Path
     small = {"model": {"name": "mlp", "width": 8, "depth": 1}, "end_step": 1, "batch_size": 4, "sample_n": 1}
     run = ak.train(config=[tmp_path / "run.yaml", small], output_dir=tmp_path / "run", skip_preflight=True)
     assert run.ended.state == "finished"
+
+
+def test_a_counter_is_proposed_as_one_and_its_dark_frames_say_nothing_more(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    data = files(tmp_path / "events", rng.poisson(few(rng, 2.5, 40, 30)).astype(float))
+    dark = files(tmp_path / "dark", np.zeros((3, 1, 48, 48)))
+    for frames in (None, dark):
+        found = ak.inspect(data, write=tmp_path / f"run-{frames is not None}.yaml", dark=frames)
+        assert found.proposal is not None
+        assert found.proposal.complete
+        assert not found.violated
+        assert found.proposal.config["data"]["counts"] == {"gain": 1.0, "offset": 0.0, "read_std": 0.0}
+
+
+def test_counts_too_few_for_the_transform_are_named_so_and_not_as_a_bent_line(tmp_path: Path) -> None:
+    """Case: of 0.1 to 1 counts a pixel it was said that values after gamma look so."""
+    rng = np.random.default_rng(4)
+    data = files(tmp_path / "events", rng.poisson(few(rng, 0.1, 1, 60)).astype(float))
+    found = ak.inspect(data, write=tmp_path / "run.yaml")
+    assert found.proposal is None or not found.proposal.complete
+    assert "hold no count at all" in str(found)
+    assert "gamma" not in str(found)
