@@ -149,10 +149,16 @@ def _gapped(data: DataLike, registry: Registry, rows: int, on_bad_file: str | No
     gap = find_gap(own_values(part, rows).rows)
     if gap is None:
         return None
-    masked = registry.build(Data, {**gap.fields(str(part.path)), "value_range": _range(part)}).rows()
+    fields: dict[str, Any] = {"value_range": _range(part)}
+    counts = ""
+    if part.counts is not None:
+        fields["counts"] = part.counts.model_dump()
+        inner = ", ".join(f"{name}: {value:g}" for name, value in fields["counts"].items())
+        counts = f"counts: {{{inner}}}, value_range: {list(fields['value_range'])}"
+    masked = registry.build(Data, {**gap.fields(str(part.path)), **fields}).rows()
     facts, _, x = inspect_rows(masked, str(data) if isinstance(data, str | Path) else part.name, most=rows)
     facts["sigma_n_declared"] = None
-    return Inspection(facts, [gap.finding(str(part.path))], x, as_rows(masked).mapping)
+    return Inspection(facts, [gap.finding(str(part.path), counts)], x, as_rows(masked).mapping)
 
 
 def _range(part: Array_) -> tuple[float, float] | None:

@@ -50,8 +50,9 @@ class Gap:
         """The corruption of a run file that declares it."""
         return {"name": "mask", "missing": float(f"{self.share:.3g}")}
 
-    def finding(self, path: str) -> Finding:
-        """The finding, with the lines of a run file."""
+    def finding(self, path: str, counts: str = "") -> Finding:
+        """The finding, with the lines of a run file. counts: the fields of the data set that declare their noise, where
+        the rows are declared to be counts."""
         what = "NaN or infinite" if self.value == "nan" else f"exactly {self.value:g}"
         why = (
             "."
@@ -62,10 +63,14 @@ class Gap:
         lost = f" {self.always} values of a row are missing in every row: crop them." if self.always else ""
         remedy = (
             "If that stands for nothing, declare it, and train on what was measured: "
-            f"data: {{name: masked, path: {path}, missing: {self.value}, sigma_n: NOISE}}; "
-            f"corruption: {{name: mask, missing: {self.share:.3g}}}. NOISE is the noise std of what was measured, 0 "
-            "for none (with objective: tweedie)."
+            f"data: {{name: masked, path: {path}, missing: {self.value}, {counts or 'sigma_n: NOISE'}}}; "
+            f"corruption: {{name: mask, missing: {self.share:.3g}}}."
         )
+        if not counts:
+            remedy += (
+                " NOISE is the noise std of what was measured, 0 for none (with objective: tweedie). Of counts, whose "
+                "noise grows with brightness, give `counts: {gain, offset, read_std}` and `value_range` in its place."
+            )
         return Finding(
             "missing", NoiseVerdict.VIOLATED, f"{100 * self.share:.3g} % of the values are {what}{why}{lost}", remedy,
             self.share,

@@ -87,9 +87,10 @@ def propose(
         assert isinstance(part, Stored)
         values = own_values(part, rows)
     missing: list[str] = []
-    if (gap := gap_of(part, spec, values)) is not None:
+    frames = bool(flat or repeats)
+    if (gap := gap_of(part, spec, values, frames)) is not None:
         return _with_gaps(gap, part, values, sigma_n, registry)
-    gone = unmeasured(part, spec, values, rows, registry)
+    gone = unmeasured(part, spec, values, rows, registry, known=frames or isinstance(sigma_n, int | float))
     part, values, corruption = gone.part, gone.values, gone.corruption
     spec |= gone.fields
     reasons |= gone.reasons
@@ -162,7 +163,7 @@ def _with_gaps(gap: Gap, part: Stored, values: OwnValues, sigma_n: Any, registry
     chosen = settings(data, seen, values.total, registry, augment, corruption)
     tree: dict[str, Any] = {"data": data, "corruption": corruption, **chosen.tree}
     reasons |= chosen.reasons
-    if data["sigma_n"] == 0:
+    if data.get("sigma_n") == 0:
         tree["objective"] = "tweedie"
         reasons["objective",] = "Measured values have no noise, so that there is nothing to learn below it."
     return RunProposal(tree, _in_order(tree, reasons), (), (*_head(values), *chosen.head))

@@ -10,7 +10,7 @@ import numpy as np
 from ambientkit.config.files import KeyPath
 from ambientkit.inspection.lone import dead_pixels, stuck_pixels
 from ambientkit.interfaces import Data
-from ambientkit.proposing.gaps import MOST, SKIPPED
+from ambientkit.proposing.gaps import MOST, SKIPPED, UNKNOWN
 from ambientkit.readers import ESTIMATES, Stored
 from ambientkit.readers.dead import Place, pixels_of
 from ambientkit.readers.own_values import OwnValues, own_values
@@ -38,10 +38,17 @@ class Unmeasured(NamedTuple):
     """Why nothing can be proposed."""
 
 
-def unmeasured(part: Stored, spec: Mapping[str, Any], values: OwnValues, rows: int, registry: Registry) -> Unmeasured:
+def unmeasured(
+    part: Stored, spec: Mapping[str, Any], values: OwnValues, rows: int, registry: Registry, known: bool = False
+) -> Unmeasured:
     """What becomes of pixels that hold nothing: those that the files mark or flag, and those of the camera that stand
-    out in many rows. rows: looked at."""
-    if part.missing == "mask" or part.on_bad_file == "skip" or part.clean or str(part.sigma_n) in ESTIMATES:
+    out in many rows; where the data set says `missing: mask`, those that it names. rows: looked at. known: whether the
+    noise is declared, or measured on other frames, so that any share of the values may be missing."""
+    known = known or part.sigma_n is not None or part.counts is not None
+    if part.missing == "mask":
+        reasons: dict[KeyPath, str] = {("data", "missing"): "Given with the data."}
+        return _masked(part, values, {}, reasons, known)
+    if part.on_bad_file == "skip" or part.clean or str(part.sigma_n) in ESTIMATES:
         return Unmeasured(part, values)
     fields: dict[str, Any] = getattr(values.found.source, "said_flags", dict)()
 
@@ -72,26 +79,36 @@ def unmeasured(part: Stored, spec: Mapping[str, Any], values: OwnValues, rows: i
         f"{int(values.missing.sum())} of {len(values.rows)} rows looked at have missing pixels ({share:.2g} of all "
         "values)"
     )
-    reasons: dict[KeyPath, str] = {}
+    reasons = {}
     if flags:
         name = next(iter(flags.values()))
         reasons["data", "flags"] = f"Every file has the extension {name}, which flags pixels: those are missing."
     if "dead" not in fields and of_rows <= SKIPPED:
         reasons["data", "on_bad_file"] = f"{told}: they are left out."
         return Unmeasured(part, values, {**flags, "on_bad_file": "skip"}, None, reasons)
-    never = np.isnan(values.rows).all(0)
-    shared = float(np.isnan(values.rows[:, ~never]).mean()) if not never.all() else 1.0
-    if shared > MOST or never.mean() > NEVER:
-        why = (
-            f"rows without missing pixels: {told}. Crop the rows to the part that is there, or repair them where they "
-            "were made"
-        )
-        return Unmeasured(part, values, missing=(why,))
     if "dead" in fields:
         hot = f"{len(dead)} pixels stand far out of quiet surroundings at the same places in many rows: hot, or dead."
         still = f"{len(pixels_of(stuck, *size))} pixels hold the same value in every row, and those beside them do not."
         reasons["data", "dead"] = " ".join([still] * bool(stuck) + [hot] * bool(dead))
     reasons["data", "missing"] = f"{told}: rows are taken with a mask of what was measured."
+    return _masked(part, values, {**fields, "missing": "mask"}, reasons, known)
+
+
+def _masked(
+    part: Stored, values: OwnValues, fields: Mapping[str, Any], reasons: dict[KeyPath, str], known: bool
+) -> Unmeasured:
+    """The corruption for rows that are taken with a mask, or why they cannot be."""
+    never = np.isnan(values.rows).all(0)
+    shared = float(np.isnan(values.rows[:, ~never]).mean()) if not never.all() else 1.0
+    told = f"{100 * shared:.2g} % of the pixels that some row measures are missing"
+    if never.mean() > NEVER:
+        why = (
+            f"pixels that some row measures: {100 * float(never.mean()):.2g} % are missing in every row looked at. Crop "
+            "the rows to the part that is there, or repair them where they were made"
+        )
+        return Unmeasured(part, values, missing=(why,))
+    if shared > MOST and not known:
+        return Unmeasured(part, values, missing=(f"{UNKNOWN} ({told})",))
     reasons["corruption",] = "Measured values are trained on; a step hides more of them, and asks for all."
     reasons["corruption", "missing"] = "The share that is missing of the pixels that some row measures, or a little."
     corruption: dict[str, Any] = {"name": "mask", "missing": float(f"{max(shared, LEAST):.3g}")}
@@ -101,7 +118,7 @@ def unmeasured(part: Stored, spec: Mapping[str, Any], values: OwnValues, rows: i
             "No row measures the pixels that are always missing: what is restored there is what the network makes of "
             "their neighbours."
         )
-    return Unmeasured(part, values, {**fields, "missing": "mask"}, corruption, reasons)
+    return Unmeasured(part, values, fields, corruption, reasons)
 
 
 def _in_lines(pixels: list[tuple[int, int]], height: int, width: int) -> list[Place]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ambientkit.errors import InputError
 from ambientkit.readers.dead import bare
@@ -147,17 +149,28 @@ def _pieces(source: Source, check: str) -> Iterator[tuple[int, int]]:
 
 def enough_counts(source: Source, mapping: CountRange) -> None:
     """Raises InputError where the transform cannot make the noise even: below about 4 counts, unless Gaussian noise
-    covers the steps."""
+    covers the steps. Missing values do not count."""
     if mapping.read_std >= mapping.gain:
         return
+    marks = [value for value in missing_of(source).values() if not math.isnan(value)]
     rows = []
     for index in evenly(source.shape[0], 256):
         with suppress(InputError):  # one that cannot be read is reported later
-            rows.append(source.row(index))
-    share = float(((np.stack(rows) - mapping.offset) / mapping.gain < 0.5).mean()) if rows else 0.0
+            row = source.row(index)
+            rows.append(np.where(np.isin(row, marks), np.nan, row))
+    if rows:
+        refuse_faint(str(source), np.stack(rows), mapping)
+
+
+def refuse_faint(where: str, values: NDArray[Any], mapping: CountRange) -> None:
+    """Raises InputError for file values of which too many hold no count; NaN for those that are missing."""
+    measured = values[np.isfinite(values)]
+    if mapping.read_std >= mapping.gain or not measured.size:
+        return
+    share = float(((measured - mapping.offset) / mapping.gain < 0.5).mean())
     if share > 0.02:  # a Poisson value of mean 4 is 0 in 1.8 % of all cases
         raise InputError(
-            f"{source}: {percent(share)} % of the values hold no count at all: too few for the transform, which "
+            f"{where}: {percent(share)} % of the values hold no count at all: too few for the transform, which "
             "needs about 4 a value.\n"
             f"Sum pixels or frames before, or check counts.offset and counts.gain"
         )

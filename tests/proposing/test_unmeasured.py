@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import yaml
 from astropy.io import fits
 
+import ambientkit as ak
 from ambientkit.data.run_proposal import RunProposal
 from ambientkit.inspection.lone import dead_pixels, stuck_pixels
 from ambientkit.interfaces import Data
@@ -116,8 +118,60 @@ def test_flags_of_files_are_found_and_used_where_enough_is_left(tmp_path: Path, 
         assert found.corruption == {"name": "mask", "missing": pytest.approx(0.02, rel=0.1)}
         assert np.nanmax(found.values.rows) < 1000
         assert found.reasons["data", "flags"].startswith("Every file has the extension DQ")
+    else:  # the noise between so many gaps is not found on them, but may be declared
+        assert found.missing[0].startswith("the noise of what was measured")
+        assert "counts: {gain, offset, read_std}" in found.missing[0]
+        counts = {"gain": 2.1, "offset": 100, "read_std": 4}
+        found = what_becomes_of({"name": "fits", "path": str(tmp_path), "value_range": [90, 400], "counts": counts})
+        assert found.fields == {"flags": "DQ", "missing": "mask"}
+        assert found.corruption == {"name": "mask", "missing": pytest.approx(0.4, rel=0.1)}
+
+
+@pytest.mark.parametrize(
+    "declared", [{"missing": "mask"}, {"missing": "mask", "dead": [[5, 5]]}, {}], ids=["mask", "dead", "nothing"]
+)
+@pytest.mark.parametrize("form", ["npy", "tiff"])
+def test_a_run_is_proposed_for_declared_counts_with_many_missing_pixels(
+    form, declared, tmp_path: Path, monkeypatch
+) -> None:
+    """Case: rows declared as counts with a mask were asked for --sigma-n, or got a run without the corruption mask."""
+    monkeypatch.setattr("ambientkit.proposing.settings._trial", lambda tree, registry: 0.1)
+    rng = np.random.default_rng(6)
+    values = frames(hot=False)[:12].astype(np.float32)
+    values[rng.random(values.shape) < 0.35] = np.nan
+    path = tmp_path / ("a.npy" if form == "npy" else "a.tif")
+    if form == "npy":
+        np.save(path, values)
     else:
-        assert found.missing[0].startswith("rows without missing pixels: 12 of 12 rows")
+        tifffile.imwrite(path, values, metadata={"axes": "TYX"})
+    counts = {"gain": 2.1, "offset": 100.0, "read_std": 4.0}
+    spec = {"name": "array" if form == "npy" else "tiff-stack", "path": str(path), "counts": counts, **declared}
+    found = ak.inspect({**spec, "value_range": [90, 400]}, write=tmp_path / "run.yaml")
+    assert found.proposal is not None
+    assert found.proposal.missing == (), found.proposal.missing
+    config = ak.configure(config=tmp_path / "run.yaml", model={"name": "mlp", "width": 8, "depth": 1}, end_step=1)
+    assert config.corruption.name == "mask"
+    assert config.corruption.missing == pytest.approx(0.35, abs=0.01)
+    assert config.corruption.allow_unseen == ("dead" in declared)
+    assert config.data.counts.gain == 2.1
+    assert [step.step for step in ak.steps(ak.build(config))] == [1]
+
+
+def test_frames_of_a_scene_show_the_noise_of_rows_with_many_missing_pixels(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("ambientkit.proposing.settings._trial", lambda tree, registry: 0.1)
+    rng = np.random.default_rng(7)
+    values = frames(hot=False)[:12].astype(np.float32)
+    values[rng.random(values.shape) < 0.35] = np.nan
+    np.save(tmp_path / "a.npy", values)
+    light = scenes(rng, 1)
+    np.save(tmp_path / "repeats.npy", np.concatenate([camera(rng, light, 2.1, 100.0, 4.0)[:, 0] for _ in range(16)]))
+    found = ak.inspect(tmp_path / "a.npy", repeats=[tmp_path / "repeats.npy"], write=tmp_path / "run.yaml")
+    assert found.proposal is not None
+    assert found.proposal.missing == (), found.proposal.missing
+    proposed = yaml.safe_load((tmp_path / "run.yaml").read_text())
+    assert proposed["data"]["missing"] == "mask"
+    assert proposed["data"]["counts"]["gain"] == pytest.approx(2.1, rel=0.2)
+    assert proposed["corruption"] == {"name": "mask", "missing": pytest.approx(0.35, abs=0.01)}
 
 
 def test_few_rows_with_missing_pixels_are_left_out_and_whole_ones_stay_as_they_are(camera_files, tmp_path) -> None:

@@ -238,3 +238,52 @@ def test_files_of_k_space_of_which_some_lack_maps_are_refused(tmp_path) -> None:
                 file["sensitivity_maps"] = K[:, 0]
     with pytest.raises(InputError, match=r"a\.h5 has sensitivity_maps, and b\.h5 has none"):
         KSpace(path=tmp_path, sigma_n=0.1).rows()
+
+
+COUNTS = {"gain": 2.0, "offset": 100.0, "read_std": 3.0}
+
+
+def test_counts_with_masks_beside_them_or_a_mark_are_those_with_nan(tmp_path) -> None:
+    """Case: counts with a separate file of masks, or with a number that marks gaps, had no data set."""
+    rng = np.random.default_rng(2)
+    values = np.round(2 * rng.poisson(40, (12, 6, 8)) + 100 + 3 * rng.standard_normal((12, 6, 8))).astype(np.uint16)
+    np.save(tmp_path / "counts.npy", values)
+    np.save(tmp_path / "masks.npy", SEEN)
+    np.save(tmp_path / "marked.npy", np.where(SEEN, values, 65535))
+    np.save(tmp_path / "gaps.npy", np.where(SEEN, values, np.nan).astype(np.float32))
+    how = {"value_range": (100, 300), "counts": COUNTS}
+    array = Array(path=tmp_path / "gaps.npy", layout="NHW", missing="mask", **how).rows()
+    for fields in (
+        {"path": tmp_path / "counts.npy", "masks": tmp_path / "masks.npy"},
+        {"path": tmp_path / "marked.npy", "missing": 65535},
+        {"path": tmp_path / "gaps.npy", "missing": "nan"},
+    ):
+        rows = Masked(**fields, **how).rows()
+        assert rows.mapping == array.mapping
+        for row in range(12):
+            assert torch.equal(rows[row].x_n, array[row].x_n)
+            assert torch.equal(rows[row].cond["mask"], array[row].cond["mask"])
+            assert rows[row].sigma_n == array[row].sigma_n
+
+
+def test_counts_under_masks_need_a_range_no_level_and_light(tmp_path) -> None:
+    np.save(tmp_path / "faint.npy", np.where(SEEN, np.random.default_rng(3).poisson(0.5, SEEN.shape), -1))
+    path = {"path": tmp_path / "faint.npy", "missing": -1}
+    for fields, said in (
+        ({"counts": {}}, "counts need value_range"),
+        ({"counts": {}, "value_range": (0, 9), "sigma_n": 0.1}, "leave sigma_n out"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            Masked(**path, **fields)
+    with pytest.raises(InputError, match="hold no count at all"):
+        Masked(**path, counts={}, value_range=(0, 9)).rows()
+
+
+def test_fill_values_are_no_counts_of_zero(tmp_path) -> None:
+    """Case: HDF5 counts whose fill value is 0 were refused as too faint."""
+    values = np.where(SEEN, np.random.default_rng(4).poisson(40, SEEN.shape), 0).astype(np.int32)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["data"] = values
+        file["data"].attrs["_FillValue"] = np.int32(0)
+    rows = HDF5(path=tmp_path / "a.h5", missing="mask", counts={}, value_range=(5, 90)).rows()
+    assert torch.equal(rows[0].cond["mask"][0], torch.from_numpy(SEEN[0]))

@@ -15,9 +15,12 @@ from ambientkit.batch import Batch
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Data
 from ambientkit.messages import warn
+from ambientkit.readers import Counts
 from ambientkit.readers.copied import LEVELS, MANIFEST, MASKS, ROWS, read_manifest
 from ambientkit.readers.scan import check_scale
-from ambientkit.rows import Mapping, Rows
+from ambientkit.readers.usable import refuse_faint
+from ambientkit.rows import Mapping, Rows, evenly
+from ambientkit.units.counts import CountRange
 from ambientkit.units.ranges import ValueRange
 
 
@@ -45,11 +48,20 @@ class Masked(Data):
     """Noise std of what was measured, units of [-1, 1]."""
     value_range: tuple[float, float] | None = None
     """The two file values that stand for -1 and 1; by default those of `array`."""
+    counts: Counts | None = None
+    """The values are counts {gain, offset, read_std}, as of `array`; their noise level follows, and sigma_n is left
+    out."""
 
     @model_validator(mode="after")
     def _one_way(self) -> Masked:
         if self.masks is not None and self.missing is not None:
             raise ValueError("give masks, a file, or missing, the value that stands for nothing, and not both")
+        if self.counts is not None:
+            if self.value_range is None:
+                raise ValueError("counts need value_range, the two counts (in file values) that stand for -1 and 1")
+            if "sigma_n" in self.model_fields_set and self.sigma_n:
+                raise ValueError("the noise level of counts follows from the transform: leave sigma_n out")
+            CountRange(*self.value_range, **self.counts.model_dump())
         return self
 
     def rows(self) -> Rows:
@@ -65,10 +77,7 @@ class Masked(Data):
         data = _opened(self.path)
         if data.ndim < 2 or data.dtype.kind not in "uif":
             raise InputError(f"{self.path}: should be rows of numbers, and is {data.dtype} of shape {data.shape}")
-        try:
-            mapping = ValueRange(*self.value_range) if self.value_range else ValueRange.of(data.dtype)
-        except ValueError as error:
-            raise InputError(f"{self.path}: {error}") from None
+        mapping = self._mapping(data.dtype)
         masks = None if self.masks is None else _opened(self.masks)
         if masks is not None:
             fits = masks.shape == data.shape or (
@@ -88,9 +97,19 @@ class Masked(Data):
             _refuse_others(masks, self.masks)
         if self.missing is not None and data.dtype.kind in "ui" and not _holds(data.dtype, self.missing):
             raise InputError(f"{self.path}: missing: {self.missing}: {data.dtype} holds no such value")
-        found = _MaskedRows(data, masks, self.missing, self.sigma_n, mapping)
+        level = mapping.sigma_n if isinstance(mapping, CountRange) else self.sigma_n
+        found = _MaskedRows(data, masks, self.missing, level, mapping)
         self._look_at(found, str(data.dtype))
         return found
+
+    def _mapping(self, stored: np.dtype[Any]) -> Mapping:
+        if self.counts is not None:
+            assert self.value_range is not None  # the validator saw to it
+            return CountRange(*self.value_range, **self.counts.model_dump())
+        try:
+            return ValueRange(*self.value_range) if self.value_range else ValueRange.of(stored)
+        except ValueError as error:
+            raise InputError(f"{self.path}: {error}") from None
 
     def _look_at(self, rows: _MaskedRows, stored: str) -> None:
         """Read every row. Raises InputError for measured values that are not finite, or cannot be meant so."""
@@ -110,7 +129,10 @@ class Masked(Data):
         if empty and len(empty) < len(rows):
             first = ", ".join(map(str, empty[:5])) + (", ..." if len(empty) > 5 else "")
             warn(f"{self.path}: {len(empty)} of {len(rows)} rows hold no measured value, and teach nothing: {first}")
-        check_scale(str(self.path), low, high, self.sigma_n, assumed=self.value_range is None, stored=stored)
+        if isinstance(rows.mapping, CountRange):
+            looked_at = [rows.measured(row) for row in evenly(len(rows), 256)]
+            refuse_faint(str(self.path), np.concatenate(looked_at), rows.mapping)
+        check_scale(str(self.path), low, high, rows.level, assumed=self.value_range is None, stored=stored)
 
     def _copied(self) -> Rows:
         """The rows of a folder that `ambientkit corrupt` wrote."""
@@ -151,14 +173,27 @@ class _MaskedRows(Rows):
     def __len__(self) -> int:
         return len(self._data)
 
+    @property
+    def level(self) -> float:
+        """The largest noise level, units of [-1, 1]."""
+        return float(self._levels.max())
+
+    def measured(self, index: int) -> NDArray[Any]:
+        """The file values of a row that were measured, (n,)."""
+        values = np.asarray(self._data[index])
+        kept: NDArray[Any] = values[np.broadcast_to(self._seen(index, values), values.shape)]
+        return kept
+
+    def _seen(self, index: int, values: NDArray[Any]) -> NDArray[np.bool_]:
+        """Which values of a row were measured; broadcasts to them."""
+        if self._masks is None:
+            return ~np.isnan(values) if self._missing == "nan" else np.asarray(values != self._missing)
+        seen = np.asarray(self._masks[index if len(self._masks) > 1 else 0]) > 0
+        return seen[None] if seen.ndim < values.ndim else seen
+
     def __getitem__(self, index: int) -> Batch:
         values = np.asarray(self._data[index])
-        if self._masks is not None:
-            seen = np.asarray(self._masks[index if len(self._masks) > 1 else 0]) > 0
-            if seen.ndim < values.ndim:
-                seen = seen[None]
-        else:
-            seen = ~np.isnan(values) if self._missing == "nan" else values != self._missing
+        seen = self._seen(index, values)
         whole = np.broadcast_to(seen, values.shape)
         assert self.mapping is not None
         x = np.where(whole, self.mapping.to_unit(np.where(whole, values, 0)), 0).astype(np.float32)
