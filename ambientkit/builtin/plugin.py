@@ -10,6 +10,7 @@ from ambientkit.builtin.corruptions.gaussian import Gaussian
 from ambientkit.builtin.corruptions.linear import Linear
 from ambientkit.builtin.corruptions.mask import Mask
 from ambientkit.builtin.data.array import Array
+from ambientkit.builtin.data.array_folder import ArrayFolder
 from ambientkit.builtin.data.corrupted import Corrupted
 from ambientkit.builtin.data.dataset import Given
 from ambientkit.builtin.data.dicom import DICOM
@@ -88,7 +89,21 @@ def register_models():
 @hookimpl
 def register_datasets():
     """Readers of files and arrays, and data sets that come with a package or are made."""
-    files = [Array, ImageFolder, TiffStack, HDF5, Zarr, FITS, NIfTI, DICOM, MRC, WebDataset, HFDataset, Corrupted]
+    files = [
+        Array,
+        ArrayFolder,
+        ImageFolder,
+        TiffStack,
+        HDF5,
+        Zarr,
+        FITS,
+        NIfTI,
+        DICOM,
+        MRC,
+        WebDataset,
+        HFDataset,
+        Corrupted,
+    ]
     files += [Masked, KSpace]
     return [*files, Digits, FashionMNIST, PhotoPatches, Mixture, InMemory, Given]
 

@@ -21,8 +21,8 @@ MOST = 0.1
 SKIPPED = 0.3
 """Share of the rows with missing pixels up to which leaving them out is proposed."""
 UNKNOWN = (
-    "the noise of what was measured, which cannot be estimated between so many gaps: give --sigma-n, its std in units of "
-    "[-1, 1] (0 for none); of counts, whose noise grows with brightness, `counts: {gain, offset, read_std}` and "
+    "the noise of what was measured, which cannot be estimated between so many gaps: give --sigma-n, its std in units "
+    "of [-1, 1] (0 for none); of counts, whose noise grows with brightness, `counts: {gain, offset, read_std}` and "
     "`value_range` in the data set; or frames that show it (--flat, --repeats)"
 )
 """What is missing for a run."""

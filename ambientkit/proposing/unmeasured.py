@@ -103,8 +103,8 @@ def _masked(
     told = f"{100 * shared:.2g} % of the pixels that some row measures are missing"
     if never.mean() > NEVER:
         why = (
-            f"pixels that some row measures: {100 * float(never.mean()):.2g} % are missing in every row looked at. Crop "
-            "the rows to the part that is there, or repair them where they were made"
+            f"pixels that some row measures: {100 * float(never.mean()):.2g} % are missing in every row looked at. "
+            "Crop the rows to the part that is there, or repair them where they were made"
         )
         return Unmeasured(part, values, missing=(why,))
     if shared > MOST and not known:

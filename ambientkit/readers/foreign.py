@@ -52,12 +52,6 @@ WAYS = {
         "record frames as TIFF: such compression changes the noise, and nothing can undo it",
     ),
     "NetCDF 3": ((".nc", ".cdf"), "turn {it} into NetCDF 4, which is HDF5, and read: nccopy -k nc4 IN OUT.nc"),
-    "an array of NumPy": ((".npy",), ""),
-    "an archive of arrays": ((".npz",), "save the rows of all as one array: np.save('rows.npy', rows)"),
-    "an HDF5 file": (
-        (".h5", ".hdf5", ".hdf", ".nxs", ".cxi", ".emd"),
-        "join {it} in one file, or save the rows of all as one array: np.save('rows.npy', rows)",
-    ),
     "a pickle": ((".pkl", ".pickle", ".pt", ".pth"), "save the rows as an array: np.save('rows.npy', rows)"),
     "bare numbers": (
         (".raw", ".bin"),
@@ -66,7 +60,6 @@ WAYS = {
 }
 """What a format is -> how its files are called, and what to do with "it" or "them"."""
 LOADED = {
-    ".npy": "np.load(f)",
     ".csv": "np.loadtxt(f, delimiter=',')",
     ".tsv": "np.loadtxt(f, delimiter='\\t')",
 }

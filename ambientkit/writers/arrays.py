@@ -15,16 +15,15 @@ GROUPS = ("multiscales", "omero", "ome")
 """Attributes of OME-Zarr, which lie with a group."""
 
 
-def write_hdf5(like: Path, key: str, rows: Encoded, target: Path, series: Series) -> None:
+def write_hdf5(like: Path, key: str, rows: Encoded, target: Path, series: Series, *, stack: bool = True) -> None:
     """Write rows (n, *S) as the array `key` of a file, with its attributes and those of its groups; other arrays of the
-    file are not copied."""
+    file are not copied. Without `stack` the one row there is becomes the array (*S)."""
     h5py = needs("h5py", "science", "HDF5")
     with h5py.File(like, "r") as old, h5py.File(target, "w") as new:
-        array = new.create_dataset(
-            key, shape=rows.shape, dtype=rows.dtype, chunks=(1, *rows.row_shape), compression="gzip", shuffle=True
-        )
+        shape, chunk = (rows.shape, (1, *rows.row_shape)) if stack else (rows.row_shape, rows.row_shape)
+        array = new.create_dataset(key, shape=shape, dtype=rows.dtype, chunks=chunk, compression="gzip", shuffle=True)
         for index, row in enumerate(rows):
-            array[index] = row
+            array[index if stack else ()] = row
         _copy(old[key].attrs, array.attrs)
         place = key.rpartition("/")[0]
         while True:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
-import math
 import shlex
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 from ambientkit.errors import InputError
 from ambientkit.messages import note
-from ambientkit.readers import Encoded, Found, OpenedArray, Series, Stored, cause_of, needs
+from ambientkit.readers import Encoded, Found, Series, Stored, needs
+from ambientkit.readers.hdf5 import HDF5Array, arrays_in
 from ambientkit.readers.layout import find_layout
-from ambientkit.readers.opened import missing_by_attributes, path_and_key
+from ambientkit.readers.opened import path_and_key
 from ambientkit.text import listed
 from ambientkit.writers.arrays import write_hdf5
 
@@ -39,20 +37,16 @@ class HDF5(Stored):
     def find(self) -> Found:
         """The array by its header. Raises InputError where there is no such file or array, or it is no array of
         numbers."""
-        h5py = needs("h5py", "science", "HDF5")
+        needs("h5py", "science", "HDF5")
         if not self.path.is_file():
             raise InputError(
-                f"{self.path}: " + ("should be an HDF5 file, but is a folder" if self.path.exists() else "no such file")
+                f"{self.path}: "
+                + ("is a folder; that of many files: array-folder" if self.path.exists() else "no such file")
             )
-        try:
-            with h5py.File(self.path, "r") as file:
-                arrays: dict[str, Any] = {}
-                refused = _collect(h5py, file, "", arrays, set())
-        except OSError as error:
-            raise InputError(f"{self.path}: cannot be read as HDF5 ({' '.join(str(error).split())[:160]})") from None
+        arrays, refused = arrays_in(self.path)
         data = _choose(self, arrays, refused)
         levels, named = (
-            _Array(self.path, name, *arrays[name]) if name in arrays and name != data.key else None
+            HDF5Array(self.path, name, *arrays[name]) if name in arrays and name != data.key else None
             for name in ("sigma_n", self.sigma_n.strip("/") if isinstance(self.sigma_n, str) else None)
         )
         for array in filter(None, (data, levels, named)):
@@ -60,31 +54,7 @@ class HDF5(Stored):
         return Found(data, find_layout(data, self.layout), levels, named)
 
 
-def _collect(h5py: Any, group: Any, prefix: str, arrays: dict[str, Any], entered: set[int]) -> list[str]:
-    """Fill in name -> (shape, type) of the arrays in this very file; returns what was refused, and why. Each group is
-    entered once."""
-    refused: list[str] = []
-    if (address := h5py.h5o.get_info(group.id).addr) in entered:  # hard links may form a loop
-        return refused
-    entered.add(address)
-    for name in group:
-        link = group.get(name, getlink=True)
-        if isinstance(link, h5py.ExternalLink | h5py.SoftLink):
-            if isinstance(link, h5py.ExternalLink):
-                refused.append(f"{prefix}{name} (a link to the file {link.filename})")
-            continue
-        item = group[name]
-        if isinstance(item, h5py.Group):
-            refused += _collect(h5py, item, f"{prefix}{name}/", arrays, entered)
-        elif isinstance(item, h5py.Dataset):
-            if item.external or item.is_virtual:
-                refused.append(f"{prefix}{name} (its values are in other files)")
-            elif item.shape is not None:
-                arrays[f"{prefix}{name}"] = (item.shape, item.dtype)
-    return refused
-
-
-def _choose(part: HDF5, arrays: dict[str, tuple[tuple[int, ...], Any]], refused: list[str]) -> _Array:
+def _choose(part: HDF5, arrays: dict[str, tuple[tuple[int, ...], Any]], refused: list[str]) -> _Rows:
     keys = (
         listed(
             [f"{key} {shape} {dtype}" for key, (shape, dtype) in arrays.items()] + [f"refused: {r}" for r in refused],
@@ -113,7 +83,7 @@ def _choose(part: HDF5, arrays: dict[str, tuple[tuple[int, ...], Any]], refused:
         key = likely[0]
         if told := _kspace(part, arrays):
             note(f"{part.path}: {key} is taken for the rows.{told}")
-    array = _Array(part.path, key, *arrays[key])
+    array = _Rows(part.path, key, *arrays[key])
     array.check()
     return array
 
@@ -135,83 +105,7 @@ def _kspace(part: HDF5, arrays: dict[str, tuple[tuple[int, ...], Any]]) -> str:
     )
 
 
-def _unwritten(array: Any) -> tuple[int, int]:
-    """Chunks of an array that were never written, and how many there should be; an array in one piece counts as one."""
-    if array.chunks is None:
-        return int(array.id.get_storage_size() == 0), 1
-    total = math.prod(-(-length // chunk) for length, chunk in zip(array.shape, array.chunks))
-    return total - int(array.id.get_num_chunks()), total
-
-
-FILTERS = {
-    305: "LZO", 307: "bzip2", 32000: "LZF", 32001: "Blosc", 32004: "LZ4", 32008: "Bitshuffle", 32013: "ZFP",
-    32015: "Zstandard", 32017: "SZ", 32019: "FCIDECOMP", 32024: "SZ3", 32026: "Blosc2", 32028: "SPERR",
-}  # fmt: skip
-"""Numbers of filters as registered with The HDF Group (github.com/HDFGroup/hdf5_plugins, RegisteredFilterPlugins)."""
-
-
-def _absent_filters(array: Any) -> list[str]:
-    """The filters of an array that cannot be undone here, by name and number."""
-    import h5py
-
-    settings = array.id.get_create_plist()
-    used = [settings.get_filter(i) for i in range(settings.get_nfilters())]
-    if any(not h5py.h5z.filter_avail(number) for number, *_ in used):
-        with suppress(ImportError):
-            importlib.import_module("hdf5plugin")  # registers its filters
-    return [
-        f"the HDF5 filter {number} ({FILTERS.get(number) or bytes(name).decode(errors='replace') or 'of unknown name'})"
-        for number, _, _, name in used
-        if not h5py.h5z.filter_avail(number)
-    ]
-
-
-def _fill_value(array: Any) -> Any:
-    """The fill value, where the writer of the file chose one."""
-    import h5py
-
-    defined = array.id.get_create_plist().fill_value_defined() == h5py.h5d.FILL_VALUE_USER_DEFINED
-    return array.fillvalue if defined else None
-
-
-class _Array(OpenedArray):
-    def read_header(self) -> None:
-        """Find the value of missing pixels in the header. Raises InputError where parts were never written, which would
-        be read as the fill value, and where a filter that decodes the values is not installed."""
-        try:
-            array = self._open()
-            missing, total = _unwritten(array)
-            self.missing = missing_by_attributes(str(self), dict(array.attrs), _fill_value(array))
-            absent = _absent_filters(array)
-            self._close(array)
-        except (OSError, RuntimeError) as error:
-            raise InputError(f"{self}: cannot be read ({cause_of(error)}): damaged, or cut short") from None
-        if absent:
-            raise InputError(
-                f"{self}: its values cannot be decoded here:\nthey are compressed by {' and '.join(absent)}, which "
-                "is not installed. "
-                "Most such filters come with the package hdf5plugin, which is used where it is there: pip install "
-                "hdf5plugin"
-            )
-        if missing:
-            raise InputError(
-                f"{self}: {missing} of {total} chunks were never written, and would be read as the fill value. "
-                f"Write them, or save only the rows that there are"
-            )
-
+class _Rows(HDF5Array):
     def save(self, like: Path, rows: Encoded, target: Path, series: Series) -> None:
         """Rows as the array of this name in a file of their own."""
         write_hdf5(like, self.key, rows, target, series)
-
-    def _open(self) -> Any:
-        import h5py
-
-        self._file = h5py.File(self.path, "r")
-        return self._file[self.key]
-
-    def _close(self, handle: Any) -> None:
-        handle.file.close()
-        self._file = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_file": None}
