@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -117,6 +119,30 @@ def test_several_images_of_a_zarr_folder_are_told_apart_by_key(tmp_path):
         with pytest.raises(InputError, match=why):
             open_rows(spec, **fields)
     assert open_rows(spec, key="well/1").source.shape == (2, 2, 2, 2)
+    assert "images: all}'" in str(caught.value)
+
+
+def test_images_of_a_plate_and_folders_of_zarr_are_joined_where_they_fit(tmp_path):
+    pytest.importorskip("zarr")
+    values = [noise(2, 1, 2, 4, 4) + k for k in range(3)]
+    for k, one in enumerate(values):
+        spec = ome_zarr(tmp_path / "all" / "days" / f"{k}.zarr", one)
+    spec["path"] = str(tmp_path / "all")
+    found = open_rows(spec)
+    assert found.source.shape == (12, 1, 4, 4)
+    np.testing.assert_array_equal(found[9].x_n, values[2][0, :, 1])
+    assert found.source.name(9) == "days/2.zarr/0[1]"
+    assert list(found.source.chunks()) == [(0, 4), (4, 8), (8, 12)]
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(found.source)).all(), found.source.all())
+    with pytest.raises(IndexError):
+        found.source.row(12)
+    ome_zarr(tmp_path / "all" / "days" / "3.zarr", noise(1, 1, 2, 6, 6))
+    with pytest.raises(InputError, match="one shape and type") as caught:
+        open_rows(spec)
+    assert "(1, 6, 6) float32: days/3.zarr/0" in str(caught.value)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(InputError, match="is no Zarr folder, and none named"):
+        open_rows(spec, path=str(tmp_path / "none"))
 
 
 def test_planes_of_ome_tiff_are_rows_or_the_depth_of_a_volume(tmp_path):

@@ -88,23 +88,75 @@ def test_planes_of_a_cube_keep_its_axes_of_one_point(restore, tmp_path):
     assert fits.getdata(mean / "cube.fits").shape == (1, 2, 8, 8)
 
 
-def test_a_plate_of_ome_zarr_names_the_image_that_was_restored(restore, tmp_path):
-    """Case: the plate of the results named wells and fields that are not there."""
-    plate = zarr.open_group(str(tmp_path / "plate.zarr"), mode="w", zarr_format=2)
-    plate.attrs["plate"] = {"version": "0.4", "wells": [{"path": "A/1"}, {"path": "A/2"}, {"path": "B/1"}]}
-    for path in ("A/1", "A/2", "B/1"):
-        well = plate.require_group(path)
-        well.attrs["well"] = {"images": [{"path": "0"}, {"path": "1"}]}
-        for field in "01":
-            image = well.create_group(field)
+def write_plate(path, form=2, wells=("A/1", "A/2", "B/1")):
+    """A plate of OME-Zarr with two fields in each well, of two levels; returns the values, in the order of the
+    paths."""
+    said = (lambda **what: {"ome": {"version": "0.5", **what}}) if form == 3 else (lambda **what: what)
+    plate = zarr.open_group(str(path), mode="w", zarr_format=form)
+    plate.attrs.update(said(plate={"name": "drugs", "wells": [{"path": path} for path in wells]}))
+    values = np.random.default_rng(1).integers(1, 800, (len(wells), 2, 3, 1, 8, 8)).astype(np.uint16)
+    for number, name in enumerate(wells):
+        well = plate.require_group(name)
+        well.attrs.update(said(well={"images": [{"path": "0"}, {"path": "1"}]}))
+        for field in (0, 1):
+            image = well.create_group(str(field))
             axes = [{"name": name} for name in "tcyx"]
-            image.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": [{"path": "0"}, {"path": "1"}]}]
+            image.attrs.update(said(multiscales=[{"axes": axes, "datasets": [{"path": "0"}, {"path": "1"}]}]))
             for level in "01":
                 array = image.create_array(level, shape=(3, 1, 8, 8), chunks=(1, 1, 8, 8), dtype="uint16")
-                array[:] = stack(3, 1, 8, 8) + 1
+                array[:] = values[number, field]
+    return values
+
+
+def test_a_plate_of_ome_zarr_names_the_image_that_was_restored(restore, tmp_path):
+    """Case: the plate of the results named wells and fields that are not there."""
+    write_plate(tmp_path / "plate.zarr")
     mean = restore("zarr", tmp_path / "plate.zarr", fields=", key: A/2/1")
     found = zarr.open_group(str(mean / "plate.zarr"), mode="r")
-    assert found.attrs["plate"] == {"version": "0.4", "wells": [{"path": "A/2"}]}
+    assert found.attrs["plate"] == {"name": "drugs", "wells": [{"path": "A/2"}]}
     assert found["A/2"].attrs["well"] == {"images": [{"path": "1"}]}
     assert [one["path"] for one in found["A/2/1"].attrs["multiscales"][0]["datasets"]] == ["0"]
     assert found["A/2/1/0"].shape == (3, 1, 8, 8)
+
+
+@pytest.mark.parametrize("form", [2, 3])
+def test_all_fields_of_a_plate_or_a_well_are_rows_and_come_back_as_fields(restore, tmp_path, form):
+    """Case: a plate of 4 fields had to be trained on field by field."""
+    values = write_plate(tmp_path / "plate.zarr", form).astype(float)
+    mean = restore("zarr", tmp_path / "plate.zarr", fields=", images: all, key: A")
+    found = zarr.open_group(str(mean / "plate.zarr"), mode="r")
+    said = dict(found.attrs)
+    assert (said.get("ome") or said)["plate"]["wells"] == [{"path": "A/1"}, {"path": "A/2"}]
+    well = dict(found["A/2"].attrs)
+    assert (well.get("ome") or well)["well"] == {"images": [{"path": "0"}, {"path": "1"}]}
+    assert sorted(found["A/2"]) == ["0", "1"]
+    for number, name in enumerate(("A/1", "A/2")):
+        for field in (0, 1):
+            new = found[f"{name}/{field}/0"][:]
+            assert np.corrcoef(new.ravel(), values[number, field].ravel())[0, 1] > 0.9999
+    assert "B" not in found
+
+
+def test_a_plate_is_restored_whole_or_not_like_its_files(sample, tmp_path):
+    write_plate(tmp_path / "plate.zarr")
+    data = f"zarr{{path: {tmp_path / 'plate.zarr'}, images: all, value_range: [0, 800], sigma_n: 0.3}}"
+    folder = write_run(tmp_path / "run", shape=(1, 8, 8))
+    status, _, err = sample(folder, "--from", data, "-n", 4, "--draws", 0, "--steps", 2, "--out", tmp_path / "out")
+    assert status == 2
+    assert "its 6 images have 18 rows, and this would be 4" in err
+    assert "--n 18" in err
+
+
+def test_a_folder_of_zarr_folders_comes_back_as_one(restore, tmp_path):
+    """Case: a folder of OME-Zarr images was taken for a folder of pictures that holds none."""
+    (tmp_path / "runs" / "day2").mkdir(parents=True)
+    values = [stack(5, 8, 8) + 1, stack(2, 8, 8) + 3]
+    for name, one in zip(("b.zarr", "day2/a.zarr"), values, strict=True):
+        array = zarr.create_array(str(tmp_path / "runs" / name), shape=one.shape, chunks=(1, 8, 8), dtype=one.dtype)
+        array[:] = one
+        array.attrs["camera"] = name
+    mean = restore("zarr", tmp_path / "runs", "-n", 6)
+    for name, one, rows in zip(("b.zarr", "day2/a.zarr"), values, (5, 1), strict=True):
+        new = zarr.open_array(str(mean / name), mode="r")
+        assert new.attrs["camera"] == name
+        assert np.corrcoef(new[:].ravel(), one[:rows].astype(float).ravel())[0, 1] > 0.9999

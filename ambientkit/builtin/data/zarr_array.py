@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,31 +15,36 @@ from pydantic import Field
 
 from ambientkit.errors import InputError
 from ambientkit.readers import Encoded, Found, OpenedArray, Series, Stored, Unwritable, needs
-from ambientkit.readers.layout import find_layout
-from ambientkit.readers.ome_zarr import Axes, pyramid_of
+from ambientkit.readers.joined import Joined
+from ambientkit.readers.layout import Layout, find_layout
+from ambientkit.readers.ome_zarr import Axes, Pyramid, pyramid_of
 from ambientkit.readers.opened import missing_by_attributes, path_and_key
 from ambientkit.text import listed
-from ambientkit.writers.arrays import write_zarr
+from ambientkit.writers.arrays import Written, write_zarr
 
 logger = logging.getLogger("ambientkit")
 
 
 class Zarr(Stored):
-    """Rows in one array of a Zarr folder (format 2 or 3), read as they are needed; the noise level may be another array
-    of it.
+    """Rows in the arrays of Zarr folders (format 2 or 3), read as they are needed.
 
+    One array, those of a folder of Zarr folders, or the images of a plate; with one, the noise level may lie beside it.
     OME-Zarr names its axes: channels C stay channels, times T and planes Z are rows, of one level of its pyramid.
     A chunk that was never written, or is lost, would be read as the fill value: such arrays are refused.
     """
 
     name = "zarr"
     marks = ("zarr.json", ".zarray", ".zgroup")
+    folders = (".zarr",)
     source = "file format: Zarr 2 and 3; zarr"
 
     path: Path
-    """The folder of the array, or of a group that holds it."""
+    """The folder of the array, or of a group that holds it, or one in which such folders named .zarr are."""
     key: str | None = None
-    """The array of a group; needed where several could be meant."""
+    """The array of a group, or the image of OME-Zarr; needed where several could be meant. With `images: all` a group
+    of images, such as a well."""
+    images: Literal["one", "all"] = "one"
+    """Of OME-Zarr: one image, or all in the folder, such as the fields of a plate, in the order of their names."""
     layout: Literal["auto", "NCHW", "NHWC", "NHW", "N..."] = "auto"
     """What the axes mean. "N...": rows of any shape, as they are. "auto" takes pictures whose shape leaves no doubt."""
 
@@ -56,82 +63,90 @@ class Zarr(Stored):
                 + ("should be a Zarr folder, but is a file" if self.path.exists() else "no such folder")
             )
         _refuse_pickle(self.path)
-        try:
-            node = zarr.open(str(self.path), mode="r")
-            inside = {"": node}.items() if isinstance(node, zarr.Array) else node.members(max_depth=None)
-            found = {path: item for path, item in sorted(inside) if isinstance(item, zarr.Array)}
-            arrays = {key: _Array(self.path, key, array.shape, array.dtype) for key, array in found.items()}
-        except Exception as error:  # a damaged .zarray fails in many ways
-            raise InputError(
-                f"{self.path}: cannot be read as Zarr ({type(error).__name__}: {' '.join(str(error).split())[:160]})"
-            ) from None
-        ome = self._by_axes(node, arrays)
-        data = ome or self._choose(arrays)
-        data.check()
-        data.missing = missing_by_attributes(str(data), dict(found[data.key].attrs), found[data.key].fill_value)
+        if any((self.path / mark).is_file() for mark in self.marks):
+            opened = [_Opened(self.path, zarr)]
+        elif not (opened := [_Opened(folder, zarr) for folder in _folders_in(self.path)]):
+            raise InputError(f"{self.path}: is no Zarr folder, and none named .zarr is in it")
+        data: list[_Array] = []
+        for one in opened:
+            found: list[_Array] = [*self._images(one)] or [self._choose(one)]
+            for array in found:
+                array.check()
+                one.complete(array)
+                attributes = dict(one.found[array.key].attrs)
+                array.missing = missing_by_attributes(str(array), attributes, one.found[array.key].fill_value)
+            data += found
+        if any(isinstance(array, _Axes) for array in data):
+            layout: Layout = "N..."
+            logger.warning("%s: %s", self.path, _told(data))
+        else:
+            layout = find_layout(data[0], self.layout)
+        if len(data) > 1:
+            return Found(_Several(self.path, data), layout)
         levels, named = (
-            arrays.get(name) if name is not None and name != data.key else None
+            opened[0].arrays.get(name) if name is not None and name != data[0].key else None
             for name in ("sigma_n", self.sigma_n.strip("/") if isinstance(self.sigma_n, str) else None)
         )
-        for array in filter(None, (data, levels, named)):
-            here, chunks = found[array.key].nchunks_initialized, found[array.key].nchunks
-            if here < chunks:
-                raise InputError(
-                    f"{array}: {chunks - here} of {chunks} chunks are missing, and would be read as the fill value. "
-                    f"Copy the folder again, or write the array anew with write_empty_chunks=True"
-                )
-        return Found(data, "N..." if ome else find_layout(data, self.layout), levels, named)
+        for level in filter(None, (levels, named)):
+            opened[0].complete(level)
+        return Found(data[0], layout, levels, named)
 
-    def _by_axes(self, node: Any, arrays: dict[str, _Array]) -> _Axes | None:
-        """The level of an OME-Zarr image that is asked for; None for any other array. Raises InputError for several
-        images, a level that is not there, and metadata that do not fit."""
-        groups = {"": node} if hasattr(node, "members") else {}
-        groups |= {path: item for path, item in getattr(node, "members", lambda **_: ())(max_depth=None)}
+    def _images(self, opened: _Opened) -> list[_Axes]:
+        """The levels of OME-Zarr images that are asked for; none for any other array. Raises InputError for several
+        where one is meant, a level that is not there, and metadata that do not fit."""
         asked = None if self.key is None else self.key.strip("/")
+        arrays = opened.arrays
         try:
             images = {
                 path: found
-                for path, item in groups.items()
-                if path not in arrays and (found := pyramid_of(dict(item.attrs))) is not None
+                for path, item in opened.groups.items()
+                if (found := pyramid_of(dict(item.attrs))) is not None
             }
             full = {path: [f"{path}/{one}".strip("/") for one in found.levels] for path, found in images.items()}
             if images and self.layout != "auto":
                 raise ValueError(f"layout: {self.layout}: OME-Zarr names its axes; leave layout out")
             if asked is not None:
                 every = images
-                images = {path: one for path, one in images.items() if asked == path or asked in full[path]}
+                within = f"{asked}/" if self.images == "all" else "\0"
+                images = {
+                    path: one
+                    for path, one in images.items()
+                    if asked == path or asked in full[path] or path.startswith(within)
+                }
                 if not images and asked not in arrays and every:
                     raise ValueError(
                         f"there is no image or array {self.key!r}; images: {listed(sorted(every), limit=12)}"
                     )
-            if not images:
-                return None
-            if len(images) > 1:
+            if len(images) > 1 and self.images == "one":
                 finest = {path: arrays[full[path][0]].shape for path in sorted(images) if full[path][0] in arrays}
                 named = path_and_key(self.name, self.path, finest)
                 raise ValueError(
                     f"it holds several images: say which by key: {listed(sorted(images), limit=12)}{named}\n"
-                    "To train on several, save their rows as one array"
+                    f"To take the rows of all: '{self.name}{{path: {self.path}, images: all}}'"
                 )
-            ((path, image),) = images.items()
-            levels = full[path]
-            key = asked if asked in levels else levels[self.level] if self.level < len(levels) else None
-            if key is None or key not in arrays:
-                raise ValueError(f"there is no level {self.level} among {listed(levels, limit=12)}")
-            axes = Axes(image.axes, arrays[key].shape, self.volumes)
+            return [
+                self._level(opened, full[path], images[path], asked if asked in full[path] else None)
+                for path in sorted(images)
+            ]
         except ValueError as error:
-            raise InputError(f"{self.path}: {error}") from None
-        logger.warning("%s: %s", self.path, axes.told())
-        return _Axes(self.path, key, axes, arrays[key].dtype)
+            raise InputError(f"{opened.path}: {error}") from None
 
-    def _choose(self, arrays: dict[str, _Array]) -> _Array:
+    def _level(self, opened: _Opened, levels: list[str], image: Pyramid, asked: str | None) -> _Axes:
+        key = asked or (levels[self.level] if self.level < len(levels) else None)
+        if key is None or key not in opened.arrays:
+            raise ValueError(f"there is no level {self.level} among {listed(levels, limit=12)}")
+        array = opened.arrays[key]
+        return _Axes(opened.path, key, Axes(image.axes, array.shape, self.volumes), array.dtype)
+
+    def _choose(self, opened: _Opened) -> _Array:
+        arrays, path = opened.arrays, opened.path
         keys = (
             listed([f"{key or '(the array itself)'} {a.shape} {a.dtype}" for key, a in arrays.items()], limit=12)
             or "none"
         )
         if self.key is not None:
             if self.key.strip("/") not in arrays:
-                raise InputError(f"{self.path}: there is no array {self.key!r}; arrays: {keys}")
+                raise InputError(f"{path}: there is no array {self.key!r}; arrays: {keys}")
             return arrays[self.key.strip("/")]
         likely = [
             a
@@ -144,8 +159,52 @@ class Zarr(Stored):
         if len(likely) != 1:
             what = "several arrays could be the rows: say which by key" if likely else "no array that could be the rows"
             named = path_and_key(self.name, self.path, {a.key: a.shape for a in likely})
-            raise InputError(f"{self.path}: {what}; arrays: {keys}{named}")
+            raise InputError(f"{path}: {what}; arrays: {keys}{named}")
         return likely[0]
+
+
+class _Opened:
+    """What one Zarr folder holds."""
+
+    def __init__(self, path: Path, zarr: Any) -> None:
+        self.path = path
+        try:
+            node = zarr.open(str(path), mode="r")
+            inside = {"": node} if isinstance(node, zarr.Array) else {"": node, **dict(node.members(max_depth=None))}
+            self.found = {key: item for key, item in sorted(inside.items()) if isinstance(item, zarr.Array)}
+            self.groups = {key: item for key, item in inside.items() if key not in self.found}
+            self.arrays = {key: _Array(path, key, array.shape, array.dtype) for key, array in self.found.items()}
+        except Exception as error:  # a damaged .zarray fails in many ways
+            raise InputError(
+                f"{path}: cannot be read as Zarr ({type(error).__name__}: {' '.join(str(error).split())[:160]})"
+            ) from None
+
+    def complete(self, array: _Array) -> None:
+        """Raises InputError where chunks of an array are missing."""
+        here, chunks = self.found[array.key].nchunks_initialized, self.found[array.key].nchunks
+        if here < chunks:
+            raise InputError(
+                f"{array}: {chunks - here} of {chunks} chunks are missing, and would be read as the fill value. "
+                f"Copy the folder again, or write the array anew with write_empty_chunks=True"
+            )
+
+
+def _folders_in(path: Path) -> list[Path]:
+    """The Zarr folders in a folder, not those within another, in the order of their names."""
+    found: list[Path] = []
+    for here, folders, _ in os.walk(path):
+        zarr = [name for name in folders if name.lower().endswith(Zarr.folders) and name[0] != "."]
+        found += [Path(here, name) for name in zarr]
+        folders[:] = [name for name in folders if name not in zarr and name[0] != "."]
+    return sorted(found)
+
+
+def _told(data: Sequence[_Array]) -> str:
+    """What becomes of the axes of images, in words."""
+    by_axes = Counter(array.axes.told() for array in data if isinstance(array, _Axes))
+    if len(data) == 1:
+        return next(iter(by_axes))
+    return f"{len(data)} images: " + "; ".join(f"{count} with {told}" for told, count in by_axes.items())
 
 
 def _refuse_pickle(folder: Path) -> None:
@@ -182,7 +241,7 @@ class _Array(OpenedArray):
 
     def save(self, like: Path, rows: Encoded, target: Path, series: Series) -> None:
         """Rows as the array of this name in a folder of their own."""
-        write_zarr(like, self.key, rows, target, series)
+        write_zarr(like, rows, target, series, [Written(self.key, len(rows))])
 
     def _open(self) -> Any:
         import zarr
@@ -199,20 +258,36 @@ class _Axes(_Array):
 
     def __init__(self, path: Path, key: str, axes: Axes, dtype: np.dtype[Any]) -> None:
         super().__init__(path, key, (axes.rows, *axes.row_shape), dtype)
-        self._axes = axes
+        self.axes = axes
 
     def _take(self, handle: Any, where: Any) -> Any:
         if isinstance(where, int):
-            return self._axes.to_row(np.asarray(handle[self._axes.where(where)]))
+            return self.axes.to_row(np.asarray(handle[self.axes.where(where)]))
         rows = range(self.shape[0])[where if isinstance(where, slice) else slice(None)]
-        return np.stack([self._axes.to_row(np.asarray(handle[self._axes.where(row)])) for row in rows])
+        return np.stack([self.axes.to_row(np.asarray(handle[self.axes.where(row)])) for row in rows])
 
     def partly(self, like: Path, rows: int) -> str:
         """An image of these axes has all of its rows."""
-        return f"an image with axes {self._axes.names} has all of its {self.shape[0]} rows, and this would be {rows}"
+        return f"an image with axes {self.axes.names} has all of its {self.shape[0]} rows, and this would be {rows}"
 
     def save(self, like: Path, rows: Encoded, target: Path, series: Series) -> None:
         """All rows as the level of an image with these axes."""
         if len(rows) != self.shape[0]:
             raise Unwritable(f"only {len(rows)} of its {self.shape[0]} rows were restored: restore all of them")
-        write_zarr(like, self.key, rows, target, series, self._axes)
+        write_zarr(like, rows, target, series, [Written(self.key, len(rows), self.axes)])
+
+
+class _Several(Joined):
+    """Arrays of one folder, or of several."""
+
+    def save(self, like: Path, rows: Encoded, target: Path, series: Series) -> None:
+        """The rows of the arrays of one folder as arrays of these names."""
+        arrays = self.within(like)
+        if len(arrays) == 1:
+            arrays[0].save(like, rows, target, series)  # type: ignore[attr-defined]
+            return
+        if len(rows) != sum(array.shape[0] for array in arrays):
+            raise Unwritable(f"only {len(rows)} rows of its images were restored: restore all of them")
+        write_zarr(
+            like, rows, target, series, [Written(one.key, one.shape[0], getattr(one, "axes", None)) for one in arrays]
+        )
