@@ -82,7 +82,7 @@ def unmeasured(
     reasons = {}
     if flags:
         name = next(iter(flags.values()))
-        reasons["data", "flags"] = f"Every file has the extension {name}, which flags pixels: those are missing."
+        reasons["data", "flags"] = f"Every file flags pixels in {name}: those are missing."
     if "dead" not in fields and of_rows <= SKIPPED:
         reasons["data", "on_bad_file"] = f"{told}: they are left out."
         return Unmeasured(part, values, {**flags, "on_bad_file": "skip"}, None, reasons)

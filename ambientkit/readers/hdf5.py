@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,48 @@ def _collect(h5py: Any, group: Any, prefix: str, arrays: dict[str, Any], entered
             elif item.shape is not None:
                 arrays[f"{prefix}{name}"] = (item.shape, item.dtype)
     return refused
+
+
+MASKS = ("pixel_mask", "detector_1/mask")
+"""Ends of the names of arrays that flag pixels of a detector where they are not 0: of NeXus (NXdetector) and of CXI."""
+
+
+def rows_among(path: Path, likely: Sequence[str]) -> list[str]:
+    """Of arrays that could be the rows, those that are: without masks of a detector, each once where links give it
+    several names, and where NeXus says which one is to be plotted (`signal` of a group NXdata), that alone.
+
+    Source: manual.nexusformat.org, NXdata and "Associating plottable data".
+    """
+    import h5py
+
+    found: dict[int, str] = {}
+    shown: set[int] = set()
+    with h5py.File(path, "r") as file:
+        for key in likely:
+            if not key.endswith(MASKS):
+                found.setdefault(h5py.h5o.get_info(file[key].id).addr, key)
+
+        def see(name: str, group: Any) -> None:
+            if not isinstance(group, h5py.Group) or _text(group.attrs.get("NX_class")) != "NXdata":
+                return
+            marked = [key for key in group if _text(_attributes(group, key).get("signal")) == "1"]
+            for key in [_text(group.attrs.get("signal")), *marked]:
+                if isinstance(group.get(key, getlink=True) if key else None, h5py.HardLink | h5py.SoftLink):
+                    with suppress(KeyError):  # a link that leads nowhere
+                        shown.add(h5py.h5o.get_info(group[key].id).addr)
+
+        file.visititems(see)
+    return [key for address, key in found.items() if address in shown] or list(found.values())
+
+
+def _attributes(group: Any, key: str) -> Any:
+    import h5py
+
+    return group[key].attrs if isinstance(group.get(key, getlink=True), h5py.HardLink) else {}
+
+
+def _text(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else "" if value is None else str(value)
 
 
 def _unwritten(array: Any) -> tuple[int, int]:

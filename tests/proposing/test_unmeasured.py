@@ -117,7 +117,7 @@ def test_flags_of_files_are_found_and_used_where_enough_is_left(tmp_path: Path, 
         assert found.fields == {"flags": "DQ", "missing": "mask"}
         assert found.corruption == {"name": "mask", "missing": pytest.approx(0.02, rel=0.1)}
         assert np.nanmax(found.values.rows) < 1000
-        assert found.reasons["data", "flags"].startswith("Every file has the extension DQ")
+        assert found.reasons["data", "flags"].startswith("Every file flags pixels in DQ")
     else:  # the noise between so many gaps is not found on them, but may be declared
         assert found.missing[0].startswith("the noise of what was measured")
         assert "counts: {gain, offset, read_std}" in found.missing[0]

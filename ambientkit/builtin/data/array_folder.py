@@ -13,7 +13,7 @@ from pydantic import Field
 
 from ambientkit.errors import InputError
 from ambientkit.readers import Encoded, FileRows, Series, StoredFiles, UnusableFile, needs
-from ambientkit.readers.hdf5 import HDF5Array, arrays_in
+from ambientkit.readers.hdf5 import HDF5Array, arrays_in, rows_among
 from ambientkit.readers.npy import ArrayFile, find_arrays
 from ambientkit.text import listed
 from ambientkit.writers.arrays import write_hdf5
@@ -58,7 +58,10 @@ class _Arrays(FileRows[ArrayFolder]):
             if file.name.lower().endswith(OF_HDF5):
                 needs("h5py", "science", "HDF5")
                 arrays, refused = arrays_in(file)
-                key = self._chosen({name: shape for name, (shape, dtype) in arrays.items() if dtype.kind in "uif"})
+                real = {name: shape for name, (shape, dtype) in arrays.items() if dtype.kind in "uif"}
+                if self.part.key is None:
+                    real = {name: real[name] for name in rows_among(file, [*real])}
+                key = self._chosen(real)
                 if key is None:
                     raise UnusableFile(_none({name: str(dtype) for name, (_, dtype) in arrays.items()}, refused))
                 array = HDF5Array(file, key, *arrays[key])
