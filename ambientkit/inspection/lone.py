@@ -1,9 +1,10 @@
-"""Single pixels that stand out of quiet surroundings: hot and dead pixels of a camera, and cosmic rays."""
+"""Pixels, lines and columns that stand out of what is beside them: hot and dead ones of a camera, and cosmic rays."""
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+import warnings
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +24,17 @@ FEW_STUCK, UNLIKE = 8, 0.5
 to row."""
 OFTEN = 0.1
 """Share of the rows in which a place is lone, from which its pixel is taken for dead."""
+STANDS_OUT, THROUGHOUT = 2.0, 0.95
+"""Noise levels by which a hot column differs from both beside it, in the median over the pictures, and the share of its
+pixels that do."""
+MOST_LINES = 0.03
+"""Share of the columns, or of the lines, that may be hot; more are a pattern of the pictures. One always may."""
 FALSE_ALARM = 1e-3
 """Dead pixels in a set whose lone pixels, as cosmic rays, fall anywhere."""
+CAMERAS = (
+    "Hot or dead pixels of the camera hold nothing: name them, and train on the others (dead: [[line, column], ...] "
+    "and missing: mask in the data set, and --corruption mask; `ambientkit inspect DATA --write run.yaml` does)."
+)
 
 
 class Lone(NamedTuple):
@@ -72,8 +82,7 @@ def dead_pixels(pictures: Array) -> list[tuple[int, int]]:
     camera's own, hot or dead. Empty for fewer than SAME_PLACE pictures."""
     if pictures.ndim != 4 or min(pictures.shape[-2:]) < 8:
         return []
-    level, _ = noise_std(details(np.where(np.isfinite(pictures), pictures, np.nanmedian(pictures)), None))
-    if not level > 0:
+    if not (level := _level(pictures)) > 0:
         return []
     from scipy.stats import binom
 
@@ -81,6 +90,19 @@ def dead_pixels(pictures: Array) -> list[tuple[int, int]]:
     by_chance = binom.sf(found.places - 1, len(pictures), found.alone / max(found.total, 1)) * found.places.size
     often = (found.places >= max(SAME_PLACE, OFTEN * len(pictures))) & (by_chance < FALSE_ALARM)
     return [(line, column) for line, column in np.argwhere(often.any(0)).tolist()]
+
+
+def _level(pictures: Array) -> float:
+    """The noise level of pictures that may lack pixels; 0 where there is none."""
+    seen = np.isfinite(pictures)
+    if not seen.any():
+        return 0.0
+    level, _ = noise_std(details(np.where(seen, pictures, np.nanmedian(pictures)), None))
+    if level > 0:
+        return level
+    bends = np.diff(pictures, 2, axis=-1)  # whole areas are missing, which the median makes flat
+    bends = bends[np.isfinite(bends)]
+    return robust_std(bends) / math.sqrt(6) if bends.size else 0.0
 
 
 def stuck_pixels(pictures: Array) -> list[tuple[int, int]]:
@@ -108,6 +130,37 @@ def stuck_pixels(pictures: Array) -> list[tuple[int, int]]:
     return [(line, column) for line, column in np.argwhere(kept).tolist()]
 
 
+def hot_lines(pictures: Array) -> list[tuple[int | Literal["*"], int | Literal["*"]]]:
+    """("*", column) and (line, "*") that stand out of the columns, or lines, on both sides in the median over the
+    pictures (n, C, H, W), file units, from end to end: those of a camera whose values are off, hot or dead. Empty for
+    fewer than FEW_STUCK pictures.
+
+    An edge of the pictures stands out on one side alone, and a thing in them seldom from end to end.
+    """
+    if pictures.ndim != 4 or len(pictures) < FEW_STUCK or min(pictures.shape[-2:]) < 8:
+        return []
+    if not (level := _level(pictures)) > 0:
+        return []
+    columns = _standing_out(pictures, level)
+    lines = _standing_out(pictures.swapaxes(-1, -2), level)
+    return [*(("*", column) for column in columns), *((line, "*") for line in lines)]
+
+
+def _standing_out(pictures: Array, level: float) -> list[int]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # pixels that no picture has
+        steps = np.nanmedian(np.diff(pictures, axis=-1), axis=0) / level  # (C, H, W - 1)
+    left, right = steps[..., :-1], -steps[..., 1:]
+    seen = np.isfinite(left) & np.isfinite(right)
+    enough = seen.sum(-2) > seen.shape[-2] / 2
+    found = np.zeros(steps.shape[-1] - 1, bool)
+    for sign in (1, -1):
+        out = (sign * left > STANDS_OUT) & (sign * right > STANDS_OUT)
+        found |= (enough & (out.sum(-2) >= THROUGHOUT * np.maximum(seen.sum(-2), 1))).any(0)
+    columns = (np.flatnonzero(found) + 1).tolist()
+    return columns if len(columns) <= max(1, MOST_LINES * pictures.shape[-1]) else []
+
+
 def lone(x: Array) -> Finding | None:
     """A finding where single pixels stand out of quiet surroundings, as hot pixels and cosmic rays do.
 
@@ -115,6 +168,10 @@ def lone(x: Array) -> Finding | None:
     flat by what lies around and in it. Few lone pixels, at places that change, may be small things of the
     picture: a doubt.
     """
+    if lines := hot_lines(x):
+        told = ", ".join(f"column {column}" if line == "*" else f"line {line}" for line, column in lines)
+        reason = f"{told} (from 0) stand out of those beside them in all rows, from end to end."
+        return Finding("tails", NoiseVerdict.VIOLATED, reason, CAMERAS, len(lines) / x.shape[-1])
     found = lone_pixels(x)
     places, count = found.places, found.alone
     share = count / max(found.total, 1)
@@ -129,12 +186,7 @@ def lone(x: Array) -> Finding | None:
         reason += f", most of them at the same {int(same.sum())} places in many rows: (line, column) from 0 {first}" + (
             ", ..." if same.sum() > 8 else ""
         )
-        remedy = (
-            "Hot or dead pixels of the camera hold nothing: name them, and train on the others (dead: [[line, column], "
-            "...] and missing: mask in the data set, and --corruption mask; `ambientkit inspect DATA --write run.yaml` "
-            "does)."
-        )
-        return Finding("tails", NoiseVerdict.VIOLATED, f"{reason}.", remedy, share)
+        return Finding("tails", NoiseVerdict.VIOLATED, f"{reason}.", CAMERAS, share)
     remedy = (
         "Cosmic rays, or hot pixels: replace them by the instrument's own correction, or set them to NaN and train on "
         "the others (missing: mask in the data set, and --corruption mask)."

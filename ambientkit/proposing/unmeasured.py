@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ambientkit.config.files import KeyPath
-from ambientkit.inspection.lone import dead_pixels, stuck_pixels
+from ambientkit.inspection.lone import dead_pixels, hot_lines, stuck_pixels
 from ambientkit.interfaces import Data
 from ambientkit.proposing.gaps import MOST, SKIPPED, UNKNOWN
 from ambientkit.readers import ESTIMATES, Stored
@@ -68,6 +68,10 @@ def unmeasured(
     if stuck:
         fields["dead"] = [list(one) for one in stuck]
         part, values = looked_at()
+    hot = hot_lines(values.rows)
+    if hot:
+        fields["dead"] = [*fields.get("dead", ()), *(list(one) for one in hot)]
+        part, values = looked_at()
     dead = dead_pixels(values.rows)
     if 0 < len(dead) <= DEAD * np.prod(size):
         fields["dead"] = [*fields.get("dead", ()), *(list(one) for one in dead)]
@@ -87,9 +91,12 @@ def unmeasured(
         reasons["data", "on_bad_file"] = f"{told}: they are left out."
         return Unmeasured(part, values, {**flags, "on_bad_file": "skip"}, None, reasons)
     if "dead" in fields:
-        hot = f"{len(dead)} pixels stand far out of quiet surroundings at the same places in many rows: hot, or dead."
+        lines = (
+            f"{len(hot)} columns or lines stand out of those on both sides in every row, from end to end: hot, or dead."
+        )
+        lone = f"{len(dead)} pixels stand far out of quiet surroundings at the same places in many rows: hot, or dead."
         still = f"{len(pixels_of(stuck, *size))} pixels hold the same value in every row, and those beside them do not."
-        reasons["data", "dead"] = " ".join([still] * bool(stuck) + [hot] * bool(dead))
+        reasons["data", "dead"] = " ".join([still] * bool(stuck) + [lines] * bool(hot) + [lone] * bool(dead))
     reasons["data", "missing"] = f"{told}: rows are taken with a mask of what was measured."
     return _masked(part, values, {**fields, "missing": "mask"}, reasons, known)
 

@@ -13,7 +13,7 @@ from astropy.io import fits
 
 import ambientkit as ak
 from ambientkit.data.run_proposal import RunProposal
-from ambientkit.inspection.lone import dead_pixels, stuck_pixels
+from ambientkit.inspection.lone import dead_pixels, hot_lines, stuck_pixels
 from ambientkit.interfaces import Data
 from ambientkit.proposing.noise import noise_model
 from ambientkit.proposing.unmeasured import Unmeasured, unmeasured
@@ -101,6 +101,49 @@ def test_bright_things_that_move_and_noise_are_no_dead_pixels() -> None:
     assert dead_pixels(rays) == []
     assert dead_pixels(np.zeros((5, 1, 48, 48))) == []
     assert dead_pixels(clean[:2]) == []
+
+
+@pytest.mark.parametrize("along", ["columns", "lines"])
+@pytest.mark.parametrize(("amount", "found"), [(0, False), (6, False), (30, True), (-30, True), (400, True)])
+def test_a_column_or_line_that_stands_out_throughout_is_hot_although_it_is_noisy(along, amount, found) -> None:
+    """Case: a hot column whose values change from row to row was trained on as a thing of the pictures."""
+    rng = np.random.default_rng(3)
+    values = frames(hot=False)[:24, None].astype(float)
+    values[..., 17] += amount + np.sqrt(abs(amount)) * rng.standard_normal(values[..., 17].shape)
+    values[..., 0] += 500  # the outermost is an edge
+    seen = values if along == "columns" else values.swapaxes(-1, -2)
+    assert hot_lines(seen) == ([("*", 17) if along == "columns" else (17, "*")] if found else [])
+    assert hot_lines(seen[:7]) == []  # too few rows to say so
+
+
+def test_edges_gratings_and_lines_that_end_are_no_hot_columns() -> None:
+    rng = np.random.default_rng(4)
+    noise = rng.standard_normal((16, 1, 40, 48))
+    step = np.where(np.arange(48) < 20, 0.0, 50.0)
+    grating = 50 * (np.arange(48) % 4 == 0)
+    short = 50 * (np.arange(48) == 20) * (np.arange(40) < 34)[:, None]
+    for picture in (step, grating, short):
+        assert hot_lines(noise + picture) == []
+    holes = noise + 50 * (np.arange(48) == 20)
+    assert hot_lines(holes) == [("*", 20)]
+    holes[:, :, :10] = np.nan
+    assert hot_lines(holes) == [("*", 20)]
+    holes[:, :, :30] = np.nan
+    assert hot_lines(holes) == []
+
+
+def test_a_hot_column_is_proposed_as_dead_and_violates_the_model_where_it_is_not_named(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("ambientkit.proposing.settings._trial", lambda tree, registry: 0.1)
+    values = frames(hot=False).astype(float)
+    values[:, :, 17] += np.random.default_rng(5).normal(60, 8, values[:, :, 17].shape)
+    np.save(tmp_path / "a.npy", np.round(values).astype(np.uint16))
+    found = ak.inspect(tmp_path / "a.npy", write=tmp_path / "run.yaml")
+    assert found.proposal.config["data"]["dead"] == [["*", 17]]
+    assert "1 columns or lines stand out" in found.proposal.reasons["data", "dead"]
+    assert not found.violated
+    data = {"name": "array", "path": str(tmp_path / "a.npy"), "value_range": [90, 400], "sigma_n": 0.1}
+    tails = next(one for one in ak.inspect(data).findings if one.name == "tails")
+    assert tails.reason.startswith("column 17 (from 0) stand")
 
 
 @pytest.mark.parametrize("share", [0.02, 0.4])
