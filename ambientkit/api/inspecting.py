@@ -77,6 +77,8 @@ def inspect(
                 f"{one.name}: {one.reason} {one.remedy}".strip() for one in judged.findings if one.verdict == "violated"
             ]
             return replace(judged, proposal=replace(found, config={}, reasons={}, missing=tuple(why)))
+        if found.refused:
+            return replace(judged, proposal=replace(found, config={}, reasons={}, missing=(found.refused,)))
         write_file(path, found.yaml().encode())
         return replace(judged, proposal=found, written=path)
 

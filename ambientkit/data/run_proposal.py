@@ -29,6 +29,8 @@ class RunProposal(Record):
     """Of the whole: its grounds and its time."""
     photon: PhotonTransfer | None = field(default=None, repr=False)
     """How the noise grows with brightness, where that was fitted."""
+    refused: str = field(default="", repr=False)
+    """Why `train` would not begin with it."""
 
     @property
     def complete(self) -> bool:

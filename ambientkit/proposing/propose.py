@@ -137,7 +137,7 @@ def propose(
     if levels:
         tree["levels"] = {**chosen.tree.get("levels", {}), **levels}
     head = (*_head(values), *chosen.head, *(f"Not known: {note}" for note in noise.notes))
-    return RunProposal(tree, _in_order(tree, reasons), (), head, noise.photon)
+    return RunProposal(tree, _in_order(tree, reasons), (), head, noise.photon, chosen.refused)
 
 
 def _head(values: OwnValues) -> tuple[str, str]:
@@ -166,7 +166,7 @@ def _with_gaps(gap: Gap, part: Stored, values: OwnValues, sigma_n: Any, registry
     if data.get("sigma_n") == 0:
         tree["objective"] = "tweedie"
         reasons["objective",] = "Measured values have no noise, so that there is nothing to learn below it."
-    return RunProposal(tree, _in_order(tree, reasons), (), (*_head(values), *chosen.head))
+    return RunProposal(tree, _in_order(tree, reasons), (), (*_head(values), *chosen.head), refused=chosen.refused)
 
 
 def _crop(shape: tuple[int, ...]) -> int | None:

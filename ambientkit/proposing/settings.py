@@ -15,7 +15,7 @@ from ambientkit.config.files import KeyPath, Source
 from ambientkit.config.run import resolve
 from ambientkit.data import observed
 from ambientkit.data.held_out import held_out_count
-from ambientkit.errors import AmbientError
+from ambientkit.errors import AmbientError, InputError
 from ambientkit.interfaces import Levels
 from ambientkit.processes import device_of
 from ambientkit.registry import Registry
@@ -45,6 +45,8 @@ class Settings:
     tree: Mapping[str, Any]
     reasons: Mapping[KeyPath, str]
     head: tuple[str, ...]
+    refused: str = ""
+    """Why `train` would not begin."""
 
 
 def settings(
@@ -59,7 +61,7 @@ def settings(
     them; the steps fit a time.
 
     The speed is measured by a trial of a few seconds; without one (the network cannot be built here) the steps are a
-    default.
+    default. What `train` would refuse is said in `refused`.
     """
     name, model = proposed(registry, shape, {}, rows)
     tree: dict[str, Any] = {"model": {"name": name, **model.fields}, **USUAL, **model.training}
@@ -79,7 +81,10 @@ def settings(
             "begin there."
         )
     device = device_of("auto")
-    second = _trial({**asked, **tree}, registry)
+    try:
+        second = _trial({**asked, **tree}, registry)
+    except InputError as error:
+        return Settings(tree, reasons, (), str(error))
     target = TIME.get(device.type, TIME["cuda"])
     if isinstance(second, str):
         tree["end_step"] = 2000
@@ -121,12 +126,15 @@ def _levels(tree: Mapping[str, Any], registry: Registry) -> Levels | None:
 
 def _trial(tree: Mapping[str, Any], registry: Registry) -> float | str:
     """Seconds per step, objectives below the noise included; why the training cannot be built, where it cannot.
+    Raises InputError for what `train` would refuse.
 
     On a CPU the time that the steps compute, so that what else the machine does at the moment does not count.
     """
     try:
         config = resolve(Source({**tree, "end_step": 2 * CYCLE * (CYCLES + 1)}), registry)
         training = build(config)
+    except InputError:
+        raise
     except AmbientError as error:
         return str(error)
     on_cpu, threads = training.accelerator.device.type == "cpu", torch.get_num_threads()

@@ -39,6 +39,19 @@ def cells(rng: np.random.Generator, n: int = 20) -> np.ndarray:
     return camera(rng, scenes(rng, n), 2.1, 100.0, 4.0)
 
 
+@pytest.mark.slow
+def test_a_run_that_train_would_refuse_is_not_written(tmp_path: Path) -> None:
+    """Case: rows in which nothing stands out of the noise were "fine", and the run that was written began with an
+    error."""
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "a.npy", rng.normal(0, 0.1, (40, 1, 32, 32)).astype(np.float32))
+    found = ak.inspect(tmp_path / "a.npy", write=tmp_path / "run.yaml")
+    assert found.proposal is not None
+    assert not found.proposal.complete
+    assert found.proposal.missing[0].startswith("under the noise")
+    assert not (tmp_path / "run.yaml").exists()
+
+
 def test_counts_of_a_camera_are_found_written_with_their_reasons_and_read_back(tmp_path: Path, caplog) -> None:
     data, target = files(tmp_path / "cells", cells(np.random.default_rng(1), 30)), tmp_path / "run.yaml"
     found = ak.inspect(data, write=target)
