@@ -7,8 +7,10 @@ from itertools import islice
 
 import torch
 
-from ambientkit.batch import Batch, take
+from ambientkit.batch import Batch, Clean, take
 from ambientkit.data.held_out import Observed
+from ambientkit.data.hidden_share import off_share
+from ambientkit.data.observations import Observations
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Corruption, Levels, Signal
 from ambientkit.maths.randomness import keyed_generator
@@ -53,13 +55,15 @@ def survey(
     levels: Levels,
     sigma_data: float | None,
     noise_estimated: bool = False,
+    restored: bool = False,
 ) -> Survey:
     """Look at the data. sigma_data: std of the clean data if it is known, otherwise it is estimated.
 
     Raises InputError for an empty set, rows of different shapes, values that are not finite, noise at or above
     sigma_max or all of it below sigma_min, and noise that exceeds the spread of the data. Warns of values whose scale
     is doubtful, and where the noise of some rows is below sigma_min; with `noise_estimated` that is an InputError too:
-    an estimate is no reason to take rows for nearly clean ones.
+    an estimate is no reason to take rows for nearly clean ones. restored: the rows are not trained on, so that they may
+    lack another share than the corruption says.
     """
     total = len(observations)
     if total == 0:
@@ -95,6 +99,8 @@ def survey(
             f"rows have sigma_n at or above sigma_max = {levels.sigma_max:g}: rows {first}. Leave them out, or "
             "raise levels.sigma_max"
         )
+    if not restored and (told := off_share(corruption, batch)):
+        warn(told)
     x, cond = batch.x_n, batch.cond
     if corruption.carries:  # the denoiser sees something else than was measured
         one = take(batch, torch.zeros(1, dtype=torch.long))
@@ -102,6 +108,7 @@ def survey(
             one, corruption.floor(one).clamp(min=levels.sigma_min), keyed_generator(0, "survey.view")
         )
         x, cond = view.x, view.cond
+        _refuse_other_shape(observations, corruption, tuple(x.shape[1:]))
     if observations.rows.mapping is None:  # rows without a mapping: no reader has judged their scale
         found = judge_scale(
             float(x.min()),
@@ -110,8 +117,14 @@ def survey(
             assumed=True,
             stored=observations.rows.stored,
         )
-        if found is not None:
+        if found is not None and "sampled" not in corruption.carries:
             warn(str(found))
+        elif found is not None and found.refused:
+            warn(
+                f"what the network sees, measurements carried back by the adjoint, goes from {float(x.min()):g} to "
+                f"{float(x.max()):g}, far beyond [-1, 1]. Scale the operator, or the maps of coils, so that its norm "
+                "is about 1, and the rows with it"
+            )
     _refuse_below(batch, levels.sigma_min, noise_estimated)
     unseen = corruption.unseen(batch)
     if sigma_data is None:
@@ -137,6 +150,16 @@ def survey(
         observations.rows.mapping,
         decodes(observations.rows),
     )
+
+
+def _refuse_other_shape(observations: Observed, corruption: Corruption, shape: tuple[int, ...]) -> None:
+    """Raises InputError where an adjoint makes rows of another shape than the clean rows that were measured."""
+    clean = observations.rows[0] if isinstance(observations, Observations) else None
+    if isinstance(clean, Clean) and tuple(clean.x_0.shape) != shape:
+        raise InputError(
+            f"corruption {corruption.name!r}: the adjoint of its operator makes rows of shape {shape}, and the "
+            f"rows that it measures have {tuple(clean.x_0.shape)}: give back that shape"
+        )
 
 
 def _refuse_below(batch: Batch, sigma_min: float, estimated: bool) -> None:

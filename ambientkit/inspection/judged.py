@@ -310,7 +310,7 @@ def refuse(findings: Iterable[Finding], allow: Collection[str] = ()) -> None:
     bad = [finding for finding in findings if finding.verdict is NoiseVerdict.VIOLATED and finding.name not in allow]
     if bad:
         lines = [f"  {finding}" for finding in bad]
-        names = " ".join(f"--allow {finding.name}" for finding in bad)
+        names = " ".join(f"--allow {finding.name}" for finding in {one.name: one for one in bad}.values())
         raise InputError(
             "\n".join(["the noise of the data is not what it is declared to be:", *lines])
             + f"\n`ambientkit inspect` shows more. To go on knowingly: {names}"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
 from ambientkit.errors import InputError
+from ambientkit.operators.arrays import real_array
 from ambientkit.operators.base import Operator
 
 
@@ -68,10 +68,7 @@ class Blur(Operator):
 
 
 def _read(path: Path) -> Tensor:
-    try:
-        kernel = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: cannot be read as a .npy file ({error})") from None
-    if kernel.ndim != 2 or not np.isfinite(kernel).all():
+    kernel = real_array(path)
+    if kernel.ndim != 2:
         raise ValueError(f"{path}: should be a 2-D array of finite numbers, and has shape {kernel.shape}")
-    return torch.from_numpy(np.ascontiguousarray(kernel, dtype=np.float64))
+    return torch.from_numpy(kernel)

@@ -79,6 +79,8 @@ def _by_row(function: Callable[[Any], Any], name: str) -> Callable[[Tensor], Ten
         with blamed(name, f"a row of shape {given.shape[1:]}, {given.dtype}"):
             rows = [np.asarray(function(row.copy())) for row in given]  # a copy: it may work in place
         for row in rows:
+            if row.ndim == 0:
+                raise InputError(f"{name} answers with one number, {type(row.item()).__name__}: an array is needed")
             if row.shape != rows[0].shape:
                 raise InputError(f"{name} answers with arrays of shape {rows[0].shape} and of {row.shape}")
             if row.dtype.kind not in "fiu":

@@ -51,7 +51,14 @@ class Fourier(Operator):
 
     def adjoint(self, y: Tensor, given: Mapping[str, Tensor]) -> Tensor:
         """(B, 2 coils, H, W) to (B, 2, H, W), or (B, 1, H, W) for real pictures."""
-        pictures = _centred(torch.fft.ifft2, as_complex(y)) * self._maps(y, given).conj()
+        maps = self._maps(y, given)
+        if y.ndim != 4 or y.shape[1] != 2 * maps.shape[1]:
+            brought = "the rows bring maps of" if "coils" in given else "the operator is made for"
+            raise InputError(
+                f"operator fourier: measurements of shape {tuple(y.shape[1:])} are {y.shape[1] // 2} coils of two "
+                f"channels each, and {brought} {maps.shape[1]} (its field coils)"
+            )
+        pictures = _centred(torch.fft.ifft2, as_complex(y)) * maps.conj()
         both = as_pairs(pictures.sum(1, keepdim=True))
         return both[:, :1] if self.real else both
 

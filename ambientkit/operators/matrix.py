@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from ambientkit.errors import InputError
+from ambientkit.operators.arrays import real_array
 from ambientkit.operators.base import Operator
 
 
@@ -54,7 +55,5 @@ class Matrix(Operator):
     def _matrix(self) -> Tensor:
         if self.values is not None:
             return torch.tensor(self.values, dtype=torch.float64)
-        try:
-            return torch.from_numpy(np.load(str(self.path), allow_pickle=False).astype(np.float64))
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{self.path}: cannot be read as a .npy file ({error})") from None
+        assert self.path is not None  # the validator saw to it
+        return torch.from_numpy(real_array(self.path))

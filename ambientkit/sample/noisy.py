@@ -87,7 +87,7 @@ def noisy_rows(noisy: DataLike, sigma_n: Any, trained: Trained, registry: Regist
     observations = Observations(rows, corruption, trained.config.seed)
     if observations.buckets is not None:
         raise InputError(f"{what}: rows of several shapes are not restored together: give those of one shape")
-    seen = survey(observations, corruption, trained.config.levels.as_levels(), trained.signal.sigma_data)
+    seen = survey(observations, corruption, trained.config.levels.as_levels(), trained.signal.sigma_data, restored=True)
     if seen.signal.shape != trained.signal.shape and not needs_tiles(seen.signal.shape, trained.signal.shape):
         raise InputError(
             f"{what}: rows of shape {seen.signal.shape}, but the run was trained on {trained.signal.shape}"

@@ -69,6 +69,12 @@ def under_masks(
     for k in range(masks):
         generators = [keyed_generator(seed, "sample.mask", step=k, row=row) for row in rows]
         one = corruption.observe(blank, number, generators)
+        if name == "sampled" and (own := signal.conds.get("measured", one.x_n.shape[1:])) != tuple(one.x_n.shape[1:]):
+            raise InputError(
+                f"this run was trained on measurements of shape {own} through maps that its rows brought, and samples "
+                f"bring none: without them the operator measures {tuple(one.x_n.shape[1:])}. Restore measured rows "
+                "instead (--from)"
+            )
         view = corruption.degrade(one, corruption.floor(one).clamp(min=levels.sigma_min), generators)
         found[f"{name}.{k}"] = view.cond[name]
     return UnderMasks(denoiser, corruption, masks), found

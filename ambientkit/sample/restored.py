@@ -215,7 +215,9 @@ def restoring(
             f"--particles {particles}: draws values that are missing under a mask; the corruption of these rows is "
             f"{rows.corruption.name!r}"
         )
-    if draws and particles == 0 and "mask" in rows.corruption.carries:
+    if "mask" in rows.corruption.carries and "mask" not in rows.rows([0]).cond:
+        note(f"{rows.what}: the rows bring no mask, and all their values count as measured")
+    elif draws and particles == 0 and "mask" in rows.corruption.carries:
         note(
             "a missing value is its mean given the drawn ones, so that its spread is far too small: --particles draws "
             "it too"
@@ -256,8 +258,8 @@ def _few_missing(rows: Noisy) -> bool:
     with the others."""
     if rows.corruption.carries != {"mask"}:
         return False
-    seen = rows.observations.__getitems__(evenly(rows.seen.rows, LOOKED_AT)).cond["mask"]
-    return 1 - float(seen.float().mean()) <= FEW_MISSING
+    seen = rows.observations.__getitems__(evenly(rows.seen.rows, LOOKED_AT)).cond.get("mask")
+    return seen is not None and 1 - float(seen.float().mean()) <= FEW_MISSING
 
 
 def steps_of(steps: int | None, particles: int) -> int:

@@ -55,7 +55,9 @@ class KSpace(Data):
             try:
                 with h5py.File(file, "r") as opened:
                     if self.key not in opened:
-                        raise InputError(f"{file}: there is no array {self.key!r}; arrays: {', '.join(sorted(opened))}")
+                        raise InputError(
+                            f"{file}: there is no array {self.key!r}; arrays: {', '.join(sorted(opened)) or 'none'}"
+                        )
                     array = opened[self.key]
                     if array.ndim not in (3, 4) or array.dtype.kind != "c":
                         raise InputError(

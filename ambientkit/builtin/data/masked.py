@@ -80,14 +80,16 @@ class Masked(Data):
         mapping = self._mapping(data.dtype)
         masks = None if self.masks is None else _opened(self.masks)
         if masks is not None:
-            fits = masks.shape == data.shape or (
-                masks.ndim == data.ndim == 4 and masks.shape[1] == 1 and masks.shape[2:] == data.shape[2:]
+            one = masks.ndim > 0 and (
+                masks.shape[1:] == data.shape[1:]
+                or (data.ndim == 4 and masks.shape[1:] in (data.shape[2:], (1, *data.shape[2:])))
             )
-            one = masks.shape[1:] == data.shape[1:] or (data.ndim == 4 and masks.shape[1:] == data.shape[2:])
-            if not fits and not (one and len(masks) in (1, len(data))):
+            if not (one and len(masks) in (1, len(data))):
                 hint = ""
                 if masks.shape == data.shape[1:] or (data.ndim == 4 and masks.shape == data.shape[2:]):
                     hint = ". One mask for all rows has a first axis of length 1: store masks[None]"
+                elif one:
+                    hint = f": give {len(data)} masks, one for each row, or a single one for all"
                 elif masks.ndim == data.ndim + 1 and masks.shape[1] == 1:
                     hint = ": store masks[:, 0]"
                 raise InputError(
@@ -126,7 +128,16 @@ class Masked(Data):
             low, high = min(low, float(values.min())), max(high, float(values.max()))
         if not gaps and self.missing is not None:
             warn(f"{self.path}: missing: {self.missing}: no row holds this value, and all count as measured")
-        if empty and len(empty) < len(rows):
+        if not gaps and self.masks is not None:
+            warn(f"{self.masks}: no mask hides anything, and all values count as measured")
+        if len(empty) == len(rows):
+            raise InputError(
+                f"{self.masks or self.path}: no row holds a measured value. A mask is 1 where a value was measured: "
+                "store 1 - masks if yours are 1 where one is missing"
+                if self.masks is not None
+                else f"{self.path}: missing: {self.missing}: no row holds another value than this"
+            )
+        if empty:
             first = ", ".join(map(str, empty[:5])) + (", ..." if len(empty) > 5 else "")
             warn(f"{self.path}: {len(empty)} of {len(rows)} rows hold no measured value, and teach nothing: {first}")
         if isinstance(rows.mapping, CountRange):
@@ -225,6 +236,9 @@ def _refuse_others(masks: NDArray[Any], path: Path | None) -> None:
 
 def _opened(path: Path) -> NDArray[Any]:
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            return found
+        raise ValueError(f"it is an .npz archive of {', '.join(found) or 'nothing'}: store one array by np.save")
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as a .npy file ({' '.join(str(error).split())[:160]})") from None

@@ -1,0 +1,38 @@
+"""Whether what rows lack is what the corruption says that they lack."""
+
+from __future__ import annotations
+
+from ambientkit.batch import Batch
+from ambientkit.interfaces import Corruption
+from ambientkit.maths.masks import Kind, chance_of_hiding, chance_of_seen
+
+WITHIN = 2.0
+"""A weight of hidden values that is off by this factor or more is reported."""
+
+
+def off_share(corruption: Corruption, batch: Batch) -> str:
+    """What a user should know where `corruption.missing` is far from the share that rows (B, *S) lack; else empty.
+
+    Hidden values weigh 1 / P(A = 1 | A~ = 0), with the chance q of a value to be measured that `missing` gives: the
+    factor is the ratio of P at the share that the rows have and at the declared one, in the mean over values.
+    """
+    masks = [batch.cond[name] for name in ("mask", "sampled") if name in corruption.carries and name in batch.cond]
+    if not masks or not hasattr(corruption, "missing") or not hasattr(corruption, "drop"):
+        return ""
+    kind: Kind = getattr(corruption, "kind", "pixels")
+    centre: float = getattr(corruption, "centre", 0.0)
+    hidden = 1 - masks[0].double().mean()
+    said = chance_of_hiding(batch.x_n, kind, corruption.missing, centre).mean()
+    dropped = chance_of_hiding(batch.x_n, kind, corruption.drop).mean()
+    factor = float(chance_of_seen(1 - hidden, dropped) / chance_of_seen(1 - said, dropped))
+    if 1 / WITHIN < factor < WITHIN:
+        return ""
+    open_part = float(
+        chance_of_hiding(batch.x_n, kind, 0.5, centre).mean() / chance_of_hiding(batch.x_n, kind, 0.5).mean()
+    )
+    wanted = min(float(hidden) / open_part, 0.99) if open_part else 0.0
+    return (
+        f"the rows lack {float(hidden):.1%} of their values, and by corruption.missing = {corruption.missing:g} it "
+        f"would be {float(said):.1%}: hidden values weigh {factor:.2g} times what they should, and samples are drawn "
+        f"under masks that training has not shown. Give missing: {wanted:.2g}"
+    )
