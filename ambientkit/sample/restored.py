@@ -14,10 +14,8 @@ from tqdm.auto import tqdm
 from ambientkit.batch import Batch, take
 from ambientkit.config.datapath import DataLike
 from ambientkit.errors import InputError
-from ambientkit.maths.harmonic import filled
 from ambientkit.maths.tiles import Tiling
 from ambientkit.messages import note, warn
-from ambientkit.readers.dead import pixels_of
 from ambientkit.registry import Registry, load
 from ambientkit.rows import evenly
 from ambientkit.sample.batches import Batches
@@ -39,6 +37,7 @@ from ambientkit.sample.missing import COMPARED, Filling, choose_filling, filled_
 from ambientkit.sample.noisy import Noisy, noisy_rows
 from ambientkit.sample.restore import ROUNDING, Restored, restore
 from ambientkit.sample.settings import Course, LevelLike, SamplerLike, course_of
+from ambientkit.sample.silent import few_missing, silent_pixels, without_silent
 from ambientkit.sample.stop_level import AUTO, JUDGED, StopLevel, choose, reference_rows
 from ambientkit.sample.store import pieces_of
 from ambientkit.sample.taken_away import TakenAway
@@ -46,9 +45,6 @@ from ambientkit.sample.tiled import TiledDenoiser, overlaps, pictures_at_a_time
 
 STEPS, STEPS_OF_PARTICLES = 16, 32
 """Steps of a draw, which begins at the row's own noise; and where particles begin at sigma_max."""
-FEW_MISSING, LOOKED_AT = 0.1, 8
-"""Share of the values, in so many rows, up to which missing ones are drawn by one particle where nobody says by how
-many: their neighbours say nearly all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +67,8 @@ class Restoring:
     """Of each draw of missing values; 0: they are means given the drawn ones."""
     filling: Filling | None = None
     """Which estimate stands for missing values of the means; None: the network's own, without a choice."""
+    silent: Sequence[tuple[int, int]] = ()
+    """(line, column) of pixels that hold nothing in any row."""
 
     @property
     def size(self) -> int:
@@ -146,8 +144,8 @@ class Restoring:
             check_finite(values, self.course.sampler, self.course.steps, f"{self.trained.called}: the samples")
         if self.filling is not None and self.filling.neighbours:
             found = found._replace(mean=filled_rows(found.mean, batch.cond["mask"].bool()))
-        if dead := getattr(self.noisy.data, "dead", ()):
-            found = _without_dead(found, pixels_of(dead, *found.mean.shape[-2:]))
+        if self.silent:
+            found = without_silent(found, self.silent)
         known = self.noisy.fresh
         fresh = None if known is None else torch.tensor([place in known for place in rows], device=found.mean.device)
         return batch, found._replace(fresh=fresh)
@@ -204,7 +202,7 @@ def restoring(
         raise InputError(f"--n {n}: {rows.what.removeprefix('--from ')} has {rows.seen.rows:,} rows")
     at = conditions(trained, classes, conds, tuple(rows.seen.signal.conds), prompts)
     n = n or rows.seen.rows
-    few = _few_missing(rows)
+    few = few_missing(rows)
     if particles is None:
         particles = int(few and draws > 0)
     work = Restoring(
@@ -222,13 +220,12 @@ def restoring(
             "a missing value is its mean given the drawn ones, so that its spread is far too small: --particles draws "
             "it too"
         )
-    if dead := getattr(rows.data, "dead", ()):
-        silent = len(pixels_of(dead, *rows.seen.signal.shape[-2:]))
+    if silent := silent_pixels(rows):
         note(
-            f"{silent} pixels hold nothing in any row (dead), so that no network can learn what is there: restored "
-            "rows have the mean of their neighbours there, and its spread says nothing of how far it is wrong"
+            f"{len(silent)} pixels hold nothing in any row (dead), so that no network can learn what is there: "
+            "restored rows have the mean of their neighbours there, and its spread says nothing of how far it is wrong"
         )
-    work = in_tiles(work, tile_overlap)
+    work = in_tiles(replace(work, silent=silent), tile_overlap)
     if few and len(rows.seen.signal.shape) == 3:
         work = replace(work, filling=work.chosen_filling())
         if work.filling is not None:
@@ -244,22 +241,6 @@ def restoring(
             "spread is 0"
         )
     return work
-
-
-def _without_dead(found: Restored, dead: Sequence[tuple[int, int]]) -> Restored:
-    """With dead pixels as the mean of their restored neighbours, in the mean and in every draw."""
-    drawn = filled(found.draws, dead)
-    spread = None if found.std is None else drawn.double().std(dim=1).to(drawn.dtype)
-    return found._replace(mean=filled(found.mean, dead), draws=drawn, std=spread)
-
-
-def _few_missing(rows: Noisy) -> bool:
-    """Whether few values are missing under a mask. All rows are asked, so that the first ones are restored as they are
-    with the others."""
-    if rows.corruption.carries != {"mask"}:
-        return False
-    seen = rows.observations.__getitems__(evenly(rows.seen.rows, LOOKED_AT)).cond.get("mask")
-    return seen is not None and 1 - float(seen.float().mean()) <= FEW_MISSING
 
 
 def steps_of(steps: int | None, particles: int) -> int:
