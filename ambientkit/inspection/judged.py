@@ -14,6 +14,7 @@ from ambientkit.inspection import noise, values
 from ambientkit.inspection.details import details, noise_std, padding, without
 from ambientkit.inspection.finding import Finding, NoiseVerdict
 from ambientkit.inspection.lone import lone
+from ambientkit.inspection.measurements import scale_of_measurements
 from ambientkit.inspection.partial import Mask, measured, part_findings
 from ambientkit.inspection.photon import photon_transfer
 from ambientkit.interfaces import Levels
@@ -84,7 +85,10 @@ def look(
         found = part_findings(x, levels, *part, own.mapping)
     else:
         found = model_findings(x, levels, _zero(own.mapping), own.mapping)
-    scale = scale_findings(x, levels, own, lowest)
+    if part is not None and levels is not None and not part[1]:
+        scale = scale_of_measurements(x, part[0], float(levels.max()), lowest)
+    else:
+        scale = scale_findings(x, levels, own, lowest)
     return Looked(x, levels, index, part, [*scale, *(map(_unsure, found) if scale else found)])
 
 

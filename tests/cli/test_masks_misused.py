@@ -221,6 +221,27 @@ def test_k_space_that_does_not_fit_is_refused_and_odd_sizes_are_taken(ambientkit
     assert "measurements of shape (6, 7, 9) through maps that its rows brought" in err
 
 
+def test_k_space_of_bright_pictures_is_taken_and_of_a_forgotten_scale_refused(ambientkit: Any) -> None:
+    """The middle of k-space holds the mean of a picture times its side, 32 here: no range of values for [-1, 1]."""
+    rng = np.random.default_rng(3)
+    values = 0.2 * rng.standard_normal((20, 64, 64, 2)) @ np.array([1, 1j])
+    values[:, 32, 32] += 32
+    with h5py.File("bright.h5", "w") as file:
+        file["kspace"] = values.astype(np.complex64)
+
+    def scaled(scale: float, sigma_n: float = 0.05) -> tuple[str, ...]:
+        word = ("--corruption", "linear{operator: fourier, missing: 0}", "--objective", "tweedie")
+        return "--data", f"kspace{{path: bright.h5, sigma_n: {sigma_n}, scale: {scale}}}", *word
+
+    err = refused(ambientkit, *scaled(0.01))
+    assert "measured values have a root mean square of 41, and pictures in [-1, 1] have at most about 1" in err
+    assert "value_range" not in err
+    assert "have a root mean square of 0.0041: for the network" in refused(ambientkit, *scaled(100, 0.003))
+    status, out, err = ambientkit("train", *scaled(1), *SMALL, "--output-dir", "run")
+    assert status == 0, (out, err)
+    assert "units" not in err
+
+
 def test_a_resumed_run_and_restored_rows_take_no_masks_of_others(ambientkit: Any) -> None:
     np.save("masks.npy", MASKS)
     np.save("others.npy", ~MASKS)
