@@ -210,9 +210,10 @@ def set_up(
     if trained is not None:
         if trained.signal.conds:
             conds = ", ".join(trained.signal.conds)
+            allowed = " where its operator allows it (A^T A = I)," if "measured" in trained.signal.conds else ","
             raise InputError(
                 f"{name}: the run is conditional ({conds}): draw samples by `ambientkit sample "
-                f"{name}`, and give their folder instead"
+                f"{name}`{allowed} and give their folder instead"
             )
         n = n or DRAWN
         own = _own(trained, 2 * n, seed, needed=reference is None)
