@@ -25,7 +25,7 @@ NOTE, INTERRUPTED = 25, "interrupted"
 """Level of a note, and a subject: those of `ambientkit.messages`, which is not imported here so that `--help` stays
 immediate."""
 NOTHING_DONE = "interrupted; no unfinished file is left, and the same command begins anew"
-"""What is said of a command that is stopped, where its work says nothing itself."""
+"""The message of a command that is stopped, where its work says nothing itself."""
 
 
 def progress_wanted() -> bool:

@@ -25,7 +25,7 @@ UNKNOWN = (
     "of [-1, 1] (0 for none); of counts, whose noise grows with brightness, `counts: {gain, offset, read_std}` and "
     "`value_range` in the data set; or frames that show it (--flat, --repeats)"
 )
-"""What is missing for a run."""
+"""The quantity without which no run is proposed."""
 
 
 def gap_of(part: Data, spec: Mapping[str, Any], values: OwnValues, frames: bool = False) -> Gap | None:

@@ -91,14 +91,14 @@ def collect(
 
 
 def spectra(given: Batch, samples: Tensor | None) -> list[tuple[str, Spectrum]]:
-    """Of noisy rows, of clean ones as these tell, and of samples; none for rows that are no pictures, or single
+    """Of noisy rows, of clean ones as these imply, and of samples; none for rows that are no pictures, or single
     ones."""
     if given.x_n.ndim != 4 or len(given.x_n) < 2 or min(given.x_n.shape[2:]) < 4:
         return []
     noisy = spectrum(given.x_n)
     found = [
         ("noisy rows", noisy),
-        ("clean rows, as the noisy ones tell", noisy.less(float(given.sigma_n.double().square().mean()))),
+        ("clean rows, as the noisy ones imply", noisy.less(float(given.sigma_n.double().square().mean()))),
     ]
     return [*found, ("samples", spectrum(samples))] if samples is not None and len(samples) > 1 else found
 

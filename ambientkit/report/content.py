@@ -89,7 +89,7 @@ class RunReport:
     values: list[tuple[str, Any]] = field(default_factory=list)
     """(title, values) for histograms: of noisy rows and of samples, data units."""
     spectra: list[tuple[str, Spectrum]] = field(default_factory=list)
-    """(name, spectrum): of noisy rows, of clean ones as these tell, and of samples, data units squared."""
+    """(name, spectrum): of noisy rows, of clean ones as these imply, and of samples, data units squared."""
     notes: dict[str, list[str]] = field(default_factory=dict)
     """Section -> lines."""
 

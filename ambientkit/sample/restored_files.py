@@ -62,7 +62,7 @@ class WrittenRestorations(Written):
     """Whether std is the error of the means, by Stein's estimate; None without draws, or of too few rows."""
 
     def blocks(self) -> list[str]:
-        """What was written, and where."""
+        """The files, and where they are."""
         found = Written.blocks(self)
         if not self.there_before:
             found = [*found, f"which input each row is: {self.table}"]

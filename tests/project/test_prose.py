@@ -88,7 +88,7 @@ def banned(text: str) -> list[str]:
     return found
 
 
-LET_THROUGH = 12
+LET_THROUGH = 7
 """Hits in all of the code that are no failure, so that one sentence stops no change."""
 
 

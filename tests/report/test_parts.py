@@ -256,4 +256,4 @@ def test_spectra_of_right_samples_agree_with_what_noisy_rows_tell_and_blurred_on
         assert (max(map(abs, apart)) < 5) == right
         assert min(noisy.power) > 0.1
     assert spectra(Batch(given.x_n.flatten(1), given.sigma_n, given.row, {}), None) == []
-    assert [name for name, _ in spectra(given, None)] == ["noisy rows", "clean rows, as the noisy ones tell"]
+    assert [name for name, _ in spectra(given, None)] == ["noisy rows", "clean rows, as the noisy ones imply"]

@@ -21,7 +21,7 @@ class DetachedAnchor(Check):
 
     To every answer of the denoiser a zero is added, and the loss is differentiated with respect to all of these. With
     gradient through the anchor a run pulls the higher level, which Tweedie has taught, towards the lower one, and
-    diverges. The sampler that is lent asks the denoiser, so that a gradient may also come through the points that it
+    diverges. The sampler it is given asks the denoiser, so that a gradient may also come through the points that it
     returns.
     """
 

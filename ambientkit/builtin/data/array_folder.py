@@ -28,7 +28,7 @@ FEW = 4
 class ArrayFolder(StoredFiles):
     """Rows in a folder of .npy, .npz or HDF5 files, each one row or a stack of them, in the order of the names.
 
-    All files must have rows of one shape and type; how many rows a file has may differ. An .npz file is unpacked for
+    All files must have rows of one shape and type; their number per file may differ. An .npz file is unpacked for
     each row that is read: .npy files are faster.
     """
 
