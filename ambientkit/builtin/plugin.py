@@ -244,6 +244,8 @@ def register_mutants():
         models,
         modes,
         naive,
+        narrow,
+        narrow_views,
         offered,
         outlasting,
         said,
@@ -264,4 +266,5 @@ def register_mutants():
     samplers = [*ancestral.MUTANTS, *stochastic_heuns.MUTANTS, *heun.MUTANTS]
     others = [*models.MUTANTS, *modes.MUTANTS, *contracts.MUTANTS, *taught.MUTANTS, *memory.MUTANTS]
     others += [*said.MUTANTS, *anew.MUTANTS, *offered.MUTANTS, *together.MUTANTS, *outlasting.MUTANTS]
+    others += [*narrow.MUTANTS, *narrow_views.MUTANTS]
     return [*objectives, *corruptions, *samplers, *others]

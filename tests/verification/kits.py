@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.verification import (
     eighth_kit,
+    eleventh_kit,
     fifth_kit,
     fourth_kit,
     ninth_kit,
@@ -24,6 +25,7 @@ KITS = {
     "eighth": eighth_kit,
     "ninth": ninth_kit,
     "tenth": tenth_kit,
+    "eleventh": eleventh_kit,
 }
 """Modules with `wrong_parts()`, `right_parts()`, `NOT_WRONG`, parts that proved not to be wrong, each with its reason,
 and `LET_PASS`, wrong parts that the checks had let pass when the kit was written, by the check that rejects them now.

@@ -44,6 +44,10 @@ FOR_RIGHT_PARTS = {
     "eighth": [*CONTRACTS, CHECKS["levels"]],
     "ninth": [*CONTRACTS, CHECKS["levels"], CHECKS["picture-law"]],
     "tenth": [*CONTRACTS, CHECKS["levels"], CHECKS["scale"]],
+    "eleventh": [
+        *CONTRACTS,
+        *(CHECKS[name] for name in ("levels", "scale", "point-kernel", "degrade-law", "sees-copies")),
+    ],
 }
 
 
@@ -117,6 +121,7 @@ def test_a_right_part_is_not_rejected_and_the_control_of_the_check_is(kit: str, 
         ("eighth", 172, 2, 31),
         ("ninth", 161, 4, 26),
         ("tenth", 160, 0, 25),
+        ("eleventh", 174, 11, 41),
     ],
 )
 def test_a_kit_keeps_its_size_and_the_parts_that_proved_not_to_be_wrong_say_why(

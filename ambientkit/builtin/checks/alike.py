@@ -16,7 +16,9 @@ from ambientkit.memorisation_parts import Similarity
 
 class SimilarityRows(Check):
     """The view of a row is the same alone, in another batch and in another order, finite, and leaves the row as it
-    was; a flat row too."""
+    was; a flat row too.
+
+    Of pictures of one channel and of three."""
 
     name = "similarity-rows"
     source = "the contract of `Similarity`"
@@ -29,13 +31,16 @@ class SimilarityRows(Check):
     )
     quick = True
 
-    rows: int = Field(20, ge=3)
-    """Rows of the batch."""
+    rows: int = Field(130, ge=3)
+    """Rows of the batch: more than a part might take at once."""
 
     def measure(self, part: Part, case: Case) -> Measured:
         """The largest difference between a row's views."""
         assert isinstance(part, Similarity)
-        x = pictures(case, "alike", self.rows, 8)
+        grey = pictures(case, "alike", self.rows, 8)
+        return min((self._try(part, x) for x in (grey, _coloured(case, FEW))), key=lambda found: found.p_value)
+
+    def _try(self, part: Similarity, x: Tensor) -> Measured:
         x[-1] = x[-1].flatten()[0]  # a flat row
         before, whole = x.clone(), part.view(x)
         if len(whole) != len(x) or not whole.is_floating_point() or not torch.equal(x, before):
@@ -50,6 +55,14 @@ class SimilarityRows(Check):
         """The same similarity, less the mean over the batch."""
         assert isinstance(part, Similarity)
         return _Centred(inner=part)
+
+
+FEW = 12
+"""Pictures of three channels."""
+
+
+def _coloured(case: Case, rows: int) -> Tensor:
+    return pictures(case, "coloured", 3 * rows, 8).reshape(rows, 3, 8, 8)
 
 
 class BrightnessFree(Check):

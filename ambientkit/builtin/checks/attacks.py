@@ -21,8 +21,8 @@ class NullAttack(Check):
 
     The model is the law of 40 other pictures. The distances of 300 training and 300 held-out rows, attacked under the
     keys that `attack` gives them, are two samples of one law. A row's distance is the same alone, and comes from the
-    generators of the rows. Of a model that knows one row alone, what comes back is that row, or what was shown of the
-    row attacked.
+    generators of the rows; that of a flat row is a number. Of a model that knows one row alone, what comes back is that
+    row, or what was shown of the row attacked.
     """
 
     name = "null-attack"
@@ -57,6 +57,9 @@ class NullAttack(Check):
         if not bool((off < 1e-3).all()):
             why = "what is said to come back is not what the model gave: it holds something of the row attacked"
             return Measured(float(off.max()), 0.0, len(x), why)
+        flat = distances(part, torch.full_like(x[:2], 0.3), 0, target)
+        if not bool(flat.isfinite().all()):
+            return Measured(math.inf, 0.0, len(x), "a flat row has a distance that is no number")
         x, y = pictures(case, "rows", 2 * self.rows, SIDE).split(self.rows)
         a, b = distances(part, x, 0, target), distances(part, y, HELD_OUT, target)
         found = stats.ks_2samp(a.numpy(), b.numpy())

@@ -14,6 +14,8 @@ from ambientkit.interfaces import Case, Check, Measured, Part
 from ambientkit.memorisation_parts import MemoryMeasure, Neighbourhood, TrainingRows
 
 SIDE, TRAIN, HELD, SAMPLES, COPIES = 6, 60, 240, 240, 120
+FEW = 3
+"""Training rows that are copied alone."""
 FAR = 4.0
 """Standard deviations of the figure of fresh rows."""
 SHARE, MOST = 0.25, 15.0
@@ -23,14 +25,18 @@ by 0.55 and 36, and `mifid`, which copies move without bound, by 20 and more."""
 
 
 class SeesCopies(Check):
-    """Where half of the samples are copies, the figure lies 4 standard deviations off what it is for fresh rows."""
+    """Where half of the samples are copies, the figure lies 4 standard deviations off what it is for fresh rows.
+
+    Copies of each training row, and of three of them alone, on the same side of fresh rows: a figure that says how many
+    rows have a sample near them rises with the first and falls with the second.
+    """
 
     name = "sees-copies"
     source = "the definition of memory"
     kind = "memory-measure"
     claim = "sees-copies"
     null_law = "exact: at least 4 stds of the figure of fresh samples"
-    detects = "a figure that copies do not move"
+    detects = "a figure that copies do not move, or that copies of few rows move the other way"
     meaning = "A set of samples full of copies has the figure of fresh ones."
     quick = True
 
@@ -38,18 +44,27 @@ class SeesCopies(Check):
     """Sets of fresh samples."""
 
     def measure(self, part: Part, case: Case) -> Measured:
-        """The distance in standard deviations."""
+        """The smaller distance in standard deviations, of copies of all rows and of few; 0 where they lie on two
+        sides."""
         assert isinstance(part, MemoryMeasure)
         train, null = sides(case)
-        copies = pictures(case, "copies", SAMPLES, SIDE)
-        copies[:COPIES] = train.view.repeat(COPIES // TRAIN, 1, 1, 1) + 0.02 * pictures(case, "jitter", COPIES, SIDE)
-        score = _score(part, case, train, null, copies, self.repeats)
+        samples = [_copies(case, train.view[:rows]) for rows in (TRAIN, FEW)]
+        all_rows, few_rows = _scores(part, case, train, null, samples, self.repeats)
+        score = min(all_rows, few_rows, key=abs) if all_rows * few_rows > 0 else 0.0
         return Measured(score, 1.0 if abs(score) >= FAR else 0.0, self.repeats)
 
     def control(self, part: Part) -> Part:
         """The same measure, which looks at held-out rows in place of the samples."""
         assert isinstance(part, MemoryMeasure)
         return _Elsewhere(inner=part)
+
+
+def _copies(case: Case, rows: Tensor) -> Tensor:
+    """Samples of which the first half are these rows, each as often, and a little noise."""
+    copies = pictures(case, "copies", SAMPLES, SIDE)
+    jitter = 0.02 * pictures(case, "jitter", COPIES, SIDE)
+    copies[:COPIES] = rows.repeat(COPIES // len(rows), 1, 1, 1) + jitter
+    return copies
 
 
 class BlurProof(Check):
@@ -71,9 +86,10 @@ class BlurProof(Check):
         assert isinstance(part, MemoryMeasure)
         train, null = sides(case)
         copies = train.view.repeat(2, 1, 1, 1)
-        side = _score(part, case, train, null, copies, self.repeats)
+        (side,) = _scores(part, case, train, null, [copies], self.repeats)
         blurred = pictures(case, "blurred", 6 * SAMPLES, SIDE).unflatten(0, (6, SAMPLES)).mean(0)
-        score = math.copysign(1.0, side) * _score(part, case, train, null, blurred, self.repeats)
+        (blur,) = _scores(part, case, train, null, [blurred], self.repeats)
+        score = math.copysign(1.0, side) * blur
         return Measured(score, 1.0 if score <= max(FAR, min(SHARE * abs(side), MOST)) else 0.0, self.repeats)
 
     def control(self, part: Part) -> Part:
@@ -88,15 +104,23 @@ def sides(case: Case) -> tuple[Rows, Neighbourhood]:
     return train, beside(pictures(case, "held-out", HELD, SIDE), train)
 
 
-def _score(part: MemoryMeasure, case: Case, train: Rows, null: Neighbourhood, samples: Tensor, repeats: int) -> float:
-    """Standard deviations between the figure of samples and that of fresh rows; 0 where nothing varies."""
-    sets = [beside(pictures(case, f"fresh {i}", len(samples), SIDE), train) for i in range(repeats)]
+def _scores(
+    part: MemoryMeasure, case: Case, train: Rows, null: Neighbourhood, samples: list[Tensor], repeats: int
+) -> list[float]:
+    """Standard deviations between the figures of samples, as many in each, and those of fresh rows; 0 where nothing
+    varies."""
+    count = len(samples[0])
+    sets = [beside(pictures(case, f"fresh {i}", count, SIDE), train) for i in range(repeats)]
     values = torch.tensor([_value(part, one, null, train) for one in sets], dtype=torch.float64)
-    found, spread = _value(part, beside(samples, train), null, train), float(values.std())
-    if not math.isfinite(found) or not math.isfinite(spread):
-        return math.nan
+    spread = float(values.std())
+    found = [_value(part, beside(one, train), null, train) for one in samples]
     # A share that is 0 for all fresh sets has no spread; one sample in a set is then the least that it can move.
-    return (found - float(values.mean())) / max(spread, 1.0 / len(samples))
+    return [
+        (one - float(values.mean())) / max(spread, 1.0 / count)
+        if math.isfinite(one) and math.isfinite(spread)
+        else math.nan
+        for one in found
+    ]
 
 
 def _value(part: MemoryMeasure, judged: Neighbourhood, null: Neighbourhood, train: TrainingRows) -> float:

@@ -24,6 +24,7 @@ from ambientkit.builtin.checks.labelled import (
 from ambientkit.builtin.checks.outcome import exact
 from ambientkit.builtin.checks.said import (
     names_what_nobody_sees,
+    says_nothing_of_whole_rows,
     slope_is_that_of_expect,
     width_is_that_of_clean_rows,
 )
@@ -82,6 +83,7 @@ class CorruptionContract(Check):
                     self._used(part, case, batch, 10 + index)
             width_is_that_of_clean_rows(part, case)
             names_what_nobody_sees(part, case)
+            says_nothing_of_whole_rows(part, case)
         except Broken as error:
             return Measured(math.inf, 0.0, 8, str(error))
         return exact(0.0, 0.0, 8)
@@ -102,6 +104,8 @@ class CorruptionContract(Check):
         require(not precision.found, "rows are computed with in half precision")
         require(global_state() == world, "observe draws from a global generator, or seeds it")
         require(torch.equal(x_0, kept) and torch.equal(row, numbers), "observe changes the clean rows or their numbers")
+        again = part.observe(x_0.clone(), row, self._key(case, "observe", index))
+        require(again.cond is not batch.cond, "two observations share one dictionary of conditions")
         right = batch.x_n.shape == x_0.shape or (_measures(part) and len(batch.x_n) == rows)
         require(right and batch.x_n.dtype == dtype, "observations have another shape or dtype than the clean rows")
         require(torch.equal(batch.row, row), "observe does not keep the numbers of the rows")
@@ -116,15 +120,16 @@ class CorruptionContract(Check):
         return batch._replace(cond={**conditions(torch.arange(1, rows + 1)), **own})
 
     def _others(self, case: Case) -> list[Batch]:
-        """Noise per row with clean rows; per pixel, one pattern for all rows; (B, 1, 1, 1); one number for all; and one
-        row as noisy as the data are wide."""
+        """Noise per row with clean rows; per pixel, one pattern for all rows, given for each and once; (B, 1, 1, 1);
+        one number for all; and one row as noisy as the data are wide."""
         g = self._key(case, "others", 0)
         pattern = torch.linspace(0.05, 0.6, math.prod(SHAPE)).reshape(SHAPE).expand(4, *SHAPE).contiguous()
         mixed = labelled(torch.tensor([0.0, 0.3, 0.0, 0.012, 3.0]), g)
         by_pixel = labelled(pattern, g)
+        shared = labelled(pattern, g)._replace(sigma_n=pattern[:1])
         column = labelled(torch.tensor([0.1, 0.5, 1.5]).reshape(3, 1, 1, 1), g)
         scalar = labelled(torch.full((3,), 0.25), g)._replace(sigma_n=torch.tensor(0.25))
-        return [mixed, by_pixel, column, scalar]
+        return [mixed, by_pixel, shared, column, scalar]
 
     def _used(self, part: Corruption, case: Case, batch: Batch, index: int) -> None:
         kept, world, n = copied(batch), global_state(), len(batch.x_n)
@@ -149,7 +154,14 @@ class CorruptionContract(Check):
             is_a_view(part, view, kept, sigma, "a view")
             self._expected(part, batch, view)
             require(same(batch, kept), "expect changes the batch")
+            self._of_its_own_view(part, case, batch, view, index)
         require(global_state() == world, "degrade, expect or floor draws from a global generator, or seeds it")
+
+    def _of_its_own_view(self, part: Corruption, case: Case, batch: Batch, view: View, index: int) -> None:
+        before = part.expect(view.x.clone(), view, batch).detach()
+        part.degrade(batch, 1.5 * view.sigma, self._key(case, "degrade", index + 90))
+        after = part.expect(view.x.clone(), view, batch).detach()
+        require(torch.equal(before, after), "expect answers otherwise once another view was made")
 
     def _expected(self, part: Corruption, batch: Batch, view: View) -> None:
         x_0_hat = (view.x + 0.1).detach().requires_grad_()

@@ -35,6 +35,8 @@ LOUD, LOUDEST, TOP = 2.5, 66.0, 72.0
 """Noise of rows that are seen at high levels, and the highest level that is asked for, of a run up to 80."""
 NEXT = 1.15
 """Rows of noise are seen between it and this many times it: EDM's density has 9 % of its mass there, at `NOISY`."""
+FAR_UP, FAR_ROWS, FAR_DRAWS = 12.0, 1024, 20 * 1024
+"""Clean rows of a run up to 80 are seen above the first, in losses of so many rows, of so many draws."""
 PILED, PILED_CALLS = 0.05, 40
 """The share of all levels that may be one and the same, and the losses that are looked at."""
 ROWS, CALLS = 64, 400
@@ -42,10 +44,10 @@ ROWS, CALLS = 64, 400
 interval with 3 % of the draws stays empty by chance with probability 5e-6 then."""
 
 
-def levels_of(part: Objective, case: Case, noise: float, index: int, levels: Levels = LENT) -> Tensor:
+def levels_of(part: Objective, case: Case, noise: float, index: int, levels: Levels = LENT, rows: int = ROWS) -> Tensor:
     """The levels of all terms of one loss on rows of one noise, float64; empty where the rows are left out."""
     lent = dataclasses.replace(case, tools=dataclasses.replace(case.tools, levels=levels))
-    batch = fixed_level(lent, ROWS, torch.full((ROWS,), noise, dtype=torch.float64), index)
+    batch = fixed_level(lent, rows, torch.full((rows,), noise, dtype=torch.float64), index)
     found = [term.sigma.detach().double() for term in terms(part, case.oracle, batch, lent, index)]
     return torch.cat(found or [torch.zeros(0, dtype=torch.float64)])
 
@@ -119,6 +121,32 @@ def no_hole_at_the_top(part: Objective, case: Case) -> None:
         return sigma
 
     _filled(drawn, _spans(HIGH, TOP, STEP), "high levels are left out")
+
+
+def quiet_rows_reach_far_up(part: Objective, case: Case) -> None:
+    """In a run up to 80 clean rows, if they are taken and each has a level of its own, are seen above `FAR_UP` now and
+    then. Raises Broken.
+
+    EDM's density has 0.1 % of its mass there, 22 of `FAR_DRAWS` draws, so that none comes with probability 3e-10.
+    """
+    levels, count = Levels(LENT.sigma_min, 80.0), 0
+    for index in range(FAR_DRAWS // FAR_ROWS):
+        sigma = levels_of(part, case, 0.0, index, levels, FAR_ROWS)
+        if len(sigma.unique()) <= len(sigma) / 4 or "clean-rows-low" in part.claims or bool((sigma > FAR_UP).any()):
+            return
+        count += len(sigma)
+    require(False, f"no level above {FAR_UP:g} comes in {count} draws on clean rows, in a run up to 80")
+
+
+def visits_below_the_noise(part: Objective, case: Case) -> None:
+    """Rows of noise are seen below it, by an objective that says so of itself; one that takes clean rows for that
+    claims "clean-rows-low". Raises Broken."""
+    if "clean-rows-low" not in part.claims:
+        _filled(
+            lambda index: levels_of(part, case, NOISY, index),
+            [(LENT.sigma_min, 0.999 * NOISY)],
+            "it says that it trains levels below the noise of the data, and never sees a noisy row there",
+        )
 
 
 def no_hole_below(part: Objective, case: Case) -> None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 
+from ambientkit.builtin.checks.echoes import degraded_without_echoes
 from ambientkit.builtin.checks.noise_law import Stronger
 from ambientkit.builtin.checks.noisy import floors, noisy_pictures
-from ambientkit.builtin.checks.outcome import all_of, exact, largest
+from ambientkit.builtin.checks.outcome import all_normal, all_of, exact, largest, square_score
 from ambientkit.builtin.checks.shown import shows_by_itself
 from ambientkit.builtin.checks.travel import key
 from ambientkit.builtin.checks.white import white_normal
 from ambientkit.interfaces import Case, Check, Corruption, Measured, Part
 from ambientkit.maths.noise import per_row
+
+RATIOS = (1.1, 1.6, 2.5, 4.2, 6.0)
+"""Levels of views over the noise of their rows, each by itself."""
 
 
 class DegradeLaw(Check):
@@ -21,15 +25,18 @@ class DegradeLaw(Check):
 
     Every row has a level sigma of its own, between 1.02 and 100 times its floor. Done with a noise level per row, with
     one per pixel, and with a pattern of levels that is the same in all rows, where errors of single pixels do not
-    cancel. `show` adds the same noise, where it is not `degrade` itself.
+    cancel. `show` adds the same noise, where it is not `degrade` itself. Rows that all go to one multiple of their
+    noise are measured besides, and larger pictures, on which no noise may repeat itself (`echoes`).
     """
 
     name = "degrade-law"
     source = "arXiv 2404.10177, section 3"
     kind = "corruption"
     claim = "gaussian-noise"
-    null_law = "normal, chi-squared and Kolmogorov-Smirnov, Bonferroni over 105 tests"
-    detects = "added noise of a std wrong by 3 %, or correlated by 0.03"
+    null_law = (
+        "normal, chi-squared and Kolmogorov-Smirnov, Bonferroni over 110 tests, and 1,079 distances on larger pictures"
+    )
+    detects = "added noise of a std wrong by 3 %, at one ratio of levels too, or correlated by 0.03, or repeated"
     meaning = (
         "x_t does not stand at the level that the denoiser is given, or is no copy of x_n with more noise: "
         "everything learnt from it is biased."
@@ -57,7 +64,19 @@ class DegradeLaw(Check):
                 found.append(white_normal((shown.x.double() - batch.x_n) / missing, batch.x_n, missing))
             stated = view.sigma.double() if view.sigma.shape == sigma.shape else torch.full_like(sigma, float("inf"))
             found.append(exact(largest([stated - sigma]), 1e-6, rows))
-        return all_of(found)
+        return all_of([*found, self._by_ratio(part, case), degraded_without_echoes(part, case)])
+
+    def _by_ratio(self, part: Corruption, case: Case) -> Measured:
+        """Mean squares of what is added to rows that all go to one multiple of their noise: another formula from some
+        level on would be lost among others."""
+        scores = []
+        for index, ratio in enumerate(RATIOS):
+            _, batch = noisy_pictures(case, 2 * self.rows, f"degrade-law.{index}", by_pixel=False)
+            sigma = floors(batch) * ratio
+            view = part.degrade(batch, sigma, key(case, "degrade-law.ratios", index))
+            missing = batch.sigma_n * (ratio**2 - 1) ** 0.5
+            scores.append(float(square_score((view.x.double() - batch.x_n) / per_row(missing, batch.x_n))))
+        return all_normal(scores, 2 * self.rows)
 
     def control(self, part: Part) -> Part:
         """The same corruption, which adds a tenth more noise."""

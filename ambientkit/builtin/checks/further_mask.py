@@ -22,13 +22,17 @@ them a right value is still missing once in 100,000 measurements if its chance t
 more."""
 
 
+OBLONG, FEW = ((1, 4, 9), (1, 9, 4)), 2
+"""Pictures that are wide and high, where a square does not reach all, and how many of them."""
+
+
 class FurtherMask(Check):
     """The mask of a view lies within that of its row, differs from row to row and from call to call, and hides each
     measured value now and then.
 
-    It shows x_n and noise up to the level. Values of the view that it does not show are 0. Whether a value is
-    hidden says nothing of x_n. The floor is the largest sigma_n among the values measured of a row. `show` adds the
-    same noise, to all that was measured.
+    It shows x_n and noise up to the level. Values of the view that it does not show are 0. Whether a value is hidden
+    says nothing of x_n. The floor is the largest sigma_n among the values measured of a row. `show` adds the same
+    noise, to all that was measured. Values of wide and of high pictures are hidden now and then too.
     """
 
     name = "further-mask"
@@ -82,6 +86,11 @@ class FurtherMask(Check):
             return Measured(
                 math.inf, 0.0, self.rows, "some measured value is never hidden: nothing says what lies there"
             )
+        for shape in OBLONG:
+            whole_rows = _whole(part, case, shape)
+            if _never_hidden(part, whole_rows, torch.zeros_like(whole_rows.x_n, dtype=torch.bool), case):
+                why = f"on pictures of shape {shape} some value is never hidden: nothing says what lies there"
+                return Measured(math.inf, 0.0, self.rows, why)
         e, x = _added(view, batch), batch.x_n[shown]
         off = hidden.double() - hidden.double().mean()
         around = batch.x_n.unflatten(0, (VIEWS, self.rows))
@@ -107,6 +116,14 @@ def _added(view: View, batch: Batch) -> Tensor:
     """What a view adds to the values that it shows, over the std that it should have."""
     std = (per_row(view.sigma, view.x) ** 2 - per_row(batch.sigma_n, view.x) ** 2).sqrt()
     return ((view.x - batch.x_n) / std)[view.cond["mask"].expand_as(view.x)]
+
+
+def _whole(part: Corruption, case: Case, shape: tuple[int, ...]) -> Batch:
+    """Rows of which all was measured, of another shape."""
+    generator = key(case, "further-mask.oblong")
+    x_0 = torch.rand(FEW, *shape, generator=generator, dtype=torch.float64)
+    batch = part.observe(x_0, torch.arange(FEW), generator)
+    return batch._replace(x_n=x_0, cond={**batch.cond, "mask": torch.ones_like(batch.cond["mask"])})
 
 
 def _never_hidden(part: Corruption, rows: Batch, done: Tensor, case: Case) -> bool:

@@ -20,8 +20,8 @@ class Grid(Check):
     """Every level of the grid but the last is visited in each row, and none above the first or below the last.
 
     The first question is about the start itself, at sigmas[0]. Levels in between are allowed: some rules ask at
-    midpoints. The grad mode is left as it was, and the shape and the dtype of the points are kept, for a batch of one
-    row too.
+    midpoints. Grids are short and long, with steps of a factor of 6 down to one of 1.04. The grad mode is left as it
+    was, and the shape and the dtype of the points are kept, for a batch of one row too.
     """
 
     name = "grid"
@@ -45,7 +45,11 @@ class Grid(Check):
         assert isinstance(part, Sampler)
         error = max(self._once(part, case, rows, end) for rows in (1, self.rows) for end in (0.0, 0.15))
         error = max(error, self._once(part, case, 1, 0.0, 24), self._once(part, case, 3, 0.002, 7, (80.0, 50.0)))
-        return exact(error, 1e-6, 6)
+        # Levels next to each other, and several of them at the low end.
+        error = max(
+            error, self._once(part, case, 2, 0.3, 8, (0.4, 0.39)), self._once(part, case, 2, 0.002, 7, (0.05, 0.04))
+        )
+        return exact(error, 1e-6, 8)
 
     def control(self, part: Part) -> Part:
         """The same sampler on the grid without its second level."""

@@ -13,6 +13,7 @@ from ambientkit.builtin.checks.coverage import (
     no_hole_at_the_top,
     none_left_out_next_to_the_noise,
     none_piled_up,
+    quiet_rows_reach_far_up,
 )
 from ambientkit.builtin.checks.labelled import Broken
 from ambientkit.builtin.checks.outcome import exact
@@ -36,8 +37,8 @@ class LevelsAboveFloor(Check):
     noisy row's floor only by another density. Among rows of unlike noise none lie on a floor either. Not all levels of
     a noisy row lie next to its floor, and clean and noisy rows together are asked about at low and at high levels,
     without a hole between them, next to the noise of a row too, and rows of much noise at levels up to the end of the
-    range (see `coverage`); an objective may split these between them. In a run, with what an objective keeps, levels
-    and noise are drawn anew in each call (`anew`).
+    range (see `coverage`), clean rows at levels above 12 too; an objective may split these between them. In a run, with
+    what an objective keeps, levels and noise are drawn anew in each call (`anew`).
     """
 
     name = "levels"
@@ -92,6 +93,7 @@ class LevelsAboveFloor(Check):
                 none_left_out_next_to_the_noise(part, case)
                 no_hole_above(part, case)
                 no_hole_at_the_top(part, case)
+                quiet_rows_reach_far_up(part, case)
             except Broken as error:
                 return Measured(1.0, 0.0, 5 * self.batch_size, str(error))
         return exact(max(shares), SHARE, 5 * self.batch_size)

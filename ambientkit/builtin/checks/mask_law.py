@@ -15,6 +15,9 @@ from ambientkit.builtin.checks.white import pictures, white_normal
 from ambientkit.interfaces import Case, Check, Corruption, Measured, Part
 from ambientkit.maths.noise import RandomSource, per_row, standard_normal
 
+WIDER = 1.5
+"""Times the usual pictures: a tenth of the values lies above 0.8, where a detector saturates."""
+
 
 class MaskLaw(Check):
     """Where the mask of a row is true, x_n is x_0 and white noise of the level stated; elsewhere it is 0, and the mask
@@ -45,7 +48,7 @@ class MaskLaw(Check):
     def measure(self, part: Part, case: Case) -> Measured:
         """The most suspicious of the tests."""
         assert isinstance(part, Corruption)
-        x_0 = pictures(self.rows, key(case, "mask-law.pictures"))
+        x_0 = WIDER * pictures(self.rows, key(case, "mask-law.pictures"))
         batch, again, other = (
             part.observe(x_0.clone(), torch.arange(self.rows), sources(part, case, "mask-law.observe", self.rows, i))
             for i in (0, 0, 1)

@@ -19,6 +19,12 @@ APART = 1e-3
 """Of the largest value of a column: the rounding of a distance near 0, in a product of matrices of other rows."""
 
 
+COPIED = 50
+"""Samples that are copies, which stand first."""
+ORDERS = 8
+"""Of the rows, drawn at random: a share of a few of them is the same in one by chance."""
+
+
 class MeasureContract(Check):
     """A measure of memory keeps the contract of `MemoryMeasure`.
 
@@ -43,7 +49,9 @@ class MeasureContract(Check):
         """0, or infinity with what is wrong."""
         assert isinstance(part, MemoryMeasure)
         train, null = sides(case)
-        judged = beside(pictures(case, "measured", SAMPLES, SIDE), train)
+        samples = pictures(case, "measured", SAMPLES, SIDE)
+        samples[:COPIED] = train.view[:COPIED] + 0.02 * samples[:COPIED]  # most figures are neither 0 nor 1 then
+        judged = beside(samples, train)
         try:
             self._try(part, judged, null, train)
         except Broken as error:
@@ -81,9 +89,15 @@ class MeasureContract(Check):
                 _near(one, mine.flip(0)),
                 f"what by_row gives a row of those {kind} depends on the order of the rows: it may be another's",
             )
-        for one, other in ((a.flip(0), b.flip(0)), (a.flip(0), b)):  # the two sets are drawn again independently
-            turned = part.value(one, other, train)
+        orders = [(torch.arange(len(a)).flip(0), torch.arange(len(b)).flip(0)), (_turned(judged), torch.arange(len(b)))]
+        orders += [(_mixed(len(a), seed), _mixed(len(b), seed)) for seed in range(ORDERS)]
+        for one, other in orders:  # the two sets are drawn again independently
+            turned = part.value(a[one], b[other], train)
             require(math.isclose(found, turned, rel_tol=1e-3, abs_tol=1e-6), "value depends on the order of the rows")
+
+
+def _mixed(rows: int, seed: int) -> Tensor:
+    return torch.randperm(rows, generator=torch.Generator().manual_seed(seed))
 
 
 def _turned(rows: Neighbourhood) -> Tensor:

@@ -19,6 +19,7 @@ from ambientkit.builtin.checks.offered import (
     fresh_or_refused,
     keeps_its_offers,
     knows_its_levels,
+    reaches_odd_sides,
     reads_its_mask,
     takes_unlike_sides,
 )
@@ -26,6 +27,7 @@ from ambientkit.builtin.checks.outcome import exact
 from ambientkit.builtin.checks.reach import (
     call_of,
     gradient_is_that_of_the_answer,
+    learns_from_the_start,
     learns_in_its_parameters,
     learns_what_is_hidden,
     nothing_detached,
@@ -46,7 +48,8 @@ class ModelContract(Check):
     """A model keeps the contract of `Model` and `Denoiser`: for rows of every shape it takes, with conditions if it
     takes any.
 
-    A fresh network each time, whose parameters differ and nearly all of which are reached by the gradient; a
+    A fresh network each time, whose parameters differ and nearly all of which are reached by the gradient, from the
+    start; a
     denoiser of the very network it was given, that leaves its mode, its parameters and the inputs as they are,
     answers in shape and dtype of x (float32; float64 where the network can be cast), row by row, for 1 row too, in
     evaluation mode twice the same, and in training mode the same after any rows. What it makes of its network's
@@ -93,6 +96,7 @@ class ModelContract(Check):
             self._masks(part, case, plain or ())
             self._classes(whole, case, plain or ())
             takes_unlike_sides(part, case.seed)
+            reaches_odd_sides(part, lambda network: stirred(network, case), case.seed)
             keeps_its_offers(whole, SHAPES, case.seed)
         except Broken as error:
             return Measured(math.inf, 0.0, max(taken, 1), str(error))
@@ -199,6 +203,7 @@ class _Tried:
         self.fresh_each_time()
         denoiser = self.kept_as_it_is()
         self.learns()
+        learns_from_the_start(self.fresh, lambda net: self.part.denoiser(net, self.signal), self.x)
         with torch.no_grad():
             answer = self.ask(denoiser, self.x, self.sigma)
             self.alike(answer, self.ask(denoiser, self.x, self.sigma), "in evaluation mode two answers differ")

@@ -7,6 +7,7 @@ from pydantic import Field, InstanceOf
 from torch import Tensor
 
 from ambientkit.batch import Batch, View
+from ambientkit.builtin.checks.echoes import observed_without_echoes
 from ambientkit.builtin.checks.outcome import all_of, exact, largest
 from ambientkit.builtin.checks.travel import key, sources
 from ambientkit.builtin.checks.white import pictures, white_normal
@@ -18,17 +19,19 @@ class NoiseLaw(Check):
     """(x_n - x_0) / sigma_n is white standard normal noise, independent of the picture, of the row and of the level.
 
     `Batch.sigma_n` is what the corruption states, per row or per pixel; where it is 0, x_n must be x_0. Rows are drawn
-    as a run draws them, each by its own generator where the corruption takes a list of them.
+    as a run draws them, each by its own generator where the corruption takes a list of them. Larger pictures of three
+    channels are drawn besides, whose noise may not repeat itself (`echoes`).
     """
 
     name = "noise-law"
     source = "arXiv 2404.10177, section 2; Kolmogorov-Smirnov and moment tests"
     kind = "corruption"
     claim = "gaussian-noise"
-    null_law = "normal, chi-squared and Kolmogorov-Smirnov, Bonferroni over 18 tests; Spearman for levels"
+    null_law = "normal, chi-squared and Kolmogorov-Smirnov, Bonferroni over 19 tests; Spearman for levels"
     detects = (
         "a std wrong by 2.5 %, a mean off by 0.03 std, a correlation of 0.03"
-        ", another law with a distance of 0.015, rounded values, levels that depend on the picture, or on the noise"
+        ", another law with a distance of 0.015, rounded values, levels that depend on the picture, or on the noise; "
+        "noise that repeats itself, or that three channels share"
     )
     meaning = (
         "The simulated noise is not what it says: an objective that trusts sigma_n learns a wrong denoiser, "
@@ -64,6 +67,7 @@ class NoiseLaw(Check):
                 repeated,
                 _unrelated(level.flatten(1).mean(1), x_0.flatten(1).mean(1)),
                 _apart(level, e),
+                observed_without_echoes(part, case),
             ]
         )
 

@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 
 from ambientkit.batch import Batch, Term
 from ambientkit.builtin.checks.affine import gradient_is_affine_in_the_data, noise_counts_as_its_level_says
-from ambientkit.builtin.checks.coverage import no_hole_below, within_the_range_lent
+from ambientkit.builtin.checks.coverage import no_hole_below, visits_below_the_noise, within_the_range_lent
 from ambientkit.builtin.checks.kept import keeps_what_belongs_together
 from ambientkit.builtin.checks.labelled import (
     SHAPE,
@@ -31,7 +31,11 @@ from ambientkit.builtin.checks.labelled import (
 from ambientkit.builtin.checks.outcome import exact
 from ambientkit.builtin.checks.probe import on_clean_rows
 from ambientkit.builtin.checks.refused import refuses_noisy_rows
-from ambientkit.builtin.checks.taught import teaches_each_row_by_itself, teaches_every_row_and_direction
+from ambientkit.builtin.checks.taught import (
+    teaches_a_row_alone,
+    teaches_each_row_by_itself,
+    teaches_every_row_and_direction,
+)
 from ambientkit.errors import InputError
 from ambientkit.interfaces import CONTRACT, Case, Check, Denoiser, Measured, Memory, Objective, Part, Signal, Tools
 from ambientkit.maths.noise import per_row
@@ -39,6 +43,8 @@ from ambientkit.maths.randomness import keyed_generator
 
 GREY = (1, *SHAPE[1:])
 """An axis of one channel is lost where it is squeezed, and rows meet then."""
+LARGER = (4, 8, 9)
+"""A border, and what comes after three channels, can be left out of larger pictures alone."""
 
 
 class ObjectiveContract(Check):
@@ -83,12 +89,14 @@ class ObjectiveContract(Check):
             keeps_what_belongs_together(part, case)
             teaches_every_row_and_direction(part, case)
             teaches_each_row_by_itself(part, case)
+            teaches_a_row_alone(part, case)
             if "stationary-at-oracle" in part.claims and "stationary-in-detail" not in part.claims:
                 gradient_is_affine_in_the_data(part, case)
                 noise_counts_as_its_level_says(part, case)
             within_the_range_lent(part, case)
             if part.below_sigma_n:
                 no_hole_below(part, case)
+                visits_below_the_noise(part, case)
         except Broken as error:
             return Measured(math.inf, 0.0, 12, str(error))
         return exact(0.0, 0.0, 12)
@@ -109,6 +117,7 @@ class ObjectiveContract(Check):
             found.append((name, labelled(level, generator)))
             if name == "noisy":
                 found.append(("of one channel", labelled(level, generator, GREY)))
+                found.append(("larger", labelled(level, generator, LARGER)))
             if name == "noisy" and "noise-by-pixel" in part.claims:
                 found.append(
                     ("per pixel", labelled(0.1 + torch.rand(len(level), *SHAPE, generator=generator), generator))
@@ -148,7 +157,7 @@ class ObjectiveContract(Check):
         if name in ("noisy", "mixed"):
             unused = any(bool(still.any()) and not bool(still.all()) for still in silent.values())
             require(not unused, "some values are 0 in each call: a row that is not used has no value")
-        if name == "noisy":
+        if name in ("noisy", "larger"):
             require(pixels is not None and bool(pixels.all()), "some pixels or channels never get a gradient")
         again, probe = self._fresh(part, case, batch, 0)
         other, moved = self._fresh(part, case, batch, 99)

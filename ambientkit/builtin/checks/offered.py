@@ -4,14 +4,14 @@ would be used. Exact probes for `model-contract`."""
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
 from ambientkit.builtin.checks.labelled import require
-from ambientkit.builtin.checks.reach import call_of
+from ambientkit.builtin.checks.reach import call_of, reaches_every_pixel
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Denoiser, Levels, Model, Signal
 from ambientkit.maths.randomness import isolated_global_generator
@@ -19,6 +19,8 @@ from ambientkit.proposal import Proposal
 
 UNEVEN = ((3, 16, 32), (1, 16, 32), (1, 32, 64))
 """Pictures of unlike sides that any network of pictures can halve four times."""
+ODD = ((1, 7, 9), (3, 7, 9))
+"""Pictures that nothing halves without a rest."""
 
 NEAR = (0.05, 40.0)
 """Levels between which a network should distinguish those that are a fourth apart: in the table of a thousand steps of
@@ -80,6 +82,21 @@ def takes_unlike_sides(part: Model, seed: int) -> None:
         require(answer.shape == (2, *shape), f"answers of shape {tuple(answer.shape)} to pictures {shape}")
         return
     require(not failed, "pictures of unlike sides are neither answered nor refused: " + ", ".join(failed))
+
+
+def reaches_odd_sides(part: Model, stirred: Callable[[nn.Module], nn.Module], seed: int) -> None:
+    """Of pictures of odd sides, where the model takes them, the last pixel can be learnt too. Raises Broken."""
+    for shape in ODD:
+        signal = Signal(shape, 0.7)
+        network = fresh_or_refused(part, signal, seed, "verify.model-contract.odd")
+        if network is None:
+            continue
+        network = stirred(network)
+        try:
+            answer = part.denoiser(network, signal)(torch.ones(1, *shape), torch.tensor([0.5]))
+        except RuntimeError:  # `takes_unlike_sides` says so, unless other sides are taken
+            continue
+        return reaches_every_pixel(network, answer)
 
 
 def reads_its_mask(part: Model, network: nn.Module, signal: Signal) -> None:

@@ -40,8 +40,8 @@ class OtherFields(Check):
     of each field.
 
     Numbers move by a factor of up to 2, those that are 0 to up to 0.5; switches and choices are drawn, and each choice
-    of a corruption is made once; what has no default, or holds another part, stays. A part without such fields is
-    measured as it is.
+    of a corruption or an objective is made once; what has no default, or holds another part, stays. A part without such
+    fields is measured as it is.
     """
 
     source = "the checks that are repeated: see each"
@@ -82,6 +82,7 @@ class ObjectiveFields(OtherFields):
 
     name = "objective-fields"
     kind = "objective"
+    choices = True
 
     def repeated(self) -> tuple[Check, ...]:
         """Contract, views and a shorter test of the mean gradient."""

@@ -17,21 +17,25 @@ STARTS, ENDS = (2.0, 0.9, 0.5, 70.0, 0.06), (0.8, 0.6, 0.1, 20.0, 0.01)
 """Levels that hops lead from and to, in turn: in the middle, at the top, and near the bottom."""
 
 
+ROWS_A_HOP, WIDE = 375, 28_000
+"""The hop of which the std is measured best: a row for so many of the others, and its values."""
+
+
 class PointKernel(Check):
     """For data that are one point m, D = m, and each hop is exactly normal with mean r x_t + (1 - r) m and std sigma_s
     sqrt(1 - r).
 
     r = sigma_s^2 / sigma_t^2. Long hops, whose levels differ between rows; a chain of them keeps x_s = m + sigma_s z,
     so the standardised end is unit normal, given the start as well. A hop to 0 ends on m. The test is of mean,
-    correlation with the start, variance, independence of rows.
+    correlation with the start, variance, independence of rows. The variance is that of a hop of many values too.
     """
 
     name = "point-kernel"
     source = "arXiv 2006.11239, eq. 6-7, in variance-exploding form"
     kind = "sampler"
     claim = "exact-for-points"
-    null_law = "normal scores, Bonferroni (variance: chi-squared, in the normal approximation of 12,000 values)"
-    detects = "noise of a std that is wrong by 5 %, a mean that is off by 0.1 standard deviations"
+    null_law = "normal scores, Bonferroni (variance: chi-squared, by Wilson and Hilferty)"
+    detects = "noise of a std that is wrong by 0.7 %, a mean that is off by 0.1 standard deviations"
     meaning = (
         "Even for one known point a step is not the posterior of the forward process: its mean, or the "
         "noise it adds, is wrong."
@@ -64,10 +68,27 @@ class PointKernel(Check):
                 for score in _scores(e[kind :: len(STARTS)], z[kind :: len(STARTS)])
             ]
             scores += [float((e[1:] * e[:-1]).sum() / e[1:].numel() ** 0.5)]
+        scores += self._wide(part, case, point)
         zero = torch.stack([torch.full((6,), 0.7, dtype=torch.float64), torch.zeros(6, dtype=torch.float64)])
         landed = carry(part, known, point + torch.ones(6, 2, dtype=torch.float64), zero, key(case, "point-kernel.zero"))
         off = float((landed - point).abs().max())
         return all_normal(scores, self.rows) if off < 1e-6 else exact(off, 1e-6, self.rows)
+
+    def _wide(self, part: Sampler, case: Case, point: Tensor) -> list[float]:
+        """The std of one hop of many values, to 0.11 %: points are rows of `WIDE` values."""
+        rows = max(self.rows // ROWS_A_HOP, 1)
+        shape = (rows, WIDE, 1)
+        m = point[0].expand(shape)
+        top = torch.full((rows,), 0.9, dtype=torch.float64)
+        sigmas = torch.stack([top, 0.6 * top])
+        z = standard_normal(torch.empty(shape, dtype=torch.float64), key(case, "point-kernel.wide"))
+
+        def known(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
+            return m[: len(x)].to(x.dtype)
+
+        end = carry(part, known, m + 0.9 * z, sigmas, key(case, "point-kernel.wide-noise"))
+        e = ((end - m) / 0.54 - 0.6 * z) / (1 - 0.36) ** 0.5
+        return [float(square_score(e))]
 
     def control(self, part: Part) -> Part:
         """The same sampler, sent a fifth too far down."""

@@ -17,6 +17,8 @@ SILENT = 1e-3
 """A direction is dead where it moves less than this share of what others move: exactly 0, but for rounding."""
 LOWEST, HIGHEST = 0.005, 5.0
 """Levels of rows that are seen in part."""
+FIRST_STEPS = 5
+"""From the start: gates that begin at 0 behind one that does are reached at the third."""
 STEP = 1e-3
 """Of the difference quotients, in units of the level."""
 
@@ -137,6 +139,27 @@ def _moves(flat: Tensor, names: dict[str, Tensor], learnt: list[nn.Parameter]) -
     middle = sorted(moved.values())[len(moved) // 2]
     for name, size in moved.items():
         require(size > SILENT * middle and size > 0, f"no parameter moves {name}: the network can never learn it")
+
+
+def learns_from_the_start(network: nn.Module, denoiser_of: Callable[[nn.Module], Denoiser], x: Tensor) -> None:
+    """A fresh network, moved a few times by the sign of a gradient, gets a gradient in nine tenths of its parameters:
+    a layer that begins at 0 is moved at once, one behind it after that, and two in a row never. Raises Broken."""
+    network = copy.deepcopy(network).eval()
+    target = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    denoiser, sigma = denoiser_of(network), torch.linspace(0.3, 3.0, len(x))
+    reached, total = [False] * len(target), sum(parameter.numel() for parameter in target)
+    for step in range(FIRST_STEPS):
+        weights = torch.randn(x.shape, generator=torch.Generator().manual_seed(step))
+        found = torch.autograd.grad((denoiser(x, sigma) * weights).sum(), target, allow_unused=True)
+        reached = [old or (new is not None and bool(new.any())) for old, new in zip(reached, found, strict=True)]
+        share = sum(parameter.numel() for parameter, there in zip(target, reached, strict=True) if there) / total
+        if share >= 0.9:
+            return
+        with torch.no_grad():
+            for parameter, gradient in zip(target, found, strict=True):
+                if gradient is not None:
+                    parameter.sub_(1e-2 * gradient.sign())
+    require(False, f"as it begins, the gradient ever reaches only {share:.0%} of the network's parameters")
 
 
 def learns_what_is_hidden(

@@ -15,6 +15,8 @@ from ambientkit.maths.noise import per_row
 
 WIDTH, MEAN = 0.3, 1.5
 """Std and mean of the clean values whose width is asked for: a tenth of them taken for 0 would more than double it."""
+UNLIKE = (0.05, 0.6)
+"""Noise of every other row: the square of its mean is 0.6 of the mean of its squares."""
 
 
 def slope_is_that_of_expect(part: Corruption, view: View, batch: Batch, moved: Tensor) -> None:
@@ -50,6 +52,12 @@ def width_is_that_of_clean_rows(part: Corruption, case: Case) -> None:
     error = 6 * (1 + noise / WIDTH**2) * (2 / int(seen.sum())) ** 0.5
     off = abs(part.clean_std(batch) ** 2 / WIDTH**2 - 1)
     require(off < 0.1 + error, "clean_std is not the std of the clean values: noise or missing values count")
+    if "gaussian-noise" in part.claims:
+        level = torch.where(torch.arange(rows) % 2 == 0, *UNLIKE)
+        x_n = x_0 + per_row(level, x_0) * torch.randn(x_0.shape, generator=key(case, "said.unlike"))
+        error = 6 * (1 + float(level.square().mean()) / WIDTH**2) * (2 / x_0.numel()) ** 0.5
+        off = abs(part.clean_std(Batch(x_n, level, torch.arange(rows), {})) ** 2 / WIDTH**2 - 1)
+        require(off < 0.1 + error, "clean_std is not the std of the clean values where rows are of unlike noise")
 
 
 def names_what_nobody_sees(part: Corruption, case: Case) -> None:
@@ -69,6 +77,21 @@ def names_what_nobody_sees(part: Corruption, case: Case) -> None:
     require(not part.unseen(_under(batch, x_0, mask)), "values are said to be unseen that every row has")
     mask[..., 0, 0] = False
     require(bool(part.unseen(_under(batch, x_0, mask))), "a value that no row has is not said to be unseen")
+    mask[1:] = True
+    require(not part.unseen(_under(batch, x_0, mask)), "a value that most rows have is said to be unseen")
+
+
+def says_nothing_of_whole_rows(part: Corruption, case: Case) -> None:
+    """`unseen` is empty for a corruption of noise alone, and for a single row of which all is measured. Raises
+    Broken."""
+    if not part.claims & {"gaussian-noise", "masked"}:
+        return
+    for rows in (1, 5):
+        x_0 = torch.rand(rows, *SHAPE, generator=key(case, "said.whole"))
+        batch = part.observe(x_0, torch.arange(rows), key(case, "said.whole.observe"))
+        if "mask" in batch.cond:
+            batch = _under(batch, x_0, torch.ones_like(batch.cond["mask"]))
+        require(not part.unseen(batch), "values are said to be unseen of rows that have all")
 
 
 def _under(batch: Batch, x_0: Tensor, mask: Tensor) -> Batch:

@@ -102,8 +102,9 @@ class SamplerContract(Check):
         cond, world = conditions(number), global_state()
         given = [x.clone(), sigmas.clone(), *(value.clone() for value in cond.values())]
         push = torch.zeros(shape, requires_grad=True)
+        leaves: list[Tensor] = []
         with NoHalf() as precision:
-            found = part.sample(_asked(number, sigmas, push), x, sigmas, self._source(case, index), cond)
+            found = part.sample(_asked(number, sigmas, push, leaves), x, sigmas, self._source(case, index), cond)
         require(not precision.found, "points in float32 are computed with in half precision")
         require(torch.is_grad_enabled(), "gradients are left switched off")
         kept = [x, sigmas, *cond.values()]
@@ -117,8 +118,13 @@ class SamplerContract(Check):
         require(found.dtype == x.dtype, f"points in {x.dtype} come back in {found.dtype}")
         require(bool(found.isfinite().all()), "points come back that are not finite")
         require(
-            found.requires_grad and bool((torch.autograd.grad(found.sum(), push)[0] != 0).all()),
+            found.requires_grad and bool((torch.autograd.grad(found.sum(), push, retain_graph=True)[0] != 0).all()),
             "no gradient reaches the denoiser",
+        )
+        reached = torch.autograd.grad(found.sum(), leaves, allow_unused=True)
+        require(
+            all(gradient is not None for gradient in reached),
+            "no gradient reaches some of the denoiser's answers: a chain is cut",
         )
         # Wide enough for a sampler with more noise than its law has, as one of first order in a long last step:
         # that is for the checks of the law.
@@ -147,8 +153,9 @@ class SamplerContract(Check):
         return keyed_generator(case.seed, "verify.sampler-contract.noise", step=index)
 
 
-def _asked(number: Tensor, sigmas: Tensor, push: Tensor) -> Denoiser:
-    """The exact denoiser of known pictures, of the shape of `push`, for calls that the contract allows."""
+def _asked(number: Tensor, sigmas: Tensor, push: Tensor, leaves: list[Tensor] | None = None) -> Denoiser:
+    """The exact denoiser of known pictures, of the shape of `push`, for calls that the contract allows. leaves: gets a
+    0 for each answer, which is added to it."""
 
     def asked(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
         require(
@@ -166,7 +173,11 @@ def _asked(number: Tensor, sigmas: Tensor, push: Tensor) -> Denoiser:
             bool((above & (sigma.double() >= 0.999 * low)).all()),
             "the denoiser is asked at levels beyond the ends of the row's grid",
         )
-        return per_row((SPACING * who).float(), x) + 0.0 * x + push
+        answer = per_row((SPACING * who).float(), x) + 0.0 * x + push
+        if leaves is None:
+            return answer
+        leaves.append(torch.zeros_like(answer, requires_grad=True))
+        return answer + leaves[-1]
 
     return asked
 

@@ -15,6 +15,9 @@ from ambientkit.interfaces import Case, Check, Denoiser, Measured, Part, Sampler
 from ambientkit.maths.noise import RandomSource
 from ambientkit.maths.randomness import isolated_global_generator, keyed_generator
 
+LEVELS = (((2.0, 0.7), (0.0, 0.2)), ((80.0, 0.04, 2.0), (4.0, 0.003, 0.1)))
+"""Where rows begin and end, in turn: some at 0; and at levels of all sizes, where a limit for the largest shows."""
+
 
 class SamplerRows(Check):
     """With a list of generators, row i is the same alone, in another batch and in another order; torch's global
@@ -43,7 +46,12 @@ class SamplerRows(Check):
     def measure(self, part: Part, case: Case) -> Measured:
         """The largest difference between two ways of drawing one row."""
         assert isinstance(part, Sampler)
-        sigmas = column_grids((2.0, 0.7), (0.0, 0.2), 5, self.rows)
+        error = max(self._in_a_batch(part, case, *levels) for levels in LEVELS)
+        return exact(max(error, self._one_start(part, case)), 1e-6, self.rows)
+
+    def _in_a_batch(self, part: Sampler, case: Case, start: tuple[float, ...], end: tuple[float, ...]) -> float:
+        """The largest difference for rows that go from these levels to those."""
+        sigmas = column_grids(start, end, 4, self.rows)
         x = at_level(case.law, sigmas[0], key(case, "sampler-rows.start"))
         shift = torch.linspace(-0.2, 0.2, self.rows, dtype=torch.float64)
 
@@ -61,8 +69,7 @@ class SamplerRows(Check):
         shuffled = everyone[::-1]
         errors = [together - again, together[shuffled] - run(shuffled), together[1:3] - run([1, 2])]
         errors += [together[row : row + 1] - run([row]) for row in everyone]
-        error = max(largest(errors), self._one_start(part, case))
-        return exact(error, 1e-6, self.rows)
+        return largest(errors)
 
     def control(self, part: Part) -> Part:
         """The same sampler, whose rows are moved a little towards each other."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 from pydantic import Field, InstanceOf
 from torch import Tensor
@@ -10,10 +12,12 @@ from ambientkit.batch import Batch, Term
 from ambientkit.builtin.checks.outcome import exact, largest
 from ambientkit.builtin.checks.picture_law import picture_case, rows_at
 from ambientkit.builtin.checks.probe import fixed_level, moved, observations, on_clean_rows, terms
-from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Part, Tools
+from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Part, Signal, Tools
 from ambientkit.maths.ambient import tweedie_coefficients
 from ambientkit.maths.weights import edm_weight
 
+COLOURED = (3, 2, 2)
+"""Pictures of three channels, which some weigh by what an eye sees of them."""
 BELOW = 0.05
 """Of -a: levels on sigma_n itself, but for rounding, are not below it."""
 
@@ -25,9 +29,10 @@ class Scale(Check):
     For a squared loss the second difference (v(+delta) + v(-delta)) / 2 - v(0) on the same draws is that cost exactly,
     row by row, without any statistics. It is compared where a = 1 - sigma_n^2 / sigma^2 >= 0.2; without the factor
     1/a^2 the cost there is a^2 lambda, and levels just above sigma_n are hardly learnt. Below sigma_n, where draws take
-    the place of the rows, it is compared too. An objective that takes a level
-    for each pixel is also shown such rows: each pixel has an a of its own then. All are shown pictures of two channels
-    too, which cost no more than points. An objective with another weight is not wrong: it does not claim this.
+    the place of the rows, it is compared too. An objective that takes a level for each pixel is also shown such rows:
+    each pixel has an a of its own then. All are shown pictures of two and of three channels too, which cost no more
+    than points; delta is another one for each value. An objective with another weight is not wrong: it does not claim
+    this.
     """
 
     name = "scale"
@@ -35,7 +40,10 @@ class Scale(Check):
     kind = "objective"
     claim = "x_0-scale"
     null_law = "exact: relative tolerance 1e-6"
-    detects = "any other weight, and a missing factor 1/a^2, or that of another pixel; a sum over channels"
+    detects = (
+        "any other weight, and a missing factor 1/a^2, or that of another pixel; a sum over channels, or other weights "
+        "of them"
+    )
     meaning = (
         "The weight by level is not the one that is claimed: the expected minimum is the same, but levels "
         "near sigma_n may be learnt badly."
@@ -61,13 +69,20 @@ class Scale(Check):
             )
             problems.append((case, batch, level.max()))
         pictures = picture_case(case)
-        problems.append((pictures, rows_at(pictures, self.batch_size, floors[-1]), levels[len(floors) - 1]))
+        rows = rows_at(pictures, self.batch_size, floors[-1])
+        problems.append((pictures, rows, levels[len(floors) - 1]))
+        # The law is one of vectors, whatever their shape.
+        signal = pictures.tools.signal
+        tools = dataclasses.replace(pictures.tools, signal=Signal(COLOURED, signal.sigma_data))
+        coloured = rows._replace(x_n=rows.x_n.reshape(-1, *COLOURED))
+        problems.append((dataclasses.replace(pictures, tools=tools), coloured, levels[len(floors) - 1]))
         errors, n = [], 0
         for index, (case, batch, floor) in enumerate(problems):
             below, here, above = (self._values(part, batch, case, index, size) for size in (-1.0, 0.0, 1.0))
             a, _ = tweedie_coefficients(here.sigma.double(), floor)
             cost = (below.value + above.value) / 2 - here.value
-            expected = edm_weight(here.sigma.double(), case.tools.signal.sigma_data) * 0.25
+            size = 0.25 * _uneven(batch.x_n[:1].double().flatten(1)).square().mean()
+            expected = edm_weight(here.sigma.double(), case.tools.signal.sigma_data) * size
             ratio = (cost / expected - 1)[(a >= 0.2) | (a < -BELOW)]
             errors.append(ratio)
             n += len(ratio)
@@ -81,11 +96,16 @@ class Scale(Check):
     def _values(self, objective: Objective, batch: Batch, case: Case, index: int, size: float) -> Term:
         theta = torch.tensor([0.5 * size], dtype=torch.float64)
         found = terms(
-            objective, moved(case.oracle, lambda x, sigma, theta: theta.expand_as(x), theta), batch, case, index
+            objective, moved(case.oracle, lambda x, sigma, theta: theta * _uneven(x), theta), batch, case, index
         )
         return Term(
             torch.cat([term.value for term in found]).double(), torch.cat([term.sigma for term in found]).double()
         )
+
+
+def _uneven(x: Tensor) -> Tensor:
+    """(B, d): c, unlike for each value, so that weights of values or channels which are 1 in the mean show."""
+    return torch.linspace(0.5, 1.5, x.shape[1], dtype=torch.float64).expand_as(x)
 
 
 class _Overweighted(Objective):

@@ -28,7 +28,9 @@ def is_a_view(part: Corruption, view: View, batch: Batch, sigma: Tensor, whose: 
         f"{whose} is not at the levels (B,) that were asked for",
     )
     right = view.cond.keys() - part.carries == batch.cond.keys() - part.carries and all(
-        torch.equal(view.cond[name], value) for name, value in batch.cond.items() if name not in part.carries
+        view.cond[name].dtype == value.dtype and torch.equal(view.cond[name], value)
+        for name, value in batch.cond.items()
+        if name not in part.carries
     )
     require(right, f"{whose} does not carry the conditions of the batch")
     require(bool(view.x.isfinite().all()), f"{whose} is not finite")

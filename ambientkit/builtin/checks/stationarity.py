@@ -9,13 +9,32 @@ from torch import Tensor
 from ambientkit.batch import Batch, Term
 from ambientkit.builtin.checks.drawn import without_draws
 from ambientkit.builtin.checks.outcome import all_of, mean_zero_by_kind
-from ambientkit.builtin.checks.probe import by_group, gradient, in_groups, mean_value, moved, terms, unlike_rows
+from ambientkit.builtin.checks.probe import (
+    by_group,
+    fixed_level,
+    gradient,
+    in_groups,
+    mean_value,
+    moved,
+    terms,
+    unlike_rows,
+)
+from ambientkit.builtin.checks.travel import key
 from ambientkit.interfaces import Case, Check, Denoiser, Measured, Memory, Objective, Part, Tools
 from ambientkit.maths.noise import per_row
 
 EARLIER, EARLIER_KEYS, FEWEST = 3, 10_000, 96
 """Calls before the one that is measured, of an objective that keeps something; where their keys begin; and how many
 gradients are measured so."""
+
+
+LOUD, LOUD_ROWS, LOUD_EARLIER, LOUD_KEYS, LOUD_FEWEST = (0.5, 2.0), 24, 4, 50_000, 44
+"""The same on small batches of rows of much noise: their range of noise and their number; the calls before; where their
+keys begin; and how many gradients."""
+
+
+MANY, CLEAR = 96, 1e-6
+"""Batches from which on these are measured too, unless others have rejected the part."""
 
 
 class Stationarity(Check):
@@ -26,8 +45,8 @@ class Stationarity(Check):
     is 0. Null law: F(p, n - p). In every third batch a few very noisy rows stand among quiet ones, so that a level for
     the whole batch is not right on average; in every other third clean rows, rows close to sigma_min and rows of level
     1 to 3 are mixed. An objective that takes a sampler which draws nothing is measured with one as well, and one that
-    keeps something also after a few calls. The control sees the denoiser shifted by a multiple of log sigma, which no
-    sound objective can be content with.
+    keeps something also after a few calls, of rows of much noise too. The control sees the denoiser shifted by a
+    multiple of log sigma, which no sound objective can be content with.
     """
 
     name = "stationarity"
@@ -66,7 +85,26 @@ class Stationarity(Check):
         terms(part, case.oracle, unlike_rows(case, 64, 0), case, 0, memory)
         if memory:
             found.append(self._mean(part, case, FEWEST, earlier=EARLIER))
+            if self.batches >= MANY and all_of(found).p_value >= CLEAR:
+                found.append(self._of_loud_rows(part, case))
         return all_of(found)
+
+    def _of_loud_rows(self, part: Objective, case: Case) -> Measured:
+        """Of small batches of rows as noisy as the data are wide, or more, after `LOUD_EARLIER` calls: what is kept of
+        them in place of draws, such as means, has another law by far."""
+
+        def once(index: int) -> Tensor:
+            memory: Memory = {}
+            for call in range(LOUD_EARLIER + 1):
+                step = LOUD_KEYS + (LOUD_EARLIER + 1) * index + call
+                u = torch.rand(LOUD_ROWS, generator=key(case, "stationarity.loud", step), dtype=torch.float64)
+                batch = fixed_level(case, LOUD_ROWS, LOUD[0] + (LOUD[1] - LOUD[0]) * u, step)
+                if call == LOUD_EARLIER:
+                    return gradients_at_oracle(part, batch, case, step, 1, memory)
+                terms(part, case.oracle, batch, case, step, memory)
+            raise AssertionError
+
+        return mean_zero_by_kind(torch.cat([once(index) for index in range(LOUD_FEWEST)]), 1)
 
     def _mean(self, part: Objective, case: Case, batches: int, earlier: int = 0) -> Measured:
         """Of gradients after `earlier` calls, of which memory is kept."""

@@ -10,7 +10,9 @@ from pydantic import Field, InstanceOf
 from torch import Tensor
 
 from ambientkit.batch import Batch, Term
+from ambientkit.builtin.checks.labelled import Broken
 from ambientkit.builtin.checks.masked import masked_case
+from ambientkit.builtin.checks.masked_questions import asks_with_the_view
 from ambientkit.builtin.checks.outcome import all_normal, mean_zero_by_kind, scores_within
 from ambientkit.builtin.checks.probe import (
     GROUP,
@@ -31,7 +33,8 @@ class StationarityUnderMasks(Check):
     """`stationarity` on rows with missing values: pixels, columns and boxes of pictures, with and without noise.
 
     The exact denoiser is E[x_0 | A~ x_t, A~], in closed form; the probe directions depend on what the view shows and on
-    its mask, for values shown and hidden.
+    its mask, for values shown and hidden. Masks keep their dtype, and no value that a view hides reaches the denoiser
+    (`masked_questions`).
     """
 
     name = "stationarity-under-masks"
@@ -54,6 +57,11 @@ class StationarityUnderMasks(Check):
         """F statistic and p-value of the mean gradient. Deterministic in `case.seed`."""
         assert isinstance(part, Objective)
         cases = [masked_case(case, corruption) for corruption in case.partial if "masked" in corruption.claims]
+        try:
+            for index, own in enumerate(cases):
+                asks_with_the_view(part, own, index)
+        except Broken as error:
+            return Measured(math.inf, 0.0, len(cases), str(error))
 
         def once(index: int, groups: int) -> Tensor:
             own = cases[index % len(cases)]

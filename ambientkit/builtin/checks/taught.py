@@ -127,6 +127,22 @@ def teaches_each_row_by_itself(part: Objective, case: Case) -> None:
         )
 
 
+def teaches_a_row_alone(part: Objective, case: Case) -> None:
+    """A batch of one row teaches something in some call of a run, or is refused. Raises Broken."""
+    memory: Memory = {}
+    level = torch.zeros(1) if on_clean_rows(case) else torch.full((1,), 0.3)
+    for index in range(CALLS):
+        batch = labelled(level, keyed_generator(case.seed, "verify.taught.single", step=index), SMALL)
+        probe = Answers(torch.ones_like, may_lower_contrast(part))
+        try:
+            found = _gradients(part, case, probe, batch, index, memory, refuse=True)
+        except InputError:
+            return
+        if any(bool(gradient.any()) for _, gradient in found):
+            return
+    require(False, "a batch of one row teaches nothing, and is not refused")
+
+
 def _of_one(part: Objective, case: Case, batch: Batch, place: int, others: float) -> Tensor:
     """(*SMALL), the gradient of one loss, summed over its questions about the row at `place`, where the denoiser is off
     by FAR; it is off by `others` at strangers."""
@@ -141,10 +157,10 @@ def _of_one(part: Objective, case: Case, batch: Batch, place: int, others: float
 
 
 def _gradients(
-    part: Objective, case: Case, probe: Answers, batch: Batch, index: int, memory: Memory
+    part: Objective, case: Case, probe: Answers, batch: Batch, index: int, memory: Memory, *, refuse: bool = False
 ) -> list[tuple[Tensor, Tensor]]:
     """The row numbers (N,) and gradients (N, *SMALL) for each question of one loss; none for a batch that is
-    refused."""
+    refused, or InputError with `refuse`."""
     tools = Tools(
         case.tools.corruption,
         OneStep(),
@@ -157,6 +173,8 @@ def _gradients(
     try:
         values = [term.value.sum() for term in part.loss(probe, batch, tools).values() if term.value.requires_grad]
     except InputError:
+        if refuse:
+            raise
         return []
     if not values or not probe.asked:
         return []

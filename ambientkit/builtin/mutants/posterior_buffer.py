@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 
 import torch
 from torch import Tensor
@@ -28,9 +29,8 @@ class PosteriorBufferMutant(Mutant, Objective, abc.ABC):
 
     def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
         """lambda(sigma) mean((D(x~ + sigma z, sigma) - x~)^2), sigma_min <= sigma <= 2 sigma_n."""
-        batch = take(
-            batch, (tools.corruption.floor(batch) > tools.levels.sigma_min).nonzero().squeeze(1)[: len(batch.x_n) // 4]
-        )
+        usable = (tools.corruption.floor(batch) > tools.levels.sigma_min).nonzero().squeeze(1)
+        batch = take(batch, usable[: math.ceil(len(batch.x_n) / 4)])
         top = tools.corruption.floor(batch)
         with torch.no_grad():
             view = tools.corruption.degrade(batch, top, tools.generator)

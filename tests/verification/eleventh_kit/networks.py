@@ -7,6 +7,7 @@ import math
 import torch
 from torch import nn
 
+from ambientkit.errors import InputError
 from ambientkit.maths.noise import per_row
 from tests.verification.eleventh_kit.bases import Edm, Labelled, Net
 
@@ -126,6 +127,8 @@ class ReadsHidden(Edm):
     name = "kit11-reads-hidden"
 
     def network(self, signal):
+        if signal.conds.keys() - {"mask"}:
+            raise InputError(f"model {self.name!r} takes a mask and nothing else")
         masks = sum(math.prod(shape) for name, shape in signal.conds.items() if name == "mask")
         return Net(math.prod(signal.shape) + masks, self.width, out=math.prod(signal.shape))
 
@@ -147,6 +150,7 @@ class FrozenEmbedding(Edm):
     name = "kit11-frozen-embedding"
 
     def network(self, signal):
+        super().network(signal)  # which refuses conditions
         return _Frozen(math.prod(signal.shape), self.width)
 
 
@@ -165,6 +169,7 @@ class DeadStart(Edm):
     name = "kit11-dead-start"
 
     def network(self, signal):
+        super().network(signal)  # which refuses conditions
         return _Dead(math.prod(signal.shape), self.width)
 
 
@@ -257,6 +262,7 @@ class LastColumn(Edm):
     name = "kit11-last-column"
 
     def network(self, signal):
+        super().network(signal)  # which refuses conditions
         return _Pooled(signal.shape, self.width)
 
 

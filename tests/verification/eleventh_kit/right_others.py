@@ -209,7 +209,7 @@ class Ranks(Similarity):
     def view(self, rows):
         """(N, *S)."""
         flat = rows.flatten(1)
-        rank = flat.argsort(1, stable=True).argsort(1, stable=True).to(rows.dtype)
+        rank = flat.argsort(dim=1, stable=True).argsort(dim=1, stable=True).to(rows.dtype)
         return (rank / max(flat.shape[1], 1)).reshape(rows.shape)
 
 

@@ -71,7 +71,7 @@ class ChurnOfBatch(Sampler):
     """Churn as EDM has it, where the largest level of the batch lies in a range: rows depend on each other."""
 
     name = "kit11-churn-of-batch"
-    claims = frozenset({"order-1", "final-law", "grid-levels", "row-generators"})
+    claims = frozenset({"order-1", "final-law", "row-generators"})
 
     def sample(self, denoiser, x, sigmas, generator, cond):
         for k, (sigma_t, sigma_s) in enumerate(zip(sigmas[:-1], sigmas[1:], strict=True)):
@@ -137,12 +137,11 @@ class GeometricMiddle(Sampler):
         for sigma_t, sigma_s in zip(sigmas[:-1], sigmas[1:], strict=True):
             t, s = per_row(sigma_t, x), per_row(sigma_s, x)
             slope = (x - denoiser(x, sigma_t, **cond)) / t
-            if bool((sigma_s > 0).all()):
-                middle = sigma_t**0.75 * sigma_s**0.25
-                m = per_row(middle, x)
-                there = x + (m - t) * slope
-                slope = (there - denoiser(there, middle, **cond)) / m
-            x = x + (s - t) * slope
+            middle = torch.where(sigma_s > 0, sigma_t**0.75 * sigma_s**0.25, 0.5 * sigma_t)
+            m = per_row(middle, x)
+            there = x + (m - t) * slope
+            second = (there - denoiser(there, middle, **cond)) / m
+            x = x + (s - t) * torch.where(s > 0, second, slope)
         return x
 
 
@@ -264,9 +263,9 @@ class BoldMultistep(Sampler):
             h = denoiser(x, sigma_t, **cond)
             step = (t / s.clamp(min=1e-12)).log()
             used = h
-            if old is not None and bool((sigma_s > 0).all()):
+            if old is not None:
                 ratio = step / step_before
-                used = h + (h - old) / (2 * ratio)
+                used = torch.where(s > 0, h + (h - old) / (2 * ratio), h)
             x = s / t * x + (1 - s / t) * used
             old, step_before = h, step
         return x
