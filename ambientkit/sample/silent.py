@@ -29,7 +29,10 @@ def silent_pixels(rows: Noisy) -> list[tuple[int, int]]:
     shape = rows.seen.signal.shape
     found = set(pixels_of(dead, *shape[-2:]) if dead else ())
     if rows.corruption.carries == {"mask"} and len(shape) == 3 and rows.seen.rows >= LOOKED_AT:
-        seen = rows.observations.__getitems__(evenly(rows.seen.rows, LOOKED_AT)).cond["mask"].bool()
+        mask = rows.observations.__getitems__(evenly(rows.seen.rows, LOOKED_AT)).cond.get("mask")
+        if mask is None:  # whole rows, restored by a run that was trained with masks
+            return sorted(found)
+        seen = mask.bool()
         gone = ~seen.any(dim=0).any(dim=0)
         others = seen[..., ~gone]
         if float(gone.float().mean()) <= FEW_MISSING and 1 - float(others.float().mean()) <= FEW_MISSING:

@@ -219,7 +219,7 @@ def test_k_space_that_does_not_fit_is_refused_and_odd_sizes_are_taken(ambientkit
     status, _, err = ambientkit("sample", "scan", "-n", 1, "--steps", 2, "--device", "cpu", "--out", "drawn")
     assert status == 2
     assert "measurements of shape (6, 7, 9) through maps that its rows brought" in err
-    status, _, err = ambientkit("evaluate", "scan", "--device", "cpu", "-n", 4)
+    status, _, err = ambientkit("evaluate", "scan", "--device", "cpu", "-n", 8)
     assert status == 2
     assert "`ambientkit sample scan` where its operator allows it (A^T A = I), and give their folder" in err
 
