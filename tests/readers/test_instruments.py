@@ -239,6 +239,70 @@ def test_images_that_are_not_read_are_named(tmp_path, caplog, names, unread):
     assert "several images" not in caplog.text
 
 
+def chips(path, order, *, versions=True, planes=()):
+    """A file of two chips with errors and flags, in an order of extensions such as "SCI1 ERR1"; returns their values,
+    errors and flags, (2, ...)."""
+    fits = pytest.importorskip("astropy.io.fits")
+    image, error = noise(2, *planes, 8, 6), np.abs(noise(2, *planes, 8, 6, seed=1)) + 0.1
+    flags = (np.random.default_rng(2).random(image.shape) < 0.1).astype(np.int16)
+    units = [fits.PrimaryHDU()]
+    for name, chip in ((one[:-1], int(one[-1]) - 1) for one in order.split()):
+        unit = fits.ImageHDU({"SCI": image, "ERR": error, "DQ": flags}[name][chip], name=name)
+        unit.header["CCDGAIN"] = chip + 1
+        if versions:
+            unit.ver = chip + 1
+        units.append(unit)
+    fits.HDUList(units).writeto(path)
+    return image, error, flags
+
+
+@pytest.mark.parametrize("planes", [(), (3,)])
+@pytest.mark.parametrize(
+    ("order", "versions"),
+    [
+        ("SCI1 ERR1 DQ1 SCI2 ERR2 DQ2", True),
+        ("SCI2 DQ1 ERR1 DQ2 SCI1 ERR2", True),
+        ("SCI1 ERR1 DQ1 SCI2 ERR2 DQ2", False),
+    ],
+)
+def test_all_chips_of_a_file_are_rows_with_their_own_errors_and_flags(tmp_path, caplog, order, versions, planes):
+    """Case: of calibrated files with two chips one was trained on, and the other needed a run of its own."""
+    fits = pytest.importorskip("astropy.io.fits")
+    (tmp_path / "night").mkdir()
+    values = [chips(tmp_path / "night" / f"{i}.fits", order, versions=versions, planes=planes) for i in range(2)]
+    first = [1, 0] if order.startswith("SCI2") else [0, 1]
+    image, error, flags = (
+        np.concatenate([one[k][first].reshape(-1, 1, 8, 6) for one in values]).astype(np.float32) for k in range(3)
+    )
+    spec = {"name": "fits", "path": str(tmp_path / "night"), "images": "all", "planes": "rows" if planes else "refuse"}
+    spec |= {"sigma_n": "ERR", "sigma_units": "file", "flags": "DQ", "missing": "mask", "value_range": [-1, 1]}
+    rows = open_rows(spec)
+    assert len(rows) == len(image) == 4 * (3 if planes else 1)
+    for i in range(len(rows)):
+        np.testing.assert_array_equal(rows[i].cond["mask"], flags[i] == 0)
+        np.testing.assert_allclose(rows[i].x_n, np.where(flags[i] == 0, image[i], 0), rtol=1e-6)
+        seen = flags[i] == 0
+        np.testing.assert_allclose(rows[i].sigma_n[seen], error[i][seen], rtol=1e-5)
+    assert "several images" not in caplog.text
+    source = rows.source
+    np.testing.assert_array_equal(source.read(1, 4 if planes else 2)[0], source.all()[1])
+    one = source.results()[0]
+    assert source.partly(one.like, 1)
+    found = Encoded(image[: one.stop] + 1, Encoding(np.dtype("f4")))
+    source.save(one.like, found, tmp_path / "out.fits", Series("mean", "posterior mean", "k"))
+    with fits.open(tmp_path / "out.fits") as out:
+        assert [unit.name for unit in out] == ["PRIMARY", "SCI", "SCI"]
+        assert [unit.header["CCDGAIN"] for unit in out[1:]] == [k + 1 for k in first]
+        got = np.concatenate([unit.data.reshape(-1, 1, 8, 6) for unit in out[1:]])
+        np.testing.assert_allclose(got, image[: one.stop] + 1, rtol=1e-6)
+
+
+def test_flags_by_number_do_not_go_with_several_images(tmp_path):
+    chips(tmp_path / "a.fits", "SCI1 DQ1 SCI2 DQ2")
+    with pytest.raises(InputError, match="needs the name of the flags"):
+        open_rows({"name": "fits", "path": str(tmp_path / "a.fits"), "images": "all", "flags": 2, "sigma_n": 0.1})
+
+
 def test_flagged_pixels_are_missing_and_named_or_a_mask(tmp_path):
     (tmp_path / "night").mkdir()
     image, flags = noise(4, 8, 8), np.zeros((4, 8, 8), np.int32)

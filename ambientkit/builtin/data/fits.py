@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ambientkit.errors import InputError
 from ambientkit.readers import (
@@ -48,6 +48,9 @@ class FITS(StoredFiles):
 
     extension: int | str | None = None
     """Number or name (EXTNAME) of the image in each file; by default the first that holds an image."""
+    images: Literal["one", "all"] = "one"
+    """Of several images of one name and shape in a file, such as the chips of a camera: that of `extension` alone, or
+    all, one row after the other. For calibrated images: raw chips have a gain and a zero of their own."""
     planes: Literal["refuse", "rows", "channels"] = "refuse"
     """What the first axis of a cube is: rows, each a picture of its own, or the channels of one row."""
     flags: int | str | None = None
@@ -58,6 +61,12 @@ class FITS(StoredFiles):
     max_pixels: int = Field(2**28, ge=1)
     """Largest image or cube that is read, by its header."""
 
+    @model_validator(mode="after")
+    def _named(self) -> FITS:
+        if self.images == "all" and isinstance(self.flags, int):
+            raise ValueError("images: all needs the name of the flags, of which each image has its own, not a number")
+        return self
+
     def find(self) -> Found:
         """The images by their headers; with sigma_n the name of an extension, its values as the noise per pixel. Raises
         InputError where there are none, they are unusable, or the units of that extension are not said."""
@@ -66,7 +75,8 @@ class FITS(StoredFiles):
         if found.source.unread:
             logger.warning(
                 "%s: of several images in a file the first alone is read; the others are %s. Chips have a gain and a "
-                "zero of their own: name one with the path, 'fits{path: %s, extension: NAME}'",
+                "zero of their own: name one with the path, 'fits{path: %s, extension: NAME}'; of calibrated "
+                "ones take all: images: all",
                 self.path,
                 listed(sorted(found.source.unread), limit=8),
                 self.path,
@@ -113,45 +123,61 @@ class _Images(FileRows[FITS]):
         name = next((name for name in FLAGS if name in (self._whole or ())), None)
         return {} if name is None or self.part.flags is not None else {"flags": name}
 
-    def _image(self, units: Any, asked: int | str | None = None) -> Any:
-        """The image in this extension; by default that of the rows. Of several extensions of one name that count which
-        has the version (EXTVER) of the rows: the errors of chip 2 are not those of chip 1."""
-        place: Any = self.part.extension if asked is None else asked
-        if isinstance(asked, str) and (asked, version := self._image(units).ver) in units:
-            place = (asked, version)
+    def _first(self, units: Any) -> Any:
+        """The image of the rows, or the first of them."""
+        place = self.part.extension
         if place is not None:
-            asked = place[0] if isinstance(place, tuple) else place
-            try:
-                unit = units[place]
-            except (KeyError, IndexError):
-                raise UnusableFile(
-                    f"it has no extension {asked!r}, only {[u.name or i for i, u in enumerate(units)]}"
-                ) from None
-            if not (unit.is_image and unit.header.get("NAXIS", 0)):
-                raise UnusableFile(f"extension {asked!r} holds no image")
-            return unit
+            return _held(units, place, place)
         for unit in units:
             if unit.is_image and unit.header.get("NAXIS", 0):
                 return unit
         raise UnusableFile("it holds no image")
 
+    def _alike(self, units: Any) -> list[Any]:
+        """The images of the rows."""
+        first = self._first(units)
+        if self.part.images == "one":
+            return [first]
+        return [
+            unit
+            for unit in units
+            if unit.is_image
+            and unit.header.get("NAXIS", 0)
+            and (_stem(unit), _axes(unit)) == (_stem(first), _axes(first))
+        ]
+
+    def _beside_image(self, units: Any, asked: int | str, number: int = 0) -> Any:
+        """The extension of this name that goes with an image of the rows. Of several those count that have its version
+        (EXTVER), or else its place among them: the errors of chip 2 are not those of chip 1."""
+        if not isinstance(asked, str):
+            return _held(units, asked, asked)
+        alike = self._alike(units)
+        version = alike[number].ver
+        named = [i for i, unit in enumerate(units) if unit.name == asked.upper()]
+        by_version = [i for i in named if units[i].ver == version]
+        if len(by_version) == 1:
+            return _held(units, by_version[0], asked)
+        return _held(units, named[number] if len(named) == len(alike) else asked, asked)
+
     def header(self, file: Path) -> tuple[int, tuple[int, ...], np.dtype[Any]]:
         from astropy.io import fits
 
         with _cut_is_an_error(), fits.open(file, mode="readonly", memmap=False, lazy_load_hdus=True) as units:
-            unit = self._image(units)
-            shape, dtype = _axes(unit), _physical(unit)
-            beside = [one for one in units if one is not unit and one.is_image and _axes(one) == shape]
+            alike = self._alike(units)
+            unit, count = alike[0], len(alike)
+            shape, dtype = _axes(unit), np.result_type(*map(_physical, alike))
+            beside = [one for one in units if one not in alike and one.is_image and _axes(one) == shape]
             names = {one.name.upper() for one in beside}
             whole = {one.name.upper() for one in beside if _physical(one).kind in "ui"}
-            if self.part.extension is None:
+            if self.part.extension is None and self.part.images == "one":
                 self.unread |= {_called(one, units) for one in beside if _stem(one) == _stem(unit)}
             self._beside = names if self._beside is None else self._beside & names
             self._whole = whole if self._whole is None else self._whole & whole
-            if _blank(unit) is not None:
+            if any(_blank(one) is not None for one in alike):
                 self.missing["BLANK"] = math.nan
-            if self.part.flags is not None:
-                flags = self._image(units, self.part.flags)
+            for number in range(count if self.part.flags is not None else 0):
+                assert self.part.flags is not None
+                flags = self._beside_image(units, self.part.flags, number)
                 if _axes(flags) != shape or _physical(flags).kind not in "ui":
                     raise UnusableFile(
                         f"its extension {self.part.flags!r}, {_axes(flags)} {_physical(flags)}, is no flags for an "
@@ -169,35 +195,52 @@ class _Images(FileRows[FITS]):
                 f"its image has one axis, of {shape[0]} values: no picture, save such rows as .npy (layout N...)"
             )
         if len(shape) == 2:
-            return 1, (1, *shape), dtype
+            return count, (1, *shape), dtype
         if len(shape) != 3:
             raise UnusableFile(f"its image has shape {shape}: save each cube as a file of its own")
         if self.part.planes == "refuse":
             raise UnusableFile(
                 f"its image has shape {shape}: give planes: rows (each a picture) or channels (of one row)"
             )
-        return (shape[0], (1, *shape[1:]), dtype) if self.part.planes == "rows" else (1, shape, dtype)
+        return (count * shape[0], (1, *shape[1:]), dtype) if self.part.planes == "rows" else (count, shape, dtype)
 
     def load(self, file: Path, start: int, stop: int) -> NDArray[Any]:
-        values = self._physical_values(file, start, stop)
+        values = self._joined(file, start, stop, self._physical_values)
         if self.part.flags is None:
             return values
         bad = (self.extension(file, start, stop, self.part.flags).astype(np.int64) & self.part.flag_bits) != 0
         return np.where(bad, np.nan, values).astype(np.result_type(values.dtype, np.float32))
 
     def extension(self, file: Path, start: int, stop: int, name: int | str) -> NDArray[Any]:
-        """Rows start..stop of another extension."""
+        """Rows start..stop of another extension, or of those that go with each image."""
+        from astropy.io import fits
+
+        def read(number: int, first: int, last: int) -> NDArray[Any]:
+            with fits.open(file, mode="readonly", memmap=False, lazy_load_hdus=True) as units:
+                found = self._values(self._beside_image(units, name, number), first, last)
+                return found.astype(found.dtype.newbyteorder("="))
+
+        return self._joined(file, start, stop, lambda _, number, first, last: read(number, first, last))
+
+    def _joined(
+        self, file: Path, start: int, stop: int, read: Callable[[Path, int, int, int], NDArray[Any]]
+    ) -> NDArray[Any]:
+        """read(file, image, first, last) of the rows of each image that are among start..stop."""
+        if self.part.images == "one":
+            return read(file, 0, start, stop)
         from astropy.io import fits
 
         with fits.open(file, mode="readonly", memmap=False, lazy_load_hdus=True) as units:
-            found = self._values(self._image(units, name), start, stop)
-            return found.astype(found.dtype.newbyteorder("="))
+            shape = _axes(self._first(units))
+        each = shape[0] if len(shape) == 3 and self.part.planes == "rows" else 1
+        images = range(start // each, -(-stop // each))
+        return np.concatenate([read(file, k, max(start - k * each, 0), min(stop - k * each, each)) for k in images])
 
-    def _physical_values(self, file: Path, start: int, stop: int) -> NDArray[Any]:
+    def _physical_values(self, file: Path, number: int, start: int, stop: int) -> NDArray[Any]:
         from astropy.io import fits
 
         with fits.open(file, mode="readonly", memmap=False, lazy_load_hdus=True) as units:
-            unit = self._image(units)
+            unit = self._alike(units)[number]
             blank, dtype, scale = (
                 _blank(unit),
                 _physical(unit),
@@ -212,7 +255,7 @@ class _Images(FileRows[FITS]):
         with fits.open(
             file, mode="readonly", memmap=False, lazy_load_hdus=True, do_not_scale_image_data=True, ignore_blank=True
         ) as units:
-            raw = self._values(self._image(units), start, stop)
+            raw = self._values(self._alike(units)[number], start, stop)
             return np.where(raw == blank, np.nan, raw.astype(np.float64) * scale[0] + scale[1]).astype(dtype)
 
     def result_name(self, name: str, encoding: Encoding) -> str:
@@ -224,7 +267,7 @@ class _Images(FileRows[FITS]):
         from astropy.io import fits
 
         with fits.open(like, mode="readonly", memmap=False, lazy_load_hdus=True) as units:
-            header = self._image(units).header
+            header = self._first(units).header
             bits, zero, scale = header["BITPIX"], float(header.get("BZERO", 0)), float(header.get("BSCALE", 1))
         if bits > 0 and _physical_type(bits, zero, scale).kind in "ui":
             return Encoding(_physical_type(bits, zero, scale))  # astropy writes unsigned ones under BZERO itself
@@ -235,9 +278,15 @@ class _Images(FileRows[FITS]):
         from astropy.io import fits
 
         with fits.open(like, mode="readonly", memmap=False, lazy_load_hdus=True) as units:
-            image = self._image(units)
-            index = next(i for i, unit in enumerate(units) if unit is image)
-        write_fits(like, index, rows, target, series)
+            alike = self._alike(units)
+            images = [i for i, unit in enumerate(units) if any(unit is one for one in alike)]
+        write_fits(like, images, rows, target, series)
+
+    def partly(self, like: Path, rows: int) -> str:
+        """A file of several images has all of its rows."""
+        return (
+            "" if self.part.images == "one" else f"a file of several images has all of them, and this would be {rows}"
+        )
 
     def _values(self, unit: Any, start: int, stop: int) -> NDArray[Any]:
         shape = _axes(unit)
@@ -305,6 +354,19 @@ def _cut_is_an_error() -> Iterator[None]:
             yield
         except Warning as error:
             raise UnusableFile(f"it was cut short ({' '.join(str(error).split())[:160]})") from None
+
+
+def _held(units: Any, place: Any, called: int | str) -> Any:
+    """The image in this place of a file."""
+    try:
+        unit = units[place]
+    except (KeyError, IndexError):
+        raise UnusableFile(
+            f"it has no extension {called!r}, only {[u.name or i for i, u in enumerate(units)]}"
+        ) from None
+    if not (unit.is_image and unit.header.get("NAXIS", 0)):
+        raise UnusableFile(f"extension {called!r} holds no image")
+    return unit
 
 
 def _stem(unit: Any) -> str:
