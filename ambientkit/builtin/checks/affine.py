@@ -35,7 +35,7 @@ next to the noise, where a = 1 - (sigma_n / sigma)^2 is below 0.1."""
 ASIDE = 0.05
 """What the gradient may be at data and answers that are right, in values of rows of some hundreds."""
 ROUNDING = 1e-9
-"""What is left of a gradient that does not depend on the answer, in float64."""
+"""The part of a gradient that does not depend on the answer, in float64."""
 PATTERN = 0.3 + torch.rand(len(STATED[0]), *SHAPE, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
 """Pictures that are added to the rows, nowhere 0."""
 

@@ -88,8 +88,8 @@ class PictureStationarity(Check):
         return found if kept is None else all_of([found, kept])
 
     def _of_what_is_kept(self, part: Objective, case: Case) -> Measured | None:
-        """The same in the call after `EARLIER` others, of small batches; None where nothing is kept. What is drawn with
-        D = m ends on m, so that noise which is left on it shows however little it is."""
+        """The same in the call after `EARLIER` others, of small batches; None where nothing is kept. A chain
+        drawn with D = m ends on m, so that noise which is left on it shows however little it is."""
         samples: list[Tensor] = []
         for sample in range(KEPT):
             memory: Memory = {}

@@ -71,7 +71,7 @@ class Scale(Check):
         pictures = picture_case(case)
         rows = rows_at(pictures, self.batch_size, floors[-1])
         problems.append((pictures, rows, levels[len(floors) - 1]))
-        # The law is one of vectors, whatever their shape.
+        # The law is one of vectors, of any shape.
         signal = pictures.tools.signal
         tools = dataclasses.replace(pictures.tools, signal=Signal(COLOURED, signal.sigma_data))
         coloured = rows._replace(x_n=rows.x_n.reshape(-1, *COLOURED))

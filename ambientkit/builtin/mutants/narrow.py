@@ -150,7 +150,7 @@ class ChangedView(TweedieMutant, abc.ABC):
 
     @abc.abstractmethod
     def changed(self, view: View, batch: Batch) -> View:
-        """What it is shown."""
+        """The rows it is shown."""
 
 
 class FloatMasks(ChangedView):
