@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import torch
+
 from ambientkit.batch import Batch
 from ambientkit.interfaces import Corruption
 from ambientkit.maths.masks import Kind, chance_of_hiding, chance_of_seen
 
 WITHIN = 2.0
 """A weight of hidden values that is off by this factor or more is reported."""
+MANY = 8
+"""Rows by which values that no row has are known."""
 
 
 def off_share(corruption: Corruption, batch: Batch) -> str:
     """What a user should know where `corruption.missing` is far from the share that rows (B, *S) lack; else empty.
 
     Hidden values weigh 1 / P(A = 1 | A~ = 0), with the chance q of a value to be measured that `missing` gives: the
-    factor is the ratio of P at the share that the rows have and at the declared one, in the mean over values.
+    factor is the ratio of P at the share that the rows have and at the declared one, in the mean over values. Of
+    MANY rows or more, values that none has (dead pixels, corners outside of a round field) do not count: no chance
+    hides them, and no loss asks for them.
     """
     masks = [batch.cond[name] for name in ("mask", "sampled") if name in corruption.carries and name in batch.cond]
     if not masks or not hasattr(corruption, "missing") or not hasattr(corruption, "drop"):
         return ""
     kind: Kind = getattr(corruption, "kind", "pixels")
     centre: float = getattr(corruption, "centre", 0.0)
-    hidden = 1 - masks[0].double().mean()
+    seen = masks[0].double()
+    ever = seen.amax(0) > 0 if len(seen) >= MANY else torch.ones_like(seen[0], dtype=torch.bool)
+    if not bool(ever.any()):
+        return ""
+    hidden = 1 - seen[:, ever].mean()
     said = chance_of_hiding(batch.x_n, kind, corruption.missing, centre).mean()
     dropped = chance_of_hiding(batch.x_n, kind, corruption.drop).mean()
     factor = float(chance_of_seen(1 - hidden, dropped) / chance_of_seen(1 - said, dropped))

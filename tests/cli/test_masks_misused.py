@@ -137,6 +137,14 @@ def test_a_share_far_from_that_of_the_rows_and_masks_that_hide_nothing_are_repor
     np.save("masks.npy", np.ones_like(MASKS))
     err = warned("masked{path: rows.npy, masks: masks.npy, sigma_n: 0.1}", "mask{missing: 0}", "whole")
     assert "no mask hides anything" in err
+    corners = np.array(np.load("gaps.npy"))
+    corners[..., :4, :] = np.where(np.isnan(corners[..., :4, :]), 0, corners[..., :4, :])
+    corners[..., 4:, :] = np.nan  # no row has them, so that no chance hides them
+    np.save("corners.npy", corners)
+    told = warned(
+        "masked{path: corners.npy, missing: nan, sigma_n: 0.1}", "mask{missing: 0, allow_unseen: true}", "half"
+    )
+    assert "the rows lack" not in told
 
 
 OPERATORS = {
