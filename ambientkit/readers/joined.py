@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from ambientkit.errors import InputError
 from ambientkit.readers.opened import OpenedArray
 from ambientkit.readers.results import Encoding, Result
-from ambientkit.readers.source import UnusableFile
 from ambientkit.text import listed
 
 
@@ -69,12 +68,8 @@ class Joined:
 
     def row(self, index: int) -> NDArray[Any]:
         """One row. Raises IndexError outside 0..N-1, and InputError where it cannot be decoded."""
-        if not 0 <= index < self.shape[0]:
-            raise IndexError(f"row {index} of {self.shape[0]}")
-        try:
-            return self.read(index, index + 1)[0]
-        except UnusableFile as error:
-            raise InputError(f"{self._folder}: {self.name(index)}: {error}") from None
+        array, inside = self._place(index)
+        return array.row(inside)
 
     def all(self) -> NDArray[Any]:
         """Everything, in memory."""

@@ -10,6 +10,21 @@ import ambientkit as ak
 from ambientkit.maths.harmonic import filled
 
 
+def trained(data, folder):
+    """A run of four steps on rows with missing pixels."""
+    return ak.train(
+        data,
+        corruption={"name": "mask", "missing": 0.05, "allow_unseen": True},
+        objective="tweedie",
+        model={"name": "mlp", "width": 8, "depth": 1},
+        end_step=4,
+        batch_size=8,
+        output_dir=folder,
+        skip_preflight=True,
+        device="cpu",
+    )
+
+
 def test_they_are_the_mean_of_their_neighbours_in_the_mean_and_in_every_draw(tmp_path) -> None:
     """Case: hot pixels of a camera came back with an error of 162 counts; their neighbours' mean had 10."""
     dead = [(2, 5), (7, 0)]
@@ -19,17 +34,7 @@ def test_they_are_the_mean_of_their_neighbours_in_the_mean_and_in_every_draw(tmp
         rows[:, line, column] = 1e4
     np.save(tmp_path / "rows.npy", rows)
     data = {"name": "array", "path": str(tmp_path / "rows.npy"), "layout": "NHW", "value_range": [-1, 1]}
-    run = ak.train(
-        {**data, "sigma_n": 0.2, "dead": [list(one) for one in dead], "missing": "mask"},
-        corruption={"name": "mask", "missing": 0.05, "allow_unseen": True},
-        objective="tweedie",
-        model={"name": "mlp", "width": 8, "depth": 1},
-        end_step=4,
-        batch_size=8,
-        output_dir=tmp_path / "run",
-        skip_preflight=True,
-        device="cpu",
-    )
+    run = trained({**data, "sigma_n": 0.2, "dead": [list(one) for one in dead], "missing": "mask"}, tmp_path / "run")
     found = run.restore(run.config.data, n=6, draws=3, steps=3)
     assert torch.equal(filled(found.mean, dead), found.mean)
     assert torch.allclose(found.mean[:, 0, 2, 5], found.mean[:, 0, [1, 3, 2, 2], [5, 5, 4, 6]].mean(1), atol=1e-6)
@@ -50,18 +55,8 @@ def test_pixels_that_the_files_flag_in_every_row_are_dead_as_well(tmp_path) -> N
             "f4"
         )
         file["bad"] = by_row
-    run = ak.train(
-        {"name": "hdf5", "path": str(tmp_path / "a.h5"), "key": "rows", "layout": "NHW", "sigma_n": 0.2, "flags": "bad",
-         "missing": "mask", "value_range": [-1, 1]},
-        corruption={"name": "mask", "missing": 0.05, "allow_unseen": True},
-        objective="tweedie",
-        model={"name": "mlp", "width": 8, "depth": 1},
-        end_step=4,
-        batch_size=8,
-        output_dir=tmp_path / "run",
-        skip_preflight=True,
-        device="cpu",
-    )  # fmt: skip
+    data = {"name": "hdf5", "path": str(tmp_path / "a.h5"), "key": "rows", "layout": "NHW", "value_range": [-1, 1]}
+    run = trained({**data, "sigma_n": 0.2, "flags": "bad", "missing": "mask"}, tmp_path / "run")
     found = run.restore(run.config.data, n=6, draws=3, steps=3)
     dead = [(3, 2), (3, 3), (3, 4), (6, 2)]
     assert torch.allclose(filled(found.mean, dead), found.mean, atol=1e-6)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -27,6 +25,7 @@ from ambientkit.readers import (
     UnusableFile,
     needs,
 )
+from ambientkit.readers.hdus import axes_of, blank_of, cut_is_an_error, image_at, name_of, scaled_type, stem_of, type_of
 from ambientkit.text import listed
 from ambientkit.writers.fits import write_fits
 
@@ -127,7 +126,7 @@ class _Images(FileRows[FITS]):
         """The image of the rows, or the first of them."""
         place = self.part.extension
         if place is not None:
-            return _held(units, place, place)
+            return image_at(units, place, place)
         for unit in units:
             if unit.is_image and unit.header.get("NAXIS", 0):
                 return unit
@@ -143,44 +142,44 @@ class _Images(FileRows[FITS]):
             for unit in units
             if unit.is_image
             and unit.header.get("NAXIS", 0)
-            and (_stem(unit), _axes(unit)) == (_stem(first), _axes(first))
+            and (stem_of(unit), axes_of(unit)) == (stem_of(first), axes_of(first))
         ]
 
     def _beside_image(self, units: Any, asked: int | str, number: int = 0) -> Any:
         """The extension of this name that goes with an image of the rows. Of several those count that have its version
         (EXTVER), or else its place among them: the errors of chip 2 are not those of chip 1."""
         if not isinstance(asked, str):
-            return _held(units, asked, asked)
+            return image_at(units, asked, asked)
         alike = self._alike(units)
         version = alike[number].ver
         named = [i for i, unit in enumerate(units) if unit.name == asked.upper()]
         by_version = [i for i in named if units[i].ver == version]
         if len(by_version) == 1:
-            return _held(units, by_version[0], asked)
-        return _held(units, named[number] if len(named) == len(alike) else asked, asked)
+            return image_at(units, by_version[0], asked)
+        return image_at(units, named[number] if len(named) == len(alike) else asked, asked)
 
     def header(self, file: Path) -> tuple[int, tuple[int, ...], np.dtype[Any]]:
         from astropy.io import fits
 
-        with _cut_is_an_error(), fits.open(file, mode="readonly", memmap=False, lazy_load_hdus=True) as units:
+        with cut_is_an_error(), fits.open(file, mode="readonly", memmap=False, lazy_load_hdus=True) as units:
             alike = self._alike(units)
             unit, count = alike[0], len(alike)
-            shape, dtype = _axes(unit), np.result_type(*map(_physical, alike))
-            beside = [one for one in units if one not in alike and one.is_image and _axes(one) == shape]
+            shape, dtype = axes_of(unit), np.result_type(*map(type_of, alike))
+            beside = [one for one in units if one not in alike and one.is_image and axes_of(one) == shape]
             names = {one.name.upper() for one in beside}
-            whole = {one.name.upper() for one in beside if _physical(one).kind in "ui"}
+            whole = {one.name.upper() for one in beside if type_of(one).kind in "ui"}
             if self.part.extension is None and self.part.images == "one":
-                self.unread |= {_called(one, units) for one in beside if _stem(one) == _stem(unit)}
+                self.unread |= {name_of(one, units) for one in beside if stem_of(one) == stem_of(unit)}
             self._beside = names if self._beside is None else self._beside & names
             self._whole = whole if self._whole is None else self._whole & whole
-            if any(_blank(one) is not None for one in alike):
+            if any(blank_of(one) is not None for one in alike):
                 self.missing["BLANK"] = math.nan
             for number in range(count if self.part.flags is not None else 0):
                 assert self.part.flags is not None
                 flags = self._beside_image(units, self.part.flags, number)
-                if _axes(flags) != shape or _physical(flags).kind not in "ui":
+                if axes_of(flags) != shape or type_of(flags).kind not in "ui":
                     raise UnusableFile(
-                        f"its extension {self.part.flags!r}, {_axes(flags)} {_physical(flags)}, is no flags for an "
+                        f"its extension {self.part.flags!r}, {axes_of(flags)} {type_of(flags)}, is no flags for an "
                         f"image {shape}"
                     )
                 self.missing[f"flags in {self.part.flags}"] = math.nan
@@ -231,7 +230,7 @@ class _Images(FileRows[FITS]):
         from astropy.io import fits
 
         with fits.open(file, mode="readonly", memmap=False, lazy_load_hdus=True) as units:
-            shape = _axes(self._first(units))
+            shape = axes_of(self._first(units))
         each = shape[0] if len(shape) == 3 and self.part.planes == "rows" else 1
         images = range(start // each, -(-stop // each))
         return np.concatenate([read(file, k, max(start - k * each, 0), min(stop - k * each, each)) for k in images])
@@ -242,8 +241,8 @@ class _Images(FileRows[FITS]):
         with fits.open(file, mode="readonly", memmap=False, lazy_load_hdus=True) as units:
             unit = self._alike(units)[number]
             blank, dtype, scale = (
-                _blank(unit),
-                _physical(unit),
+                blank_of(unit),
+                type_of(unit),
                 (unit.header.get("BSCALE", 1), unit.header.get("BZERO", 0)),
             )
             if blank is None:
@@ -269,8 +268,8 @@ class _Images(FileRows[FITS]):
         with fits.open(like, mode="readonly", memmap=False, lazy_load_hdus=True) as units:
             header = self._first(units).header
             bits, zero, scale = header["BITPIX"], float(header.get("BZERO", 0)), float(header.get("BSCALE", 1))
-        if bits > 0 and _physical_type(bits, zero, scale).kind in "ui":
-            return Encoding(_physical_type(bits, zero, scale))  # astropy writes unsigned ones under BZERO itself
+        if bits > 0 and scaled_type(bits, zero, scale).kind in "ui":
+            return Encoding(scaled_type(bits, zero, scale))  # astropy writes unsigned ones under BZERO itself
         return Encoding(np.dtype(f"{'f' if bits < 0 else 'u' if bits == 8 else 'i'}{abs(bits) // 8}"), scale, zero)
 
     def save(self, like: Path, rows: Encoded, target: Path, series: Series) -> None:
@@ -289,7 +288,7 @@ class _Images(FileRows[FITS]):
         )
 
     def _values(self, unit: Any, start: int, stop: int) -> NDArray[Any]:
-        shape = _axes(unit)
+        shape = axes_of(unit)
         if len(shape) == 3 and self.part.planes == "rows":
             where = (0,) * (len(unit.shape) - 3) + (slice(start, stop),)
             return np.asarray(unit.section[where])[:, None]
@@ -343,74 +342,3 @@ class _Levels:
     def name(self, index: int) -> str:
         """What a row is called."""
         return self._images.name(index)
-
-
-@contextmanager
-def _cut_is_an_error() -> Iterator[None]:
-    """A file that ends before its headers say so is a warning of astropy's, which names no file: raise it instead."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("error", message="File may have been truncated")
-        try:
-            yield
-        except Warning as error:
-            raise UnusableFile(f"it was cut short ({' '.join(str(error).split())[:160]})") from None
-
-
-def _held(units: Any, place: Any, called: int | str) -> Any:
-    """The image in this place of a file."""
-    try:
-        unit = units[place]
-    except (KeyError, IndexError):
-        raise UnusableFile(
-            f"it has no extension {called!r}, only {[u.name or i for i, u in enumerate(units)]}"
-        ) from None
-    if not (unit.is_image and unit.header.get("NAXIS", 0)):
-        raise UnusableFile(f"extension {called!r} holds no image")
-    return unit
-
-
-def _stem(unit: Any) -> str:
-    """The name of an image without the number of its chip: CCD of CCD2, nothing of one without a name. The first image
-    of a file may have the name PRIMARY, which is none."""
-    name = unit.name.upper()
-    return "" if name == "PRIMARY" else name.strip("0123456789_-. ")
-
-
-def _called(unit: Any, units: Any) -> str:
-    """How an image is named in `extension`: by its name where no other has it, otherwise by its number."""
-    named = [one for one in units if one.name == unit.name]
-    return unit.name if unit.name and len(named) == 1 else str(next(i for i, one in enumerate(units) if one is unit))
-
-
-def _blank(unit: Any) -> int | None:
-    """The stored whole number that marks an undefined pixel; FITS 4.0, 4.4.2.4: none in floating point, where it is
-    NaN."""
-    return int(unit.header["BLANK"]) if "BLANK" in unit.header and unit.header["BITPIX"] > 0 else None
-
-
-def _axes(unit: Any) -> tuple[int, ...]:
-    """The shape of an image, without leading axes of one point."""
-    shape = tuple(unit.shape)
-    while len(shape) > 2 and shape[0] == 1:
-        shape = shape[1:]
-    return shape
-
-
-def _physical(unit: Any) -> np.dtype[Any]:
-    """The type of the values after scaling, in native byte order."""
-    header = unit.header
-    bits = header["BITPIX"]
-    if "BLANK" in header and bits > 0:
-        return np.dtype(np.float64 if bits > 16 else np.float32)
-    return _physical_type(bits, header.get("BZERO", 0), header.get("BSCALE", 1))
-
-
-def _physical_type(bits: int, zero: float, scale: float) -> np.dtype[Any]:
-    """That of BITPIX, BZERO and BSCALE."""
-    if bits < 0:
-        return np.dtype(f"f{-bits // 8}")
-    if scale != 1 or zero not in (0, 2 ** (bits - 1), -128):
-        return np.dtype(np.float64 if bits > 16 else np.float32)
-    if bits == 8:
-        return np.dtype(np.int8 if zero == -128 else np.uint8)
-    return np.dtype(f"{'u' if zero else 'i'}{bits // 8}")

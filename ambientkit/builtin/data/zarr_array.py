@@ -283,8 +283,8 @@ class _Several(Joined):
     def save(self, like: Path, rows: Encoded, target: Path, series: Series) -> None:
         """The rows of the arrays of one folder as arrays of these names."""
         arrays = self.within(like)
-        if len(arrays) == 1:
-            arrays[0].save(like, rows, target, series)  # type: ignore[attr-defined]
+        if len(arrays) == 1 and isinstance(arrays[0], _Array):
+            arrays[0].save(like, rows, target, series)
             return
         if len(rows) != sum(array.shape[0] for array in arrays):
             raise Unwritable(f"only {len(rows)} rows of its images were restored: restore all of them")

@@ -300,20 +300,14 @@ class RatioOfRowsApart(Mutant, MemoryMeasure):
         return Ratio().value(judged, null, train)
 
 
-class DistanceOfPairs(Mutant, MemoryMeasure):
+class DistanceOfPairs(Mutant, Distance):
     """Samples beside held-out rows, one by one."""
 
     name = "distance-of-pairs"
     mutant_of = "distance"
-    claims = Distance.claims
     wrong = "each sample is compared with the held-out row of its own number, so that chance pairs them"
     title = "distance"
     means = "nothing"
-
-    def by_row(
-        self, judged: Neighbourhood, null: Neighbourhood, train: TrainingRows, seed: int
-    ) -> tuple[Tensor, Tensor]:
-        return Distance().by_row(judged, null, train, seed)
 
     def value(self, judged: Tensor, null: Tensor, train: TrainingRows) -> float:
         n = min(len(judged), len(null))

@@ -313,23 +313,17 @@ class RowsCovered(Mutant, MemoryMeasure):
         return len(judged[:, 0].unique()) / len(train.view)
 
 
-class FewSamples(Mutant, MemoryMeasure):
+class FewSamples(Mutant, Distance):
     """The share of near samples among the first forty."""
 
     name = "distance-of-few-samples"
     mutant_of = "distance"
-    claims = Distance.claims
     wrong = "the first 40 samples alone are counted"
     title = "few"
     means = "nothing"
 
-    def by_row(
-        self, judged: Neighbourhood, null: Neighbourhood, train: TrainingRows, seed: int
-    ) -> tuple[Tensor, Tensor]:
-        return Distance().by_row(judged, null, train, seed)
-
     def value(self, judged: Tensor, null: Tensor, train: TrainingRows) -> float:
-        return Distance().value(judged[:40], null, train)
+        return super().value(judged[:40], null, train)
 
 
 MUTANTS: list[type[Mutant]] = [
