@@ -2,6 +2,7 @@
 
 from ambientkit.operators.adjoint import TOLERANCE, adjointness, flaw
 from ambientkit.operators.base import OPERATORS, Operator, operator_of
+from ambientkit.operators.explain import unexplained
 from ambientkit.operators.identify import Identifiability, identifiability
 
 __all__ = [
@@ -13,4 +14,5 @@ __all__ = [
     "flaw",
     "identifiability",
     "operator_of",
+    "unexplained",
 ]

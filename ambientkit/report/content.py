@@ -41,10 +41,10 @@ class Restorations:
     pictures: list[Picture]
     values: tuple[float, float]
     """What black and white stand for in the first two pictures."""
-    spread_values: tuple[float, float]
-    """The same of the picture of uncertainty."""
+    spread_values: tuple[float, float] | None
+    """The same of the picture of uncertainty; None for rows of which nothing is drawn."""
     unit: str
-    spread: float
+    spread: float | None
     """Root mean square spread of the draws over the noise of the data."""
     mean: Tensor
     """Posterior means (n, C, H, W), data units."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ambientkit.data import Observed
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Sampler
+from ambientkit.maths.randomness import keyed_generator
 from ambientkit.registry import Registry
 from ambientkit.report.content import Picture, Restorations, RunReport
 from ambientkit.report.run import ReportedRun
@@ -24,24 +25,27 @@ ROWS, DRAWS, STEPS = 6, 4, 12
 def add_restorations(
     run: ReportedRun, rows: Observed | None, registry: Registry, report: RunReport, *, steps: int, seed: int
 ) -> None:
-    """Add noisy rows, their posterior means and the spread of draws; a note where there is nothing to restore."""
+    """Add noisy rows, their posterior means and the spread of draws; a note where there is nothing to restore. Rows
+    measured through an operator are shown carried back, A^T y, with their means alone."""
     trained = run.trained
     conditions = set(trained.signal.conds) - trained.config.corruption.carries
     if rows is None or trained.latents or len(trained.signal.shape) != 3 or conditions:
         return
-    if trained.sigma_n is None or trained.sigma_n[1] == 0:
+    corruption, noise = trained.config.corruption, 0.0 if trained.sigma_n is None else trained.sigma_n[1]
+    if noise == 0 and not corruption.carries:
         report.note("restored", "The data are clean: there is nothing to restore.")
         return
+    by_operator = bool(corruption.carries - {"mask"})
     places = np.unique(np.linspace(0, len(rows) - 1, min(ROWS, len(rows))).round().astype(int)).tolist()
     batch = rows.__getitems__(places).to(torch.device(run.device))
     try:
         found = restore(
             trained.denoiser,
             batch,
-            trained.config.corruption,
+            corruption,
             registry.build(Sampler, "stochastic-heun"),
             trained.config.levels.as_levels(),
-            draws=DRAWS,
+            draws=0 if by_operator else DRAWS,
             steps=min(steps, STEPS),
             seed=seed,
         )
@@ -52,22 +56,34 @@ def add_restorations(
         report.note("restored", "Restored rows are not finite: the run has diverged.")
         return
     units = OwnUnits.of(rows.rows)
-    noisy, mean = units.values(batch.x_n.cpu()), units.values(found.mean.cpu())
-    n, k = found.draws.shape[:2]
-    draws = units.values(found.draws.cpu().flatten(0, 1)).reshape(n, k, *mean.shape[1:])
-    std = draws.std(1, ddof=1)
+    given = batch.x_n
+    if by_operator:
+        level = corruption.floor(batch).clamp(min=trained.config.levels.sigma_min)
+        given = corruption.show(batch, level, keyed_generator(seed, "report.view")).x
+    noisy, mean = units.values(given.cpu()), units.values(found.mean.cpu())
     low, high = (float(v) for v in np.quantile(noisy, [0.005, 0.995]))
-    most = float(np.quantile(std, 0.999)) or 1.0
     kinds = [
-        ("Given", noisy, low, high, "noisy rows of the data"),
+        ("Given", noisy, low, high, "rows as they were measured, carried back" if by_operator else "noisy rows"),
         ("Restored", mean, low, high, "posterior mean"),
-        ("Uncertainty", std, 0.0, most, f"std of {DRAWS} draws"),
     ]
+    most = spread = None
+    if by_operator:
+        report.note("restored", "Rows measured through an operator have a mean alone: how sure it is, is not known.")
+    else:
+        n, k = found.draws.shape[:2]
+        std = units.values(found.draws.cpu().flatten(0, 1)).reshape(n, k, *mean.shape[1:]).std(1, ddof=1)
+        most = float(np.quantile(std, 0.999)) or 1.0
+        kinds.append(("Uncertainty", std, 0.0, most, f"std of {DRAWS} draws"))
+        spread = float(torch.sqrt(found.draws.var(1).mean())) / noise if noise else None
     pictures = [_picture(title, values, report.name, bounds, note) for title, values, *bounds, note in kinds]
-    spread = float(torch.sqrt(found.draws.var(1).mean())) / trained.sigma_n[1]
     unit = "file units" if units.mapping is not None else "units of [-1, 1]"
     report.restored = Restorations(
-        [one for one in pictures if one is not None], (low, high), (0.0, most), unit, spread, found.mean.cpu()
+        [one for one in pictures if one is not None],
+        (low, high),
+        None if most is None else (0.0, most),
+        unit,
+        spread,
+        found.mean.cpu(),
     )
 
 

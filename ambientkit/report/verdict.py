@@ -58,7 +58,7 @@ def judge(run: ReportedRun, full: Tensor | None, report: RunReport) -> None:
             grade = "doubt" if grade == "fine" else grade
         else:
             said.append(f"Made as noisy as the data, they are {ratio:.2g} times as far from it as its own rows are.")
-    if report.restored is not None:
+    if report.restored is not None and report.restored.spread is not None:
         said.append(
             f"Restored rows: an error of about {report.restored.spread:.0%} of the noise is expected, by the spread "
             f"of draws."

@@ -26,6 +26,9 @@ from ambientkit.verification.tables import FORMAT, document, number, passed_line
 
 SKIPPED = {"format": FORMAT, "skipped": True}
 """The record of a preflight that --skip-preflight left out."""
+UNEXPLAINED = 0.05
+"""Share of the energy of rows, beyond that of their noise, that may be at odds with an operator without a word: maps of
+coils and kernels are measured ones."""
 HEADINGS = ("part", "check", "p", "verdict")
 
 
@@ -83,10 +86,17 @@ def _transposed(corruption: Linear, batch: Batch) -> str:
             f"operator {name}: it makes white noise {gain:.3g} times as large, and errors count in the scale of "
             f"measurements. Divide the operator, the rows and sigma_n by {gain:.3g}"
         )
+    view = corruption.show(batch, corruption.floor(batch), torch.Generator().manual_seed(0))
+    shape = tuple(view.x.shape[1:])
+    if (share := corruption.unexplained(batch)) > UNEXPLAINED:
+        warn(
+            f"operator {name}: {share:.0%} of the energy of the first rows cannot have come through it from any row of "
+            f"shape {shape}. They were measured in another way (other maps of coils, complex "
+            "rows taken for real ones), or their noise is larger than sigma_n"
+        )
     if unused := corruption.operator.unused():
         note(f"operator {name}: {unused}")
-    view = corruption.show(batch, corruption.floor(batch), torch.Generator().manual_seed(0))
-    return f"operator {name}: linear, and its transpose is right on rows of {tuple(view.x.shape[1:])}"
+    return f"operator {name}: linear, and its transpose is right on rows of {shape}"
 
 
 def write_preflight(folder: Path, content: dict[str, Any]) -> None:

@@ -14,11 +14,12 @@ pixels are missing, in one call of the denoiser. Arms:
     python examples/benchmarks/masks.py --out runs/masks --missing 0.4 --seeds 0 1 2
     python examples/benchmarks/masks.py --out runs/masks --kind boxes --noise 0.1
     python examples/benchmarks/masks.py --out runs/u-net --data photo-patches --network u-net --steps 2000
+    python examples/benchmarks/masks.py --out runs/half --arms ambient --hidden-power 0.5
     python examples/benchmarks/masks.py --out runs/masks --table
     python examples/benchmarks/masks.py --out runs/masks --picture docs/img/masks.png
 
-A run that is there is not trained again; runs of another network need a folder of their own. The picture shows the
-first held-out rows, whichever they are. The network is k-diffusion's transformer, or its U-Net: `mlp`, which sees
+A run that is there is not trained again; runs of another network or power need a folder of their own. The picture shows
+the first held-out rows, whichever they are. The network is k-diffusion's transformer, or its U-Net: `mlp`, which sees
 pictures as plain rows, learns to fill gaps slowly.
 """
 
@@ -194,9 +195,11 @@ def patches(x: Tensor, n: int = 20_000) -> Tensor:
 
 
 def run(
-    arm: str, data: str, kind: Kind, missing: float, noise: float, seed: int, end_step: int, drop: float, network: str
+    arm: str, data: str, kind: Kind, missing: float, noise: float, seed: int, asked: argparse.Namespace
 ) -> tuple[dict[str, object], dict[str, Tensor]]:
-    """Train an arm: what is measured of the rows that it restores and draws, and the first of them."""
+    """Train an arm: what is measured of the rows that it restores and draws, and the first of them. Of what was
+    `asked`, the number of steps, the share that a step hides, the network and the power of hidden values."""
+    end_step, drop, network = asked.steps, asked.drop, asked.network
     began = time.process_time()
     x_0 = pictures(data, "train", SIZES[data])
     x_n, mask = measured(x_0, kind, missing, noise, seed)
@@ -211,7 +214,9 @@ def run(
         corruption, train = PublishedForm(kind=kind, missing=missing, drop=drop), Rows(x_n, noise, mask)
     else:
         train = Rows(x_n if arm == "zero-fill" else interpolated(x_n, mask), noise, None)
-    objective = "tweedie" if told else "naive"
+    objective: object = "tweedie" if told else "naive"
+    if told and asked.hidden_power is not None:
+        objective = {"name": "tweedie", "hidden_power": asked.hidden_power}
     settings = NETWORKS[network]
     config = ak.configure(train, corruption=corruption, objective=objective, seed=seed, end_step=end_step, **settings)
     training = ak.build(config)
@@ -252,6 +257,7 @@ def run(
         "end_step": end_step,
         "network": network,
         "drop": drop,
+        "hidden_power": asked.hidden_power,
         "rms_hidden": float(error[~seen].square().mean().sqrt()),
         "rms_all": float(error.square().mean().sqrt()),
         "rms_filled": float((filled - test).square().mean().sqrt()),
@@ -346,6 +352,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=900)
     parser.add_argument("--network", choices=sorted(NETWORKS), default="transformer")
     parser.add_argument("--drop", type=float, default=0.1, help="share that a step hides on top")
+    parser.add_argument("--hidden-power", type=float, help="of hidden values by level, in place of the default")
     parser.add_argument("--picture", type=Path, help="draw the first held-out rows of the first setting, train nothing")
     parser.add_argument("--table", action="store_true", help="print the results, and train nothing")
     asked = parser.parse_args()
@@ -357,10 +364,7 @@ def main() -> None:
                     for arm in asked.arms:
                         file = results(asked.out, asked.data, asked.kind, missing, noise, arm, seed)
                         if not file.is_file():
-                            found, shown = run(
-                                *(arm, asked.data, asked.kind, missing, noise, seed),
-                                *(asked.steps, asked.drop, asked.network),
-                            )
+                            found, shown = run(arm, asked.data, asked.kind, missing, noise, seed, asked)
                             save_file({name: rows.contiguous() for name, rows in shown.items()}, kept_rows(file))
                             file.write_text(json.dumps(found, indent=1) + "\n")
     if asked.picture is not None:

@@ -232,6 +232,16 @@ def test_k_space_that_does_not_fit_is_refused_and_odd_sizes_are_taken(ambientkit
     assert "`ambientkit sample scan` where its operator allows it (A^T A = I), and give their folder" in err
 
 
+def test_k_space_that_cannot_be_of_such_pictures_is_named_before_step_1(ambientkit: Any) -> None:
+    write_kspace("complex.h5")
+    for operator, share in (("fourier", ""), ("{name: fourier, real: true}", "% of the energy of the first rows")):
+        word = ("--corruption", f"linear{{operator: {operator}, missing: 0}}", "--objective", "tweedie")
+        data = "kspace{path: complex.h5, sigma_n: 0.05}"
+        status, out, err = ambientkit("train", "--data", data, *word, *SMALL[:-1], "--output-dir", f"run{bool(share)}")
+        assert status == 0, (out, err)
+        assert (share in err) if share else ("cannot have come through" not in err)
+
+
 def test_k_space_of_bright_pictures_is_taken_and_of_a_forgotten_scale_refused(ambientkit: Any) -> None:
     """The middle of k-space holds the mean of a picture times its side, 32 here: no range of values for [-1, 1]."""
     rng = np.random.default_rng(3)

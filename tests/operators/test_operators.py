@@ -190,3 +190,9 @@ def test_a_line_that_one_row_of_many_measures_through_coils_of_its_own_is_not_lo
     assert none is not None
     assert found is not None
     assert (none.lost > 0, found.lost) == (True, 0)
+
+
+def test_maps_of_coils_that_are_all_zero_are_named_as_such() -> None:
+    batch = Batch(torch.ones(2, 4, 4, 4), torch.full((2,), 0.1), torch.arange(2), {"coils": torch.zeros(2, 4, 4, 4)})
+    with pytest.raises(InputError, match="it measures nothing of row 0, through the maps that it brings"):
+        Linear(operator={"name": "fourier"}, missing=0.0, allow_unseen=True).clean_std(batch)

@@ -85,6 +85,7 @@ def test_results_are_files_like_the_input_and_files_that_are_left_out_stay_so(tm
         run.restore(run.config.data, draws=0, out=tmp_path / "out")
         run.restore(run.config.data, n=1, draws=1, steps=1)
         assert "its mean given the drawn ones" not in caplog.text  # few are missing: one particle draws them
+        assert "take the mean as the estimate" in caplog.text
         run.restore(run.config.data, n=1, draws=1, steps=1, particles=0)
     assert "1 pixels hold nothing in any row (dead)" in caplog.text
     assert caplog.text.count("a missing value is its mean given the drawn ones") == 1

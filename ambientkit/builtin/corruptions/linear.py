@@ -11,16 +11,19 @@ from pydantic import Field, SerializeAsAny, field_serializer, field_validator, m
 from torch import Tensor
 
 from ambientkit.batch import Batch, View
+from ambientkit.errors import InputError
 from ambientkit.interfaces import Corruption
 from ambientkit.maths.ambient import capped_inverse_square, top_up, tweedie_coefficients
 from ambientkit.maths.levels import GREATEST
 from ambientkit.maths.masks import Kind, chance_of_hiding, chance_of_seen, draw_mask
 from ambientkit.maths.noise import RandomSource, draw_levels, highest_level, per_row, standard_normal
 from ambientkit.maths.precondition import lies_over
-from ambientkit.operators import Operator, flaw, identifiability, operator_of
+from ambientkit.operators import Operator, flaw, identifiability, operator_of, unexplained
 from ambientkit.operators.blur import Blur
 
 Level = Annotated[float, Field(ge=0, le=GREATEST)]
+FEW = 2
+"""Rows that an operator is tried on."""
 OWN = frozenset({"sampled", "measured", "coverage", "coils"})
 
 
@@ -161,19 +164,33 @@ class Linear(Corruption):
     def flaw(self, batch: Batch) -> str:
         """What keeps the operator from being a linear map with its transpose on such rows, in words; empty where
         nothing does."""
-        few = slice(0, 2)
+        few = slice(0, FEW)
         given = {name: value[few] for name, value in self._given(batch).items()}
         y = batch.x_n[few]
         return flaw(self.operator, torch.zeros(len(y), *self._rows(batch), dtype=y.dtype, device=y.device), y, given)
 
+    def unexplained(self, batch: Batch) -> float:
+        """The share of the energy of the first rows that no clean rows explain through the operator."""
+        few = slice(0, FEW)
+        level = per_row(_level(batch), batch.x_n).expand_as(batch.x_n)[few]
+        given = {name: value[few] for name, value in self._given(batch).items()}
+        sampled = _sampled(batch).expand_as(batch.x_n)[few]
+        return unexplained(self.operator, batch.x_n[few], sampled, level, given, self._rows(batch))
+
     def clean_std(self, batch: Batch) -> float:
-        """Root mean square of x_0 from its measurements: E|A x_0|^2 over the trace of A^T A, as for white x_0."""
+        """Root mean square of x_0 from its measurements: E|A x_0|^2 over the trace of A^T A, as for white x_0. Raises
+        InputError where A is 0."""
         sampled = _sampled(batch).expand_as(batch.x_n)
         level = per_row(_level(batch), batch.x_n).expand_as(batch.x_n)
         power = torch.where(sampled, batch.x_n.double().square() - level.double().square(), 0.0).sum(0)
         mean = power / sampled.sum(0).clamp(min=1)
         trace = self.gain(batch) ** 2 * math.prod(self._rows(batch))
-        return max(float(mean.sum()) / trace, 0.0) ** 0.5 if trace else 0.0
+        if not trace:
+            brought = " of row 0, through the maps that it brings," if self._given(batch) else ""
+            raise InputError(
+                f"operator {self.operator.name}: it measures nothing{brought}: white noise gives 0 everywhere"
+            )
+        return max(float(mean.sum()) / trace, 0.0) ** 0.5
 
     def gain(self, batch: Batch) -> float:
         """|A u| / |u| for white noise u: the root of the mean eigenvalue of A^T A."""
