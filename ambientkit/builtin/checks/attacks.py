@@ -9,11 +9,13 @@ from pydantic import Field, InstanceOf
 from torch import Tensor
 
 from ambientkit.builtin.checks.labelled import global_state
-from ambientkit.builtin.checks.remembered import HELD_OUT, Remembered, pictures
+from ambientkit.builtin.checks.remembered import HELD_OUT, Listening, Remembered, pictures
 from ambientkit.interfaces import Case, Check, Measured, Part
 from ambientkit.memorisation_parts import Attack, Attempt, Target
 
 SIDE, REMEMBERED = 12, 40
+LEVEL_OFF = 0.2
+"""Of the std of noise, measured on 864 values: 8 standard deviations."""
 
 
 class NullAttack(Check):
@@ -21,7 +23,8 @@ class NullAttack(Check):
 
     The model is the law of 40 other pictures. The distances of 300 training and 300 held-out rows, attacked under the
     keys that `attack` gives them, are two samples of one law. A row's distance is the same alone, and comes from the
-    generators of the rows; that of a flat row is a number. Of a model that knows one row alone, what comes back is that
+    generators of the rows; that of a flat row is a number. What is restored from a level has noise of that level. Of a
+    model that knows one row alone, what comes back is that
     row, or what was shown of the row attacked.
     """
 
@@ -53,6 +56,9 @@ class NullAttack(Check):
             return Measured(math.inf, 0.0, len(x), "the rows that are attacked are changed in place")
         only = pictures(case, "only", 1, SIDE)
         back = part.attempt(x, torch.arange(len(x)), Remembered(only, case.seed)).draws
+        why = self._other_level(part, x, case, only)
+        if why:
+            return Measured(math.inf, 0.0, len(x), why)
         off = torch.minimum((back - only).abs(), (back - x.unsqueeze(1)).abs())
         if not bool((off < 1e-3).all()):
             why = "what is said to come back is not what the model gave: it holds something of the row attacked"
@@ -64,6 +70,22 @@ class NullAttack(Check):
         a, b = distances(part, x, 0, target), distances(part, y, HELD_OUT, target)
         found = stats.ks_2samp(a.numpy(), b.numpy())
         return Measured(float(found.statistic), float(found.pvalue), self.rows)
+
+    def _other_level(self, part: Attack, x: Tensor, case: Case, rows: Tensor) -> str:
+        """What is restored from a level carries fresh noise of that level: between keys it differs by sqrt 2 times as
+        much. What is wrong, in words; empty where nothing is."""
+        asked: list[list[tuple[Tensor, float]]] = []
+        for first in (0, 10_000):
+            target = Listening(rows, case.seed, heard=[])
+            part.attempt(x, torch.arange(len(x)) + first, target)
+            asked.append(target.heard)
+        for (one, level), (other, again) in zip(*asked, strict=False):
+            if one.shape != other.shape or level != again:
+                continue
+            found = float((one - other).double().square().mean().sqrt()) / 2**0.5
+            if abs(found / level - 1) > LEVEL_OFF:
+                return f"points with noise of std {found:.3g} are restored as if it were {level:.3g}"
+        return ""
 
     def control(self, part: Part) -> Part:
         """The same attack, which brings the rows of the first keys a fifth nearer."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ambientkit.builtin.checks.labelled import require
-from ambientkit.builtin.checks.probe import observations, terms
+from ambientkit.builtin.checks.probe import GROUP, observations, terms
 from ambientkit.interfaces import Case, Objective
 
 ROWS = 64
@@ -15,13 +15,16 @@ ROWS = 64
 
 def asks_with_the_view(part: Objective, case: Case, index: int) -> None:
     """The conditions that say how a row is seen have the dtype that observations have, and the points that are asked
-    about do not depend on values of x_n which their masks hide. Raises Broken.
+    about do not depend on values of x_n which their masks hide. Some question hides a value that was measured, or
+    nothing would teach what lies under a mask. Raises Broken.
 
     Points are differentiated by x_n, which shows what they hold without changing a draw.
     """
     batch = observations(case, ROWS, index)
     x_n = batch.x_n.detach().clone().requires_grad_()
+    cond = {**batch.cond, GROUP: torch.arange(ROWS)}
     hidden_used: list[bool] = []
+    hides_more: list[bool] = []
 
     def watched(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
         for name in case.tools.corruption.carries & cond.keys():
@@ -31,7 +34,12 @@ def asks_with_the_view(part: Objective, case: Case, index: int) -> None:
             hidden = ~cond["mask"].expand_as(x)
             (grad,) = torch.autograd.grad((x * hidden).sum(), x_n, retain_graph=True, allow_unused=True)
             hidden_used.append(grad is not None and bool(grad.any()))
+        row = cond.get(GROUP)
+        if "mask" in cond and row is not None and torch.is_grad_enabled():
+            hides_more.append(bool((batch.cond["mask"][row] & ~cond["mask"]).any()))
         return case.oracle(x, sigma, **cond)
 
-    terms(part, watched, batch._replace(x_n=x_n), case, index)
+    terms(part, watched, batch._replace(x_n=x_n, cond=cond), case, index)
+    teaches = not hides_more or any(hides_more)
+    require(teaches, "no value that was measured is ever hidden: nothing teaches what lies under a mask")
     require(not any(hidden_used), "the denoiser is shown values that the mask of its view hides")

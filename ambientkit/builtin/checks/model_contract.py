@@ -263,6 +263,9 @@ class _Tried:
             denoiser = self.part.denoiser(network, self.signal)
             with torch.no_grad(), isolated_global_generator(self.case.seed, "verify.model-contract.mode"):
                 answer = denoiser(self.x, self.sigma)
+            require(
+                answer.shape == self.x.shape, f"answers of shape {tuple(answer.shape)} to points {tuple(self.x.shape)}"
+            )
             modes = {module.training for module in network.modules()}
             require(modes == {training}, "the denoiser switches the network between training and evaluation")
             require(

@@ -76,7 +76,10 @@ class ModelScaling(Check):
         """Pictures of many channels and odd sides, or else of even ones: the first that the network takes."""
         for shape in ((5, 7, 9), (5, 16, 32), (3, 16, 32)):
             try:
-                return self._try(part, Answering(part, case, 0.5, shape), own_form)
+                model = Answering(part, case, 0.5, shape)
+                self._try(part, model, own_form)
+                spread = "levels are spread along the width of pictures, where a batch has as many rows"
+                return self._in_parts(model, case, shape[-1], 3, spread)
             except Broken:
                 raise
             except Exception:  # a network may need other sides, and need not say so before it is asked
@@ -84,16 +87,17 @@ class ModelScaling(Check):
 
     def _many_rows(self, model: Answering, case: Case) -> None:
         """A batch of more than 64 rows, where rows are small: the same as half by half."""
-        if math.prod(model.signal.shape) > 256:
-            return
+        if math.prod(model.signal.shape) <= 256:
+            self._in_parts(model, case, 70, 35, "rows of a large batch are mixed up")
+
+    def _in_parts(self, model: Answering, case: Case, count: int, part: int, otherwise: str) -> None:
         generator = keyed_generator(case.seed, "verify.model-scaling.rows")
-        x = torch.randn(70, *model.signal.shape, generator=generator)
-        sigma = torch.logspace(-2, 1, 70)
+        x = torch.randn(count, *model.signal.shape, generator=generator)
+        sigma = torch.logspace(-2, 1, count)
         whole, _ = model(x, sigma, torch.ones_like)
-        halves = torch.cat(
-            [model(half, level, torch.ones_like)[0] for half, level in zip(x.split(35), sigma.split(35), strict=True)]
-        )
-        self._small(whole - halves, 1 + x.abs().flatten(1).amax(1).double(), "rows of a large batch are mixed up")
+        few = zip(x.split(part), sigma.split(part), strict=True)
+        parts = torch.cat([model(own, level, torch.ones_like)[0] for own, level in few])
+        self._small(whole - parts, 1 + x.abs().flatten(1).amax(1).double(), otherwise)
 
     def _try(self, part: Model, model: Answering, own_form: bool) -> None:
         sigma, shape, sigma_data = _levels(part), model.signal.shape, model.signal.sigma_data

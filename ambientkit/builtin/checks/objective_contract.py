@@ -29,6 +29,7 @@ from ambientkit.builtin.checks.labelled import (
     same,
 )
 from ambientkit.builtin.checks.outcome import exact
+from ambientkit.builtin.checks.own_noise import is_content_at_its_own_noise
 from ambientkit.builtin.checks.probe import on_clean_rows
 from ambientkit.builtin.checks.refused import refuses_noisy_rows
 from ambientkit.builtin.checks.taught import (
@@ -59,7 +60,7 @@ class ObjectiveContract(Check):
     six noisy rows (or clean ones, for "needs-clean-data", which must refuse noisy ones). The check `taught` measures
     its effect on the network. Its levels lie in the range of the run, and those below the noise leave none out
     (`coverage`); the gradient of one that is stationary at the oracle is affine in the data, and at each level content
-    with the noise that the level says (`affine`).
+    with the noise that the level says (`affine`), at the noise of the rows too (`own_noise`).
     """
 
     name = "objective-contract"
@@ -93,6 +94,7 @@ class ObjectiveContract(Check):
             if "stationary-at-oracle" in part.claims and "stationary-in-detail" not in part.claims:
                 gradient_is_affine_in_the_data(part, case)
                 noise_counts_as_its_level_says(part, case)
+                is_content_at_its_own_noise(part, case)
             within_the_range_lent(part, case)
             if part.below_sigma_n:
                 no_hole_below(part, case)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -67,6 +67,18 @@ class Remembered:
             for one, generator in zip(weights, self.generators("verify.remembered.draw", keys), strict=True)
         ]
         return self.rows[torch.stack(chosen)]
+
+
+@dataclass(frozen=True, slots=True)
+class Listening(Remembered):
+    """The same, which writes down what it is asked to restore, and from which level."""
+
+    heard: list[tuple[Tensor, float]] = field(default_factory=list)
+
+    def restored(self, noisy: Tensor, level: float, keys: Tensor) -> Tensor:
+        """Rows, drawn from p(row | noisy)."""
+        self.heard.append((noisy.detach().clone(), float(level)))
+        return Remembered.restored(self, noisy, level, keys)
 
 
 class Rows(NamedTuple):

@@ -11,7 +11,7 @@ from torch import Tensor
 from ambientkit.batch import Batch, Term, View, take
 from ambientkit.interfaces import Denoiser, Objective, Part, Tools
 from ambientkit.maths.ambient import capped_inverse_square
-from ambientkit.maths.levels import log_uniform, truncated_lognormal
+from ambientkit.maths.levels import geometric_grid, log_uniform, truncated_lognormal
 from ambientkit.maths.noise import per_row, uniform
 from ambientkit.maths.weights import edm_weight
 
@@ -131,7 +131,7 @@ class CleanOnly(Ambient):
 
 
 class Below(Objective):
-    """Martingale property below sigma_n from anchors at the observations: two independent hops, product of defects."""
+    """Martingale property from anchors at sigma_n and below: two independent hops, the product of their defects."""
 
     claims = BELOW
     below_sigma_n = "by making the estimates of neighbouring levels agree"
@@ -142,8 +142,18 @@ class Below(Objective):
         return take(batch, (floor > tools.levels.sigma_min).nonzero().squeeze(1)[: (len(floor) + 1) // 2])
 
     def anchor(self, batch: Batch, tools: Tools) -> View:
-        """The observation at its floor."""
-        return tools.corruption.degrade(batch, tools.corruption.floor(batch), tools.generator)
+        """The first third of the rows at their floor, the others at ends of short chains of the teacher."""
+        top = tools.corruption.floor(batch)
+        view = tools.corruption.degrade(batch, top, tools.generator)
+        seen = (len(top) + 2) // 3
+        if seen == len(top):
+            return view
+        low = log_uniform(uniform(torch.empty_like(top[seen:]), tools.generator), tools.levels.sigma_min, top[seen:])
+        cond = {name: value[seen:] for name, value in view.cond.items()}
+        with torch.no_grad():
+            grid = geometric_grid(top[seen:], low, 4)
+            x = tools.sampler.sample(tools.teacher, view.x[seen:], grid, tools.generator, cond)
+        return View(torch.cat([view.x[:seen], x]), torch.cat([top[:seen], low]), view.cond)
 
     def lower(self, sigma_t: Tensor, tools: Tools) -> Tensor:
         """The level of the ends, log-uniform within a factor exp(0.3), not below sigma_min."""
