@@ -48,6 +48,7 @@ FOR_RIGHT_PARTS = {
         *CONTRACTS,
         *(CHECKS[name] for name in ("levels", "scale", "point-kernel", "degrade-law", "sees-copies")),
     ],
+    "twelfth": [*CONTRACTS, *(CHECKS[name] for name in ("levels", "stationarity-under-masks", "null-attack"))],
 }
 
 
@@ -75,6 +76,7 @@ RAISE = {
     "nine-net-no-room-for-null",
     "ten-floor-is-the-mean",
     "ten-first-of-none",
+    "kit12-floor-of-first",
 }
 """Wrong parts that no number rejects: they raise an error for batches, shapes or grids that they have to take."""
 
@@ -122,6 +124,7 @@ def test_a_right_part_is_not_rejected_and_the_control_of_the_check_is(kit: str, 
         ("ninth", 161, 4, 26),
         ("tenth", 160, 0, 25),
         ("eleventh", 174, 11, 41),
+        ("twelfth", 192, 2, 25),
     ],
 )
 def test_a_kit_keeps_its_size_and_the_parts_that_proved_not_to_be_wrong_say_why(

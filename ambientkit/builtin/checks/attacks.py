@@ -33,7 +33,10 @@ class NullAttack(Check):
     kind = "attack"
     claim = "blind"
     null_law = "two-sample Kolmogorov-Smirnov; exact for a row alone"
-    detects = "distances of one side that are 20 % smaller; answers that are mixed with the row attacked"
+    detects = (
+        "distances of one side that are 20 % smaller; answers that are mixed with the row attacked; another level than "
+        "that of the noise"
+    )
     meaning = "The attack calls rows memorised of a model that has never seen them: its p-values mean nothing."
     quick = True
 

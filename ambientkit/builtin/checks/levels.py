@@ -49,7 +49,7 @@ class LevelsAboveFloor(Check):
     detects = (
         "one level in a hundred on the floor, any below it, one in twenty on another number, one floor for a whole "
         "batch, or a range that is left out, such as that up to 1.15 times the noise; levels or noise that stay from "
-        "call to call, noise that goes with the level"
+        "call to call, or go with the place in the batch, noise that goes with the level"
     )
     meaning = (
         "Levels are drawn where nothing can be learnt from the row, or not where it could be: below, on, or "

@@ -130,7 +130,8 @@ class ModelContract(Check):
         network = _network(part, case, signal)
         if network is not None:
             reads_its_mask(part, stirred(network, case), signal)
-            learns_what_is_hidden(network, lambda net: part.denoiser(net, signal), shape, own)
+            anything = _network(part, case, Signal(shape, 0.7, {"anything": own})) is not None
+            learns_what_is_hidden(network, lambda net: part.denoiser(net, signal), shape, own, takes_anything=anything)
         signal = Signal(shape, 0.7, {"sampled": own, "measured": shape})
         network = _network(part, case, signal)
         if network is not None:

@@ -44,7 +44,7 @@ class ModelScaling(Check):
     null_law = "exact: nothing wrong beyond rounding"
     detects = (
         "a factor that is missing or squared, formulas of two forms mixed up, another sigma_data, a level "
-        "that is given wrongly"
+        "that is given wrongly, or runs along the width of pictures"
     )
     meaning = (
         "No network can answer as it should at low or at high levels, or it is not given the level that it is asked at."

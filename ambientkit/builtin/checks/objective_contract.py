@@ -72,7 +72,7 @@ class ObjectiveContract(Check):
         "a wrong shape, dtype or condition, rows that meet, a batch that is changed, randomness from elsewhere, a "
         "missing gradient"
         ", rows, pixels, means or levels that teach nothing, a loss that is no square, noise that "
-        "counts otherwise than its level says, the mean of no rows"
+        "counts otherwise than its level says, a divergence in part, the mean of no rows"
     )
     meaning = (
         "The objective does not do what the trainer relies on: it fails, or trains something else, on some batches."

@@ -163,10 +163,16 @@ def learns_from_the_start(network: nn.Module, denoiser_of: Callable[[nn.Module],
 
 
 def learns_what_is_hidden(
-    network: nn.Module, denoiser_of: Callable[[nn.Module], Denoiser], shape: tuple[int, ...], mask: tuple[int, ...]
+    network: nn.Module,
+    denoiser_of: Callable[[nn.Module], Denoiser],
+    shape: tuple[int, ...],
+    mask: tuple[int, ...],
+    *,
+    takes_anything: bool,
 ) -> None:
     """The parameters move the answer for values under a mask at a low level about as far as at a high one: with the
-    coefficients of values that are shown it would stay at the input. Raises Broken."""
+    coefficients of values that are shown it would stay at the input. takes_anything: the model takes a condition of
+    any name; where its network is shown what a mask hides, it takes this for one like any. Raises Broken."""
     generator = torch.Generator().manual_seed(0)
     seen = torch.rand(1, *mask, generator=generator) < 0.5
     seen.view(-1)[0], seen.view(-1)[-1] = True, False
@@ -175,6 +181,14 @@ def learns_what_is_hidden(
     weights, moved = torch.randn(1, *shape, generator=generator) * hidden, []
     denoiser = denoiser_of(network)
 
+    def asked_about(x: Tensor) -> list[Tensor]:
+        call = call_of(network, lambda: denoiser(x, torch.tensor([HIGHEST]), mask=seen), run=False)
+        return [value for value in call[0] if isinstance(value, Tensor)] if call is not None else []
+
+    told = [asked_about(x) for x in (torch.zeros(1, *shape), hidden)]
+    reads = not told[0] or not all(torch.equal(one, other) for one, other in zip(*told, strict=True))
+    if reads and takes_anything:
+        return
     for level in (LOWEST, HIGHEST):
         x = torch.randn(1, *shape, generator=generator) * (1 + level**2) ** 0.5 * (1 - hidden)
         answer = denoiser(x, torch.tensor([level]), mask=seen)

@@ -42,7 +42,7 @@ class StationarityUnderMasks(Check):
     kind = "objective"
     claim = "serves-masks"
     null_law = "F(p, n - p) of Hotelling's T^2, of all batches and of each kind (Bonferroni)"
-    detects = "a mean gradient of 0.9 standard deviations of one batch's"
+    detects = "a mean gradient of 0.9 standard deviations of one batch's; views that hide nothing of what was measured"
     meaning = (
         "On rows with missing values, training would not end at E[x_0 | A~ x_t]: use the objective on whole rows only."
     )

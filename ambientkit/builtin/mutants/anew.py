@@ -10,7 +10,7 @@ from ambientkit.builtin.mutants.tweedie import TweedieMutant, drawn_levels, squa
 from ambientkit.builtin.objectives.consistency import Consistency
 from ambientkit.interfaces import Denoiser, Mutant, Tools
 from ambientkit.maths.levels import log_uniform
-from ambientkit.maths.noise import per_row, standard_normal
+from ambientkit.maths.noise import per_row, standard_normal, uniform
 
 
 class LevelsOfTheFirstCall(TweedieMutant):
@@ -58,6 +58,21 @@ class LevelsInStrata(TweedieMutant):
         return squared(tools.corruption.expect(x_0_hat, view, batch) - batch.x_n, sigma, batch, tools)
 
 
+class LevelsByPlace(TweedieMutant):
+    """Tweedie at a level from each of as many strata as the batch has rows, in the order of the rows."""
+
+    name = "tweedie-levels-by-place"
+    wrong = "the first rows of a batch have low levels, and the last ones high levels, in each call"
+
+    def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
+        floor = tools.corruption.floor(batch).clamp(min=tools.levels.sigma_min)
+        u = (torch.arange(len(floor)).to(floor) + uniform(torch.empty_like(floor), tools.generator)) / len(floor)
+        sigma = log_uniform(u.clamp(max=1 - 1e-6), floor, tools.levels.sigma_max)
+        view = tools.corruption.degrade(batch, sigma, tools.generator)
+        x_0_hat = denoiser(view.x, sigma, **view.cond)
+        return squared(tools.corruption.expect(x_0_hat, view, batch) - batch.x_n, sigma, batch, tools)
+
+
 class OneSeedForBoth(TweedieMutant):
     """Tweedie that draws its noise by a second generator, with the seed of the first."""
 
@@ -100,6 +115,14 @@ class MeanOfNoRows(ConsistencyMutant):
 
 
 MUTANTS: list[type[Mutant]] = [
-    *(LevelsOfTheFirstCall, NoiseOfTheFirstCall, LevelsInStrata, OneSeedForBoth, CleanRowsCostNothing, MeanOfNoRows),
+    *(
+        LevelsOfTheFirstCall,
+        NoiseOfTheFirstCall,
+        LevelsInStrata,
+        LevelsByPlace,
+        OneSeedForBoth,
+        CleanRowsCostNothing,
+        MeanOfNoRows,
+    ),
 ]
 """Registered by `ambientkit.builtin.plugin`."""

@@ -232,6 +232,18 @@ class TweedieForgetsTheWeight(Mutant, Objective):
         return Tweedie().loss(denoiser, batch, _with(tools, _PlainWeight(inner=tools.corruption)))
 
 
+class TweedieHidesNothing(Mutant, Objective):
+    """Tweedie that shows the denoiser all that was measured."""
+
+    name = "tweedie-hides-nothing"
+    mutant_of = "tweedie"
+    claims = frozenset({"stationary-at-oracle", "serves-masks"})
+    wrong = "views are those that a row is restored from: hidden values are never held against what was measured"
+
+    def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
+        return Tweedie(near=0.0).loss(denoiser, batch, _with(tools, _Shows(inner=tools.corruption)))
+
+
 class TweedieCountsWhatIsMissing(Mutant, Objective):
     """Tweedie that takes every row for whole."""
 
@@ -269,6 +281,20 @@ class _PlainWeight(Corruption):
         return self.inner.floor(batch)
 
 
+class _Shows(_PlainWeight):
+    """A corruption whose views hide nothing more."""
+
+    name = "shows"
+
+    def degrade(self, batch: Batch, sigma: Tensor, generator: RandomSource) -> View:
+        """All that was measured."""
+        return self.inner.show(batch, sigma, generator)
+
+    def weight(self, view: View, batch: Batch, cap: Tensor, hidden: Tensor) -> Tensor:
+        """The inner corruption's."""
+        return self.inner.weight(view, batch, cap, hidden)
+
+
 def _with(tools: Tools, corruption: Corruption) -> Tools:
     return dataclasses.replace(tools, corruption=corruption)
 
@@ -288,5 +314,6 @@ MUTANTS = [
     ForgetsK,
     CountsWhatIsShown,
     TweedieForgetsTheWeight,
+    TweedieHidesNothing,
     TweedieCountsWhatIsMissing,
 ]

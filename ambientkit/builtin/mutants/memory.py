@@ -58,6 +58,18 @@ class NoiseOfAnother(AttackMutant):
         return Attempt(x, found.draws)
 
 
+class NoiseOfAnotherLevel(AttackMutant):
+    """Rows restored from a fourth of the noise that they were given."""
+
+    name = "noise-of-another-level"
+    mutant_of = "noise"
+    wrong = "the model is told a fourth of the level of the noise that was added"
+
+    def attempt(self, x: Tensor, keys: Tensor, target: Target) -> Attempt:
+        noisy = Noise().attempt(x, keys, target).corrupted
+        return Attempt(noisy, target.restored(noisy, target.sigma_data, keys))
+
+
 class MaskKept(AttackMutant):
     """A mask that hides what the row itself then fills."""
 
@@ -317,6 +329,7 @@ class DistanceOfPairs(Mutant, Distance):
 MUTANTS = [
     NoiseByKey,
     NoiseOfAnother,
+    NoiseOfAnotherLevel,
     MaskKept,
     BoxOfAll,
     LossTurned,

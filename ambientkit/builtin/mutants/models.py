@@ -122,6 +122,19 @@ class DeafToTheLevel(MLPMutant):
         return right(x, torch.full_like(sigma, signal.sigma_data))
 
 
+class LevelsAlongTheWidth(MLPMutant):
+    """A denoiser whose coefficients run along the width of pictures, where a batch has as many rows."""
+
+    name = "mlp-levels-along-the-width"
+    wrong = "sigma (B,) is broadcast against (B, C, H, W) by torch's rules where B = W"
+
+    def answer(self, right, network, signal, x, sigma):
+        if x.ndim < 4 or len(x) != x.shape[-1]:
+            return right(x, sigma)
+        c = edm_preconditioning(sigma, signal.sigma_data)
+        return c.c_skip * x + c.c_out * network((c.c_in * x).flatten(1), c.c_noise).reshape(x.shape)
+
+
 MUTANTS: list[type[Mutant]] = [
     *(
         LevelOfTheBatch,
@@ -132,6 +145,7 @@ MUTANTS: list[type[Mutant]] = [
         Flattened,
         RowsMeet,
         DeafToTheLevel,
+        LevelsAlongTheWidth,
     ),
 ]
 """Registered by `ambientkit.builtin.plugin`."""

@@ -18,7 +18,8 @@ from ambientkit.builtin.mutants.mask import MaskMutant
 from ambientkit.builtin.mutants.models import MLPMutant
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Denoiser, Levels, Mutant, Signal
-from ambientkit.maths.noise import RandomSource
+from ambientkit.maths.noise import RandomSource, per_row
+from ambientkit.maths.precondition import beside, edm_preconditioning
 from ambientkit.proposal import Proposal
 
 
@@ -154,6 +155,21 @@ def _without_mask(signal: Signal) -> dict[str, tuple[int, ...]]:
     return {name: shape for name, shape in signal.conds.items() if name != "mask"}
 
 
+class HiddenAsShown(OtherModelMutant):
+    """A model that answers for hidden values as for those that are shown."""
+
+    name = "mlp-hidden-as-shown"
+    wrong = "the mask joins the input, and c_out is that of values that are shown: at low levels hidden ones stay 0"
+
+    def denoiser(self, network: nn.Module, signal: Signal) -> Denoiser:
+        def denoise(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
+            c = edm_preconditioning(sigma.to(x.dtype), signal.sigma_data)
+            output = network(beside((per_row(c.c_in, x) * x).flatten(1), cond), c.c_noise).reshape(x.shape)
+            return per_row(c.c_skip, x) * x + per_row(c.c_out, x) * output.to(x.dtype)
+
+        return denoise
+
+
 class MaskOfFirst(OtherModelMutant):
     """A model that reads the mask of the first row for all rows."""
 
@@ -181,6 +197,7 @@ MUTANTS: list[type[Mutant]] = [
     RefusesByAssertion,
     SquareSides,
     MaskUnread,
+    HiddenAsShown,
     MaskOfFirst,
 ]
 """Registered by `ambientkit.builtin.plugin`."""

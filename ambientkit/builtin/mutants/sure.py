@@ -104,6 +104,27 @@ class UniformProbe(SureMutant):
         return 2 * torch.special.ndtr(standard_normal(x, tools.generator)) - 1
 
 
+class DifferenceHalfDetached(SureMutant):
+    """Stein's estimate by a difference of two answers, of which one carries no gradient."""
+
+    name = "sure-difference-half-detached"
+    wrong = "the shifted answer is computed without gradient: its value is right, and nothing holds the identity back"
+
+    def factor(self, sigma: Tensor) -> Tensor:
+        return 2 * sigma**2
+
+    def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
+        batch = take(batch, (tools.corruption.floor(batch) > tools.levels.sigma_min).nonzero().squeeze(1))
+        sigma = tools.corruption.floor(batch)
+        x = tools.corruption.degrade(batch, sigma, tools.generator).x
+        probe, step = self.probe(x, tools), 0.01 * per_row(sigma, x)
+        x_0_hat = denoiser(x, sigma, **batch.cond)
+        with torch.no_grad():
+            ahead = denoiser(x + step * probe, sigma, **batch.cond)
+        risk = (x_0_hat - x).square() + per_row(self.factor(sigma), x) * probe * (ahead - x_0_hat) / step
+        return {"sure": Term(edm_weight(sigma, tools.signal.sigma_data) * risk.flatten(1).mean(1), sigma)}
+
+
 class ProbeOfAllChannels(SureMutant):
     """Stein's estimate with one probe for all channels of a picture."""
 
@@ -136,6 +157,7 @@ MUTANTS: list[type[Mutant]] = [
     StdForVariance,
     OneLevel,
     UniformProbe,
+    DifferenceHalfDetached,
     ProbeOfAllChannels,
     NormalProbe,
 ]

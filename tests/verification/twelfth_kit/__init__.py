@@ -34,7 +34,7 @@ WRONG_IN = (
 )
 
 NOT_WRONG: dict[str, str] = {
-    "kit12-midpoint-of-other": "of second order all the same: the two means differ by terms of second order in the step",
+    "kit12-midpoint-of-other": "of second order all the same: the two means differ by terms of second order",
     "kit12-ratio-inverted": "of second order all the same: neighbouring steps become alike as a grid is refined",
 }
 """Name -> why the part is right all the same, by the contracts."""
