@@ -10,13 +10,17 @@ from arms import Size
 from torch import Tensor
 
 from ambientkit.errors import AmbientError
-from ambientkit.evaluation import fid, kid
+from ambientkit.evaluation import extract, fid, kid
+from ambientkit.interfaces import Extractor
 from ambientkit.memorisation import attack, memorization
+from ambientkit.registry import load
 
 RECOGNISED = 0.9
 """Share of clean rows, not used to fit the classifier, that count as recognised: what sets the margin."""
 NOISE_SHARE, HIDDEN = 0.9, 0.75
 """Of the variance of an attacked row that is noise, and of its pixels that are hidden."""
+CLOTHES = (1, 28, 28)
+"""Shape of the rows that an extractor of their own domain reads: by it shapes count, and not each pixel."""
 FAR = 3.0
 """Beyond which a sample has run away."""
 DEVICE = "auto" if torch.cuda.is_available() else "cpu"
@@ -79,6 +83,9 @@ def measure(path: Path, x: Tensor, held: Tensor, classifier: Classifier, size: S
         "recognised": classifier.recognises(shown),
         "out of range": float((found.samples.abs().flatten(1).amax(1) > FAR).double().mean()),
     }
+    if tuple(x.shape[1:]) == CLOTHES:
+        lenet = load().build(Extractor, "lenet")
+        made["fid[lenet]"] = float(fid(extract(lenet, held), extract(lenet, shown)))
     for kind, level in (("noise", noise_level(x)), ("mask", HIDDEN)):
         got = attack(
             path,

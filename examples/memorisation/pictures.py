@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,12 @@ from ambientkit.sample.picture import grid
 DIVERGED = "diverged"
 """Key of a point that could not be measured, with the reason."""
 FACTS = ("data", "rows", "seed", "arm", "step")
-QUALITY = {"fid": "Frechet distance in pixels", "kid": "KID in pixels", "recognised": "recognised (share)"}
+QUALITY = {
+    "fid": "Frechet distance in pixels",
+    "kid": "KID in pixels",
+    "recognised": "recognised (share)",
+    "fid[lenet]": "Frechet distance in LeNet (clothes)",
+}
 MEMORY = {
     "ratio, p <= 0.01": "copies among samples (share, p <= 0.01)",
     "train gap": "train gap of samples",
@@ -29,6 +35,7 @@ COLUMNS = (
     "fid",
     "kid",
     "recognised",
+    "fid[lenet]",
     "out of range",
     "ratio, p <= 0.01",
     "ratio below 1/3",
@@ -65,7 +72,10 @@ def table(points: list[dict[str, Any]]) -> str:
     """Tab-separated, one line for each arm and step; then a line for each seed that diverged."""
     lines = ["\t".join(("data", "rows", "arm", "step", "seeds", *COLUMNS))]
     for (data, rows, arm, step), (seeds, values) in summary(points).items():
-        cells = [f"{values[n][0]:.3g}" + (f"+-{values[n][1]:.2g}" if seeds > 1 else "") for n in COLUMNS]
+        cells = [
+            f"{values[n][0]:.3g}" + (f"+-{values[n][1]:.2g}" if seeds > 1 else "") if n in values else ""
+            for n in COLUMNS
+        ]
         lines.append("\t".join((data, str(rows), arm, str(step), str(seeds), *cells)))
     lines += [
         f"diverged, and not in the lines above: {p['data']}, {p['rows']} rows, {p['arm']}, step {p['step']}, seed "
@@ -88,13 +98,19 @@ def better(a: Values, b: Values, quality: str, memory: str) -> bool:
     return min(gain for gain, _ in gains) >= 0 and max(beyond for _, beyond in gains) > 0
 
 
+def _measured(names: Iterable[str], several: Iterable[Values]) -> list[str]:
+    """The measures that all of several points have."""
+    known = list(several)
+    return [name for name in names if all(name in values for values in known)]
+
+
 def verdict(points: list[dict[str, Any]]) -> str:
     """For each pair of axes: clean points that a point of each noisy arm beats on both, and the other way round."""
     lines, found = [], summary(points)
     for data, rows in dict.fromkeys(key[:2] for key in found):
         here = {key[2:]: values for key, (_, values) in found.items() if key[:2] == (data, rows)}
         clean = {step: values for (arm, step), values in here.items() if arm == "clean"}
-        for quality in QUALITY:
+        for quality in _measured(QUALITY, here.values()):
             for memory in MEMORY:
                 for arm in dict.fromkeys(arm for arm, _ in here if arm != "clean"):
                     own = {step: values for (name, step), values in here.items() if name == arm}
@@ -124,7 +140,12 @@ def pareto(points: list[dict[str, Any]], file: Path) -> None:
         squeeze=False,
     )
     for i, (data, rows) in enumerate(sets):
+        here = [values for key, (_, values) in found.items() if key[:2] == (data, rows)]
         for j, quality in enumerate(QUALITY):
+            if quality not in _measured(QUALITY, here):
+                for axis in axes[i * len(QUALITY) + j]:
+                    axis.set_axis_off()
+                continue
             for axis, memory in zip(axes[i * len(QUALITY) + j], MEMORY, strict=True):
                 arms = [name for name in ARMS if any(key[:3] == (data, rows, name) for key in found)]
                 for number, arm in enumerate(arms):
@@ -132,7 +153,7 @@ def pareto(points: list[dict[str, Any]], file: Path) -> None:
                     (x, dx), (y, dy) = (zip(*(one[name] for one in own), strict=True) for name in (quality, memory))
                     axis.errorbar(x, y, dy, dx, marker="osD^vx*"[number % 7], capsize=2, label=arm, lw=1)
                 axis.set(xlabel=QUALITY[quality], ylabel=MEMORY[memory], title=f"{data}, {rows} rows")
-                if quality == "fid":
+                if quality.startswith("fid"):
                     axis.set_xscale("log")
         axes[i * len(QUALITY)][0].legend(fontsize=7)
     figure.tight_layout()

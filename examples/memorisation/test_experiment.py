@@ -110,3 +110,21 @@ def test_a_longer_training_is_looked_at_at_doubled_steps() -> None:
     assert small.longer(small.end_step) == small
     assert small.longer(4000).stops == (250, 500, 1000, 2000)
     assert small.longer(4001).stops == (250, 500, 1000, 2000, 4000)
+
+
+def test_a_measure_that_only_clothes_have_is_left_out_for_other_rows() -> None:
+    load("experiment")
+    shown = sys.modules["pictures"]
+    names = [*shown.COLUMNS, "distance, p <= 0.01"]
+    facts = {"rows": 100, "seed": 0, "step": 500}
+    points = [
+        {"data": data, **facts, "arm": arm, **{n: 0.5 for n in names if data == "fashion-mnist" or n != "fid[lenet]"}}
+        for data in ("digits", "fashion-mnist")
+        for arm in ("clean", "noisy-0.2")
+    ]
+    head, *lines = (line.split("\t") for line in shown.table(points).splitlines())
+    told = {(line[0], line[2]): line[head.index("fid[lenet]")] for line in lines}
+    assert told == {(data, arm): "" if data == "digits" else "0.5" for data, arm in told}
+    said = shown.verdict(points)
+    assert "fashion-mnist, 100 rows, fid[lenet] against" in said
+    assert "digits, 100 rows, fid[lenet] against" not in said
