@@ -68,14 +68,30 @@ SCALES = {
 """full: 3.9 million parameters, for a GPU; medium: 2.2 million, half an hour an arm on one core of a processor; small:
 the same network, a quarter of the steps; tiny: shows that the script works, and nothing else. full has not been run so
 far."""
-OBJECTIVES = {
+CONSISTENCY = {"objective": "consistency", "weight": 0.5, "start": 0.1, "ramp": 0.05, "every": 4}
+"""As in the recipe `tweedie-consistency`."""
+NO_PAIRS = {"name": "tweedie", "near": 0.0}
+OBJECTIVES: dict[str, Any] = {
     "clean": "denoising",
     "naive": "naive",
     "tweedie": "tweedie",
-    "truncated": "tweedie",
     "default": "tweedie-consistency",
+    "no-pairs": {"name": "tweedie-consistency", "terms": [{"objective": NO_PAIRS}, CONSISTENCY]},
+    "late-pairs": {
+        "name": "tweedie-consistency",
+        "terms": [
+            {"objective": NO_PAIRS, "stop": 0.6},
+            {"objective": "tweedie", "start": 0.6},
+            CONSISTENCY,
+        ],
+    },
+    "tweedie-no-pairs": NO_PAIRS,
 }
-"""Arm -> what it trains; `truncated` is the run of `tweedie`, sampled down to sigma_n only, with a last denoising."""
+"""Arm -> what it trains. The last three are the default, and `tweedie`, without pairs of views next to sigma_n, or with
+them from 60 % of the run on."""
+TRUNCATED = {"truncated": "tweedie", **{f"{arm}-truncated": arm for arm in OBJECTIVES if arm != "tweedie"}}
+"""Arm -> the one whose run it shares: sampled down to sigma_n only, with a last denoising."""
+DEFAULT_ARMS = "clean,naive,tweedie,truncated,default"
 REFERENCES = ("train-rows", "noisy-rows")
 SHOWN = 64
 CLASSES = 10
@@ -93,12 +109,16 @@ class Unit:
     folder: Path
 
     @property
+    def trained(self) -> str:
+        """The arm whose run it is."""
+        return TRUNCATED.get(self.arm, self.arm)
+
+    @property
     def home(self) -> Path:
         """The run folder. The clean arm is the same at all levels."""
-        trained = "tweedie" if self.arm == "truncated" else self.arm
-        level = "any" if self.arm == "clean" else f"{self.sigma_n:g}"
+        level = "any" if self.trained == "clean" else f"{self.sigma_n:g}"
         kind = "by-class" if self.by_class else "unconditional"
-        return self.folder / self.scale / kind / level / trained / f"seed{self.seed}"
+        return self.folder / self.scale / kind / level / self.trained / f"seed{self.seed}"
 
     def figures(self, sample_seed: int) -> Path:
         """The file of the figures of one set of samples."""
@@ -115,9 +135,9 @@ def settings(unit: Unit, device: str) -> dict[str, Any]:
     model = {**scale.model, **({"num_classes": CLASSES} if unit.by_class else {})}
     return {
         "data": {"name": "fashion-mnist", "labelled": unit.by_class},
-        "corruption": {"name": "gaussian", "sigma_n": 0.0 if unit.arm == "clean" else unit.sigma_n},
+        "corruption": {"name": "gaussian", "sigma_n": 0.0 if unit.trained == "clean" else unit.sigma_n},
         "model": model,
-        "objective": OBJECTIVES[unit.arm],
+        "objective": OBJECTIVES[unit.trained],
         "cond_dropout": 0.1 if unit.by_class else 0.0,
         "batch_size": scale.batch,
         "end_step": scale.steps,
@@ -206,7 +226,7 @@ def perform(unit: Unit, sample_seeds: list[int], judge: Judge, device: str) -> N
         else:
             run = train_run(unit.home, settings(unit, device))
             classes = {"classes": list(range(CLASSES))} if unit.by_class else {}  # in turn
-            stop = {"sigma_min": "sigma-n"} if unit.arm == "truncated" else {}
+            stop = {"sigma_min": unit.sigma_n} if unit.arm in TRUNCATED else {}
             rows = run.sample(scale.samples, seed=seed, steps=scale.sampler_steps, batch_size=250, **classes, **stop)
         figures = {"n": len(rows), **judge.judge(rows)}
         np.save(unit.samples(seed), rows[:SHOWN].numpy().astype(np.float32))
@@ -274,7 +294,7 @@ def gallery(units: list[Unit], sample_seed: int, folder: Path) -> None:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", choices=SCALES, default="small")
-    parser.add_argument("--arms", default=",".join(OBJECTIVES), help="separated by commas")
+    parser.add_argument("--arms", default=DEFAULT_ARMS, help="separated by commas; NAME-truncated stops at sigma_n")
     parser.add_argument("--sigma-n", default="0.2", help="noise levels, separated by commas")
     parser.add_argument("--seeds", default="0", help="seeds of training: noise, weights, batches")
     parser.add_argument("--sample-seeds", default="0,1,2", help="seeds of the sets of samples")
@@ -286,8 +306,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--gallery", type=Path, help="write a picture of each noise level into this folder")
     args = parser.parse_args(arguments)
     arms = args.arms.split(",")
-    if unknown := [arm for arm in arms if arm not in OBJECTIVES]:
-        parser.error(f"--arms {unknown[0]}: known are {', '.join(OBJECTIVES)}")
+    if unknown := [arm for arm in arms if arm not in {*OBJECTIVES, *TRUNCATED}]:
+        parser.error(f"--arms {unknown[0]}: known are {', '.join([*OBJECTIVES, *TRUNCATED])}")
     sample_seeds = [int(seed) for seed in args.sample_seeds.split(",")]
     units = [
         Unit(arm, float(sigma_n), int(seed), args.scale, args.by_class, args.folder)

@@ -69,7 +69,11 @@ def test_arms_share_the_runs_that_are_the_same(generation, tmp_path):
     assert unit("clean", 0.2).home == unit("clean", 0.4).home
     assert unit("clean", 0.2).figures(0) != unit("clean", 0.4).figures(0)
     assert unit("naive", 0.2).home != unit("naive", 0.4).home
-    assert len({unit(arm).home for arm in generation.OBJECTIVES}) == 4
+    assert len({unit(arm).home for arm in (*generation.OBJECTIVES, *generation.TRUNCATED)}) == len(
+        generation.OBJECTIVES
+    )
+    assert unit("clean-truncated", 0.2).home == unit("clean", 0.4).home
+    assert generation.settings(unit("clean-truncated"), "cpu") == generation.settings(unit("clean"), "cpu")
     settings = generation.settings(unit("default", by_class=True), "cpu")
     assert (settings["data"]["labelled"], settings["model"]["num_classes"]) == (True, 10)
     assert generation.settings(unit("clean"), "cpu")["corruption"]["sigma_n"] == 0
