@@ -44,7 +44,13 @@ from ambientkit.builtin.objectives.denoising import Denoising
 from ambientkit.builtin.objectives.detail_moments import DetailMoments
 from ambientkit.builtin.objectives.naive import Naive
 from ambientkit.builtin.objectives.posterior_buffer import PosteriorBuffer
-from ambientkit.builtin.objectives.recipes import FewRows, TweedieConsistency, TweedieConsistencyBuffer, TweedieDetail
+from ambientkit.builtin.objectives.recipes import (
+    FewRows,
+    SamplesFirst,
+    TweedieConsistency,
+    TweedieConsistencyBuffer,
+    TweedieDetail,
+)
 from ambientkit.builtin.objectives.split_levels import SplitLevels
 from ambientkit.builtin.objectives.sure import Sure
 from ambientkit.builtin.objectives.tweedie import Tweedie
@@ -71,7 +77,7 @@ def register_objectives():
 @hookimpl
 def register_recipes():
     """The lists of objectives that `--objective` names."""
-    return [TweedieConsistency, TweedieConsistencyBuffer, TweedieDetail, FewRows]
+    return [TweedieConsistency, TweedieConsistencyBuffer, TweedieDetail, FewRows, SamplesFirst]
 
 
 @hookimpl

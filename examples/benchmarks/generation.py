@@ -76,7 +76,7 @@ OBJECTIVES: dict[str, Any] = {
     "naive": "naive",
     "tweedie": "tweedie",
     "default": "tweedie-consistency",
-    "no-pairs": {"name": "tweedie-consistency", "terms": [{"objective": NO_PAIRS}, CONSISTENCY]},
+    "samples-first": "samples-first",
     "late-pairs": {
         "name": "tweedie-consistency",
         "terms": [
@@ -87,8 +87,8 @@ OBJECTIVES: dict[str, Any] = {
     },
     "tweedie-no-pairs": NO_PAIRS,
 }
-"""Arm -> what it trains. The last three are the default, and `tweedie`, without pairs of views next to sigma_n, or with
-them from 60 % of the run on."""
+"""Arm -> what it trains. `samples-first` is the default without pairs of views next to sigma_n, `late-pairs` has them
+from 60 % of the run on, `tweedie-no-pairs` is `tweedie` without them."""
 TRUNCATED = {"truncated": "tweedie", **{f"{arm}-truncated": arm for arm in OBJECTIVES if arm != "tweedie"}}
 """Arm -> the one whose run it shares: sampled down to sigma_n only, with a last denoising."""
 DEFAULT_ARMS = "clean,naive,tweedie,truncated,default"

@@ -26,6 +26,7 @@ OBJECTIVES = [
     "tweedie-consistency-buffer",
     "tweedie-detail",
     "few-rows",
+    "samples-first",
 ]
 
 

@@ -79,3 +79,19 @@ class FewRows(Recipe):
         WeightedObjective(objective={"name": "tweedie", "near": 0.0, "p_mean": 0.0, "cap": 2.0}),
         WeightedObjective(objective="consistency", weight=0.5, start=0.1, ramp=0.05, every=4),
     )
+
+
+class SamplesFirst(Recipe):
+    """For samples from noise: `tweedie-consistency` without pairs of views next to sigma_n.
+
+    The pairs are half of what the default draws, and serve rows that are restored. Without them the network sees more
+    levels at which shapes are decided: samples are nearer to clean data, and restored rows a little farther from them.
+    """
+
+    name = "samples-first"
+    source = "arXiv 2404.10177, section 3; measurements: docs/gallery.md, from pure noise; docs/decisions/0068"
+
+    terms: tuple[WeightedObjective, ...] = (
+        WeightedObjective(objective={"name": "tweedie", "near": 0.0}),
+        WeightedObjective(objective="consistency", weight=0.5, start=0.1, ramp=0.05, every=4),
+    )
