@@ -27,8 +27,8 @@ from ambientkit.verification.tables import FORMAT, document, number, passed_line
 SKIPPED = {"format": FORMAT, "skipped": True}
 """The record of a preflight that --skip-preflight left out."""
 UNEXPLAINED = 0.05
-"""Share of the energy of rows, beyond that of their noise, that may be at odds with an operator without a word: maps of
-coils and kernels are measured ones."""
+"""Share of the energy of rows, beyond that of their noise, that may be at odds with an operator before a warning: maps
+of coils and kernels are measured ones."""
 HEADINGS = ("part", "check", "p", "verdict")
 
 

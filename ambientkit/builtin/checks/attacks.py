@@ -23,9 +23,8 @@ class NullAttack(Check):
 
     The model is the law of 40 other pictures. The distances of 300 training and 300 held-out rows, attacked under the
     keys that `attack` gives them, are two samples of one law. A row's distance is the same alone, and comes from the
-    generators of the rows; that of a flat row is a number. What is restored from a level has noise of that level. Of a
-    model that knows one row alone, what comes back is that
-    row, or what was shown of the row attacked.
+    generators of the rows; that of a flat row is a number. A point that is restored from a level has noise of that
+    level. Of a model that knows one row alone, what comes back is that row, or what was shown of the row attacked.
     """
 
     name = "null-attack"
@@ -75,8 +74,8 @@ class NullAttack(Check):
         return Measured(float(found.statistic), float(found.pvalue), self.rows)
 
     def _other_level(self, part: Attack, x: Tensor, case: Case, rows: Tensor) -> str:
-        """What is restored from a level carries fresh noise of that level: between keys it differs by sqrt 2 times as
-        much. What is wrong, in words; empty where nothing is."""
+        """The fault of points that are restored from a level and do not carry fresh noise of that level, in words, else
+        empty: between keys they differ by sqrt 2 times as much."""
         asked: list[list[tuple[Tensor, float]]] = []
         for first in (0, 10_000):
             target = Listening(rows, case.seed, heard=[])

@@ -63,7 +63,7 @@ class NoiseOfAnotherLevel(AttackMutant):
 
     name = "noise-of-another-level"
     mutant_of = "noise"
-    wrong = "the model is told a fourth of the level of the noise that was added"
+    wrong = "the model is given a fourth of the level of the noise that was added"
 
     def attempt(self, x: Tensor, keys: Tensor, target: Target) -> Attempt:
         noisy = Noise().attempt(x, keys, target).corrupted
