@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ambientkit.operators.base import Operator
@@ -28,33 +30,43 @@ def unexplained(
     in no run. An operator that can make any measurements, such as an invertible one, explains all of them. Method: LSQR
     (Paige and Saunders, 1982), as scipy has it.
     """
-    from scipy.sparse.linalg import LinearOperator, lsqr
-
     left = noise = power = spread = 0.0
     for i in range(len(y)):
         own = {name: value[i : i + 1] for name, value in given.items()}
-        at, one = sampled[i], y[i : i + 1]
-
-        def forward(x, own=own, at=at, one=one):  # type: ignore[no-untyped-def]
-            row = torch.from_numpy(x).reshape(1, *shape).to(one)
-            return operator.forward(row, own)[0][at].double().cpu().numpy()
-
-        def adjoint(v, own=own, at=at, one=one):  # type: ignore[no-untyped-def]
-            whole = torch.zeros_like(one)
-            whole[0, at] = torch.from_numpy(v).reshape(-1).to(one)
-            return operator.adjoint(whole, own).flatten().double().cpu().numpy()
-
-        size = (int(at.sum()), math.prod(shape))
-        if not size[0]:
-            continue
-        a = LinearOperator(size, matvec=forward, rmatvec=adjoint, dtype="float64")
-        found = lsqr(a, one[0][at].double().cpu().numpy(), atol=CLOSE, btol=1e-6, iter_lim=ITERATIONS)
-        if found[1] > 2:  # neither explained nor at right angles: nothing is known of what is left
+        rest = _rest(operator, y[i : i + 1], sampled[i], own, shape)
+        if rest is None:
             return 0.0
-        variance = level[i][at].double().square()
-        left += float(found[3]) ** 2
+        variance = level[i][sampled[i]].double().square()
+        left += rest
         noise += float(variance.sum())
         spread += float(2 * variance.square().sum())
-        power += float(one[0][at].double().square().sum())
+        power += float(y[i][sampled[i]].double().square().sum())
     over = left - noise
     return over / (power - noise) if over > STDS * spread**0.5 and power > noise else 0.0
+
+
+def _rest(
+    operator: Operator, y: Tensor, sampled: Tensor, own: Mapping[str, Tensor], shape: tuple[int, ...]
+) -> float | None:
+    """The least |M (y - A x)|^2 of one row of measurements y (1, *M); None where least squares do not settle."""
+    from scipy.sparse.linalg import LinearOperator, lsqr
+
+    def forward(x: NDArray[np.float64]) -> NDArray[np.float64]:
+        return _numpy(operator.forward(torch.from_numpy(x).reshape(1, *shape).to(y), own)[0][sampled])
+
+    def adjoint(v: NDArray[np.float64]) -> NDArray[np.float64]:
+        whole = torch.zeros_like(y)
+        whole[0, sampled] = torch.from_numpy(v).reshape(-1).to(y)
+        return _numpy(operator.adjoint(whole, own).flatten())
+
+    if not sampled.any():
+        return 0.0
+    size = (int(sampled.sum()), math.prod(shape))
+    a = LinearOperator(size, matvec=forward, rmatvec=adjoint, dtype="float64")
+    found = lsqr(a, _numpy(y[0][sampled]), atol=CLOSE, btol=1e-6, iter_lim=ITERATIONS)
+    settled = found[1] <= 2  # the row is explained, or what is left is at right angles to all that A gives
+    return float(found[3]) ** 2 if settled else None
+
+
+def _numpy(values: Tensor) -> NDArray[np.float64]:
+    return values.double().cpu().numpy()
