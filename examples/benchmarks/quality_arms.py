@@ -17,6 +17,16 @@ BUFFER = [
 """As in the recipe `tweedie-consistency-buffer`, without consistency."""
 
 
+NO_PAIRS = {"name": "tweedie", "near": 0.0}
+CONSISTENCY = {"objective": "consistency", "weight": 0.5, "start": 0.1, "ramp": 0.05, "every": 4}
+"""As in the recipe `tweedie-consistency`."""
+
+
+def _late_pairs(start: float) -> list[dict[str, Any]]:
+    """The default recipe with pairs of views next to sigma_n from this share of the run on alone."""
+    return [{"objective": NO_PAIRS, "stop": start}, {"objective": "tweedie", "start": start}, CONSISTENCY]
+
+
 @dataclass(frozen=True)
 class Arm:
     """How an arm trains, and how it is used. An arm with `trained_as` shares the run of another one."""
@@ -35,13 +45,16 @@ ARMS = {
     "tweedie": Arm({"objective": "tweedie"}),
     "truncated": Arm(truncated=True, trained_as="tweedie"),
     "tweedie-consistency": Arm({"objective": "tweedie-consistency"}),
+    "samples-first": Arm({"objective": "samples-first"}),
+    "late-pairs": Arm({"objective": _late_pairs(0.6)}),
     "tweedie-detail": Arm({"objective": "tweedie-detail"}),
     "buffer": Arm({"objective": BUFFER}),
     "buffer+consistency": Arm({"objective": "tweedie-consistency-buffer"}),
     "sure": Arm({"objective": "sure"}),
     "clean-1%": Arm({"objective": "tweedie-consistency", "corruption": {"clean_share": 0.01}}, knows="1 % clean rows"),
 }
-"""`tweedie-consistency` is the default recipe as shipped, `buffer+consistency` the recipe
+"""`tweedie-consistency` is the default recipe as shipped, `samples-first` the recipe without pairs of views next to
+sigma_n, `late-pairs` the default with them in the last 40 % of a run alone, `buffer+consistency` the recipe
 `tweedie-consistency-buffer`."""
 
 
