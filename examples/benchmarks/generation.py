@@ -30,6 +30,7 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from quality_arms import NO_PAIRS, late_pairs
 from train_run import train_run
 
 
@@ -68,23 +69,13 @@ SCALES = {
 """full: 3.9 million parameters, for a GPU; medium: 2.2 million, half an hour an arm on one core of a processor; small:
 the same network, a quarter of the steps; tiny: shows that the script works, and nothing else. full has not been run so
 far."""
-CONSISTENCY = {"objective": "consistency", "weight": 0.5, "start": 0.1, "ramp": 0.05, "every": 4}
-"""As in the recipe `tweedie-consistency`."""
-NO_PAIRS = {"name": "tweedie", "near": 0.0}
 OBJECTIVES: dict[str, Any] = {
     "clean": "denoising",
     "naive": "naive",
     "tweedie": "tweedie",
     "default": "tweedie-consistency",
     "samples-first": "samples-first",
-    "late-pairs": {
-        "name": "tweedie-consistency",
-        "terms": [
-            {"objective": NO_PAIRS, "stop": 0.6},
-            {"objective": "tweedie", "start": 0.6},
-            CONSISTENCY,
-        ],
-    },
+    "late-pairs": late_pairs(0.6),
     "tweedie-no-pairs": NO_PAIRS,
 }
 """Arm -> what it trains. `samples-first` is the default without pairs of views next to sigma_n, `late-pairs` has them

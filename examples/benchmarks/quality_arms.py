@@ -22,7 +22,7 @@ CONSISTENCY = {"objective": "consistency", "weight": 0.5, "start": 0.1, "ramp": 
 """As in the recipe `tweedie-consistency`."""
 
 
-def _late_pairs(start: float) -> list[dict[str, Any]]:
+def late_pairs(start: float) -> list[dict[str, Any]]:
     """The default recipe with pairs of views next to sigma_n from this share of the run on alone."""
     return [{"objective": NO_PAIRS, "stop": start}, {"objective": "tweedie", "start": start}, CONSISTENCY]
 
@@ -46,7 +46,7 @@ ARMS = {
     "truncated": Arm(truncated=True, trained_as="tweedie"),
     "tweedie-consistency": Arm({"objective": "tweedie-consistency"}),
     "samples-first": Arm({"objective": "samples-first"}),
-    "late-pairs": Arm({"objective": _late_pairs(0.6)}),
+    "late-pairs": Arm({"objective": late_pairs(0.6)}),
     "tweedie-detail": Arm({"objective": "tweedie-detail"}),
     "buffer": Arm({"objective": BUFFER}),
     "buffer+consistency": Arm({"objective": "tweedie-consistency-buffer"}),
