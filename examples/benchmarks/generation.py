@@ -30,7 +30,7 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from quality_arms import NO_PAIRS, late_pairs
+from quality_arms import NO_PAIRS, late_pairs, levels_around
 from train_run import train_run
 
 
@@ -77,9 +77,13 @@ OBJECTIVES: dict[str, Any] = {
     "samples-first": "samples-first",
     "late-pairs": late_pairs(0.6),
     "tweedie-no-pairs": NO_PAIRS,
+    "levels-around-1": levels_around(0.0),
+    "clean-around-1": {"name": "denoising", "p_mean": 0.0},
 }
 """Arm -> what it trains. `samples-first` is the default without pairs of views next to sigma_n, `late-pairs` has them
-from 60 % of the run on, `tweedie-no-pairs` is `tweedie` without them."""
+from 60 % of the run on, `tweedie-no-pairs` is `tweedie` without them; `levels-around-1` is the default, and
+`clean-around-1` clean training, with log sigma normal around 0 in place of -1.2."""
+CLEAN = ("clean", "clean-around-1")
 TRUNCATED = {"truncated": "tweedie", **{f"{arm}-truncated": arm for arm in OBJECTIVES if arm != "tweedie"}}
 """Arm -> the one whose run it shares: sampled down to sigma_n only, with a last denoising."""
 DEFAULT_ARMS = "clean,naive,tweedie,truncated,default"
@@ -107,7 +111,7 @@ class Unit:
     @property
     def home(self) -> Path:
         """The run folder. The clean arm is the same at all levels."""
-        level = "any" if self.trained == "clean" else f"{self.sigma_n:g}"
+        level = "any" if self.trained in CLEAN else f"{self.sigma_n:g}"
         kind = "by-class" if self.by_class else "unconditional"
         return self.folder / self.scale / kind / level / self.trained / f"seed{self.seed}"
 
@@ -126,7 +130,7 @@ def settings(unit: Unit, device: str) -> dict[str, Any]:
     model = {**scale.model, **({"num_classes": CLASSES} if unit.by_class else {})}
     return {
         "data": {"name": "fashion-mnist", "labelled": unit.by_class},
-        "corruption": {"name": "gaussian", "sigma_n": 0.0 if unit.trained == "clean" else unit.sigma_n},
+        "corruption": {"name": "gaussian", "sigma_n": 0.0 if unit.trained in CLEAN else unit.sigma_n},
         "model": model,
         "objective": OBJECTIVES[unit.trained],
         "cond_dropout": 0.1 if unit.by_class else 0.0,

@@ -27,6 +27,11 @@ def late_pairs(start: float) -> list[dict[str, Any]]:
     return [{"objective": NO_PAIRS, "stop": start}, {"objective": "tweedie", "start": start}, CONSISTENCY]
 
 
+def levels_around(p_mean: float) -> list[dict[str, Any]]:
+    """The default recipe, with log sigma of what is not drawn in pairs normal around another mean."""
+    return [{"objective": {"name": "tweedie", "p_mean": p_mean}}, CONSISTENCY]
+
+
 @dataclass(frozen=True)
 class Arm:
     """How an arm trains, and how it is used. An arm with `trained_as` shares the run of another one."""
@@ -47,6 +52,11 @@ ARMS = {
     "tweedie-consistency": Arm({"objective": "tweedie-consistency"}),
     "samples-first": Arm({"objective": "samples-first"}),
     "late-pairs": Arm({"objective": late_pairs(0.6)}),
+    "levels-around-1": Arm({"objective": levels_around(0.0)}),
+    "clean-around-1": Arm(
+        {"objective": {"name": "denoising", "p_mean": 0.0}, "corruption": {"sigma_n": 0.0}},
+        knows="clean rows",
+    ),
     "tweedie-detail": Arm({"objective": "tweedie-detail"}),
     "buffer": Arm({"objective": BUFFER}),
     "buffer+consistency": Arm({"objective": "tweedie-consistency-buffer"}),
@@ -54,7 +64,8 @@ ARMS = {
     "clean-1%": Arm({"objective": "tweedie-consistency", "corruption": {"clean_share": 0.01}}, knows="1 % clean rows"),
 }
 """`tweedie-consistency` is the default recipe as shipped, `samples-first` the recipe without pairs of views next to
-sigma_n, `late-pairs` the default with them in the last 40 % of a run alone, `buffer+consistency` the recipe
+sigma_n, `late-pairs` the default with them in the last 40 % of a run alone, `levels-around-1` the default with all other
+levels around 1 (`p_mean: 0`), `buffer+consistency` the recipe
 `tweedie-consistency-buffer`."""
 
 
