@@ -64,9 +64,8 @@ ARMS = {
     "clean-1%": Arm({"objective": "tweedie-consistency", "corruption": {"clean_share": 0.01}}, knows="1 % clean rows"),
 }
 """`tweedie-consistency` is the default recipe as shipped, `samples-first` the recipe without pairs of views next to
-sigma_n, `late-pairs` the default with them in the last 40 % of a run alone, `levels-around-1` the default with all other
-levels around 1 (`p_mean: 0`), `buffer+consistency` the recipe
-`tweedie-consistency-buffer`."""
+sigma_n, `late-pairs` the default with them in the last 40 % of a run alone, `levels-around-1` the default with all
+other levels around 1 (`p_mean: 0`), `buffer+consistency` the recipe `tweedie-consistency-buffer`."""
 
 
 @dataclass(frozen=True)
