@@ -14,6 +14,7 @@ pytestmark = pytest.mark.slow
 SCRIPT = ROOT / "examples" / "benchmarks" / "gpu.py"
 
 
+@pytest.mark.thorough
 def test_the_walk_on_the_cpu_measures_every_line(tmp_path):
     pytest.importorskip("ambientkit_kdiffusion")
     sizes = ["--preset", "tiny", "--pixels", "8", "--batch-size", "4", "--steps", "8"]

@@ -57,6 +57,7 @@ run.report("report.html"), run.export("k-diffusion", "out"), run.card()
 
 
 @pytest.mark.slow
+@pytest.mark.thorough  # its blocks run in test_docs.py too
 def test_the_front_page_runs_in_a_kernel_from_an_empty_folder(tmp_path) -> None:
     cells = [nbformat.v4.new_code_cell(cell.strip()) for cell in SIX_LINES.split("---")]
     notebook = nbformat.v4.new_notebook(cells=cells)

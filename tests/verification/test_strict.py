@@ -7,6 +7,7 @@ import pytest
 from ambientkit.registry import load
 from ambientkit.verification import Verdict, make_plan, registered_checks, registered_parts, run_pair, tables
 from ambientkit.verification.plan import LEVEL
+from tests.support.shares import beyond_share
 from tests.verification.second_kit import third
 
 pytestmark = pytest.mark.slow
@@ -18,7 +19,7 @@ OWN = {entry.part for entry in REGISTRY.entries() if entry.package == "ambientki
 PARTS, UNMADE = registered_parts(REGISTRY, CHECKS)
 
 
-@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
+@pytest.mark.parametrize("part", [pytest.param(part, id=part.name, marks=beyond_share(part.name, 3)) for part in PARTS])
 def test_strict_has_nothing_to_object_to_in_an_installed_part(part):
     """What a built-in part claims is measured in test_mutants."""
     plan = make_plan([part], CHECKS)
