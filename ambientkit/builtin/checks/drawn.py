@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Mapping
 
 import torch
+from pydantic import InstanceOf
 from torch import Tensor
 
 from ambientkit.builtin.checks.probe import observations, terms
@@ -74,6 +75,33 @@ def without_draws(part: Objective, case: Case) -> Case | None:
     except InputError:
         return None
     return _lent(case, Flow())
+
+
+class _MeanAtLast(Sampler):
+    """Another sampler, whose step to 0 gives the denoiser's answer."""
+
+    name = "mean-at-last"
+    source = "arXiv 2006.11239, algorithm 2, last step"
+    claims = frozenset({"reverse-kernel", "row-generators"})
+
+    inner: InstanceOf[Sampler]
+
+    def sample(
+        self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: RandomSource, cond: Mapping[str, Tensor]
+    ) -> Tensor:
+        """The inner sampler's points down to the last level but one."""
+        if not bool((sigmas[-1] == 0).any()):
+            return self.inner.sample(denoiser, x, sigmas, generator, cond)
+        if len(sigmas) > 2:
+            x = self.inner.sample(denoiser, x, sigmas[:-1], generator, cond)
+        to_0 = per_row(sigmas[-1], x) == 0
+        last = self.inner.sample(denoiser, x, sigmas[-2:], generator, cond)
+        return torch.where(to_0, denoiser(x, sigmas[-2], **cond).to(x.dtype), last)
+
+
+def last_step_to_the_mean(case: Case) -> Case:
+    """The case whose sampler takes its last step to the mean, where that goes to 0, and all others as it is."""
+    return _lent(case, _MeanAtLast(inner=case.tools.sampler))
 
 
 def _lent(case: Case, sampler: Sampler) -> Case:

@@ -127,6 +127,12 @@ class ModelScaling(Check):
         self._small(training - one, size, "while training, another D is made of the network's answer than afterwards")
         if asked.time is not None and told is not None and told.time is not None:
             require(torch.equal(asked.time, told.time), "while training, the network gets another level")
+        if told is not None and told.y.shape == asked.y.shape:
+            self._small(
+                told.y - asked.y,
+                asked.y.double().abs().flatten(1).amax(1),
+                "while training, the network gets another input",
+            )
         self._small(back.flip(0) - zero, size, "a row's answer depends on the others")
         std = (((1 - skip) ** 2 * sigma_data**2 + skip**2 * sigma.double() ** 2).sqrt() / out.abs()).nan_to_num(
             nan=math.inf

@@ -35,7 +35,9 @@ class PictureViews(Check):
     the squared sum over a picture; and the products of e of different rows. Their mean is 0; each loss is one sample.
     In every third batch clean, quiet and very noisy rows are mixed. Where noise per pixel is claimed, another third has
     one level per pixel, the same pattern in all rows. On `MANY` black pictures of `LARGE` pixels e^2 - 1, averaged over
-    the questions about a row, has mean 0 over the rows. In each call the mean of e over the rows is 0, value by value.
+    the questions about a row, has mean 0 over the rows; and so has on square ones e^2 along the width less that along
+    the height, where the noise is per pixel and grows along the width. In each call the mean of e over the rows is 0,
+    value by value.
     """
 
     name = "picture-views"
@@ -45,7 +47,8 @@ class PictureViews(Check):
     null_law = "F(9, n - 9) of Hotelling's T^2, of all batches and of each kind, and Student's t (Bonferroni)"
     detects = (
         "noise that is shared by pixels, channels or rows; a level that is wrong by 0.5 % everywhere, or by 5 % "
-        "somewhere; rounded values; pictures that are mirrored or moved in some calls"
+        "somewhere; rounded values; pictures that are mirrored or moved in some calls; levels of pixels whose "
+        "sides are exchanged"
     )
     meaning = "The network is trained on pictures whose noise is not the white noise that a sampler will show it."
     quick = True
@@ -78,6 +81,8 @@ class PictureViews(Check):
             return Measured(math.inf, 0.0, sum(map(len, samples)), "the denoiser is not asked")
         turns = [torch.stack(turn) for turn in zip(*asked_by_kind, strict=False)]
         tests = [mean_zero_by_kind(torch.cat(turns), len(asked_by_kind)), size_of_noise(part, case)]
+        if "noise-by-pixel" in part.claims and not on_clean_rows(case):
+            tests.append(place_of_noise(part, case))
         if scores:
             tests.append(all_normal(torch.cat(scores), len(scores))._replace(why=AWAY))
         return all_of(tests)
@@ -107,28 +112,43 @@ class PictureViews(Check):
 
 FEWEST = 24
 """Rows of a call of which values are averaged."""
-MANY, LARGE = 64, (3, 64, 64)
-"""Rows and shape of the pictures on which the size of the noise is measured to half a per cent."""
+MANY, LARGE, SQUARE = 64, (3, 64, 64), (3, 12, 12)
+"""Rows and shape of the pictures on which the size of the noise is measured to half a per cent; and of those on which
+sides may be exchanged unseen."""
 
 
 def size_of_noise(part: Objective, case: Case) -> Measured:
-    """Student's t of the mean of e^2 - 1 over rows, each the mean over its pixels and questions. Rows are
-    independent, questions about one row need not be. An objective that asks about too few rows, or hides which, says
-    nothing here."""
+    """Student's t of the mean of e^2 - 1 over rows, each the mean over its pixels and questions."""
     generator = keyed_generator(case.seed, "verify.picture-views.large")
     sigma_n = torch.zeros(MANY) if on_clean_rows(case) else 0.1 + 0.4 * torch.rand(MANY, generator=generator)
-    batch = labelled(sigma_n, generator, LARGE)
+    return _mean_of_squares(part, case, labelled(sigma_n, generator, LARGE), torch.ones(LARGE), 1.0)
+
+
+def place_of_noise(part: Objective, case: Case) -> Measured:
+    """On square pictures whose noise grows along the width: Student's t of the mean of e^2, weighted by how far a pixel
+    lies to the right, less how far below. An exchange of both sides shows on no other pictures."""
+    generator = keyed_generator(case.seed, "verify.picture-views.square")
+    ramp = torch.linspace(0.1, 0.5, SQUARE[-1])
+    batch = labelled(ramp.expand(2 * MANY, *SQUARE).contiguous(), generator, SQUARE)
+    return _mean_of_squares(part, case, batch, (ramp - ramp.unsqueeze(1)).expand(SQUARE) / ramp.mean(), 0.0)
+
+
+def _mean_of_squares(part: Objective, case: Case, batch: Batch, weight: Tensor, mean: float) -> Measured:
+    """Student's t of the mean over rows of weight e^2 less `mean`, each the mean over its pixels and questions. Rows
+    are independent, questions about one row need not be. An objective that asks about too few rows, or hides which,
+    says nothing here."""
+    shape = tuple(batch.x_n.shape[1:])
     batch = batch._replace(x_n=batch.x_n - SPACING * per_row(batch.cond["label"].float(), batch.x_n))
     asked: list[tuple[Tensor, Tensor]] = []
 
     def watched(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
         if "label" in cond and cond["label"].shape == sigma.shape:
-            square = x.detach().flatten(1).square().mean(1).double() / sigma.detach().double() ** 2
-            asked.append((cond["label"], square - 1))
+            square = (weight * x.detach().square()).flatten(1).mean(1).double() / sigma.detach().double() ** 2
+            asked.append((cond["label"], square - mean))
         return 0.0 * x
 
     tools = dataclasses.replace(
-        picture_tools(case, watched, 999), signal=Signal(LARGE, SIGNAL.sigma_data, SIGNAL.conds)
+        picture_tools(case, watched, 999), signal=Signal(shape, SIGNAL.sigma_data, SIGNAL.conds)
     )
     part.loss(watched, batch, tools)
     if not asked:

@@ -12,12 +12,14 @@ from ambientkit.batch import Batch, Term
 from ambientkit.builtin.checks.outcome import exact, largest
 from ambientkit.builtin.checks.picture_law import picture_case, rows_at
 from ambientkit.builtin.checks.probe import fixed_level, moved, observations, on_clean_rows, terms
-from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Part, Signal, Tools
+from ambientkit.interfaces import Case, Check, Denoiser, Measured, Memory, Objective, Part, Signal, Tools
 from ambientkit.maths.ambient import tweedie_coefficients
 from ambientkit.maths.weights import edm_weight
 
 COLOURED = (3, 2, 2)
 """Pictures of three channels, which some weigh by what an eye sees of them."""
+EARLIER = 700
+"""The key of a call before."""
 BELOW = 0.05
 """Of -a: levels on sigma_n itself, but for rounding, are not below it."""
 
@@ -31,7 +33,8 @@ class Scale(Check):
     1/a^2 the cost there is a^2 lambda, and levels just above sigma_n are hardly learnt. Below sigma_n, where draws take
     the place of the rows, it is compared too. An objective that takes a level for each pixel is also shown such rows:
     each pixel has an a of its own then. All are shown pictures of two and of three channels too, which cost no more
-    than points; delta is another one for each value. An objective with another weight is not wrong: it does not claim
+    than points; delta is another one for each value. One that keeps something is measured after a call on other rows
+    too. An objective with another weight is not wrong: it does not claim
     this.
     """
 
@@ -68,6 +71,8 @@ class Scale(Check):
                 observations(case, self.batch_size, index) if clean else fixed_level(case, self.batch_size, own, index)
             )
             problems.append((case, batch, level.max()))
+        memory: Memory = {}
+        terms(part, case.oracle, problems[0][1], case, EARLIER, memory)
         pictures = picture_case(case)
         rows = rows_at(pictures, self.batch_size, floors[-1])
         problems.append((pictures, rows, levels[len(floors) - 1]))
@@ -77,8 +82,13 @@ class Scale(Check):
         coloured = rows._replace(x_n=rows.x_n.reshape(-1, *COLOURED))
         problems.append((dataclasses.replace(pictures, tools=tools), coloured, levels[len(floors) - 1]))
         errors, n = [], 0
-        for index, (case, batch, floor) in enumerate(problems):
-            below, here, above = (self._values(part, batch, case, index, size) for size in (-1.0, 0.0, 1.0))
+        tried: list[tuple[int, Case, Batch, Tensor, Memory | None]] = [
+            (index, *problem, None) for index, problem in enumerate(problems)
+        ]
+        if memory:
+            tried.append((0, *problems[0], memory))
+        for index, case, batch, floor, kept in tried:
+            below, here, above = (self._values(part, batch, case, index, size, kept) for size in (-1.0, 0.0, 1.0))
             a, _ = tweedie_coefficients(here.sigma.double(), floor)
             cost = (below.value + above.value) / 2 - here.value
             size = 0.25 * _uneven(batch.x_n[:1].double().flatten(1)).square().mean()
@@ -93,10 +103,13 @@ class Scale(Check):
         assert isinstance(part, Objective)
         return _Overweighted(inner=part)
 
-    def _values(self, objective: Objective, batch: Batch, case: Case, index: int, size: float) -> Term:
+    def _values(
+        self, objective: Objective, batch: Batch, case: Case, index: int, size: float, memory: Memory | None = None
+    ) -> Term:
         theta = torch.tensor([0.5 * size], dtype=torch.float64)
+        kept = None if memory is None else {name: value.clone() for name, value in memory.items()}
         found = terms(
-            objective, moved(case.oracle, lambda x, sigma, theta: theta * _uneven(x), theta), batch, case, index
+            objective, moved(case.oracle, lambda x, sigma, theta: theta * _uneven(x), theta), batch, case, index, kept
         )
         return Term(
             torch.cat([term.value for term in found]).double(), torch.cat([term.sigma for term in found]).double()

@@ -7,7 +7,7 @@ from pydantic import Field, InstanceOf
 from torch import Tensor
 
 from ambientkit.batch import Batch, Term
-from ambientkit.builtin.checks.drawn import without_draws
+from ambientkit.builtin.checks.drawn import last_step_to_the_mean, without_draws
 from ambientkit.builtin.checks.outcome import all_of, mean_zero_by_kind
 from ambientkit.builtin.checks.probe import (
     by_group,
@@ -45,7 +45,8 @@ class Stationarity(Check):
     is 0. Null law: F(p, n - p). In every third batch a few very noisy rows stand among quiet ones, so that a level for
     the whole batch is not right on average; in every other third clean rows, rows close to sigma_min and rows of level
     1 to 3 are mixed. An objective that takes a sampler which draws nothing is measured with one as well, and one that
-    keeps something also after a few calls, of rows of much noise too. The control sees the denoiser shifted by a
+    keeps something also after a few calls, of rows of much noise too, with a sampler whose last step, to 0, gives the
+    mean. The control sees the denoiser shifted by a
     multiple of log sigma, which no sound objective can be content with.
     """
 
@@ -91,7 +92,9 @@ class Stationarity(Check):
 
     def _of_loud_rows(self, part: Objective, case: Case) -> Measured:
         """Of small batches of rows as noisy as the data are wide, or more, after `LOUD_EARLIER` calls: what is kept of
-        them in place of draws, such as means, has another law by far."""
+        them in place of draws, such as means, has another law by far. As of any sampler that is at hand the last step
+        to 0 is the denoiser's answer: a chain has to lead down to a low level first."""
+        case = last_step_to_the_mean(case)
 
         def once(index: int) -> Tensor:
             memory: Memory = {}
