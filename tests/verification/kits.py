@@ -12,6 +12,7 @@ from tests.verification import (
     seventh_kit,
     sixth_kit,
     tenth_kit,
+    thirteenth_kit,
     twelfth_kit,
 )
 from tests.verification.second_kit import third
@@ -28,6 +29,7 @@ KITS = {
     "tenth": tenth_kit,
     "eleventh": eleventh_kit,
     "twelfth": twelfth_kit,
+    "thirteenth": thirteenth_kit,
 }
 """Modules with `wrong_parts()`, `right_parts()`, `NOT_WRONG`, parts that proved not to be wrong, each with its reason,
 and `LET_PASS`, wrong parts that the checks had let pass when the kit was written, by the check that rejects them now.

@@ -51,6 +51,10 @@ FOR_RIGHT_PARTS = {
         *(CHECKS[name] for name in ("levels", "scale", "point-kernel", "degrade-law", "sees-copies")),
     ],
     "twelfth": [*CONTRACTS, *(CHECKS[name] for name in ("levels", "stationarity-under-masks", "null-attack"))],
+    "thirteenth": [
+        *CONTRACTS,
+        *(CHECKS[name] for name in ("picture-views", "scale", "keyed", "order-2", "null-attack")),
+    ],
 }
 
 
@@ -134,6 +138,7 @@ def test_a_right_part_is_not_rejected_and_the_control_of_the_check_is(kit: str, 
         ("tenth", 160, 0, 25),
         ("eleventh", 174, 11, 41),
         ("twelfth", 192, 2, 25),
+        ("thirteenth", 210, 2, 46),
     ],
 )
 def test_a_kit_keeps_its_size_and_the_parts_that_proved_not_to_be_wrong_say_why(

@@ -8,9 +8,11 @@ from ambientkit.batch import Batch, Term
 from ambientkit.builtin.mutants.consistency import ConsistencyMutant
 from ambientkit.builtin.mutants.tweedie import TweedieMutant, drawn_levels, squared
 from ambientkit.builtin.objectives.consistency import Consistency
+from ambientkit.builtin.objectives.tweedie import Tweedie
 from ambientkit.interfaces import Denoiser, Mutant, Tools
 from ambientkit.maths.levels import log_uniform
 from ambientkit.maths.noise import per_row, standard_normal, uniform
+from ambientkit.maths.weights import edm_weight
 
 
 class LevelsOfTheFirstCall(TweedieMutant):
@@ -41,6 +43,19 @@ class NoiseOfTheFirstCall(TweedieMutant):
         view = tools.corruption.degrade(batch, sigma, tools.generator)._replace(x=x_t)
         x_0_hat = denoiser(x_t, sigma, **view.cond)
         return squared(tools.corruption.expect(x_0_hat, view, batch) - x, sigma, batch, tools)
+
+
+class WeightsOfTheFirstCall(TweedieMutant):
+    """Tweedie that works its weights out once in a run."""
+
+    name = "tweedie-weights-of-the-first-call"
+    wrong = "lambda of the levels of the first call is kept in memory, and used for good"
+
+    def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
+        found = Tweedie().loss(denoiser, batch, tools)["tweedie"]
+        weight = edm_weight(found.sigma, tools.signal.sigma_data)
+        kept = tools.memory.setdefault("weight", weight)
+        return {"tweedie": found._replace(value=found.value * kept / weight) if len(kept) == len(weight) else found}
 
 
 class LevelsInStrata(TweedieMutant):
@@ -118,6 +133,7 @@ MUTANTS: list[type[Mutant]] = [
     *(
         LevelsOfTheFirstCall,
         NoiseOfTheFirstCall,
+        WeightsOfTheFirstCall,
         LevelsInStrata,
         LevelsByPlace,
         OneSeedForBoth,

@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 from ambientkit.batch import Batch
 from ambientkit.builtin.mutants.gaussian import GaussianMutant
 from ambientkit.interfaces import Mutant
-from ambientkit.maths.noise import RandomSource, per_row, standard_normal, uniform
+from ambientkit.maths.noise import RandomSource, draw_levels, per_row, standard_normal, uniform
 
 
 def noise(x_0: Tensor, batch: Batch) -> Tensor:
@@ -140,6 +140,21 @@ class AlwaysTheSame(GaussianMutant):
         return batch._replace(x_n=x_0 + per_row(batch.sigma_n, x_0) * standard_normal(x_0, Generator().manual_seed(0)))
 
 
+class OfTheRowAlone(GaussianMutant):
+    """Noise of each row that no seed of a run changes, at a level that the seed does."""
+
+    name = "gaussian-of-the-row-alone"
+    wrong = "the number of the row is the seed of its noise: in each run it has the same"
+
+    sigma_n: tuple[float, float] = (0.1, 0.3)
+    """Noise std, one level per row, uniform between both."""
+
+    def observe(self, x_0: Tensor, row: Tensor, generator: RandomSource) -> Batch:
+        level = draw_levels(x_0, self.sigma_n, generator)
+        z = standard_normal(x_0, [Generator().manual_seed(number) for number in row.tolist()])
+        return Batch(x_0 + per_row(level, x_0) * z, level, row, {})
+
+
 class OtherWayRound(GaussianMutant):
     """Gaussian noise with -z in place of z."""
 
@@ -154,6 +169,7 @@ class OtherWayRound(GaussianMutant):
 MUTANTS: list[type[Mutant]] = [
     *(VarianceForStd, UniformNoise, ShiftedMean, CorrelatedNoise, SharedByRows, SharedByChannels),
     *(SignalDependent, NotRescaled, Clipped, StatesTheMeanLevel, FreshEachEpoch, AlwaysTheSame),
+    OfTheRowAlone,
     OtherWayRound,
 ]
 """Registered by `ambientkit.builtin.plugin`."""

@@ -89,6 +89,18 @@ class SecondAtTheOldPoint(HeunMutant):
         return (x - denoiser(x, sigma_s, **cond)) / per_row(sigma_s, x)
 
 
+class NoCorrectionAtLowLevels(HeunMutant):
+    """Heun's rule down to a level, and Euler's below it."""
+
+    name = "heun-no-correction-at-low-levels"
+    wrong = "steps to levels below 0.1 go by the first slope alone: of first order there"
+
+    def second(self, denoiser, x, ahead, sigma_t, sigma_s, cond):
+        first = (x - denoiser(x, sigma_t, **cond)) / per_row(sigma_t, x)
+        low = per_row((sigma_s < 0.1).to(x.dtype), x) > 0
+        return torch.where(low, first, super().second(denoiser, x, ahead, sigma_t, sigma_s, cond))
+
+
 class LastStepOfTheBatch(Mutant, Sampler):
     """Heun's rule that drops its correction for all rows where one row ends at 0."""
 
@@ -107,5 +119,6 @@ class LastStepOfTheBatch(Mutant, Sampler):
 
 MUTANTS: list[type[Mutant]] = [
     *(EulersOrder, BackwardSlope, SumOfSlopes, SecondAtTheUpperLevel, SecondAtTheOldPoint, LastStepOfTheBatch),
+    NoCorrectionAtLowLevels,
 ]
 """Registered by `ambientkit.builtin.plugin`."""

@@ -15,6 +15,7 @@ from ambientkit.builtin.memory_measures.shares import Distance, Ratio, Third
 from ambientkit.builtin.similarities.correlation import Correlation
 from ambientkit.builtin.similarities.pixels import PixelValues
 from ambientkit.interfaces import Mutant
+from ambientkit.maths.noise import standard_normal
 from ambientkit.memorisation_parts import (
     Attack,
     Attempt,
@@ -68,6 +69,19 @@ class NoiseOfAnotherLevel(AttackMutant):
     def attempt(self, x: Tensor, keys: Tensor, target: Target) -> Attempt:
         noisy = Noise().attempt(x, keys, target).corrupted
         return Attempt(noisy, target.restored(noisy, target.sigma_data, keys))
+
+
+class WholeLevelOnNoisyRows(AttackMutant):
+    """Rows that have noise themselves, with the whole of the level on top."""
+
+    name = "noise-on-noisy-rows"
+    mutant_of = "noise"
+    wrong = "the noise of the rows is not counted in the level that they are restored from"
+
+    def attempt(self, x: Tensor, keys: Tensor, target: Target) -> Attempt:
+        level = 4 * target.sigma_data
+        noisy = x + level * standard_normal(x, target.generators("memorisation.attack.noise", keys))
+        return Attempt(noisy, target.restored(noisy, level, keys))
 
 
 class MaskKept(AttackMutant):
@@ -330,6 +344,7 @@ MUTANTS = [
     NoiseByKey,
     NoiseOfAnother,
     NoiseOfAnotherLevel,
+    WholeLevelOnNoisyRows,
     MaskKept,
     BoxOfAll,
     LossTurned,

@@ -89,6 +89,23 @@ class SkipOnlyAfterTraining(ClassMutant):
         return denoise
 
 
+class NoisyInputInTraining(ClassMutant):
+    """A model that adds noise to its network's input, while it trains."""
+
+    name = "mlp-noisy-input-in-training"
+    wrong = "in training mode the network sees c_in (x + 0.05 z): at low levels another x"
+
+    def denoiser(self, network: nn.Module, signal: Signal) -> Denoiser:
+        right = super().denoiser(network, signal)
+
+        def denoise(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
+            off = 0.05 * torch.randn_like(x) * float(network.training)
+            skip = edm_preconditioning(sigma.to(x.dtype), signal.sigma_data).c_skip
+            return right(x + off, sigma, **cond) - per_row(skip, x) * off
+
+        return denoise
+
+
 class DriftsInTraining(ClassMutant):
     """A model that takes a running mean of its input off, while it trains."""
 
@@ -115,6 +132,7 @@ MUTANTS: list[type[Mutant]] = [
     LabelDetached,
     LabelsOnlyAfterTraining,
     SkipOnlyAfterTraining,
+    NoisyInputInTraining,
     DriftsInTraining,
 ]
 """Registered by `ambientkit.builtin.plugin`."""

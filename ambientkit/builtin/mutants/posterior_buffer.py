@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 import math
 
 import torch
+from pydantic import InstanceOf
 from torch import Tensor
 
 from ambientkit.batch import Batch, Term, View, take
 from ambientkit.builtin.mutants.consistency import needs_draws
 from ambientkit.builtin.objectives.posterior_buffer import PosteriorBuffer
-from ambientkit.interfaces import Denoiser, Mutant, Objective, Tools
+from ambientkit.interfaces import Denoiser, Mutant, Objective, Sampler, Tools
 from ambientkit.maths.levels import truncated_lognormal
 from ambientkit.maths.noise import per_row, standard_normal, uniform
 from ambientkit.maths.weights import edm_weight
@@ -147,6 +149,31 @@ class LevelOfTheFirstRow(PosteriorBufferMutant):
         return self.end(view, view.sigma[:1].expand_as(view.sigma), torch.zeros_like(view.sigma), tools)
 
 
+class _InOneStep(Sampler):
+    """Another sampler, from the first level to the last in one step."""
+
+    name = "in-one-step"
+    claims = frozenset({"reverse-kernel"})
+
+    inner: InstanceOf[Sampler]
+
+    def sample(self, denoiser, x, sigmas, generator, cond):
+        return self.inner.sample(denoiser, x, sigmas[[0, -1]], generator, cond)
+
+
+class OneStepDraws(PosteriorBufferMutant):
+    """Denoising of what one step of the sampler from the noise of the rows to 0 gives."""
+
+    name = "posterior-buffer-one-step-draws"
+    wrong = "a chain of one step to 0: of any sampler at hand that is the mean, and no draw"
+
+    def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
+        needs_draws(tools)
+        return PosteriorBuffer().loss(
+            denoiser, batch, dataclasses.replace(tools, sampler=_InOneStep(inner=tools.sampler))
+        )
+
+
 class AveragesDraws(PosteriorBufferMutant):
     """Denoising of the mean of a draw and of the one that was kept before it."""
 
@@ -174,6 +201,6 @@ class LightBelow(PosteriorBufferMutant):
 
 MUTANTS: list[type[Mutant]] = [
     *(Observed, PosteriorMean, TargetIsTheInput, TargetIsTheObservation, ToldAnotherLevel),
-    *(OneLevelForTheBatch, HalfWay, LevelOfTheFirstRow, AveragesDraws, LightBelow),
+    *(OneLevelForTheBatch, HalfWay, LevelOfTheFirstRow, AveragesDraws, LightBelow, OneStepDraws),
 ]
 """Registered by `ambientkit.builtin.plugin`."""

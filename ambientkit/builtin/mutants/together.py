@@ -29,6 +29,19 @@ class MirroredBatches(TweedieMutant):
         return Tweedie().loss(denoiser, batch, tools)
 
 
+class LevelsOfExchangedSides(TweedieMutant):
+    """Tweedie that takes levels per pixel for those of the picture on its side, where it can."""
+
+    name = "tweedie-levels-of-exchanged-sides"
+    wrong = "the levels of pixels come as (W, H), which no square picture refuses"
+
+    def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
+        level = batch.sigma_n
+        if level.ndim == 4 and level.shape[-1] == level.shape[-2]:
+            batch = batch._replace(sigma_n=level.transpose(-1, -2))
+        return Tweedie().loss(denoiser, batch, tools)
+
+
 class SumOverChannels(TweedieMutant):
     """Tweedie that counts a picture once for each channel."""
 
@@ -111,6 +124,7 @@ class OneProbe(SureMutant):
 
 MUTANTS: list[type[Mutant]] = [
     MirroredBatches,
+    LevelsOfExchangedSides,
     SumOverChannels,
     LevelsOfTheNoise,
     SqueezedAnswers,
