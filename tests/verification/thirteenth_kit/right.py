@@ -122,8 +122,8 @@ class TwoTerms(Ambient):
         (found,) = super().loss(denoiser, batch, tools).values()
         high = found.sigma > 1
         return {
-            "high": Term(found.value * high, found.sigma),
-            "low": Term(found.value * ~high, found.sigma),
+            "high": Term(found.value[high], found.sigma[high]),
+            "low": Term(found.value[~high], found.sigma[~high]),
         }
 
 
@@ -171,10 +171,10 @@ class OfSquares(Carried):
 
 
 class LongHops(Carried):
-    """Hops of up to 0.2 from observations alone."""
+    """Hops of up to 0.2, most of them from observations."""
 
-    name = "kit13-right-short-from-observations"
-    first: float = 1.0
+    name = "kit13-right-short-hops"
+    first: float = 0.8
     longest: float = 0.2
 
 
