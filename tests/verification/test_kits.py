@@ -53,7 +53,7 @@ FOR_RIGHT_PARTS = {
     "twelfth": [*CONTRACTS, *(CHECKS[name] for name in ("levels", "stationarity-under-masks", "null-attack"))],
     "thirteenth": [
         *CONTRACTS,
-        *(CHECKS[name] for name in ("picture-views", "scale", "keyed", "order-2", "null-attack")),
+        *(CHECKS[name] for name in ("picture-views", "scale", "scale-under-masks", "keyed", "order-2", "null-attack")),
     ],
 }
 

@@ -171,7 +171,7 @@ class ScaleUnderMasks(Check):
             def probed(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
                 shown = cond["mask"].expand_as(x)
                 if torch.is_grad_enabled():
-                    places.append((shown == of_shown).flatten(1).double().mean(1))
+                    places.append((sigma.detach().double(), (shown == of_shown).flatten(1).double().mean(1)))
                 return exact(x, sigma, cond) + size * (shown == of_shown).to(x.dtype)
 
             return terms(part, probed, batch, case, index)
@@ -181,9 +181,10 @@ class ScaleUnderMasks(Check):
             return torch.zeros(3, 0, dtype=torch.float64)
         value = [torch.cat([term.value for term in found]).double() for found in (below, here, above)]
         sigma = torch.cat([term.sigma for term in here]).double()
-        if any(len(share) != len(sigma) for share in places):
+        if any(len(share) != len(sigma) for _, share in places):
             return torch.full((3, 1), float("inf"), dtype=torch.float64)
-        share = torch.stack(places).mean(0)  # of several views of a row, in the mean
+        # Of several views of a row, in the mean.
+        share = torch.stack([_in_order_of(sigma, level, share) for level, share in places]).mean(0)
         clear = (sigma > 1.12 * 0.4) & (share > 0)
         cost = ((value[0] + value[2]) / 2 - value[1]) / (0.25 * edm_weight(sigma, case.tools.signal.sigma_data))
         return torch.stack([cost, share, hidden_factor(sigma, case.tools.signal.sigma_data, 1.0)])[:, clear]
@@ -192,6 +193,15 @@ class ScaleUnderMasks(Check):
         """The same objective with values a fifth larger."""
         assert isinstance(part, Objective)
         return _Larger(inner=part)
+
+
+def _in_order_of(sigma: Tensor, level: Tensor, share: Tensor) -> Tensor:
+    """The shares of questions at these levels in the order of values at levels sigma, where both are the same levels:
+    several terms may have a part of the rows each. As they are otherwise."""
+    here, there = sigma.argsort(), level.argsort()
+    if not torch.equal(sigma[here], level[there]):
+        return share
+    return torch.empty_like(share).index_copy_(0, here, share[there])
 
 
 def _powers(part: Objective) -> list[float]:
