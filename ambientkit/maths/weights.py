@@ -19,8 +19,8 @@ def edm_weight(sigma: Tensor, sigma_data: float) -> Tensor:
     return (1 / sigma_data) ** 2 + (1 / sigma) ** 2
 
 
-HIDDEN = 0.75
-"""The power of `hidden_factor` that `tweedie` takes: docs/decisions, 64."""
+HIDDEN = 0.6
+"""The power of `hidden_factor` that `tweedie` takes: docs/decisions, 69."""
 
 
 def hidden_factor(sigma: Tensor, sigma_data: float, power: float = HIDDEN) -> Tensor:

@@ -30,6 +30,8 @@ CHUNK = 64
 """Rows at a time; fixed, so that the numbers depend on the seed alone."""
 CAP = 1e4
 """Bound of 1/a^2, as for the pairs of the objective `tweedie`; out of reach at LOWEST."""
+POWER = 0.75
+"""Of what hidden values weigh, the same for all objectives and releases: the measurements of a run have to compare."""
 MEASURED = 256
 """Rows held out, and rows trained on, that are measured at most."""
 FIRST, RATIO = 50, 1.25
@@ -101,7 +103,7 @@ def _pair(
     else:
         other = corruption.degrade(rows, sigma, generator)
     sigma_n = per_row(rows.sigma_n, rows.x_n)
-    hidden = hidden_factor(sigma, sigma_data)
+    hidden = hidden_factor(sigma, sigma_data, POWER)
     values = []
     for seen in (view, other):
         x_0_hat = denoiser(seen.x, sigma, **seen.cond).to(rows.x_n.dtype)

@@ -106,7 +106,7 @@ class ScaleUnderMasks(Check):
     it is seen at.
 
     That is sigma for a value shown. For one that is hidden it is lambda(sigma)^(1 - p) lambda(infinity)^p, p the
-    objective's field `hidden_power`; 1 (infinity) or 3/4 where it has none. So all values of x_0 count, although a part
+    objective's field `hidden_power`; 1 (infinity), 3/4 or 3/5 where it has none. So all values of x_0 count, although a part
     of them was never measured. lambda is the EDM weight, a >= 0.2.
     """
 
@@ -205,8 +205,8 @@ def _in_order_of(sigma: Tensor, level: Tensor, share: Tensor) -> Tensor:
 
 
 def _powers(part: Objective) -> list[float]:
-    """The powers that an objective may mean: the one it says, or one of the usual two."""
-    return [part.hidden_power] if hasattr(part, "hidden_power") else [1.0, HIDDEN]
+    """The powers that an objective may mean: the one it says, or one of those in use."""
+    return [part.hidden_power] if hasattr(part, "hidden_power") else [1.0, 0.75, HIDDEN]
 
 
 def _score(cost: Tensor, share: Tensor) -> Tensor:
