@@ -106,8 +106,8 @@ class ScaleUnderMasks(Check):
     it is seen at.
 
     That is sigma for a value shown. For one that is hidden it is lambda(sigma)^(1 - p) lambda(infinity)^p, p the
-    objective's field `hidden_power`; 1 (infinity), 3/4 or 3/5 where it has none. So all values of x_0 count, although a part
-    of them was never measured. lambda is the EDM weight, a >= 0.2.
+    objective's field `hidden_power`; 1 (infinity), 3/4 or 3/5 where it has none. So all values of x_0 count, although a
+    part of them was never measured. lambda is the EDM weight, a >= 0.2.
     """
 
     name = "scale-under-masks"
