@@ -30,7 +30,7 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from quality_arms import NO_PAIRS, late_pairs, levels_around
+from quality_arms import NO_PAIRS, late_pairs, without_pairs
 from train_run import train_run
 
 
@@ -75,14 +75,14 @@ OBJECTIVES: dict[str, Any] = {
     "tweedie": "tweedie",
     "default": "tweedie-consistency",
     "samples-first": "samples-first",
+    "no-pairs": without_pairs(),
     "late-pairs": late_pairs(0.6),
     "tweedie-no-pairs": NO_PAIRS,
-    "levels-around-1": levels_around(0.0),
     "clean-around-1": {"name": "denoising", "p_mean": 0.0},
 }
-"""Arm -> what it trains. `samples-first` is the default without pairs of views next to sigma_n, `late-pairs` has them
-from 60 % of the run on, `tweedie-no-pairs` is `tweedie` without them; `levels-around-1` is the default, and
-`clean-around-1` clean training, with log sigma normal around 0 in place of -1.2."""
+"""Arm -> what it trains. `no-pairs` is the default without pairs of views next to sigma_n, `late-pairs` has them from
+60 % of the run on, `tweedie-no-pairs` is `tweedie` without them; `clean-around-1` is clean training with log sigma
+normal around 0 in place of -1.2, as in `samples-first`."""
 CLEAN = ("clean", "clean-around-1")
 TRUNCATED = {"truncated": "tweedie", **{f"{arm}-truncated": arm for arm in OBJECTIVES if arm != "tweedie"}}
 """Arm -> the one whose run it shares: sampled down to sigma_n only, with a last denoising."""

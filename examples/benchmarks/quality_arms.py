@@ -27,9 +27,9 @@ def late_pairs(start: float) -> list[dict[str, Any]]:
     return [{"objective": NO_PAIRS, "stop": start}, {"objective": "tweedie", "start": start}, CONSISTENCY]
 
 
-def levels_around(p_mean: float) -> list[dict[str, Any]]:
-    """The default recipe, with log sigma of what is not drawn in pairs normal around another mean."""
-    return [{"objective": {"name": "tweedie", "p_mean": p_mean}}, CONSISTENCY]
+def without_pairs() -> list[dict[str, Any]]:
+    """The default recipe without pairs of views next to sigma_n."""
+    return [{"objective": NO_PAIRS}, CONSISTENCY]
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ ARMS = {
     "tweedie-consistency": Arm({"objective": "tweedie-consistency"}),
     "samples-first": Arm({"objective": "samples-first"}),
     "late-pairs": Arm({"objective": late_pairs(0.6)}),
-    "levels-around-1": Arm({"objective": levels_around(0.0)}),
+    "no-pairs": Arm({"objective": without_pairs()}),
     "clean-around-1": Arm(
         {"objective": {"name": "denoising", "p_mean": 0.0}, "corruption": {"sigma_n": 0.0}},
         knows="clean rows",
@@ -63,9 +63,10 @@ ARMS = {
     "sure": Arm({"objective": "sure"}),
     "clean-1%": Arm({"objective": "tweedie-consistency", "corruption": {"clean_share": 0.01}}, knows="1 % clean rows"),
 }
-"""`tweedie-consistency` is the default recipe as shipped, `samples-first` the recipe without pairs of views next to
-sigma_n, `late-pairs` the default with them in the last 40 % of a run alone, `levels-around-1` the default with all
-other levels around 1 (`p_mean: 0`), `buffer+consistency` the recipe `tweedie-consistency-buffer`."""
+"""`tweedie-consistency` is the default recipe as shipped, `samples-first` the recipe for samples from noise;
+`late-pairs` is the default with pairs of views next to sigma_n in the last 40 % of a run alone, `no-pairs` without
+them, `clean-around-1` clean training with the levels of `samples-first`, `buffer+consistency` the recipe
+`tweedie-consistency-buffer`."""
 
 
 @dataclass(frozen=True)

@@ -82,16 +82,17 @@ class FewRows(Recipe):
 
 
 class SamplesFirst(Recipe):
-    """For samples from noise: `tweedie-consistency` without pairs of views next to sigma_n.
+    """For samples from noise: `tweedie-consistency` with log sigma normal around 0 instead of -1.2, where it is not
+    drawn next to sigma_n.
 
-    The pairs are half of what the default draws, and serve rows that are restored. Without them the network sees more
-    levels at which shapes are decided: samples are nearer to clean data, and restored rows a little farther from them.
+    The network sees more of the levels at which the shapes and the brightness of samples are decided: samples are
+    nearer to clean data, and restored rows a little farther from them.
     """
 
     name = "samples-first"
-    source = "arXiv 2404.10177, section 3; measurements: docs/gallery.md, from pure noise; docs/decisions/0068"
+    source = "arXiv 2404.10177, section 3; measurements: docs/gallery.md, from pure noise; docs/decisions/0070"
 
     terms: tuple[WeightedObjective, ...] = (
-        WeightedObjective(objective={"name": "tweedie", "near": 0.0}),
+        WeightedObjective(objective={"name": "tweedie", "p_mean": 0.0}),
         WeightedObjective(objective="consistency", weight=0.5, start=0.1, ramp=0.05, every=4),
     )
