@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from ambientkit.builtin.models.mlp import MLP
 from ambientkit.interfaces import Denoiser, Model, Mutant, Signal
-from ambientkit.maths.noise import per_row
+from ambientkit.maths.noise import per_row, standard_normal
 from ambientkit.maths.precondition import edm_preconditioning
+from ambientkit.maths.randomness import keyed_generator
 
 
 class ClassMutant(Mutant, Model, abc.ABC):
@@ -99,7 +100,8 @@ class NoisyInputInTraining(ClassMutant):
         right = super().denoiser(network, signal)
 
         def denoise(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
-            off = 0.05 * torch.randn_like(x) * float(network.training)
+            noise = standard_normal(x, keyed_generator(0, "verify.noisy-input"))
+            off = 0.05 * noise * float(network.training)
             skip = edm_preconditioning(sigma.to(x.dtype), signal.sigma_data).c_skip
             return right(x + off, sigma, **cond) - per_row(skip, x) * off
 
