@@ -135,7 +135,7 @@ class ScaleUnderMasks(Check):
             own = masked_case(case, corruption)
             found: dict[bool, list[Tensor]] = {True: [], False: []}
             for index in range(self.batches):
-                answers: list[tuple[Tensor, Tensor]] = []
+                answers: dict[bytes, Tensor] = {}
                 for of_shown, own_costs in found.items():
                     own_costs.append(self._costs(part, own, index, of_shown, answers))
             if not any(costs.shape[1] for own_costs in found.values() for costs in own_costs):
@@ -149,9 +149,7 @@ class ScaleUnderMasks(Check):
                 scores.append(min((_score(cost * factor**-power, share) for power in powers), key=torch.abs))
         return all_normal(torch.stack(scores), n) if scores else Measured(math.inf, 0.0, 0)
 
-    def _costs(
-        self, part: Objective, case: Case, index: int, of_shown: bool, answers: list[tuple[Tensor, Tensor]]
-    ) -> Tensor:
+    def _costs(self, part: Objective, case: Case, index: int, of_shown: bool, answers: dict[bytes, Tensor]) -> Tensor:
         """(3, n): cost over what one value costs at lambda(sigma), the share of the values that the view shows (or
         hides), and what a hidden value counts against that at power 1; for rows with a >= 0.2 of which it shows (or
         hides) something.
@@ -161,11 +159,10 @@ class ScaleUnderMasks(Check):
         batch, places = observations(case, self.batch_size, index), []
 
         def exact(x: Tensor, sigma: Tensor, cond: Mapping[str, Tensor]) -> Tensor:
-            for points, answer in answers:
-                if torch.equal(points, x):
-                    return answer
-            answers.append((x.detach().clone(), case.oracle(x, sigma, **cond)))
-            return answers[-1][1]
+            points = x.detach().cpu().numpy().tobytes()
+            if points not in answers:
+                answers[points] = case.oracle(x, sigma, **cond)
+            return answers[points]
 
         def at(size: float) -> list[Term]:
             def probed(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
@@ -181,6 +178,7 @@ class ScaleUnderMasks(Check):
             return torch.zeros(3, 0, dtype=torch.float64)
         value = [torch.cat([term.value for term in found]).double() for found in (below, here, above)]
         sigma = torch.cat([term.sigma for term in here]).double()
+        places = _joined(places, len(sigma))
         if any(len(share) != len(sigma) for _, share in places):
             return torch.full((3, 1), float("inf"), dtype=torch.float64)
         # Of several views of a row, in the mean.
@@ -193,6 +191,17 @@ class ScaleUnderMasks(Check):
         """The same objective with values a fifth larger."""
         assert isinstance(part, Objective)
         return _Larger(inner=part)
+
+
+def _joined(places: list[tuple[Tensor, Tensor]], n: int) -> list[tuple[Tensor, Tensor]]:
+    """Questions about fewer than n rows, joined with those that follow: an objective may ask in chunks."""
+    found: list[tuple[Tensor, Tensor]] = []
+    for level, share in places:
+        if found and len(found[-1][0]) + len(level) <= n:
+            found[-1] = (torch.cat([found[-1][0], level]), torch.cat([found[-1][1], share]))
+        else:
+            found.append((level, share))
+    return found
 
 
 def _in_order_of(sigma: Tensor, level: Tensor, share: Tensor) -> Tensor:
