@@ -26,7 +26,7 @@ demo: $(STAMP) ## Train on noisy data only, sample, and compare with the clean d
 test: $(STAMP) ## Run the tests, those of the plug-ins and examples too (ARGS="-k word" for some)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal -m "not thorough" $(ARGS)
 
-thorough: $(STAMP) ## Run all tests: `make test` tries a fifth of the wrong parts that verify has to find
+thorough: $(STAMP) ## Run all tests: `make test` takes a share of the longest tables, and one form of each long test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal $(ARGS)
 
 quick: $(STAMP) ## Run the tests that take no more than a few seconds each: under three minutes on two cores

@@ -180,6 +180,7 @@ def test_an_array_is_inspected_copied_and_its_parts_are_listed(made, tmp_path):
     assert "tweedie" in found._repr_html_()
 
 
+@pytest.mark.thorough
 def test_a_script_without_a_main_guard_may_verify_a_class_of_its_own(tmp_path):
     (tmp_path / "script.py").write_text(
         "import ambientkit as ak\n"

@@ -232,6 +232,7 @@ def test_k_space_that_does_not_fit_is_refused_and_odd_sizes_are_taken(ambientkit
     assert "`ambientkit sample scan` where its operator allows it (A^T A = I), and give their folder" in err
 
 
+@pytest.mark.thorough
 def test_k_space_that_cannot_be_of_such_pictures_is_named_before_step_1(ambientkit: Any) -> None:
     write_kspace("complex.h5")
     for operator, share in (("fourier", ""), ("{name: fourier, real: true}", "% of the energy of the first rows")):

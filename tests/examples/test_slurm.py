@@ -55,6 +55,7 @@ def status_of(run: Path) -> dict[str, object]:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_job_whose_time_is_up_saves_and_is_queued_again_and_the_next_one_goes_on(
     tmp_path: Path, cluster: dict[str, str]
 ) -> None:

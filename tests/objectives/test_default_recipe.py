@@ -16,6 +16,7 @@ from ambientkit.training import steps
 from ambientkit.training.state import MEMORY
 from tests.objectives.test_posterior_buffer import CASE
 from tests.support.engine import make
+from tests.support.shares import some
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +51,7 @@ def finished(run):
     return found
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", some(range(5), [0]))
 def test_forty_steps_in_bf16_are_finite(seed):
     run = all_on(40, seed=seed, mixed_precision="bf16", model={"name": "mlp", "width": 16, "depth": 1}, batch_size=8)
     found = finished(run)

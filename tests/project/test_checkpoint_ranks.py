@@ -72,6 +72,7 @@ def test_how_far_a_pick_is_behind_is_told_by_run_beside_the_last_checkpoint(rank
     assert found == {("naive", 0): (0.0, 0.5), ("naive", 1): (0.5, 0.0)}
 
 
+@pytest.mark.thorough
 def test_every_checkpoint_is_scored_and_a_second_run_finds_the_scores(ranks, tmp_path, monkeypatch, capsys):
     def run():
         out = tmp_path / "ranks.json"

@@ -32,6 +32,7 @@ def benchmark():
     return module
 
 
+@pytest.mark.thorough
 def test_a_tiny_run_writes_every_measure_of_every_arm(tmp_path):
     pytest.importorskip("ambientkit_kdiffusion")
     flags = [

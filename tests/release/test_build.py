@@ -42,6 +42,7 @@ def built(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Pa
     return build(tmp_path_factory.mktemp("first"), root=repository)
 
 
+@pytest.mark.thorough
 def test_a_second_build_under_other_circumstances_has_the_same_bytes(
     repository: Path, built: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -267,6 +267,7 @@ def test_trackio_keeps_a_resumed_run_as_one(tmp_path, monkeypatch):
     assert [step for _, step, values in found if "evaluation/sliced-w2_pixels" in values] == [3, 5, 6, 7]
 
 
+@pytest.mark.thorough
 def test_wandb_keeps_a_run_offline(tmp_path, monkeypatch):
     pytest.importorskip("wandb")
     tracked(tmp_path, "wandb", monkeypatch)

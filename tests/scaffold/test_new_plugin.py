@@ -30,6 +30,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_their_own_tests_pass(packages: Path) -> None:
     ran = forked.run(
         ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib", *KINDS],

@@ -84,6 +84,7 @@ def test_an_objective_that_differentiates_the_denoiser_itself_is_refused(seen):
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_frozen_bases_and_transformers_are_sharded_too(tmp_path):
     found = seen_by(2, tmp_path, "networks")
     apart = {name: value for name, value in found[0].items() if name.endswith("apart")}
@@ -92,6 +93,7 @@ def test_frozen_bases_and_transformers_are_sharded_too(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_four_processes_agree_too(tmp_path):
     found = seen_by(4, tmp_path)
     assert [one["world"] for one in found] == [4] * 4

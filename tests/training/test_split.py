@@ -56,7 +56,11 @@ def test_no_thread_outlives_the_processes_group(seen):
     ("way", "launched"),
     [
         ("FSDP", {FSDP: "true", "FSDP_VERSION": "1", "FSDP_RESHARD_AFTER_FORWARD": "FULL_SHARD"}),
-        ("DeepSpeed ZeRO", {DEEPSPEED: "true", ZERO_STAGE: "3", "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "1"}),
+        pytest.param(
+            "DeepSpeed ZeRO",
+            {DEEPSPEED: "true", ZERO_STAGE: "3", "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "1"},
+            marks=pytest.mark.thorough,
+        ),
     ],
 )
 def test_a_run_under_fsdp_or_zero_says_what_is_split_and_is_otherwise_the_same(tmp_path, way, launched):

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 SETTINGS = Path(__file__).parents[3] / "examples" / "sdxl"
 
 
-@pytest.mark.parametrize("name", ["ffhq", "laion"])
+@pytest.mark.parametrize("name", [pytest.param("ffhq", marks=pytest.mark.thorough), "laion"])
 def test_settings_run_from_pictures_to_a_lora(name: str, tiny_sdxl: Path, tmp_path: Path) -> None:
     pictures = tmp_path / "pictures"
     pictures.mkdir()
