@@ -5,8 +5,8 @@
 `KITS` are the built-in parts with their mutants, the installed plug-ins, and the kits of tests/verification, whose
 authors had not read a check when they wrote them. Right parts are measured with every check of what they claim: at
 `--seeds` seeds with the statistical ones, at `--exact-seeds` with the exact ones. A wrong part is measured until a
-check rejects it by a number: first by the check that did so at the seed before, or that kits.json of tests/verification
-names, then by those that have rejected most parts in the least time.
+check rejects it by a number: first by the check that did so at the seed before, or that the tables of
+tests/verification name, then by those that have rejected most parts in the least time.
 Controls are left out: they cannot cause a false alarm.
 
 The file gets a line for each measurement, and a second call with the same file makes only those that are missing, by
@@ -39,10 +39,11 @@ from ambientkit.verification.plan import LEVEL, Pair, kind_of
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.verification.kits import KITS as UNSEEN
 
-NAMED: dict[str, dict[str, str | None]] = json.loads(
-    (Path(__file__).parents[2] / "tests" / "verification" / "kits.json").read_text()
-)
+TABLES = Path(__file__).parents[2] / "tests" / "verification"
+NAMED: dict[str, dict[str, str | None]] = json.loads((TABLES / "kits.json").read_text())
 """kit -> kind and name of a wrong part -> a check that rejects it."""
+OF_MUTANTS: dict[str, str] = json.loads((TABLES / "rejections.json").read_text())
+"""Name of a mutant -> a check that rejects it."""
 TAILS = (0.1, 0.01, 0.001)
 FEWEST = 20
 
@@ -173,7 +174,7 @@ def missing(values: Values, asked: argparse.Namespace, seed: int) -> Iterator[Jo
                     n for n, p in subject.pairs.items() if seed < (asked.exact_seeds if exact(p) else asked.seeds)
                 ]
             elif seed < asked.wrong_seeds and not any(0 <= p < LEVEL for p in done.values()):
-                named = NAMED.get(kit, {}).get(subject.name)
+                named = NAMED[kit].get(subject.name) if kit in NAMED else OF_MUTANTS.get(subject.name.split(" ", 1)[1])
                 before = [n for n in subject.pairs if 0 <= values.get((kit, seed - 1, n), 1) < LEVEL]
                 before = before or [n for n, pair in subject.pairs.items() if pair.check.name == named]
                 wanted = list(dict.fromkeys([*before, *subject.pairs]))
