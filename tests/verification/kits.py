@@ -6,6 +6,7 @@ from tests.verification import (
     eighth_kit,
     eleventh_kit,
     fifth_kit,
+    fourteenth_kit,
     fourth_kit,
     ninth_kit,
     second_kit,
@@ -30,6 +31,7 @@ KITS = {
     "eleventh": eleventh_kit,
     "twelfth": twelfth_kit,
     "thirteenth": thirteenth_kit,
+    "fourteenth": fourteenth_kit,
 }
 """Modules with `wrong_parts()`, `right_parts()`, `NOT_WRONG`, parts that proved not to be wrong, each with its reason,
 and `LET_PASS`, wrong parts that the checks had let pass when the kit was written, by the check that rejects them now.

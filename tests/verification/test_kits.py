@@ -55,6 +55,22 @@ FOR_RIGHT_PARTS = {
         *CONTRACTS,
         *(CHECKS[name] for name in ("picture-views", "scale", "scale-under-masks", "keyed", "order-2", "null-attack")),
     ],
+    "fourteenth": [
+        *CONTRACTS,
+        *(
+            CHECKS[name]
+            for name in (
+                "picture-views",
+                "levels",
+                "scale",
+                "degrade-law",
+                "further-mask",
+                "point-kernel",
+                "model-scaling",
+            )
+        ),
+        *(CHECKS[name] for name in ("detached-anchor", "noise-law", "flow-form", "null-attack")),
+    ],
 }
 
 
@@ -139,6 +155,7 @@ def test_a_right_part_is_not_rejected_and_the_control_of_the_check_is(kit: str, 
         ("eleventh", 174, 11, 41),
         ("twelfth", 192, 2, 25),
         ("thirteenth", 210, 2, 46),
+        ("fourteenth", 148, 4, 28),
     ],
 )
 def test_a_kit_keeps_its_size_and_the_parts_that_proved_not_to_be_wrong_say_why(

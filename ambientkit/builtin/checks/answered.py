@@ -16,7 +16,8 @@ from ambientkit.maths.randomness import isolated_global_generator
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One call of a network: its input, and the level that it was given, (B,) or None where that cannot be seen."""
+    """One call of a network: its input, and the level that it was given, (B,) or None where that cannot be seen. Rows
+    by which a batch is filled up come last, and are left out."""
 
     y: Tensor
     time: Tensor | None
@@ -47,11 +48,15 @@ class Answering:
 
         def replace(module: nn.Module, args: tuple, kwargs: dict, output):
             tensors = [value for value in [*args, *kwargs.values()] if isinstance(value, Tensor)]
-            times = [value for value in tensors[1:] if value.shape == sigma.shape]
+            rows = len(sigma)
+            filled = len(tensors[0]) if len(tensors[0]) > rows else rows
+            times = [value[:rows] for value in tensors[1:] if value.shape == (filled,)]
             times = [value for value in times if bool((value != value[0]).any())] or times  # a label says no level
-            calls.append(Asked(tensors[0].detach(), times[0].detach().double() if times else None))
+            y = tensors[0][:rows]
+            calls.append(Asked(y.detach(), times[0].detach().double() if times else None))
             self.output = output
-            return put(output, answer(tensors[0]))
+            said = answer(y)
+            return put(output, torch.cat([said, said[-1:].expand(filled - rows, *said.shape[1:])]))
 
         hook = self.network.register_forward_hook(replace, with_kwargs=True)
         if self.output is not None:

@@ -8,6 +8,7 @@ import torch
 from pydantic import Field, InstanceOf
 from torch import Tensor
 
+from ambientkit.builtin.checks.attempts import refuses_first, says_what_was_done
 from ambientkit.builtin.checks.labelled import global_state
 from ambientkit.builtin.checks.remembered import HELD_OUT, Listening, Remembered, pictures
 from ambientkit.errors import InputError
@@ -29,7 +30,8 @@ class NullAttack(Check):
     keys that `attack` gives them, are two samples of one law. A row's distance is the same alone, and comes from the
     generators of the rows; that of a flat row is a number. A point that is restored from a level has noise of that
     level, that of rows which have noise themselves counted in. Of a model that knows one row alone, what comes back is
-    that row, or what was shown of the row attacked.
+    that row, or what was shown of the row attacked. What it is said to have been shown holds nothing that was hidden,
+    all of its answers count, and a field that does not suit is refused before it is asked (`attempts`).
     """
 
     name = "null-attack"
@@ -63,7 +65,11 @@ class NullAttack(Check):
             return Measured(math.inf, 0.0, len(x), "the rows that are attacked are changed in place")
         only = pictures(case, "only", 1, SIDE)
         back = part.attempt(x, torch.arange(len(x)), Remembered(only, case.seed)).draws
-        why = self._other_level(part, x, case, only)
+        why = (
+            self._other_level(part, x, case, only)
+            or says_what_was_done(part, x, target)
+            or refuses_first(part, x, target)
+        )
         if why:
             return Measured(math.inf, 0.0, len(x), why)
         off = torch.minimum((back - only).abs(), (back - x.unsqueeze(1)).abs())

@@ -21,7 +21,7 @@ from ambientkit.maths.randomness import isolated_global_generator, keyed_generat
 
 class CorruptionRows(Check):
     """`observe` and `degrade` take one generator per row; row i is then the same alone, in another batch and in another
-    order."""
+    order. Clean rows stand among the noisy ones."""
 
     name = "corruption-rows"
     source = "the contract of `Corruption`; docs/decisions/0002"
@@ -43,7 +43,8 @@ class CorruptionRows(Check):
         assert isinstance(part, Corruption)
         x_0 = pictures(self.rows, key(case, "corruption-rows.pictures"))
         _, noisy = noisy_pictures(case, self.rows, "corruption-rows", by_pixel=False)
-        sigma = 1.5 * floors(noisy)
+        noisy = noisy._replace(sigma_n=torch.where(torch.arange(self.rows) % 3 == 1, 0.0, noisy.sigma_n))
+        sigma = 1.5 * floors(noisy).clamp(min=0.1)
 
         def run(index: Sequence[int]) -> list[Tensor]:
             where = torch.tensor(index)

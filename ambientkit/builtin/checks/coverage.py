@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ambientkit.builtin.checks.labelled import require
-from ambientkit.builtin.checks.probe import fixed_level, on_clean_rows, terms
+from ambientkit.builtin.checks.probe import GROUP, fixed_level, on_clean_rows, terms
 from ambientkit.interfaces import Case, Levels, Objective
 
 LENT = Levels(0.03, 6.0)
@@ -35,6 +35,8 @@ LOUD, LOUDEST, TOP = 2.5, 66.0, 72.0
 """Noise of rows that are seen at high levels, and the highest level that is asked for, of a run up to 80."""
 NEXT = 1.15
 """Rows of noise are seen between it and this many times it: EDM's density has 9 % of its mass there, at `NOISY`."""
+FAR = 1.5
+"""What clean rows are seen above, beside rows of `NOISY` too: EDM's density has 4 % of its mass there, in pairs."""
 FAR_UP, FAR_ROWS, FAR_DRAWS = 12.0, 1024, 20 * 1024
 """Clean rows of a run up to 80 are seen above the first, in losses of so many rows, of so many draws."""
 PILED, PILED_CALLS = 0.05, 40
@@ -136,6 +138,33 @@ def quiet_rows_reach_far_up(part: Objective, case: Case) -> None:
             return
         count += len(sigma)
     require(False, f"no level above {FAR_UP:g} comes in {count} draws on clean rows, in a run up to 80")
+
+
+def clean_rows_keep_their_range(part: Objective, case: Case) -> None:
+    """Clean rows that are seen at high levels in batches of their own are seen there beside noisy rows too. Raises
+    Broken."""
+    alone = [levels_of(part, case, 0.0, index) for index in range(10)]
+    if "clean-rows-low" in part.claims or not bool((torch.cat(alone) > FAR).any()):
+        return
+    lent = dataclasses.replace(case, tools=dataclasses.replace(case.tools, levels=LENT))
+    clean = torch.arange(ROWS) % 2
+
+    def drawn(index: int) -> Tensor:
+        batch = fixed_level(lent, ROWS, torch.where(clean == 1, 0.0, NOISY).double(), index)
+        asked = [torch.zeros(0, dtype=torch.float64)]
+
+        def watched(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
+            if GROUP in cond and cond[GROUP].shape == sigma.shape:
+                asked.append(sigma.detach().double()[cond[GROUP] == 1])
+            return case.oracle(x, sigma)
+
+        terms(part, watched, batch._replace(cond={GROUP: clean}), lent, index)
+        return torch.cat(asked)
+
+    if len(drawn(0)):  # who leaves clean rows out beside noisy ones, or does not say which they are
+        _filled(
+            drawn, [(FAR, LENT.sigma_max)], "clean rows are never seen at high levels where noisy ones are beside them"
+        )
 
 
 def visits_below_the_noise(part: Objective, case: Case) -> None:

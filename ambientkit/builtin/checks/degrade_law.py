@@ -17,6 +17,8 @@ from ambientkit.maths.noise import per_row
 
 RATIOS = (1.1, 1.6, 2.5, 4.2, 6.0)
 """Levels of views over the noise of their rows, each by itself."""
+SIDE = 8
+"""Of `pictures`: of as many rows a level for each may be taken for one of each column."""
 
 
 class DegradeLaw(Check):
@@ -26,7 +28,8 @@ class DegradeLaw(Check):
     Every row has a level sigma of its own, between 1.02 and 100 times its floor. Done with a noise level per row, with
     one per pixel, and with a pattern of levels that is the same in all rows, where errors of single pixels do not
     cancel. `show` adds the same noise, where it is not `degrade` itself. Rows that all go to one multiple of their
-    noise are measured besides, and larger pictures, on which no noise may repeat itself (`echoes`).
+    noise are measured besides, as many rows as columns, and larger pictures, on which no noise may repeat itself
+    (`echoes`).
     """
 
     name = "degrade-law"
@@ -76,6 +79,11 @@ class DegradeLaw(Check):
             view = part.degrade(batch, sigma, key(case, "degrade-law.ratios", index))
             missing = batch.sigma_n * (ratio**2 - 1) ** 0.5
             scores.append(float(square_score((view.x.double() - batch.x_n) / per_row(missing, batch.x_n))))
+        _, batch = noisy_pictures(case, SIDE, "degrade-law.side", by_pixel=False)
+        sigma = floors(batch) * 1.1 * 20 ** torch.linspace(0, 1, SIDE, dtype=torch.float64)
+        view = part.degrade(batch, sigma, key(case, "degrade-law.sides"))
+        e = (view.x.double() - batch.x_n) / per_row((sigma**2 - batch.sigma_n**2).sqrt(), batch.x_n)
+        scores += [float(square_score(one)) for one in e]
         return all_normal(scores, 2 * self.rows)
 
     def control(self, part: Part) -> Part:

@@ -15,6 +15,9 @@ from ambientkit.builtin.checks.outcome import exact
 from ambientkit.builtin.checks.probe import mean_value, observations, terms
 from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Part, Tools
 
+ALONE = 4
+"""Batches of one row."""
+
 
 class DetachedAnchor(Check):
     """No gradient reaches the denoiser at any other level than `Term.sigma`, the lower end of each hop.
@@ -41,8 +44,15 @@ class DetachedAnchor(Check):
     """Rows of the batch."""
 
     def measure(self, part: Part, case: Case) -> Measured:
-        """The share of the gradient's norm that does not lie at the levels of the terms."""
+        """The share of the gradient's norm that does not lie at the levels of the terms; of all rows, or of one
+        alone."""
         assert isinstance(part, Objective)
+        share = self._elsewhere(part, case, self.batch_size, 0)
+        alone = [self._elsewhere(part, case, 1, index) for index in range(1, 1 + ALONE)]
+        return exact(max([share, *(one for one in alone if math.isfinite(one))]), 1e-9, self.batch_size)
+
+    def _elsewhere(self, part: Objective, case: Case, rows: int, index: int) -> float:
+        """Infinity where there is no gradient."""
         case = dataclasses.replace(case, tools=dataclasses.replace(case.tools, sampler=OneStep()))
         calls: list[tuple[Tensor, Tensor]] = []
 
@@ -54,10 +64,10 @@ class DetachedAnchor(Check):
             calls.append((sigma.detach(), zero))
             return answer + zero
 
-        found = terms(part, recorded, observations(case, self.batch_size, 0), case, 0)
+        found = terms(part, recorded, observations(case, rows, index), case, index)
         value = mean_value(found)
         if not calls or not value.requires_grad:
-            return exact(math.inf, 1e-9, self.batch_size)
+            return math.inf
         levels = torch.cat([term.sigma.detach() for term in found])
         total = elsewhere = 0.0
         for (sigma, zero), got in zip(
@@ -66,7 +76,7 @@ class DetachedAnchor(Check):
             norms = torch.zeros(len(zero), dtype=torch.float64) if got is None else got.double().flatten(1).norm(dim=1)
             there = torch.isclose(sigma.unsqueeze(1), levels, rtol=1e-7, atol=0).any(1)
             total, elsewhere = total + float(norms.sum()), elsewhere + float(norms[~there].sum())
-        return exact(elsewhere / total if total > 0 else math.inf, 1e-9, self.batch_size)
+        return elsewhere / total if total > 0 else math.inf
 
     def control(self, part: Part) -> Part:
         """The same objective, to which the answer at twice the level is added."""

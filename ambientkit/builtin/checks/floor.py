@@ -82,7 +82,7 @@ class Floor(Check):
 
     def _refuses(self, part: Corruption, case: Case, batch: Batch, floor: Tensor, row: int) -> bool:
         sigma = (1.5 * floor).clamp(min=0.01)
-        sigma[row] = 0.95 * floor[row]
+        sigma[row] = 0.999 * floor[row]
         try:
             part.degrade(batch, sigma, key(case, "floor.noise"))
         except ValueError as error:

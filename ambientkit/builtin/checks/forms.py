@@ -20,6 +20,8 @@ from ambientkit.maths.randomness import keyed_generator
 LOW = (0.002, 0.003, 0.005, 0.01)
 """Levels at which a factor such as sigma, taken from 1 - alpha^2 in float32, has lost its digits."""
 TOLERANCE = 1e-3
+HIGHEST = 400.0
+"""A level of models that tell of no range."""
 
 
 class FormCheck(Check):
@@ -27,7 +29,8 @@ class FormCheck(Check):
 
     The network's output is replaced by the exact answer for independent normal pixels of std sigma_data, whose E[x_0 |
     x] is sigma_data^2 x / (sigma^2 + sigma_data^2): as it is, or over its std, whichever the model reads. Levels from
-    0.01 to 50, two stds of the data. At levels from 0.002 the factor of the answer is compared by itself, at x = 0.
+    0.01 to 50, and 400 where no range is told, two stds of the data. At levels from 0.002 the factor of the answer is
+    compared by itself, at x = 0.
     """
 
     source = (
@@ -48,7 +51,7 @@ class FormCheck(Check):
         assert isinstance(part, Model)
         part = without_classes(part)
         errors = {False: 0.0, True: 0.0}
-        sigma = torch.tensor([0.01, 0.1, 0.5, 1.0, 3.0, 50.0])
+        sigma = torch.tensor([0.01, 0.1, 0.5, 1.0, 3.0, 50.0, *([HIGHEST] if part.level_range() is None else [])])
         for sigma_data in (0.5, 1.4):
             model = Answering(part, case, sigma_data)
             like = torch.empty(len(sigma), *model.signal.shape)

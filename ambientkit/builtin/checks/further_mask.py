@@ -22,7 +22,7 @@ them a right value is still missing once in 100,000 measurements if its chance t
 more."""
 
 
-OBLONG, FEW = ((1, 4, 9), (1, 9, 4)), 2
+OBLONG, FEW = ((1, 4, 9), (3, 9, 4)), 2
 """Pictures that are wide and high, where a square does not reach all, and how many of them."""
 
 
@@ -32,7 +32,8 @@ class FurtherMask(Check):
 
     It shows x_n and noise up to the level. Values of the view that it does not show are 0. Whether a value is hidden
     says nothing of x_n. The floor is the largest sigma_n among the values measured of a row. `show` adds the same
-    noise, to all that was measured. Values of wide and of high pictures are hidden now and then too.
+    noise, to all that was measured. Values of wide and of high pictures, of one channel and of three, are hidden now
+    and then too; and so are those of rows that bring no mask, where such rows are taken.
     """
 
     name = "further-mask"
@@ -86,17 +87,23 @@ class FurtherMask(Check):
             return Measured(
                 math.inf, 0.0, self.rows, "some measured value is never hidden: nothing says what lies there"
             )
+        of_shapes: list[Tensor] = []
         for shape in OBLONG:
             whole_rows = _whole(part, case, shape)
             if _never_hidden(part, whole_rows, torch.zeros_like(whole_rows.x_n, dtype=torch.bool), case):
                 why = f"on pictures of shape {shape} some value is never hidden: nothing says what lies there"
                 return Measured(math.inf, 0.0, self.rows, why)
+            several = take(whole_rows, torch.arange(FEW).repeat(VIEWS))
+            above = 2 * part.floor(several).clamp(min=0.05)
+            of_shapes.append(_added(part.degrade(several, above, key(case, "further-mask.shapes")), several))
+        if _bare(part, _whole(part, case, OBLONG[0]), case):
+            return Measured(math.inf, 0.0, self.rows, "views of rows without a mask hide nothing, or do not say what")
         e, x = _added(view, batch), batch.x_n[shown]
         off = hidden.double() - hidden.double().mean()
         around = batch.x_n.unflatten(0, (VIEWS, self.rows))
         product = (off * (around - around.mean()))[hidden | shown.unflatten(0, (VIEWS, self.rows))]
         scores = [values.mean() / (values.std() / len(values) ** 0.5) for values in (e, e * x, product)]
-        scores.append(square_score(e))
+        scores += [square_score(values) for values in (e, *of_shapes)]
         whole = part.show(rows, sigma[: self.rows], key(case, "further-mask.show"))
         if bool((whole.x[~whole.cond["mask"].expand_as(whole.x)] != 0).any()):
             return Measured(math.inf, 0.0, self.rows, "a row that is shown holds values that were not measured")
@@ -124,6 +131,16 @@ def _whole(part: Corruption, case: Case, shape: tuple[int, ...]) -> Batch:
     x_0 = torch.rand(FEW, *shape, generator=generator, dtype=torch.float64)
     batch = part.observe(x_0, torch.arange(FEW), generator)
     return batch._replace(x_n=x_0, cond={**batch.cond, "mask": torch.ones_like(batch.cond["mask"])})
+
+
+def _bare(part: Corruption, rows: Batch, case: Case) -> bool:
+    """Whether rows that bring no mask, if they are taken, are seen without one, or whole in all views."""
+    several = take(rows._replace(cond={}), torch.arange(FEW).repeat(VIEWS))
+    try:
+        view = part.degrade(several, 2 * part.floor(several).clamp(min=0.05), key(case, "further-mask.bare"))
+    except (KeyError, ValueError):
+        return False
+    return "mask" not in view.cond or bool(view.cond["mask"].all())
 
 
 def _never_hidden(part: Corruption, rows: Batch, done: Tensor, case: Case) -> bool:

@@ -9,6 +9,7 @@ from torch import Tensor
 from ambientkit.batch import Batch, Term
 from ambientkit.builtin.checks.anew import draws_anew
 from ambientkit.builtin.checks.coverage import (
+    clean_rows_keep_their_range,
     no_hole_above,
     no_hole_at_the_top,
     none_left_out_next_to_the_noise,
@@ -37,8 +38,9 @@ class LevelsAboveFloor(Check):
     noisy row's floor only by another density. Among rows of unlike noise none lie on a floor either. Not all levels of
     a noisy row lie next to its floor, and clean and noisy rows together are asked about at low and at high levels,
     without a hole between them, next to the noise of a row too, and rows of much noise at levels up to the end of the
-    range (see `coverage`), clean rows at levels above 12 too; an objective may split these between them. In a run, with
-    what an objective keeps, levels and noise are drawn anew in each call (`anew`).
+    range (see `coverage`), clean rows at levels above 12 too, and at high levels beside noisy ones; an objective may
+    split these between them. In a run, with what an objective keeps, levels and noise are drawn anew in each call
+    (`anew`).
     """
 
     name = "levels"
@@ -94,6 +96,7 @@ class LevelsAboveFloor(Check):
                 no_hole_above(part, case)
                 no_hole_at_the_top(part, case)
                 quiet_rows_reach_far_up(part, case)
+                clean_rows_keep_their_range(part, case)
             except Broken as error:
                 return Measured(1.0, 0.0, 5 * self.batch_size, str(error))
         return exact(max(shares), SHARE, 5 * self.batch_size)

@@ -15,8 +15,8 @@ ROWS = 64
 
 def asks_with_the_view(part: Objective, case: Case, index: int) -> None:
     """The conditions that say how a row is seen have the dtype that observations have, and the points that are asked
-    about do not depend on values of x_n which their masks hide. Some question hides a value that was measured, or
-    nothing would teach what lies under a mask. Raises Broken.
+    about do not depend on values of x_n which their masks hide, and hold those that they show. Some question hides a
+    value that was measured, or nothing would teach what lies under a mask. Raises Broken.
 
     Points are differentiated by x_n, which shows what they hold without changing a draw.
     """
@@ -30,6 +30,9 @@ def asks_with_the_view(part: Objective, case: Case, index: int) -> None:
         for name in case.tools.corruption.carries & cond.keys():
             right = cond[name].dtype == batch.cond[name].dtype
             require(right, f"the denoiser gets {name!r} in another dtype than the view has it")
+        if "mask" in cond:
+            lost = bool((x.detach() == 0)[cond["mask"].expand_as(x)].any())
+            require(not lost, "the denoiser is told that values are shown which are 0: they were taken away")
         if "mask" in cond and x.requires_grad:
             hidden = ~cond["mask"].expand_as(x)
             (grad,) = torch.autograd.grad((x * hidden).sum(), x_n, retain_graph=True, allow_unused=True)

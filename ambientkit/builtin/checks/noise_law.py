@@ -7,7 +7,7 @@ from pydantic import Field, InstanceOf
 from torch import Tensor
 
 from ambientkit.batch import Batch, View
-from ambientkit.builtin.checks.echoes import observed_without_echoes
+from ambientkit.builtin.checks.echoes import observed_without_echoes, whole_in_each_channel
 from ambientkit.builtin.checks.outcome import all_of, exact, largest
 from ambientkit.builtin.checks.travel import key, sources
 from ambientkit.builtin.checks.white import pictures, white_normal
@@ -20,7 +20,7 @@ class NoiseLaw(Check):
 
     `Batch.sigma_n` is what the corruption states, per row or per pixel; where it is 0, x_n must be x_0. Rows are drawn
     as a run draws them, each by its own generator where the corruption takes a list of them. Larger pictures of three
-    channels are drawn besides, whose noise may not repeat itself (`echoes`).
+    channels are drawn besides, whose noise may not repeat itself, and some of five (`echoes`).
     """
 
     name = "noise-law"
@@ -68,6 +68,7 @@ class NoiseLaw(Check):
                 _unrelated(level.flatten(1).mean(1), x_0.flatten(1).mean(1)),
                 _apart(level, e),
                 observed_without_echoes(part, case),
+                whole_in_each_channel(part, case),
             ]
         )
 

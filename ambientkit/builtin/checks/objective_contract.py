@@ -42,8 +42,8 @@ from ambientkit.interfaces import CONTRACT, Case, Check, Denoiser, Measured, Mem
 from ambientkit.maths.noise import per_row
 from ambientkit.maths.randomness import keyed_generator
 
-GREY = (1, *SHAPE[1:])
-"""An axis of one channel is lost where it is squeezed, and rows meet then."""
+GREY = (1, SHAPE[2], SHAPE[1])
+"""Higher than wide. An axis of one channel is lost where it is squeezed, and rows meet then."""
 LARGER = (4, 8, 9)
 """A border, and what comes after three channels, can be left out of larger pictures alone."""
 

@@ -91,8 +91,13 @@ def square_score(e: Tensor) -> Tensor:
     a score of 4.5 are within 10 % of the normal ones, and below them; of (S - n) / sqrt(2 n) the upper one is 18 times
     as heavy. Source: Wilson and Hilferty (1931).
     """
-    c = 2 / (9 * e.numel())
-    return (e.square().mean() ** (1 / 3) - (1 - c)) / c**0.5
+    return square_scores(e.square().mean(), e.numel())
+
+
+def square_scores(mean: Tensor, n: int) -> Tensor:
+    """`square_score` of each mean square of n values, of any shape."""
+    c = 2 / (9 * n)
+    return (mean ** (1 / 3) - (1 - c)) / c**0.5
 
 
 def all_normal(scores: Tensor | Iterable[float], n: int) -> Measured:

@@ -11,8 +11,19 @@ from pydantic import Field, InstanceOf
 from torch import Tensor
 
 from ambientkit.batch import Batch, Term
-from ambientkit.builtin.checks.labelled import SHAPE, SIGNAL, SPACING, Broken, OneStep, asked_of, labelled, require
-from ambientkit.builtin.checks.outcome import all_normal, all_of, mean_zero_by_kind
+from ambientkit.builtin.checks.labelled import (
+    SHAPE,
+    SIGNAL,
+    SPACING,
+    Broken,
+    OneStep,
+    asked_of,
+    copied,
+    labelled,
+    require,
+    same,
+)
+from ambientkit.builtin.checks.outcome import all_normal, all_of, mean_zero_by_kind, square_scores
 from ambientkit.builtin.checks.probe import GROUPS, calls_for, on_clean_rows
 from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Part, Signal, Tools
 from ambientkit.maths.noise import per_row
@@ -34,10 +45,11 @@ class PictureViews(Check):
     there of clean rows alone; the products of e with that of the next pixel, of the row below and of the next channel;
     the squared sum over a picture; and the products of e of different rows. Their mean is 0; each loss is one sample.
     In every third batch clean, quiet and very noisy rows are mixed. Where noise per pixel is claimed, another third has
-    one level per pixel, the same pattern in all rows. On `MANY` black pictures of `LARGE` pixels e^2 - 1, averaged over
-    the questions about a row, has mean 0 over the rows; and so has on square ones e^2 along the width less that along
-    the height, where the noise is per pixel and grows along the width. In each call the mean of e over the rows is 0,
-    value by value.
+    one level per pixel, the same pattern in all rows. Half of the batches bring no conditions; none is changed. On
+    `MANY` black pictures of `LARGE` pixels e^2 - 1, averaged over the questions about a row, has mean 0 over the rows,
+    and is that of white noise in each question, to the teacher too, and of pictures without conditions; and so has on
+    square ones e^2 along the width less that along the height, where the noise is per pixel and grows along the width.
+    In each call the mean of e over the rows is 0, value by value.
     """
 
     name = "picture-views"
@@ -66,9 +78,11 @@ class PictureViews(Check):
         for index in range(calls_for(self.batches)):
             asked: list[Question] = []
             batch = self._batch(part, case, index)
+            kept = copied(batch)
             clean = per_row(batch.sigma_n, batch.x_n).expand_as(batch.x_n).flatten(1).amax(1) == 0
             try:
                 part.loss(self._watched(asked), batch, self._tools(case, index))
+                require(same(batch, kept), "the batch is changed")
             except Broken as error:
                 return Measured(math.inf, 0.0, index, str(error))
             if asked:
@@ -81,8 +95,9 @@ class PictureViews(Check):
             return Measured(math.inf, 0.0, sum(map(len, samples)), "the denoiser is not asked")
         turns = [torch.stack(turn) for turn in zip(*asked_by_kind, strict=False)]
         tests = [mean_zero_by_kind(torch.cat(turns), len(asked_by_kind)), size_of_noise(part, case)]
+        tests.append(size_without_conditions(part, case, by_pixel=False))
         if "noise-by-pixel" in part.claims and not on_clean_rows(case):
-            tests.append(place_of_noise(part, case))
+            tests += [place_of_noise(part, case), size_without_conditions(part, case, by_pixel=True)]
         if scores:
             tests.append(all_normal(torch.cat(scores), len(scores))._replace(why=AWAY))
         return all_of(tests)
@@ -112,16 +127,39 @@ class PictureViews(Check):
 
 FEWEST = 24
 """Rows of a call of which values are averaged."""
-MANY, LARGE, SQUARE = 64, (3, 64, 64), (3, 12, 12)
-"""Rows and shape of the pictures on which the size of the noise is measured to half a per cent; and of those on which
-sides may be exchanged unseen."""
+MANY, FEW, LARGE, SQUARE = 64, 16, (3, 64, 64), (3, 12, 12)
+"""Rows, rows without conditions, and shape of the pictures on which the size of the noise is measured to half a per
+cent; and of those on which sides may be exchanged unseen."""
 
 
 def size_of_noise(part: Objective, case: Case) -> Measured:
-    """Student's t of the mean of e^2 - 1 over rows, each the mean over its pixels and questions."""
+    """Student's t of the mean of e^2 - 1 over rows, each the mean over its pixels and questions; and the normal score
+    of each question, which no other dilutes. What the teacher is asked counts."""
     generator = keyed_generator(case.seed, "verify.picture-views.large")
     sigma_n = torch.zeros(MANY) if on_clean_rows(case) else 0.1 + 0.4 * torch.rand(MANY, generator=generator)
     return _mean_of_squares(part, case, labelled(sigma_n, generator, LARGE), torch.ones(LARGE), 1.0)
+
+
+def size_without_conditions(part: Objective, case: Case, by_pixel: bool) -> Measured:
+    """The normal score of the mean of e^2 in each question about `FEW` pictures that bring no conditions, of a level
+    each, or of one for each pixel."""
+    generator = keyed_generator(case.seed, "verify.picture-views.bare", step=int(by_pixel))
+    level = torch.zeros(FEW) if on_clean_rows(case) else 0.1 + 0.4 * torch.rand(FEW, generator=generator)
+    if by_pixel:
+        level = torch.linspace(0.1, 0.5, math.prod(LARGE)).reshape(LARGE).expand(FEW, *LARGE)
+    z = torch.randn(FEW, *LARGE, generator=generator)
+    batch = Batch(per_row(level, z) * z, level, torch.arange(FEW), {})
+    squares: list[Tensor] = []
+
+    def watched(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
+        squares.append(x.detach().double().square().flatten(1).mean(1) / sigma.detach().double() ** 2)
+        return 0.0 * x
+
+    signal = Signal(LARGE, SIGNAL.sigma_data)
+    part.loss(watched, batch, dataclasses.replace(picture_tools(case, watched, 998), signal=signal))
+    if not squares:
+        return Measured(0.0, 1.0, 0)
+    return all_normal(square_scores(torch.cat(squares), math.prod(LARGE)), FEW)
 
 
 def place_of_noise(part: Objective, case: Case) -> Measured:
@@ -161,13 +199,14 @@ def _mean_of_squares(part: Objective, case: Case, batch: Batch, weight: Tensor, 
     from scipy import stats
 
     score = float(means.mean() / (means.std() / len(means) ** 0.5).clamp(min=1e-300))
-    return Measured(score, 2 * float(stats.t.sf(abs(score), len(means) - 1)), len(means))
+    found = Measured(score, 2 * float(stats.t.sf(abs(score), len(means) - 1)), len(means))
+    return found if mean == 0 else all_of([found, all_normal(square_scores(off + 1, weight.numel()), len(means))])
 
 
 def picture_batch(part: Objective, case: Case, rows: int, index: int) -> Batch:
     """Noisy observations in float64 of pictures `SPACING` times their number plus `PATTERN`: of 0.1 to 0.5; in every
     third batch clean, quiet and very noisy ones; in another third, where the part claims noise per pixel, one pattern
-    of levels."""
+    of levels. Half of the batches of each kind bring no conditions."""
     generator = keyed_generator(case.seed, "verify.picture-views", step=index)
     sigma_n = 0.1 + 0.4 * torch.rand(rows, generator=generator)
     if on_clean_rows(case):
@@ -177,7 +216,8 @@ def picture_batch(part: Objective, case: Case, rows: int, index: int) -> Batch:
     elif "noise-by-pixel" in part.claims and index % 3 == 2:
         sigma_n = torch.linspace(0.1, 0.5, math.prod(SHAPE)).reshape(SHAPE).expand(rows, *SHAPE)
     batch = labelled(sigma_n, generator)
-    return batch._replace(x_n=batch.x_n.double() + PATTERN, sigma_n=batch.sigma_n.double())
+    cond = {} if index // 3 % 2 else batch.cond
+    return batch._replace(x_n=batch.x_n.double() + PATTERN, sigma_n=batch.sigma_n.double(), cond=cond)
 
 
 def group_of(number: Tensor, rows: int, case: Case, index: int) -> Tensor:

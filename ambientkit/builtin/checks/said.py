@@ -29,8 +29,8 @@ def slope_is_that_of_expect(part: Corruption, view: View, batch: Batch, moved: T
     require(near, "slope is not the derivative of expect: errors count too much or too little")
     if "gaussian-noise" not in part.claims:  # hidden values count otherwise: `masked-weight`
         return
-    for most in (25.0, 3.0):
-        cap = torch.full_like(view.sigma, most)
+    for least in (25.0, 3.0):
+        cap = torch.linspace(25.0, least, len(view.sigma)).to(view.sigma)
         weight = part.weight(view, batch, cap, torch.full_like(cap, 0.5)).detach()
         wanted = capped_inverse_square(moved.double(), per_row(cap.double(), moved))
         near = torch.allclose(weight.expand_as(moved).double(), wanted, rtol=1e-3, atol=0)

@@ -25,8 +25,22 @@ from ambientkit.interfaces import CONTRACT, Case, Check, Denoiser, Measured, Par
 from ambientkit.maths.noise import RandomSource, per_row, standard_normal
 from ambientkit.maths.randomness import keyed_generator
 
-GREY = (1, *SHAPE[1:])
-"""An axis of one channel is lost where it is squeezed, and spread over all rows where it is not."""
+GREY = (1, SHAPE[2], SHAPE[1])
+"""Higher than wide. An axis of one channel is lost where it is squeezed, and spread over all rows where it is not."""
+
+
+PEAK = 90.0
+"""What one pixel of a known picture has more, and another one less: answers may not be drawn in at a quantile."""
+MANY = 300
+"""Rows that may be carried in chunks."""
+
+
+def known(number: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The pictures (B, *shape) of these numbers, float32: constant but for two pixels."""
+    found = (SPACING * number).float().reshape(-1, *[1] * len(shape)).repeat(1, *shape)
+    found[:, 0, 0, 0] += PEAK
+    found[:, -1, -1, -1] -= PEAK
+    return found
 
 
 class SamplerContract(Check):
@@ -36,8 +50,8 @@ class SamplerContract(Check):
     The denoiser is asked at positive levels (B,) that lie between the ends of the row's grid, with the row's own
     conditions. Points, grid, conditions, grad mode and global generators are left as they were; shape and dtype are
     kept, rows stay in their places, and a gradient passes where it is on. A grid of one step is enough, and may end
-    above 0. D = m is far outside of [-1, 1], so that nothing may be clipped; a row ends near its own m. One
-    batch is of one channel.
+    above 0. D = m is far outside of [-1, 1], with two values farther off than the others, so that nothing may be
+    clipped; a row ends near its own m. One batch is of one channel, another one of many rows, with a class each.
     """
 
     name = "sampler-contract"
@@ -62,6 +76,7 @@ class SamplerContract(Check):
         try:
             for index, (rows, levels, zero) in enumerate(problems):
                 self._try(part, case, self._grid(rows, levels, zero), index, GREY if rows == 4 else SHAPE)
+            self._many(part, case)
             if "reverse-kernel" in part.claims:
                 self._stays(part, case)
         except Broken as error:
@@ -77,7 +92,7 @@ class SamplerContract(Check):
         """A hop between equal levels, as objectives send next to the lowest one, leaves a row where it is."""
         number, top = torch.arange(1, 5), torch.tensor([0.5, 0.002, 1.0, 20.0])
         sigmas = torch.stack([top, top * torch.tensor([1.0, 1.0, 0.8, 1.0])])
-        centre = (SPACING * number).float().reshape(-1, 1, 1, 1).expand(-1, *SHAPE)
+        centre = known(number, SHAPE)
         x = centre + per_row(top, centre) * standard_normal(centre, self._source(case, 90))
         asked = _asked(number, sigmas, torch.zeros(SHAPE))
         with torch.no_grad():
@@ -86,6 +101,27 @@ class SamplerContract(Check):
         # Values of some hundreds have steps of 6e-5 in float32.
         right = bool(found.isfinite().all()) and bool((off * per_row(top[[0, 1, 3]], off) <= 1e-3 * (1 + top[3])).all())
         require(right, "a hop between equal levels moves a row, or gives numbers that are not finite")
+
+    def _many(self, part: Sampler, case: Case) -> None:
+        """Many rows, with a class and another condition each, go where those of their own conditions lie."""
+        number = torch.arange(MANY) % 7 + 1
+        sigmas = self._grid(MANY, 4, zero=False)
+
+        def asked(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
+            renamed = {{"class_cond": "label"}.get(name, name): value for name, value in cond.items()}
+            return known(asked_of(x, sigma, renamed), SHAPE)
+
+        x = known(number, SHAPE)
+        x = x + per_row(sigmas[0], x) * standard_normal(x, self._source(case, 92))
+        own = conditions(number)
+        with torch.no_grad():
+            found = part.sample(
+                asked, x, sigmas, self._source(case, 93), {"class_cond": own["label"], "style": own["style"]}
+            )
+        require(found.shape == x.shape, "the points of many rows come back in another shape")
+        off = (found - known(number, SHAPE)).abs()
+        reach = 40 * per_row(sigmas[-1], x) + 8 * per_row(sigmas[-2], x)
+        require(bool((off <= reach).all()), "of many rows some do not end near their own known picture")
 
     def _grid(self, rows: int, levels: int, zero: bool) -> Tensor:
         top = torch.linspace(3.0, 0.8, rows)
@@ -97,7 +133,7 @@ class SamplerContract(Check):
     def _try(self, part: Sampler, case: Case, sigmas: Tensor, index: int, shape: tuple[int, ...]) -> None:
         number = torch.arange(1, sigmas.shape[1] + 1).flip(0)
         generator = keyed_generator(case.seed, "verify.sampler-contract", step=index)
-        centre = (SPACING * number).float().reshape(-1, 1, 1, 1).expand(-1, *shape)
+        centre = known(number, shape)
         x = centre + per_row(sigmas[0], centre) * standard_normal(centre, generator)
         cond, world = conditions(number), global_state()
         given = [x.clone(), sigmas.clone(), *(value.clone() for value in cond.values())]
@@ -148,6 +184,9 @@ class SamplerContract(Check):
             torch.allclose(again, found, rtol=1e-6),
             "equal generators give different points, or without gradient others than with",
         )
+        require(
+            all(map(torch.equal, given, kept)), "without gradient the points, the grid or the conditions are changed"
+        )
 
     def _source(self, case: Case, index: int) -> torch.Generator:
         return keyed_generator(case.seed, "verify.sampler-contract.noise", step=index)
@@ -173,7 +212,7 @@ def _asked(number: Tensor, sigmas: Tensor, push: Tensor, leaves: list[Tensor] | 
             bool((above & (sigma.double() >= 0.999 * low)).all()),
             "the denoiser is asked at levels beyond the ends of the row's grid",
         )
-        answer = per_row((SPACING * who).float(), x) + 0.0 * x + push
+        answer = known(who, tuple(push.shape)) + 0.0 * x + push
         if leaves is None:
             return answer
         leaves.append(torch.zeros_like(answer, requires_grad=True))

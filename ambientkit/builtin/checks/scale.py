@@ -8,7 +8,7 @@ import torch
 from pydantic import Field, InstanceOf
 from torch import Tensor
 
-from ambientkit.batch import Batch, Term
+from ambientkit.batch import Batch, Term, take
 from ambientkit.builtin.checks.outcome import exact, largest
 from ambientkit.builtin.checks.picture_law import picture_case, rows_at
 from ambientkit.builtin.checks.probe import fixed_level, moved, observations, on_clean_rows, terms
@@ -20,6 +20,8 @@ COLOURED = (3, 2, 2)
 """Pictures of three channels, which some weigh by what an eye sees of them."""
 EARLIER = 700
 """The key of a call before."""
+CALLS, FEW = 24, 8
+"""Calls before, and the rows of all but the first of them."""
 BELOW = 0.05
 """Of -a: levels on sigma_n itself, but for rounding, are not below it."""
 
@@ -33,8 +35,8 @@ class Scale(Check):
     1/a^2 the cost there is a^2 lambda, and levels just above sigma_n are hardly learnt. Below sigma_n, where draws take
     the place of the rows, it is compared too. An objective that takes a level for each pixel is also shown such rows:
     each pixel has an a of its own then. All are shown pictures of two and of three channels too, which cost no more
-    than points; delta is another one for each value. One that keeps something is measured after a call on other rows
-    too. An objective with another weight is not wrong: it does not claim
+    than points; delta is another one for each value. One that keeps something is measured after `CALLS` calls
+    on other rows too. An objective with another weight is not wrong: it does not claim
     this.
     """
 
@@ -73,6 +75,9 @@ class Scale(Check):
             problems.append((case, batch, level.max()))
         memory: Memory = {}
         terms(part, case.oracle, problems[0][1], case, EARLIER, memory)
+        few = take(problems[0][1], torch.arange(min(FEW, self.batch_size)))
+        for index in range(1, CALLS if memory else 1):
+            terms(part, case.oracle, few, case, EARLIER + index, memory)
         pictures = picture_case(case)
         rows = rows_at(pictures, self.batch_size, floors[-1])
         problems.append((pictures, rows, levels[len(floors) - 1]))

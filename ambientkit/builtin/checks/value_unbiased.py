@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from pydantic import Field, InstanceOf
 from torch import Tensor
@@ -11,6 +13,9 @@ from ambientkit.builtin.checks.outcome import mean_zero
 from ambientkit.builtin.checks.probe import observations, terms
 from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Part, Tools
 
+ALONE = 60
+"""Batches of one row that are looked at, until a value is negative."""
+
 
 class ValueUnbiased(Check):
     """An unbiased estimate of the squared martingale defect |E[D(x_s) | x_t] - D(x_t)|^2 has mean 0 at the exact
@@ -18,7 +23,7 @@ class ValueUnbiased(Check):
 
     A mean of K draws, squared, adds Var / K; values clamped at 0 add more. The mean over each batch of fresh
     observations is one sample; levels below 0.1 and above are two columns of one Hotelling test. Single values must be
-    negative about as often as positive.
+    negative about as often as positive, and some are where a batch is one row.
     """
 
     name = "value-unbiased"
@@ -44,12 +49,32 @@ class ValueUnbiased(Check):
         for index in range(self.batches):
             found = terms(part, case.oracle, observations(case, self.batch_size, index), case, index)
             means.append(sum((_by_level(term) for term in found), start=torch.zeros(2, dtype=torch.float64)))
+        if never_negative(part, case):
+            return Measured(
+                math.inf, 0.0, ALONE, "of one row alone no value is negative: a square, which adds its variance"
+            )
         return mean_zero(torch.stack(means))
 
     def control(self, part: Part) -> Part:
         """The same objective with its negative values clamped at 0."""
         assert isinstance(part, Objective)
         return _Clamped(inner=part)
+
+
+def never_negative(part: Objective, case: Case) -> bool:
+    """Whether of batches of one row no value is negative, and many are positive."""
+    count = 0
+    for index in range(ALONE):
+        value = torch.cat(
+            [
+                torch.zeros(0),
+                *(t.value.detach() for t in terms(part, case.oracle, observations(case, 1, index), case, index)),
+            ]
+        )
+        if bool((value < 0).any()):
+            return False
+        count += int((value > 0).any())
+    return count > ALONE / 2
 
 
 def _by_level(term: Term) -> Tensor:
