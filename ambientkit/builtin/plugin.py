@@ -256,6 +256,8 @@ def register_mutants():
         outlasting,
         said,
         same_bits,
+        seldom,
+        seldom_parts,
         split_levels,
         sure,
         taught,
@@ -272,5 +274,5 @@ def register_mutants():
     samplers = [*ancestral.MUTANTS, *stochastic_heuns.MUTANTS, *heun.MUTANTS]
     others = [*models.MUTANTS, *modes.MUTANTS, *contracts.MUTANTS, *taught.MUTANTS, *memory.MUTANTS]
     others += [*said.MUTANTS, *anew.MUTANTS, *offered.MUTANTS, *together.MUTANTS, *outlasting.MUTANTS]
-    others += [*narrow.MUTANTS, *narrow_views.MUTANTS]
+    others += [*narrow.MUTANTS, *narrow_views.MUTANTS, *seldom.MUTANTS, *seldom_parts.MUTANTS]
     return [*objectives, *corruptions, *samplers, *others]

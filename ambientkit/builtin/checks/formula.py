@@ -8,11 +8,13 @@ from torch import Tensor, nn
 
 from ambientkit.builtin.checks.answered import put
 from ambientkit.builtin.checks.labelled import require
-from ambientkit.builtin.checks.reach import tensor_of
+from ambientkit.builtin.checks.reach import call_of, tensor_of
 from ambientkit.interfaces import Model, Signal
 from ambientkit.maths.randomness import isolated_global_generator
 
 PURPOSE = "verify.model-contract.formula"
+MANY = 64
+"""Rows that the network is given: a label in ten may be dropped."""
 
 
 class Replaced:
@@ -78,6 +80,28 @@ def is_one_in_both_modes(
         one, other = (part.denoiser(network.train(mode), signal)(x, sigma, **cond) for mode in (True, False))
     if replaced.asked:
         _alike(one, other, "of equal answers of its network the denoiser makes another x_0 than while training")
+    _fed_alike_in_both_modes(part, network, signal, x, sigma, cond)
+
+
+def _fed_alike_in_both_modes(
+    part: Model, network: nn.Module, signal: Signal, x: Tensor, sigma: Tensor, cond: dict[str, Tensor]
+) -> None:
+    """Of `MANY` rows the network is given the same while training and in evaluation mode, labels among it, which may be
+    changed in a few rows alone. Raises Broken."""
+    row = torch.arange(MANY) % len(x)
+    many = {name: value[row] for name, value in cond.items()}
+    calls = []
+    with isolated_global_generator(0, PURPOSE):
+        for mode in (True, False):
+            denoiser = part.denoiser(network.train(mode), signal)
+            calls.append(call_of(network, lambda asked=denoiser: asked(x[row], sigma[row], **many), run=False))
+    if calls[0] is None or calls[1] is None:
+        return
+    given = [[value for value in (*args, *named.values()) if isinstance(value, Tensor)] for args, named in calls]
+    for one, other in zip(*given, strict=False):
+        if one.shape == other.shape:
+            right = torch.allclose(one.double(), other.double(), rtol=1e-3, atol=1e-5)
+            require(right, "while training, the network is given another input, level or condition of some rows")
 
 
 def _alike(one: Tensor, other: Tensor, otherwise: str) -> None:

@@ -13,7 +13,7 @@ from ambientkit.errors import InputError
 from ambientkit.interfaces import Case, Memory, Objective, Signal, Tools
 
 ROWS = 64
-"""Of each batch, but for the last one, which has fewer, as that of an epoch has."""
+"""Of each batch; all batches of a run have one size."""
 CALLS = 44
 """`posterior-buffer` keeps a draw for 32 calls: what happens when room is used again shows after that."""
 
@@ -24,9 +24,8 @@ def keeps_what_belongs_together(part: Objective, case: Case) -> None:
     memory: Memory = {}
     shapes: dict[str, torch.Size] = {}
     for index in range(CALLS):
-        rows = ROWS if index < CALLS - 1 else ROWS // 2 + 3
-        noise = 0.1 + 0.3 * torch.rand(rows, generator=key(case, "kept.levels", index))
-        level = torch.zeros(rows) if on_clean_rows(case) else noise
+        noise = 0.1 + 0.3 * torch.rand(ROWS, generator=key(case, "kept.levels", index))
+        level = torch.zeros(ROWS) if on_clean_rows(case) else noise
         batch = labelled(level, key(case, "kept.rows", index), SMALL, first=1 + 11 * index % 60)
         answers = Answers(torch.ones_like, may_lower_contrast(part))
         tools = Tools(

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field, InstanceOf
 from torch import Tensor
 
-from ambientkit.batch import Batch, Term, take
+from ambientkit.batch import Batch, Term
 from ambientkit.builtin.checks.outcome import exact, largest
 from ambientkit.builtin.checks.picture_law import picture_case, rows_at
 from ambientkit.builtin.checks.probe import fixed_level, moved, observations, on_clean_rows, terms
@@ -20,8 +20,8 @@ COLOURED = (3, 2, 2)
 """Pictures of three channels, which some weigh by what an eye sees of them."""
 EARLIER = 700
 """The key of a call before."""
-CALLS, FEW = 24, 8
-"""Calls before, and the rows of all but the first of them."""
+CALLS = 16
+"""Calls before."""
 BELOW = 0.05
 """Of -a: levels on sigma_n itself, but for rounding, are not below it."""
 
@@ -75,9 +75,8 @@ class Scale(Check):
             problems.append((case, batch, level.max()))
         memory: Memory = {}
         terms(part, case.oracle, problems[0][1], case, EARLIER, memory)
-        few = take(problems[0][1], torch.arange(min(FEW, self.batch_size)))
         for index in range(1, CALLS if memory else 1):
-            terms(part, case.oracle, few, case, EARLIER + index, memory)
+            terms(part, case.oracle, problems[0][1], case, EARLIER + index, memory)
         pictures = picture_case(case)
         rows = rows_at(pictures, self.batch_size, floors[-1])
         problems.append((pictures, rows, levels[len(floors) - 1]))

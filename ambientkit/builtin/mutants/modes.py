@@ -108,6 +108,25 @@ class NoisyInputInTraining(ClassMutant):
         return denoise
 
 
+class DropsLabelsInTraining(ClassMutant):
+    """A model that drops a label in ten by itself, while it trains."""
+
+    name = "mlp-drops-labels-in-training"
+    wrong = "in training mode the network gets no class for a tenth of the rows: that is `cond_dropout`'s to do"
+
+    def denoiser(self, network: nn.Module, signal: Signal) -> Denoiser:
+        right = super().denoiser(network, signal)
+
+        def denoise(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
+            if network.training and self.num_classes is not None:
+                dropped = torch.rand_like(x.flatten(1)[:, 0]) < 0.1
+                none = torch.full_like(cond["class_cond"], self.num_classes)
+                cond = {**cond, "class_cond": torch.where(dropped, none, cond["class_cond"])}
+            return right(x, sigma, **cond)
+
+        return denoise
+
+
 class DriftsInTraining(ClassMutant):
     """A model that takes a running mean of its input off, while it trains."""
 
@@ -135,6 +154,7 @@ MUTANTS: list[type[Mutant]] = [
     LabelsOnlyAfterTraining,
     SkipOnlyAfterTraining,
     NoisyInputInTraining,
+    DropsLabelsInTraining,
     DriftsInTraining,
 ]
 """Registered by `ambientkit.builtin.plugin`."""

@@ -153,6 +153,7 @@ class NoiseOfPictures(Linear):
     sigma_n: float | tuple[float, float] = 0.2
 
     def _view(self, batch, sigma, shown, generator):
+        super()._view(batch, sigma, shown, generator)  # refuses levels below those of rows
         low = super()._view(batch, self.floor(batch).clamp(min=1e-3), shown, generator)
         x = low.x
         missing = (sigma**2 - self.floor(batch) ** 2).clamp(min=0).sqrt()

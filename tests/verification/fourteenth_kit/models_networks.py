@@ -122,11 +122,20 @@ class WarmsUp(Edm):
         return Counting(size)
 
 
-class LabelsFromOne(MLP):
+class Labelled(MLP):
+    """Three classes, and offered for nothing."""
+
+    num_classes: int | None = 3
+
+    @classmethod
+    def proposal(cls, shape, conds, rows):
+        return None
+
+
+class LabelsFromOne(Labelled):
     """Labels are taken to begin at 1. Breaks: labels 0 to num_classes - 1."""
 
     name = "kit14-labels-from-one"
-    num_classes: int | None = 3
 
     def denoiser(self, network, signal):
         inner = super().denoiser(network, signal)
@@ -139,11 +148,10 @@ class LabelsFromOne(MLP):
         return denoise
 
 
-class NoneIsLast(MLP):
+class NoneIsLast(Labelled):
     """The label of none is held below num_classes. Breaks: num_classes itself stands for "no class"."""
 
     name = "kit14-none-is-last-class"
-    num_classes: int | None = 3
 
     def denoiser(self, network, signal):
         inner = super().denoiser(network, signal)
@@ -156,21 +164,19 @@ class NoneIsLast(MLP):
         return denoise
 
 
-class NoneIsZero(MLP):
+class NoneIsZero(Labelled):
     """The null label is 0, a class. Breaks: num_classes stands for none."""
 
     name = "kit14-null-label-zero"
-    num_classes: int | None = 3
 
     def null_cond(self, name):
         return 0 if name == "class_cond" else None
 
 
-class FirstLabel(MLP):
+class FirstLabel(Labelled):
     """One label serves the batch in evaluation: that of the first row. Breaks: row i depends on its own condition."""
 
     name = "kit14-first-label-in-evaluation"
-    num_classes: int | None = 3
 
     def denoiser(self, network, signal):
         inner = super().denoiser(network, signal)
@@ -183,12 +189,11 @@ class FirstLabel(MLP):
         return denoise
 
 
-class DropsLabels(MLP):
+class DropsLabels(Labelled):
     """A tenth of the labels is dropped in training, within the model. Breaks: no part draws from torch's global
     generator; `cond_dropout` drops labels."""
 
     name = "kit14-drops-labels-in-training"
-    num_classes: int | None = 3
 
     def denoiser(self, network, signal):
         inner = super().denoiser(network, signal)
