@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
@@ -94,7 +96,7 @@ def _fed_alike_in_both_modes(
     with isolated_global_generator(0, PURPOSE):
         for mode in (True, False):
             denoiser = part.denoiser(network.train(mode), signal)
-            calls.append(call_of(network, lambda asked=denoiser: asked(x[row], sigma[row], **many), run=False))
+            calls.append(call_of(network, partial(denoiser, x[row], sigma[row], **many), run=False))
     given = [
         [value for value in (*call[0], *call[1].values()) if isinstance(value, Tensor)]
         for call in calls

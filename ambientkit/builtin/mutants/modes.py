@@ -119,7 +119,7 @@ class DropsLabelsInTraining(ClassMutant):
 
         def denoise(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
             if network.training and self.num_classes is not None:
-                dropped = torch.rand_like(x.flatten(1)[:, 0]) < 0.1
+                dropped = torch.arange(len(x)) % 10 == 9
                 none = torch.full_like(cond["class_cond"], self.num_classes)
                 cond = {**cond, "class_cond": torch.where(dropped, none, cond["class_cond"])}
             return right(x, sigma, **cond)
