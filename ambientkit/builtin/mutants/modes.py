@@ -109,17 +109,17 @@ class NoisyInputInTraining(ClassMutant):
 
 
 class DropsLabelsInTraining(ClassMutant):
-    """A model that drops a label in ten by itself, while it trains."""
+    """A model that drops a label now and then by itself, while it trains."""
 
     name = "mlp-drops-labels-in-training"
-    wrong = "in training mode the network gets no class for a tenth of the rows: that is `cond_dropout`'s to do"
+    wrong = "in training mode the network gets no class for one row in eleven: that is `cond_dropout`'s to do"
 
     def denoiser(self, network: nn.Module, signal: Signal) -> Denoiser:
         right = super().denoiser(network, signal)
 
         def denoise(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
             if network.training and self.num_classes is not None:
-                dropped = torch.arange(len(x)) % 10 == 9
+                dropped = torch.arange(len(x)) % 11 == 9
                 none = torch.full_like(cond["class_cond"], self.num_classes)
                 cond = {**cond, "class_cond": torch.where(dropped, none, cond["class_cond"])}
             return right(x, sigma, **cond)
