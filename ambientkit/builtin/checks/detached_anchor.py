@@ -15,7 +15,7 @@ from ambientkit.builtin.checks.outcome import exact
 from ambientkit.builtin.checks.probe import mean_value, observations, terms
 from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Part, Tools
 
-ALONE = 4
+ALONE = 2
 """Batches of one row."""
 
 

@@ -75,19 +75,19 @@ class PointKernel(Check):
         return all_normal(scores, self.rows) if off < 1e-6 else exact(off, 1e-6, self.rows)
 
     def _wide(self, part: Sampler, case: Case, point: Tensor) -> list[float]:
-        """The std of one hop of many values, to 0.05 %: points are rows of `WIDE` values."""
+        """The std of one hop of many values, to 0.05 %, from the known point itself: points are rows of `WIDE`
+        values."""
         rows = max(self.rows // ROWS_A_HOP, 1)
         shape = (rows, WIDE, 1)
-        m = point[0].expand(shape)
+        m = point[0].float().expand(shape)
         top = torch.full((rows,), 0.9, dtype=torch.float64)
-        sigmas = torch.stack([top, 0.6 * top])
-        z = standard_normal(torch.empty(shape, dtype=torch.float64), key(case, "point-kernel.wide"))
 
         def known(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
             return m[: len(x)].to(x.dtype)
 
-        end = carry(part, known, m + 0.9 * z, sigmas, key(case, "point-kernel.wide-noise"))
-        e = ((end - m) / 0.54 - 0.6 * z) / (1 - 0.36) ** 0.5
+        sigmas = torch.stack([top, 0.6 * top])
+        end = carry(part, known, m.contiguous(), sigmas, key(case, "point-kernel.wide-noise"))
+        e = (end - m) / (0.54 * (1 - 0.36) ** 0.5)
         return [float(square_score(e))]
 
     def control(self, part: Part) -> Part:

@@ -31,8 +31,8 @@ GREY = (1, SHAPE[2], SHAPE[1])
 
 PEAK = 90.0
 """What one pixel of a known picture has more, and another one less: answers may not be drawn in at a quantile."""
-MANY = 300
-"""Rows that may be carried in chunks."""
+MANY = 66
+"""Rows that may be carried in chunks of 64."""
 
 
 def known(number: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -105,7 +105,7 @@ class SamplerContract(Check):
     def _many(self, part: Sampler, case: Case) -> None:
         """Many rows, with a class and another condition each, go where those of their own conditions lie."""
         number = torch.arange(MANY) % 7 + 1
-        sigmas = self._grid(MANY, 4, zero=False)
+        sigmas = self._grid(MANY, 2, zero=False)
 
         def asked(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
             renamed = {{"class_cond": "label"}.get(name, name): value for name, value in cond.items()}

@@ -20,7 +20,7 @@ COLOURED = (3, 2, 2)
 """Pictures of three channels, which some weigh by what an eye sees of them."""
 EARLIER = 700
 """The key of a call before."""
-CALLS = 16
+CALLS = 12
 """Calls before."""
 BELOW = 0.05
 """Of -a: levels on sigma_n itself, but for rounding, are not below it."""
