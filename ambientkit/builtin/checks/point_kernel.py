@@ -35,7 +35,7 @@ class PointKernel(Check):
     kind = "sampler"
     claim = "exact-for-points"
     null_law = "normal scores, Bonferroni (variance: chi-squared, by Wilson and Hilferty)"
-    detects = "noise of a std that is wrong by 0.35 %, a mean that is off by 0.1 standard deviations"
+    detects = "noise of a std that is wrong by 0.4 %, a mean that is off by 0.1 standard deviations"
     meaning = (
         "Even for one known point a step is not the posterior of the forward process: its mean, or the "
         "noise it adds, is wrong."

@@ -117,11 +117,11 @@ class AHairMoreNoise(AncestralMutant):
     """Ancestral steps with EDM's factor of noise."""
 
     name = "ancestral-a-hair-more-noise"
-    wrong = "noise of std 1.003"
+    wrong = "noise of std 1.004"
 
     def step(self, denoiser, x, sigma_t, sigma_s, generator, cond):
         mean, std = moments(denoiser, x, sigma_t, sigma_s, cond)
-        return mean + 1.003 * std * standard_normal(x, generator)
+        return mean + 1.004 * std * standard_normal(x, generator)
 
 
 class DrawnInAtAQuantile(AncestralMutant):
