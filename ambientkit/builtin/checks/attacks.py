@@ -30,8 +30,8 @@ class NullAttack(Check):
     keys that `attack` gives them, are two samples of one law. A row's distance is the same alone, and comes from the
     generators of the rows; that of a flat row is a number. A point that is restored from a level has noise of that
     level, that of rows which have noise themselves counted in. Of a model that knows one row alone, what comes back is
-    that row, or what was shown of the row attacked. What it is said to have been shown holds nothing that was hidden,
-    all of its answers count, and a field that does not suit is refused before it is asked (`attempts`).
+    that row, or what was shown of the row attacked. The picture that it is said to have been shown holds nothing that
+    was hidden, all of its answers count, and a field that does not suit is refused before it is asked (`attempts`).
     """
 
     name = "null-attack"

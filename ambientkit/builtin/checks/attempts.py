@@ -46,7 +46,7 @@ def _asked(target: Remembered) -> _Asked:
 
 
 def says_what_was_done(part: Attack, x: Tensor, target: Remembered) -> str:
-    """What is wrong with what an attack says, in words; empty where nothing is: what the model was shown holds the
+    """The fault in an attack's own account, in words; empty where nothing is: what the model was shown holds the
     values that were hidden from it, or of draws that differ one is given for all."""
     asked = _asked(target)
     found = part.attempt(x, torch.arange(len(x)), asked)
@@ -62,7 +62,7 @@ def says_what_was_done(part: Attack, x: Tensor, target: Remembered) -> str:
 
 
 def refuses_first(part: Attack, x: Tensor, target: Remembered) -> str:
-    """What is wrong where a field that does not suit is refused only after the model was asked, in words; empty where
+    """The fault of a field that does not suit and is refused only after the model was asked, in words; empty where
     nothing is."""
     for name in type(part).model_fields:
         if isinstance(getattr(part, name), bool | str):

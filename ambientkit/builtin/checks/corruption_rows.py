@@ -21,7 +21,10 @@ from ambientkit.maths.randomness import isolated_global_generator, keyed_generat
 
 class CorruptionRows(Check):
     """`observe` and `degrade` take one generator per row; row i is then the same alone, in another batch and in another
-    order. Clean rows stand among the noisy ones."""
+    order.
+
+    Clean rows stand among the noisy ones.
+    """
 
     name = "corruption-rows"
     source = "the contract of `Corruption`; docs/decisions/0002"

@@ -21,7 +21,7 @@ LOW = (0.002, 0.003, 0.005, 0.01)
 """Levels at which a factor such as sigma, taken from 1 - alpha^2 in float32, has lost its digits."""
 TOLERANCE = 1e-3
 HIGHEST = 400.0
-"""A level of models that tell of no range."""
+"""A level of models that name no range."""
 
 
 class FormCheck(Check):
@@ -29,7 +29,7 @@ class FormCheck(Check):
 
     The network's output is replaced by the exact answer for independent normal pixels of std sigma_data, whose E[x_0 |
     x] is sigma_data^2 x / (sigma^2 + sigma_data^2): as it is, or over its std, whichever the model reads. Levels from
-    0.01 to 50, and 400 where no range is told, two stds of the data. At levels from 0.002 the factor of the answer is
+    0.01 to 50, and 400 where no range is named, two stds of the data. At levels from 0.002 the factor of the answer is
     compared by itself, at x = 0.
     """
 

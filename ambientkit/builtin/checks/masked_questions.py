@@ -32,7 +32,7 @@ def asks_with_the_view(part: Objective, case: Case, index: int) -> None:
             require(right, f"the denoiser gets {name!r} in another dtype than the view has it")
         if "mask" in cond:
             lost = bool((x.detach() == 0)[cond["mask"].expand_as(x)].any())
-            require(not lost, "the denoiser is told that values are shown which are 0: they were taken away")
+            require(not lost, "a mask shows values which are 0: they were taken away")
         if "mask" in cond and x.requires_grad:
             hidden = ~cond["mask"].expand_as(x)
             (grad,) = torch.autograd.grad((x * hidden).sum(), x_n, retain_graph=True, allow_unused=True)

@@ -88,7 +88,7 @@ class CleanRowsBorrowNoise(GaussianMutant):
 
 
 class ChannelsApart(MaskMutant):
-    """Masks that hide other pixels in each channel of a view, and tell of those that are hidden in all."""
+    """Masks that hide other pixels in each channel of a view, and mark those that are hidden in all."""
 
     name = "mask-channels-apart"
     wrong = "of several channels some are 0 where the mask shows the pixel"
