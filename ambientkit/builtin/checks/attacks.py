@@ -26,7 +26,7 @@ the level."""
 class NullAttack(Check):
     """On a model that has seen neither, training rows and held-out rows come back alike: p-values are uniform.
 
-    The model is the law of 40 other pictures. The distances of 300 training and 300 held-out rows, attacked under the
+    The model is the law of 40 other pictures. The distances of 500 training and 500 held-out rows, attacked under the
     keys that `attack` gives them, are two samples of one law. A row's distance is the same alone, and comes from the
     generators of the rows; that of a flat row is a number. A point that is restored from a level has noise of that
     level, that of rows which have noise themselves counted in. Of a model that knows one row alone, what comes back is
@@ -46,7 +46,7 @@ class NullAttack(Check):
     meaning = "The attack calls rows memorised of a model that has never seen them: its p-values mean nothing."
     quick = True
 
-    rows: int = Field(300, ge=50)
+    rows: int = Field(500, ge=50)
     """Rows on each side."""
 
     def measure(self, part: Part, case: Case) -> Measured:

@@ -129,7 +129,7 @@ class ModelFields(OtherFields):
 
 def variants(part: Part, seed: int, count: int = 2) -> list[Part]:
     """`count` parts with fields drawn at random round those of `part`, as far as its bounds and validators allow; none
-    where nothing can be drawn."""
+    where nothing can be drawn. Each differs from `part`, and the last takes all fields that none before it took."""
     draw = random.Random(f"{seed} {type(part).__name__}")
     fields = {
         name: change
@@ -137,12 +137,18 @@ def variants(part: Part, seed: int, count: int = 2) -> list[Part]:
         if (change := _change(info, getattr(part, name))) is not None
     }
     found: list[Part] = []
-    for _ in range(TRIES if fields else 0):
-        chosen = {name: change(draw) for name, change in fields.items() if draw.random() < 0.7}
+    left = set(fields)
+    for number in range(TRIES if fields else 0):
+        # Where validators refuse all of them together, in the first half of the tries, they are drawn as any.
+        due = left if len(found) == count - 1 and number < TRIES // 2 else set[str]()
+        chosen = {name: change(draw) for name, change in fields.items() if draw.random() < 0.7 or name in due}
+        if all(value == getattr(part, name) for name, value in chosen.items()):
+            continue
         try:
             found.append(type(part)(**{**{name: getattr(part, name) for name in part.model_fields_set}, **chosen}))
         except ValidationError:
             continue
+        left -= {name for name, value in chosen.items() if value != getattr(part, name)}
         if len(found) == count:
             break
     return found
