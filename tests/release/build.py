@@ -47,7 +47,8 @@ def build(target: Path, commit: str = "HEAD", packages: Sequence[str] = PACKAGES
             ["git", "archive", "--format=tar", commit], cwd=root, check=True, capture_output=True
         ).stdout
         with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-            tar.extractall(tree, filter="data")
+            # Python 3.11 has filters from 3.11.4 on; the archive is git's own.
+            tar.extractall(tree, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
         for path in sorted(tree.rglob("*")):  # modes do not depend on the umask
             path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
         for package in packages:
