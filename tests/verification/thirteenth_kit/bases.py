@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+from pydantic import Field
 
 from ambientkit.batch import Batch, Term, View, take
 from ambientkit.errors import InputError
@@ -107,7 +108,7 @@ class Carried(Objective):
         }
     )
     below_sigma_n = "by making the estimates of neighbouring levels agree"
-    first: float = 0.5
+    first: float = Field(0.5, ge=0, le=0.9)
     longest: float = 0.4
 
     def loss(self, denoiser, batch, tools):

@@ -6,6 +6,7 @@ import functools
 import math
 
 import torch
+from pydantic import Field
 
 from ambientkit.batch import Batch, Term, View, take
 from ambientkit.maths.levels import log_uniform, truncated_lognormal
@@ -174,7 +175,7 @@ class LongHops(Carried):
     """Hops of up to 0.2, most of them from observations."""
 
     name = "kit13-right-short-hops"
-    first: float = 0.8
+    first: float = Field(0.8, ge=0, le=0.9)
     longest: float = 0.2
 
 
