@@ -1,6 +1,6 @@
 """The kits of unseen parts: a wrong part is rejected by a check, by a number and not by a crash; a right part is not.
 
-`make test` tries one wrong part in five and one right part in three, `make thorough` all. `kits.json` holds for each
+`make test` tries one wrong part in twelve and one right part in six, `make thorough` all. `kits.json` holds for each
 wrong part of a kit a check that rejects it, or null where none does; `python -m tests.verification.test_kits` writes it
 anew. examples/benchmarks/verify_rates.py measures more seeds.
 """
