@@ -263,6 +263,7 @@ def right_table(found: list[Found], kits: list[str]) -> list[str]:
                 lines.append(f"| {' | '.join(map(str, cells))} | {bounds(count, len(own))[1]:.2g} |")
     alarms = [f"`{one.part}` by `{one.check}` at seed {one.seed}" for one in found if one.right and one.p < LEVEL]
     said = f"Rejected: {'; '.join(sorted(alarms))}." if alarms else "No right part was rejected."
+    said = said if any(one.right for one in found) else "No right part was measured."
     return [*lines, "", *wrapped(said), ""]
 
 
@@ -306,6 +307,7 @@ def wrong_table(found: list[Found], kits: list[str]) -> list[str]:
         lived += [f"`{part}` at seed {seed}" for (part, seed), p in whole.items() if min(p) >= LEVEL]
         raised += [part for (part, _), p in whole.items() if min(p) < 0 and not any(0 <= value < LEVEL for value in p)]
     said = f"Not rejected: {'; '.join(sorted(lived))}." if lived else "No wrong part lived."
+    said = said if any(not one.right for one in found) else "No wrong part was measured."
     if raised:
         names = ", ".join(f"`{part}`" for part in sorted({*raised}))
         said += f" Rejected by an error that they raise, and by no number: {names}."
