@@ -13,10 +13,11 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from types import FunctionType, ModuleType
+from typing import Any
 from unittest import SkipTest, mock
 
 import pytest
@@ -27,8 +28,11 @@ from sybil.parsers.markdown import CodeBlockParser, SkipParser
 import ambientkit
 from ambientkit import hookspecs
 from ambientkit.cli import main
+from ambientkit.interfaces import Part
 from ambientkit.plugins import KINDS, MUTANTS
-from ambientkit.registry import Entry, load
+from ambientkit.registry import Entry, Registry, load
+from ambientkit.verification import Result, preflight
+from ambientkit.verification.plan import Plan
 from tests.support import ROOT
 
 PAGES = [ROOT / "README.md", *sorted(page for page in (ROOT / "docs").rglob("*.md") if "_build" not in page.parts)]
@@ -41,6 +45,7 @@ HISTORY = {"0027-rooms-of-the-package.md"}
 """Pages that name modules that are gone, on purpose."""
 STEPS = 20
 """Of training, on pages whose commands train for minutes."""
+JUDGED: dict[Any, tuple[Plan, list[Result]]] = {}
 FUNCTIONS = (FunctionType, property, staticmethod, classmethod)
 SKIP = re.compile(r"<!---* *skip: *(next|start)(.*?)-->", re.DOTALL)
 
@@ -133,7 +138,23 @@ def of_the_tutorial(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same parts are measured before the first run of all pages that trains with them, and not again before the
+    others."""
+
+    def once(parts: Sequence[Part], registry: Registry, without: Collection[str] = ()) -> tuple[Plan, list[Result]]:
+        asked = (tuple((type(part), part.model_dump_json()) for part in parts), frozenset(without))
+        if asked not in JUDGED:
+            plan, results = preflight(parts, registry, without)
+            JUDGED[asked] = plan, [*results]
+        return JUDGED[asked]
+
+    monkeypatch.setattr("ambientkit.run.preflight.preflight", once)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("judged_once")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_python_console_and_yaml_block_of_a_page_runs_in_the_order_written(
     page: Path, tmp_path: Path, monkeypatch, request: pytest.FixtureRequest

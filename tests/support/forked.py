@@ -7,6 +7,7 @@ handlers. Tests of what an interpreter does while it starts use `subprocess` its
 
 from __future__ import annotations
 
+import atexit
 import gc
 import json
 import os
@@ -15,6 +16,7 @@ import select
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
@@ -27,6 +29,16 @@ STARTED: list[subprocess.Popen] = []
 """Processes of `start`; those of a test are taken away, and killed, at its end."""
 LARGEST = 1 << 20
 """Bytes of a request at most."""
+LATE = (
+    "scipy.stats",
+    "skimage.restoration",
+    "sklearn.datasets",
+    "torch._dynamo",
+    "torchmetrics.image.fid",
+    "torchsde",
+    "torchvision",
+)
+"""What commands import on their way, and takes them seconds; k_diffusion itself asks the environment at its import."""
 
 
 def start(arguments: Sequence[Any], **kwargs: Any) -> subprocess.Popen:
@@ -118,6 +130,7 @@ def _import_everything() -> None:
     """All that a command may import; nothing is computed, and no thread is started."""
     import importlib
     import pkgutil
+    from importlib.util import find_spec
 
     import ambientkit.cli
     from ambientkit import _HOMES
@@ -127,6 +140,10 @@ def _import_everything() -> None:
         importlib.import_module(f"ambientkit.{home.partition(':')[0]}")
     for module in pkgutil.iter_modules(ambientkit.cli.__path__, "ambientkit.cli."):
         importlib.import_module(module.name)
+    os.environ["JE_ARROW_MALLOC_CONF"] = "background_thread:false"  # of pandas, which would start one
+    for name in LATE:
+        if find_spec(name.partition(".")[0]):
+            importlib.import_module(name)
     environment()
     environment.cache_clear()  # a request may bring packages of its own
     gc.freeze()  # so that no collection copies the pages that all share
@@ -200,9 +217,26 @@ def become(request: Mapping[str, Any]) -> None:
         runpy.run_path(kind, run_name="__main__")
 
 
+def leave(status: int) -> None:
+    """End as an interpreter does, but leave out what takes it the longest, to take its modules apart."""
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads; then what is to be done at the exit
+    atexit._run_exitfuncs()
+    with suppress(OSError, ValueError):  # of a reader that went away: the interpreter then says so, and ends its way
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status & 255)
+    sys.exit(status)
+
+
 if __name__ == "__main__":
     _import_everything()
     with socket.socket(fileno=int(sys.argv[1])) as asked:
         wanted = _serve(asked)
     if wanted is not None:
-        become(wanted)
+        try:
+            become(wanted)
+        except SystemExit as end:
+            if not isinstance(end.code, int | None):
+                raise
+            leave(end.code or 0)
+        leave(0)

@@ -16,7 +16,7 @@ from ambientkit.registry import load
 from ambientkit.testing import parametrize_with_checks
 
 
-@parametrize_with_checks([UNet2D()])
+@parametrize_with_checks([UNet2D(channels=(32, 32), layers_per_block=1)])
 @pytest.mark.slow
 def test_the_model_has_the_properties_it_claims(part, check):
     check(part)
