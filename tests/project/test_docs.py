@@ -33,6 +33,7 @@ from ambientkit.plugins import KINDS, MUTANTS
 from ambientkit.registry import Entry, Registry, load
 from ambientkit.verification import Result, preflight
 from ambientkit.verification.plan import Plan
+from ambientkit.verification.trained import consistency_residual, seed_sensitivity
 from tests.support import ROOT
 
 PAGES = [ROOT / "README.md", *sorted(page for page in (ROOT / "docs").rglob("*.md") if "_build" not in page.parts)]
@@ -153,8 +154,15 @@ def judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ambientkit.run.preflight.preflight", once)
 
 
+@pytest.fixture
+def short_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a report measures of its run, on fewer points: it takes hundreds of calls of the network."""
+    monkeypatch.setitem(inspect.unwrap(consistency_residual).__kwdefaults__, "points", 2)
+    monkeypatch.setitem(inspect.unwrap(seed_sensitivity).__kwdefaults__, "steps", 2)
+
+
 @pytest.mark.slow
-@pytest.mark.usefixtures("judged_once")
+@pytest.mark.usefixtures("judged_once", "short_reports")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_python_console_and_yaml_block_of_a_page_runs_in_the_order_written(
     page: Path, tmp_path: Path, monkeypatch, request: pytest.FixtureRequest
