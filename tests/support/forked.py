@@ -219,7 +219,7 @@ def become(request: Mapping[str, Any]) -> None:
 
 def leave(status: int) -> None:
     """End as an interpreter does, but leave out what takes it the longest, to take its modules apart."""
-    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads; then what is to be done at the exit
+    threading._shutdown()  # waits for threads; then what is to be done at the exit
     atexit._run_exitfuncs()
     with suppress(OSError, ValueError):  # of a reader that went away: the interpreter then says so, and ends its way
         sys.stdout.flush()
