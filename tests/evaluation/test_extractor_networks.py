@@ -141,6 +141,7 @@ class Pictures(torch.utils.data.Dataset):
         return self.x[index]
 
 
+@pytest.mark.thorough
 def test_inception_and_its_distances_are_those_of_torch_fidelity_called_directly(inception: Path) -> None:
     from torch_fidelity import calculate_metrics
     from torch_fidelity.utils import create_feature_extractor

@@ -94,7 +94,7 @@ def test_biased_objectives_are_rejected(objective):
     assert run_check(Stationarity(), objective, case_of(), 1e-4).verdict is Verdict.FAILED
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_preflight_passes_the_recipe_and_the_naive_arm_in_what_it_claims():
     registry = load()
     verdicts = [result.verdict for result in preflight([Tweedie(), Consistency()], registry)[1]]

@@ -11,7 +11,7 @@ from tests.support import ROOT
 NOTEBOOK = ROOT / "examples" / "quickstart.ipynb"
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_notebook_runs_and_shows_tables_and_pictures(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("END_STEP", "4")
     notebook = nbformat.read(NOTEBOOK, as_version=4)

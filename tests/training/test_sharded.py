@@ -102,7 +102,7 @@ def test_four_processes_agree_too(tmp_path):
     assert {name: value for name, value in apart.items() if value > ROUNDING} == {}
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_run_folder_is_that_of_a_run_of_whole_weights(tmp_path):
     """With rows held out, an evaluation, pictures and looks by the main process; resumed the other way; read by one
     process."""

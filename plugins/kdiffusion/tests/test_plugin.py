@@ -85,7 +85,7 @@ def test_importing_the_plug_in_and_asking_the_registry_does_not_import_k_diffusi
     assert done.stdout.split() == ["False", "False"], done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(("before", "after"), [("", "0"), ("1", "1")])
+@pytest.mark.parametrize(("before", "after"), [("", "0"), pytest.param("1", "1", marks=pytest.mark.thorough)])
 @pytest.mark.slow
 def test_without_cuda_compiling_is_off_unless_the_environment_says_otherwise(before, after):
     code = (
