@@ -12,7 +12,6 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from _pytest.mark.structures import ParameterSet
 
 from ambientkit.interfaces import Case, Check, Mutant, Part
 from ambientkit.registry import Entry, load
@@ -80,7 +79,8 @@ FIRST = {check: name for name, check in reversed(EXPECTED.items())}
 """A mutant of each check, which `make test` tries always; of the others it tries a share."""
 
 
-def shared(entry: Entry) -> ParameterSet:
+def shared(entry: Entry):
+    """A mutant, or `thorough` where it is beyond the share of `make test`."""
     name = entry.part.name
     first = FIRST.get(EXPECTED.get(name, "")) == name
     return pytest.param(entry, id=name, marks=[] if first else beyond_share(name, 3))
