@@ -18,7 +18,7 @@ from ambientkit.registry import Entry, load
 from ambientkit.verification import case_for, make_plan, registered_checks, run_check
 from ambientkit.verification.plan import LEVEL, claimed
 from ambientkit.verification.runner import Verdict
-from tests.support.shares import beyond_share
+from tests.support.shares import beyond_share, first_and_share
 
 pytestmark = pytest.mark.slow
 
@@ -75,32 +75,36 @@ def first_that_rejects(part: Part, kind: str) -> str | None:
 
 
 EXPECTED: dict[str, str] = json.loads(TABLE.read_text()) if TABLE.exists() else {}
-FIRST = {check: name for name, check in reversed(EXPECTED.items())}
-"""A mutant of each check, which `make test` tries always; of the others it tries a share."""
 
 
-def shared(entry: Entry):
-    """A mutant, or `thorough` where it is beyond the share of `make test`."""
-    name = entry.part.name
-    first = FIRST.get(EXPECTED.get(name, "")) == name
-    return pytest.param(entry, id=name, marks=[] if first else beyond_share(name, 3))
-
-
-@pytest.mark.parametrize("entry", [shared(e) for e in MUTANTS if not e.part.equivalent])
+@pytest.mark.parametrize(
+    "entry",
+    first_and_share(
+        (e for e in MUTANTS if not e.part.equivalent),
+        name=lambda e: e.part.name,
+        group=lambda e: EXPECTED.get(e.part.name),
+        of=3,
+    ),
+)
 def test_a_mutant_is_rejected_by_the_check_of_its_fault(entry: Entry) -> None:
     result = judged(CHECKS[EXPECTED[entry.part.name]], entry.part(), entry.kind)
     assert result.error == "" or result.measured is not None, f"{entry.part.wrong}: {result.error}"
     assert result.verdict is Verdict.FAILED, f"{entry.part.wrong}: {result}"
 
 
-@pytest.mark.parametrize("entry", [shared(e) for e in MUTANTS if e.part.equivalent])
+@pytest.mark.parametrize(
+    "entry",
+    [pytest.param(e, id=e.part.name, marks=beyond_share(e.part.name, 3)) for e in MUTANTS if e.part.equivalent],
+)
 def test_a_mutant_that_is_equivalent_by_design_says_why_and_is_not_rejected(entry: Entry) -> None:
     assert len(entry.part.equivalent) > 20
     results = [judged(check, entry.part(), entry.kind) for check in fitting(entry.part(), entry.kind)]
     assert [str(result) for result in results if result.verdict is Verdict.FAILED] == []
 
 
-@pytest.mark.parametrize("pair", [pytest.param(p, id=p.label, marks=beyond_share(p.label, 3)) for p in PLAN.pairs])
+@pytest.mark.parametrize(
+    "pair", first_and_share(PLAN.pairs, name=lambda pair: pair.label, group=lambda pair: pair.check.name, of=3)
+)
 def test_a_right_part_passes_and_the_control_of_each_check_is_rejected(pair) -> None:
     result = run_check(
         pair.check, pair.part, case_of("needs-clean-data" in pair.part.claims), PLAN.level, kind=pair.kind
