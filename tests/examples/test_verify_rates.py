@@ -1,4 +1,4 @@
-"""The script of the rates in docs/verify.md: it measures what is missing, and counts what it finds."""
+"""The script of the rates in docs/verify-tables.md: it measures what is missing, and counts what it finds."""
 
 from __future__ import annotations
 
