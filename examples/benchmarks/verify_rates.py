@@ -332,7 +332,9 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--redo", action="append", default=[], metavar="CHECK", help="measure this check again")
     parser.add_argument("--report", action="store_true", help="only print what the file holds")
-    parser.add_argument("--page", type=Path, help="write the rates between the two marks of this page (docs/verify-tables.md)")
+    parser.add_argument(
+        "--page", type=Path, help="write the rates between the marks of this page (docs/verify-tables.md)"
+    )
     asked = parser.parse_args()
     values = read(asked.out) if asked.report else measure_all(asked)
     text = section(values, asked.kits)
