@@ -36,11 +36,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)  # workers that spin on one another's cores are ten times slower
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """One worker more than there are cores: tests that wait for a process or a clock leave theirs idle."""
-    return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) + 1
-
-
 def pytest_collection_finish() -> None:
     """All that was imported stays: a collection, which some parts ask for, need not go through it again each time."""
     gc.collect()
