@@ -45,7 +45,7 @@ class View(NamedTuple):
     """What a denoiser sees: x_t = x_0 + sigma z at one level per row."""
 
     x: Tensor
-    """(B, *S), x_t."""
+    """(B, *S), x_t; 0 where a mask in `cond` hides a value."""
     sigma: Tensor
     """(B,), > 0, never per pixel."""
     cond: dict[str, Tensor]
