@@ -79,38 +79,6 @@ class WeightedChannels(White):
         return z
 
 
-class ClampedRows(White):
-    """Observations are clamped to [-1, 1], as they would be saved."""
-
-    name = "kit15-clamped-observations"
-
-    def observe(self, x_0, row, generator):
-        batch = super().observe(x_0, row, generator)
-        return batch._replace(x_n=batch.x_n.clamp(-1, 1))
-
-
-class UniformRows(White):
-    """The noise of rows has a uniform law of std 1 (torch.rand in place of randn)."""
-
-    name = "kit15-uniform-observations"
-
-    def noise_of_rows(self, x_0, row, generator):
-        z = standard_normal(x_0, generator)
-        return (torch.special.ndtr(z.double()) - 0.5).to(x_0.dtype) * 12**0.5
-
-
-class SeededInside(White):
-    """A single generator is set to a fixed seed before the noise is drawn, for repeatable tests."""
-
-    name = "kit15-seeded-inside"
-
-    def noise_of_views(self, batch, generator):
-        for one in [generator] if isinstance(generator, torch.Generator) else generator:
-            if isinstance(one, torch.Generator):
-                one.manual_seed(0)
-        return standard_normal(batch.x_n, generator)
-
-
 class StdsSubtracted(White):
     """A view adds sigma - sigma_n."""
 
@@ -128,15 +96,6 @@ class MeanOverPixels(White):
     def missing(self, batch, sigma):
         power = (per_row(batch.sigma_n, batch.x_n) ** 2).expand_as(batch.x_n).flatten(1).mean(1)
         return per_row((sigma**2 - power).clamp(min=0).sqrt(), batch.x_n)
-
-
-class FloorOfMeans(White):
-    """The floor of a row with noise by pixel is its mean; pixels above it get no noise."""
-
-    name = "kit15-floor-of-means"
-
-    def floor(self, batch):
-        return per_row(batch.sigma_n, batch.x_n).expand_as(batch.x_n).flatten(1).mean(1)
 
 
 class FloorOfTheBatch(White):
@@ -213,15 +172,6 @@ class MixByTheField(White):
 
     def of_rows(self, view, batch):
         return per_row(torch.full_like(view.sigma, float(np.mean(self.sigma_n))), view.x)
-
-
-class MixFromATable(White):
-    """`expect` rounds levels to a tenth, to keep a table of mixes."""
-
-    name = "kit15-mix-from-a-table"
-
-    def of_rows(self, view, batch):
-        return (per_row(batch.sigma_n, view.x) * 10).round() / 10
 
 
 class CondsLost(White):
@@ -311,12 +261,8 @@ WRONG = made(
     KeyedByRowAlone,
     SmoothNoise,
     WeightedChannels,
-    ClampedRows,
-    UniformRows,
-    SeededInside,
     StdsSubtracted,
     MeanOverPixels,
-    FloorOfMeans,
     FloorOfTheBatch,
     BelowInSilence,
     OneNoiseForChannelsOfViews,
@@ -325,7 +271,6 @@ WRONG = made(
     RootMix,
     MixByTheLargest,
     MixByTheField,
-    MixFromATable,
     CondsLost,
     NumpyDoubles,
     FirstGenerator,

@@ -145,15 +145,6 @@ class HiddenMixed(Holes):
         return (1 - b) * x_0_hat + b * view.x
 
 
-class ChanceOfMissing(Holes):
-    """Hidden values are divided by K = P(A = 0 | A~ = 0), not by 1 - K."""
-
-    name = "kit15-chance-of-missing"
-
-    def chance(self, a):
-        return 1 - super().chance(a)
-
-
 class SharesSwapped(Holes):
     """The shares that are missing and hidden on top are swapped in the weight."""
 
@@ -234,7 +225,6 @@ WRONG = made(
     OneFurtherMask,
     ShowsMissing,
     HiddenMixed,
-    ChanceOfMissing,
     SharesSwapped,
     HiddenByTheMaskAlone,
     CornerKept,

@@ -42,15 +42,6 @@ class KeyedByPlace(Restored):
         return standard_normal(x, target.generators("kit15.restored", torch.arange(len(x))))
 
 
-class ShownWhole(Restored):
-    """The row itself is restored, from the level that is meant for the noisy one."""
-
-    name = "kit15-shown-whole"
-
-    def answers(self, x, noisy, level, keys, target):
-        return target.restored(x, level, keys)
-
-
 class DrawsOfOthers(Restored):
     """Draws (B, K) are laid out as (K, B): a row is compared with draws of other rows."""
 
@@ -59,16 +50,6 @@ class DrawsOfOthers(Restored):
     def answers(self, x, noisy, level, keys, target):
         found = super().answers(x, noisy, level, keys, target)
         return found.transpose(0, 1).reshape(found.shape)
-
-
-class ReadsTheAnswer(Restored):
-    """Half of the row itself is mixed into its draws: any model seems to give it back."""
-
-    name = "kit15-reads-the-answer"
-
-    def answers(self, x, noisy, level, keys, target):
-        found = super().answers(x, noisy, level, keys, target)
-        return 0.5 * found + 0.5 * x.unsqueeze(1).to(found)
 
 
 class ErrorUpsideDown(Restored):
@@ -196,9 +177,7 @@ class CentresInPlace(Similarity):
 
 WRONG = made(
     KeyedByPlace,
-    ShownWhole,
     DrawsOfOthers,
-    ReadsTheAnswer,
     ErrorUpsideDown,
     RankedInTheBatch,
     HiddenForSeen,

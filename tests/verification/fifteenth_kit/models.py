@@ -21,15 +21,6 @@ class NoiseInputNotQuartered(Plain):
         return sigma.log()
 
 
-class NoiseInputOfVariance(Plain):
-    """c_noise = log(sigma^2) / 4, as of a log-SNR."""
-
-    name = "kit15-c-noise-of-the-variance"
-
-    def told(self, sigma):
-        return (sigma**2).log() / 4
-
-
 class SkipNotSquared(Plain):
     """c_skip = sigma_data / (sigma^2 + sigma_data^2)."""
 
@@ -60,15 +51,6 @@ class InAsVP(Plain):
         return c_skip, c_out, 1 / (1 + sigma**2).sqrt()
 
 
-class HalfAsSigmaData(Plain):
-    """sigma_data = 0.5, as in EDM's code."""
-
-    name = "kit15-half-as-sigma-data"
-
-    def std(self, sigma_data):
-        return 0.5
-
-
 class LevelsHeld(Plain):
     """The network is told no level below 0.02."""
 
@@ -87,15 +69,6 @@ class LevelsRounded(Plain):
         width = torch.tensor(80 / 0.002).log().to(sigma)
         place = ((sigma / 0.002).log() / width * 99).round()
         return (place / 99 * width + torch.tensor(0.002).log().to(sigma)) / 4
-
-
-class LevelOfTheFirst(Plain):
-    """All rows are denoised at the level of the first."""
-
-    name = "kit15-level-of-the-first-in-model"
-
-    def denoised(self, network, x, sigma, sigma_data, cond):
-        return super().denoised(network, x, sigma[:1].expand_as(sigma), sigma_data, cond)
 
 
 class ToldTheMeanLevel(Plain):
@@ -178,15 +151,6 @@ class EpsAtRounded(Eps):
         return x - levels[nearest].reshape(sigma.shape) * answer
 
 
-class ScoreAsEps(Eps):
-    """D = x + sigma F: the network's answer has the sign of the score."""
-
-    name = "kit15-eps-with-the-sign-of-the-score"
-
-    def x_0(self, answer, x, sigma):
-        return x + sigma * answer
-
-
 class VWithoutInput(Velocity):
     """D = alpha x - s F, with x as it is in place of alpha x."""
 
@@ -216,15 +180,6 @@ class FlowUnscaled(Straight):
         return x - sigma / (1 + sigma) * answer
 
 
-class FlowReversed(Straight):
-    """The velocity x_0 - z of the reversed flow is assumed."""
-
-    name = "kit15-flow-reversed"
-
-    def x_0(self, answer, x, sigma):
-        return (x + sigma * answer) / (1 + sigma)
-
-
 class BoundedAnswer(Direct):
     """D = clamp(F, -1, 1), as pictures lie there; latents and spectra do not."""
 
@@ -236,14 +191,11 @@ class BoundedAnswer(Direct):
 
 WRONG = made(
     NoiseInputNotQuartered,
-    NoiseInputOfVariance,
     SkipNotSquared,
     OutWithoutRoot,
     InAsVP,
-    HalfAsSigmaData,
     LevelsHeld,
     LevelsRounded,
-    LevelOfTheFirst,
     ToldTheMeanLevel,
     AlwaysFloats,
     AllInHalf,
@@ -252,10 +204,8 @@ WRONG = made(
     NothingLearnedLow,
     EpsByVariance,
     EpsAtRounded,
-    ScoreAsEps,
     VWithoutInput,
     VSwapped,
     FlowUnscaled,
-    FlowReversed,
     BoundedAnswer,
 )

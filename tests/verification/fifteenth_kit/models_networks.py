@@ -30,15 +30,6 @@ class BatchNormed(Plain):
         return found
 
 
-class OverTheBatch(Plain):
-    """The input of the network is divided by its std over the batch."""
-
-    name = "kit15-input-over-its-std"
-
-    def answer(self, network, y, c_noise, cond):
-        return super().answer(network, y / (y.detach().std(unbiased=False) + 1e-6), c_noise, cond)
-
-
 class AlwaysDrops(Plain):
     """Dropout is on in evaluation too (functional dropout without `training`)."""
 
@@ -114,16 +105,6 @@ class LabelsUnused(Classes):
         super().label(cond)
 
 
-class LabelOfTheFirst(Classes):
-    """All rows get the label of the first."""
-
-    name = "kit15-label-of-the-first"
-
-    def label(self, cond):
-        found = super().label(cond)
-        return found[:1].expand_as(found)
-
-
 class MaskedAsSeen(Plain):
     """Hidden values keep the coefficients of values that are seen."""
 
@@ -177,7 +158,6 @@ class PlaceInTheBatch(Plain):
 
 WRONG = made(
     BatchNormed,
-    OverTheBatch,
     AlwaysDrops,
     SeedsTorch,
     OneNetwork,
@@ -186,7 +166,6 @@ WRONG = made(
     NoRowForNone,
     LabelsWrapped,
     LabelsUnused,
-    LabelOfTheFirst,
     MaskedAsSeen,
     MaskTurned,
     ReadsHidden,

@@ -19,15 +19,6 @@ class AnchorLearns(Below):
         return denoiser(anchor.x, anchor.sigma, **anchor.cond).to(anchor.x.dtype)
 
 
-class SquareOfAll(Below):
-    """The square of the mean defect of all four ends, with its variance."""
-
-    name = "kit15-square-of-all"
-
-    def product(self, first, second):
-        return ((first + second) / 2).square().flatten(1).mean(1)
-
-
 class PairsOfOneDraw(Below):
     """The second pair is the first one in the other order, to save a call of the sampler."""
 
@@ -68,15 +59,6 @@ class AnchorNotMoved(Below):
 
     def chain(self, view, floor, sigma, moved, tools):
         return view.x[moved]
-
-
-class EndsAtTheUpperLevel(Below):
-    """The denoiser is asked about the ends at the level of the anchor."""
-
-    name = "kit15-ends-at-the-upper-level"
-
-    def at_ends(self, denoiser, ends, sigma_s, anchor):
-        return super().at_ends(denoiser, ends, anchor.sigma, anchor)
 
 
 class HopBelowTheRange(Below):
@@ -135,15 +117,6 @@ class ProductOfMeans(Below):
         return first.flatten(1).mean(1) * second.flatten(1).mean(1)
 
 
-class CleanRowsEverywhere(Split):
-    """Clean rows are seen at all levels."""
-
-    name = "kit15-clean-rows-everywhere"
-
-    def clean(self, floor, tools):
-        return torch.zeros_like(floor, dtype=torch.bool)
-
-
 class SplitByTheBatch(Split):
     """Rows are held low only where the whole batch is clean."""
 
@@ -169,15 +142,6 @@ class UniformProbe(Stein):
 
     def probe(self, x, tools):
         return uniform(x, tools.generator)
-
-
-class NoiseNotSquared(Stein):
-    """The divergence counts sigma_n times, not sigma_n^2 times."""
-
-    name = "kit15-divergence-by-the-std"
-
-    def noise(self, sigma, x):
-        return per_row(sigma, x)
 
 
 class DivergenceForgotten(Stein):
@@ -209,23 +173,19 @@ class StoresConditionsOfNow(Store):
 
 WRONG = made(
     AnchorLearns,
-    SquareOfAll,
     PairsOfOneDraw,
     HopWithoutNoise,
     HopRenoised,
     AnchorNotMoved,
-    EndsAtTheUpperLevel,
     HopBelowTheRange,
     PairsOfNeighbours,
     HopsLearn,
     ChainWithoutConds,
     NeverNegative,
     ProductOfMeans,
-    CleanRowsEverywhere,
     SplitByTheBatch,
     SplitByTheBound,
     UniformProbe,
-    NoiseNotSquared,
     DivergenceForgotten,
     StoresMeans,
     StoresConditionsOfNow,

@@ -87,16 +87,6 @@ class DifferenceOfStds(ByHand):
         return view._replace(x=batch.x_n + missing * self.noise(batch, sigma, tools))
 
 
-class NoiseFromScratch(ByHand):
-    """x_t = x_n + sigma z: the noise of the row is not counted."""
-
-    name = "kit15-noise-from-scratch"
-
-    def view(self, batch, sigma, tools):
-        view = tools.corruption.degrade(batch, sigma, tools.generator)
-        return view._replace(x=batch.x_n + per_row(sigma, batch.x_n) * self.noise(batch, sigma, tools))
-
-
 class OneNoiseForChannels(ByHand):
     """One noise for all channels of a picture."""
 
@@ -284,15 +274,6 @@ class NoisePairedWithRows(OfClean):
         return dealt
 
 
-class MixedUp(OfClean):
-    """Each row is mixed with the one before it (mixup), a tenth of it."""
-
-    name = "kit15-mixed-up"
-
-    def rows(self, batch, tools):
-        return 0.9 * batch.x_n + 0.1 * batch.x_n.roll(1, 0)
-
-
 WRONG = made(
     ClampedLevels,
     RaisedWherePixelsDiffer,
@@ -301,7 +282,6 @@ WRONG = made(
     RangeOfEDM,
     SaysNoiseInput,
     DifferenceOfStds,
-    NoiseFromScratch,
     OneNoiseForChannels,
     OneNoiseForTheBatch,
     SharedBits,
@@ -319,5 +299,4 @@ WRONG = made(
     AveragedBeforeSquared,
     OffsetNoise,
     NoisePairedWithRows,
-    MixedUp,
 )

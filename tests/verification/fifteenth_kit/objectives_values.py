@@ -103,15 +103,6 @@ class SumOverChannels(Above):
         return each.flatten(2).mean(2).sum(1) if each.ndim > 2 else each.mean(1)
 
 
-class OneValueForAll(Above):
-    """Each row has the mean of the batch as its value."""
-
-    name = "kit15-one-value-for-all"
-
-    def last(self, value, tools):
-        return value.mean().expand_as(value)
-
-
 class MeanOverMeasured(Above):
     """The mean runs over the values that count, not over all values of x_0."""
 
@@ -220,15 +211,6 @@ class WeightOfEps(OfClean):
         return error.square().flatten(1).mean(1) / sigma**2
 
 
-class RootOfTheMean(OfClean):
-    """The root of the mean square error of a row."""
-
-    name = "kit15-root-of-the-mean"
-
-    def value(self, error, sigma, tools):
-        return (edm_weight(sigma, tools.signal.sigma_data) * error.square().flatten(1).mean(1) + 1e-12).sqrt()
-
-
 class SumOverWidth(OfClean):
     """Mean over the square of the height, as all pictures of the paper are square."""
 
@@ -252,7 +234,6 @@ WRONG = made(
     SigmaDataOfEDM,
     ShareOfTheBatchWeight,
     SumOverChannels,
-    OneValueForAll,
     MeanOverMeasured,
     HiddenAtFullWeight,
     PseudoHuber,
@@ -263,6 +244,5 @@ WRONG = made(
     WritesInConds,
     SomeNoisyRows,
     WeightOfEps,
-    RootOfTheMean,
     SumOverWidth,
 )

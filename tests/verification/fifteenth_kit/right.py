@@ -93,11 +93,6 @@ class RightSingles(Below):
     def at_ends(self, denoiser, ends, sigma_s, anchor):
         return denoiser(ends, sigma_s, **anchor.cond).to(ends.dtype)
 
-    def ends(self, denoiser, anchor, sigma_s, tools):
-        if "row-generators" in tools.sampler.claims:
-            return super().ends(denoiser, anchor, sigma_s, tools)
-        return [self.pair(denoiser, anchor, sigma_s, tools), self.pair(denoiser, anchor, sigma_s, tools)]
-
 
 class RightSplit(Split):
     """Clean rows low, noisy rows above their noise."""

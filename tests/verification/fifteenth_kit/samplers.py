@@ -25,18 +25,6 @@ class ForwardStd(Drawn):
         return r * x + (1 - r) * x_0_hat + per_row(std, x).to(x.dtype) * self.noise(x, generator)
 
 
-class RatioNotSquared(Drawn):
-    """r = sigma_s / sigma_t in the mean of a step."""
-
-    name = "kit15-ratio-not-squared"
-
-    def step(self, denoiser, x, sigma_t, sigma_s, generator, cond):
-        x_0_hat = denoiser(x, sigma_t, **cond).to(x.dtype)
-        r = per_row(sigma_s / sigma_t, x)
-        std = per_row(sigma_s, x) * (1 - r**2).clamp(min=0).sqrt()
-        return r * x + (1 - r) * x_0_hat + std.to(x.dtype) * self.noise(x, generator)
-
-
 class LastStepLeftOut(Drawn):
     """The step to level 0 is left out, as it divides by 0 elsewhere."""
 
@@ -80,15 +68,6 @@ class FirstGeneratorDraws(Drawn):
 
     def noise(self, x, generator):
         return standard_normal(x, generator[0] if isinstance(generator, list) else generator)
-
-
-class TorchDraws(Drawn):
-    """Noise by torch.randn_like, from the global generator."""
-
-    name = "kit15-torch-draws"
-
-    def noise(self, x, generator):
-        return torch.randn_like(x)
 
 
 class NoiseOfTheBatchCentred(Drawn):
@@ -222,15 +201,6 @@ class SecondWithoutConditions(FlowTwice):
         return super().second(denoiser, x, ahead, sigma_t, level, {})
 
 
-class SecondOverTheOldLevel(FlowTwice):
-    """The second slope is divided by the upper level."""
-
-    name = "kit15-second-slope-over-the-old-level"
-
-    def second(self, denoiser, x, ahead, sigma_t, level, cond):
-        return (ahead - denoiser(ahead, level, **cond).to(x.dtype)) / per_row(sigma_t, x)
-
-
 class AllEndTogether(FlowTwice):
     """Where one row ends at 0, all rows of the batch take Euler's step."""
 
@@ -289,12 +259,10 @@ class ChunksOnFirstLevels(Sampler):
 
 WRONG = made(
     ForwardStd,
-    RatioNotSquared,
     LastStepLeftOut,
     FirstLevelLeftOut,
     OneNoiseForAllSteps,
     FirstGeneratorDraws,
-    TorchDraws,
     NoiseOfTheBatchCentred,
     ClippedEstimate,
     WithoutGradient,
@@ -308,7 +276,6 @@ WRONG = made(
     SigmaOfFirstRow,
     SecondAtTheOldPoint,
     SecondWithoutConditions,
-    SecondOverTheOldLevel,
     AllEndTogether,
     StepsUpsideDown,
     LastCallRemembered,
