@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from ambientkit.errors import InputError
 from ambientkit.maths import copying
 from ambientkit.maths.noise import standard_normal
 from ambientkit.memorisation_parts import Attack, Attempt, MemoryMeasure, Similarity
@@ -19,6 +20,8 @@ class Restored(Attack):
 
     def attempt(self, x, keys, target):
         level = self.level(target)
+        if not max(target.sigma_n, target.levels.sigma_min) < level < target.levels.sigma_max:
+            raise InputError(f"{self.name}: its level {level:g} lies outside the levels of the model and the rows")
         added = (level**2 - target.sigma_n**2) ** 0.5
         noisy = x + added * self.noise(x, keys, target)
         return Attempt(noisy, self.answers(x, noisy, level, keys, target))

@@ -40,7 +40,7 @@ class AlwaysDrops(Plain):
 
 
 class SeedsTorch(Plain):
-    """Seeds torch's global generator before a network is made, whatever the run's seed."""
+    """Seeds torch's global generator before a network is made: the seed of the run has no effect."""
 
     name = "kit15-seeds-torch"
 
@@ -105,6 +105,17 @@ class LabelsUnused(Classes):
         super().label(cond)
 
 
+class GuidesItself(Classes):
+    """Answers are guided by 1.5 within the denoiser, in training as well."""
+
+    name = "kit15-guidance-built-in"
+
+    def answer(self, network, y, c_noise, cond):
+        none = torch.full_like(self.label(cond), self.num_classes)
+        with_none = super().answer(network, y, c_noise, {**cond, "class_cond": none})
+        return with_none + 1.5 * (super().answer(network, y, c_noise, cond) - with_none)
+
+
 class MaskedAsSeen(Plain):
     """Hidden values keep the coefficients of values that are seen."""
 
@@ -166,6 +177,7 @@ WRONG = made(
     NoRowForNone,
     LabelsWrapped,
     LabelsUnused,
+    GuidesItself,
     MaskedAsSeen,
     MaskTurned,
     ReadsHidden,

@@ -117,6 +117,24 @@ class ProductOfMeans(Below):
         return first.flatten(1).mean(1) * second.flatten(1).mean(1)
 
 
+class DefectOfTheTeacher(Below):
+    """The second defect is that of the teacher, without gradient, to save a backward pass."""
+
+    name = "kit15-second-defect-of-the-teacher"
+
+    def loss(self, denoiser, batch, tools):
+        calls = []
+
+        def turns(x, sigma, /, **cond):
+            calls.append(torch.is_grad_enabled())
+            if sum(calls) == 2:
+                with torch.no_grad():
+                    return tools.teacher(x, sigma, **cond)
+            return denoiser(x, sigma, **cond)
+
+        return super().loss(turns, batch, tools)
+
+
 class SplitByTheBatch(Split):
     """Rows are held low only where the whole batch is clean."""
 
@@ -183,6 +201,7 @@ WRONG = made(
     ChainWithoutConds,
     NeverNegative,
     ProductOfMeans,
+    DefectOfTheTeacher,
     SplitByTheBatch,
     SplitByTheBound,
     UniformProbe,

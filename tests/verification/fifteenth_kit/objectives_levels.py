@@ -154,6 +154,15 @@ class AsksInVP(ByHand):
         return denoiser(per_row(alpha, view.x) * view.x, view.sigma, **view.cond)
 
 
+class AsksInHalf(Above):
+    """Views are cast to bfloat16 before the denoiser is asked: 8 bits of x_t, whose noise is small beside it."""
+
+    name = "kit15-asks-in-half"
+
+    def ask(self, denoiser, view, batch, tools):
+        return denoiser(view.x.bfloat16().to(view.x.dtype), view.sigma, **view.cond)
+
+
 class ClippedRows(Above):
     """Noisy rows are clipped to [-1, 1], as pictures are, before anything else."""
 
@@ -288,6 +297,7 @@ WRONG = made(
     GlobalNoise,
     NoiseKeyedByRow,
     AsksInVP,
+    AsksInHalf,
     ClippedRows,
     FlippedRows,
     CondsOfTheRows,

@@ -211,13 +211,13 @@ class AllEndTogether(FlowTwice):
         return inside.all().expand_as(inside)
 
 
-class StepsUpsideDown(Multi):
-    """The ratio of the two steps is upside down: right on a geometric grid only."""
+class StepNotDivided(Multi):
+    """The difference of two estimates is not divided by the step between them."""
 
-    name = "kit15-steps-upside-down"
+    name = "kit15-difference-not-divided"
 
     def ahead(self, new, old, h, h_old):
-        return new + h_old / (2 * h.clamp(min=1e-12)) * (new - old)
+        return new + h / 2 * (new - old)
 
 
 class LastCallRemembered(Multi):
@@ -277,7 +277,7 @@ WRONG = made(
     SecondAtTheOldPoint,
     SecondWithoutConditions,
     AllEndTogether,
-    StepsUpsideDown,
+    StepNotDivided,
     LastCallRemembered,
     ChunksOnFirstLevels,
 )
