@@ -8,7 +8,7 @@ import torch
 
 from ambientkit.batch import Batch, View
 from ambientkit.interfaces import Corruption, Sampler
-from ambientkit.maths.ambient import capped_inverse_square
+from ambientkit.maths.ambient import capped_inverse_square, clean_std
 from ambientkit.maths.masks import chance_of_hiding, chance_of_seen, draw_mask
 from ambientkit.maths.noise import draw_levels, highest_level, per_row, standard_normal
 
@@ -100,6 +100,12 @@ class Holes(Corruption):
             return batch.cond["mask"].bool()
         x = batch.x_n
         return torch.ones((len(x), 1, *x.shape[2:]) if x.ndim > 2 else x.shape, dtype=torch.bool, device=x.device)
+
+    def clean_std(self, batch):
+        there = self.seen(batch).expand_as(batch.x_n)
+        if not bool(there.any()):
+            return 0.0
+        return clean_std(batch.x_n[there], per_row(batch.sigma_n, batch.x_n).expand_as(batch.x_n)[there])
 
     def level(self, batch):
         if batch.sigma_n.ndim < batch.x_n.ndim:

@@ -60,6 +60,10 @@ class Turned(Corruption):
             return batch.cond["sampled"].bool().expand_as(batch.x_n)
         return torch.ones_like(batch.x_n, dtype=torch.bool)
 
+    def unseen(self, batch):
+        lost = ~self.sampled(batch).flatten(1).any(0)
+        return f"{int(lost.sum())} of {lost.numel()} measurements are missing in each row" if lost.any() else ""
+
     def degrade(self, batch, sigma, generator):
         shown = draw_mask(batch.x_n, "pixels", self.hidden_share, generator).expand_as(batch.x_n)
         return self.view(batch, sigma, self.sampled(batch) & shown, generator)
