@@ -19,6 +19,7 @@ from ambientkit.data import Observations, survey
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Levels
 from tests.support.formats import FORMATS, array, fits, hdf5, open_rows, rows, shards, tiff_stack, zarr_array
+from tests.support.shares import some
 
 each_format = pytest.mark.parametrize("make", FORMATS.values(), ids=list(FORMATS))
 
@@ -56,7 +57,7 @@ def test_every_format_finds_values_that_are_not_finite(make: Any, tmp_path: Path
 
 
 @each_format
-@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize("start", some(["fork", "spawn"], ["fork"]))
 @pytest.mark.slow
 def test_workers_read_the_rows_that_were_asked_for_after_the_parent_has_read(
     make: Any, start: str, tmp_path: Path

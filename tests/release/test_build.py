@@ -57,6 +57,7 @@ def test_a_second_build_under_other_circumstances_has_the_same_bytes(
     assert {path.name: digest(path) for path in again} == {path.name: digest(path) for path in built}
 
 
+@pytest.mark.thorough
 def test_without_settling_a_source_distribution_is_not_reproducible(built: list[Path], tmp_path: Path) -> None:
     """The control: other times of the files give other bytes, and `settle` gives the same ones again."""
     (sdist,) = (path for path in built if path.name.startswith("ambientkit_kdiffusion") and path.suffix == ".gz")

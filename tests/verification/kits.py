@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.verification import (
     eighth_kit,
     eleventh_kit,
+    fifteenth_kit,
     fifth_kit,
     fourteenth_kit,
     fourth_kit,
@@ -32,6 +33,7 @@ KITS = {
     "twelfth": twelfth_kit,
     "thirteenth": thirteenth_kit,
     "fourteenth": fourteenth_kit,
+    "fifteenth": fifteenth_kit,
 }
 """Modules with `wrong_parts()`, `right_parts()`, `NOT_WRONG`, parts that proved not to be wrong, each with its reason,
 and `LET_PASS`, wrong parts that the checks had let pass when the kit was written, by the check that rejects them now.

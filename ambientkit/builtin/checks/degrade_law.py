@@ -28,8 +28,8 @@ class DegradeLaw(Check):
     Every row has a level sigma of its own, between 1.02 and 100 times its floor. Done with a noise level per row, with
     one per pixel, and with a pattern of levels that is the same in all rows, where errors of single pixels do not
     cancel. `show` adds the same noise, where it is not `degrade` itself. Rows that all go to one multiple of their
-    noise are measured besides, as many rows as columns, and larger pictures, on which no noise may repeat itself
-    (`echoes`).
+    noise are measured besides, as many rows as columns, of which one stays at its own level once, and larger pictures,
+    on which no noise may repeat itself (`echoes`).
     """
 
     name = "degrade-law"
@@ -81,9 +81,12 @@ class DegradeLaw(Check):
             scores.append(float(square_score((view.x.double() - batch.x_n) / per_row(missing, batch.x_n))))
         _, batch = noisy_pictures(case, SIDE, "degrade-law.side", by_pixel=False)
         sigma = floors(batch) * 1.1 * 20 ** torch.linspace(0, 1, SIDE, dtype=torch.float64)
-        view = part.degrade(batch, sigma, key(case, "degrade-law.sides"))
-        e = (view.x.double() - batch.x_n) / per_row((sigma**2 - batch.sigma_n**2).sqrt(), batch.x_n)
-        scores += [float(square_score(one)) for one in e]
+        own = part.floor(batch).double().maximum(floors(batch))[:1]  # a right one, but for rounding
+        for index, first in enumerate((sigma[:0], own)):
+            here = torch.cat([first, sigma[len(first) :]])
+            view = part.degrade(batch, here, key(case, "degrade-law.sides", index))
+            added, missing = view.x.double() - batch.x_n, (here**2 - batch.sigma_n**2).clamp(min=0).sqrt()
+            scores += [float(square_score(one / std)) for one, std in zip(added, missing, strict=True) if std > 0.01]
         return all_normal(scores, 2 * self.rows)
 
     def control(self, part: Part) -> Part:

@@ -14,8 +14,9 @@ from ambientkit.maths.noise import per_row, standard_normal
 
 SHAPE, ROWS = (3, 20, 18), 50
 """Larger than a tile of 16 or 8, of the number of channels that colours have, with sides that differ."""
-MANY = 5
-"""Channels: more than colours have, of which some program takes one for an opacity."""
+COUNTS = (3, 5)
+"""Channels: as many as colours have, which a camera weighs, and more, of which some program takes one for an
+opacity."""
 NOISE, RATIO = 0.3, 2.0
 """Level of the rows, and how many times it their views have."""
 
@@ -40,18 +41,21 @@ def degraded_without_echoes(part: Corruption, case: Case) -> Measured:
 
 
 def whole_in_each_channel(part: Corruption, case: Case) -> Measured:
-    """Mean squares of what `observe` and `degrade` add to pictures of `MANY` channels, channel by channel."""
-    x_0 = torch.rand(20, MANY, 6, 7, generator=key(case, "echoes.channels"), dtype=torch.float64) - 0.5
-    batch = part.observe(x_0.clone(), torch.arange(20), key(case, "echoes.channels.observe"))
-    level = per_row(batch.sigma_n, x_0).expand_as(x_0)
-    filler = standard_normal(x_0, key(case, "echoes.channels.filler"))
-    e = torch.where(level > 0, (batch.x_n.double() - x_0) / torch.where(level > 0, level, 1.0), filler)
-    sigma_n = torch.full((20,), NOISE, dtype=torch.float64)
-    view = part.degrade(
-        Batch(x_0, sigma_n, torch.arange(20), {}), RATIO * sigma_n, key(case, "echoes.channels.degrade")
-    )
-    other = (view.x.double() - x_0) / (NOISE * (RATIO**2 - 1) ** 0.5)
-    found = all_normal([float(square_score(one[:, c])) for one in (e, other) for c in range(MANY)], e.numel())
+    """Mean squares of what `observe` and `degrade` add to pictures of `COUNTS` channels, channel by channel."""
+    scores = []
+    for channels in COUNTS:
+        x_0 = torch.rand(20, channels, 6, 7, generator=key(case, "echoes.channels"), dtype=torch.float64) - 0.5
+        batch = part.observe(x_0.clone(), torch.arange(20), key(case, "echoes.channels.observe"))
+        level = per_row(batch.sigma_n, x_0).expand_as(x_0)
+        filler = standard_normal(x_0, key(case, "echoes.channels.filler"))
+        e = torch.where(level > 0, (batch.x_n.double() - x_0) / torch.where(level > 0, level, 1.0), filler)
+        sigma_n = torch.full((20,), NOISE, dtype=torch.float64)
+        view = part.degrade(
+            Batch(x_0, sigma_n, torch.arange(20), {}), RATIO * sigma_n, key(case, "echoes.channels.degrade")
+        )
+        other = (view.x.double() - x_0) / (NOISE * (RATIO**2 - 1) ** 0.5)
+        scores += [float(square_score(one[:, c])) for one in (e, other) for c in range(channels)]
+    found = all_normal(scores, 20 * 6 * 7 * sum(COUNTS))
     why = "a channel of several is given other noise than the rest"
     return found._replace(why=why if found.p_value < 1e-6 else "")
 

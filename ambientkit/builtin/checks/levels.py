@@ -35,12 +35,12 @@ class LevelsAboveFloor(Check):
     At sigma = sigma_n the Tweedie gradient is zero, so a draw clamped there is lost: 37 % of an EDM batch at sigma_n =
     0.2. On rows of one level no `Term.sigma` may lie below it, above sigma_max, or, but for one in a hundred, on it. In
     a batch of quiet rows and one noisy row the quiet ones keep their own range: nine in ten levels would lie above the
-    noisy row's floor only by another density. Among rows of unlike noise none lie on a floor either. Not all levels of
-    a noisy row lie next to its floor, and clean and noisy rows together are asked about at low and at high levels,
-    without a hole between them, next to the noise of a row too, and rows of much noise at levels up to the end of the
-    range (see `coverage`), clean rows at levels above 12 too, and at high levels beside noisy ones; an objective may
-    split these between them. In a run, with what an objective keeps, levels and noise are drawn anew in each call
-    (`anew`).
+    noisy row's floor only by another density. Among rows of unlike noise none lie on a floor either, nor where the
+    pixels of a row are of unlike noise. Not all levels of a noisy row lie next to its floor, and clean and noisy rows
+    together are asked about at low and at high levels, without a hole between them, next to the noise of a row too, and
+    rows of much noise at levels up to the end of the range (see `coverage`), clean rows at levels above 12 too, and at
+    high levels beside noisy ones; an objective may split these between them. In a run, with what an objective keeps,
+    levels and noise are drawn anew in each call (`anew`).
     """
 
     name = "levels"
@@ -88,6 +88,10 @@ class LevelsAboveFloor(Check):
         floors = torch.tensor([0.05, 0.6, 2.0], dtype=torch.float64)
         beside = self._drawn(part, case, floors[torch.arange(rows) % 3], 5)
         shares.append(float(torch.isclose(beside.unsqueeze(1), floors, rtol=1e-6, atol=0).any(1).double().mean()))
+        if "noise-by-pixel" in part.claims:  # of unlike pixels the noisiest is the floor
+            unlike = torch.where(torch.arange(case.law.means.shape[-1]) % 2 == 0, 0.2, 0.6).double().expand(rows, -1)
+            unlike = self._drawn(part, case, unlike, 6)
+            shares.append(float((unlike <= 0.6 * (1 + 1e-6)).double().mean()) if len(unlike) else 0.0)
         if max(shares) <= SHARE and not on_clean_rows(case):
             try:
                 draws_anew(part, case)
@@ -98,8 +102,8 @@ class LevelsAboveFloor(Check):
                 quiet_rows_reach_far_up(part, case)
                 clean_rows_keep_their_range(part, case)
             except Broken as error:
-                return Measured(1.0, 0.0, 5 * self.batch_size, str(error))
-        return exact(max(shares), SHARE, 5 * self.batch_size)
+                return Measured(1.0, 0.0, 6 * self.batch_size, str(error))
+        return exact(max(shares), SHARE, 6 * self.batch_size)
 
     def control(self, part: Part) -> Part:
         """The same objective, whose levels in the lower half are reported, as if clamped, on the floor."""

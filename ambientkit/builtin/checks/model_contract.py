@@ -49,16 +49,15 @@ class ModelContract(Check):
     takes any.
 
     A fresh network each time, whose parameters differ and nearly all of which are reached by the gradient, from the
-    start; a
-    denoiser of the very network it was given, that leaves its mode, its parameters and the inputs as they are,
+    start; a denoiser of the very network it was given, that leaves its mode, its parameters and the inputs as they are,
     answers in shape and dtype of x (float32; float64 where the network can be cast), row by row, for 1 row too, in
-    evaluation mode twice the same, and in training mode the same after any rows. What it makes of its network's
-    answers depends on no earlier call, and is one while training and after it (`formula`). The network is given
-    different numbers for levels a fourth apart. Each level, condition and class has a say in its own row, while
-    training too, and `null_cond` is no class. The gradient with respect to x is that of the answer; all that is
-    learnt is a parameter; every direction of a picture can be learnt, and is seen, and what a mask hides can be
-    learnt at low levels too. A mask that is taken is read. A shape or condition that the model does not take is
-    refused with InputError by `network`, and it takes what it is proposed for (see `offered`).
+    evaluation mode twice the same, and in training mode the same after any rows. What it makes of its network's answers
+    depends on no earlier call, and is one while training and after it (`formula`). The network is given different
+    numbers for levels a fourth apart. Each level, condition and class has a say in its own row, while training too, and
+    `null_cond` is no class. The gradient with respect to x is that of the answer; all that is learnt is a parameter;
+    every direction of a picture can be learnt, and is seen, and what a mask hides can be learnt at low levels too. A
+    mask that is taken is read. A shape or condition that the model does not take is refused with InputError by
+    `network`, and it takes what it is proposed for (see `offered`).
     """
 
     name = "model-contract"
@@ -145,13 +144,14 @@ class ModelContract(Check):
             four = type(part)(**{**{name: getattr(part, name) for name in part.model_fields_set}, "num_classes": 4})
         except ValidationError:  # fields that exclude classes
             return
-        null = four.null_cond("class_cond")
+        null, signal = four.null_cond("class_cond"), Signal(shape, 0.7, {"class_cond": ()})
+        network = _network(four, case, signal)
         require(
-            null is None or float(torch.as_tensor(null)) == 4,
-            f"null_cond gives {null} for class_cond, not num_classes: a row without a class would be one of a class",
+            (null is None and network is None) or (null is not None and float(torch.as_tensor(null)) == 4),
+            f"null_cond gives {null} for class_cond, not num_classes: a row without a class would be one of a class, "
+            "or have nothing to stand for it",
         )
-        signal = Signal(shape, 0.7, {"class_cond": ()})
-        if _network(four, case, signal) is not None:
+        if network is not None:
             _Tried(four, case, signal).classes(4)
 
     def _takes(self, part: Model, case: Case, shape: tuple[int, ...]) -> bool:

@@ -20,7 +20,8 @@ class NoiseLaw(Check):
 
     `Batch.sigma_n` is what the corruption states, per row or per pixel; where it is 0, x_n must be x_0. Rows are drawn
     as a run draws them, each by its own generator where the corruption takes a list of them. Larger pictures of three
-    channels are drawn besides, whose noise may not repeat itself, and some of five (`echoes`).
+    channels are drawn besides, whose noise may not repeat itself, and each channel of three and of five is measured by
+    itself (`echoes`).
     """
 
     name = "noise-law"

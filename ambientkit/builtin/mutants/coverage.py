@@ -40,6 +40,20 @@ class HoleInLevels(LevelsMutant):
         return torch.where((sigma > 0.5) & (sigma < 1.5), 3 * sigma, sigma)
 
 
+class RaisedToTheNoisiestPixel(LevelsMutant):
+    """Tweedie that draws levels above the mean noise power of a row, and raises those that no view can have."""
+
+    name = "tweedie-raised-to-the-noisiest-pixel"
+    wrong = "where the pixels of a row are of unlike noise, levels are clamped onto the floor"
+
+    def levels(self, batch: Batch, tools: Tools) -> Tensor:
+        floor = tools.corruption.floor(batch)
+        power = per_row(batch.sigma_n, batch.x_n).square().expand_as(batch.x_n).flatten(1).mean(1)
+        low = power.sqrt().clamp(min=tools.levels.sigma_min).minimum(floor.clamp(min=tools.levels.sigma_min))
+        u = uniform(torch.empty_like(floor), tools.generator)
+        return truncated_lognormal(u, low, tools.levels.sigma_max, -1.2, 1.2).maximum(floor)
+
+
 class StopsShort(LevelsMutant):
     """Tweedie that takes 2 for the highest level."""
 
@@ -138,6 +152,7 @@ class FirstHopOnly(ConsistencyMutant):
 
 MUTANTS: list[type[Mutant]] = [
     HoleInLevels,
+    RaisedToTheNoisiestPixel,
     StopsShort,
     NothingAbove20,
     RoundedShare,

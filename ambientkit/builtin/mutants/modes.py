@@ -44,6 +44,16 @@ class NullIsClassZero(ClassMutant):
         return 0 if name == "class_cond" else None
 
 
+class NoneHasNoLabel(ClassMutant):
+    """A model that takes classes, and has no label for a row without one."""
+
+    name = "mlp-none-has-no-label"
+    wrong = "null_cond is None for a class, so that none can be left out, nor guidance be taken"
+
+    def null_cond(self, name: str) -> float | None:
+        return None
+
+
 class LabelDetached(ClassMutant):
     """A model whose embedding of classes is drawn at random and never trained."""
 
@@ -150,6 +160,7 @@ class DriftsInTraining(ClassMutant):
 
 MUTANTS: list[type[Mutant]] = [
     NullIsClassZero,
+    NoneHasNoLabel,
     LabelDetached,
     LabelsOnlyAfterTraining,
     SkipOnlyAfterTraining,

@@ -37,6 +37,30 @@ class FourthChannelWhole(GaussianMutant):
         return batch._replace(x_n=torch.cat([batch.x_n[:, :3], x_0[:, 3:]], 1))
 
 
+class ColoursWeighed(GaussianMutant):
+    """Gaussian noise that a camera's channels have more or less of, on average the level that is said."""
+
+    name = "gaussian-colours-weighed"
+    wrong = "of three channels each has noise of another level, and one level is said"
+
+    def observed(self, x_0: Tensor, batch: Batch, generator: RandomSource) -> Batch:
+        if x_0.ndim != 4 or x_0.shape[1] != 3:
+            return batch
+        gains = x_0.new_tensor([1.2, 0.8, 1.0]).reshape(3, 1, 1)
+        return batch._replace(x_n=x_0 + gains * (batch.x_n - x_0))
+
+
+class NoneAddedBesideOne(GaussianMutant):
+    """Gaussian noise that looks at one row to know whether there is any to add."""
+
+    name = "gaussian-none-added-beside-one"
+    wrong = "beside a row that stays at its own level no row is given noise"
+
+    def degraded(self, batch: Batch, sigma: Tensor, generator: RandomSource) -> View:
+        view = RIGHT.degrade(batch, sigma, generator)
+        return view._replace(x=batch.x_n) if bool((sigma == RIGHT.floor(batch)).any()) else view
+
+
 class ALittleBelow(GaussianMutant):
     """Gaussian noise that takes a level a little below a row's for its own."""
 
@@ -269,7 +293,15 @@ class ShownInFull(AttackMutant):
 
 
 MUTANTS: list[type[Mutant]] = [
-    *(FourthChannelWhole, ALittleBelow, LevelsOfColumns, LargestCap, CleanRowsBorrowNoise),
+    *(
+        FourthChannelWhole,
+        ColoursWeighed,
+        NoneAddedBesideOne,
+        ALittleBelow,
+        LevelsOfColumns,
+        LargestCap,
+        CleanRowsBorrowNoise,
+    ),
     *(ChannelsApart, WholeRowsStayWhole),
     *(AHairMoreNoise, DrawnInAtAQuantile, ConditionsOfTheFirstChunk, GuidesByClass),
     *(ShortStepsLeftOut, SingleStepInPlace, TimeShortOfOne),

@@ -31,10 +31,17 @@ WRONG_IN = (
     memory,
 )
 
-NOT_WRONG: dict[str, str] = {}
+NOT_WRONG: dict[str, str] = {
+    "kit15-reads-hidden-values": "views hold 0 under a mask, so that nothing stands there that a network could read",
+}
 """Name -> why the part is right all the same, by the contracts."""
 
-LET_PASS: dict[str, tuple[str, ...]] = {}
+LET_PASS: dict[str, tuple[str, ...]] = {
+    "levels": ("kit15-raised-where-pixels-differ",),
+    "noise-law": ("kit15-weighted-channels",),
+    "degrade-law": ("kit15-one-at-its-floor",),
+    "model-contract": ("kit15-no-null-label",),
+}
 """Check -> parts that had passed all checks, or failed by an error alone, and that it rejects now by a number."""
 
 
