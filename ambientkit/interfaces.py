@@ -230,8 +230,7 @@ class Model(Part):
 
     @abc.abstractmethod
     def network(self, signal: Signal) -> nn.Module:
-        """A fresh network: what accelerate prepares and EMA copies. Raises InputError where the shape does not fit, or
-        where it cannot use a condition."""
+        """A fresh network: what accelerate prepares and EMA copies. Raises InputError for what it cannot take."""
 
     @abc.abstractmethod
     def denoiser(self, network: nn.Module, signal: Signal) -> Denoiser:

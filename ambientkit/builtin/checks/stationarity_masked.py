@@ -102,11 +102,12 @@ def pushed(oracle: Denoiser, theta: Tensor) -> Denoiser:
 
 
 class ScaleUnderMasks(Check):
-    """On rows with missing values an error costs in the mean lambda(sigma) delta^2 for each value of x_0 that is shown,
-    and lambda(sigma)^(1 - p) lambda(infinity)^p delta^2 for each that is hidden, p the objective's `hidden_power`.
+    """On rows with missing values an error costs in the mean lambda delta^2 for each value of x_0, lambda by the power
+    `hidden_power` where it is hidden.
 
-    p is 1, 3/4 or 3/5 where the objective has no such field. So all values of x_0 count, although a part of them was
-    never measured. lambda is the EDM weight, a >= 0.2.
+    For a value shown it is lambda(sigma), for one that is hidden lambda(sigma)^(1 - p) lambda(infinity)^p, p the
+    objective's field `hidden_power`; 1, 3/4 or 3/5 where it has none. So all values of x_0 count, although a part of
+    them was never measured. lambda is the EDM weight, a >= 0.2.
     """
 
     name = "scale-under-masks"
