@@ -83,7 +83,7 @@ EXPECTED: dict[str, str] = json.loads(TABLE.read_text()) if TABLE.exists() else 
         (e for e in MUTANTS if not e.part.equivalent),
         name=lambda e: e.part.name,
         group=lambda e: EXPECTED.get(e.part.name),
-        of=3,
+        of=6,
     ),
 )
 def test_a_mutant_is_rejected_by_the_check_of_its_fault(entry: Entry) -> None:
@@ -94,7 +94,7 @@ def test_a_mutant_is_rejected_by_the_check_of_its_fault(entry: Entry) -> None:
 
 @pytest.mark.parametrize(
     "entry",
-    [pytest.param(e, id=e.part.name, marks=beyond_share(e.part.name, 3)) for e in MUTANTS if e.part.equivalent],
+    [pytest.param(e, id=e.part.name, marks=beyond_share(e.part.name, 6)) for e in MUTANTS if e.part.equivalent],
 )
 def test_a_mutant_that_is_equivalent_by_design_says_why_and_is_not_rejected(entry: Entry) -> None:
     assert len(entry.part.equivalent) > 20
@@ -103,7 +103,7 @@ def test_a_mutant_that_is_equivalent_by_design_says_why_and_is_not_rejected(entr
 
 
 @pytest.mark.parametrize(
-    "pair", first_and_share(PLAN.pairs, name=lambda pair: pair.label, group=lambda pair: pair.check.name, of=3)
+    "pair", first_and_share(PLAN.pairs, name=lambda pair: pair.label, group=lambda pair: pair.check.name, of=6)
 )
 def test_a_right_part_passes_and_the_control_of_each_check_is_rejected(pair) -> None:
     result = run_check(
