@@ -15,6 +15,7 @@ import torch
 from hypothesis import settings
 
 from ambientkit.cli import main
+from ambientkit.evaluation.pictures import patch_distance
 from ambientkit.run import demo
 from tests.support import forked
 
@@ -31,6 +32,8 @@ with suppress(ValueError):  # not in the main thread
 
 # The picture at the end of a run takes 63 calls of the network, tests train for a few steps.
 demo.DEMO_STEPS = 4
+# Sorting windows along 128 directions takes half of the time of a comparison; tests ask for no such precision.
+patch_distance.__kwdefaults__["projections"] = 16
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)  # workers that spin on one another's cores are ten times slower
