@@ -18,7 +18,7 @@ from ambientkit.maths.noise import RandomSource, per_row, standard_normal
 TOP, LOW = (3.0, 2.0), (0.01, 0.02)
 """First and last levels of two kinds of rows. None ends at 0: a rule of two calls may ask about such a row in vain,
 where the rows beside it have a second call."""
-SHAPE = (2, 16, 16)
+SHAPE = (2, 32, 32)
 
 
 class PointsAtLevel(Check):
@@ -44,8 +44,8 @@ class PointsAtLevel(Check):
     quick = True
 
     rows: int = Field(16, ge=2)
-    """Pictures of 512 values, so that a root mean square of 8 rows of a kind has a standard error of 1.1 %."""
-    steps: int = Field(160, ge=20)
+    """Pictures of 2,048 values, so that a root mean square of one row has a standard error of 1.6 %."""
+    steps: int = Field(240, ge=20)
     """Steps of the grid."""
 
     def measure(self, part: Part, case: Case) -> Measured:
