@@ -11,21 +11,18 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Dataset
 
-from ambientkit.builtin.data.array import Array as Array_
 from ambientkit.config.datapath import DataLike, data_argument, with_bad_files
+from ambientkit.data.gapped import declaring, gap_in
 from ambientkit.data.run_proposal import RunProposal
 from ambientkit.errors import InputError
 from ambientkit.inspection import Finding, NoiseVerdict
 from ambientkit.inspection.document import ROWS, document, inspect_rows, level_of, measured, verdict
-from ambientkit.inspection.gaps import find_gap
 from ambientkit.inspection.judged import LOWEST, Array
 from ambientkit.inspection.page import Proposed, page
 from ambientkit.interfaces import Data
 from ambientkit.maths.levels import GREATEST, LEAST
-from ambientkit.readers import open_rows
+from ambientkit.readers import Stored, open_rows
 from ambientkit.readers.levels import ESTIMATES
-from ambientkit.readers.measured import measured_range
-from ambientkit.readers.own_values import own_values
 from ambientkit.registry import Registry, load
 from ambientkit.rows import as_rows
 from ambientkit.tables import Record, Table
@@ -113,11 +110,11 @@ def inspect(
     if (gapped := _gapped(data, registry, rows, on_bad_file)) is not None:
         return gapped
     dataset, part = _open(data, levels, registry, on_bad_file)
-    if getattr(part, "missing", None) == "mask" and not hasattr(dataset[0], "sigma_n"):
+    if isinstance(part, Stored) and part.masked and not hasattr(dataset[0], "sigma_n"):
         raise InputError(
-            "missing: mask: the noise level cannot be estimated between gaps. Give --sigma-n, the std in units of "
-            "[-1, 1]; where some rows are whole, the data without `missing`, and --on-bad-file skip, estimate it on "
-            "them"
+            f"missing: {part.missing}: the noise level cannot be estimated between gaps. Give --sigma-n, the "
+            "std in units of [-1, 1]; where some rows are whole, the data without `missing`, and --on-bad-file skip, "
+            "estimate it on them"
         )
     name = str(data) if isinstance(data, str | Path) else part.name
     clean_by_nature = not {"path", "clean"} & type(part).model_fields.keys() and not hasattr(dataset[0], "sigma_n")
@@ -133,36 +130,23 @@ def inspect(
 
 
 def _gapped(data: DataLike, registry: Registry, rows: int, on_bad_file: str | None) -> Inspection | None:
-    """The inspection of a .npy file in which values are missing that nobody declared; None for any other data."""
-    found = data_argument(data, registry, "DATA")
-    part = registry.build(Data, found)
-    if (
-        on_bad_file == "skip"
-        or not isinstance(part, Array_)
-        or part.on_bad_file == "skip"
-        or part.missing == "mask"
-        or part.path.suffix != ".npy"
-    ):
+    """The inspection of rows in files in which values are missing that nobody declared; None for any other data."""
+    part = registry.build(Data, data_argument(data, registry, "DATA"))
+    if on_bad_file == "skip" or (gap := gap_in(part, rows)) is None:
         return None
-    if part.find().layout not in ("NCHW", "NHW", "N..."):  # what `masked` reads
-        return None
-    gap = find_gap(own_values(part, rows).rows)
-    if gap is None:
-        return None
-    fields: dict[str, Any] = {"value_range": _range(part)}
-    counts = ""
-    if part.counts is not None:
-        fields["counts"] = part.counts.model_dump()
-        inner = ", ".join(f"{name}: {value:g}" for name, value in fields["counts"].items())
-        counts = f"counts: {{{inner}}}, value_range: {list(fields['value_range'])}"
-    masked = registry.build(Data, {**gap.fields(str(part.path)), **fields}).rows()
+    assert isinstance(part, Stored)
+    fields = declaring(gap, part)
+    known = {} if "counts" in fields else {"sigma_n": fields.get("sigma_n", 0.0)}
+    try:
+        masked = open_rows(registry.build(Data, {**fields, **known}), judge=False)
+    except InputError:  # the file values are in no units that are assumed
+        if part.value_range is not None:
+            raise
+        fields["value_range"] = "data"
+        masked = open_rows(registry.build(Data, {**fields, **known}), judge=False)
     facts, _, x = inspect_rows(masked, str(data) if isinstance(data, str | Path) else part.name, most=rows)
     facts["sigma_n_declared"] = None
-    return Inspection(facts, [gap.finding(str(part.path), counts)], x, as_rows(masked).mapping)
-
-
-def _range(part: Array_) -> tuple[float, float] | None:
-    return measured_range(part.find().source) if part.value_range == "data" else part.value_range
+    return Inspection(facts, [gap.finding(fields)], x, as_rows(masked).mapping)
 
 
 def _open(data: DataLike, levels: Any, registry: Registry, on_bad_file: str | None) -> tuple[Any, Data]:

@@ -4,14 +4,18 @@ A value that stands for nothing is an atom: it occurs many times as often as the
 backgrounds, clipped noise and saturated areas; but those depend on the picture, and their neighbours show it: the more
 of the neighbours of a pixel are black, the darker is the pixel. Where values are missing at random places, the
 number of missing neighbours and the value are uncorrelated, once the mean picture is taken off. That is also what
-training on masks rests on, so that a constant of the other kind is never offered as a mask.
+training on masks rests on, so that a constant of the other kind is never offered as a mask. But a constant far outside
+of all other values, such as -999, is none of them wherever it stands.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
 from ambientkit.inspection.finding import Finding, NoiseVerdict
@@ -23,6 +27,10 @@ PEAK = 10.0
 """How many times as often as the values next to it a constant must occur."""
 NEXT = 4
 """Distinct values on each side that it is compared with."""
+FAR = 2.0
+"""How many times the range of all other values a constant lies outside of it, from which it is none of them."""
+LEAST_FAR, OFTEN = 1e-4, 3
+"""Share of the values from which such a constant is looked at, and how often it occurs at least."""
 FEW = 64
 """Distinct values up to which rows are counts or labels, of which every one is frequent."""
 RELATED = 0.1
@@ -41,32 +49,31 @@ class Gap:
     """Values of a row that are missing in every row looked at."""
     related: float = 0.0
     """Correlation of missing neighbours with a value."""
+    far: bool = False
+    """Whether the value lies far outside of all others."""
 
-    def fields(self, path: str) -> dict[str, object]:
-        """The data set of a run file that declares it."""
-        return {"name": "masked", "path": path, "missing": self.value}
-
-    def corruption(self) -> dict[str, object]:
-        """The corruption of a run file that declares it."""
-        return {"name": "mask", "missing": float(f"{self.share:.3g}")}
-
-    def finding(self, path: str, counts: str = "") -> Finding:
-        """The finding, with the lines of a run file. counts: the fields of the data set that declare their noise, where
-        the rows are declared to be counts."""
+    def finding(self, declared: Mapping[str, Any]) -> Finding:
+        """The finding, with the lines of a run file. declared: the data set that declares the gap."""
         what = "NaN or infinite" if self.value == "nan" else f"exactly {self.value:g}"
-        why = (
-            "."
-            if self.value == "nan"
-            else f", {PEAK:g} times or more as often as values next to it, at places that say nothing of what is "
-            f"around (correlation {self.related:.2g})."
+        odd = f"{PEAK:g} times or more as often as values next to it, at places that say nothing of what is around"
+        if self.far:
+            odd = f"far outside of all others (by more than {FAR:g} times their range)"
+        why = "." if self.value == "nan" else f", {odd} (correlation {self.related:.2g})."
+        if abs(self.related) > RELATED:
+            why += " They are missing where the picture is bright or dark: what is restored there is biased."
+        lost = (
+            f" {self.always} values of a row are missing in every row: crop them, or set corruption.allow_unseen."
+            if self.always
+            else ""
         )
-        lost = f" {self.always} values of a row are missing in every row: crop them." if self.always else ""
+        fields = {name: value for name, value in declared.items() if name != "sigma_n"}
+        told = yaml.safe_dump(fields, default_flow_style=True, sort_keys=False, width=10**6).strip().strip("{}")
+        level = f", sigma_n: {declared.get('sigma_n', 'NOISE')}" if "counts" not in declared else ""
         remedy = (
             "If that stands for nothing, declare it, and train on what was measured: "
-            f"data: {{name: masked, path: {path}, missing: {self.value}, {counts or 'sigma_n: NOISE'}}}; "
-            f"corruption: {{name: mask, missing: {self.share:.3g}}}."
+            f"data: {{{told}{level}}}; corruption: {{name: mask, missing: {self.share:.3g}}}."
         )
-        if not counts:
+        if not {"counts", "sigma_n"} & declared.keys():
             remedy += (
                 " NOISE is the noise std of what was measured, 0 for none (with objective: tweedie). Of counts, whose "
                 "noise grows with brightness, give `counts: {gain, offset, read_std}` and `value_range` in its place."
@@ -79,12 +86,24 @@ class Gap:
 
 def find_gap(x: Array) -> Gap | None:
     """What stands for nothing in rows x (n, *S) of file values; None where nothing does."""
-    hole = ~np.isfinite(x)
-    if hole.any():
-        return None if hole.all() else Gap("nan", float(hole.mean()), _always(hole))
-    values, counts = np.unique(x, return_counts=True)
+    gone = ~np.isfinite(x)
+    if gone.all():
+        return None
+    if (marked := _constant(x, gone)) is not None or not gone.any():
+        return marked
+    return Gap("nan", float(gone.mean()), int(gone.all(0).sum()))
+
+
+def _constant(x: Array, gone: NDArray[np.bool_]) -> Gap | None:
+    """The value that stands for nothing; gone: values that are none."""
+    values, counts = np.unique(x[~gone], return_counts=True)
     if len(values) <= FEW:
         return None
+    if (outside := _outside(values, counts, x.size)) is not None:
+        hole = x == outside
+        rest = hole & ~hole.all(0)
+        related = _related(np.where(gone, 0, x), rest, hole | gone) if rest.any() else 0.0
+        return Gap(outside, float(hole.mean()), int(hole.all(0).sum()), related, far=True)
     at = int(counts.argmax())
     share = counts[at] / x.size
     beside = np.concatenate([counts[max(0, at - NEXT) : at], counts[at + 1 : at + 1 + NEXT]])
@@ -95,12 +114,18 @@ def find_gap(x: Array) -> Gap | None:
     rest = hole & ~always
     if rest.mean() < LEAST:  # padding: the same places in all rows
         return None
-    related = _related(x, rest, hole)
+    related = _related(np.where(gone, 0, x), rest, hole | gone)
     return None if abs(related) > RELATED else Gap(float(values[at]), float(share), int(always.sum()), related)
 
 
-def _always(hole: NDArray[np.bool_]) -> int:
-    return int(hole.all(0).sum())
+def _outside(values: Array, counts: NDArray[np.int64], size: int) -> float | None:
+    """The least or largest of distinct values where it occurs often, and so far outside of all others that it can be
+    none of them, such as -999; None where neither is."""
+    for end, others in ((0, values[1:]), (-1, values[:-1])):
+        beyond = min(abs(values[end] - others[0]), abs(values[end] - others[-1]))
+        if counts[end] >= max(OFTEN, LEAST_FAR * size) and beyond > FAR * np.ptp(others):
+            return float(values[end])
+    return None
 
 
 def _related(x: Array, rest: NDArray[np.bool_], hole: NDArray[np.bool_]) -> float:

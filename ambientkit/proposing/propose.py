@@ -11,19 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ambientkit.builtin.data.array import Array as Array_
 from ambientkit.checkpoint.target import check_target
 from ambientkit.config.datapath import DataLike, data_argument, with_bad_files
 from ambientkit.config.files import KeyPath
+from ambientkit.data.gapped import declaring, gap_in
 from ambientkit.data.run_proposal import RunProposal
 from ambientkit.errors import InputError
-from ambientkit.inspection.gaps import Gap
 from ambientkit.inspection.photon import dark_frames
 from ambientkit.inspection.transfer import Dark
 from ambientkit.interfaces import Data
 from ambientkit.proposing.centred import centred
 from ambientkit.proposing.clipped import clipped_values
-from ambientkit.proposing.gaps import declared, gap_of
 from ambientkit.proposing.noise import NoiseModel, noise_model
 from ambientkit.proposing.said_errors import said_noise
 from ambientkit.proposing.settings import settings
@@ -31,6 +29,7 @@ from ambientkit.proposing.slices import slices_of
 from ambientkit.proposing.unmeasured import unmeasured
 from ambientkit.readers import Stored
 from ambientkit.readers.measured import beyond, measured_range
+from ambientkit.readers.over import bare
 from ambientkit.readers.own_values import OwnValues, own_values
 from ambientkit.readers.usable import enough_counts
 from ambientkit.registry import Registry
@@ -88,12 +87,19 @@ def propose(
         values = own_values(part, rows)
     missing: list[str] = []
     frames = bool(flat or repeats)
-    if (gap := gap_of(part, spec, values, frames)) is not None:
-        return _with_gaps(gap, part, values, sigma_n, registry)
+    told = ""
+    if (gap := gap_in(part, rows, values)) is not None and gap.value != "nan":
+        spec = declaring(gap, part)
+        told = f"{100 * gap.share:.3g} % of the values are this one and say nothing of what is around."
+        part = registry.build(Data, spec)
+        assert isinstance(part, Stored)
+        values = own_values(part, rows)
     gone = unmeasured(part, spec, values, rows, registry, known=frames or isinstance(sigma_n, int | float))
     part, values, corruption = gone.part, gone.values, gone.corruption
     spec |= gone.fields
     reasons |= gone.reasons
+    if told:
+        reasons["data", "missing"] = told
     missing += gone.missing
     if missing:
         return RunProposal({}, {}, missing)
@@ -134,6 +140,9 @@ def propose(
         f"{values.total:,} rows of {' x '.join(map(str, shape))}, {values.found.source.dtype} in the files."
     )
     tree: dict[str, Any] = {"data": spec, **({"corruption": corruption} if corruption else {}), **chosen.tree}
+    if corruption and spec.get("sigma_n") == 0:
+        tree["objective"] = "tweedie"
+        reasons["objective",] = "Measured values have no noise, so that there is nothing to learn below it."
     if levels:
         tree["levels"] = {**chosen.tree.get("levels", {}), **levels}
     head = (*_head(values), *chosen.head, *(f"Not known: {note}" for note in noise.notes))
@@ -147,26 +156,6 @@ def _head(values: OwnValues) -> tuple[str, str]:
         f"{len(values.rows)} of {values.total:,} rows.",
         "Train with `ambientkit train -c THIS_FILE`; every line may be changed, and flags of `train` win over it.",
     )
-
-
-def _with_gaps(gap: Gap, part: Stored, values: OwnValues, sigma_n: Any, registry: Registry) -> RunProposal:
-    """The configuration for rows of which a part is missing."""
-    assert isinstance(part, Array_)
-    missing: list[str] = []
-    data, corruption, reasons = declared(gap, part, values, sigma_n, missing)
-    if missing:
-        return RunProposal({}, {}, missing)
-    shape = values.rows.shape[1:]
-    cut = _crop(shape)
-    seen = shape if cut is None else (shape[0], cut, cut)
-    augment = () if cut is None else (f"crop={cut}x{cut}",)
-    chosen = settings(data, seen, values.total, registry, augment, corruption)
-    tree: dict[str, Any] = {"data": data, "corruption": corruption, **chosen.tree}
-    reasons |= chosen.reasons
-    if data.get("sigma_n") == 0:
-        tree["objective"] = "tweedie"
-        reasons["objective",] = "Measured values have no noise, so that there is nothing to learn below it."
-    return RunProposal(tree, _in_order(tree, reasons), (), (*_head(values), *chosen.head), refused=chosen.refused)
 
 
 def _crop(shape: tuple[int, ...]) -> int | None:
@@ -196,7 +185,7 @@ def _noise(
     if values.found.levels is not None:
         return NoiseModel(notes=["(the noise level is stored with the rows, and read from there)"])
     if dark is None and not flat and not repeats:
-        said: dict[str, Any] = getattr(values.found.source, "said_noise", dict)()
+        said: dict[str, Any] = getattr(bare(values.found.source), "said_noise", dict)()
         if said:
             return said_noise(part, said, values, registry)
     whole = values.rows if masked else values.whole

@@ -10,12 +10,22 @@ import numpy as np
 from ambientkit.config.files import KeyPath
 from ambientkit.inspection.lone import dead_pixels, hot_lines, stuck_pixels
 from ambientkit.interfaces import Data
-from ambientkit.proposing.gaps import MOST, SKIPPED, UNKNOWN
 from ambientkit.readers import ESTIMATES, Stored
 from ambientkit.readers.dead import Place, pixels_of
+from ambientkit.readers.over import bare
 from ambientkit.readers.own_values import OwnValues, own_values
 from ambientkit.registry import Registry
 
+MOST = 0.1
+"""Share of the values that may be missing where the noise is found on what was measured."""
+SKIPPED = 0.3
+"""Share of the rows with missing pixels up to which leaving them out is proposed."""
+UNKNOWN = (
+    "the noise of what was measured, which cannot be estimated between so many gaps: give --sigma-n, its std in units "
+    "of [-1, 1] (0 for none); of counts, whose noise grows with brightness, `counts: {gain, offset, read_std}` and "
+    "`value_range` in the data set; or frames that show it (--flat, --repeats)"
+)
+"""The quantity without which no run is proposed."""
 DEAD = 0.01
 """Share of the pixels that may be dead."""
 NEVER = 0.5
@@ -42,15 +52,15 @@ def unmeasured(
     part: Stored, spec: Mapping[str, Any], values: OwnValues, rows: int, registry: Registry, known: bool = False
 ) -> Unmeasured:
     """What becomes of pixels that hold nothing: those that the files mark or flag, and those of the camera that stand
-    out in many rows; where the data set says `missing: mask`, those that it names. rows: looked at. known: whether the
-    noise is declared, or measured on other frames, so that any share of the values may be missing."""
+    out in many rows; where the data set takes rows with a mask, those that it names. rows: looked at. known: whether
+    the noise is declared, or measured on other frames, so that any share of the values may be missing."""
     known = known or part.sigma_n is not None or part.counts is not None
-    if part.missing == "mask":
+    if part.masked:
         reasons: dict[KeyPath, str] = {("data", "missing"): "Given with the data."}
         return _masked(part, values, {}, reasons, known)
     if part.on_bad_file == "skip" or part.clean or str(part.sigma_n) in ESTIMATES:
         return Unmeasured(part, values)
-    fields: dict[str, Any] = getattr(values.found.source, "said_flags", dict)()
+    fields: dict[str, Any] = getattr(bare(values.found.source), "said_flags", dict)()
 
     def looked_at() -> tuple[Stored, OwnValues]:
         masked = registry.build(Data, {**spec, **fields, "missing": "mask"})

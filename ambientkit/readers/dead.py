@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ambientkit.errors import InputError
 from ambientkit.readers.layout import Layout, in_file
+from ambientkit.readers.over import Over
 from ambientkit.readers.source import Source
 
 Place = tuple[int | Literal["*"], int | Literal["*"]]
@@ -28,7 +29,7 @@ def pixels_of(places: Sequence[Place], height: int, width: int) -> list[tuple[in
     return list(dict.fromkeys(found))
 
 
-class Dead:
+class Dead(Over):
     """The rows of a source, with NaN at some pixels of every row, in all channels.
 
     pixels: their places. `dtype` stays that of the files. Raises InputError for one outside the rows,
@@ -36,7 +37,7 @@ class Dead:
     """
 
     def __init__(self, source: Source, pixels: Sequence[Place], layout: Layout) -> None:
-        self.source, self.dtype, self.shape = source, source.dtype, source.shape
+        super().__init__(source)
         axes = len(source.shape) - 1 + (layout == "NHW")
         hole = np.zeros(source.shape[1:], bool)
         if axes < 3:
@@ -50,45 +51,12 @@ class Dead:
                 )
             hole[in_file(where, layout)] = True
         self._hole = hole
-        self.missing: dict[str, float] = {**getattr(source, "missing", {}), "dead": math.nan}
 
-    def __str__(self) -> str:
-        return str(self.source)
+    @property
+    def missing(self) -> dict[str, float]:
+        """As of the source, and the dead pixels."""
+        return {**super().missing, "dead": math.nan}
 
-    def check(self) -> None:
-        """As of the source, which may have left out files."""
-        self.source.check()
-        self.shape = self.source.shape
-
-    def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Rows start..stop, in floating point."""
-        return self._without(self.source.read(start, stop))
-
-    def row(self, index: int) -> NDArray[Any]:
-        """One row, in floating point."""
-        return self._without(self.source.row(index))
-
-    def all(self) -> NDArray[Any]:
-        """Everything, in memory."""
-        return self._without(self.source.all())
-
-    def chunks(self) -> Iterator[tuple[int, int]]:
-        """As of the source."""
-        return self.source.chunks()
-
-    def name(self, index: int) -> str:
-        """As of the source."""
-        return self.source.name(index)
-
-    def blocks(self) -> list[int] | None:
-        """Rows of each shard; None where the source has no shards."""
-        blocks: list[int] | None = self.source.blocks() if hasattr(self.source, "blocks") else None
-        return blocks
-
-    def _without(self, values: NDArray[Any]) -> NDArray[Any]:
+    def seen(self, values: NDArray[Any]) -> NDArray[Any]:
+        """The values in floating point, with NaN at the dead pixels."""
         return np.where(self._hole, np.nan, values).astype(np.result_type(values.dtype, np.float32))
-
-
-def bare(source: Any) -> Any:
-    """The source of the files themselves."""
-    return source.source if isinstance(source, Dead) else source

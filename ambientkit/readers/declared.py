@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from ambientkit.errors import InputError
 from ambientkit.inspection.estimate import estimate, estimate_rows
-from ambientkit.readers.dead import bare
 from ambientkit.readers.files import FileRows
 from ambientkit.readers.folders import levels_by_file
 from ambientkit.readers.layout import to_row
 from ambientkit.readers.levels import ESTIMATES, Noise, levels_from_table
 from ambientkit.readers.npy import find_arrays
+from ambientkit.readers.over import bare
 from ambientkit.readers.rows import Mapping
 from ambientkit.readers.scan import unknown_noise
 from ambientkit.readers.source import UnusableFile

@@ -23,12 +23,23 @@ def missing_of(source: Any) -> dict[str, float]:
     """
     found: dict[str, float] = dict(getattr(source, "missing", {}))
     dtype = np.dtype(source.dtype)
+    found = {name: near if math.isfinite(near := held(value, dtype)) else value for name, value in found.items()}
     if dtype.kind in "ui" and dtype.itemsize >= 4:
         limits = np.iinfo(dtype)
         found[f"the largest {dtype.name}"] = limits.max
         if dtype.kind == "i":
             found[f"the smallest {dtype.name}"] = limits.min
     return found
+
+
+def held(value: float, dtype: np.dtype[Any]) -> float:
+    """The value as a number type holds it, such as the nearest float32; NaN where it holds none of the kind."""
+    if dtype.kind in "ui":
+        known = np.iinfo(dtype)
+        return value if float(value).is_integer() and known.min <= value <= known.max else math.nan
+    with np.errstate(over="ignore"):
+        near = float(dtype.type(value))
+    return near if math.isfinite(near) else math.nan
 
 
 def told(missing: Mapping[str, float]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import logging
+import math
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
@@ -13,11 +14,14 @@ from torch.utils.data import Dataset
 from ambientkit.batch import Batch, Clean
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Data
-from ambientkit.readers.dead import Dead, Place, bare
+from ambientkit.messages import warn
+from ambientkit.readers.dead import Dead, Place
 from ambientkit.readers.declared import declared, estimated
 from ambientkit.readers.layout import Layout
 from ambientkit.readers.levels import ESTIMATES, Noise
+from ambientkit.readers.marked import Marked, marked_in
 from ambientkit.readers.measured import measured_range
+from ambientkit.readers.over import bare
 from ambientkit.readers.rows import CleanRows, Mapping, NoisyRows
 from ambientkit.readers.source import Source
 from ambientkit.readers.usable import Reading, enough_counts, read_all, usable
@@ -79,9 +83,10 @@ class Stored(Data):
     clipped: Literal["refuse", "keep"] = "refuse"
     """What becomes of noisy rows of which more than 0.1 % of the values stand at an end of their range, where the noise
     was cut: refused, or (up to 1 %) taken as they are, with a warning."""
-    missing: Literal["refuse", "mask"] = "refuse"
+    missing: Literal["refuse", "mask"] | Annotated[float, Strict(), Field(allow_inf_nan=False)] = "refuse"
     """What becomes of rows with missing pixels (NaN, and what the files mark): refused, or taken with a mask of what
-    was measured, for --corruption mask."""
+    was measured, for --corruption mask. A number is a file value that stands for nothing, such as -999: rows are taken
+    with a mask."""
     dead: tuple[Place, ...] = ()
     """(line, column), from 0, of pixels of the camera that hold nothing in any row, such as hot ones: missing. ["*",
     17] is a whole column, [17, "*"] a whole line."""
@@ -93,19 +98,25 @@ class Stored(Data):
             raise ValueError("should be 0 or more")
         return str(sigma_n) if isinstance(sigma_n, Path) else sigma_n
 
+    @field_validator("missing", mode="before")
+    @classmethod
+    def _nan_is_missing(cls, missing: object) -> object:
+        """NaN is read as missing in any case."""
+        return "mask" if missing == "nan" or (isinstance(missing, float) and math.isnan(missing)) else missing
+
     @model_validator(mode="after")
     def _consistent(self) -> Stored:
         if self.clipped == "keep" and self.clean:
             raise ValueError("clipped: keep is for noisy rows, not for clean ones, which may be clipped")
-        if self.missing == "mask" and self.clean:
-            raise ValueError("missing: mask is for noisy rows, not for clean ones")
-        if self.dead and self.missing != "mask":
+        if self.masked and self.clean:
+            raise ValueError(f"missing: {self.missing} is for noisy rows, not for clean ones")
+        if self.dead and not self.masked:
             raise ValueError("dead pixels are missing: give missing: mask too, and --corruption mask")
-        if self.missing == "mask" and str(self.sigma_n) in ESTIMATES:
+        if self.masked and str(self.sigma_n) in ESTIMATES:
             raise ValueError(
-                f"missing: mask: the noise level cannot be estimated between gaps, so sigma_n {self.sigma_n!r} cannot "
-                "be. Give it as a number; where some rows are whole, `ambientkit inspect DATA --on-bad-file skip` "
-                "estimates it on them"
+                f"missing: {self.missing}: the noise level cannot be estimated between gaps, so sigma_n "
+                f"{self.sigma_n!r} cannot be. Give it as a number; where some rows are whole, `ambientkit inspect DATA "
+                "--on-bad-file skip` estimates it on them"
             )
         if self.clean and self.sigma_n is not None:
             raise ValueError("clean rows have no sigma_n: leave one of the two out")
@@ -124,13 +135,20 @@ class Stored(Data):
             CountRange(*self.value_range, **self.counts.model_dump())
         return self
 
+    @property
+    def masked(self) -> bool:
+        """Whether rows come with a mask of what was measured."""
+        return self.missing != "refuse"
+
     @abc.abstractmethod
     def find(self) -> Found:
         """Open the files as far as their headers. Raises InputError where they are missing or unusable."""
 
     def found(self) -> Found:
-        """What `find` finds, without the dead pixels."""
+        """What `find` finds, without the dead pixels, and with the value that stands for nothing."""
         found = self.find()
+        if isinstance(self.missing, float | int):
+            found = found._replace(source=Marked(found.source, self.missing))
         return found._replace(source=Dead(found.source, self.dead, found.layout)) if self.dead else found
 
     def rows(self, *, judge: bool = True) -> Dataset[Clean] | Dataset[Batch]:
@@ -150,7 +168,7 @@ class Stored(Data):
             self.value_range is None,
             self.check,
             self.on_bad_file,
-            masked=self.missing == "mask",
+            masked=self.masked,
             keep_clipped=self.clipped == "keep",
         )
         if isinstance(mapping, CountRange):
@@ -163,6 +181,8 @@ class Stored(Data):
             source, noise, left_out = usable(
                 found.source, reading, lambda: declared(self, found, mapping, needed=judge), judge=judge
             )
+        if (marked := marked_in(found.source)) is not None and not marked.found:
+            warn(f"{source}: missing: {marked.value:g}: no row holds this value, and all count as measured")
         layout = found.layout
         logger.info(
             "%s: %d rows %s of %s, layout %s, %s",

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ambientkit.errors import InputError
-from ambientkit.readers.dead import bare
 from ambientkit.readers.files import FileRows
 from ambientkit.readers.kept import Kept
 from ambientkit.readers.levels import Noise
 from ambientkit.readers.missing import in_unit, missing_of
+from ambientkit.readers.over import bare
 from ambientkit.readers.rows import Mapping
 from ambientkit.readers.scan import RowScan
 from ambientkit.readers.source import Source, UnusableFile

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ambientkit.errors import InputError, RunError
 from ambientkit.readers import Encoded, Encoding, Kept, Result, Savable, Series, Unwritable
-from ambientkit.readers.dead import bare
+from ambientkit.readers.over import bare
 
 Dtype = Literal["float32", "stored"]
 """Floating point, or the number type of the input files, rounded and clipped to what it holds."""

@@ -62,16 +62,16 @@ def test_values_missing_in_every_row_are_counted() -> None:
     assert gap.always == 2
 
 
-@pytest.mark.parametrize("missing", ["nan", 0.0])
+@pytest.mark.parametrize("missing", ["mask", 0.0])
 def test_inspect_offers_a_mask_and_its_run_file_trains(tmp_path, missing, monkeypatch) -> None:
     monkeypatch.setattr("ambientkit.proposing.settings._trial", lambda tree, registry: 0.1)
-    value = np.nan if missing == "nan" else missing
+    value = np.nan if missing == "mask" else missing
     path = tmp_path / "gaps.npy"
     np.save(path, np.where(hidden(0.3, CLEAN.shape), value, NOISY).astype(np.float32))
     found = ak.inspect(path)
     assert [finding.name for finding in found.findings] == ["missing"]
     assert found.violated
-    assert f"data: {{name: masked, path: {path}, missing: {missing}, sigma_n: NOISE}}" in found.findings[0].remedy
+    assert f"data: {{name: array, path: {path}, missing: {missing}, sigma_n: NOISE}}" in found.findings[0].remedy
     assert found.facts["missing"] == pytest.approx(0.3, abs=0.01)
     assert found.facts["std"] == pytest.approx(NOISY.std(), rel=0.05)  # of what was measured
     without = ak.inspect(path, write=tmp_path / "a.yaml")
@@ -82,7 +82,7 @@ def test_inspect_offers_a_mask_and_its_run_file_trains(tmp_path, missing, monkey
     assert written.written == tmp_path / "run.yaml", written
     config = ak.configure(config=tmp_path / "run.yaml", model={"name": "mlp", "width": 8, "depth": 1}, end_step=1)
     assert config.corruption.name == "mask"
-    assert config.data.name == "masked"
+    assert config.data.missing == missing
     assert [step.step for step in ak.steps(ak.build(config))] == [1]
 
 
