@@ -99,6 +99,7 @@ def survey(
             f"rows have sigma_n at or above sigma_max = {levels.sigma_max:g}: rows {first}. Leave them out, or "
             "raise levels.sigma_max"
         )
+    _refuse_one_value(batch)
     if not restored and (told := off_share(corruption, batch)):
         warn(told)
     x, cond = batch.x_n, batch.cond
@@ -159,6 +160,20 @@ def _refuse_other_shape(observations: Observed, corruption: Corruption, shape: t
         raise InputError(
             f"corruption {corruption.name!r}: the adjoint of its operator makes rows of shape {shape}, and the "
             f"rows that it measures have {tuple(clean.x_0.shape)}: give back that shape"
+        )
+
+
+def _refuse_one_value(batch: Batch) -> None:
+    """Raises InputError where all that masks call measured, with noise, is one and the same value."""
+    seen = batch.cond.get("mask")
+    if seen is None or seen.dtype != torch.bool or not seen.any() or not (batch.sigma_n > 0).any():
+        return
+    known = batch.x_n[seen.expand_as(batch.x_n)]
+    if len(known) > 1 and bool((known == known[0]).all()):
+        raise InputError(
+            f"all {len(known):,} values that the masks of the rows looked at call measured are exactly "
+            f"{float(known[0]):g}, which noise does not do. A mask is 1 where a value was measured: store 1 - masks if "
+            "yours are 1 where one is missing"
         )
 
 

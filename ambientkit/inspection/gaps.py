@@ -35,6 +35,8 @@ FEW = 64
 """Distinct values up to which rows are counts or labels, of which every one is frequent."""
 RELATED = 0.1
 """Correlation of missing neighbours with a value, from which a constant depends on the picture."""
+ALL = 0.9
+"""Share of what masks call measured from which one value can be no background."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,23 +96,52 @@ def find_gap(x: Array) -> Gap | None:
     return Gap("nan", float(gone.mean()), int(gone.all(0).sum()))
 
 
+def unlike_mask(x: Array, seen: NDArray[np.bool_], mapping: object = None) -> Finding | None:
+    """The finding on rows x (n, *S), data units, whose mask `seen` calls a constant measured that stands for nothing;
+    None where it does not. mapping: by which the file's values came to data units."""
+    values, counts = np.unique(x[seen], return_counts=True)
+    if len(values) == 0:
+        return None
+    whole = counts.max() > ALL * counts.sum()
+    gap = Gap(float(values[counts.argmax()]), float(counts.max() / counts.sum())) if whole else _constant(x, ~seen)
+    if gap is None:
+        return None
+    assert isinstance(gap.value, float)
+    share = float((x[seen] == gap.value).mean())
+    value = gap.value if mapping is None else float(mapping.from_unit(np.asarray(gap.value)))  # type: ignore[attr-defined]
+    reason = (
+        f"{100 * share:.3g} % of the values that the masks call measured are exactly {value:.6g}, which noise does "
+        "not do"
+    ) + (
+        ": a mask is 1 where a value was measured, and these are 1 where one is missing, or the rows are empty."
+        if whole
+        else ", at places that say nothing of what is around: the masks are those of other rows, are moved, or hide "
+        "nothing."
+    )
+    remedy = (
+        "Store 1 - masks." if whole else f"Set the masks to 0 there, or give the value itself: missing: {value:.6g}."
+    )
+    return Finding("missing", NoiseVerdict.VIOLATED, reason, remedy, share)
+
+
 def _constant(x: Array, gone: NDArray[np.bool_]) -> Gap | None:
     """The value that stands for nothing; gone: values that are none."""
     values, counts = np.unique(x[~gone], return_counts=True)
     if len(values) <= FEW:
         return None
     if (outside := _outside(values, counts, x.size)) is not None:
-        hole = x == outside
-        rest = hole & ~hole.all(0)
+        hole = (x == outside) & ~gone
+        always = (hole | gone).all(0)
+        rest = hole & ~always
         related = _related(np.where(gone, 0, x), rest, hole | gone) if rest.any() else 0.0
-        return Gap(outside, float(hole.mean()), int(hole.all(0).sum()), related, far=True)
+        return Gap(outside, float(hole.mean()), int(always.sum()), related, far=True)
     at = int(counts.argmax())
     share = counts[at] / x.size
     beside = np.concatenate([counts[max(0, at - NEXT) : at], counts[at + 1 : at + 1 + NEXT]])
     if share < LEAST or counts[at] < PEAK * beside.mean():
         return None
-    hole = x == values[at]
-    always = hole.all(0)
+    hole = (x == values[at]) & ~gone
+    always = (hole | gone).all(0)
     rest = hole & ~always
     if rest.mean() < LEAST:  # padding: the same places in all rows
         return None

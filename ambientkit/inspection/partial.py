@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ambientkit.batch import Batch
-from ambientkit.inspection import noise, values
+from ambientkit.inspection import gaps, noise, values
 from ambientkit.inspection.details import Array, details, whole_blocks, without
 from ambientkit.inspection.finding import Finding, NoiseVerdict
 from ambientkit.units.counts import CountRange
@@ -42,6 +42,9 @@ def part_findings(x: Array, sigma_n: Array, seen: Mask, pictures: bool, mapping:
     noisy = level > 0
     if not noisy.any():
         return [Finding("noise", NoiseVerdict.FINE, "the measured values are declared free of noise.")]
+    unlike = gaps.unlike_mask(x, seen & noisy, mapping)
+    if unlike is not None:
+        return [unlike]  # of values that are none no other test says anything
     twins, once = values.copies(x, noisy)
     x, level, seen, noisy = x[once], level[once], seen[once], noisy[once]
     found = [

@@ -14,6 +14,11 @@ from torch import Tensor
 from ambientkit.maths.noise import RandomSource, uniform
 
 Kind = Literal["pixels", "rows", "columns", "boxes"]
+TOGETHER, PLACES = 20, 1024
+"""Rows that have both values of a pair by chance, at least, for it to count; and places of a row that are compared, at
+most."""
+APART = 0.05
+"""Share of pairs that no row has together from which training on them is refused."""
 
 
 def draw_mask(like: Tensor, kind: Kind, hidden: float, generator: RandomSource, centre: float = 0.0) -> Tensor:
@@ -54,6 +59,27 @@ def chance_of_seen(q: Tensor, d: Tensor) -> Tensor:
     was measured is ever hidden, it is 0. Source: Bayes' rule.
     """
     return q * d / (1 - q * (1 - d)).clamp(min=torch.finfo(q.dtype).tiny)
+
+
+def never_together(seen: Tensor) -> float:
+    """The share of pairs of values that no row has both of, where chance would give them to `TOGETHER` rows or more.
+
+    seen: (B, *S) bool, the masks of B rows. Values that all rows have, or none, do not count; of more than `PLACES`,
+    that many are drawn. Masks that are independent of one another have such a pair with probability exp(-TOGETHER) at
+    most (hypergeometric law). Complementary masks have many: P(A_i = 1 | A~) is 0 there for each hidden value i,
+    whatever else the view hides, so that nothing shows what lies there. No such pair is necessary for learning from
+    masked rows, and not sufficient.
+    """
+    known = seen.flatten(1)
+    count = known.sum(0)
+    known = known[:, (count > 0) & (count < len(known))]
+    if known.shape[1] > PLACES:
+        drawn = torch.randperm(known.shape[1], generator=torch.Generator().manual_seed(0))[:PLACES]
+        known = known[:, drawn.to(known.device)]
+    x = known.float()
+    usual = (x.sum(0)[:, None] * x.sum(0) >= TOGETHER * len(x)).triu(1)
+    pairs = int(usual.sum())
+    return int(((x.T @ x == 0) & usual).sum()) / pairs if pairs else 0.0
 
 
 def _one(like: Tensor) -> Tensor:

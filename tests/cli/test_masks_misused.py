@@ -138,7 +138,7 @@ def test_a_share_far_from_that_of_the_rows_and_masks_that_hide_nothing_are_repor
     err = warned("masked{path: rows.npy, masks: masks.npy, sigma_n: 0.1}", "mask{missing: 0}", "whole")
     assert "no mask hides anything" in err
     corners = np.array(np.load("gaps.npy"))
-    corners[..., :4, :] = np.where(np.isnan(corners[..., :4, :]), 0, corners[..., :4, :])
+    corners[..., :4, :] = ROWS[..., :4, :]
     corners[..., 4:, :] = np.nan  # no row has them, so that no chance hides them
     np.save("corners.npy", corners)
     told = warned(
@@ -288,3 +288,22 @@ def test_a_resumed_run_and_restored_rows_take_no_masks_of_others(ambientkit: Any
     assert "the rows bring no mask, and all their values count as measured" in err
     np.save("masks.npy", ~MASKS)
     assert "were changed since it was trained" in said(*again)
+
+
+def test_masks_that_contradict_the_rows_are_refused(ambientkit: Any) -> None:
+    rng = np.random.default_rng(0)
+    seen = rng.random((200, 8, 8)) < 0.7
+    smooth = np.cumsum(rng.uniform(-0.2, 0.2, (200, 8, 8)), -1)
+    np.save("filled.npy", np.where(seen, smooth + 0.1 * rng.standard_normal(seen.shape), 0.0).astype(np.float32))
+    for name, masks in {"right": seen, "whole": seen | True, "other": np.roll(seen, 1, 0), "turned": ~seen}.items():
+        np.save(f"{name}.npy", masks)
+    data = "masked{{path: filled.npy, masks: {}.npy, sigma_n: 0.1}}".format
+    for name in ("whole", "other"):
+        told = refused(ambientkit, "--data", data(name), "--corruption", "mask")
+        assert "of the values that the masks call measured are exactly 0" in told
+        assert "--allow missing" in told
+    assert "store 1 - masks" in refused(ambientkit, "--data", data("turned"), "--corruption", "mask")
+    status, _, err = ambientkit(
+        "train", "--data", data("right"), "--corruption", "mask{missing: 0.3}", *SMALL, "--output-dir", "right"
+    )
+    assert status == 0, err

@@ -80,6 +80,16 @@ def test_what_no_row_has_is_named_and_refused() -> None:
     assert Mask().unseen(rows) == ""
 
 
+def test_complementary_masks_are_named_and_refused() -> None:
+    board = ((torch.arange(6)[:, None] + torch.arange(8)) % 2 == torch.arange(200)[:, None, None] % 2).unsqueeze(1)
+    rows = Batch(torch.where(board, 1.0, 0.0), torch.zeros(200), torch.arange(200), {"mask": board})
+    assert "51% of the pairs of values" in Mask().unseen(rows)
+    assert "200 rows" in Mask().unseen(rows)
+    assert Mask(allow_unseen=True).unseen(rows) == ""
+    mixed = torch.where(torch.arange(200).reshape(-1, 1, 1, 1) < 100, board, torch.rand(board.shape, generator=Generator()) < 0.5)
+    assert Mask().unseen(rows._replace(cond={"mask": mixed})) == ""
+
+
 def test_the_std_of_the_data_is_that_of_what_was_measured() -> None:
     rows = batch(Mask(missing=0.8, sigma_n=0.3))
     seen = rows.cond["mask"]

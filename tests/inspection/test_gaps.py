@@ -97,6 +97,42 @@ def test_the_noise_of_rows_seen_in_part_is_judged_by_what_was_measured() -> None
     assert {one.name for one in clipped if one.verdict == "violated"} >= {"saturation"}
 
 
+def moved(seen: np.ndarray, axis: int) -> np.ndarray:
+    return np.roll(seen, 1, axis)
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0])
+@pytest.mark.parametrize("wrong", ["whole", "of other rows", "moved", "exchanged"])
+def test_masks_that_do_not_fit_the_rows_are_violated(wrong: str, value: float) -> None:
+    seen = ~hidden(0.3, (*CLEAN.shape[:2], *CLEAN.shape[2:]))
+    rows = np.where(seen, NOISY, value)
+    level = np.full((len(rows), 1, 1, 1), 0.1)
+    masks = {
+        "whole": np.ones(seen.shape, bool),
+        "of other rows": moved(seen, 0),
+        "moved": moved(seen, 3),
+        "exchanged": ~seen,
+    }
+    assert all(one.name != "missing" for one in part_findings(rows, level, seen, True))
+    found = part_findings(rows, level, masks[wrong], True)
+    assert [(one.name, one.verdict) for one in found] == [("missing", "violated")]
+    share = 1.0 if wrong == "exchanged" else 0.3
+    assert found[0].statistic == pytest.approx(share, abs=0.01)
+    assert ("1 - masks" in found[0].remedy) == (wrong == "exchanged")
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [np.clip(NOISY, -1, 1), np.maximum(NOISY, -0.9), np.pad(NOISY, ((0, 0), (0, 0), (3, 3), (3, 3)))],
+    ids=["clipped", "thresholded", "padded"],
+)
+def test_clipping_and_padding_under_a_right_mask_are_no_wrong_mask(rows: np.ndarray) -> None:
+    seen = np.random.default_rng(2).random(rows.shape) < 0.7
+    level = np.full((len(rows), 1, 1, 1), 0.1)
+    found = part_findings(np.where(seen, rows, 0.0), level, seen, True)
+    assert all(one.name != "missing" for one in found)
+
+
 def test_the_page_shows_no_values_that_nobody_measured(tmp_path: Path) -> None:
     """Case: a missing value was 0 in the histogram, and three equal levels were three numbers."""
     np.save(tmp_path / "gaps.npy", np.where(NOISY > 0.6, np.nan, NOISY).astype(np.float32))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ambientkit.builtin.checks.masked import law, posterior
 from ambientkit.maths.linear_posterior import LinearPosterior
-from ambientkit.maths.masks import chance_of_hiding, chance_of_seen, draw_mask
+from ambientkit.maths.masks import APART, Kind, chance_of_hiding, chance_of_seen, draw_mask, never_together
 from ambientkit.maths.mixture import GaussianMixture
 
 ROWS = 20_000
@@ -75,3 +75,32 @@ def test_draws_of_the_posterior_have_its_mean_and_covariance() -> None:
     error = (draws - found.mean()).mean(0) / (found.covariances[0, 0].diagonal() / n).sqrt()
     assert float(error.abs().max()) < 5  # four normal scores: false alarm 2e-6
     assert torch.allclose(torch.cov(draws.T), found.covariances[0, 0], atol=0.01)
+
+
+@pytest.mark.parametrize(("kind", "hidden"), [("pixels", 0.8), ("rows", 0.6), ("columns", 0.3), ("boxes", 0.25)])
+@pytest.mark.parametrize("side", [2, 8, 40])
+@pytest.mark.parametrize("rows", [1, 50, 1500])
+def test_random_masks_keep_no_pairs_apart(kind: Kind, hidden: float, side: int, rows: int) -> None:
+    """By the bound in `never_together` a pair of independent values is apart with probability 2e-9; in all cases here
+    one of 5e-5 at most would be. Boxes of a quarter keep none apart by their geometry."""
+    if kind == "boxes" and side == 2:
+        hidden = 0.2  # one pixel of four
+    masks = draw_mask(torch.zeros(rows, 1, side, side), kind, hidden, torch.Generator().manual_seed(0))
+    assert never_together(masks.expand(rows, 1, side, side)) == 0.0
+
+
+def test_complementary_masks_keep_pairs_apart_by_their_share() -> None:
+    """Of n values in g groups, of which a row has one, a pair is apart with probability 1 - (n/g - 1) / (n - 1)."""
+    rng = torch.Generator().manual_seed(0)
+    board = (torch.arange(6)[:, None] + torch.arange(6)) % 2
+    turn = torch.randint(0, 2, (400, 1, 1), generator=rng)
+    assert never_together((board == turn).unsqueeze(1)) == pytest.approx(1 - 17 / 35)
+    line = torch.randint(0, 4, (400, 1), generator=rng)
+    lines = (torch.arange(40) - line) % 4 == 0
+    lines[:, 18:22] = True  # those in the middle are in every row, and do not count
+    assert never_together(lines) == pytest.approx(1 - 8 / 35)
+    assert never_together(board.bool().expand(400, 6, 6)) == 0.0  # one mask for all: nothing but lost values
+    assert never_together((board == turn)[:30]) == 0.0  # too few rows to show it
+    large = (torch.arange(64)[:, None] + torch.arange(64)) % 2 == turn  # more values than are compared
+    assert never_together(large) == pytest.approx(0.5, abs=0.02)
+    assert never_together(large) > APART

@@ -11,6 +11,7 @@ from pydantic import Field, SerializeAsAny, field_serializer, field_validator, m
 from torch import Tensor
 
 from ambientkit.batch import Batch, View
+from ambientkit.builtin.corruptions.apart import told_apart
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Corruption
 from ambientkit.maths.ambient import capped_inverse_square, top_up, tweedie_coefficients
@@ -55,7 +56,8 @@ class Linear(Corruption):
     sigma_n: Level | tuple[Level, Level] = 0.0
     """Simulated noise std of the measurements; a pair (low, high) draws one level per row."""
     allow_unseen: bool = False
-    """Whether directions of x_0 that no row measures, such as frequencies, are allowed."""
+    """Whether directions of x_0 that no row measures, such as frequencies, and pairs of measurements that no row has
+    both of, are allowed."""
 
     @field_validator("operator", mode="before")
     @classmethod
@@ -140,7 +142,9 @@ class Linear(Corruption):
 
     def unseen(self, batch: Batch) -> str:
         """The directions of x_0 that no row measures, unless `allow_unseen`; pictures' by frequency. They are known of
-        a linear map with its transpose alone: of any other operator, what keeps it from being one."""
+        a linear map with its transpose alone: of any other operator, what keeps it from being one. Where none is lost,
+        and measurements are no more than values of x_0, so that none follows from others: the share of pairs of
+        measurements that no row has both of."""
         if self.allow_unseen:
             return ""
         if wrong := self.flaw(batch):
@@ -155,7 +159,10 @@ class Linear(Corruption):
             said = f"{int(lost.sum())} of {lost.numel()} measurements are missing in each row" if lost.any() else ""
         else:
             said = str(found) if found.lost else ""
-        return said and (
+        if not said:
+            alone = batch.x_n[0].numel() <= math.prod(self._rows(batch))
+            return told_apart(_sampled(batch), "measurements") if alone else ""
+        return (
             f"operator {self.operator.name}: {said}, so nothing says what lies there. Give rows measured in other "
             "ways, or set "
             "corruption.allow_unseen to true: what is made up there means nothing"

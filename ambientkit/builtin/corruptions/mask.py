@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from ambientkit.batch import Batch, View
+from ambientkit.builtin.corruptions.apart import told_apart
 from ambientkit.interfaces import Corruption
 from ambientkit.maths.ambient import capped_inverse_square, clean_std, top_up, tweedie_mix
 from ambientkit.maths.levels import GREATEST
@@ -51,7 +52,7 @@ class Mask(Corruption):
     sigma_n: Level | tuple[Level, Level] = 0.0
     """Simulated noise std of what is there, data units; a pair (low, high) draws one level per row."""
     allow_unseen: bool = False
-    """Whether values that are missing in all rows are allowed."""
+    """Whether values that are missing in all rows, and pairs of values that no row has both of, are allowed."""
 
     @model_validator(mode="after")
     def _fit(self) -> Mask:
@@ -111,10 +112,14 @@ class Mask(Corruption):
         return torch.where(self._seen(batch), known, torch.zeros_like(known))
 
     def unseen(self, batch: Batch) -> str:
-        """The values that no row of the batch has, unless `allow_unseen`."""
-        lost = ~self._seen(batch).flatten(1).any(0)
-        if self.allow_unseen or not bool(lost.any()):
+        """The values that no row of the batch has, or the share of pairs that none has both of, unless
+        `allow_unseen`."""
+        if self.allow_unseen:
             return ""
+        seen = self._seen(batch)
+        lost = ~seen.flatten(1).any(0)
+        if not bool(lost.any()):
+            return told_apart(seen, "values")
         places = lost.reshape(self._shape(batch.x_n)).nonzero().tolist()
         first = ", ".join(str(tuple(place)) for place in places[:4]) + (", ..." if len(places) > 4 else "")
         return (
