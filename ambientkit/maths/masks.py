@@ -66,9 +66,9 @@ def never_together(seen: Tensor) -> float:
 
     seen: (B, *S) bool, the masks of B rows. Values that all rows have, or none, do not count; of more than `PLACES`,
     that many are drawn. Masks that are independent of one another have such a pair with probability exp(-TOGETHER) at
-    most (hypergeometric law). Complementary masks have many: P(A_i = 1 | A~) is 0 there for each hidden value i,
-    whatever else the view hides, so that nothing shows what lies there. No such pair is necessary for learning from
-    masked rows, and not sufficient.
+    most (hypergeometric law). Complementary masks have many: P(A_i = 1 | A~) is 0 there for each hidden value i, so
+    that nothing shows what lies there. Learning from masked rows needs that there are none; that is not enough for
+    it.
     """
     known = seen.flatten(1)
     count = known.sum(0)

@@ -86,7 +86,9 @@ def test_complementary_masks_are_named_and_refused() -> None:
     assert "51% of the pairs of values" in Mask().unseen(rows)
     assert "200 rows" in Mask().unseen(rows)
     assert Mask(allow_unseen=True).unseen(rows) == ""
-    mixed = torch.where(torch.arange(200).reshape(-1, 1, 1, 1) < 100, board, torch.rand(board.shape, generator=Generator()) < 0.5)
+    mixed = torch.where(
+        torch.arange(200).reshape(-1, 1, 1, 1) < 100, board, torch.rand(board.shape, generator=Generator()) < 0.5
+    )
     assert Mask().unseen(rows._replace(cond={"mask": mixed})) == ""
 
 

@@ -11,7 +11,7 @@ from pydantic import Field, SerializeAsAny, field_serializer, field_validator, m
 from torch import Tensor
 
 from ambientkit.batch import Batch, View
-from ambientkit.builtin.corruptions.apart import told_apart
+from ambientkit.builtin.apart import told_apart
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Corruption
 from ambientkit.maths.ambient import capped_inverse_square, top_up, tweedie_coefficients

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from ambientkit.batch import Batch, View
-from ambientkit.builtin.corruptions.apart import told_apart
+from ambientkit.builtin.apart import told_apart
 from ambientkit.interfaces import Corruption
 from ambientkit.maths.ambient import capped_inverse_square, clean_std, top_up, tweedie_mix
 from ambientkit.maths.levels import GREATEST

@@ -1,4 +1,4 @@
-"""What a user is told of values of which no row has two together."""
+"""The refusal of masks under which no row has two of many values together."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ambientkit.maths.masks import APART, never_together
 
 
 def told_apart(seen: Tensor, what: str) -> str:
-    """The refusal of masks `seen` (B, *S) that have too many pairs of values apart; empty where they do not. what: the
+    """The message on masks `seen` (B, *S) that keep too many pairs of values apart; empty where they do not. what: the
     values, in the plural."""
     share = never_together(seen)
     if share <= APART:
