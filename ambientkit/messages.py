@@ -57,6 +57,20 @@ def reported(*subjects: str) -> Iterator[None]:
         _logger.removeFilter(other)
 
 
+@contextmanager
+def without_progress() -> Iterator[None]:
+    """Drop what is said of progress."""
+
+    def nothing(record: logging.LogRecord) -> bool:
+        return False
+
+    _progress.addFilter(nothing)
+    try:
+        yield
+    finally:
+        _progress.removeFilter(nothing)
+
+
 def _log(level: int, text: str, subject: str = "") -> None:
     """Names arguments; a command prints `as_command`, with its flags."""
     _logger.log(level, "%s", in_python(text), extra={"as_command": text, "subject": subject})

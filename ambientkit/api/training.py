@@ -26,7 +26,7 @@ from ambientkit.run.configured import configured
 from ambientkit.run.folder import CONFIG, left_unbegun, resumed
 from ambientkit.run.prepare import label
 from ambientkit.run.stop import Stop, stop_on_interrupt, stop_on_signals
-from ambientkit.run.train import Ended
+from ambientkit.run.train import Ended, check
 from ambientkit.run.train import train as train_folder
 from ambientkit.sample import load_run
 from ambientkit.training import Training
@@ -164,10 +164,8 @@ def build(config: RunConfig | Mapping[str, Any] | str | Path | None = None, **se
 
 
 def dry_run_text(request: Request) -> str:
-    """The configuration that a request resolves to, as YAML."""
-    registry = load()
-    found = resumed(request)
-    return to_yaml(dump(configured(request, registry, found[0] / CONFIG if found else None, quiet=True).config))
+    """The configuration that a request resolves to, as YAML, after all checks that its run makes before step 1."""
+    return to_yaml(dump(check(request, load())))
 
 
 def _request(

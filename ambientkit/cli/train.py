@@ -161,7 +161,14 @@ def train(
             help="Go on from the newest checkpoint in --output-dir, or from a run or checkpoint folder.",
         ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved configuration and stop.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Check all that the run checks before step 1, but for its quick checks of parts; print the "
+            "resolved configuration and stop. Nothing is written.",
+        ),
+    ] = False,
     allow: Annotated[
         list[str] | None,
         typer.Option(

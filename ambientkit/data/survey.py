@@ -63,7 +63,7 @@ def survey(
     sigma_max or all of it below sigma_min, and noise that exceeds the spread of the data. Warns of values whose scale
     is doubtful, and where the noise of some rows is below sigma_min; with `noise_estimated` that is an InputError too:
     an estimate is no reason to take rows for nearly clean ones. restored: the rows are not trained on, so that they may
-    lack another share than the corruption says.
+    be whole, or lack another share than the corruption says.
     """
     total = len(observations)
     if total == 0:
@@ -86,6 +86,11 @@ def survey(
                 "not use: "
                 f"give --corruption {fitting}"
             )
+    for name in () if restored else sorted(corruption.carries - batch.cond.keys()):
+        raise InputError(
+            f"the rows do not bring {name!r}, by which corruption {corruption.name!r} knows what was measured of them: "
+            "say in the data set what is missing (missing: mask, for values that are NaN), or leave --corruption out"
+        )
     floor = corruption.floor(batch)
     if (floor >= levels.sigma_max).any():
         rows = batch.row[floor >= levels.sigma_max].tolist()

@@ -6,9 +6,10 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from tqdm.auto import tqdm
@@ -18,13 +19,15 @@ from ambientkit.checkpoint.lines import append_line
 from ambientkit.checkpoint.lock import run_lock
 from ambientkit.checkpoint.names import BEST, EVALUATIONS
 from ambientkit.checkpoint.status import RunStatus, State
+from ambientkit.checkpoint.target import check_place
+from ambientkit.config import RunConfig
 from ambientkit.config.datapath import refuse_inside
 from ambientkit.config.files import redacted
 from ambientkit.config.request import Request
 from ambientkit.data import of_one_shape
 from ambientkit.errors import InputError, RunError, nearest
 from ambientkit.inspection import NAMES
-from ambientkit.messages import say, warn
+from ambientkit.messages import say, warn, without_progress
 from ambientkit.processes import is_main
 from ambientkit.registry import Registry
 from ambientkit.run import trackers
@@ -82,44 +85,78 @@ def train(request: Request, registry: Registry, *, stop: Stop | None = None, pro
     stop = stop or Stop()
     if request.time_limit is not None:
         stop.deadline = min(stop.deadline, time.monotonic() + seconds(request.time_limit))
+    with ExitStack() as held:
+        ready = _ready(request, registry, held)
+        folder, training = ready.folder, ready.prepared.training
+        if ready.begun and not ready.from_checkpoint:
+            say(f"{folder}: the run ended before its first checkpoint; it begins again at step 0")
+        accelerator = training.accelerator
+        accelerator.wait_for_everyone()  # every process has read what it resumes from
+        if accelerator.is_main_process:
+            if not ready.begun:
+                make(folder)
+                if not ready.anew:
+                    held.enter_context(run_lock(folder))
+                refuse_used(folder)
+            open_folder(folder, training.config, training)
+            if ready.prepared.preflight is not None:
+                write_preflight(folder, ready.prepared.preflight)
+        ended = _Work(ready.prepared, ready.evaluation, folder, registry, stop, progress).carry_out()
+        accelerator.end_training()
+    return ended
+
+
+def check(request: Request, registry: Registry) -> RunConfig:
+    """The configuration of the run that `train` would begin or go on with, after all that it checks before step 1 but
+    the quick checks of its parts. Nothing is written, locked or reported but warnings. Raises InputError as `train`."""
+    if request.time_limit is not None:
+        seconds(request.time_limit)
+    with without_progress():
+        ready = _ready(replace(request, skip_preflight=True), registry, None)
+        if not ready.begun:
+            check_place(ready.folder / CONFIG if ready.folder.is_dir() else ready.folder, "--output-dir")
+    return ready.prepared.training.config
+
+
+class _Ready(NamedTuple):
+    """A run that was checked, and has written nothing yet."""
+
+    prepared: Prepared
+    folder: Path
+    begun: bool
+    """Whether the folder holds this run already."""
+    anew: bool
+    """Whether it holds what a run left that ended before its first step."""
+    from_checkpoint: bool
+    evaluation: Evaluation | None
+
+
+def _ready(request: Request, registry: Registry, held: ExitStack | None) -> _Ready:
+    """Everything that is checked before a run writes. held: keeps the lock of the run folder; without it none is
+    taken."""
     for name in request.allow:
         if name not in NAMES:
             raise InputError(
                 f"--allow {name}: no test of the noise has this name{nearest(name, NAMES)}\nKnown: {', '.join(NAMES)}"
             )
-    with ExitStack() as held:
-        found = resumed(request)
-        if found and is_main():  # from here on nobody else may change what is read
-            held.enter_context(run_lock(found[0]))
-        checkpoint = checkpoint_of(*found) if found else None
-        asked = configured(request, registry, found[0] / CONFIG if found else None)
-        config = asked.config
-        folder = found[0] if found else request.output_dir or Path("runs") / f"{config.data.name}-{label(config)}"
-        anew = not found and left_unbegun(folder)
-        if not found:
-            refuse_used(folder)
-            refuse_inside("--output-dir", folder, config.data)  # a resume would read the pictures of the run as rows
-        if anew and is_main():
-            held.enter_context(run_lock(folder))  # by which one is refused that is still before its first step
-        accelerator = accelerator_for(config, **trackers.options(config, folder))
-        with blaming(config, "before step 1"):
-            prepared = prepare(asked, checkpoint, registry, accelerator, request, found[0] if found else None)
-        evaluation = Evaluation(prepared.training, registry) if config.evaluate_every else None
-        if found and checkpoint is None:
-            say(f"{folder}: the run ended before its first checkpoint; it begins again at step 0")
-        accelerator.wait_for_everyone()  # every process has read what it resumes from
-        if accelerator.is_main_process:
-            if not found:
-                make(folder)
-                if not anew:
-                    held.enter_context(run_lock(folder))
-                refuse_used(folder)
-            open_folder(folder, config, prepared.training)
-            if prepared.preflight is not None:
-                write_preflight(folder, prepared.preflight)
-        ended = _Work(prepared, evaluation, folder, registry, stop, progress).carry_out()
-        accelerator.end_training()
-    return ended
+    found = resumed(request)
+    if found and held and is_main():  # from here on nobody else may change what is read
+        held.enter_context(run_lock(found[0]))
+    checkpoint = checkpoint_of(*found) if found else None
+    asked = configured(request, registry, found[0] / CONFIG if found else None, quiet=held is None)
+    config = asked.config
+    folder = found[0] if found else request.output_dir or Path("runs") / f"{config.data.name}-{label(config)}"
+    anew = not found and left_unbegun(folder)
+    if not found:
+        refuse_used(folder)
+        refuse_inside("--output-dir", folder, config.data)  # a resume would read the pictures of the run as rows
+    if anew and held and is_main():
+        held.enter_context(run_lock(folder))  # by which one is refused that is still before its first step
+    accelerator = accelerator_for(config, **trackers.options(config, folder))
+    with blaming(config, "before step 1"):
+        prepared = prepare(asked, checkpoint, registry, accelerator, request, found[0] if found else None)
+    evaluation = Evaluation(prepared.training, registry) if config.evaluate_every else None
+    return _Ready(prepared, folder, bool(found), anew, checkpoint is not None, evaluation)
 
 
 class _Work:
