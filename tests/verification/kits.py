@@ -12,6 +12,7 @@ from tests.verification import (
     ninth_kit,
     second_kit,
     seventh_kit,
+    sixteenth_kit,
     sixth_kit,
     tenth_kit,
     thirteenth_kit,
@@ -34,6 +35,7 @@ KITS = {
     "thirteenth": thirteenth_kit,
     "fourteenth": fourteenth_kit,
     "fifteenth": fifteenth_kit,
+    "sixteenth": sixteenth_kit,
 }
 """Modules with `wrong_parts()`, `right_parts()`, `NOT_WRONG`, parts that proved not to be wrong, each with its reason,
 and `LET_PASS`, wrong parts that the checks had let pass when the kit was written, by the check that rejects them now.
