@@ -72,6 +72,7 @@ FOR_RIGHT_PARTS = {
         *(CHECKS[name] for name in ("detached-anchor", "noise-law", "flow-form", "null-attack")),
     ],
     "fifteenth": [*CONTRACTS, *(CHECKS[name] for name in ("levels", "noise-law", "degrade-law"))],
+    "sixteenth": [*CONTRACTS, *(CHECKS[name] for name in ("levels", "scale", "further-mask"))],
 }
 
 
@@ -162,6 +163,7 @@ def test_a_right_part_is_not_rejected_and_the_control_of_the_check_is(kit: str, 
         ("thirteenth", 210, 2, 46),
         ("fourteenth", 148, 5, 28),
         ("fifteenth", 165, 1, 34),
+        ("sixteenth", 219, 4, 26),
     ],
 )
 def test_a_kit_keeps_its_size_and_the_parts_that_proved_not_to_be_wrong_say_why(
@@ -178,7 +180,17 @@ def test_a_check_is_named_for_each_wrong_part() -> None:
     assert {name for found in EXPECTED.values() for name, check in found.items() if check is None} == MISSED
 
 
-MISSED: set[str] = set()
+MISSED: set[str] = {
+    "objective kit16-transposes-squares",
+    "objective kit16-drops-the-last-chunk",
+    "objective kit16-lambda-no-higher-than-100",
+    "corruption kit16-hides-by-channel-tells-the-first",
+    "corruption kit16-first-row-s-operator",
+    "attack kit16-compares-the-sign-of-the-mean",
+    "attack kit16-one-draw-whatever-is-wanted",
+    "memory-measure kit16-number-not-share",
+    "memory-measure kit16-distances-over-their-own-mean",
+}
 """Wrong parts that no check rejects: docs/verify.md says of which kinds they are."""
 
 

@@ -29,7 +29,12 @@ WRONG_IN = (
     memory,
 )
 
-NOT_WRONG: dict[str, str] = {}
+NOT_WRONG: dict[str, str] = {
+    "kit16-multistep-ratio-inverted": "errors (h_old^2 - h^2) / 2 cancel from step to step: second order on any grid",
+    "kit16-memory-of-the-batch-s-size": "all batches of a run have one size, and so has what it keeps",
+    "kit16-gap-with-more-training-rows": "a figure need not be 0 without copies: that of held-out rows is raised alike",
+    "kit16-distance-over-norm-blur-proof": "averages have a small norm, and so a large distance over it",
+}
 """Name -> why the part is right all the same, by the contracts."""
 
 LET_PASS: dict[str, tuple[str, ...]] = {}
