@@ -7,6 +7,7 @@ import torch
 from ambientkit.batch import Batch
 from ambientkit.interfaces import Corruption
 from ambientkit.maths.masks import Kind, chance_of_hiding, chance_of_seen
+from ambientkit.text import share
 
 WITHIN = 2.0
 """A weight of hidden values that is off by this factor or more is reported."""
@@ -41,8 +42,9 @@ def off_share(corruption: Corruption, batch: Batch) -> str:
         chance_of_hiding(batch.x_n, kind, 0.5, centre).mean() / chance_of_hiding(batch.x_n, kind, 0.5).mean()
     )
     wanted = min(float(hidden) / open_part, 0.99) if open_part else 0.0
+    whose = "their values" if bool(ever.all()) else "the values that some row has"
     return (
-        f"the rows lack {float(hidden):.1%} of their values, and by corruption.missing = {corruption.missing:g} it "
-        f"would be {float(said):.1%}: hidden values weigh {factor:.2g} times what they should, and samples are drawn "
-        f"under masks that training has not shown. Give missing: {wanted:.2g}"
+        f"the rows lack {share(float(hidden)) if hidden else 'none'} of {whose}, and by corruption.missing = "
+        f"{corruption.missing:g} it would be {share(float(said))}: hidden values weigh {factor:.2g} times what they "
+        f"should, and samples are drawn under masks that training has not shown. Give missing: {wanted:.2g}"
     )

@@ -105,8 +105,6 @@ def survey(
             "raise levels.sigma_max"
         )
     _refuse_one_value(batch)
-    if not restored and (told := off_share(corruption, batch)):
-        warn(told)
     x, cond = batch.x_n, batch.cond
     if corruption.carries:  # the denoiser sees something else than was measured
         one = take(batch, torch.zeros(1, dtype=torch.long))
@@ -133,6 +131,8 @@ def survey(
             )
     _refuse_below(batch, levels.sigma_min, noise_estimated)
     unseen = corruption.unseen(batch)
+    if not restored and not unseen and (told := off_share(corruption, batch)):
+        warn(told)
     if sigma_data is None:
         if unseen:  # their std is not known
             raise InputError(unseen)

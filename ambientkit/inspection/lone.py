@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ambientkit.inspection.details import Array, details, noise_std, robust_std
 from ambientkit.inspection.finding import Finding, NoiseVerdict
+from ambientkit.text import percent
 
 LONE, QUIET = 9.0, 7.0
 """Levels by which a lone pixel differs, and within which its neighbours lie."""
@@ -178,7 +179,7 @@ def lone(x: Array) -> Finding | None:
     if count < FEW_LONE or share < LONE_SHARE:
         return None
     reason = (
-        f"{count} single pixels ({100 * share:.2g} %) stand more than {LONE:g} noise levels out of quiet surroundings"
+        f"{count} single pixels ({percent(share)} %) stand more than {LONE:g} noise levels out of quiet surroundings"
     )
     same = places >= SAME_PLACE
     if places[same].sum() > count / 2:

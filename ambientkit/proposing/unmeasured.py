@@ -15,6 +15,7 @@ from ambientkit.readers.dead import Place, pixels_of
 from ambientkit.readers.over import bare
 from ambientkit.readers.own_values import OwnValues, own_values
 from ambientkit.registry import Registry
+from ambientkit.text import percent
 
 MOST = 0.1
 """Share of the values that may be missing where the noise is found on what was measured."""
@@ -117,10 +118,10 @@ def _masked(
     """The corruption for rows that are taken with a mask, or why they cannot be."""
     never = np.isnan(values.rows).all(0)
     shared = float(np.isnan(values.rows[:, ~never]).mean()) if not never.all() else 1.0
-    told = f"{100 * shared:.2g} % of the pixels that some row measures are missing"
+    told = f"{percent(shared)} % of the pixels that some row measures are missing"
     if never.mean() > NEVER:
         why = (
-            f"pixels that some row measures: {100 * float(never.mean()):.2g} % are missing in every row looked at. "
+            f"pixels that some row measures: {percent(float(never.mean()))} % are missing in every row looked at. "
             "Crop the rows to the part that is there, or repair them where they were made"
         )
         return Unmeasured(part, values, missing=(why,))

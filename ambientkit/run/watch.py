@@ -143,7 +143,8 @@ def _held_out(training: Training) -> Observed:
         raise InputError(
             f"{_key(config)}: nothing says how noisy these rows are; give --set evaluate_data.sigma_n=LEVEL"
         ) from None
-    seen = survey(of_one_shape(rows), config.corruption, config.levels.as_levels(), training.signal.sigma_data)
+    levels = config.levels.as_levels()
+    seen = survey(of_one_shape(rows), config.corruption, levels, training.signal.sigma_data, restored=True)
     if seen.signal.shape != training.signal.shape or seen.signal.conds != training.signal.conds:
         found, own = (
             f"shape {s.shape}" + (f" and conditions {dict(s.conds)}" if s.conds else "")

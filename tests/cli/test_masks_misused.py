@@ -129,7 +129,7 @@ def test_a_share_far_from_that_of_the_rows_and_masks_that_hide_nothing_are_repor
 
     gaps = "masked{path: gaps.npy, missing: nan, sigma_n: 0.1}"
     err = warned(gaps, "mask{missing: 0.02}", "few")
-    assert "the rows lack 40.2% of their values, and by corruption.missing = 0.02 it would be 2.0%" in err
+    assert "the rows lack 40 % of their values, and by corruption.missing = 0.02 it would be 2 %" in err
     assert "hidden values weigh 0.16 times what they should" in err
     assert "Give missing: 0.4\n" in err
     assert "the rows lack" not in warned(gaps, "mask{missing: 0.3}", "near")
@@ -145,6 +145,21 @@ def test_a_share_far_from_that_of_the_rows_and_masks_that_hide_nothing_are_repor
         "masked{path: corners.npy, missing: nan, sigma_n: 0.1}", "mask{missing: 0, allow_unseen: true}", "half"
     )
     assert "the rows lack" not in told
+
+
+def test_a_round_field_is_told_by_the_values_that_some_row_has(ambientkit: Any) -> None:
+    """Case: "the rows lack 0.0% of their values. Give missing: 0" came before what was wrong."""
+    round_field = np.hypot(*np.mgrid[-3.5:4, -3.5:4]) < 4
+    np.save("field.npy", np.where(round_field, ROWS, np.nan))
+    data = ("--data", "masked{path: field.npy, missing: nan, sigma_n: 0.1}")
+    err = refused(ambientkit, *data, "--corruption", "mask")
+    assert "12 of 64 values are missing in each of the" in err
+    assert "the rows lack" not in err
+    flags = (*data, "--corruption", "mask{allow_unseen: true}", *SMALL, "--objective", "tweedie")
+    status, _, err = ambientkit("train", *flags, "--output-dir", "field")
+    assert status == 0
+    assert "the rows lack none of the values that some row has, and by corruption.missing = 0.4 it would be 40 %" in err
+    assert "Give missing: 0\n" in err
 
 
 OPERATORS = {
