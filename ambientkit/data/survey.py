@@ -86,10 +86,10 @@ def survey(
                 "not use: "
                 f"give --corruption {fitting}"
             )
-    for name in () if restored else sorted(corruption.carries - batch.cond.keys()):
+    if not restored and "mask" in corruption.carries - batch.cond.keys():
         raise InputError(
-            f"the rows do not bring {name!r}, by which corruption {corruption.name!r} knows what was measured of them: "
-            "say in the data set what is missing (missing: mask, for values that are NaN), or leave --corruption out"
+            f"the rows bring no mask, by which corruption {corruption.name!r} knows what was measured of them: say in "
+            "the data set what is missing (missing: mask, for values that are NaN), or leave --corruption out"
         )
     floor = corruption.floor(batch)
     if (floor >= levels.sigma_max).any():
