@@ -11,6 +11,7 @@ from ambientkit.batch import Batch, Clean, take
 from ambientkit.data.held_out import Observed
 from ambientkit.data.hidden_share import off_share
 from ambientkit.data.observations import Observations
+from ambientkit.data.under_noise import refuse_no_data, refuse_scale
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Corruption, Levels, Signal
 from ambientkit.maths.randomness import keyed_generator
@@ -131,22 +132,17 @@ def survey(
             )
     _refuse_below(batch, levels.sigma_min, noise_estimated)
     unseen = corruption.unseen(batch)
-    if not restored and not unseen and (told := off_share(corruption, batch)):
-        warn(told)
+    if not unseen:
+        refuse_scale(corruption, batch)
     if sigma_data is None:
         if unseen:  # their std is not known
             raise InputError(unseen)
         sigma_data = corruption.clean_std(batch)
         # In the scale of x_0, and without what was not measured, as sigma_data is.
         spread = corruption.clean_std(batch._replace(sigma_n=torch.zeros_like(batch.sigma_n)))
-        # The variance of n values has a standard error of sqrt(2/n) of itself: below 4 of them nothing but noise is
-        # seen.
-        if sigma_data**2 <= 4 * (2 / batch.x_n.numel()) ** 0.5 * spread**2:
-            raise InputError(
-                f"under the noise (sigma_n {float(floor.max()):.4g}) no data can be made out: all values together "
-                f"have std {spread:.4g}. "
-                "sigma_n is a standard deviation in units of [-1, 1]: is it given in other units?"
-            )
+        refuse_no_data(corruption, batch, float(floor.max()), sigma_data, spread)
+    if not restored and not unseen and (told := off_share(corruption, batch)):
+        warn(told)
     conds = {name: tuple(value.shape[1:]) for name, value in cond.items()}
     return Survey(
         total,
