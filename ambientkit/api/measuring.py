@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ambientkit.checkpoint.folder import write_file
-from ambientkit.checkpoint.target import check_target
+from ambientkit.checkpoint.target import check_target, refuse_broken
 from ambientkit.config.datapath import DataLike
 from ambientkit.errors import InputError
 from ambientkit.processes import device_of
@@ -64,6 +64,7 @@ def measure(
     if trained.path is None:
         raise InputError("this denoiser belongs to no run folder, in which the measurements would be kept")
     folder = run_of(trained.path) / "verify"
+    refuse_broken(folder, "verify")
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:

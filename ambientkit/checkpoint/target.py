@@ -40,6 +40,15 @@ def check_place(path: Path, flag: str) -> None:
         raise InputError(f"{flag} {path}: {reason}; give another path, or see who may write there (ls -ld)")
 
 
+def refuse_broken(folder: Path, flag: str) -> None:
+    """Raise InputError naming the flag where a folder to be written, or one above it, is a link to nothing: what it
+    leads to may be a disk that is not there, and no folder is made in its place."""
+    for place in (folder, *folder.parents):
+        if place.is_symlink() and not place.exists():
+            which = "is" if place == folder else f"{place} is"
+            raise InputError(f"{flag} {folder}: {which} a link to {place.readlink()}, which is not there")
+
+
 def write_through(path: Path, content: bytes) -> None:
     """Write to what is no regular file, or is open already in this process. A pipe waits for its reader, and says
     so."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from ambientkit.checkpoint.names import EXPORT, WEIGHTS
 from ambientkit.checkpoint.replace import replacing
-from ambientkit.checkpoint.target import check_place, is_stream
+from ambientkit.checkpoint.target import check_place, is_stream, refuse_broken
 from ambientkit.checkpoint.weights import weights_file
 from ambientkit.config.portable import portable
 from ambientkit.errors import InputError, RunError, nearest
@@ -180,6 +180,7 @@ def _target(folder: Path | None, out: Path | None, form: str, suffix: str, force
         )
     if out is not None and folder is not None and os.path.realpath(target) == os.path.realpath(folder / WEIGHTS):
         raise InputError(f"--out {target}: this is the run's own file; give another name")
+    refuse_broken(target.parent if suffix else target, "--out")
     if not (target.exists() or target.is_symlink()):
         check_place(target, "--out")
         return target

@@ -25,6 +25,7 @@ from ambientkit.checkpoint.names import (
     WEIGHTS,
     checkpoint_name,
 )
+from ambientkit.checkpoint.target import refuse_broken
 from ambientkit.checkpoint.weights import to_bytes
 from ambientkit.config import RunConfig, dump
 from ambientkit.config.request import IDENTITY, Request
@@ -91,8 +92,7 @@ def checkpoint_of(folder: Path, named: Path | None) -> Checkpoint | None:
 def refuse_used(folder: Path) -> None:
     """Raise InputError where a new run would write into a folder with something in it. What a run left that ended
     before its first step is nothing: there is nothing to go on from, and what ended it may ask for other settings."""
-    if folder.is_symlink() and not folder.exists():
-        raise InputError(f"--output-dir {folder}: is a link to {folder.readlink()}, which is not there")
+    refuse_broken(folder, "--output-dir")
     if not folder.exists():
         return
     if not folder.is_dir():

@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import BaseLoader, Environment, StrictUndefined, TemplateNotFound
 
 from ambientkit.checkpoint.replace import remove, replacing
-from ambientkit.checkpoint.target import check_place
+from ambientkit.checkpoint.target import check_place, refuse_broken
 from ambientkit.errors import InputError, RunError, nearest
 from ambientkit.tables import Record
 
@@ -79,6 +79,7 @@ def new_plugin(name: str, kind: str = "objective", folder: str | Path | None = N
         raise InputError(f"{target}: is there already; give a new folder, or an empty one")
     if not target.absolute().parent.is_dir():
         raise InputError(f"{target}: the folder {target.absolute().parent} is not there")
+    refuse_broken(target, "--dir")
     check_place(target / "pyproject.toml" if target.is_dir() else target, "--dir")
     files = _files(name, kind)
     if target.is_dir():  # it stays: somebody may stand in it, or it may be a mount
