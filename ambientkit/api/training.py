@@ -148,7 +148,7 @@ def configure_run(
     """The checked configuration that `train` would use; arguments as there. Raises InputError with the key that is
     wrong."""
     request, registry = _request(data, config, settings, sigma_n=sigma_n, clean=clean)
-    return configured(request, registry, None, quiet=True).config
+    return configured(request, registry, None).config
 
 
 @public("ambientkit.build", SETTINGS)
@@ -251,7 +251,7 @@ def _finished(request: Request, registry: Registry) -> Run | None:
     newest = next((step for step, path in checkpoints(found[0] / CHECKPOINTS) if (path / MANIFEST).is_file()), None)
     if status is None or status.state != "finished" or newest != status.step or not (found[0] / WEIGHTS).is_file():
         return None
-    config = configure(request, registry, found[0] / CONFIG, quiet=True)  # the arguments must still fit
+    config = configure(request, registry, found[0] / CONFIG)  # the arguments must still fit
     if config.end_step != status.end_step or dump(config) != dump(
         anchored(resolve(load_file(found[0] / CONFIG), registry, absent=True))
     ):

@@ -22,7 +22,6 @@ from ambientkit.config.places import anchored, refuse_beside
 from ambientkit.config.run import DEFAULTS, Absent, differences
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Data
-from ambientkit.messages import note
 from ambientkit.readers import Stored
 from ambientkit.registry import Registry, spec_of
 
@@ -65,11 +64,10 @@ class Request:
     on_bad_file: str | None = None
 
 
-def configure(request: Request, registry: Registry, stored: Path | None, *, quiet: bool = False) -> RunConfig:
+def configure(request: Request, registry: Registry, stored: Path | None) -> RunConfig:
     """The configuration: defaults, then the stored one of a resumed run, files, flags and settings, the later winning.
 
-    quiet: report no consequence of a change. Raises InputError where something is wrong, or where a resumed run would
-    change what earlier steps did.
+    Raises InputError where something is wrong, or where a resumed run would change what earlier steps did.
     """
     base = [load_file(stored)] if stored else []
     given = _given(request)
@@ -116,13 +114,18 @@ def configure(request: Request, registry: Registry, stored: Path | None, *, quie
                     ]
                 )
             )
-        if config.end_step != old.end_step and not quiet and (shares := _shares(config)):
-            note(
-                f"end_step was {old.end_step} and is {config.end_step} now; {', '.join(shares)} follow the new "
-                "length, so this will not "
-                "be the run that was that long from the start"
-            )
     return config
+
+
+def other_length(config: RunConfig, stored: Path, registry: Registry) -> str:
+    """What a run that goes on should know where its length is not that of its stored configuration; else empty."""
+    old = anchored(resolve(load_file(stored), registry, absent=True))
+    if config.end_step == old.end_step or not (shares := _shares(config)):
+        return ""
+    return (
+        f"end_step was {old.end_step} and is {config.end_step} now; {', '.join(shares)} follow the new length, so this "
+        "will not be the run that was that long from the start"
+    )
 
 
 def names_model(request: Request) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, cast
 from torch.utils.data import Dataset
 
 from ambientkit.config import RunConfig, dump
-from ambientkit.config.request import Request, configure, names_model
+from ambientkit.config.request import Request, configure, names_model, other_length
 from ambientkit.data import observed
 from ambientkit.interfaces import Model
 from ambientkit.proposal import Proposal
@@ -27,18 +27,22 @@ class Configured(NamedTuple):
     """Its rows, where they had to be opened to know."""
     chosen: str = ""
     """The choice made for them and its reason, for the user; empty where none was made."""
+    changed: str = ""
+    """What another length changes of a run that goes on, for the user; empty for the same length, and a new run."""
 
 
-def configured(request: Request, registry: Registry, stored: Path | None, *, quiet: bool = False) -> Configured:
+def configured(request: Request, registry: Registry, stored: Path | None) -> Configured:
     """As `config.request.configure`; where a new run names no model, with what the models propose for its rows.
 
     Of all registered models the one that prefers these rows most is taken, with its fields and the training that suits
     (`Model.proposal`); every key that is given counts more. The configuration then holds all of it, so a run is resumed
-    as it was begun, with any packages installed then. quiet: report no consequence of a change. Raises InputError as
-    `configure` does, and for rows that cannot be read.
+    as it was begun, with any packages installed then. Raises InputError as `configure` does, and for rows that
+    cannot be read.
     """
-    config = configure(request, registry, stored, quiet=quiet)
-    if stored is not None or names_model(request):
+    config = configure(request, registry, stored)
+    if stored is not None:
+        return Configured(config, changed=other_length(config, stored, registry))
+    if names_model(request):
         return Configured(config)
     with blaming(config, "before step 1"):
         rows = config.data.rows()
@@ -52,7 +56,7 @@ def configured(request: Request, registry: Registry, stored: Path | None, *, qui
     layer = {"model": {"name": name, **proposal.fields}, **proposal.training}
     if levels is not None:
         layer["levels"] = levels._asdict()
-    chosen = configure(replace(request, config=(layer, *request.config)), registry, None, quiet=True)
+    chosen = configure(replace(request, config=(layer, *request.config)), registry, None)
     return Configured(chosen, rows, _describe(name, proposal, dump(chosen), shape, len(observations)))
 
 

@@ -16,7 +16,7 @@ from ambientkit.data import Observations, Observed, Survey, observed, of_one_sha
 from ambientkit.data.identity import fingerprint, refuse_other
 from ambientkit.errors import InputError
 from ambientkit.inspection import look, refuse
-from ambientkit.messages import say
+from ambientkit.messages import note, say
 from ambientkit.readers import ESTIMATES
 from ambientkit.registry import Registry
 from ambientkit.rows import as_rows
@@ -97,6 +97,8 @@ def prepare(
     if checkpoint is not None:
         path, files = checkpoint
         training.restore(files, str(path))
+        if asked.changed:
+            note(asked.changed)
         say(f"resuming {path} at step {training.step} of {config.end_step}")
         detector = Detector(json.loads(files[COLLAPSE]) if COLLAPSE in files else None)
         if keeper:

@@ -143,7 +143,7 @@ def _ready(request: Request, registry: Registry, held: ExitStack | None) -> _Rea
     if found and held and is_main():  # from here on nobody else may change what is read
         held.enter_context(run_lock(found[0]))
     checkpoint = checkpoint_of(*found) if found else None
-    asked = configured(request, registry, found[0] / CONFIG if found else None, quiet=held is None)
+    asked = configured(request, registry, found[0] / CONFIG if found else None)
     config = asked.config
     folder = found[0] if found else request.output_dir or Path("runs") / f"{config.data.name}-{label(config)}"
     anew = not found and left_unbegun(folder)

@@ -141,6 +141,22 @@ def test_a_resumed_run_may_go_further_but_not_become_another(ambientkit, run_fol
     assert "checkpoint_12 at step 12 of 13" in out
 
 
+def test_another_length_is_told_of_where_a_run_goes_on_with_it_alone(ambientkit, run_folder, tmp_path):
+    """Case: "end_step was 12 and is 3 now" came before the refusal; a run that begins again has its length from 0."""
+    import shutil
+
+    folder = tmp_path / "copy"
+    shutil.copytree(run_folder, folder)
+    status, _, err = ambientkit("train", "--resume", folder, "--end-step", 3)
+    assert status == 2
+    assert "has taken 12 steps already" in err
+    assert "end_step was" not in err
+    shutil.rmtree(folder / "checkpoints")
+    status, out, err = ambientkit("train", "--resume", folder, "--end-step", 3)
+    assert (status, "it begins again at step 0" in out) == (0, True)
+    assert "end_step was" not in err
+
+
 def test_a_damaged_newest_checkpoint_is_named_and_skipped(ambientkit, run_folder, tmp_path):
     import shutil
 
