@@ -38,6 +38,7 @@ from ambientkit.sample.load import run_of
 from ambientkit.sample.restored import restore_rows, restored_stop_level
 from ambientkit.sample.restored_files import WrittenRestorations, restore_to_files, write_restored
 from ambientkit.sample.stop_level import StopLevel
+from ambientkit.sample.suited import restores_alone, sample_command
 
 
 class Run:
@@ -76,6 +77,12 @@ class Run:
             known = read_status(self.folder)
             self._ended = Ended(self.folder, known.state if known else "finished", known.step if known else self.step)
         return self._ended
+
+    @property
+    def next_command(self) -> str:
+        """The shell command that draws from it: samples, or restored rows where there can be none."""
+        known = self.ended.restores
+        return sample_command(self.path, restores_alone(self.trained) if known is None else known)
 
     @property
     def trained(self) -> Trained:
@@ -119,17 +126,23 @@ class Run:
 
     @public("Run.restore", restore_rows, restore_to_files, own=("device",))
     def restore(
-        self, noisy: DataLike, *, sigma_n: Any = None, draws: int = 8, out: str | Path | None = None, **options: Any
+        self,
+        noisy: DataLike,
+        *,
+        sigma_n: Any = None,
+        draws: int | None = None,
+        out: str | Path | None = None,
+        **options: Any,
     ) -> Restored | WrittenRestorations:
         """Clean rows that may lie under the noise of given rows: posterior `mean`, `draws` draws of each row, and their
         `std`;
         data units.
 
         noisy: a path, a name, a part, an array, a tensor or a torch `Dataset`; sigma_n: their noise std, units of [-1,
-        1]. out: a folder to write into instead. options: `n` (the first rows alone), `particles`, `seed`, `steps`,
-        `sampler`, `schedule`, `sigma_min`, `classes`, `conds`, `prompt`, `negative_prompt`, `guidance`, `batch_size`,
-        `progress`, `tile_overlap`; with `out` also `format`, `dtype` and `units`. Draw k of row i depends on (seed, i,
-        k) only.
+        1]. draws: 8 by default, 0 for rows measured through an operator. out: a folder to write into instead. options:
+        `n` (the first rows alone), `particles`, `seed`, `steps`, `sampler`, `schedule`, `sigma_min`, `classes`,
+        `conds`, `prompt`, `negative_prompt`, `guidance`, `batch_size`, `progress`, `tile_overlap`; with `out` also
+        `format`, `dtype` and `units`. Draw k of row i depends on (seed, i, k) only.
         """
         options |= {"sigma_n": sigma_n, "draws": draws, "registry": self._registry}
         if out is None:

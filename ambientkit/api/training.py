@@ -29,6 +29,7 @@ from ambientkit.run.stop import Stop, stop_on_interrupt, stop_on_signals
 from ambientkit.run.train import Ended, check
 from ambientkit.run.train import train as train_folder
 from ambientkit.sample import load_run
+from ambientkit.sample.suited import by_operator
 from ambientkit.training import Training
 from ambientkit.training import build as build_training
 
@@ -257,5 +258,5 @@ def _finished(request: Request, registry: Registry) -> Run | None:
     ):
         return None
     say(f"{found[0]}: the run is finished, at step {status.step} of {status.end_step}; nothing is left to do")
-    ended = Ended(found[0], "finished", status.step)
+    ended = Ended(found[0], "finished", status.step, restores=None if by_operator(config.corruption) else False)
     return Run(found[0], registry=registry, ended=ended, data=_held(request, registry))

@@ -61,7 +61,9 @@ def sample(
     draws: Annotated[
         int | None,
         typer.Option(
-            min=0, help="With --from: posterior samples of each row; 0: the posterior mean alone. [default: 8]"
+            min=0,
+            help="With --from: posterior samples of each row; 0: the posterior mean alone. [default: 8; of rows "
+            "measured through an operator 0]",
         ),
     ] = None,
     particles: Annotated[

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -238,4 +237,4 @@ def train(
     if run.ended.signal:
         sys.exit(128 + run.ended.signal)
     if run.ended.state == "finished":
-        print(f"run: {run.path}\nnext: ambientkit sample {shlex.quote(str(run.path))}")
+        print(f"run: {run.path}\nnext: {run.next_command}")

@@ -84,8 +84,7 @@ def survey(
         if name not in corruption.carries and name in batch.cond and batch.cond[name].dtype == torch.bool:
             raise InputError(
                 f"the rows bring a mask of what was measured ({name}), which corruption {corruption.name!r} does "
-                "not use: "
-                f"give --corruption {fitting}"
+                f"not use: {_remedy(name, fitting, corruption)}"
             )
     if not restored and "mask" in corruption.carries - batch.cond.keys():
         raise InputError(
@@ -162,6 +161,16 @@ def _refuse_other_shape(observations: Observed, corruption: Corruption, shape: t
             f"corruption {corruption.name!r}: the adjoint of its operator makes rows of shape {shape}, and the "
             f"rows that it measures have {tuple(clean.x_0.shape)}: give back that shape"
         )
+
+
+def _remedy(name: str, fitting: str, corruption: Corruption) -> str:
+    """The change under which the mask that rows bring is used."""
+    if name == "mask" and "sampled" in corruption.carries:
+        return (
+            "give the data set measurements: true (masked) where the rows are measurements of the operator, or "
+            "--corruption mask where they are pictures themselves"
+        )
+    return f"give --corruption {fitting}"
 
 
 def _refuse_one_value(batch: Batch) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from ambientkit.messages import note
 from ambientkit.registry import Registry, load
 from ambientkit.sample import Trained, load_run
 from ambientkit.sample.load import run_of
+from ambientkit.sample.suited import restores_alone, sample_command
 from ambientkit.tables import Record
 
 OWN = "ambientkit"
@@ -112,7 +112,7 @@ def export(
         else:
             exporter.write(finished, path)
     use = (
-        f"ambientkit sample {shlex.quote(str(target))}"
+        sample_command(target, restores_alone(trained))
         if exporter is None
         else exporter.snippet(finished, str(target)).rstrip()
     )

@@ -2,7 +2,7 @@
 
 from ambientkit.operators.adjoint import TOLERANCE, adjointness, flaw
 from ambientkit.operators.base import OPERATORS, Operator, operator_of
-from ambientkit.operators.explain import unexplained
+from ambientkit.operators.explain import gain_of, unexplained
 from ambientkit.operators.identify import Identifiability, identifiability
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Operator",
     "adjointness",
     "flaw",
+    "gain_of",
     "identifiability",
     "operator_of",
     "unexplained",

@@ -1,9 +1,10 @@
-"""Whether measurements can have come through an operator at all."""
+"""Rows that explain measurements through an operator: whether there are any, and how large the operator makes them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,8 @@ from ambientkit.operators.base import Operator
 ITERATIONS, CLOSE = 60, 0.02
 """Most iterations of least squares for a row, and |A^T r| / (|A| |r|) at which what is left is at right angles to all
 that the operator measures."""
+FIRST = 8
+"""Iterations of least squares for rows whose size is asked for."""
 STDS = 6.0
 """Standard deviations of the noise's own energy by which what is left has to exceed it."""
 
@@ -45,10 +48,48 @@ def unexplained(
     return over / (power - noise) if over > STDS * spread**0.5 and power > noise else 0.0
 
 
+def gain_of(
+    operator: Operator, y: Tensor, sampled: Tensor, given: Mapping[str, Tensor], shape: tuple[int, ...]
+) -> float:
+    """|A x| / |x| of rows x such as those behind the measurements y (B, *M); 0 where nothing was measured.
+
+    x: what `FIRST` iterations of least squares make of each row. They find the directions that the operator passes well
+    first, so that x has the spectrum of the clean rows there, and little of the noise that its inverse would enlarge. A
+    ratio, so that it does not matter how much of x they have found.
+    """
+    through = within = 0.0
+    for i in range(len(y)):
+        own = {name: value[i : i + 1] for name, value in given.items()}
+        found = _least_squares(operator, y[i : i + 1], sampled[i], own, shape, atol=0.0, iter_lim=FIRST)
+        if found is None:
+            continue
+        x = torch.from_numpy(found[0]).reshape(1, *shape).to(y)
+        through += float(operator.forward(x, own).double().square().sum())
+        within += float(x.double().square().sum())
+    return (through / within) ** 0.5 if within else 0.0
+
+
 def _rest(
     operator: Operator, y: Tensor, sampled: Tensor, own: Mapping[str, Tensor], shape: tuple[int, ...]
 ) -> float | None:
     """The least |M (y - A x)|^2 of one row of measurements y (1, *M); None where least squares do not settle."""
+    found = _least_squares(operator, y, sampled, own, shape, atol=CLOSE, iter_lim=ITERATIONS)
+    if found is None:
+        return 0.0
+    settled = found[1] <= 2  # the row is explained, or what is left is at right angles to all that A gives
+    return float(found[3]) ** 2 if settled else None
+
+
+def _least_squares(
+    operator: Operator,
+    y: Tensor,
+    sampled: Tensor,
+    own: Mapping[str, Tensor],
+    shape: tuple[int, ...],
+    atol: float,
+    iter_lim: int,
+) -> tuple[Any, ...] | None:
+    """What scipy's lsqr finds of one row of measurements y (1, *M); None where nothing was measured."""
     from scipy.sparse.linalg import LinearOperator, lsqr
 
     def forward(x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -60,12 +101,11 @@ def _rest(
         return _numpy(operator.adjoint(whole, own).flatten())
 
     if not sampled.any():
-        return 0.0
+        return None
     size = (int(sampled.sum()), math.prod(shape))
     a = LinearOperator(size, matvec=forward, rmatvec=adjoint, dtype="float64")
-    found = lsqr(a, _numpy(y[0][sampled]), atol=CLOSE, btol=1e-6, iter_lim=ITERATIONS)
-    settled = found[1] <= 2  # the row is explained, or what is left is at right angles to all that A gives
-    return float(found[3]) ** 2 if settled else None
+    found: tuple[Any, ...] = lsqr(a, _numpy(y[0][sampled]), atol=atol, btol=1e-6, iter_lim=iter_lim)
+    return found
 
 
 def _numpy(values: Tensor) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ from ambientkit.registry import Registry
 from ambientkit.run.folder import read_versions
 from ambientkit.run.status import Status, status
 from ambientkit.sample import Trained, load_run
+from ambientkit.sample.suited import restores_alone, sample_command
 from ambientkit.text import clock
 
 
@@ -135,6 +136,6 @@ def commands(run: ReportedRun) -> list[tuple[str, str]]:
         found.append(("Go on with it", run.status.resume))
     return [
         *found,
-        ("Draw samples", f"ambientkit sample {quoted}"),
+        ("Draw samples", sample_command(run.path, restores_alone(run.trained))),
         ("Measure it without clean data", f"ambientkit verify --run {quoted}"),
     ]

@@ -91,7 +91,7 @@ def prepare(
         )
     identity = known.get("fingerprint") or fingerprint(config.data, rows, config.fingerprint)
     training.about_data = {
-        **about_data(rows, seen.sigma_n, _noise_known(config, observations.simulated)),
+        **about_data(rows, seen.sigma_n, _noise_known(config, observations.simulated), _maps(config, observations)),
         "fingerprint": identity,
     }
     if checkpoint is not None:
@@ -120,6 +120,13 @@ def _noise_known(config: RunConfig, simulated: bool) -> Noise:
     return "estimated" if getattr(config.data, "sigma_n", None) in ESTIMATES else "declared"
 
 
+def _maps(config: RunConfig, observations: Observed) -> list[str]:
+    """The names of what rows bring for the operator of the corruption."""
+    operator = getattr(config.corruption, "operator", None)
+    own: frozenset[str] = getattr(operator, "per_row", frozenset())
+    return sorted(own & of_one_shape(observations).__getitems__([0]).cond.keys()) if own else []
+
+
 def label(config: RunConfig) -> str:
     """The objectives of a run, as the name of its folder has them."""
     return "-".join(entry.objective.name for entry in config.objective)
@@ -139,4 +146,6 @@ def _describe(config: RunConfig, seen: Survey, observations: Observed) -> None:
                 "use tweedie-consistency, or give --sigma-n 0"
             )
     known = "given" if config.sigma_data is not None else "estimated"
+    if known == "estimated" and "sampled" in config.corruption.carries:
+        known = "estimated, as far as measurements show it"
     say(f"std of the clean data: {seen.signal.sigma_data:.4g} ({known})")

@@ -53,6 +53,7 @@ from ambientkit.run.preflight import write_preflight
 from ambientkit.run.prepare import Prepared, label, prepare
 from ambientkit.run.stop import SIGNALLED, TIME_UP, WORSE, Stop, describe_signal, seconds
 from ambientkit.run.watch import Evaluation
+from ambientkit.sample.suited import why_no_samples
 from ambientkit.training import Step, Training, steps
 from ambientkit.training.accelerator import accelerator_for
 from ambientkit.training.blame import blaming
@@ -71,6 +72,8 @@ class Ended:
     step: int
     signal: int = 0
     """Number of the signal that stopped it."""
+    restores: bool | None = None
+    """Whether it restores measured rows alone, and draws no samples; None where that was not looked at."""
 
 
 def train(request: Request, registry: Registry, *, stop: Stop | None = None, progress: bool = False) -> Ended:
@@ -206,7 +209,9 @@ class _Work:
             self.bar.close()
         if asked in (0, WORSE):
             self._record("finished", f"stopped early: {self.worse}" if self.worse else "")
-            return Ended(self.folder, "finished", training.step)
+            maps = training.about_data.get("maps", ())
+            restores = bool(why_no_samples(training.config.corruption, training.signal, maps))
+            return Ended(self.folder, "finished", training.step, restores=restores)
         number = 0 if asked == TIME_UP else asked - SIGNALLED
         why = f"{describe_signal(number)} was received" if number else "the time limit is reached"
         state: State = "unfinished" if asked == TIME_UP else "stopped"

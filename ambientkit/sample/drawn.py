@@ -30,6 +30,7 @@ from ambientkit.sample.partial import under_masks
 from ambientkit.sample.settings import Course, LevelLike, SamplerLike, course_of, known_word
 from ambientkit.sample.stop_level import AUTO, JUDGED, StopLevel, choose, reference_rows
 from ambientkit.sample.store import pieces_of
+from ambientkit.sample.suited import refuse_no_samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,8 @@ def sampled_stop_level(
 
 
 def check_masks(trained: Trained, masks: int) -> None:
-    """Raise InputError for masks of a run on whole rows."""
+    """Raise InputError for masks of a run on whole rows, and for a run that draws no samples."""
+    refuse_no_samples(trained)
     if masks > 1 and not trained.config.corruption.carries:
         raise InputError(
             f"--masks {masks}: the run was trained on whole rows (corruption {trained.config.corruption.name!r}), and "

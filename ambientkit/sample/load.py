@@ -6,7 +6,7 @@ import hashlib
 import math
 import os
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -62,6 +62,8 @@ class Trained:
     kept_after: int = 0
     """Steps that the run had taken when these weights were its best on rows held out; 0 where they are simply the
     newest."""
+    maps: tuple[str, ...] = ()
+    """Names of what its rows brought for the operator of the corruption, such as "coils"."""
 
     @property
     def device(self) -> torch.device:
@@ -151,6 +153,7 @@ def load_run(path: Path, registry: Registry, device: str | torch.device = "cpu")
         units, sigma_n, noise = _about_data(metadata.get("data"))
         fingerprint = stored_fingerprint((metadata.get("data") or {}).get("fingerprint"))
         latents = bool((metadata.get("data") or {}).get("latents", False))
+        maps = tuple(map(str, (metadata.get("data") or {}).get("maps", ())))
         frozen = int((metadata.get("base") or {}).get("tensors", 0))
         if step < 0 or not 0 <= frozen < MANY:
             raise ValueError(f"step {step}, {frozen} frozen tensors")
@@ -193,16 +196,22 @@ def load_run(path: Path, registry: Registry, device: str | torch.device = "cpu")
         latents,
         path,
         kept_after=int(metadata.get("newest", 0)),
+        maps=maps,
     )
 
 
-def about_data(rows: Any, sigma_n: tuple[float, float], noise: Noise = "unknown") -> dict[str, Any]:
+def about_data(
+    rows: Any, sigma_n: tuple[float, float], noise: Noise = "unknown", maps: Sequence[str] = ()
+) -> dict[str, Any]:
     """What a weights file says of the data, under "data": the meaning of file values, the lowest and highest noise
-    level, how that is known, and the rows and files that were left out, each with its cause."""
+    level, how that is known, the rows and files that were left out, each with its cause, and the names of what rows
+    bring for an operator (maps)."""
     left_out = list(as_rows(rows).left_out)
     told: dict[str, Any] = {"left_out": left_out} if left_out else {}
     if decodes(rows):
         told["latents"] = True
+    if maps:
+        told["maps"] = list(maps)
     return {"units": OwnUnits.of(rows).plain(), "sigma_n": list(sigma_n), "noise": noise, **told}
 
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from ambientkit.errors import InputError
 from ambientkit.interfaces import Corruption, Denoiser, Levels, Signal
 from ambientkit.maths.randomness import keyed_generator
 
@@ -52,29 +51,17 @@ def under_masks(
     """A denoiser of whole points, and the conditions that hold the masks of these samples, keyed by (seed, sample,
     number).
 
-    The denoiser itself, and no conditions, where the corruption hides nothing. Raises InputError for an operator under
-    which white noise of measurements is no white noise of rows.
+    The denoiser itself, and no conditions, where the corruption hides nothing. Under an operator white noise of
+    measurements has to be white noise of rows: see `suited.why_no_samples`.
     """
     if not corruption.carries:
         return denoiser, {}
-    operator = getattr(corruption, "operator", None)
-    if operator is not None and not operator.orthonormal:
-        raise InputError(
-            f"operator {operator.name!r}: samples are those of x_0 only where A^T A = I, as for fourier; this run "
-            "restores measured rows instead"
-        )
     name = "mask" if "masked" in corruption.claims else "sampled"
     found = {}
     blank, number = torch.zeros(len(rows), *signal.shape), torch.tensor(list(rows))
     for k in range(masks):
         generators = [keyed_generator(seed, "sample.mask", step=k, row=row) for row in rows]
         one = corruption.observe(blank, number, generators)
-        if name == "sampled" and (own := signal.conds.get("measured", one.x_n.shape[1:])) != tuple(one.x_n.shape[1:]):
-            raise InputError(
-                f"this run was trained on measurements of shape {own} through maps that its rows brought, and samples "
-                f"bring none: without them the operator measures {tuple(one.x_n.shape[1:])}. Restore measured rows "
-                "instead (--from)"
-            )
         view = corruption.degrade(one, corruption.floor(one).clamp(min=levels.sigma_min), generators)
         found[f"{name}.{k}"] = view.cond[name]
     return UnderMasks(denoiser, corruption, masks), found

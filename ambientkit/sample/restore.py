@@ -21,6 +21,7 @@ from ambientkit.sample.draw import carry
 from ambientkit.sample.guidance import guided
 from ambientkit.sample.particles import particle_filter
 from ambientkit.sample.schedule import levels as scheduled
+from ambientkit.sample.suited import draws_of
 from ambientkit.sample.uncertainty import RowError, Uncertainty, over_seen, stein
 
 ROUNDING = 1e-6
@@ -115,12 +116,7 @@ def restore(
     need_kernel(sampler, draws)
     if particles and corruption.carries != {"mask"}:
         raise InputError("particles: draw values that are missing under a mask; leave them at 0 for other rows")
-    if draws and corruption.carries - {"mask"}:
-        raise InputError(
-            f"corruption {corruption.name!r}: rows measured through an operator are restored by the posterior mean "
-            "alone; "
-            "give 0 draws"
-        )
+    draws_of(draws, corruption)
     denoiser = guided(denoiser, guidance, [name for name in batch.cond if name not in corruption.carries], null)
     rows = batch.row.tolist()
     floor = corruption.floor(batch)

@@ -40,6 +40,7 @@ from ambientkit.sample.settings import Course, LevelLike, SamplerLike, course_of
 from ambientkit.sample.silent import few_missing, silent_pixels, without_silent
 from ambientkit.sample.stop_level import AUTO, JUDGED, StopLevel, choose, reference_rows
 from ambientkit.sample.store import pieces_of
+from ambientkit.sample.suited import draws_of
 from ambientkit.sample.taken_away import TakenAway
 from ambientkit.sample.tiled import TiledDenoiser, overlaps, pictures_at_a_time
 
@@ -175,7 +176,7 @@ def restoring(
     *,
     sigma_n: Any,
     n: int | None,
-    draws: int,
+    draws: int | None,
     classes: str | None,
     conds: tuple[str, ...],
     prompt: PromptLike,
@@ -194,6 +195,7 @@ def restoring(
     `STEPS`, with particles that were asked for `STEPS_OF_PARTICLES`. way: the other settings of `course_of`. stored:
     the level to stop at, chosen before. Raises InputError where the rows or the settings do not suit the run."""
     steps = steps_of(steps, particles or 0)
+    draws = draws_of(draws, trained.config.corruption)
     course = course_of(trained, registry, guidance=guidance, restoring=True, draws=draws, steps=steps, **way)
     prompts = prompts_of(trained, prompt, negative_prompt, guidance)
     course = replace(course, against=prompts.against)
@@ -285,7 +287,7 @@ def restore_rows(
     *,
     sigma_n: Any = None,
     n: int | None = None,
-    draws: int = 8,
+    draws: int | None = None,
     particles: int | None = None,
     steps: int | None = None,
     sampler: SamplerLike = "stochastic-heun",

@@ -82,7 +82,7 @@ def restore_to_files(
     *,
     sigma_n: Any = None,
     n: int | None = None,
-    draws: int = 8,
+    draws: int | None = None,
     particles: int | None = None,
     steps: int | None = None,
     seed: int = 0,
@@ -107,13 +107,13 @@ def restore_to_files(
     `draw_to_files` does.
 
     noisy: a name, a path, a part, an array, a tensor or a torch `Dataset`; sigma_n: their noise std where they do not
-    say it. n: the first rows alone. draws: 0 for the mean alone. steps, particles: as `restore_rows` takes them. out:
-    by default RUN/restored/step-N-seed-S. format: by default files like those of the input, with their names, axes and
-    metadata, in the folders mean, std and draws/000, draws/001, ... where the reader of the data writes its format,
-    otherwise npy. dtype: "float32", or "stored" for the number type of the input files: mean and draws rounded and
-    clipped to it, values clipped counted. tile_overlap: as `restore_rows` takes it. A table restored.csv says which
-    input each row is. Raises InputError, before anything is drawn, where rows or settings do not suit the run, or the
-    folder cannot be written.
+    say it. n: the first rows alone. draws: 0 for the mean alone; 8 by default, 0 for rows measured through an operator.
+    steps, particles: as `restore_rows` takes them. out: by default RUN/restored/step-N-seed-S. format: by default files
+    like those of the input, with their names, axes and metadata, in the folders mean, std and draws/000, draws/001, ...
+    where the reader of the data writes its format, otherwise npy. dtype: "float32", or "stored" for the number type of
+    the input files: mean and draws rounded and clipped to it, values clipped counted. tile_overlap: as `restore_rows`
+    takes it. A table restored.csv says which input each row is. Raises InputError, before anything is drawn, where rows
+    or settings do not suit the run, or the folder cannot be written.
     """
     registry, began = registry or load(), time.monotonic()
     check_counts(n=n, batch_size=batch_size)
@@ -148,7 +148,7 @@ def restore_to_files(
     written, own, like = _results_as(format, dtype, units, source, rows.n, key)
     shape = source.seen.signal.shape
     asked = asked_of(trained, rows.course, seed, written, own, given, texts, rows.prompts, shape) | {
-        "draws": draws,
+        "draws": rows.draws,
         "data": spec_of(source.data),
         "corruption": spec_of(source.corruption),
         "noise_seed": trained.config.seed if source.observations.simulated else None,
@@ -158,7 +158,7 @@ def restore_to_files(
     }
     for data in (source.data, trained.config.data):
         refuse_inside("--out", folder, data)
-    arrays = _arrays(draws, FORMATS[written])
+    arrays = _arrays(rows.draws, FORMATS[written])
     store = Store(folder, "restored", arrays, rows.n, rows.size, asked, {"run": trained.called}, like)
     decode = trained.decoder()
     job = Job(

@@ -21,6 +21,7 @@ from ambientkit.interfaces import Levels
 from ambientkit.operators import identifiability, operator_of
 from ambientkit.operators.fourier import as_complex, as_pairs
 from ambientkit.registry import load, spec_of
+from tests.support.noisy_sets import clothes
 
 
 class Cumulative:
@@ -211,3 +212,29 @@ def test_maps_of_coils_that_are_all_zero_are_named_as_such() -> None:
     batch = Batch(torch.ones(2, 4, 4, 4), torch.full((2,), 0.1), torch.arange(2), {"coils": torch.zeros(2, 4, 4, 4)})
     with pytest.raises(InputError, match="it measures nothing of row 0, through the maps that it brings"):
         Linear(operator={"name": "fourier"}, missing=0.0, allow_unseen=True).clean_std(batch)
+
+
+@pytest.mark.parametrize("operator", ["blur", "wide", "downsample", "fourier"])
+@pytest.mark.parametrize("missing", [0.0, 0.5])
+@pytest.mark.parametrize("sigma_n", [0.0, 0.1])
+def test_the_std_of_clean_clothes_is_known_through_an_operator(operator: str, missing: float, sigma_n: float) -> None:
+    """Measured on 400 test pictures: 0.90 to 1.09 of their root mean square; as for white rows it was 1.5 to 5.1."""
+    spec: dict[str, object] = {"name": operator} | {
+        "blur": {"width": 0.5},
+        "wide": {"name": "blur", "width": 1.5},
+        "downsample": {"factor": 2},
+        "fourier": {"real": True},
+    }[operator]
+    x_0 = torch.from_numpy(clothes())
+    corruption = Linear(operator=spec, missing=missing, sigma_n=sigma_n, allow_unseen=True)
+    batch = corruption.observe(x_0, torch.arange(len(x_0)), Generator().manual_seed(0))
+    assert corruption.clean_std(batch) == pytest.approx(float(x_0.square().mean().sqrt()), rel=0.15)
+
+
+def test_the_std_of_white_rows_is_known_through_an_invertible_operator() -> None:
+    x_0 = 0.5 * torch.randn(300, 1, 8, 8, generator=Generator().manual_seed(0))
+    corruption = Linear(operator={"name": "blur", "width": 0.5}, missing=0.0)
+    batch = corruption.observe(x_0, torch.arange(300), Generator().manual_seed(1))
+    assert corruption.clean_std(batch) == pytest.approx(0.5, rel=0.05)
+    blank = batch._replace(x_n=torch.zeros_like(batch.x_n))
+    assert corruption.clean_std(blank) == 0.0

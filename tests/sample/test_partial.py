@@ -15,6 +15,7 @@ from ambientkit.interfaces import Levels, Signal
 from ambientkit.sample.draw import draw_all, step_grid
 from ambientkit.sample.partial import under_masks
 from ambientkit.sample.restore import restore
+from ambientkit.sample.suited import draws_of, why_no_samples
 
 LEVELS = Levels(0.01, 20.0)
 SIGNAL = Signal(SHAPE, 0.6, {"mask": SHAPE})
@@ -58,13 +59,12 @@ def test_a_sample_is_asked_under_a_mask_of_its_own_whatever_its_batch() -> None:
     assert bool(drawn.isfinite().all())
 
 
-def test_a_corruption_that_hides_nothing_is_asked_as_ever_and_an_operator_that_turns_noise_is_refused() -> None:
+def test_a_corruption_that_hides_nothing_is_asked_as_ever_and_an_operator_that_turns_noise_draws_no_samples() -> None:
     from ambientkit.builtin.corruptions.gaussian import Gaussian
 
     denoiser = masked_denoiser(law())
     assert under_masks(denoiser, Gaussian(), SIGNAL, LEVELS, range(2), 1, 0) == (denoiser, {})
-    with pytest.raises(InputError, match="A\\^T A = I"):
-        under_masks(denoiser, Linear(), SIGNAL, LEVELS, range(2), 1, 0)
+    assert "A^T A = I" in why_no_samples(Linear(), SIGNAL, ())
     kspace = Linear(operator={"name": "fourier", "real": True}, kind="columns", missing=0.3)
     seen: list[torch.Tensor] = []
 
@@ -73,6 +73,8 @@ def test_a_corruption_that_hides_nothing_is_asked_as_ever_and_an_operator_that_t
         assert torch.allclose(kspace.operator.adjoint(cond["measured"], {}), x, atol=1e-6)
         return x
 
+    assert why_no_samples(kspace, Signal((1, 4, 4), 0.5), ()) == why_no_samples(Mask(), SIGNAL, ()) == ""
+    assert "brought coils" in why_no_samples(kspace, Signal((1, 4, 4), 0.5), ("coils",))
     whole, cond = under_masks(asked, kspace, Signal((1, 4, 4), 0.5), LEVELS, range(3), 1, 0)
     whole(torch.randn(3, 1, 4, 4, generator=Generator().manual_seed(0)), torch.full((3,), 0.5), **cond)
     assert seen[0].shape == (3, 1, 4, 4)
@@ -83,5 +85,7 @@ def test_measured_rows_have_a_posterior_mean_alone() -> None:
     rows = linear.observe(torch.zeros(2, 1, 4, 4), torch.arange(2), Generator().manual_seed(0))
     with pytest.raises(InputError, match="give 0 draws"):
         restore(lambda x, sigma, /, **cond: x, rows, linear, StochasticHeun(), LEVELS, draws=1)
+    assert [draws_of(None, one) for one in (linear, Mask())] == [0, 8]
+    assert draws_of(3, Mask()) == 3
     found = restore(lambda x, sigma, /, **cond: 0 * x + 1, rows, linear, StochasticHeun(), LEVELS, draws=0)
     assert bool((found.mean == 1).all())

@@ -19,12 +19,14 @@ from ambientkit.maths.levels import GREATEST
 from ambientkit.maths.masks import Kind, chance_of_hiding, chance_of_seen, draw_mask
 from ambientkit.maths.noise import RandomSource, draw_levels, highest_level, per_row, standard_normal
 from ambientkit.maths.precondition import lies_over
-from ambientkit.operators import Operator, flaw, identifiability, operator_of, unexplained
+from ambientkit.operators import Operator, flaw, gain_of, identifiability, operator_of, unexplained
 from ambientkit.operators.blur import Blur
 
 Level = Annotated[float, Field(ge=0, le=GREATEST)]
 FEW = 2
 """Rows that an operator is tried on."""
+LOOKED_AT, VALUES = (4, 64), 2**15
+"""Fewest and most rows by which the size of what an operator makes of them is known, and about as many values."""
 OWN = frozenset({"sampled", "measured", "coverage", "coils"})
 
 
@@ -185,19 +187,23 @@ class Linear(Corruption):
         return unexplained(self.operator, batch.x_n[few], sampled, level, given, self._rows(batch))
 
     def clean_std(self, batch: Batch) -> float:
-        """Root mean square of x_0 from its measurements: E|A x_0|^2 over the trace of A^T A, as for white x_0. Raises
-        InputError where A is 0."""
+        """Root mean square of x_0 from its measurements: E|A x_0|^2 over that which A makes of rows of unit mean square
+        such as those behind the first measurements. What A hides does not count. Raises InputError where A is 0."""
         sampled = _sampled(batch).expand_as(batch.x_n)
         level = per_row(_level(batch), batch.x_n).expand_as(batch.x_n)
         power = torch.where(sampled, batch.x_n.double().square() - level.double().square(), 0.0).sum(0)
         mean = power / sampled.sum(0).clamp(min=1)
-        trace = self.gain(batch) ** 2 * math.prod(self._rows(batch))
-        if not trace:
+        rows = self._rows(batch)
+        white = self.gain(batch)
+        if not white:
             brought = " of row 0, through the maps that it brings," if self._given(batch) else ""
             raise InputError(
                 f"operator {self.operator.name}: it measures nothing{brought}: white noise gives 0 everywhere"
             )
-        return max(float(mean.sum()) / trace, 0.0) ** 0.5
+        few = slice(0, min(max(VALUES // batch.x_n[0].numel(), LOOKED_AT[0]), LOOKED_AT[1]))
+        given = {name: value[few] for name, value in self._given(batch).items()}
+        gain = gain_of(self.operator, batch.x_n[few], sampled[few], given, rows) or white
+        return max(float(mean.sum()) / (gain**2 * math.prod(rows)), 0.0) ** 0.5
 
     def gain(self, batch: Batch) -> float:
         """|A u| / |u| for white noise u: the root of the mean eigenvalue of A^T A."""

@@ -26,7 +26,7 @@ from ambientkit.units.ranges import ValueRange
 
 class Masked(Data):
     """Rows in a .npy file, (N, H, W), (N, C, H, W) or (N, S), of which a part was not measured; for the corruption
-    `mask`.
+    `mask`, or `linear` where they are measurements.
 
     path may also be a folder that `ambientkit corrupt --corruption mask` wrote, which says all other fields itself.
     masks: a .npy file of the same number of rows, true (or 1) where a value was measured: (N, H, W), or the shape of
@@ -52,8 +52,16 @@ class Masked(Data):
     """The values are counts {gain, offset, read_std}, as of `array`; their noise level follows, and sigma_n is left
     out."""
 
+    measurements: bool = False
+    """The rows are what an operator measured, for the corruption `linear`, in floating point or with a value_range from
+    -a to a: an operator that is linear carries no offset."""
+
     @model_validator(mode="after")
     def _one_way(self) -> Masked:
+        if self.measurements and self.counts is not None:
+            raise ValueError("counts do not pass through a linear operator: leave counts or measurements out")
+        if self.measurements and self.value_range is not None and sum(self.value_range) != 0:
+            raise ValueError("value_range of measurements goes from -a to a: an operator that is linear has no offset")
         if self.masks is not None and self.missing is not None:
             raise ValueError("give masks, a file, or missing, the value that stands for nothing, and not both")
         if self.counts is not None:
@@ -65,8 +73,8 @@ class Masked(Data):
         return self
 
     def rows(self) -> Rows:
-        """Observations with a mask in cond["mask"]. Raises InputError for files that do not fit together, and for
-        measured values that are not finite."""
+        """Observations with a mask in cond["mask"], of measurements in cond["sampled"]. Raises InputError for files
+        that do not fit together, and for measured values that are not finite."""
         if self.path.is_dir():
             return self._copied()
         if self.masks is None and self.missing is None:
@@ -100,7 +108,7 @@ class Masked(Data):
         if self.missing is not None and data.dtype.kind in "ui" and not _holds(data.dtype, self.missing):
             raise InputError(f"{self.path}: missing: {self.missing}: {data.dtype} holds no such value")
         level = mapping.sigma_n if isinstance(mapping, CountRange) else self.sigma_n
-        found = _MaskedRows(data, masks, self.missing, level, mapping)
+        found = _MaskedRows(data, masks, self.missing, level, mapping, "sampled" if self.measurements else "mask")
         self._look_at(found, str(data.dtype))
         return found
 
@@ -108,6 +116,11 @@ class Masked(Data):
         if self.counts is not None:
             assert self.value_range is not None  # the validator saw to it
             return CountRange(*self.value_range, **self.counts.model_dump())
+        if self.measurements and self.value_range is None and stored.kind in "ui":
+            raise InputError(
+                f"{self.path}: measurements are {stored}, so that the value of 0 is not known: store them in floating "
+                "point, or give value_range from -a to a"
+            )
         try:
             return ValueRange(*self.value_range) if self.value_range else ValueRange.of(stored)
         except ValueError as error:
@@ -117,7 +130,8 @@ class Masked(Data):
         """Read every row. Raises InputError for measured values that are not finite, or cannot be meant so."""
         low, high, gaps, empty = float("inf"), float("-inf"), 0, []
         for row in range(len(rows)):
-            x, seen = rows[row].x_n, rows[row].cond["mask"]
+            one = rows[row]
+            x, seen = one.x_n, one.cond[rows.told]
             if not bool(x.isfinite().all()):
                 raise InputError(f"{self.path}: row {row} holds measured values that are not finite")
             gaps += int((~seen).sum())
@@ -143,6 +157,8 @@ class Masked(Data):
         if isinstance(rows.mapping, CountRange):
             looked_at = [rows.measured(row) for row in evenly(len(rows), 256)]
             refuse_faint(str(self.path), np.concatenate(looked_at), rows.mapping)
+        if self.measurements:  # they have no range of their own
+            return
         check_scale(str(self.path), low, high, rows.level, assumed=self.value_range is None, stored=stored)
 
     def _copied(self) -> Rows:
@@ -176,7 +192,9 @@ class _MaskedRows(Rows):
         missing: float | Literal["nan"] | None,
         sigma_n: float | NDArray[Any],
         mapping: Mapping,
+        told: str = "mask",
     ) -> None:
+        self.told = told
         self._data, self._masks, self._missing, self.mapping = data, masks, missing, mapping
         self._levels = np.atleast_1d(np.asarray(sigma_n, np.float32))
         self.stored = str(data.dtype)
@@ -212,7 +230,7 @@ class _MaskedRows(Rows):
         if values.ndim == 2:
             picture, mask = picture.unsqueeze(0), mask.unsqueeze(0)
         level = torch.tensor(self._levels[index if len(self._levels) > 1 else 0])
-        return Batch(picture, level, torch.tensor(index), {"mask": mask})
+        return Batch(picture, level, torch.tensor(index), {self.told: mask})
 
 
 def _holds(dtype: np.dtype[Any], value: float | str) -> bool:
