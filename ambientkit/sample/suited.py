@@ -1,4 +1,4 @@
-"""What can be drawn from a run: new samples, or restored rows alone."""
+"""Whether new samples can be drawn from a run, or rows restored alone."""
 
 from __future__ import annotations
 

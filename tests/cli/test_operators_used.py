@@ -1,5 +1,4 @@
-"""Rows that were measured through an operator, from training to restored rows: what is drawn of them, and what a user
-is told to do next."""
+"""Rows that were measured through an operator, from training to restored rows, and the command that is named next."""
 
 from __future__ import annotations
 

@@ -25,8 +25,9 @@ from ambientkit.units.ranges import ValueRange
 
 
 class Masked(Data):
-    """Rows in a .npy file, (N, H, W), (N, C, H, W) or (N, S), of which a part was not measured; for the corruption
-    `mask`, or `linear` where they are measurements.
+    """Rows in a .npy file, (N, H, W), (N, C, H, W) or (N, S), of which a part was not measured.
+
+    For the corruption `mask`, or `linear` where they are measurements.
 
     path may also be a folder that `ambientkit corrupt --corruption mask` wrote, which says all other fields itself.
     masks: a .npy file of the same number of rows, true (or 1) where a value was measured: (N, H, W), or the shape of
