@@ -61,14 +61,16 @@ def look(
     sigma_n: float | Array | None = None,
     most: int = ROWS,
     lowest: float = LOWEST,
+    pictures: bool = True,
 ) -> Looked:
     """Look at up to `most` evenly spaced rows of a map-style data set of clean rows or observations: the one judgement
     that `inspect` shows and `train` heeds.
 
     of: the data set that `rows` are observations of, where they do not know themselves in which units it is. sigma_n:
     the level that the rows are said to have, a number or one per row (N,), where they do not bring it. lowest: the
-    lowest level that will be trained. What the data set itself knows of its noise takes the place of all tests of the
-    values. Raises InputError where there are more or fewer levels than rows.
+    lowest level that will be trained. pictures: the rows may be pictures; otherwise they are what an operator makes of
+    some, in which noise does not show by smooth areas. What the data set itself knows of its noise takes the place of
+    all tests of the values. Raises InputError where there are more or fewer levels than rows.
     """
     own = as_rows(rows) if of is None else of
     x, levels, index = sampled_rows(rows, most)
@@ -78,6 +80,8 @@ def look(
             raise InputError(f"sigma_n has {len(level)} levels for {len(own)} rows")
         levels = (level[index] if level.ndim else np.full(len(x), level)).reshape(-1, *[1] * (x.ndim - 1))
     part = None if levels is None else measured(rows, index)
+    if levels is not None and not pictures:
+        part = (np.ones(x.shape, bool) if part is None else part[0], False)
     known = own.noise_findings()
     if known is not None:
         return Looked(x, levels, index, part, list(known))

@@ -18,6 +18,7 @@ from ambientkit.inspection.finding import Finding, NoiseVerdict
 from ambientkit.units.counts import CountRange
 
 Mask = NDArray[np.bool_]
+MEASURED = "the rows are what an operator makes of pictures: noise does not show in smooth areas of them."
 UNTRIED = "a part of these rows is missing, and too few areas were measured whole."
 
 
@@ -53,7 +54,9 @@ def part_findings(x: Array, sigma_n: Array, seen: Mask, pictures: bool, mapping:
         values.saturation(x, noisy, True, counts),
         values.quantisation(x, noisy, float(np.median(level[noisy]))),
     ]
-    if not pictures or x.ndim != 4 or min(x.shape[-2:]) < 6:
+    if not pictures:
+        return [*found, Finding("correlation", NoiseVerdict.UNTRIED, MEASURED)]
+    if x.ndim != 4 or min(x.shape[-2:]) < 6:
         return [*found, Finding("correlation", NoiseVerdict.UNTRIED, UNTRIED)]
     kept = without(details(x, level), ~whole_blocks(seen))
     if not kept.usable.any():

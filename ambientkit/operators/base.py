@@ -31,6 +31,9 @@ class Operator(Fields, abc.ABC):
     """Whether A^T A = I where everything is measured, so that white noise of a level in y is white noise of that level
     in A^T y."""
 
+    pictures: ClassVar[bool] = False
+    """Whether what it makes of pictures are pictures, in whose smooth areas noise shows; frequencies are none."""
+
     @abc.abstractmethod
     def forward(self, x: Tensor, given: Mapping[str, Tensor]) -> Tensor:
         """A x, (B, *M), differentiable in x. given: what the rows bring of their own, by the names of `per_row`."""

@@ -23,6 +23,7 @@ class Blur(Operator):
     """
 
     name = "blur"
+    pictures = True
 
     width: float = Field(1.0, gt=0)
     """Std of the Gaussian, pixels."""

@@ -17,6 +17,7 @@ class Downsample(Operator):
     factor)."""
 
     name = "downsample"
+    pictures = True
 
     factor: int = Field(2, ge=2)
     """Side of a block."""

@@ -27,6 +27,7 @@ from ambientkit.report.run import ReportedRun, about, commands, versions
 from ambientkit.report.samples import SampleDrawer, draw_samples, picture_of
 from ambientkit.report.verdict import judge
 from ambientkit.rows import evenly
+from ambientkit.sample.suited import restores_alone
 
 NEIGHBOURS = 8
 """Samples whose nearest rows are sought."""
@@ -64,8 +65,12 @@ def collect(
     drawer = SampleDrawer(run, registry.build(Sampler, "heun"), trained_on, n, steps, seed, batch_size, progress)
     full, truncated = draw_samples(drawer, report)
     add_demos(run.path, report)
-    add_checkpoints(drawer, registry, report)
-    if full is not None and trained_on is not None:
+    if not restores_alone(trained):
+        add_checkpoints(drawer, registry, report)
+    if trained.config.corruption.carries:
+        for section in ("nearest", "metrics"):
+            report.note(section, "Not measured: the data's rows are seen in part, and samples are whole.")
+    elif full is not None and trained_on is not None:
         for section, work in (
             ("nearest", lambda: _nearest(full[:NEIGHBOURS], trained_on, run.trained.latents, report)),
             ("metrics", lambda: metrics(trained, full, truncated, seed, report)),
@@ -138,7 +143,8 @@ def _rows(run: ReportedRun, report: RunReport) -> Observed | None:
     try:
         crops = [name for name in config.augment if name.startswith("crop=")]  # turned and flipped they need not be
         rows = of_one_shape(observed(run.trained.rows(), config.corruption, config.seed, crops))
-        if tuple(rows[0].x_n.shape) == run.trained.signal.shape:
+        signal = run.trained.signal
+        if tuple(rows[0].x_n.shape) == signal.conds.get("measured", signal.shape):
             return rows
         reason = f"its rows have shape {tuple(rows[0].x_n.shape)} now"
     except InputError as error:

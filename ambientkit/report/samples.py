@@ -12,7 +12,9 @@ from ambientkit.interfaces import Denoiser, Levels, Sampler
 from ambientkit.report.content import Picture, RunReport
 from ambientkit.report.run import ReportedRun
 from ambientkit.sample import draw_all, step_grid
+from ambientkit.sample.partial import under_masks
 from ambientkit.sample.picture import grid, png
+from ambientkit.sample.suited import restores_alone, why_no_samples
 
 SAMPLES, POINTS = 64, 2000
 """Samples where no number is given: of pictures and other rows, and of points of the plane, which are drawn as a
@@ -53,17 +55,21 @@ class SampleDrawer:
         """n samples (n, *S), by steps down to `lowest` (the run's sigma_min) and a last denoising; values may be not
         finite.
 
-        None where the conditions that the network needs are not known. Fewer than n where the data have fewer
-        conditions.
+        Of a run on rows seen in part they are drawn under masks of their own, as `sample` does. None where the
+        conditions that the network needs are not known, and where the run draws no samples. Fewer than n where the data
+        have fewer conditions.
         """
         trained = self.run.trained
-        cond = None
-        if trained.signal.conds:
+        if restores_alone(trained):
+            return None
+        corruption, cond = trained.config.corruption, {}
+        if names := set(trained.signal.conds) - corruption.carries:
             if self.rows is None:
                 return None
             n = min(n, len(self.rows))
-            cond = self.rows.__getitems__(list(range(n))).cond
+            cond = {name: value for name, value in self.rows.__getitems__(list(range(n))).cond.items() if name in names}
         levels = trained.config.levels.as_levels()
+        denoiser, masks = under_masks(denoiser, corruption, trained.signal, levels, range(n), 1, self.seed)
         return draw_all(
             denoiser,
             self.sampler,
@@ -73,7 +79,7 @@ class SampleDrawer:
             seed=self.seed,
             batch_size=self.batch_size,
             device=self.run.device,
-            cond=cond,
+            cond={**cond, **masks},
             progress=self.progress,
             refuse=False,
         )
@@ -87,8 +93,12 @@ def draw_samples(drawer: SampleDrawer, report: RunReport) -> tuple[Tensor | None
     full = drawer.draw(trained.denoiser, drawer.number)
     truncated = None
     if full is None:
+        why = why_no_samples(trained.config.corruption, trained.signal, trained.maps)
         report.note(
-            "samples", "The model takes conditions from the data's rows, which cannot be read: nothing can be drawn."
+            "samples",
+            f"{why[0].upper()}{why[1:]}: rows are restored alone."
+            if why
+            else "The model takes conditions from the data's rows, which cannot be read: nothing can be drawn.",
         )
     elif trained.sigma_n is None or trained.sigma_n[1] == 0:
         known = (

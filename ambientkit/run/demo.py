@@ -13,6 +13,7 @@ from ambientkit.interfaces import Sampler
 from ambientkit.maths.randomness import keyed_generator
 from ambientkit.registry import Registry
 from ambientkit.sample import draw_all, step_grid
+from ambientkit.sample.partial import under_masks
 from ambientkit.sample.picture import grid, panels, png
 from ambientkit.training import Training
 
@@ -40,15 +41,19 @@ def draw_demo(training: Training, path: Path, registry: Registry, step: int | No
     sampler = registry.build(Sampler, "heun")
     levels = step_grid(DEMO_STEPS, config.levels.as_levels())
     device = training.accelerator.device
+    own = {name: value for name, value in given.cond.items() if name not in config.corruption.carries}
+    denoiser, masks = under_masks(
+        training.teacher, config.corruption, signal, config.levels.as_levels(), range(shown), 1, seed=0
+    )
     drawn = draw_all(
-        training.teacher,
+        denoiser,
         sampler,
         signal.shape,
         shown,
         sigmas=levels,
         seed=0,
         device=device,
-        cond=given.cond,
+        cond={**own, **masks},
         refuse=False,
     )
     samples = grid(drawn, decode=training.observations.decode)

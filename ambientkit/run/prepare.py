@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from accelerate import Accelerator
 
+from ambientkit.builtin.corruptions.linear import Linear
 from ambientkit.checkpoint import initial_weights
 from ambientkit.checkpoint.initial import stated
 from ambientkit.config import RunConfig
@@ -69,7 +70,9 @@ def prepare(
         say(asked.chosen)
     if checkpoint is None and not observations.simulated and seen.sigma_n[1] > 0:
         stored = Observations(rows, config.corruption, config.seed)  # as stored: its noise is judged by place
-        refuse(look(stored, of=as_rows(rows), lowest=config.levels.sigma_min).findings, request.allow)
+        pictures = not isinstance(config.corruption, Linear) or config.corruption.operator.pictures
+        found = look(stored, of=as_rows(rows), lowest=config.levels.sigma_min, pictures=pictures)
+        refuse(found.findings, request.allow)
     of_old = checkpoint is not None and HOLD_OUT not in checkpoint[1]  # a run of a version that held none out
     trained_on, held_out = (observations, []) if of_old else split(observations, config)
     training = build(config, seen.signal, trained_on, accelerator)
@@ -109,8 +112,8 @@ def prepare(
         tensors = dict(config.model.translated(tensors, stated(file), training.bare_network, file))
         training.begin_with(tensors, file)
         say(f"weights to begin with: {file}, {len(tensors)} tensors")
-    found = SKIPPED if request.skip_preflight else run_preflight(config, registry, observations.__getitems__([0]))
-    return Prepared(training, Window(), Detector(), keeper, found)
+    checked = SKIPPED if request.skip_preflight else run_preflight(config, registry, observations.__getitems__([0]))
+    return Prepared(training, Window(), Detector(), keeper, checked)
 
 
 def _noise_known(config: RunConfig, simulated: bool) -> Noise:

@@ -10,12 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+import ambientkit as ak
+from ambientkit.builtin.corruptions.linear import Linear
 from ambientkit.builtin.data.array import Array
 from ambientkit.builtin.data.in_memory import InMemory
+from ambientkit.data import Observations
 from ambientkit.data.inspected import inspect
 from ambientkit.errors import InputError
-from ambientkit.inspection import Finding, NoiseVerdict
+from ambientkit.inspection import Finding, NoiseVerdict, look
 from ambientkit.inspection.details import padding
 from ambientkit.inspection.document import verdict
 from ambientkit.inspection.estimate import estimate
@@ -27,6 +31,7 @@ from ambientkit.units.clipping import CLIPPED, KEPT
 from ambientkit.units.counts import CountRange
 from tests.inspection.test_photon import camera, scenes
 from tests.support import ROOT
+from tests.support.noisy_sets import clothes
 
 
 @pytest.fixture(scope="module")
@@ -229,3 +234,19 @@ def test_a_few_bright_stars_are_no_mistake_of_units() -> None:
     assert found == {"units"}
     x[:, 0, 5, 5] = 0.0
     assert of_values(x, noisy, level) == []
+
+
+def test_measurements_of_pictures_are_not_judged_as_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Case: frequencies in a .npy file were called hot pixels and correlated noise, and training was refused."""
+    scanner = Linear(operator={"name": "fourier", "real": True}, sigma_n=0.05)
+    x_0 = torch.from_numpy(clothes()[:64]).float()
+    rows = scanner.observe(x_0, torch.arange(64), torch.Generator().manual_seed(0))
+    np.save(tmp_path / "y.npy", rows.x_n.numpy())
+    data = {"name": "array", "path": str(tmp_path / "y.npy"), "sigma_n": 0.05, "value_range": [-1, 1]}
+    asked = {"corruption": scanner, "objective": "tweedie", "model": {"name": "mlp", "width": 8}, "end_step": 1}
+    ak.train(data, output_dir=tmp_path / "run", skip_preflight=True, device="cpu", **asked)
+    stored = Observations(ak.configure(data, **asked).data.rows(), scanner, 0)
+    assert any(one.verdict == "violated" for one in look(stored).findings)
+    told = look(stored, pictures=False).findings
+    assert not any(one.verdict == "violated" for one in told)
+    assert "noise does not show in smooth areas" in next(one.reason for one in told if one.name == "correlation")
