@@ -26,6 +26,7 @@ from ambientkit.processes import device_of
 from ambientkit.registry import Registry, spec_of
 from ambientkit.sample import Trained, draw_all, load_run, step_grid, warn_of_far
 from ambientkit.sample.load import checkpoint_step, is_begun, trained_of
+from ambientkit.sample.suited import restores_alone, sample_command
 
 DRAWN, MOST = 1000, 10_000
 """Samples drawn from a run where n is not given; samples read from a folder at most."""
@@ -210,11 +211,13 @@ def set_up(
     if trained is not None:
         if trained.signal.conds:
             conds = ", ".join(trained.signal.conds)
-            allowed = " where its operator allows it (A^T A = I)," if "measured" in trained.signal.conds else ","
-            raise InputError(
-                f"{name}: the run is conditional ({conds}): draw samples by `ambientkit sample "
-                f"{name}`{allowed} and give their folder instead"
-            )
+            drawn_by = f"draw samples by `{sample_command(name, False)}`, and give their folder instead"
+            if restores_alone(trained):
+                drawn_by = (
+                    f"it draws no samples. Restore rows by `{sample_command(name, True)}`, and give their folder, with "
+                    "the clean rows under them as --reference"
+                )
+            raise InputError(f"{name}: the run is conditional ({conds}): {drawn_by}")
         n = n or DRAWN
         own = _own(trained, 2 * n, seed, needed=reference is None)
     else:

@@ -145,6 +145,7 @@ def draw_to_files(
     check_counts(n=n, batch_size=batch_size, masks=masks)
     given, texts = class_text(classes), cond_texts(conds)
     trained, place = opened(trained, device, registry)
+    check_masks(trained, masks)
     course = course_of(
         trained, registry, sampler=sampler, schedule=schedule, steps=steps, sigma_min=sigma_min, guidance=guidance
     )
@@ -156,7 +157,6 @@ def draw_to_files(
     folder = folder_of(out, trained, "samples", seed)
     refuse_inside("--out", folder, trained.config.data)
     batches, decode = Batches(batch_size), trained.decoder()
-    check_masks(trained, masks)
     drawing = Drawing(trained, course, at, seed, place.device, batches, masks)
     drawing = drawing.settled(chosen_before(folder, "samples", place))
     asked = asked_of(trained, drawing.course, seed, written, own, given, texts, prompts, trained.signal.shape)

@@ -244,7 +244,7 @@ def test_k_space_that_does_not_fit_is_refused_and_odd_sizes_are_taken(ambientkit
     assert "this run was trained on rows that brought coils of their own, and samples bring none" in err
     status, _, err = ambientkit("evaluate", "scan", "--device", "cpu", "-n", 8)
     assert status == 2
-    assert "`ambientkit sample scan` where its operator allows it (A^T A = I), and give their folder" in err
+    assert "Restore rows by `ambientkit sample scan --from ROWS`, and give their folder, with the clean rows" in err
 
 
 @pytest.mark.thorough
