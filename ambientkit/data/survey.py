@@ -10,6 +10,7 @@ import torch
 from ambientkit.batch import Batch, Clean, take
 from ambientkit.data.held_out import Observed
 from ambientkit.data.hidden_share import off_share
+from ambientkit.data.measured_units import refuse_moved
 from ambientkit.data.observations import Observations
 from ambientkit.data.under_noise import refuse_no_data, refuse_scale
 from ambientkit.errors import InputError
@@ -133,6 +134,7 @@ def survey(
     unseen = corruption.unseen(batch)
     if not unseen:
         refuse_scale(corruption, batch)
+    refuse_moved(corruption, take(batch, torch.zeros(1, dtype=torch.long)), observations)
     if sigma_data is None:
         if unseen:  # their std is not known
             raise InputError(unseen)

@@ -1,0 +1,48 @@
+"""Measurements through an operator have to be in the operator's units: scaled, and neither moved nor bent."""
+
+from __future__ import annotations
+
+import torch
+
+from ambientkit.batch import Batch
+from ambientkit.builtin.corruptions.linear import Linear
+from ambientkit.data.held_out import Observed
+from ambientkit.errors import InputError
+from ambientkit.interfaces import Corruption
+from ambientkit.units.counts import CountRange
+from ambientkit.units.ranges import ValueRange
+
+OFF = 1e-3
+"""Offset, in units of [-1, 1], that is none."""
+
+
+def refuse_moved(corruption: Corruption, batch: Batch, observations: Observed) -> None:
+    """Raise InputError where measurements in files are brought to [-1, 1] by more than a factor.
+
+    To c x_0 an operator answers c A x_0, and to an offset with something of its own: only where it leaves constants as
+    they are, as a blur does, is an offset of measurements one of pictures. Simulated measurements are not concerned.
+    """
+    mapping = observations.rows.mapping
+    if not isinstance(corruption, Linear) or mapping is None or observations.simulated:
+        return
+    name = corruption.operator.name
+    if isinstance(mapping, CountRange):
+        raise InputError(
+            f"operator {name}: the transform of counts is not linear, so that measurements are no longer those of the "
+            "operator: leave counts out, and give sigma_n"
+        )
+    assert isinstance(mapping, ValueRange)
+    zero = float(mapping.to_unit(0.0))
+    if abs(zero) <= OFF:
+        return
+    ones = torch.ones_like(corruption.show(batch, corruption.floor(batch), torch.Generator().manual_seed(0)).x)
+    brought = corruption.operator.per_row & batch.cond.keys()
+    answer = corruption.operator.forward(ones, {one: batch.cond[one] for one in brought})
+    if bool((answer - 1).abs().max() <= OFF):
+        return
+    most = max(abs(mapping.low), abs(mapping.high))
+    raise InputError(
+        f"operator {name}: value_range ({mapping.low:g}, {mapping.high:g}) takes a measurement of 0 to {zero:.3g}, and "
+        "the operator knows of no such offset: a value_range of measurements goes from -a to a, such as "
+        f"[{-most:g}, {most:g}]"
+    )
