@@ -144,6 +144,19 @@ def test_what_can_never_be_is_refused_by_name(tmp_path: Path, caplog: Any) -> No
     assert "missing: -999: no row holds this value, and all count as measured" in caplog.text
 
 
+def test_a_value_that_a_slope_has_rounded_is_the_one_that_is_named(tmp_path: Path) -> None:
+    """Case: -329.68 of a NIfTI file with a slope is -329.67999267578125."""
+    nibabel = pytest.importorskip("nibabel")
+    x, hole = gaps()
+    stored = np.where(hole, -32768, np.rint(100 * (x + 2))).astype(np.int16)
+    image = nibabel.Nifti1Image(np.moveaxis(stored[:, 0], 0, -1), np.eye(4))
+    image.header.set_slope_inter(0.01, -2)
+    nibabel.save(image, tmp_path / "a.nii")
+    spec = {"name": "nifti", "path": str(tmp_path / "a.nii"), "slices": "z", "missing": -329.68, "sigma_n": 0.1}
+    found = open_rows(spec)
+    assert all(np.array_equal(found[i].cond["mask"], ~hole[i]) for i in range(5))
+
+
 def test_nan_by_name_is_a_mask(tmp_path: Path) -> None:
     x, hole = gaps(value=np.nan)
     for missing in ("nan", np.nan):
