@@ -1,12 +1,13 @@
-"""Whether what rows lack is what the corruption says that they lack."""
+"""Whether what rows lack is what the corruption says that they lack, and what they have goes together."""
 
 from __future__ import annotations
 
 import torch
 
 from ambientkit.batch import Batch
+from ambientkit.builtin.corruptions.linear import Linear
 from ambientkit.interfaces import Corruption
-from ambientkit.maths.masks import Kind, chance_of_hiding, chance_of_seen
+from ambientkit.maths.masks import APART, Kind, chance_of_hiding, chance_of_seen
 from ambientkit.text import share
 
 WITHIN = 2.0
@@ -47,4 +48,16 @@ def off_share(corruption: Corruption, batch: Batch) -> str:
         f"the rows lack {share(float(hidden)) if hidden else 'none'} of {whose}, and by corruption.missing = "
         f"{corruption.missing:g} it would be {share(float(said))}: hidden values weigh {factor:.2g} times what they "
         f"should, and samples are drawn under masks that training has not shown. Give missing: {wanted:.2g}"
+    )
+
+
+def apart(corruption: Corruption, batch: Batch) -> str:
+    """The warning where many pairs of measurements are together in no row (B, *M); else empty, and where directions
+    that no row measures are allowed by name."""
+    if not isinstance(corruption, Linear) or corruption.allow_unseen or (found := corruption.apart(batch)) <= APART:
+        return ""
+    return (
+        f"{found:.0%} of the pairs of measurements that only a part of the rows has are together in none of the "
+        f"{len(batch.x_n)} rows looked at, as of lines at a few fixed offsets: of such a pair the one is never asked "
+        "for where the other is seen, so that less is learned than from lines that are missing at random"
     )

@@ -9,7 +9,7 @@ import torch
 
 from ambientkit.batch import Batch, Clean, take
 from ambientkit.data.held_out import Observed
-from ambientkit.data.hidden_share import off_share
+from ambientkit.data.hidden_share import apart, off_share
 from ambientkit.data.measured_units import refuse_moved
 from ambientkit.data.observations import Observations
 from ambientkit.data.under_noise import refuse_no_data, refuse_scale
@@ -142,8 +142,9 @@ def survey(
         # In the scale of x_0, and without what was not measured, as sigma_data is.
         spread = corruption.clean_std(batch._replace(sigma_n=torch.zeros_like(batch.sigma_n)))
         refuse_no_data(corruption, batch, float(floor.max()), sigma_data, spread)
-    if not restored and not unseen and (told := off_share(corruption, batch)):
-        warn(told)
+    if not restored and not unseen:
+        for told in filter(None, (off_share(corruption, batch), apart(corruption, batch))):
+            warn(told)
     conds = {name: tuple(value.shape[1:]) for name, value in cond.items()}
     return Survey(
         total,

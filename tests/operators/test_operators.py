@@ -14,6 +14,7 @@ from ambientkit.builtin.corruptions.linear import Linear
 from ambientkit.builtin.objectives.consistency import Consistency
 from ambientkit.builtin.objectives.tweedie import Tweedie
 from ambientkit.config.pairs import refuse_pairs
+from ambientkit.data.hidden_share import apart
 from ambientkit.data.observations import Observations
 from ambientkit.data.survey import survey
 from ambientkit.errors import InputError
@@ -105,19 +106,21 @@ def test_lines_that_no_row_has_are_named_by_frequency_and_refused() -> None:
     assert corruption.model_copy(update={"allow_unseen": True}).unseen(rows._replace(cond={"sampled": sampled})) == ""
 
 
-def test_lines_that_no_row_has_together_are_refused_where_none_follows_from_others() -> None:
+def test_lines_that_no_row_has_together_are_counted_where_none_follows_from_others() -> None:
     corruption = Linear(operator={"name": "fourier"}, kind="columns", missing=0.5)
     x_0 = torch.randn(160, 2, 8, 8, generator=Generator().manual_seed(0))
     rows = corruption.observe(x_0, torch.arange(160), Generator().manual_seed(1))
     sampled = (torch.arange(8) % 2 == torch.arange(160)[:, None] % 2).reshape(160, 1, 1, 8).expand(160, 1, 8, 8)
-    assert corruption.unseen(rows) == ""
-    told = corruption.unseen(rows._replace(cond={"sampled": sampled}))
-    assert "51% of the pairs of measurements" in told
-    assert corruption.model_copy(update={"allow_unseen": True}).unseen(rows._replace(cond={"sampled": sampled})) == ""
+    assert corruption.apart(rows) == 0
+    assert apart(corruption, rows) == ""
+    two = rows._replace(cond={"sampled": sampled})
+    assert corruption.unseen(two) == ""
+    assert "51% of the pairs of measurements" in apart(corruption, two)
+    assert apart(corruption.model_copy(update={"allow_unseen": True}), two) == ""
     coils = torch.randn(160, 4, 8, 8, generator=Generator().manual_seed(2)) / 2
     y = corruption.operator.forward(x_0, {"coils": coils})  # two coils: lines of one follow from those of the other
     both = rows._replace(x_n=torch.where(sampled, y, 0.0), cond={"sampled": sampled, "coils": coils})
-    assert corruption.unseen(both) == ""
+    assert corruption.apart(both) == 0
 
 
 def test_a_blur_that_keeps_some_frequency_alone_has_a_condition_and_one_that_drops_it_says_which(tmp_path) -> None:

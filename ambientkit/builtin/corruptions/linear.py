@@ -11,12 +11,11 @@ from pydantic import Field, SerializeAsAny, field_serializer, field_validator, m
 from torch import Tensor
 
 from ambientkit.batch import Batch, View
-from ambientkit.builtin.apart import told_apart
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Corruption
 from ambientkit.maths.ambient import capped_inverse_square, top_up, tweedie_coefficients
 from ambientkit.maths.levels import GREATEST
-from ambientkit.maths.masks import Kind, chance_of_hiding, chance_of_seen, draw_mask
+from ambientkit.maths.masks import Kind, chance_of_hiding, chance_of_seen, draw_mask, never_together
 from ambientkit.maths.noise import RandomSource, draw_levels, highest_level, per_row, standard_normal
 from ambientkit.maths.precondition import lies_over
 from ambientkit.operators import Operator, flaw, gain_of, identifiability, operator_of, unexplained
@@ -58,8 +57,7 @@ class Linear(Corruption):
     sigma_n: Level | tuple[Level, Level] = 0.0
     """Simulated noise std of the measurements; a pair (low, high) draws one level per row."""
     allow_unseen: bool = False
-    """Whether directions of x_0 that no row measures, such as frequencies, and pairs of measurements that no row has
-    both of, are allowed."""
+    """Whether directions of x_0 that no row measures, such as frequencies, are allowed."""
 
     @field_validator("operator", mode="before")
     @classmethod
@@ -144,9 +142,7 @@ class Linear(Corruption):
 
     def unseen(self, batch: Batch) -> str:
         """The directions of x_0 that no row measures, unless `allow_unseen`; pictures' by frequency. They are known of
-        a linear map with its transpose alone: of any other operator, what keeps it from being one. Where none is lost,
-        and measurements are no more than values of x_0, so that none follows from others: the share of pairs of
-        measurements that no row has both of."""
+        a linear map with its transpose alone: of any other operator, what keeps it from being one."""
         if self.allow_unseen:
             return ""
         if wrong := self.flaw(batch):
@@ -161,14 +157,17 @@ class Linear(Corruption):
             said = f"{int(lost.sum())} of {lost.numel()} measurements are missing in each row" if lost.any() else ""
         else:
             said = str(found) if found.lost else ""
-        if not said:
-            alone = batch.x_n[0].numel() <= math.prod(self._rows(batch))
-            return told_apart(_sampled(batch), "measurements") if alone else ""
-        return (
+        return said and (
             f"operator {self.operator.name}: {said}, so nothing says what lies there. Give rows measured in other "
             "ways, or set "
             "corruption.allow_unseen to true: what is made up there means nothing"
         )
+
+    def apart(self, batch: Batch) -> float:
+        """The share of pairs of measurements that no row has both of, as of every fourth line at one of four offsets; 0
+        where measurements are more than values of x_0, and follow from others. See `maths.masks.never_together`."""
+        alone = batch.x_n[0].numel() <= math.prod(self._rows(batch))
+        return never_together(_sampled(batch)) if alone else 0.0
 
     def flaw(self, batch: Batch) -> str:
         """What keeps the operator from being a linear map with its transpose on such rows, in words; empty where

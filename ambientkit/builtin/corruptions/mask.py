@@ -9,11 +9,10 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from ambientkit.batch import Batch, View
-from ambientkit.builtin.apart import told_apart
 from ambientkit.interfaces import Corruption
 from ambientkit.maths.ambient import capped_inverse_square, clean_std, top_up, tweedie_mix
 from ambientkit.maths.levels import GREATEST
-from ambientkit.maths.masks import Kind, chance_of_hiding, chance_of_seen, draw_mask
+from ambientkit.maths.masks import APART, Kind, chance_of_hiding, chance_of_seen, draw_mask, never_together
 from ambientkit.maths.noise import RandomSource, draw_levels, highest_level, per_row, standard_normal
 
 Level = Annotated[float, Field(ge=0, le=GREATEST)]
@@ -119,7 +118,8 @@ class Mask(Corruption):
         seen = self._seen(batch)
         lost = ~seen.flatten(1).any(0)
         if not bool(lost.any()):
-            return told_apart(seen, "values")
+            share = never_together(seen)
+            return "" if share <= APART else _told_apart(share, len(seen))
         places = lost.reshape(self._shape(batch.x_n)).nonzero().tolist()
         first = ", ".join(str(tuple(place)) for place in places[:4]) + (", ..." if len(places) > 4 else "")
         return (
@@ -151,3 +151,12 @@ class Mask(Corruption):
     @staticmethod
     def _shape(x: Tensor) -> tuple[int, ...]:
         return (1, *x.shape[2:]) if x.ndim > 2 else tuple(x.shape[1:])
+
+
+def _told_apart(share: float, rows: int) -> str:
+    return (
+        f"{share:.0%} of the pairs of values that only a part of the rows has are together in none of the {rows} rows "
+        "looked at, as under complementary masks: of such a pair the one is never asked for where the other is seen, "
+        "so that nothing shows how they go together. Give rows in which other values are missing, or set "
+        "corruption.allow_unseen to true: what is made up there means little"
+    )
