@@ -237,6 +237,7 @@ def register_mutants():
     from ambientkit.builtin.mutants import (
         ancestral,
         anew,
+        coarse,
         consistency,
         contracts,
         coverage,
@@ -275,4 +276,5 @@ def register_mutants():
     others = [*models.MUTANTS, *modes.MUTANTS, *contracts.MUTANTS, *taught.MUTANTS, *memory.MUTANTS]
     others += [*said.MUTANTS, *anew.MUTANTS, *offered.MUTANTS, *together.MUTANTS, *outlasting.MUTANTS]
     others += [*narrow.MUTANTS, *narrow_views.MUTANTS, *seldom.MUTANTS, *seldom_parts.MUTANTS]
+    others += coarse.MUTANTS
     return [*objectives, *corruptions, *samplers, *others]

@@ -47,7 +47,8 @@ def _asked(target: Remembered) -> _Asked:
 
 def says_what_was_done(part: Attack, x: Tensor, target: Remembered) -> str:
     """The fault in an attack's own account, in words; empty where nothing is: what the model was shown holds the
-    values that were hidden from it, or of draws that differ one is given for all."""
+    values that were hidden from it, fewer of its draws come back than are wanted, or of draws that differ one is given
+    for all."""
     asked = _asked(target)
     found = part.attempt(x, torch.arange(len(x)), asked)
     for hidden in asked.hidden:
@@ -55,6 +56,8 @@ def says_what_was_done(part: Attack, x: Tensor, target: Remembered) -> str:
         if fits and torch.equal(found.corrupted[hidden], x[hidden]):
             return "what the model is said to have been shown holds what was hidden from it"
     several = [given for given in asked.given if given.ndim == found.draws.ndim and given.shape[1:2] > (1,)]
+    if several and found.draws.shape[1] < target.draws:
+        return f"of the {target.draws} draws that are wanted, and that the model gave, {found.draws.shape[1]} come back"
     differ = any(bool((given != given[:, :1]).any()) for given in several)
     if differ and found.draws.shape[1] > 1 and torch.equal(found.draws, found.draws[:, :1].expand_as(found.draws)):
         return "of the model's draws, which differ, one is given for all"

@@ -95,7 +95,11 @@ class FurtherMask(Check):
                 return Measured(math.inf, 0.0, self.rows, why)
             several = take(whole_rows, torch.arange(FEW).repeat(VIEWS))
             above = 2 * part.floor(several).clamp(min=0.05)
-            of_shapes.append(_added(part.degrade(several, above, key(case, "further-mask.shapes")), several))
+            views = part.degrade(several, above, key(case, "further-mask.shapes"))
+            if bool((views.x[~views.cond["mask"].expand_as(views.x)] != 0).any()):
+                why = f"a view of a picture of shape {shape} that hides a value still holds it in some channel"
+                return Measured(math.inf, 0.0, self.rows, why)
+            of_shapes.append(_added(views, several))
         if _bare(part, _whole(part, case, OBLONG[0]), case):
             return Measured(math.inf, 0.0, self.rows, "views of rows without a mask hide nothing, or do not say what")
         e, x = _added(view, batch), batch.x_n[shown]

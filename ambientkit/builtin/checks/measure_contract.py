@@ -29,8 +29,9 @@ class MeasureContract(Check):
     """A measure of memory keeps the contract of `MemoryMeasure`.
 
     `by_row` gives a line of numbers for each of the rows judged, and for each held-out row or for none; the same for
-    the same seed, and for rows in another order. `value` gives one number of them, in any order of the rows of either,
-    which intervals draw again. Neither changes what all measures of a run look at, or draws from a global generator.
+    the same seed, and for rows in another order or without the others. `value` gives one number of them, in any order
+    of the rows of either, which intervals draw again; of each row twice it is not twice as large. Neither changes what
+    all measures of a run look at, or draws from a global generator.
     """
 
     name = "measure-contract"
@@ -40,7 +41,7 @@ class MeasureContract(Check):
     null_law = "exact: nothing wrong"
     detects = (
         "rows, distances or values that are changed, randomness from elsewhere, rows without a value, a row's "
-        "numbers or a figure that depend on the order of rows"
+        "numbers or a figure that depend on the order of rows, or on their number"
     )
     meaning = "The figure differs from run to run or from its interval, or the measures beside it see other rows."
     quick = True
@@ -89,6 +90,16 @@ class MeasureContract(Check):
                 _near(one, mine.flip(0)),
                 f"what by_row gives a row of those {kind} depends on the order of the rows: it may be another's",
             )
+        half = torch.arange(0, len(judged.view), 2)
+        require(
+            _near(part.by_row(judged.take(half), null, train, 7)[0], a[half]),
+            "what by_row gives a row of those judged depends on the others, which intervals draw again without them",
+        )
+        twice = part.value(a.repeat(2, 1), b, train)
+        require(
+            found == 0 or not math.isclose(twice, 2 * found, rel_tol=1e-6),
+            "the figure is a sum over the rows: beside that of fewer held-out rows it says nothing",
+        )
         orders = [(torch.arange(len(a)).flip(0), torch.arange(len(b)).flip(0)), (_turned(judged), torch.arange(len(b)))]
         orders += [(_mixed(len(a), seed), _mixed(len(b), seed)) for seed in range(ORDERS)]
         for one, other in orders:  # the two sets are drawn again independently

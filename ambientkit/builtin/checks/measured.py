@@ -12,14 +12,8 @@ from torch import Generator, Tensor
 from ambientkit.batch import Batch, View, take
 from ambientkit.builtin.checks.labelled import Broken
 from ambientkit.builtin.checks.masked import SHAPE, law
-from ambientkit.builtin.checks.outcome import (
-    all_normal,
-    all_of,
-    exact,
-    largest,
-    mean_zero_by_kind,
-    square_score,
-)
+from ambientkit.builtin.checks.outcome import all_normal, all_of, exact, largest, mean_zero_by_kind, square_score
+from ambientkit.builtin.checks.own_operators import rows_keep_their_operator
 from ambientkit.builtin.checks.probe import (
     GROUP,
     by_group,
@@ -100,8 +94,9 @@ class OperatorViews(Check):
     the transpose of the operator.
 
     The operator is what `observe` does to unit pictures, and x_n - A x_0 white noise of std sigma_n. y_t is 0 where it
-    is hidden, x_n and white noise elsewhere; the denoiser sees A^T y_t, of larger pictures too (`transpose`). `show`
-    gives all that was measured, and `unseen` names what nobody has.
+    is hidden, x_n and white noise elsewhere; the denoiser sees A^T y_t, of larger pictures too (`transpose`), with A of
+    the row where rows bring their own (`own_operators`). `show` gives all that was measured, and `unseen` names what
+    nobody has.
     """
 
     name = "operator-views"
@@ -143,6 +138,7 @@ class OperatorViews(Check):
             done[left] |= ~some.expand_as(done[left])
         try:
             shows_through_the_transpose(part, case)
+            rows_keep_their_operator(part, case)
         except Broken as error:
             return Measured(math.inf, 0.0, self.rows, str(error))
         nothing = batch._replace(cond={**batch.cond, "sampled": torch.zeros_like(batch.cond["sampled"])})

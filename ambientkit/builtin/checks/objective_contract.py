@@ -44,13 +44,15 @@ from ambientkit.maths.randomness import keyed_generator
 
 GREY = (1, SHAPE[2], SHAPE[1])
 """Higher than wide. An axis of one channel is lost where it is squeezed, and rows meet then."""
+MANY = 19
+"""Rows, which fill no chunks of 4, 8 or 16, nor of 2 or 3."""
 LARGER = (4, 8, 9)
 """A border, and what comes after three channels, can be left out of larger pictures alone."""
 
 
 class ObjectiveContract(Check):
-    """An objective keeps the contract of `Objective` on pictures in float32 with conditions, for 1, 5 and 6 rows, some
-    clean, some very noisy.
+    """An objective keeps the contract of `Objective` on pictures in float32 with conditions, for 1, 5, 6 and
+    19 rows, some clean, some very noisy.
 
     Each term has one finite value per row in float32, and the level it was taken at, which the denoiser was asked at
     for that row; a value depends on one row alone, and carries a gradient unless it is 0. The denoiser is asked with
@@ -110,6 +112,7 @@ class ObjectiveContract(Check):
 
     def _batches(self, part: Objective, case: Case) -> list[tuple[str, Batch]]:
         levels = {"mixed": [0.0, 0.012, 0.2, 1.0, 3.0], "noisy": [0.3, 0.1, 0.6, 0.2, 1.5, 0.4], "single": [0.2]}
+        levels["many"] = [0.1 + 0.02 * row for row in range(MANY)]
         found = []
         for index, (name, sigma_n) in enumerate(levels.items()):
             generator = keyed_generator(case.seed, "verify.objective-contract", step=index)
@@ -156,7 +159,7 @@ class ObjectiveContract(Check):
             require(not any(value.requires_grad for value in memory.values()), "memory holds a graph")
         require(all(shape == shapes[0] for shape in shapes), "names or shapes in memory change from call to call")
         require(learnt or name in ("mixed", "single"), "no value carries a gradient")
-        if name in ("noisy", "mixed"):
+        if name in ("noisy", "mixed", "many"):
             unused = any(bool(still.any()) and not bool(still.all()) for still in silent.values())
             require(not unused, "some values are 0 in each call: a row that is not used has no value")
         if name in ("noisy", "larger"):

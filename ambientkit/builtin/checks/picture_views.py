@@ -11,6 +11,7 @@ from pydantic import Field, InstanceOf
 from torch import Tensor
 
 from ambientkit.batch import Batch, Term
+from ambientkit.builtin.checks.in_place import pictures_lie_as_they_are
 from ambientkit.builtin.checks.labelled import (
     SHAPE,
     SIGNAL,
@@ -49,7 +50,8 @@ class PictureViews(Check):
     `MANY` black pictures of `LARGE` pixels e^2 - 1, averaged over the questions about a row, has mean 0 over the rows,
     and is that of white noise in each question, to the teacher too, and of pictures without conditions; and so has on
     square ones e^2 along the width less that along the height, where the noise is per pixel and grows along the width.
-    In each call the mean of e over the rows is 0, value by value.
+    In each call the mean of e over the rows is 0, value by value, and no picture is turned, mirrored or moved
+    (`in_place`).
     """
 
     name = "picture-views"
@@ -95,7 +97,7 @@ class PictureViews(Check):
             return Measured(math.inf, 0.0, sum(map(len, samples)), "the denoiser is not asked")
         turns = [torch.stack(turn) for turn in zip(*asked_by_kind, strict=False)]
         tests = [mean_zero_by_kind(torch.cat(turns), len(asked_by_kind)), size_of_noise(part, case)]
-        tests.append(size_without_conditions(part, case, by_pixel=False))
+        tests += [size_without_conditions(part, case, by_pixel=False), pictures_lie_as_they_are(part, case)]
         if "noise-by-pixel" in part.claims and not on_clean_rows(case):
             tests += [place_of_noise(part, case), size_without_conditions(part, case, by_pixel=True)]
         if scores:

@@ -22,6 +22,8 @@ EARLIER = 700
 """The key of a call before."""
 CALLS = 12
 """Calls before."""
+QUIET = 0.01
+"""Noise of rows that are seen at low levels too, where lambda is 10,000."""
 BELOW = 0.05
 """Of -a: levels on sigma_n itself, but for rounding, are not below it."""
 
@@ -62,7 +64,7 @@ class Scale(Check):
         """The largest relative error of the cost of an error, over all levels drawn."""
         assert isinstance(part, Objective)
         clean = on_clean_rows(case)
-        floors = (0.0,) if clean else (0.1, 0.3)
+        floors = (0.0,) if clean else (QUIET, 0.1, 0.3)
         levels = [torch.tensor(floor, dtype=torch.float64) for floor in floors]
         if "noise-by-pixel" in part.claims and not clean:
             levels.append(torch.linspace(0.05, 0.3, case.law.dimension, dtype=torch.float64))
@@ -115,9 +117,9 @@ class Scale(Check):
         found = terms(
             objective, moved(case.oracle, lambda x, sigma, theta: theta * _uneven(x), theta), batch, case, index, kept
         )
-        return Term(
-            torch.cat([term.value for term in found]).double(), torch.cat([term.sigma for term in found]).double()
-        )
+        none = torch.zeros(0, dtype=torch.float64)  # of rows as quiet as sigma_min, where only noisy ones are used
+        value, sigma = ([none, *(getattr(term, name).double() for term in found)] for name in ("value", "sigma"))
+        return Term(torch.cat(value), torch.cat(sigma))
 
 
 def _uneven(x: Tensor) -> Tensor:

@@ -177,7 +177,19 @@ class ForgetsK(LinearMutant):
         return torch.where(view.cond["sampled"] | (weight == 0), weight, level)
 
 
+class MapsOfTheFirstRow(Mutant, Linear):
+    """Measurements of rows that bring maps of their own, of which those of the first row are used."""
+
+    name = "linear-maps-of-the-first-row"
+    mutant_of = "linear"
+    wrong = "the maps of the first row serve for all rows"
+
+    def _given(self, batch: Batch) -> Mapping[str, Tensor]:
+        return {name: value[:1].expand_as(value) for name, value in super()._given(batch).items()}
+
+
 MUTANTS = [
+    MapsOfTheFirstRow,
     HalfInEach,
     NotTransposed,
     Unscaled,

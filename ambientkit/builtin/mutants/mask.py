@@ -299,7 +299,21 @@ def _with(tools: Tools, corruption: Corruption) -> Tools:
     return dataclasses.replace(tools, corruption=corruption)
 
 
+class HidesTheFirstChannel(MaskMutant):
+    """Masks that hide a value in the first channel of a picture alone."""
+
+    name = "mask-hides-the-first-channel"
+    wrong = "other channels hold what the mask of the view hides"
+
+    def degraded(self, batch: Batch, sigma: Tensor, generator: RandomSource) -> View:
+        view = RIGHT.degrade(batch, sigma, generator)
+        if batch.x_n.ndim != 4:
+            return view
+        return view._replace(x=torch.cat([view.x[:, :1], torch.where(view.cond["mask"], view.x, batch.x_n)[:, 1:]], 1))
+
+
 MUTANTS = [
+    HidesTheFirstChannel,
     FrozenFurtherMask,
     NoFurtherMask,
     MaskOfAnotherRow,

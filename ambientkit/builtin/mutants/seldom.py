@@ -14,6 +14,7 @@ from ambientkit.builtin.objectives.consistency import Consistency
 from ambientkit.builtin.objectives.tweedie import Tweedie
 from ambientkit.interfaces import Denoiser, Mutant, Tools
 from ambientkit.maths.noise import uniform
+from ambientkit.maths.weights import edm_weight
 
 
 class CleanRowsLowBesideNoisy(LevelsMutant):
@@ -122,7 +123,49 @@ class AnchorsAsObserved(ConsistencyMutant):
         return Consistency().loss(denoiser, batch, tools)
 
 
+class SquaresOnTheirSide(TweedieMutant):
+    """Tweedie that exchanges the sides of one square picture in sixteen."""
+
+    name = "tweedie-squares-on-their-side"
+    wrong = "a few square pictures are transposed, as an augmentation that the data do not allow"
+
+    def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
+        x = batch.x_n
+        if x.ndim == 4 and x.shape[2] == x.shape[3] and batch.sigma_n.ndim < x.ndim:
+            turned = uniform(x.new_empty(len(x), 1, 1, 1), tools.generator) < 1 / 16
+            batch = batch._replace(x_n=torch.where(turned, x.mT, x))
+        return Tweedie().loss(denoiser, batch, tools)
+
+
+class WholeChunksAlone(TweedieMutant):
+    """Tweedie of whole chunks of eight rows, where there is one."""
+
+    name = "tweedie-whole-chunks-alone"
+    wrong = "rows of a last chunk that is not full have the value 0, and teach nothing"
+
+    def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
+        found = Tweedie().loss(denoiser, batch, tools)["tweedie"]
+        whole = len(found.value) // 8 * 8 or len(found.value)
+        used = torch.arange(len(found.value), device=found.value.device) < whole
+        return {"tweedie": Term(torch.where(used, found.value, 0 * found.value), found.sigma)}
+
+
+class LambdaOfAHundred(TweedieMutant):
+    """Tweedie with a bound of lambda."""
+
+    name = "tweedie-lambda-of-a-hundred"
+    wrong = "lambda is 100 at most, so that levels below 0.1 count too little"
+
+    def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
+        found = Tweedie().loss(denoiser, batch, tools)["tweedie"]
+        share = (100 / edm_weight(found.sigma, tools.signal.sigma_data)).clamp(max=1)
+        return {"tweedie": Term(share * found.value, found.sigma)}
+
+
 MUTANTS: list[type[Mutant]] = [
+    SquaresOnTheirSide,
+    WholeChunksAlone,
+    LambdaOfAHundred,
     CleanRowsLowBesideNoisy,
     HighPicturesTurned,
     CleanRowsRaised,

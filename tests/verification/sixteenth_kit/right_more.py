@@ -10,7 +10,7 @@ from ambientkit.builtin.similarities.correlation import Correlation
 from ambientkit.interfaces import Sampler
 from ambientkit.maths.noise import per_row, standard_normal
 from tests.verification.fifteenth_kit.bases import made
-from tests.verification.fifteenth_kit.bases_models import Eps, Plain
+from tests.verification.fifteenth_kit.bases_models import Eps
 from tests.verification.fifteenth_kit.bases_other import Flow, FlowTwice, Multi
 
 
@@ -65,17 +65,6 @@ class AdamsBySteps(Multi):
         return x
 
 
-class Between(Plain):
-    """The network sees rows less their own mean, and the mean beside the level."""
-
-    name = "kit16-right-centred-by-row"
-    claims = frozenset({"denoiser-contract"})
-
-    def answer(self, network, y, c_noise, cond):
-        mean = y.flatten(1).mean(1)
-        return super().answer(network, y - per_row(mean, y), c_noise + mean, cond)
-
-
 class EpsTold(Eps):
     """The noise, with the level told as its angle."""
 
@@ -114,4 +103,4 @@ class Ranks(Correlation):
         return (below + equal / 2 - 0.5).to(rows.dtype).reshape(rows.shape)
 
 
-RIGHT = made(Eta, Middle, AdamsBySteps, Between, EpsTold, RelativeLoss, LevelFive, Ranks)
+RIGHT = made(Eta, Middle, AdamsBySteps, EpsTold, RelativeLoss, LevelFive, Ranks)
