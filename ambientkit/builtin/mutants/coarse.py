@@ -1,4 +1,4 @@
-"""Attacks and measures of memory that tell too little: few distances, few answers, sums, and rows that depend on the
+"""Attacks and measures of memory that say too little: few distances, few answers, sums, and rows that depend on the
 others. What a stranger's kit had shown to pass."""
 
 from __future__ import annotations
