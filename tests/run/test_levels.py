@@ -107,7 +107,8 @@ def test_digits_are_about_ten_apart():
 )
 def test_it_is_said_how_the_noise_level_is_known(caplog, sigma_n, simulated, told):
     caplog.set_level(logging.INFO, "ambientkit")
-    config = SimpleNamespace(data=SimpleNamespace(name="array", sigma_n=sigma_n), objective=(), sigma_data=None)
+    data = SimpleNamespace(name="array", sigma_n=sigma_n)
+    config = SimpleNamespace(data=data, objective=(), sigma_data=None, corruption=Gaussian())
     seen = Survey(4, Signal((1, 4, 4), 0.5), (0.3, 0.3))
     _describe(config, seen, SimpleNamespace(simulated=simulated))
     assert caplog.messages[0].endswith(f"(38.25 in 0..255), {told}")
