@@ -17,6 +17,7 @@ from ambientkit.report.run import ReportedRun
 from ambientkit.sample.own_units import OwnUnits
 from ambientkit.sample.picture import grid, png
 from ambientkit.sample.restore import restore
+from ambientkit.sample.suited import by_operator
 
 ROWS, DRAWS, STEPS = 6, 4, 12
 """Rows restored, draws of each, and steps of a draw at most."""
@@ -35,7 +36,7 @@ def add_restorations(
     if noise == 0 and not corruption.carries:
         report.note("restored", "The data are clean: there is nothing to restore.")
         return
-    by_operator = bool(corruption.carries - {"mask"})
+    measured = by_operator(corruption)
     places = np.unique(np.linspace(0, len(rows) - 1, min(ROWS, len(rows))).round().astype(int)).tolist()
     batch = rows.__getitems__(places).to(torch.device(run.device))
     try:
@@ -45,7 +46,7 @@ def add_restorations(
             corruption,
             registry.build(Sampler, "stochastic-heun"),
             trained.config.levels.as_levels(),
-            draws=0 if by_operator else DRAWS,
+            draws=0 if measured else DRAWS,
             steps=min(steps, STEPS),
             seed=seed,
         )
@@ -57,17 +58,17 @@ def add_restorations(
         return
     units = OwnUnits.of(rows.rows)
     given = batch.x_n
-    if by_operator:
+    if measured:
         level = corruption.floor(batch).clamp(min=trained.config.levels.sigma_min)
         given = corruption.show(batch, level, keyed_generator(seed, "report.view")).x
     noisy, mean = units.values(given.cpu()), units.values(found.mean.cpu())
     low, high = (float(v) for v in np.quantile(noisy, [0.005, 0.995]))
     kinds = [
-        ("Given", noisy, low, high, "rows as they were measured, carried back" if by_operator else "noisy rows"),
+        ("Given", noisy, low, high, "rows as they were measured, carried back" if measured else "noisy rows"),
         ("Restored", mean, low, high, "posterior mean"),
     ]
     most = spread = None
-    if by_operator:
+    if measured:
         report.note("restored", "Rows measured through an operator have a mean alone: how sure it is, is not known.")
     else:
         n, k = found.draws.shape[:2]

@@ -40,7 +40,7 @@ from ambientkit.sample.settings import Course, LevelLike, SamplerLike, course_of
 from ambientkit.sample.silent import few_missing, silent_pixels, without_silent
 from ambientkit.sample.stop_level import AUTO, JUDGED, StopLevel, choose, reference_rows
 from ambientkit.sample.store import pieces_of
-from ambientkit.sample.suited import draws_of
+from ambientkit.sample.suited import by_operator, draws_of
 from ambientkit.sample.taken_away import TakenAway
 from ambientkit.sample.tiled import TiledDenoiser, overlaps, pictures_at_a_time
 
@@ -264,7 +264,7 @@ def in_tiles(work: Restoring, overlap: int | None) -> Restoring:
         if overlap is not None:
             raise InputError(f"--tile-overlap {overlap}: these rows have the shape trained on, {shape}: no tiles")
         return work
-    if work.noisy.corruption.carries - {"mask"}:
+    if by_operator(work.noisy.corruption):
         raise InputError(
             f"{work.noisy.what}: rows of shape {shape} measured through an operator cannot be cut into tiles"
         )
