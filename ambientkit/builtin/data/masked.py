@@ -3,6 +3,7 @@ nothing."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from ambientkit.interfaces import Data
 from ambientkit.messages import warn
 from ambientkit.readers import Counts
 from ambientkit.readers.copied import LEVELS, MANIFEST, MASKS, ROWS, read_manifest
+from ambientkit.readers.missing import held
 from ambientkit.readers.scan import check_scale
 from ambientkit.readers.usable import refuse_faint
 from ambientkit.rows import Mapping, Rows, evenly
@@ -106,7 +108,7 @@ class Masked(Data):
                     f"which are (N, H, W), (N, C, H, W) or (N, S){hint}"
                 )
             _refuse_others(masks, self.masks)
-        if self.missing is not None and data.dtype.kind in "ui" and not _holds(data.dtype, self.missing):
+        if self.missing is not None and data.dtype.kind in "ui" and math.isnan(held(float(self.missing), data.dtype)):
             raise InputError(f"{self.path}: missing: {self.missing}: {data.dtype} holds no such value")
         level = mapping.sigma_n if isinstance(mapping, CountRange) else self.sigma_n
         found = _MaskedRows(data, masks, self.missing, level, mapping, "sampled" if self.measurements else "mask")
@@ -232,12 +234,6 @@ class _MaskedRows(Rows):
             picture, mask = picture.unsqueeze(0), mask.unsqueeze(0)
         level = torch.tensor(self._levels[index if len(self._levels) > 1 else 0])
         return Batch(picture, level, torch.tensor(index), {self.told: mask})
-
-
-def _holds(dtype: np.dtype[Any], value: float | str) -> bool:
-    """Whether a type of whole numbers holds a value."""
-    known = np.iinfo(dtype)
-    return isinstance(value, float) and value.is_integer() and known.min <= value <= known.max
 
 
 def _refuse_others(masks: NDArray[Any], path: Path | None) -> None:
