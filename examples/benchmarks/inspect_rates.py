@@ -20,6 +20,7 @@ from typing import Any
 
 import inspect_sets
 import numpy as np
+from stopped import stoppable
 
 from ambientkit.inspection import NoiseVerdict, model_findings
 
@@ -75,4 +76,4 @@ def _table(kind: str, by: str, rows: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stoppable(main)

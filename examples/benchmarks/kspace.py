@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 from masks import HELD_OUT, LOWEST, NETWORKS
+from stopped import stoppable
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -203,4 +204,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stoppable(main, goes_on=True)
