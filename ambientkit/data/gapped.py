@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from ambientkit.inspection.gaps import Gap, find_gap
 from ambientkit.interfaces import Data
 from ambientkit.readers import ESTIMATES, Stored
+from ambientkit.readers.missing import missing_of, told
 from ambientkit.readers.own_values import OwnValues, own_values
 
 
 def gap_in(part: Data, rows: int, values: OwnValues | None = None) -> Gap | None:
     """What marks missing values in the rows of files, of which the data set does not say so; None where nothing does,
-    for any other data, and where rows with gaps are left out on request. NaN is an answer for .npy files alone: other
-    rows with NaN are refused by name.
+    for any other data, and where rows with gaps are left out on request.
 
     rows: looked at. values: of them, where they have been read.
     """
-    if not isinstance(part, Stored) or part.on_bad_file == "skip" or part.masked:
+    if not isinstance(part, Stored) or part.on_bad_file == "skip" or part.masked or not hasattr(part, "path"):
         return None
-    path = getattr(part, "path", None)
-    if path is None:
-        return None
-    found = find_gap((values or own_values(part, rows)).rows)
-    return None if found is not None and found.value == "nan" and path.suffix != ".npy" else found
+    values = values or own_values(part, rows)
+    found = find_gap(values.rows)
+    return found and replace(found, marks=told(missing_of(values.found.source)))
 
 
 def declaring(gap: Gap, part: Stored) -> dict[str, Any]:

@@ -37,6 +37,8 @@ RELATED = 0.1
 """Correlation of missing neighbours with a value, from which a constant depends on the picture."""
 ALL = 0.9
 """Share of what masks call measured from which one value can be no background."""
+SKIPPED = 0.3
+"""Share of the rows with missing values up to which leaving them out is proposed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +55,18 @@ class Gap:
     """Correlation of missing neighbours with a value."""
     far: bool = False
     """Whether the value lies far outside of all others."""
+    rows: float = 1.0
+    """Share of the rows that lack values."""
+    marks: str = ""
+    """What the files mark missing values by, besides NaN; those count as NaN."""
 
     def finding(self, declared: Mapping[str, Any]) -> Finding:
         """The finding, with the lines of a run file. declared: the data set that declares the gap."""
-        what = "NaN or infinite" if self.value == "nan" else f"exactly {self.value:g}"
+        if self.value != "nan":
+            what = f"exactly {self.value:g}"
+        else:
+            what = "NaN or infinite" + (f", or marked as missing in the files by {self.marks}" if self.marks else "")
+            what += f", in {100 * self.rows:.3g} % of the rows"
         odd = f"{PEAK:g} times or more as often as values next to it, at places that say nothing of what is around"
         if self.far:
             odd = f"far outside of all others (by more than {FAR:g} times their range)"
@@ -80,6 +90,8 @@ class Gap:
                 " NOISE is the noise std of what was measured, 0 for none (with objective: tweedie). Of counts, whose "
                 "noise grows with brightness, give `counts: {gain, offset, read_std}` and `value_range` in its place."
             )
+        if self.rows < SKIPPED:
+            remedy += " Or leave out these rows: --on-bad-file skip."
         return Finding(
             "missing", NoiseVerdict.VIOLATED, f"{100 * self.share:.3g} % of the values are {what}{why}{lost}", remedy,
             self.share,
@@ -93,7 +105,8 @@ def find_gap(x: Array) -> Gap | None:
         return None
     if (marked := _constant(x, gone)) is not None or not gone.any():
         return marked
-    return Gap("nan", float(gone.mean()), int(gone.all(0).sum()))
+    share_of_rows = float(gone.reshape(len(gone), -1).any(1).mean())
+    return Gap("nan", float(gone.mean()), int(gone.all(0).sum()), rows=share_of_rows)
 
 
 def unlike_mask(x: Array, seen: NDArray[np.bool_], mapping: object = None) -> Finding | None:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ambientkit.config.files import KeyPath
+from ambientkit.inspection.gaps import SKIPPED
 from ambientkit.inspection.lone import dead_pixels, hot_lines, stuck_pixels
 from ambientkit.interfaces import Data
 from ambientkit.readers import ESTIMATES, Stored
@@ -19,8 +20,6 @@ from ambientkit.text import percent
 
 MOST = 0.1
 """Share of the values that may be missing where the noise is found on what was measured."""
-SKIPPED = 0.3
-"""Share of the rows with missing pixels up to which leaving them out is proposed."""
 UNKNOWN = (
     "the noise of what was measured, which cannot be estimated between so many gaps: give --sigma-n, its std in units "
     "of [-1, 1] (0 for none); of counts, whose noise grows with brightness, `counts: {gain, offset, read_std}` and "
