@@ -5,7 +5,8 @@ backgrounds, clipped noise and saturated areas; but those depend on the picture,
 of the neighbours of a pixel are black, the darker is the pixel. Where values are missing at random places, the
 number of missing neighbours and the value are uncorrelated, once the mean picture is taken off. That is also what
 training on masks rests on, so that a constant of the other kind is never offered as a mask. But a constant far outside
-of all other values, such as -999, is none of them wherever it stands.
+of all other values, such as -999, is none of them wherever it stands; unless it is the end of a converter's range, or
+the largest value with bright ones beside it, which is saturation.
 """
 
 from __future__ import annotations
@@ -143,33 +144,50 @@ def _constant(x: Array, gone: NDArray[np.bool_]) -> Gap | None:
     if len(values) <= FEW:
         return None
     if (outside := _outside(values, counts, x.size)) is not None:
-        hole = (x == outside) & ~gone
-        always = (hole | gone).all(0)
-        rest = hole & ~always
-        related = _related(np.where(gone, 0, x), rest, hole | gone) if rest.any() else 0.0
-        return Gap(outside, float(hole.mean()), int(always.sum()), related, far=True)
+        gap, _ = _of_constant(x, gone, outside, far=True)
+        if outside < values[-1] or gap.related <= RELATED:  # beside saturated pixels it is bright
+            return gap
     at = int(counts.argmax())
     share = counts[at] / x.size
     beside = np.concatenate([counts[max(0, at - NEXT) : at], counts[at + 1 : at + 1 + NEXT]])
     if share < LEAST or counts[at] < PEAK * beside.mean():
         return None
-    hole = (x == values[at]) & ~gone
+    gap, scattered = _of_constant(x, gone, float(values[at]))
+    # Padding lies at the same places in all rows.
+    return None if scattered < LEAST or abs(gap.related) > RELATED else gap
+
+
+def _of_constant(x: Array, gone: NDArray[np.bool_], value: float, far: bool = False) -> tuple[Gap, float]:
+    """The gap where that value is what stands for nothing; and its share of the values, without those that are missing
+    in every row."""
+    hole = (x == value) & ~gone
     always = (hole | gone).all(0)
     rest = hole & ~always
-    if rest.mean() < LEAST:  # padding: the same places in all rows
-        return None
-    related = _related(np.where(gone, 0, x), rest, hole | gone)
-    return None if abs(related) > RELATED else Gap(float(values[at]), float(share), int(always.sum()), related)
+    related = _related(np.where(gone, 0, x), rest, hole | gone) if rest.any() else 0.0
+    return Gap(value, float(hole.mean()), int(always.sum()), related, far), float(rest.mean())
 
 
 def _outside(values: Array, counts: NDArray[np.int64], size: int) -> float | None:
     """The least or largest of distinct values where it occurs often, and so far outside of all others that it can be
-    none of them, such as -999; None where neither is."""
+    none of them, such as -999; None where neither is. The largest that a converter gives is saturation."""
     for end, others in ((0, values[1:]), (-1, values[:-1])):
+        if end == -1 and _full_scale(values[end]):
+            continue
         beyond = min(abs(values[end] - others[0]), abs(values[end] - others[-1]))
         if counts[end] >= max(OFTEN, LEAST_FAR * size) and beyond > FAR * np.ptp(others):
             return float(values[end])
     return None
+
+
+def _full_scale(value: float) -> bool:
+    """Whether it is the largest of 8 bits or more, such as 255, 4095 or 65535, of which lower bits may be filled with 0
+    (65520), or 1 of values that were divided by that."""
+    if value == 1:
+        return True
+    if not (255 <= value < 2**32 and float(value).is_integer()):
+        return False
+    bits = int(value) // (int(value) & -int(value))  # without the lower ones that are 0
+    return bits >= 255 and bits & (bits + 1) == 0
 
 
 def _related(x: Array, rest: NDArray[np.bool_], hole: NDArray[np.bool_]) -> float:
