@@ -61,8 +61,9 @@ class Gap:
     marks: str = ""
     """What the files mark missing values by, besides NaN; those count as NaN."""
 
-    def finding(self, declared: Mapping[str, Any]) -> Finding:
-        """The finding, with the lines of a run file. declared: the data set that declares the gap."""
+    def finding(self, declared: Mapping[str, Any], corruption: Mapping[str, Any] | None = None) -> Finding:
+        """The finding, with the lines of a run file. declared: the data set that declares the gap. corruption: by which
+        the rows were observed, where that is known."""
         if self.value != "nan":
             what = f"exactly {self.value:g}"
         else:
@@ -80,11 +81,12 @@ class Gap:
             else ""
         )
         fields = {name: value for name, value in declared.items() if name != "sigma_n"}
-        told = yaml.safe_dump(fields, default_flow_style=True, sort_keys=False, width=10**6).strip().strip("{}")
+        told = _inline(fields)
+        through = _inline({"name": "mask", **(corruption or {}), "missing": float(f"{self.share:.3g}")})
         level = f", sigma_n: {declared.get('sigma_n', 'NOISE')}" if "counts" not in declared else ""
         remedy = (
             "If that stands for nothing, declare it, and train on what was measured: "
-            f"data: {{{told}{level}}}; corruption: {{name: mask, missing: {self.share:.3g}}}."
+            f"data: {{{told}{level}}}; corruption: {{{through}}}."
         )
         if not {"counts", "sigma_n"} & declared.keys():
             remedy += (
@@ -97,6 +99,11 @@ class Gap:
             "missing", NoiseVerdict.VIOLATED, f"{100 * self.share:.3g} % of the values are {what}{why}{lost}", remedy,
             self.share,
         )  # fmt: skip
+
+
+def _inline(fields: Mapping[str, Any]) -> str:
+    """The fields on one line, without the braces around them."""
+    return yaml.safe_dump(dict(fields), default_flow_style=True, sort_keys=False, width=10**6).strip()[1:-1]
 
 
 def find_gap(x: Array) -> Gap | None:
