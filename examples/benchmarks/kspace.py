@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 import torch
 from masks import HELD_OUT, LOWEST, NETWORKS
+from stopped import stoppable
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -250,4 +251,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stoppable(main, goes_on=True)
