@@ -168,7 +168,6 @@ def propose(
     if through is not None:
         reasons["corruption",] = "Given."
     if isinstance(through, Linear):
-        tree["objective"] = "tweedie"
         reasons["objective",] = SERVES
     elif observed and spec.get("sigma_n") == 0:
         tree["objective"] = "tweedie"
@@ -198,22 +197,20 @@ def _of_measurements(
         if "missing" not in through.model_fields_set:
             observed["missing"] = float(f"{gap.share:.3g}")
             reasons["corruption", "missing"] = "The share of the measurements that is missing."
-    missing = []
+    dtype = values.found.source.dtype
+    if part.value_range is None and dtype.kind in "ui":
+        most = float(f"{np.nanmax(np.abs(values.rows)):.3g}")
+        raise InputError(
+            f"{values.found.source}: measurements are {dtype}, so that the value of 0 is not known: give the data set "
+            f"value_range, from -a to a, such as [{-most:g}, {most:g}], and sigma_n in its units"
+        )
     if sigma_n is not None:
         fields["sigma_n"] = sigma_n
         reasons["data", "sigma_n"] = "Given, in units of [-1, 1]."
     elif part.sigma_n is None and values.found.levels is None:
-        missing.append(UNKNOWN)
-    if part.value_range is None and values.found.source.dtype.kind in "ui":
-        most = float(f"{np.nanmax(np.abs(values.rows)):.3g}")
-        missing.append(
-            f"what a measurement of 1 is: give the data set value_range, from -a to a, such as [{-most:g}, {most:g}], "
-            "and sigma_n in its units"
-        )
-    if missing:
-        return RunProposal({}, {}, missing)
+        return RunProposal({}, {}, [UNKNOWN])
     chosen = settings(fields, values.rows.shape[1:], values.total, registry, (), observed, "tweedie")
-    tree = {"data": fields, "corruption": observed, "objective": "tweedie", **chosen.tree}
+    tree = {"data": fields, "corruption": observed, **chosen.tree}
     reasons |= {("corruption",): "Given.", ("objective",): SERVES, **chosen.reasons}
     return RunProposal(tree, _in_order(tree, reasons), (), (*_head(values), *chosen.head), None, chosen.refused)
 

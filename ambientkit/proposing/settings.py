@@ -73,7 +73,9 @@ def settings(
     reasons["batch_size",] = "Rows in a step."
     reasons["optimizer", "lr"] = "Suits the model."
     reasons["optimizer", "schedule"] = "The rate falls to 0 at end_step, so that the last steps average."
-    asked = {"data": dict(data), "corruption": corruption, **({"objective": objective} if objective else {})}
+    if objective is not None:  # the model may propose another one
+        tree["objective"] = objective
+    asked = {"data": dict(data), "corruption": corruption}
     if model.levels_by_rows and (levels := _levels({**asked, **tree}, registry)) is not None:
         tree["levels"] = levels._asdict()
         reasons["levels", "sigma_min"] = "A fifteenth of the lowest noise of the rows, between 0.002 and 0.02."

@@ -11,6 +11,7 @@ import pytest
 import ambientkit as ak
 from ambientkit.data import Observations
 from ambientkit.data.measured_units import shows_pictures
+from ambientkit.errors import InputError
 from ambientkit.inspection import look
 from ambientkit.registry import load
 from tests.run.test_judged_alike import SMALL, refusal, scenes
@@ -77,14 +78,19 @@ def test_blurred_rows_are_judged_as_pictures(tmp_path: Path) -> None:
     assert verdicts(found)["level"] == "violated"
 
 
-def test_the_corruption_is_written_and_the_run_file_trains(kspace: Path, tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr("ambientkit.proposing.settings._trial", lambda tree, registry: 0.1)
+@pytest.mark.slow
+def test_the_corruption_is_written_and_the_run_file_trains(kspace: Path, tmp_path: Path) -> None:
     without = ak.inspect(kspace, corruption=FOURIER, write=tmp_path / "a.yaml")
     assert "give --sigma-n" in without.proposal.missing[0]
     assert not (tmp_path / "a.yaml").exists()
     found = ak.inspect(kspace, sigma_n=0.1, corruption=FOURIER, write=tmp_path / "run.yaml")
     assert found.written == tmp_path / "run.yaml", found
+    whole = np.round(100 * np.load(kspace)).astype(np.int16)
+    np.save(tmp_path / "whole.npy", whole)
+    with pytest.raises(InputError, match=r"from -a to a, such as \[-"):
+        ak.inspect(tmp_path / "whole.npy", sigma_n=0.1, corruption=FOURIER, write=tmp_path / "b.yaml")
     config = ak.configure(config=tmp_path / "run.yaml", model=SMALL["model"], end_step=1)
+    assert [entry.objective.name for entry in config.objective] == ["tweedie"]
     assert config.corruption.name == "linear"
     assert config.corruption.operator.name == "fourier"
     assert (config.corruption.kind, config.corruption.missing) == ("columns", 0.2)
