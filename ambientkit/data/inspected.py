@@ -139,17 +139,19 @@ def inspect(
         pictures = shows_pictures(through)
         facts, findings, x = inspect_rows(dataset, name, given, rows, lowest or LOWEST, pictures)
         if through is None and part.name in ARRAYS:
-            findings = [_or_measured(finding) for finding in findings]
+            findings = _or_measured(findings)
         if getattr(part, "sigma_n", None) in ESTIMATES:
             measured(facts)
     return Inspection(facts, findings, x, as_rows(dataset).mapping)
 
 
-def _or_measured(finding: Finding) -> Finding:
-    """A violation that measurements of an operator would show too, with what to do about those."""
-    if finding.verdict is not NoiseVerdict.VIOLATED or finding.name not in IN_AREAS:
-        return finding
-    return replace(finding, remedy=f"{finding.remedy} {MEASURED_ROWS}".strip())
+def _or_measured(findings: list[Finding]) -> list[Finding]:
+    """The findings; the first violation that measurements of an operator would show too says what to do about those."""
+    for place, one in enumerate(findings):
+        if one.verdict is NoiseVerdict.VIOLATED and one.name in IN_AREAS:
+            told = replace(one, remedy=f"{one.remedy} {MEASURED_ROWS}".strip())
+            return [*findings[:place], told, *findings[place + 1 :]]
+    return findings
 
 
 def _gapped(

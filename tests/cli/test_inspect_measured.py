@@ -40,8 +40,8 @@ def test_measurements_get_the_tests_that_hold_for_them(kspace: Path, ambientkit:
     pictures = ak.inspect(kspace, sigma_n=0.1)
     assert pictures.violated
     bad = [one for one in pictures.findings if one.verdict == "violated"]
-    assert all("--corruption 'linear{operator: ...}'" in one.remedy for one in bad if one.name in AREAS)
-    assert AREAS & {one.name for one in bad}
+    hints = ["--corruption 'linear{operator: ...}'" in one.remedy for one in bad if one.name in AREAS]
+    assert (len(hints) > 1, hints[0], sum(hints)) == (True, True, 1), "once, beside the first"
     found = ak.inspect(kspace, sigma_n=0.1, corruption=FOURIER)
     assert not found.violated
     assert {name for name, said in verdicts(found).items() if said == "not tested"} == AREAS

@@ -11,7 +11,7 @@ from torch import Tensor
 from ambientkit.batch import Batch
 from ambientkit.builtin.checks.held import Held
 from ambientkit.builtin.checks.labelled import SIGNAL, SPACING, OneStep, asked_of, labelled, require
-from ambientkit.builtin.checks.probe import on_clean_rows
+from ambientkit.builtin.checks.probe import gradients_by_call, on_clean_rows
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Case, Denoiser, Objective, Signal, Tools
 from ambientkit.maths.noise import per_row
@@ -204,11 +204,8 @@ def _gradients(part: Objective, case: Case, size: float, held: bool) -> Tensor |
     values = [value for value in values if value.requires_grad]
     total = torch.zeros(6, *SHAPE, dtype=torch.float64)
     if values and asked:
-        calls = list(asked)
-        grads = torch.autograd.grad(torch.stack(values).sum(), [zero for _, zero in calls], allow_unused=True)
-        for (number, _), grad in zip(calls, grads, strict=True):
-            if grad is not None:
-                total.index_add_(0, number.long() - 1, grad.double())
+        for (number, _), grad in gradients_by_call(torch.stack(values).sum(), asked):
+            total.index_add_(0, number.long() - 1, grad.double())
     return total
 
 

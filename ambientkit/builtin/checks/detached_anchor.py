@@ -12,7 +12,7 @@ from torch import Tensor
 from ambientkit.batch import Batch, Term
 from ambientkit.builtin.checks.labelled import OneStep
 from ambientkit.builtin.checks.outcome import exact
-from ambientkit.builtin.checks.probe import mean_value, observations, terms
+from ambientkit.builtin.checks.probe import gradients_by_call, mean_value, observations, terms
 from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Part, Tools
 
 ALONE = 2
@@ -70,10 +70,8 @@ class DetachedAnchor(Check):
             return math.inf
         levels = torch.cat([term.sigma.detach() for term in found])
         total = elsewhere = 0.0
-        asked = list(calls)  # a denoiser under checkpointing is asked again in the backward pass
-        grads = torch.autograd.grad(value, [zero for _, zero in asked], allow_unused=True)
-        for (sigma, zero), got in zip(asked, grads, strict=True):
-            norms = torch.zeros(len(zero), dtype=torch.float64) if got is None else got.double().flatten(1).norm(dim=1)
+        for (sigma, _), grad in gradients_by_call(value, calls):
+            norms = grad.double().flatten(1).norm(dim=1)
             there = torch.isclose(sigma.unsqueeze(1), levels, rtol=1e-7, atol=0).any(1)
             total, elsewhere = total + float(norms.sum()), elsewhere + float(norms[~there].sum())
         return elsewhere / total if total > 0 else math.inf

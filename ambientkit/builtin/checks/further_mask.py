@@ -105,6 +105,7 @@ class FurtherMask(Check):
         e, x = _added(view, batch), batch.x_n[shown]
         product = _together(hidden, batch.x_n.unflatten(0, hidden.shape[:2]), shown.unflatten(0, hidden.shape[:2]))
         scores = [values.mean() / (values.std() / len(values) ** 0.5) for values in (e, e * x, product)]
+        # Of few pictures, views that hide nearly all may show nothing.
         scores += [square_score(values) for values in (e, *of_shapes) if len(values)]
         whole = part.show(rows, sigma[: self.rows], key(case, "further-mask.show"))
         if bool((whole.x[~whole.cond["mask"].expand_as(whole.x)] != 0).any()):

@@ -30,7 +30,7 @@ from ambientkit.builtin.checks.labelled import (
 )
 from ambientkit.builtin.checks.outcome import exact
 from ambientkit.builtin.checks.own_noise import is_content_at_its_own_noise
-from ambientkit.builtin.checks.probe import on_clean_rows
+from ambientkit.builtin.checks.probe import gradients_by_call, on_clean_rows
 from ambientkit.builtin.checks.refused import refuses_noisy_rows
 from ambientkit.builtin.checks.taught import (
     teaches_a_row_alone,
@@ -250,19 +250,16 @@ class _Probe:
     def judge(self, terms: list[Term]) -> bool:
         """Whether any value carries a gradient. Raises Broken where one depends on several rows, or says another level
         than it was taken at."""
-        asked = list(self._asked)  # a denoiser under checkpointing is asked again in the backward pass
-        zeros, learnt = [zero for _, _, zero in asked], False
+        calls, learnt = list(self._asked), False  # checkpointing adds to them in each backward pass
         for value, sigma in ((v, s) for term in terms for v, s in zip(term.value, term.sigma, strict=True)):
-            if not value.requires_grad or not zeros:
+            if not value.requires_grad or not calls:
                 continue
-            grads = torch.autograd.grad(value, zeros, allow_unused=True, retain_graph=True)
             rows, levels = [], []
-            for grad, (number, level, _) in zip(grads, asked, strict=True):
-                if grad is not None:
-                    there = grad.flatten(1).abs().amax(1) > 0
-                    self.reached |= (grad != 0).any(0)
-                    rows += number[there].tolist()
-                    levels.append(level[there].double())
+            for (number, level, _), grad in gradients_by_call(value, calls, retain_graph=True):
+                there = grad.flatten(1).abs().amax(1) > 0
+                self.reached |= (grad != 0).any(0)
+                rows += number[there].tolist()
+                levels.append(level[there].double())
             if not rows:
                 require(float(value.detach()) == 0, "a value that is not 0 teaches nothing: it carries no gradient")
                 continue

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ from ambientkit.maths.randomness import keyed_generator
 
 Push = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(x (B, d), sigma (B,), theta (K,) or (B, K)) -> what is added to the exact denoiser, (B, d); linear in theta."""
+Call = TypeVar("Call", bound=tuple)
 GROUPS = 4
 """Batches in one call."""
 GROUP = "group"
@@ -136,6 +138,14 @@ def gradient(value: Tensor, theta: Tensor) -> Tensor:
         return torch.zeros_like(theta)
     (found,) = torch.autograd.grad(value, theta, allow_unused=True)
     return torch.zeros_like(theta) if found is None else found
+
+
+def gradients_by_call(value: Tensor, calls: Sequence[Call], retain_graph: bool = False) -> list[tuple[Call, Tensor]]:
+    """The calls of a denoiser that `value` depends on, and its gradient there. Each call ends with a tensor of zeros,
+    which was added to the answer. Those that a denoiser under checkpointing adds in the backward pass are left out."""
+    before = list(calls)
+    found = torch.autograd.grad(value, [call[-1] for call in before], allow_unused=True, retain_graph=retain_graph)
+    return [(call, grad) for call, grad in zip(before, found, strict=True) if grad is not None]
 
 
 def observations(case: Case, n: int, index: int) -> Batch:

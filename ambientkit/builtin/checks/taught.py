@@ -21,7 +21,7 @@ from ambientkit.builtin.checks.labelled import (
     may_lower_contrast,
     require,
 )
-from ambientkit.builtin.checks.probe import on_clean_rows
+from ambientkit.builtin.checks.probe import gradients_by_call, on_clean_rows
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Case, Memory, Objective, Signal, Tools
 from ambientkit.maths.noise import per_row
@@ -179,6 +179,4 @@ def _gradients(
     if not values or not probe.asked:
         return []
     total = torch.stack(values).sum()
-    calls = list(probe.asked)  # a denoiser under checkpointing is asked again in the backward pass
-    found = torch.autograd.grad(total, [zero for _, zero in calls], allow_unused=True)
-    return [(number, one) for (number, _), one in zip(calls, found, strict=True) if one is not None]
+    return [(number, grad) for (number, _), grad in gradients_by_call(total, probe.asked)]
