@@ -132,30 +132,28 @@ def pareto(points: list[dict[str, Any]], file: Path) -> None:
     import matplotlib.pyplot as plt
 
     found = summary(points)
-    sets = list(dict.fromkeys(key[:2] for key in found))
-    figure, axes = plt.subplots(
-        len(sets) * len(QUALITY),
-        len(MEMORY),
-        figsize=(4.2 * len(MEMORY), 3.4 * len(sets) * len(QUALITY)),
-        squeeze=False,
-    )
-    for i, (data, rows) in enumerate(sets):
-        here = [values for key, (_, values) in found.items() if key[:2] == (data, rows)]
-        for j, quality in enumerate(QUALITY):
-            if quality not in _measured(QUALITY, here):
-                for axis in axes[i * len(QUALITY) + j]:
-                    axis.set_axis_off()
-                continue
-            for axis, memory in zip(axes[i * len(QUALITY) + j], MEMORY, strict=True):
-                arms = [name for name in ARMS if any(key[:3] == (data, rows, name) for key in found)]
-                for number, arm in enumerate(arms):
-                    own = [values for key, (_, values) in found.items() if key[:3] == (data, rows, arm)]
+    lines = []
+    for data, rows in dict.fromkeys(key[:2] for key in found):
+        here = {key[2:]: values for key, (_, values) in found.items() if key[:2] == (data, rows)}
+        lines += [(f"{data}, {rows} rows", here, quality) for quality in _measured(QUALITY, here.values())]
+    shape = (len(lines), len(MEMORY))
+    figure, axes = plt.subplots(*shape, figsize=(4.2 * shape[1], 3.4 * shape[0]), squeeze=False)
+    titled: set[str] = set()
+    for (title, here, quality), places in zip(lines, axes, strict=True):
+        for axis, memory in zip(places, MEMORY, strict=True):
+            for number, arm in enumerate(ARMS):  # an arm has one colour and mark in all pictures
+                own = [values for (name, _), values in here.items() if name == arm]
+                if own:
                     (x, dx), (y, dy) = (zip(*(one[name] for one in own), strict=True) for name in (quality, memory))
-                    axis.errorbar(x, y, dy, dx, marker="osD^vx*"[number % 7], capsize=2, label=arm, lw=1)
-                axis.set(xlabel=QUALITY[quality], ylabel=MEMORY[memory], title=f"{data}, {rows} rows")
-                if quality.startswith("fid"):
-                    axis.set_xscale("log")
-        axes[i * len(QUALITY)][0].legend(fontsize=7)
+                    mark = "osD^vx*P"[number % 8]
+                    axis.errorbar(x, y, dy, dx, marker=mark, color=f"C{number}", capsize=2, label=arm, lw=1)
+            axis.set(xlabel=QUALITY[quality], ylabel=MEMORY[memory], title=title)
+            shown = [values[quality][0] for values in here.values()]
+            if quality.startswith("fid") and max(shown) > 3 * min(shown):
+                axis.set_xscale("log")
+        if title not in titled:
+            places[0].legend(fontsize=7)
+            titled.add(title)
     figure.tight_layout()
     figure.savefig(file, dpi=80)
     plt.close(figure)
