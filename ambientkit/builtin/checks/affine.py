@@ -146,7 +146,7 @@ def _questions(part: Objective, case: Case, index: int, data: float, answer: flo
     asked: list[tuple[Tensor, Tensor, Tensor, Tensor, Tensor]] = []
 
     def fixed(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
-        row = asked_of(x, sigma, cond, shape=SHAPE).long() - 1
+        row = asked_of(x, sigma, cond, shape=SHAPE, filled=True).long() - 1
         zero, slope = torch.zeros_like(x, requires_grad=True), torch.zeros_like(x, requires_grad=True)
         if torch.is_grad_enabled():
             asked.append((x.detach().double(), sigma.detach().double(), row, zero, slope))
@@ -205,7 +205,7 @@ def _gradients(part: Objective, case: Case, size: float, held: bool) -> Tensor |
     total = torch.zeros(6, *SHAPE, dtype=torch.float64)
     if values and asked:
         for (number, _), grad in gradients_by_call(torch.stack(values).sum(), asked):
-            total.index_add_(0, number.long() - 1, grad.double())
+            total.index_add_(0, (number.long() - 1).clamp(min=0), grad.double())  # 0: of no row, without a gradient
     return total
 
 
@@ -213,7 +213,7 @@ def _fixed(asked: list[tuple[Tensor, Tensor]]) -> Denoiser:
     """D = m: the picture of the row that is asked about, for any view; each question with gradient is kept."""
 
     def fixed(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
-        number = asked_of(x, sigma, cond, shape=SHAPE)
+        number = asked_of(x, sigma, cond, shape=SHAPE, filled=True)
         answer = per_row((SPACING * number).to(x.dtype), x).expand_as(x)
         if torch.is_grad_enabled():
             zero = torch.zeros_like(x, requires_grad=True)

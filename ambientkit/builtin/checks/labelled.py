@@ -1,6 +1,5 @@
 """Pictures that can be distinguished at any level: row i is constant, its number times `SPACING`, and conditions say
-the
-number again.
+the number again.
 
 For data that are known points m the exact denoiser is D = m, and each view is m + sigma z with z white, for any
 level. So a denoiser sees from its input which row it is asked for, and whether the conditions are those of that row.
@@ -80,11 +79,13 @@ def asked_of(
     shape: tuple[int, ...] = SHAPE,
     conditioned: bool = True,
     lowered: bool = False,
+    filled: bool = False,
 ) -> Tensor:
     """The numbers of the rows that a denoiser is asked for. Raises Broken for a call that the contract of `Denoiser`
     does not allow.
 
-    lowered: points may be those of the row that the conditions are of, at lower contrast.
+    lowered: points may be those of the row that the conditions are of, at lower contrast. filled: points near 0, of no
+    row, may have any conditions: a batch may be filled up; their number is 0, and nothing may depend on their answers.
     """
     require(
         isinstance(x, Tensor) and x.shape[1:] == shape,
@@ -107,13 +108,21 @@ def asked_of(
         require(set(cond) == set(right), "the denoiser is not given the conditions of the rows")
         for name, value in right.items():
             require(cond[name].dtype == value.dtype, "the denoiser gets conditions of another dtype than the rows have")
-            same = cond[name].shape == value.shape and bool((cond[name].double() == value.double()).all())
+            own = _equal_rows(cond[name], value) | ((number == 0) & filled)
             require(
-                same,
+                bool(own.all()),
                 "the denoiser gets other conditions than those of the row it is asked about, or asked about no "
                 "row at all",
             )
     return number
+
+
+def _equal_rows(one: Tensor, other: Tensor) -> Tensor:
+    """(B,), which rows of two tensors are equal: none where the shapes differ."""
+    if one.shape != other.shape:
+        return torch.zeros(len(other), dtype=torch.bool, device=other.device)
+    equal = one.double() == other.double()
+    return equal.flatten(1).all(1) if equal.ndim > 1 else equal
 
 
 def global_state() -> list[bytes]:

@@ -34,8 +34,9 @@ def asks_with_the_view(part: Objective, case: Case, index: int) -> None:
             lost = bool((x.detach() == 0)[cond["mask"].expand_as(x)].any())
             require(not lost, "a mask shows values which are 0: they were taken away")
         if "mask" in cond and x.requires_grad:
-            hidden = ~cond["mask"].expand_as(x)
-            (grad,) = torch.autograd.grad((x * hidden).sum(), x_n, retain_graph=True, allow_unused=True)
+            with torch.enable_grad():  # a question may be asked without
+                hidden_values = (x * ~cond["mask"].expand_as(x)).sum()
+            (grad,) = torch.autograd.grad(hidden_values, x_n, retain_graph=True, allow_unused=True)
             hidden_used.append(grad is not None and bool(grad.any()))
         row = cond.get(GROUP)
         if "mask" in cond and row is not None and torch.is_grad_enabled():

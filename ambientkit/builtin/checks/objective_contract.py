@@ -208,7 +208,10 @@ class ObjectiveContract(Check):
             )
             require(sigma.shape == value.shape, "a term has levels of another shape than its values")
             require(value.dtype == batch.x_n.dtype, f"values are {value.dtype} for rows in {batch.x_n.dtype}")
-            require(bool(value.isfinite().all() and sigma.isfinite().all()), "a value or a level is not finite")
+            require(
+                bool(value.isfinite().all() and sigma.isfinite().all()),
+                "a value or a level is not finite, or depends on the answer to a question about no row at all",
+            )
             require(not sigma.requires_grad, "the levels of a term carry a graph")
         return list(found.values())
 
@@ -238,14 +241,15 @@ class _Probe:
 
     def _answer(self, x: Tensor, sigma: Tensor, cond: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         require(x.dtype == torch.float32, f"the denoiser is asked about points in {x.dtype} for rows in torch.float32")
-        number = asked_of(x, sigma, cond, shape=self.shape, lowered=self._lowered)
+        number = asked_of(x, sigma, cond, shape=self.shape, lowered=self._lowered, filled=True)
         levels = self._case.tools.levels
         inside = bool((sigma > 0.1 * levels.sigma_min).all() and (sigma < 10 * levels.sigma_max).all())
         require(inside, "the denoiser is asked at levels far out of the range of the run")
         centre = centre_of(x, number)
         level = per_row(sigma.float(), x)
         size = level / (1 + level)
-        return number, centre + size * (0.5 * torch.tanh(x - centre) + 0.3 * torch.sin(3 * level.log()) + 0.2)
+        answer = centre + size * (0.5 * torch.tanh(x - centre) + 0.3 * torch.sin(3 * level.log()) + 0.2)
+        return number, answer.masked_fill(per_row(number, x) == 0, math.nan)  # what no row asks for is not counted
 
     def judge(self, terms: list[Term]) -> bool:
         """Whether any value carries a gradient. Raises Broken where one depends on several rows, or says another level

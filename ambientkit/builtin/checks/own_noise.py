@@ -63,7 +63,7 @@ def _derivative(part: Objective, case: Case, index: int, size: float) -> tuple[T
     own, asked = torch.ones(len(stated), dtype=torch.bool), torch.zeros(len(stated), dtype=torch.bool)
 
     def fixed(x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
-        row = (asked_of(x, sigma, cond, shape=SHAPE).long() - 1).clamp(0, len(stated) - 1)
+        row = (asked_of(x, sigma, cond, shape=SHAPE, filled=True).long() - 1).clamp(0, len(stated) - 1)
         if torch.is_grad_enabled():
             asked[row] = True
             own[row[~torch.isclose(sigma.detach().double(), batch.sigma_n[row], rtol=1e-6, atol=0)]] = False

@@ -48,7 +48,7 @@ class Answers:
         self.asked: list[tuple[Tensor, Tensor]] = []
 
     def __call__(self, x: Tensor, sigma: Tensor, /, **cond: Tensor) -> Tensor:
-        number = asked_of(x, sigma, cond, shape=SMALL, lowered=self._lowered)
+        number = asked_of(x, sigma, cond, shape=SMALL, lowered=self._lowered, filled=True)
         centre = centre_of(x, number)
         level = per_row(sigma.float(), x)
         wrong = level / (1 + level) * (0.5 * torch.tanh(x - centre) + 0.3 * torch.sin(3 * level.log()) + 0.2)
