@@ -352,13 +352,13 @@ class GainWithoutStein(DetailMoments):
         super()._remember(memory, means, square, band, bin_of, gain - 1, law)
 
 
-class LawWithNoise(DetailMoments):
-    """The energy of noisy rows keeps half of their noise, as sigma_n was read as the std of two values."""
+class EnergyOfTwelve(DetailMoments):
+    """The energy of noisy rows is a third too large: it was divided by 12 coefficients of a block, not by 16."""
 
-    name = "kit17-detail-rows-with-noise"
+    name = "kit17-detail-energy-a-third-too-large"
 
     def _remember(self, memory, means, square, band, bin_of, gain, law):
-        super()._remember(memory, means, square + 0.5 * square.mean().abs(), band, bin_of, gain, law)
+        super()._remember(memory, means, square * 4 / 3, band, bin_of, gain, law)
 
 
 class PushReversed(DetailMoments):

@@ -5,11 +5,10 @@ from __future__ import annotations
 import torch
 
 from ambientkit.batch import Term
-from ambientkit.builtin.objectives.tweedie import Tweedie
 from ambientkit.maths.noise import per_row
-from ambientkit.maths.weights import edm_weight
+from ambientkit.maths.weights import edm_weight, hidden_factor
 
-from .bases import PLAIN, WHOLE, Above, OfClean
+from .bases import PLAIN, WHOLE, Above
 
 
 class SnrWeight(Above):
@@ -131,8 +130,9 @@ class HiddenTwice(Above):
 
     name = "kit17-hidden-factor-twice"
 
-    hidden_power: float = 1.2
-    """Twice 0.6."""
+    def factor(self, view, batch, tools):
+        hidden = hidden_factor(view.sigma, tools.signal.sigma_data, 2 * self.hidden_power)
+        return tools.corruption.weight(view, batch, torch.full_like(view.sigma, self.cap), hidden)
 
 
 class Huber(Above):
@@ -222,7 +222,7 @@ class NoCleanRows(Above):
 
 
 class ExpectsOnGrid(Above):
-    """The mixture is made with a level from a table of 48 steps."""
+    """The mixture is made with a level from a table of four steps to each factor e, below sigma_n for some rows."""
 
     name = "kit17-mixes-by-a-table"
 
@@ -321,102 +321,6 @@ class BestOfTwo(Above):
         one, two = (super(BestOfTwo, self).loss(denoiser, batch, tools)["above"] for _ in range(2))
         better = one.value < two.value
         return {"above": Term(torch.where(better, one.value, two.value), torch.where(better, one.sigma, two.sigma))}
-
-
-class SumsPixels(Above):
-    """The sum over the values of a row, not their mean: pictures count by their size."""
-
-    name = "kit17-sums-over-pixels"
-
-    def reduce(self, each):
-        return each.flatten(1).sum(1)
-
-
-class SumsRows(Above):
-    """The mean over columns and the sum over the lines of a picture, as one axis was forgotten."""
-
-    name = "kit17-sums-over-lines"
-
-    def reduce(self, each):
-        return each.flatten(2).mean(1).sum(1) / each.shape[-1] if each.ndim == 4 else each.flatten(1).mean(1)
-
-
-class OneChannel(Above):
-    """The first channel alone is compared, as grey pictures have no other."""
-
-    name = "kit17-compares-the-first-channel"
-
-    def reduce(self, each):
-        return each[:, :1].flatten(1).mean(1) if each.ndim > 2 else each.flatten(1).mean(1)
-
-
-class SkipsTheLast(Above):
-    """Rows are taken in chunks of four, and the last, which is not whole, is not compared."""
-
-    name = "kit17-drops-the-last-chunk-of-rows"
-
-    def loss(self, denoiser, batch, tools):
-        found = super().loss(denoiser, batch, tools)["above"]
-        whole = len(found.value) - len(found.value) % 4
-        keep = (torch.arange(len(found.value), device=found.value.device) < whole).to(found.value)
-        return {"above": Term(found.value * keep, found.sigma)}
-
-
-class MeanOfTheBatch(Above):
-    """Each row has the mean of the batch as its value, so that the loss by level is flat."""
-
-    name = "kit17-the-batch-s-mean-for-each-row"
-
-    def term(self, value, sigma, batch):
-        return Term(value.mean().expand_as(value) if len(value) else value, sigma)
-
-
-class Detached(Tweedie):
-    """The mixture is made of a detached estimate where rows come in pairs, so that these teach nothing."""
-
-    name = "kit17-pairs-without-gradient"
-
-    def _value(self, denoiser, batch, view, cap, tools):
-        value = super()._value(denoiser, batch, view, cap, tools)
-        return torch.where(cap > self.cap, value.detach(), value)
-
-
-class PairsCountTwice(Tweedie):
-    """Rows of pairs count twice in the scale of x_0, as a pair is taken for two rows of half the weight."""
-
-    name = "kit17-pairs-count-twice"
-
-    def _value(self, denoiser, batch, view, cap, tools):
-        value = super()._value(denoiser, batch, view, cap, tools)
-        return torch.where(cap > self.cap, 2 * value, value)
-
-
-class CleanByRoot(OfClean):
-    """Denoising with the root of the EDM weight, as a residual was meant to be weighed and not its square."""
-
-    name = "kit17-denoises-by-the-root-of-lambda"
-
-    def weigh(self, sigma, batch, tools):
-        return super().weigh(sigma, batch, tools).sqrt()
-
-
-class CleanOfTheView(OfClean):
-    """Denoising in the scale of the noise: (D - x_0) over sigma + 0.1, weighed by 1, where lambda is claimed."""
-
-    name = "kit17-denoises-over-sigma"
-
-    def weigh(self, sigma, batch, tools):
-        return 1 / (sigma + 0.1) ** 2 + 1 / tools.signal.sigma_data**2
-
-
-class RunningScale(Above):
-    """lambda is divided by the largest loss seen so far, this call's own included."""
-
-    name = "kit17-lambda-over-the-loss-s-own-size"
-
-    def reduce(self, each):
-        value = super().reduce(each)
-        return value / value.abs().amax().clamp(min=1e-6) if len(value) else value
 
 
 WRONG = [value() for value in list(globals().values()) if isinstance(value, type) and value.__module__ == __name__]
