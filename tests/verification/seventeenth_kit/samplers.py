@@ -68,6 +68,9 @@ class RatioOfStds(Steps):
     def ratio(self, sigma_t, sigma_s):
         return sigma_s / sigma_t
 
+    def std(self, sigma_t, sigma_s):
+        return sigma_s * (1 - sigma_s / sigma_t).clamp(min=0).sqrt()
+
 
 class NoiseAtTheEnd(Steps):
     """The std of a step is 0.03 at least, against a logarithm of 0: the last step adds noise."""
@@ -183,7 +186,7 @@ class StopsBefore(Ancestral):
     name = "kit17-stops-one-level-early"
 
     def sample(self, denoiser, x, sigmas, generator, cond):
-        return super().sample(denoiser, x, sigmas[:-1] if len(sigmas) > 2 else sigmas, generator, cond)
+        return super().sample(denoiser, x, sigmas[:-1], generator, cond)
 
 
 class OwnGrid(Heun):
