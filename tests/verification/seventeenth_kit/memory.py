@@ -38,17 +38,6 @@ class ErrorOfAnother(Loss):
         return found._replace(draws=mixed, distance=error)
 
 
-class ErrorToTheView(Loss):
-    """The answer is compared with the noisy row that was shown, not with the row."""
-
-    name = "kit17-error-to-the-noisy-row"
-
-    def attempt(self, x, keys, target):
-        found = super().attempt(x, keys, target)
-        error = (found.draws[:, 0] - found.corrupted).flatten(1).double().square().mean(1).sqrt()
-        return found._replace(distance=-error)
-
-
 class ErrorOfTheBatch(Loss):
     """All rows of a batch have its mean error."""
 

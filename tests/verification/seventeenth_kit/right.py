@@ -99,6 +99,7 @@ class Doubles(Above):
     """Residuals and weights are made in float64 where the corruption takes it."""
 
     name = "kit17-right-float64-inside"
+    claims = WHOLE - {"serves-operators"}
 
     def loss(self, denoiser, batch, tools):
         wide = batch._replace(x_n=batch.x_n.double(), sigma_n=batch.sigma_n.double())
