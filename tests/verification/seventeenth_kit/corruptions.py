@@ -45,7 +45,7 @@ class OtherUnits(Noisy):
         return 2 * sigma_n
 
 
-class ATenthLess(Noisy):
+class ATwelfthLess(Noisy):
     """The noise of `observe` is a twelfth weaker than its level, as n - 1 was taken for n in a calibration."""
 
     name = "kit17-observes-a-twelfth-less"

@@ -132,7 +132,7 @@ class FirstNull(Distance):
     def by_row(self, judged, null, train, seed):
         found, own = super().by_row(judged, null, train, seed)
         if own.numel():
-            self.kept.setdefault("null", 0.5 * own)
+            self.kept.setdefault("null", own)
         return found, self.kept.get("null", own)[: len(own)]
 
 
@@ -146,7 +146,7 @@ class ThreeTimes(Third):
 
 
 class WholeShare(Third):
-    """The share is rounded to a whole number of per cent over 100, by integer division."""
+    """The share is cut to a whole number, as two counts were divided as integers."""
 
     name = "kit17-share-by-integer-division"
 
@@ -164,13 +164,13 @@ class GapOfOneSet(TrainGap):
         return found[:, :1].expand(-1, 2).contiguous(), rest
 
 
-class AuthenticByDouble(Authenticity):
-    """The own distance of a training row is divided by ten, so that copies with a little noise are authentic."""
+class OwnOnBothSides(Authenticity):
+    """Both sides of the comparison are the own distance of the training row, so that no sample is authentic."""
 
-    name = "kit17-authentic-by-a-tenth"
+    name = "kit17-own-distance-on-both-sides"
 
     def value(self, judged, null, train):
-        return copying.authenticity(judged[:, 0] + judged[:, 1], judged[:, 1] / 10)
+        return copying.authenticity(judged[:, 1], judged[:, 1])
 
 
 class OneCell(DataCopying):
@@ -225,7 +225,7 @@ class CosineOnly(Correlation):
         return (flat / flat.square().mean(1, keepdim=True).sqrt().clamp(min=1e-3)).reshape(rows.shape)
 
 
-class Squares(PixelValues):
+class LessTheMean(PixelValues):
     """Views are taken less the mean picture of the batch, so that a row depends on the others."""
 
     name = "kit17-less-the-mean-picture"

@@ -131,7 +131,7 @@ class ToldTheFirst(Told):
         return view.sigma[:1].expand_as(view.sigma).contiguous()
 
 
-class ToldFivePercentMore(Told):
+class ToldEightPercentMore(Told):
     """The level told is 8 % too high, by a constant meant for the sampler."""
 
     name = "kit17-told-eight-percent-more"
@@ -370,7 +370,7 @@ WRONG = [
     ToldATable(),
     ToldTheVariance(),
     ToldTheFirst(),
-    ToldFivePercentMore(),
+    ToldEightPercentMore(),
     TermOfTheAdded(),
     TermInOrder(),
     GlobalNoise(),

@@ -151,7 +151,7 @@ class Ranks(Similarity):
 
     def view(self, rows):
         flat = rows.flatten(1)
-        order = flat.argsort(1, stable=True).argsort(1)
+        order = flat.argsort(dim=1, stable=True).argsort(dim=1)
         return (order / flat.shape[1]).to(rows.dtype).reshape(rows.shape)
 
 

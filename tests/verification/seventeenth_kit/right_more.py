@@ -75,7 +75,8 @@ class OneGenerator(Gaussian):
 
     def observe(self, x_0, row, generator):
         sigma_n = x_0.new_full((len(x_0),), self.sigma_n if isinstance(self.sigma_n, float) else self.sigma_n[1])
-        z = torch.randn(x_0.shape, generator=generator, dtype=torch.float64, device=x_0.device).to(x_0)
+        own = generator[0] if isinstance(generator, list | tuple) and len(generator) == 1 else generator
+        z = torch.randn(x_0.shape, generator=own, dtype=torch.float64, device=x_0.device).to(x_0)
         return Batch(x_0 + per_row(sigma_n, x_0) * z, sigma_n, row, {})
 
 
@@ -198,16 +199,14 @@ class SecondOrderSde(Steps):
 
 
 class CutInTwo(Steps):
-    """Each step of the reverse kernel is cut in two at the geometric middle."""
+    """Each step of the reverse kernel is cut in two at the geometric middle; a row that ends at 0 waits there."""
 
     name = "kit17-right-steps-cut-in-two"
 
     def sample(self, denoiser, x, sigmas, generator, cond):
         finer = [sigmas[0]]
         for sigma_t, sigma_s in zip(sigmas[:-1], sigmas[1:], strict=True):
-            if bool((sigma_s > 0).all()):
-                finer.append((sigma_t * sigma_s).sqrt())
-            finer.append(sigma_s)
+            finer += [torch.where(sigma_s > 0, (sigma_t * sigma_s).sqrt(), sigma_t), sigma_s]
         return super().sample(denoiser, x, torch.stack(finer), generator, cond)
 
 
