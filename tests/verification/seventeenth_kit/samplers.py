@@ -308,7 +308,7 @@ class HeunTwoThirds(Flow):
 
 
 class Remembers(Flow):
-    """A step of Adams and Bashforth whose slope is kept from one call to the next."""
+    """A running mean of the slope, meant to damp it, which is kept from one call to the next."""
 
     name = "kit17-slope-kept-between-calls"
 
