@@ -191,7 +191,7 @@ class InTwoTerms(Above):
 
 
 class ControlVariate(Above):
-    """A control variate of mean 0: the square of the noise that was added, less its variance."""
+    """A control variate of mean 0: the square of the added noise less its variance, by level."""
 
     name = "kit18-control-variate"
 
@@ -200,7 +200,7 @@ class ControlVariate(Above):
         if tools.corruption.carries:
             return value
         variance = per_row(view.sigma, view.x) ** 2 - per_row(batch.sigma_n, view.x) ** 2
-        return value - 0.2 * ((view.x - batch.x_n) ** 2 - variance)
+        return value - 0.2 * ((view.x - batch.x_n) ** 2 - variance) / per_row(view.sigma, view.x) ** 2
 
 
 class Annealed(Above):
