@@ -164,7 +164,7 @@ class Adaptive(Between):
     """The reverse kernel in as many equal steps of log sigma as each row needs, of at most a fifth."""
 
     name = "kit18-steps-by-the-row"
-    claims = Ancestral.claims
+    claims = Ancestral.claims - {"order-1"}
 
     def step(self, denoiser, x, sigma_t, sigma_s, generator, cond):
         length = (sigma_t / self.inner(sigma_t, sigma_s)).log()
