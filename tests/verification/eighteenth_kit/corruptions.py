@@ -275,10 +275,10 @@ class Flat(Operator):
         raise NotImplementedError
 
     def forward(self, x, given):
-        return (x.flatten(1) @ self.matrix(x[0].numel()).to(x).T).reshape(x.shape)
+        return (x.flatten(1) @ self.matrix(math.prod(x.shape[1:])).to(x).T).reshape(x.shape)
 
     def adjoint(self, y, given):
-        return (y.flatten(1) @ self.matrix(y[0].numel()).to(y)).reshape(y.shape)
+        return (y.flatten(1) @ self.matrix(math.prod(y.shape[1:])).to(y)).reshape(y.shape)
 
 
 class Haar(Flat):

@@ -79,11 +79,11 @@ class TwoStds(Noise):
     name = "kit18-noise-of-two-stds"
 
     def attempt(self, x, keys, target):
-        level = min(max(2 * target.sigma_data, 1.5 * target.sigma_n), 0.9 * target.levels.sigma_max)
-        chosen = self.model_copy(update={"level": level})
+        usual = min(max(2 * target.sigma_data, 1.5 * target.sigma_n), 0.9 * target.levels.sigma_max)
+        chosen = self.model_copy(update={"level": usual if self.level is None else self.level})
         parts = [
             Noise.attempt(chosen, x[first : first + 5], keys[first : first + 5], target)
-            for first in range(0, len(x), 5)
+            for first in range(0, max(len(x), 1), 5)
         ]
         return Attempt(torch.cat([part.corrupted for part in parts]), torch.cat([part.draws for part in parts]))
 

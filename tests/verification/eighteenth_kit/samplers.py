@@ -161,14 +161,14 @@ class Restart(Heun):
 
 
 class Adaptive(Between):
-    """The reverse kernel in as many equal steps of log sigma as each row needs, of at most a fifth."""
+    """The reverse kernel in as many equal steps of log sigma as each row needs, of at most a tenth."""
 
     name = "kit18-steps-by-the-row"
     claims = Ancestral.claims - {"order-1"}
 
     def step(self, denoiser, x, sigma_t, sigma_s, generator, cond):
         length = (sigma_t / self.inner(sigma_t, sigma_s)).log()
-        steps = torch.where(sigma_s > 0, (length / 0.2).ceil().clamp(min=1), torch.ones_like(length)).long()
+        steps = torch.where(sigma_s > 0, (length / 0.1).ceil().clamp(min=1), torch.ones_like(length)).long()
         for i in range(int(steps.max()) if len(steps) else 0):
             rows = (steps > i).nonzero().squeeze(1)
             own, down = steps[rows], sigma_s[rows]
