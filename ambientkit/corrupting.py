@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from ambientkit.batch import Clean
 from ambientkit.config.datapath import DataLike, data_argument, with_bad_files
-from ambientkit.config.inline import split_fields
+from ambientkit.config.inline import part_spec
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Corruption, Data
 from ambientkit.maths.levels import GREATEST, LEAST
@@ -150,10 +150,7 @@ def corrupt(
 def _corruption(spec: str | Mapping[str, Any] | Corruption, sigma: Any, registry: Registry) -> Corruption:
     """The corruption with its noise. Raises InputError for one that no copy is made of, or without noise where it does
     nothing else."""
-    if isinstance(spec, str):
-        name, fields = split_fields(spec)
-        spec = {"name": name, **fields}
-    made = registry.build(Corruption, spec)
+    made = registry.build(Corruption, part_spec(spec))
     if made.name != "gaussian" and made.carries != {"mask"}:
         raise InputError(
             f"--corruption {made.name}: copies are made with gaussian or mask; rows measured through an operator are "

@@ -178,6 +178,11 @@ def spec_of(part: Part) -> dict[str, Any]:
     return {"name": part.name, **part.model_dump(mode="json")}
 
 
+def given_spec(part: Part) -> dict[str, Any]:
+    """As `spec_of`, with the fields that were given alone."""
+    return {"name": part.name, **part.model_dump(mode="json", exclude_unset=True)}
+
+
 def load() -> Registry:
     """The registry of this environment; its `problems` name plug-ins that failed to load, and names that two packages
     claim."""

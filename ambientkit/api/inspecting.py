@@ -7,13 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ambientkit.builtin.corruptions.linear import Linear
 from ambientkit.checkpoint.folder import write_file
 from ambientkit.config.datapath import DataLike, data_argument
+from ambientkit.config.inline import part_spec
 from ambientkit.data.inspected import Inspection
 from ambientkit.data.inspected import inspect as look_at
 from ambientkit.errors import InputError
 from ambientkit.inspection.document import ROWS, measured
-from ambientkit.interfaces import Data
+from ambientkit.interfaces import Corruption, Data
 from ambientkit.messages import reported
 from ambientkit.proposing.propose import path_of, propose
 from ambientkit.registry import Registry, load
@@ -23,6 +25,7 @@ def inspect(
     data: DataLike,
     *,
     sigma_n: Any = None,
+    corruption: Any = None,
     rows: int = ROWS,
     on_bad_file: str | None = None,
     write: str | Path | None = None,
@@ -35,7 +38,9 @@ def inspect(
 
     data: a name, a path, a part, an array, a tensor or a torch `Dataset`. sigma_n: the noise std that the rows are said
     to have, units of [-1, 1]: a number, a file of levels per row, one level per row of an array, or "estimate"; None
-    for the level stored with the data, and an estimate where there is none. rows: looked at, evenly spaced.
+    for the level stored with the data, and an estimate where there is none. corruption: how the rows were observed, as
+    `train` takes it: of "linear{operator: ...}" they are measurements, which get the tests that hold for them. rows:
+    looked at, evenly spaced.
 
     write: a new .yaml file for `train(config=...)`, with the reason of each line; the record's `proposal` holds the
     same.
@@ -45,11 +50,12 @@ def inspect(
     each. Raises InputError for what cannot be read.
     """
     registry = registry or load()
+    through = None if corruption is None else registry.build(Corruption, part_spec(corruption))
     if write is None:
         for flag, given in (("--dark", dark), ("--flat", _several(flat)), ("--repeats", _several(repeats))):
             if given is not None and given != ():
                 raise InputError(f"{flag}: frames measure the noise of a proposal; give --write too")
-        return look_at(data, sigma_n=sigma_n, rows=rows, on_bad_file=on_bad_file, registry=registry)
+        return look_at(data, sigma_n=sigma_n, rows=rows, on_bad_file=on_bad_file, registry=registry, corruption=through)
     path = path_of(write)
     level = _level(sigma_n)
     with reported("value_range", "sigma_n"):  # they are measured for the proposal, which says so
@@ -62,13 +68,15 @@ def inspect(
             repeats=_several(repeats),
             rows=rows,
             on_bad_file=on_bad_file,
+            corruption=through,
         )
         if not found.complete:
-            judged = look_at(_in_any_units(data, registry), rows=rows, on_bad_file=on_bad_file, registry=registry)
+            known = data if isinstance(through, Linear) else _in_any_units(data, registry)
+            judged = look_at(known, rows=rows, on_bad_file=on_bad_file, registry=registry, corruption=through)
             judged.facts["data"] = str(data)
             return replace(judged, proposal=found)
         lowest = found.config.get("levels", {}).get("sigma_min")
-        judged = look_at(found.config["data"], rows=rows, registry=registry, lowest=lowest)
+        judged = look_at(found.config["data"], rows=rows, registry=registry, lowest=lowest, corruption=through)
         if found.photon is not None:
             measured(judged.facts)
         judged.facts["data"] = str(data)

@@ -118,6 +118,14 @@ def inspect(
             show_default=False,
         ),
     ] = None,
+    corruption: Annotated[
+        str | None,
+        typer.Option(
+            help="How the rows were observed, as for `train`: 'linear{operator: NAME}' for measurements of an "
+            "operator, such as k-space or sinograms.",
+            show_default=False,
+        ),
+    ] = None,
     json: Json = None,
     html: Html = None,
     write: Annotated[
@@ -146,7 +154,7 @@ def inspect(
     it. Exit status 0: fine, 1: it is not, or nothing can be proposed, 2: wrong input."""
     from ambientkit.cli.inspect import run
 
-    run(data, sigma_n, json, html, rows, on_bad_file, write, dark, flat, repeats)
+    run(data, sigma_n, json, html, rows, on_bad_file, write, dark, flat, repeats, corruption)
 
 
 @app.command("new-plugin")

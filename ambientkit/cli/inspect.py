@@ -20,6 +20,7 @@ def run(
     dark: str | None = None,
     flat: list[str] | None = None,
     repeats: list[str] | None = None,
+    corruption: str | None = None,
 ) -> None:
     """The whole command; ends with exit status 0, or 1 where the noise model is violated or nothing can be proposed."""
     json_file(json)
@@ -27,6 +28,7 @@ def run(
     found = ak.inspect(
         data,
         sigma_n=sigma_n,
+        corruption=corruption,
         rows=rows,
         on_bad_file=on_bad_file,
         write=write,

@@ -21,6 +21,14 @@ def is_there(path: str | os.PathLike[str]) -> bool:
         return False
 
 
+def part_spec(given: Any) -> Any:
+    """What the registry builds of a part that may be written in one word; anything but text is passed on."""
+    if not isinstance(given, str):
+        return given
+    name, fields = split_fields(given)
+    return {"name": name, **fields}
+
+
 def split_fields(text: str) -> tuple[str, dict[str, Any]]:
     """ "NAME{field: value}" as the name and the fields; without braces there are none. Raises InputError where it
     cannot be read."""

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +12,31 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from ambientkit.config.datapath import DataLike, data_argument, with_bad_files
+from ambientkit.config.inline import part_spec
 from ambientkit.data.gapped import declaring, gap_in
+from ambientkit.data.measured_units import shows_pictures
 from ambientkit.data.run_proposal import RunProposal
 from ambientkit.errors import InputError
 from ambientkit.inspection import Finding, NoiseVerdict
 from ambientkit.inspection.document import ROWS, document, inspect_rows, level_of, measured, verdict
 from ambientkit.inspection.judged import LOWEST, Array
 from ambientkit.inspection.page import Proposed, page
-from ambientkit.interfaces import Data
+from ambientkit.inspection.partial import IN_AREAS
+from ambientkit.interfaces import Corruption, Data
 from ambientkit.maths.levels import GREATEST, LEAST
 from ambientkit.readers import Stored, open_rows
 from ambientkit.readers.levels import ESTIMATES
-from ambientkit.registry import Registry, load
+from ambientkit.registry import Registry, given_spec, load
 from ambientkit.rows import as_rows
 from ambientkit.tables import Record, Table
 from ambientkit.text import listed, share
+
+ARRAYS = ("array", "array-folder", "hdf5", "zarr", "in-memory")
+"""Data sets whose rows may be anything."""
+MEASURED_ROWS = (
+    "Rows that an operator measured, such as sinograms or k-space, are no pictures and look so: give --corruption "
+    "'linear{operator: ...}'."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +104,7 @@ def inspect(
     on_bad_file: str | None = None,
     registry: Registry | None = None,
     lowest: float | None = None,
+    corruption: Any = None,
 ) -> Inspection:
     """Look at a data set without judging whether `train` would take it.
 
@@ -101,13 +112,15 @@ def inspect(
     to have, units of [-1, 1]: a number, a file of levels per row, one level per row of an array, or "estimate"; None
     for
     the level stored with the data, and an estimate where there is none. rows: looked at, evenly spaced. lowest: the
-    lowest level that will be trained, by default that of `train`. Raises InputError for what cannot be read.
+    lowest level that will be trained, by default that of `train`. corruption: how the rows were observed, as `train`
+    takes it; measurements of an operator get the tests that hold for them. Raises InputError for what cannot be read.
     """
     registry = registry or load()
     if rows < 1:
         raise InputError(f"--rows {rows}: should be 1 or more")
     levels = None if sigma_n is None or (isinstance(sigma_n, str) and sigma_n == "estimate") else _levels(sigma_n)
-    if (gapped := _gapped(data, registry, rows, on_bad_file)) is not None:
+    through = None if corruption is None else registry.build(Corruption, part_spec(corruption))
+    if (gapped := _gapped(data, registry, rows, on_bad_file, through)) is not None:
         return gapped
     dataset, part = _open(data, levels, registry, on_bad_file)
     if isinstance(part, Stored) and part.masked and not hasattr(dataset[0], "sigma_n"):
@@ -123,30 +136,43 @@ def inspect(
         facts, _, x = inspect_rows(dataset, name, most=rows)
         findings = [Finding("noise", NoiseVerdict.FINE, "this data set is clean: noise will be simulated on it.")]
     else:
-        facts, findings, x = inspect_rows(dataset, name, given, most=rows, lowest=lowest or LOWEST)
+        pictures = shows_pictures(through)
+        facts, findings, x = inspect_rows(dataset, name, given, rows, lowest or LOWEST, pictures)
+        if through is None and part.name in ARRAYS:
+            findings = [_or_measured(finding) for finding in findings]
         if getattr(part, "sigma_n", None) in ESTIMATES:
             measured(facts)
     return Inspection(facts, findings, x, as_rows(dataset).mapping)
 
 
-def _gapped(data: DataLike, registry: Registry, rows: int, on_bad_file: str | None) -> Inspection | None:
+def _or_measured(finding: Finding) -> Finding:
+    """A violation that measurements of an operator would show too, with what to do about those."""
+    if finding.verdict is not NoiseVerdict.VIOLATED or finding.name not in IN_AREAS:
+        return finding
+    return replace(finding, remedy=f"{finding.remedy} {MEASURED_ROWS}".strip())
+
+
+def _gapped(
+    data: DataLike, registry: Registry, rows: int, on_bad_file: str | None, through: Corruption | None
+) -> Inspection | None:
     """The inspection of rows in files in which values are missing that nobody declared; None for any other data."""
     part = registry.build(Data, data_argument(data, registry, "DATA"))
     if on_bad_file == "skip" or (gap := gap_in(part, rows)) is None:
         return None
     assert isinstance(part, Stored)
-    fields = declaring(gap, part)
+    fields = declaring(gap, part, through)
     known = {} if "counts" in fields else {"sigma_n": fields.get("sigma_n", 0.0)}
     try:
         masked = open_rows(registry.build(Data, {**fields, **known}), judge=False)
     except InputError:  # the file values are in no units that are assumed
-        if part.value_range is not None:
+        if part.value_range is not None or fields["name"] != part.name:
             raise
         fields["value_range"] = "data"
         masked = open_rows(registry.build(Data, {**fields, **known}), judge=False)
     facts, _, x = inspect_rows(masked, str(data) if isinstance(data, str | Path) else part.name, most=rows)
     facts["sigma_n_declared"] = None
-    return Inspection(facts, [gap.finding(fields)], x, as_rows(masked).mapping)
+    observed = None if through is None else given_spec(through)
+    return Inspection(facts, [gap.finding(fields, observed)], x, as_rows(masked).mapping)
 
 
 def _open(data: DataLike, levels: Any, registry: Registry, on_bad_file: str | None) -> tuple[Any, Data]:

@@ -1,4 +1,5 @@
-"""Measurements through an operator have to be in the operator's units: scaled, and neither moved nor bent."""
+"""Measurements through an operator: they are no pictures, and have to be in the operator's units, scaled, and neither
+moved nor bent."""
 
 from __future__ import annotations
 
@@ -14,6 +15,12 @@ from ambientkit.units.ranges import ValueRange
 
 OFF = 1e-3
 """Offset, in units of [-1, 1], that is none."""
+
+
+def shows_pictures(corruption: Corruption | None) -> bool:
+    """Whether noise shows in smooth areas of rows that were observed so: what an operator makes of pictures are none,
+    unless it says so. None: nobody said how they were observed."""
+    return not isinstance(corruption, Linear) or corruption.operator.pictures
 
 
 def refuse_moved(corruption: Corruption, batch: Batch, observations: Observed) -> None:

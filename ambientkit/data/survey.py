@@ -12,7 +12,7 @@ from ambientkit.data.held_out import Observed
 from ambientkit.data.hidden_share import apart, off_share
 from ambientkit.data.measured_units import refuse_moved
 from ambientkit.data.observations import Observations
-from ambientkit.data.under_noise import refuse_no_data, refuse_scale
+from ambientkit.data.under_noise import refuse_no_data, refuse_one_value, refuse_scale
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Corruption, Levels, Signal
 from ambientkit.maths.randomness import keyed_generator
@@ -105,7 +105,8 @@ def survey(
             f"rows have sigma_n at or above sigma_max = {levels.sigma_max:g}: rows {first}. Leave them out, or "
             "raise levels.sigma_max"
         )
-    _refuse_one_value(batch)
+    if not restored or bool((batch.sigma_n > 0).any()):  # a row without noise that is restored may be flat
+        refuse_one_value(batch)
     x, cond = batch.x_n, batch.cond
     if corruption.carries:  # the denoiser sees something else than was measured
         one = take(batch, torch.zeros(1, dtype=torch.long))
@@ -141,7 +142,7 @@ def survey(
         sigma_data = corruption.clean_std(batch)
         # In the scale of x_0, and without what was not measured, as sigma_data is.
         spread = corruption.clean_std(batch._replace(sigma_n=torch.zeros_like(batch.sigma_n)))
-        refuse_no_data(corruption, batch, float(floor.max()), sigma_data, spread)
+        refuse_no_data(corruption, batch, sigma_data, spread)
     if not restored and not unseen:
         for told in filter(None, (off_share(corruption, batch), apart(corruption, batch))):
             warn(told)
@@ -174,20 +175,6 @@ def _remedy(name: str, fitting: str, corruption: Corruption) -> str:
             "--corruption mask where they are pictures themselves"
         )
     return f"give --corruption {fitting}"
-
-
-def _refuse_one_value(batch: Batch) -> None:
-    """Raises InputError where all that masks call measured, with noise, is one and the same value."""
-    seen = batch.cond.get("mask")
-    if seen is None or seen.dtype != torch.bool or not seen.any() or not (batch.sigma_n > 0).any():
-        return
-    known = batch.x_n[seen.expand_as(batch.x_n)]
-    if len(known) > 1 and bool((known == known[0]).all()):
-        raise InputError(
-            f"all {len(known):,} values that the masks of the rows looked at call measured are exactly "
-            f"{float(known[0]):g}, which noise does not do. A mask is 1 where a value was measured: store 1 - masks if "
-            "yours are 1 where one is missing"
-        )
 
 
 def _refuse_below(batch: Batch, sigma_min: float, estimated: bool) -> None:

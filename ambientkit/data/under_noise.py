@@ -28,19 +28,29 @@ def refuse_scale(corruption: Corruption, batch: Batch) -> None:
         )
 
 
-def refuse_no_data(corruption: Corruption, batch: Batch, noise: float, sigma_data: float, spread: float) -> None:
+def refuse_one_value(batch: Batch) -> None:
+    """Raise InputError where all that was measured in the rows is one and the same value."""
+    seen = next((batch.cond[name] for name in ("mask", "sampled") if name in batch.cond), None)
+    known = batch.x_n.flatten() if seen is None else batch.x_n[seen.bool().expand_as(batch.x_n)]
+    if len(known) < 2 or bool((known != known[0]).any()):
+        return
+    which = "values of" if seen is None else "values that were measured, by the masks of"
+    why = "which noise does not do" if bool((batch.sigma_n > 0).any()) else "so that nothing can be learned from them"
+    hint = (
+        "" if seen is None else ". A mask is 1 where a value was measured: store 1 - masks if yours are the other way"
+    )
+    raise InputError(f"all {which} the rows looked at are exactly {float(known[0]):g}, {why}{hint}")
+
+
+def refuse_no_data(corruption: Corruption, batch: Batch, sigma_data: float, spread: float) -> None:
     """Raise InputError where the values of rows are nothing but noise, naming what is likely to be wrong.
 
-    noise: the largest level. sigma_data: std of the clean data, by subtraction. spread: the std with its noise.
+    sigma_data: std of the clean data, by subtraction. spread: the std with its noise.
     """
+    noise = float(batch.sigma_n.max())
     # The variance of n values has a standard error of sqrt(2/n) of itself: below 4 of them nothing but noise is seen.
-    if sigma_data**2 > 4 * (2 / batch.x_n.numel()) ** 0.5 * spread**2:
+    if noise == 0 or sigma_data**2 > 4 * (2 / batch.x_n.numel()) ** 0.5 * spread**2:
         return
-    if noise == 0:
-        told = "all values of the rows looked at are the same, so that nothing can be learned from them"
-        masked = any(name in batch.cond for name in ("mask", "sampled"))
-        hint = "all that were measured, and a mask is 1 where a value was: store 1 - masks if yours are the other way"
-        raise InputError(f"{told} ({hint})" if masked else told)
     said = f"under the noise (sigma_n {noise:.4g}) no data can be made out: all values together have std {spread:.4g}"
     gain = corruption.gain(batch) if isinstance(corruption, Linear) else 1.0
     if isinstance(corruption, Linear) and not 1 / NEAR <= gain <= NEAR:

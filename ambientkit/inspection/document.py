@@ -20,16 +20,21 @@ NAMED = 12
 
 
 def inspect_rows(
-    rows: Any, name: str, sigma_n: float | Array | None = None, most: int = ROWS, lowest: float = LOWEST
+    rows: Any,
+    name: str,
+    sigma_n: float | Array | None = None,
+    most: int = ROWS,
+    lowest: float = LOWEST,
+    pictures: bool = True,
 ) -> tuple[dict[str, Any], list[Finding], Array]:
     """(facts, findings, the rows looked at, missing values NaN). rows: a map-style data set of clean rows or
     observations.
 
     sigma_n: the level that the rows are said to have, a number or one per row (N,), where they do not bring it.
-    lowest: the lowest level that will be trained.
+    lowest: the lowest level that will be trained. pictures: as of `look`.
     """
     rows = as_rows(rows)
-    x, levels, places, part, findings = look(rows, sigma_n=sigma_n, most=most, lowest=lowest)
+    x, levels, places, part, findings = look(rows, sigma_n=sigma_n, most=most, lowest=lowest, pictures=pictures)
     index = [rows.number(i) for i in places]  # as the files number their rows
     mapping = rows.mapping
     flat = x.reshape(len(x), -1)

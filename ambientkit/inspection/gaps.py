@@ -5,7 +5,8 @@ backgrounds, clipped noise and saturated areas; but those depend on the picture,
 of the neighbours of a pixel are black, the darker is the pixel. Where values are missing at random places, the
 number of missing neighbours and the value are uncorrelated, once the mean picture is taken off. That is also what
 training on masks rests on, so that a constant of the other kind is never offered as a mask. But a constant far outside
-of all other values, such as -999, is none of them wherever it stands.
+of all other values, such as -999, is none of them wherever it stands; unless it is the end of a converter's range, or
+the largest value with bright ones beside it, which is saturation.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ RELATED = 0.1
 """Correlation of missing neighbours with a value, from which a constant depends on the picture."""
 ALL = 0.9
 """Share of what masks call measured from which one value can be no background."""
+SKIPPED = 0.3
+"""Share of the rows with missing values up to which leaving them out is proposed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +56,19 @@ class Gap:
     """Correlation of missing neighbours with a value."""
     far: bool = False
     """Whether the value lies far outside of all others."""
+    rows: float = 1.0
+    """Share of the rows that lack values."""
+    marks: str = ""
+    """What the files mark missing values by, besides NaN; those count as NaN."""
 
-    def finding(self, declared: Mapping[str, Any]) -> Finding:
-        """The finding, with the lines of a run file. declared: the data set that declares the gap."""
-        what = "NaN or infinite" if self.value == "nan" else f"exactly {self.value:g}"
+    def finding(self, declared: Mapping[str, Any], corruption: Mapping[str, Any] | None = None) -> Finding:
+        """The finding, with the lines of a run file. declared: the data set that declares the gap. corruption: by which
+        the rows were observed, where that is known."""
+        if self.value != "nan":
+            what = f"exactly {self.value:g}"
+        else:
+            what = "NaN or infinite" + (f", or marked as missing in the files by {self.marks}" if self.marks else "")
+            what += f", in {100 * self.rows:.3g} % of the rows"
         odd = f"{PEAK:g} times or more as often as values next to it, at places that say nothing of what is around"
         if self.far:
             odd = f"far outside of all others (by more than {FAR:g} times their range)"
@@ -69,21 +81,29 @@ class Gap:
             else ""
         )
         fields = {name: value for name, value in declared.items() if name != "sigma_n"}
-        told = yaml.safe_dump(fields, default_flow_style=True, sort_keys=False, width=10**6).strip().strip("{}")
+        told = _inline(fields)
+        through = _inline({"name": "mask", **(corruption or {}), "missing": float(f"{self.share:.3g}")})
         level = f", sigma_n: {declared.get('sigma_n', 'NOISE')}" if "counts" not in declared else ""
         remedy = (
             "If that stands for nothing, declare it, and train on what was measured: "
-            f"data: {{{told}{level}}}; corruption: {{name: mask, missing: {self.share:.3g}}}."
+            f"data: {{{told}{level}}}; corruption: {{{through}}}."
         )
         if not {"counts", "sigma_n"} & declared.keys():
             remedy += (
                 " NOISE is the noise std of what was measured, 0 for none (with objective: tweedie). Of counts, whose "
                 "noise grows with brightness, give `counts: {gain, offset, read_std}` and `value_range` in its place."
             )
+        if self.rows < SKIPPED:
+            remedy += " Or leave out these rows: --on-bad-file skip."
         return Finding(
             "missing", NoiseVerdict.VIOLATED, f"{100 * self.share:.3g} % of the values are {what}{why}{lost}", remedy,
             self.share,
         )  # fmt: skip
+
+
+def _inline(fields: Mapping[str, Any]) -> str:
+    """The fields on one line, without the braces around them."""
+    return yaml.safe_dump(dict(fields), default_flow_style=True, sort_keys=False, width=10**6).strip()[1:-1]
 
 
 def find_gap(x: Array) -> Gap | None:
@@ -93,7 +113,8 @@ def find_gap(x: Array) -> Gap | None:
         return None
     if (marked := _constant(x, gone)) is not None or not gone.any():
         return marked
-    return Gap("nan", float(gone.mean()), int(gone.all(0).sum()))
+    share_of_rows = float(gone.reshape(len(gone), -1).any(1).mean())
+    return Gap("nan", float(gone.mean()), int(gone.all(0).sum()), rows=share_of_rows)
 
 
 def unlike_mask(x: Array, seen: NDArray[np.bool_], mapping: object = None) -> Finding | None:
@@ -130,33 +151,50 @@ def _constant(x: Array, gone: NDArray[np.bool_]) -> Gap | None:
     if len(values) <= FEW:
         return None
     if (outside := _outside(values, counts, x.size)) is not None:
-        hole = (x == outside) & ~gone
-        always = (hole | gone).all(0)
-        rest = hole & ~always
-        related = _related(np.where(gone, 0, x), rest, hole | gone) if rest.any() else 0.0
-        return Gap(outside, float(hole.mean()), int(always.sum()), related, far=True)
+        gap, _ = _of_constant(x, gone, outside, far=True)
+        if outside < values[-1] or gap.related <= RELATED:  # beside saturated pixels it is bright
+            return gap
     at = int(counts.argmax())
     share = counts[at] / x.size
     beside = np.concatenate([counts[max(0, at - NEXT) : at], counts[at + 1 : at + 1 + NEXT]])
     if share < LEAST or counts[at] < PEAK * beside.mean():
         return None
-    hole = (x == values[at]) & ~gone
+    gap, scattered = _of_constant(x, gone, float(values[at]))
+    # Padding lies at the same places in all rows.
+    return None if scattered < LEAST or abs(gap.related) > RELATED else gap
+
+
+def _of_constant(x: Array, gone: NDArray[np.bool_], value: float, far: bool = False) -> tuple[Gap, float]:
+    """The gap where that value is what stands for nothing; and its share of the values, without those that are missing
+    in every row."""
+    hole = (x == value) & ~gone
     always = (hole | gone).all(0)
     rest = hole & ~always
-    if rest.mean() < LEAST:  # padding: the same places in all rows
-        return None
-    related = _related(np.where(gone, 0, x), rest, hole | gone)
-    return None if abs(related) > RELATED else Gap(float(values[at]), float(share), int(always.sum()), related)
+    related = _related(np.where(gone, 0, x), rest, hole | gone) if rest.any() else 0.0
+    return Gap(value, float(hole.mean()), int(always.sum()), related, far), float(rest.mean())
 
 
 def _outside(values: Array, counts: NDArray[np.int64], size: int) -> float | None:
     """The least or largest of distinct values where it occurs often, and so far outside of all others that it can be
-    none of them, such as -999; None where neither is."""
+    none of them, such as -999; None where neither is. The largest that a converter gives is saturation."""
     for end, others in ((0, values[1:]), (-1, values[:-1])):
+        if end == -1 and _full_scale(values[end]):
+            continue
         beyond = min(abs(values[end] - others[0]), abs(values[end] - others[-1]))
         if counts[end] >= max(OFTEN, LEAST_FAR * size) and beyond > FAR * np.ptp(others):
             return float(values[end])
     return None
+
+
+def _full_scale(value: float) -> bool:
+    """Whether it is the largest of 8 bits or more, such as 255, 4095 or 65535, of which lower bits may be filled with 0
+    (65520), or 1 of values that were divided by that."""
+    if value == 1:
+        return True
+    if not (255 <= value < 2**32 and float(value).is_integer()):
+        return False
+    bits = int(value) // (int(value) & -int(value))  # without the lower ones that are 0
+    return bits >= 255 and bits & (bits + 1) == 0
 
 
 def _related(x: Array, rest: NDArray[np.bool_], hole: NDArray[np.bool_]) -> float:

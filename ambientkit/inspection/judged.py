@@ -69,8 +69,9 @@ def look(
     of: the data set that `rows` are observations of, where they do not know themselves in which units it is. sigma_n:
     the level that the rows are said to have, a number or one per row (N,), where they do not bring it. lowest: the
     lowest level that will be trained. pictures: the rows may be pictures; otherwise they are what an operator makes of
-    some, in which noise does not show by smooth areas. What the data set itself knows of its noise takes the place of
-    all tests of the values. Raises InputError where there are more or fewer levels than rows.
+    some, in which noise does not show by smooth areas, so that no level is estimated. What the data set itself knows of
+    its noise takes the place of all tests of the values. Raises InputError where there are more or fewer levels than
+    rows.
     """
     own = as_rows(rows) if of is None else of
     x, levels, index = sampled_rows(rows, most)
@@ -80,17 +81,17 @@ def look(
             raise InputError(f"sigma_n has {len(level)} levels for {len(own)} rows")
         levels = (level[index] if level.ndim else np.full(len(x), level)).reshape(-1, *[1] * (x.ndim - 1))
     part = None if levels is None else measured(rows, index)
-    if levels is not None and not pictures:
+    if not pictures:
         part = (np.ones(x.shape, bool) if part is None else part[0], False)
     known = own.noise_findings()
     if known is not None:
         return Looked(x, levels, index, part, list(known))
-    if part is not None and levels is not None:
+    if part is not None:
         found = part_findings(x, levels, *part, own.mapping)
     else:
         found = model_findings(x, levels, _zero(own.mapping), own.mapping)
-    if part is not None and levels is not None and not part[1]:
-        scale = scale_of_measurements(x, part[0], float(levels.max()), lowest)
+    if part is not None and not part[1]:
+        scale = scale_of_measurements(x, part[0], 0.0 if levels is None else float(levels.max()), lowest)
     else:
         scale = scale_findings(x, levels, own, lowest)
     return Looked(x, levels, index, part, [*scale, *(map(_unsure, found) if scale else found)])

@@ -11,15 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ambientkit.builtin.corruptions.linear import Linear
 from ambientkit.checkpoint.target import check_target
 from ambientkit.config.datapath import DataLike, data_argument, with_bad_files
 from ambientkit.config.files import KeyPath
 from ambientkit.data.gapped import declaring, gap_in
+from ambientkit.data.measured_units import shows_pictures
 from ambientkit.data.run_proposal import RunProposal
 from ambientkit.errors import InputError
 from ambientkit.inspection.photon import dark_frames
 from ambientkit.inspection.transfer import Dark
-from ambientkit.interfaces import Data
+from ambientkit.interfaces import Corruption, Data
 from ambientkit.proposing.centred import centred
 from ambientkit.proposing.clipped import clipped_values
 from ambientkit.proposing.noise import NoiseModel, noise_model
@@ -32,7 +34,7 @@ from ambientkit.readers.measured import beyond, measured_range
 from ambientkit.readers.over import bare
 from ambientkit.readers.own_values import OwnValues, own_values
 from ambientkit.readers.usable import enough_counts
-from ambientkit.registry import Registry
+from ambientkit.registry import Registry, given_spec
 from ambientkit.units.counts import CountRange
 from ambientkit.units.ranges import ValueRange
 from ambientkit.units.scale import judge_scale, within_unit
@@ -47,6 +49,15 @@ LARGE, WINDOW = 128, 64
 MARGIN = 10.0
 """The noise level over the lowest level of a run, at least."""
 
+SERVES = "The only objective for rows that an operator measured."
+UNKNOWN = (
+    "the noise of what was measured, which measurements do not show: give --sigma-n, its std in the units of the "
+    "measurements (0 for none)"
+)
+GAPS = (
+    "rows without gaps: of rows that an operator measured, masks come from the data set `masked` (measurements: true)"
+)
+
 Array = NDArray[np.float64]
 
 
@@ -60,12 +71,14 @@ def propose(
     repeats: Sequence[DataLike] = (),
     rows: int = 512,
     on_bad_file: str | None = None,
+    corruption: Corruption | None = None,
 ) -> RunProposal:
     """A configuration for rows in files.
 
     sigma_n: the noise level in units of [-1, 1], where it is known. dark: frames without light; flat: for each
     brightness frames of an even light; repeats: for each scene frames of it. They are read as data sets are, in file
-    units. rows: looked at. Raises InputError for data that are no files, and for what cannot be read.
+    units. rows: looked at. corruption: how the rows were observed; the configuration holds it. Raises InputError for
+    data that are no files, and for what cannot be read.
     """
     found = data_argument(data, registry, "DATA")
     if isinstance(found, Data):
@@ -78,6 +91,14 @@ def propose(
             "needs no proposal"
         )
     values = own_values(part, rows)
+    through = corruption
+    if isinstance(through, Linear) and not shows_pictures(through):
+        if dark is not None or flat or repeats:
+            raise InputError(
+                "--dark, --flat, --repeats: frames show the noise of pictures; of rows that an operator measured give "
+                "--sigma-n"
+            )
+        return _of_measurements(part, values, through, sigma_n, rows, registry, found)
     spec: dict[str, Any] = {key: str(value) if isinstance(value, Path) else value for key, value in found.items()}
     cut_up, reasons = slices_of(part, spec, values.rows.shape[1:])
     if cut_up:
@@ -95,7 +116,9 @@ def propose(
         assert isinstance(part, Stored)
         values = own_values(part, rows)
     gone = unmeasured(part, spec, values, rows, registry, known=frames or isinstance(sigma_n, int | float))
-    part, values, corruption = gone.part, gone.values, gone.corruption
+    part, values, seen_in_part = gone.part, gone.values, gone.corruption
+    if isinstance(through, Linear) and seen_in_part:
+        return RunProposal({}, {}, [GAPS])
     spec |= gone.fields
     reasons |= gone.reasons
     if told:
@@ -103,7 +126,7 @@ def propose(
     missing += gone.missing
     if missing:
         return RunProposal({}, {}, missing)
-    noise = _noise(part, values, sigma_n, registry, dark, flat, repeats, corruption is not None)
+    noise = _noise(part, values, sigma_n, registry, dark, flat, repeats, seen_in_part is not None)
     missing += noise.missing
     if missing:
         return RunProposal({}, {}, missing, photon=noise.photon)
@@ -120,10 +143,12 @@ def propose(
         reasons["data", "clipped"] = lost
     levels = _levels(spec, part, values)
     shape = values.rows.shape[1:]
-    cut = _crop(shape)
+    cut = None if isinstance(through, Linear) else _crop(shape)
     seen = shape if cut is None else (shape[0], cut, cut)
     augment = () if cut is None else (f"crop={cut}x{cut}",)
-    chosen = settings(spec, seen, values.total, registry, augment, corruption or "gaussian")
+    observed = seen_in_part if through is None else {**(seen_in_part or {}), **given_spec(through)}
+    objective = "tweedie" if isinstance(through, Linear) else None
+    chosen = settings(spec, seen, values.total, registry, augment, observed or "gaussian", objective)
     if cut is not None:
         reasons["augment",] = (
             f"Pictures of {shape[1]} x {shape[2]} are learned by windows of {cut} x {cut}, another one at each visit; "
@@ -139,14 +164,55 @@ def propose(
     reasons["data",] = (
         f"{values.total:,} rows of {' x '.join(map(str, shape))}, {values.found.source.dtype} in the files."
     )
-    tree: dict[str, Any] = {"data": spec, **({"corruption": corruption} if corruption else {}), **chosen.tree}
-    if corruption and spec.get("sigma_n") == 0:
+    tree: dict[str, Any] = {"data": spec, **({"corruption": observed} if observed else {}), **chosen.tree}
+    if through is not None:
+        reasons["corruption",] = "Given."
+    if isinstance(through, Linear):
+        reasons["objective",] = SERVES
+    elif observed and spec.get("sigma_n") == 0:
         tree["objective"] = "tweedie"
         reasons["objective",] = "Measured values have no noise, so that there is nothing to learn below it."
     if levels:
         tree["levels"] = {**chosen.tree.get("levels", {}), **levels}
     head = (*_head(values), *chosen.head, *(f"Not known: {note}" for note in noise.notes))
     return RunProposal(tree, _in_order(tree, reasons), (), head, noise.photon, chosen.refused)
+
+
+def _of_measurements(
+    part: Stored,
+    values: OwnValues,
+    through: Linear,
+    sigma_n: Any,
+    rows: int,
+    registry: Registry,
+    spec: Mapping[str, Any],
+) -> RunProposal:
+    """Of rows that an operator measured, which show neither their noise nor what their values mean."""
+    fields = {key: str(value) if isinstance(value, Path) else value for key, value in spec.items()}
+    observed = given_spec(through)
+    reasons: dict[KeyPath, str] = {}
+    if (gap := gap_in(part, rows, values)) is not None:
+        fields = declaring(gap, part, through)
+        reasons["data", "measurements"] = "Measurements that are missing come with a mask of their own."
+        if "missing" not in through.model_fields_set:
+            observed["missing"] = float(f"{gap.share:.3g}")
+            reasons["corruption", "missing"] = "The share of the measurements that is missing."
+    dtype = values.found.source.dtype
+    if part.value_range is None and dtype.kind in "ui":
+        most = float(f"{np.nanmax(np.abs(values.rows)):.3g}")
+        raise InputError(
+            f"{values.found.source}: measurements are {dtype}, so that the value of 0 is not known: give the data set "
+            f"value_range, from -a to a, such as [{-most:g}, {most:g}], and sigma_n in its units"
+        )
+    if sigma_n is not None:
+        fields["sigma_n"] = sigma_n
+        reasons["data", "sigma_n"] = "Given, in units of [-1, 1]."
+    elif part.sigma_n is None and values.found.levels is None:
+        return RunProposal({}, {}, [UNKNOWN])
+    chosen = settings(fields, values.rows.shape[1:], values.total, registry, (), observed, "tweedie")
+    tree = {"data": fields, "corruption": observed, **chosen.tree}
+    reasons |= {("corruption",): "Given.", ("objective",): SERVES, **chosen.reasons}
+    return RunProposal(tree, _in_order(tree, reasons), (), (*_head(values), *chosen.head), None, chosen.refused)
 
 
 def _head(values: OwnValues) -> tuple[str, str]:

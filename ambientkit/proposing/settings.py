@@ -56,12 +56,13 @@ def settings(
     registry: Registry,
     augment: Sequence[str] = (),
     corruption: str | Mapping[str, Any] = "gaussian",
+    objective: str | None = None,
 ) -> Settings:
     """For rows (rows, *shape) of a data set, as `augment` leaves them, the model and its training as `train` chooses
     them; the steps fit a time.
 
     The speed is measured by a trial of a few seconds; without one (the network cannot be built here) the steps are a
-    default. What `train` would refuse is said in `refused`.
+    default. What `train` would refuse is said in `refused`. objective: one other than the default.
     """
     name, model = proposed(registry, shape, {}, rows)
     tree: dict[str, Any] = {"model": {"name": name, **model.fields}, **USUAL, **model.training}
@@ -72,6 +73,8 @@ def settings(
     reasons["batch_size",] = "Rows in a step."
     reasons["optimizer", "lr"] = "Suits the model."
     reasons["optimizer", "schedule"] = "The rate falls to 0 at end_step, so that the last steps average."
+    if objective is not None:  # the model may propose another one
+        tree["objective"] = objective
     asked = {"data": dict(data), "corruption": corruption}
     if model.levels_by_rows and (levels := _levels({**asked, **tree}, registry)) is not None:
         tree["levels"] = levels._asdict()

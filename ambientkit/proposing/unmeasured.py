@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ambientkit.config.files import KeyPath
+from ambientkit.inspection.gaps import SKIPPED
 from ambientkit.inspection.lone import dead_pixels, hot_lines, stuck_pixels
 from ambientkit.interfaces import Data
 from ambientkit.readers import ESTIMATES, Stored
@@ -19,8 +20,6 @@ from ambientkit.text import percent
 
 MOST = 0.1
 """Share of the values that may be missing where the noise is found on what was measured."""
-SKIPPED = 0.3
-"""Share of the rows with missing pixels up to which leaving them out is proposed."""
 UNKNOWN = (
     "the noise of what was measured, which cannot be estimated between so many gaps: give --sigma-n, its std in units "
     "of [-1, 1] (0 for none); of counts, whose noise grows with brightness, `counts: {gain, offset, read_std}` and "
@@ -52,19 +51,19 @@ class Unmeasured(NamedTuple):
 def unmeasured(
     part: Stored, spec: Mapping[str, Any], values: OwnValues, rows: int, registry: Registry, known: bool = False
 ) -> Unmeasured:
-    """What becomes of pixels that hold nothing: those that the files mark or flag, and those of the camera that stand
-    out in many rows; where the data set takes rows with a mask, those that it names. rows: looked at. known: whether
-    the noise is declared, or measured on other frames, so that any share of the values may be missing."""
+    """What becomes of pixels that hold nothing: those that the data set names, those that the files mark or flag, and
+    those of the camera that stand out in many rows. rows: looked at. known: whether the noise is declared, or measured
+    on other frames, so that any share of the values may be missing."""
     known = known or part.sigma_n is not None or part.counts is not None
-    if part.masked:
-        reasons: dict[KeyPath, str] = {("data", "missing"): "Given with the data."}
-        return _masked(part, values, {}, reasons, known)
-    if part.on_bad_file == "skip" or part.clean or str(part.sigma_n) in ESTIMATES:
+    if not part.masked and (part.on_bad_file == "skip" or part.clean or str(part.sigma_n) in ESTIMATES):
         return Unmeasured(part, values)
-    fields: dict[str, Any] = getattr(bare(values.found.source), "said_flags", dict)()
+    asked, missing = part.masked, part.missing if part.masked else "mask"
+    named = [list(one) for one in part.dead]
+    said: dict[str, Any] = {} if "flags" in spec else getattr(bare(values.found.source), "said_flags", dict)()
+    fields: dict[str, Any] = dict(said)
 
     def looked_at() -> tuple[Stored, OwnValues]:
-        masked = registry.build(Data, {**spec, **fields, "missing": "mask"})
+        masked = registry.build(Data, {**spec, **fields, "missing": missing})
         assert isinstance(masked, Stored)
         return masked, own_values(masked, rows)
 
@@ -77,28 +76,28 @@ def unmeasured(
     if single > DEAD * np.prod(size) or len(pixels_of(stuck, *size)) > MOST * np.prod(size):
         stuck = []
     if stuck:
-        fields["dead"] = [list(one) for one in stuck]
+        fields["dead"] = [*named, *map(list, stuck)]
         part, values = looked_at()
     hot = hot_lines(values.rows)
     if hot:
-        fields["dead"] = [*fields.get("dead", ()), *(list(one) for one in hot)]
+        fields["dead"] = [*fields.get("dead", named), *map(list, hot)]
         part, values = looked_at()
     dead = dead_pixels(values.rows)
     if 0 < len(dead) <= DEAD * np.prod(size):
-        fields["dead"] = [*fields.get("dead", ()), *(list(one) for one in dead)]
+        fields["dead"] = [*fields.get("dead", named), *map(list, dead)]
         part, values = looked_at()
     share, of_rows = float(np.isnan(values.rows).mean()), float(values.missing.mean())
-    if share == 0:
+    if share == 0 and not asked:
         return Unmeasured(part, values)
     told = (
         f"{int(values.missing.sum())} of {len(values.rows)} rows looked at have missing pixels ({share:.2g} of all "
         "values)"
     )
-    reasons = {}
+    reasons: dict[KeyPath, str] = {}
     if flags:
         name = next(iter(flags.values()))
         reasons["data", "flags"] = f"Every file flags pixels in {name}: those are missing."
-    if "dead" not in fields and of_rows <= SKIPPED:
+    if "dead" not in fields and of_rows <= SKIPPED and not asked:
         reasons["data", "on_bad_file"] = f"{told}: they are left out."
         return Unmeasured(part, values, {**flags, "on_bad_file": "skip"}, None, reasons)
     if "dead" in fields:
@@ -108,8 +107,9 @@ def unmeasured(
         lone = f"{len(dead)} pixels stand far out of quiet surroundings at the same places in many rows: hot, or dead."
         still = f"{len(pixels_of(stuck, *size))} pixels hold the same value in every row, and those beside them do not."
         reasons["data", "dead"] = " ".join([still] * bool(stuck) + [lines] * bool(hot) + [lone] * bool(dead))
-    reasons["data", "missing"] = f"{told}: rows are taken with a mask of what was measured."
-    return _masked(part, values, {**fields, "missing": "mask"}, reasons, known)
+    given = "Given with the data" if asked else told
+    reasons["data", "missing"] = f"{given}: rows are taken with a mask of what was measured."
+    return _masked(part, values, {**fields, "missing": missing}, reasons, known)
 
 
 def _masked(

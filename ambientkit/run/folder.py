@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from torch import Tensor
@@ -123,6 +125,22 @@ def make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"--output-dir {folder}: cannot be made ({error.strerror})") from None
+
+
+def refuse_unmakeable(folder: Path) -> None:
+    """Raise InputError where the folder of a run cannot be made, or no file can be made in it, as below /proc. Only
+    trying shows that; what was made is removed again."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        make(folder)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(f"--output-dir {folder}: cannot be written to ({error.strerror})") from None
+    finally:
+        for place in missing:
+            with suppress(OSError):  # it was not made, or another run has begun there
+                place.rmdir()
 
 
 def open_folder(folder: Path, config: RunConfig, training: Training) -> None:

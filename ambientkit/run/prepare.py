@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 from accelerate import Accelerator
 
-from ambientkit.builtin.corruptions.linear import Linear
 from ambientkit.checkpoint import initial_weights
 from ambientkit.checkpoint.initial import stated
 from ambientkit.config import RunConfig
 from ambientkit.config.request import Request
 from ambientkit.data import Observations, Observed, Survey, observed, of_one_shape, survey
 from ambientkit.data.identity import fingerprint, refuse_other
+from ambientkit.data.measured_units import shows_pictures
 from ambientkit.errors import InputError
 from ambientkit.inspection import look, refuse
 from ambientkit.messages import note, say
@@ -70,7 +70,7 @@ def prepare(
         say(asked.chosen)
     if checkpoint is None and not observations.simulated and seen.sigma_n[1] > 0:
         stored = Observations(rows, config.corruption, config.seed)  # as stored: its noise is judged by place
-        pictures = not isinstance(config.corruption, Linear) or config.corruption.operator.pictures
+        pictures = shows_pictures(config.corruption)
         found = look(stored, of=as_rows(rows), lowest=config.levels.sigma_min, pictures=pictures)
         refuse(found.findings, request.allow)
     of_old = checkpoint is not None and HOLD_OUT not in checkpoint[1]  # a run of a version that held none out

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import inspect
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +42,7 @@ def start(accelerator: Accelerator, config: RunConfig, folder: Path, step: int) 
     """Start the trackers for the steps after `step`. Raises InputError with what a tracker says against it."""
     if not config.trackers:
         return
-    if missing := set(config.trackers) - {getattr(found, "value", found) for found in accelerator.log_with}:
-        raise InputError(
-            f"--tracker {', '.join(sorted(missing))}: cannot be started: accelerate does not find it; is its "
-            "installation whole?"
-        )
+    _refuse_unknown(accelerator, config)
     # The same folder is the same run of the tracker, also after it was resumed.
     identity = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
     own: dict[str, dict[str, Any]] = {
@@ -60,10 +58,45 @@ def start(accelerator: Accelerator, config: RunConfig, folder: Path, step: int) 
             values = {name: value for name, value in values.items() if known.get(name, str(value)) == str(value)}
         accelerator.init_trackers("ambientkit", values, {name: own[name] for name in config.trackers})
     except Exception as error:
-        reason = " ".join(str(error).split())[:300]
+        raise InputError(_not_started(config.trackers, error)) from error
+
+
+def refuse_unready(accelerator: Accelerator, config: RunConfig) -> None:
+    """Raise InputError where a tracker is known not to start: its package is not whole, or wandb has no key that its
+    server takes. None is started. At a terminal wandb asks for a key, which is a warning here."""
+    _refuse_unknown(accelerator, config)
+    if "wandb" not in config.trackers or not accelerator.is_main_process:
+        return
+    try:
+        import wandb
+
+        if wandb.setup().settings.mode in ("offline", "dryrun", "disabled"):
+            return
+        never: dict[str, Any] = {"prompt": False} if "prompt" in inspect.signature(wandb.login).parameters else {}
+        known = wandb.login(**never)
+    except Exception as error:
+        raise InputError(_not_started(["wandb"], error)) from error
+    if known:
+        return
+    told = "--tracker wandb: no API key is configured: `wandb login` or WANDB_API_KEY gives one; WANDB_MODE=offline"
+    if not sys.stdin.isatty():
+        raise InputError(f"{told} needs none")
+    warn(f"{told} needs none; the run will ask for it")
+
+
+def _refuse_unknown(accelerator: Accelerator, config: RunConfig) -> None:
+    """Raise InputError for trackers that accelerate has left out without an error."""
+    if missing := set(config.trackers) - {getattr(found, "value", found) for found in accelerator.log_with}:
         raise InputError(
-            f"--tracker {', '.join(config.trackers)}: cannot be started: {type(error).__name__}: {reason}"
-        ) from error
+            f"--tracker {', '.join(sorted(missing))}: cannot be started: accelerate does not find it; is its "
+            "installation whole?"
+        )
+
+
+def _not_started(names: Sequence[str], error: Exception) -> str:
+    """What a tracker says against being started, in one line."""
+    reason = " ".join(str(error).split())[:300]
+    return f"--tracker {', '.join(names)}: cannot be started: {type(error).__name__}: {reason}"
 
 
 def _mlflow_run(identity: str) -> tuple[str | None, dict[str, str]]:

@@ -40,6 +40,7 @@ from ambientkit.run.folder import (
     left_unbegun,
     make,
     open_folder,
+    refuse_unmakeable,
     refuse_used,
     resume_command,
     resumed,
@@ -111,14 +112,17 @@ def train(request: Request, registry: Registry, *, stop: Stop | None = None, pro
 
 def check(request: Request, registry: Registry) -> RunConfig:
     """The configuration of the run that `train` would begin or go on with, after all that it checks before step 1 but
-    the quick checks of its parts. Nothing is written, locked or reported but warnings. Raises InputError as `train`."""
+    the quick checks of its parts. Nothing is left behind, locked or reported but warnings. Raises InputError as
+    `train`."""
     if request.time_limit is not None:
         seconds(request.time_limit)
     with without_progress():
         ready = _ready(replace(request, skip_preflight=True), registry, None)
-        if not ready.begun:
-            check_place(ready.folder / CONFIG if ready.folder.is_dir() else ready.folder, "--output-dir")
-    return ready.prepared.training.config
+        check_place(ready.folder / CONFIG if ready.folder.is_dir() else ready.folder, "--output-dir")
+        refuse_unmakeable(ready.folder)
+        training = ready.prepared.training
+        trackers.refuse_unready(training.accelerator, training.config)
+    return training.config
 
 
 class _Ready(NamedTuple):

@@ -29,6 +29,7 @@ import numpy as np
 import tifffile
 from field_sets import SCENES, camera
 from scipy.ndimage import zoom
+from stopped import stoppable
 
 PICTURES = 300
 INSIDE = 1.645
@@ -145,4 +146,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stoppable(main, goes_on=True)

@@ -27,6 +27,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from stopped import stoppable
+
 from ambientkit.interfaces import Sampler
 from ambientkit.rows import evenly
 
@@ -319,4 +321,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stoppable(main, goes_on=True)

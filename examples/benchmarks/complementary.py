@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 from kspace import Rows, grey
 from masks import HELD_OUT, LOWEST, NETWORKS
+from stopped import stoppable
 from torch import Tensor
 
 import ambientkit as ak
@@ -70,4 +71,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stoppable(main)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from stopped import stoppable
 
 from ambientkit.batch import Batch
 from ambientkit.builtin.corruptions.mask import Mask
@@ -73,4 +74,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stoppable(main)

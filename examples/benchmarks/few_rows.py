@@ -27,6 +27,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stopped import stoppable
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from few_rows_arms import ARMS
@@ -362,4 +364,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stoppable(main, goes_on=True)

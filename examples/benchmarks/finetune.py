@@ -27,6 +27,7 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.table import Table
+from stopped import stoppable
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
@@ -193,4 +194,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stoppable(main, goes_on=True)

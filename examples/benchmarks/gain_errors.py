@@ -12,6 +12,7 @@ import argparse
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
+from stopped import stoppable
 
 from ambientkit.inspection.photon import photon_transfer
 
@@ -83,4 +84,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stoppable(main)

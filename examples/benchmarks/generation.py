@@ -28,6 +28,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stopped import stoppable
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from quality_arms import NO_PAIRS, late_pairs, without_pairs
@@ -324,4 +326,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stoppable(main, goes_on=True)

@@ -29,6 +29,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 from safetensors.torch import load_file
+from stopped import stoppable
 
 import ambientkit as ak
 from ambientkit.checkpoint.names import METRICS, WEIGHTS
@@ -207,4 +208,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stoppable(main)

@@ -13,6 +13,7 @@ import argparse
 
 import numpy as np
 from gain_errors import cells, hills, ridges, texture
+from stopped import stoppable
 
 from ambientkit.inspection.lone import hot_lines
 
@@ -54,4 +55,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stoppable(main)

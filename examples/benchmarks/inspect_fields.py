@@ -11,6 +11,7 @@ import collections
 import logging
 
 from field_sets import SETS, half_of, make
+from stopped import stoppable
 
 import ambientkit as ak
 from ambientkit.builtin.data.in_memory import InMemory
@@ -56,4 +57,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stoppable(main)

@@ -28,6 +28,7 @@ import numpy as np
 import yaml
 from instrument_jobs import JOBS, Job
 from scipy.ndimage import gaussian_filter
+from stopped import stoppable
 
 NORMAL, STUDENT = 1.645, 1.895
 """Half widths of 90 % intervals in stds: of a normal law, and where the std is that of eight draws (Student's t with 7
@@ -152,4 +153,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stoppable(main, goes_on=True)

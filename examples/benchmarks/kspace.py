@@ -11,14 +11,19 @@ missing, in one call.
 
     python examples/benchmarks/kspace.py --out runs/kspace --data fashion-mnist --acceleration 2 4 --seeds 0
     python examples/benchmarks/kspace.py --out runs/kspace-u-net --data photo-patches --network u-net
+    python examples/benchmarks/kspace.py --out runs/offsets --complex --lines offsets --acceleration 4 --drop 0.5
 
-A run that is there is not trained again; runs of another network need a folder of their own.
+With `--complex` the pictures have a phase, linear in place and another for each, and two channels. With `--lines
+offsets` a row has every R-th column from one of R offsets, and the middle, in place of columns at random. `--drop` is
+the chance that a step hides a line. A run that is there is not trained again; runs with other options need a folder of
+their own.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -26,6 +31,7 @@ from typing import Any
 import numpy as np
 import torch
 from masks import HELD_OUT, LOWEST, NETWORKS
+from stopped import stoppable
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -35,7 +41,7 @@ from ambientkit.builtin.corruptions.linear import Linear
 from ambientkit.interfaces import Data
 from ambientkit.maths.ambient import capped_inverse_square
 from ambientkit.maths.masks import draw_mask
-from ambientkit.maths.noise import RandomSource, per_row
+from ambientkit.maths.noise import RandomSource, per_row, uniform
 from ambientkit.maths.randomness import keyed_generator
 from ambientkit.registry import load
 from ambientkit.training import steps
@@ -74,12 +80,14 @@ class FreshLines(Linear):
 
     scanned: dict[str, Any]
     """The fields of the corruption of the other arms."""
+    offsets: int = 0
+    """As of `drawn`."""
 
     def degrade(self, batch: Batch, sigma: Tensor, generator: RandomSource) -> View:
         """A^T y_t of lines that are drawn anew."""
         width = batch.x_n.shape[-1]
         other = Linear(**self.scanned)
-        first = draw_mask(batch.x_n, other.kind, other.missing, generator, other.centre)
+        first = drawn(batch.x_n, other, self.offsets, generator)
         shown = (first & draw_mask(batch.x_n, other.kind, other.drop, generator)).expand(len(batch.x_n), 1, -1, width)
         return self.show(batch._replace(cond={**batch.cond, "sampled": shown}), sigma, generator)
 
@@ -88,6 +96,37 @@ class FreshLines(Linear):
         a = self.slope(view, batch)
         known = capped_inverse_square(a, per_row(cap, a))
         return torch.where(view.cond["sampled"], known, per_row(hidden.to(a.dtype), a))
+
+
+def drawn(like: Tensor, scanner: Linear, offsets: int, generator: RandomSource) -> Tensor:
+    """Which columns of rows `like` (B, C, H, W) are measured, (B, 1, 1, W): at random, or every `offsets`-th from an
+    offset of the row, and the middle."""
+    if not offsets:
+        return draw_mask(like, "columns", scanner.missing, generator, scanner.centre)
+    middle = draw_mask(like, "columns", 1.0, generator, scanner.centre)
+    first = (uniform(like.new_empty(len(like), 1, 1, 1), generator) * offsets).floor()
+    return middle | (torch.arange(like.shape[-1], device=like.device) % offsets == first)
+
+
+def scan(x_0: Tensor, scanner: Linear, offsets: int, generator: torch.Generator) -> Batch:
+    """The measurements of clean rows."""
+    observed = scanner.observe(x_0, torch.arange(len(x_0)), generator)
+    if not offsets:
+        return observed
+    seen = drawn(observed.x_n, scanner, offsets, generator)
+    whole = scanner.operator.forward(x_0, {})
+    sampled = seen.expand(len(x_0), 1, *whole.shape[2:])
+    return observed._replace(x_n=torch.where(sampled, whole, 0.0), cond={**observed.cond, "sampled": sampled})
+
+
+def phased(x: Tensor, seed: int) -> Tensor:
+    """Pictures (n, 1, H, W) as complex ones of two channels: brightness times exp(i (a + b u + c v)), u and v the place
+    in [-1, 1], b and c normal with std pi / 2."""
+    generator = keyed_generator(seed, "benchmark.phase")
+    a, b, c = torch.randn(3, len(x), 1, 1, 1, generator=generator) * math.pi / 2
+    v, u = torch.meshgrid(*(torch.linspace(-1, 1, size) for size in x.shape[2:]), indexing="ij")
+    angle = 2 * a + b * u + c * v
+    return torch.cat([(x + 1) / 2 * angle.cos(), (x + 1) / 2 * angle.sin()], dim=1)
 
 
 class Rows(Dataset[Batch]):
@@ -111,24 +150,27 @@ def grey(data: str, split: str, stride: int, most: int) -> Tensor:
     return torch.stack([rows[int(i)].x_0.mean(0, keepdim=True) for i in order])
 
 
-def lines(acceleration: int) -> dict[str, Any]:
+def lines(acceleration: int, real: bool, drop: float) -> dict[str, Any]:
     """The fields of the corruption: outside the middle so many columns are missing that 1 / acceleration are there."""
     centre = CENTRES[acceleration]
     missing = 1 - (1 / acceleration - centre) / (1 - centre)
-    operator = {"name": "fourier", "real": True}
-    return {"operator": operator, "kind": "columns", "centre": centre, "missing": missing, "drop": 0.2}
+    operator = {"name": "fourier", "real": real}
+    return {"operator": operator, "kind": "columns", "centre": centre, "missing": missing, "drop": drop}
 
 
-def run(data: str, arm: str, acceleration: int, seed: int, end_step: int, network: str) -> dict[str, object]:
+def run(asked: argparse.Namespace, arm: str, acceleration: int, seed: int) -> dict[str, object]:
     """Train an arm: what is measured of the rows that it restores."""
     began = time.process_time()
-    fields = lines(acceleration)
+    fields = lines(acceleration, not asked.complex, asked.drop)
+    offsets = acceleration if asked.lines == "offsets" else 0
     scanner = Linear(**fields)
-    x_0, test = grey(data, "train", 8, 8000), grey(data, "test", 16, HELD_OUT)
+    x_0, test = grey(asked.data, "train", 8, 8000), grey(asked.data, "test", 16, HELD_OUT)
+    if asked.complex:
+        x_0, test = phased(x_0, 0), phased(test, 1)
     number = torch.arange(len(x_0))
-    observed = scanner.observe(x_0, number, keyed_generator(seed, "benchmark.lines"))
+    observed = scan(x_0, scanner, offsets, keyed_generator(seed, "benchmark.lines"))
     if arm == "clean":
-        corruption: Any = FreshLines(operator=fields["operator"], kind=fields["kind"], scanned=fields)
+        corruption: Any = FreshLines(operator=fields["operator"], kind=fields["kind"], scanned=fields, offsets=offsets)
         train: Any = Rows(corruption.observe(x_0, number, keyed_generator(seed, "benchmark.lines")))
     elif arm == "zero-fill":
         filled = scanner.show(observed, observed.sigma_n, keyed_generator(0, "unused")).x
@@ -136,26 +178,29 @@ def run(data: str, arm: str, acceleration: int, seed: int, end_step: int, networ
     else:
         corruption, train = (scanner if arm == "ambient" else PublishedLines(**fields)), Rows(observed)
     objective = "naive" if arm == "zero-fill" else "tweedie"
-    settings = NETWORKS[network]
+    settings = NETWORKS[asked.network]
     training = ak.build(
-        ak.configure(train, corruption=corruption, objective=objective, seed=seed, end_step=end_step, **settings)
+        ak.configure(train, corruption=corruption, objective=objective, seed=seed, end_step=asked.steps, **settings)
     )
     for _ in steps(training):
         pass
-    asked = scanner.observe(test, torch.arange(len(test)), keyed_generator(1000 + seed, "benchmark.lines"))
+    gaps = scan(test, scanner, offsets, keyed_generator(1000 + seed, "benchmark.lines"))
     level = torch.full((len(test),), LOWEST)
-    view = scanner.show(asked, level, keyed_generator(seed, "benchmark.view"))
-    zero_filled = scanner.show(asked, asked.sigma_n, keyed_generator(0, "unused")).x
+    view = scanner.show(gaps, level, keyed_generator(seed, "benchmark.view"))
+    zero_filled = scanner.show(gaps, gaps.sigma_n, keyed_generator(0, "unused")).x
     with torch.no_grad():
         cond = {} if arm == "zero-fill" else dict(view.cond)
         restored = training.teacher(view.x, level, **cond)
     return {
-        "data": data,
+        "data": asked.data,
         "arm": arm,
         "acceleration": acceleration,
+        "lines": asked.lines,
+        "complex": asked.complex,
+        "drop": asked.drop,
         "seed": seed,
-        "end_step": end_step,
-        "network": network,
+        "end_step": asked.steps,
+        "network": asked.network,
         "rms": float((restored - test).square().mean().sqrt()),
         "rms_zero_filled": float((zero_filled - test).square().mean().sqrt()),
         "cpu_seconds": time.process_time() - began,
@@ -190,6 +235,9 @@ def main() -> None:
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--network", choices=sorted(NETWORKS), default="transformer")
+    parser.add_argument("--complex", action="store_true", help="pictures with a phase, in two channels")
+    parser.add_argument("--lines", choices=("random", "offsets"), default="random")
+    parser.add_argument("--drop", type=float, default=0.2, help="chance that a step hides a line")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     for seed in asked.seeds:
@@ -197,10 +245,10 @@ def main() -> None:
             for arm in asked.arms:
                 file = asked.out / f"{asked.data}-{acceleration}-{arm}-{seed}.json"
                 if not file.is_file():
-                    found = run(asked.data, arm, acceleration, seed, asked.steps, asked.network)
+                    found = run(asked, arm, acceleration, seed)
                     file.write_text(json.dumps(found, indent=1) + "\n")
     print(table([json.loads(file.read_text()) for file in sorted(asked.out.glob(f"{asked.data}-*.json"))]))
 
 
 if __name__ == "__main__":
-    main()
+    stoppable(main, goes_on=True)

@@ -35,6 +35,7 @@ from typing import Any, get_args
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
+from stopped import stoppable
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -373,4 +374,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stoppable(main, goes_on=True)

@@ -32,6 +32,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from stopped import stoppable
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # one core a job: small networks gain nothing from two
 
 from quality_arms import ARMS, DATA, TAU
@@ -390,4 +392,4 @@ def _all(group: list[Unit]) -> BaseException | None:
 
 
 if __name__ == "__main__":
-    main()
+    stoppable(main, goes_on=True)

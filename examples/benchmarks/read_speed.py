@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from stopped import stoppable
 
 from ambientkit.interfaces import Data
 
@@ -200,4 +201,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stoppable(main)

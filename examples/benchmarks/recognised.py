@@ -24,6 +24,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from stopped import stoppable
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -138,4 +140,4 @@ def _cell(values: list[float], form: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    stoppable(main, goes_on=True)

@@ -16,6 +16,8 @@ import subprocess
 import sys
 import time
 
+from stopped import stoppable
+
 COMMANDS = ("train", "sample", "inspect", "verify")
 
 
@@ -54,4 +56,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stoppable(main)

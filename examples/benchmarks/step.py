@@ -37,6 +37,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 from rich.table import Table
+from stopped import stoppable
 from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
@@ -363,4 +364,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stoppable(main)

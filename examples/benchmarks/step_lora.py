@@ -25,6 +25,7 @@ from ambientkit_diffusers.conditions import POOLED, PROMPT, TIME_IDS, time_ids
 from ambientkit_diffusers.library import diffusers
 from ambientkit_diffusers.models import SDXLLoRA
 from ambientkit_diffusers.tiny import write_tiny_sdxl
+from stopped import stoppable
 from torch.utils.data import Dataset
 
 import ambientkit as ak
@@ -146,4 +147,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stoppable(main)

@@ -28,6 +28,7 @@ from functools import cache
 from pathlib import Path
 
 from scipy import stats
+from stopped import stoppable
 
 from ambientkit.checkpoint.folder import write_file
 from ambientkit.interfaces import Check, Mutant, Part
@@ -344,4 +345,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stoppable(main, goes_on=True)

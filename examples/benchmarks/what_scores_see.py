@@ -11,6 +11,7 @@ import argparse
 import time
 
 import torch
+from stopped import stoppable
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
@@ -54,4 +55,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stoppable(main)

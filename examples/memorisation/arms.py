@@ -88,12 +88,20 @@ def split_levels(level: float) -> Arm:
     return Arm(f"split-{level:g}", {"name": "split-levels", "clean_below": level}, level, both=True)
 
 
+def apart(level: float) -> Arm:
+    """Noisy copies of that level from twice of it on, and clean rows up to there."""
+    return Arm(
+        f"apart-{level:g}", {"name": "split-levels", "clean_below": 2 * level, "copies_from": 2}, level, both=True
+    )
+
+
 ARMS = {
     arm.name: arm
     for arm in (
         Arm("clean", "denoising", 0.0),
         *(Arm(f"noisy-{level:g}", "tweedie-consistency", level) for level in (0.1, 0.2, 0.4)),
         *(split_levels(level) for level in (0.2, 0.4, 0.8)),
+        *(apart(level) for level in (0.2, 0.4)),
     )
 }
 

@@ -25,9 +25,11 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 from arms import ARMS, FULL, QUICK, SMALL, Size, split, train
 from measuring import Classifier, has_diverged, measure
 from pictures import DIVERGED, gallery, pareto, table, verdict
+from stopped import stoppable
 
 from ambientkit.checkpoint.folder import whole_checkpoints, write_file
 from ambientkit.errors import AmbientError, RunError
@@ -136,4 +138,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stoppable(main, goes_on=True)

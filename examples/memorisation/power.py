@@ -17,7 +17,9 @@ import torch
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 from arms import split
+from stopped import stoppable
 
 from ambientkit.maths.copying import ratios
 from ambientkit.maths.randomness import keyed_generator
@@ -86,4 +88,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stoppable(main)

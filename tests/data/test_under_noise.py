@@ -60,9 +60,11 @@ def test_rows_of_one_value_are_named_and_an_inverted_mask_with_them() -> None:
     seen = torch.rand(N, 1, 3, 3, generator=Generator().manual_seed(3)) < 0.6
     x_n = torch.where(seen, CLEAN, 0.0)
     wrong = Batch(x_n, torch.zeros(N), torch.arange(N), {"mask": ~seen})
-    with pytest.raises(InputError, match=r"all values of the rows looked at are the same.*store 1 - masks"):
+    with pytest.raises(InputError, match=r"that were measured.*are exactly 0, so that nothing.*store 1 - masks"):
         surveyed(Mask(missing=0.6), wrong)
     assert surveyed(Mask(), wrong._replace(cond={"mask": seen})).signal.sigma_data > 0.3
     flat = Batch(torch.full_like(CLEAN, 0.25), torch.zeros(N), torch.arange(N), {})
-    with pytest.raises(InputError, match=r"are the same, so that nothing can be learned from them$"):
+    with pytest.raises(InputError, match=r"are exactly 0.*, so that nothing can be learned from them$"):
         surveyed(Gaussian(), flat)
+    with pytest.raises(InputError, match=r"are exactly 0.25, which noise does not do$"):
+        surveyed(Gaussian(), flat._replace(sigma_n=torch.ones(N)))

@@ -54,6 +54,38 @@ def test_a_background_clipping_saturation_padding_and_counts_are_no_gaps(rows: n
     assert find_gap(rows) is None
 
 
+def camera() -> tuple[np.ndarray, np.ndarray]:
+    """Rows of a camera in whole numbers, and pixels of all rows that are hot."""
+    hot = np.broadcast_to(np.random.default_rng(3).random(CLEAN[:1].shape) < 5e-3, CLEAN.shape)
+    return np.round(1000 + 50 * NOISY), hot
+
+
+@pytest.mark.parametrize("value", [65535, 65520, 16383, 4095])
+def test_a_converter_at_its_end_is_saturation_and_nothing_missing(value: int) -> None:
+    """Case: hot pixels and cosmic rays at full scale were offered as `missing: 65535`."""
+    rows, hot = camera()
+    assert find_gap(np.where(hot, value, rows)) is None
+    assert find_gap(np.where(hidden(1e-3, CLEAN.shape), value, rows)) is None
+    assert find_gap(np.where(hot, value, rows) / value) is None
+
+
+@pytest.mark.parametrize("value", [9999, 60000, 32768, -65535])
+def test_other_constants_far_outside_are_offered(value: int) -> None:
+    rows, hot = camera()
+    gap = find_gap(np.where(hot, value, rows))
+    assert gap is not None
+    assert (gap.value, gap.far) == (value, True)
+
+
+def test_sharp_stars_that_are_cut_at_a_full_well_are_nothing_missing() -> None:
+    """Case: of few stars, all alike, nothing lies between the background and where they are cut."""
+    rows, _ = camera()
+    for row, (line, column) in zip(rows, np.random.default_rng(4).integers(2, 26, (40, 2))):
+        row[0, line - 1 : line + 2, column - 1 : column + 2] += 8000
+        row[0, line, column] = 52000
+    assert find_gap(rows) is None
+
+
 def test_values_missing_in_every_row_are_counted() -> None:
     rows = np.where(hidden(0.3, CLEAN.shape), 0.0, NOISY)
     rows[..., 3:5, 7] = 0.0

@@ -64,6 +64,18 @@ def test_a_clean_row_is_never_seen_above_the_level_whatever_stands_beside_it() -
     assert check.measure(Denoising(), CASE).p_value == 0  # it states no such level
 
 
+def test_copies_are_seen_from_a_multiple_of_their_noise_on() -> None:
+    floor = torch.tensor([0.0, 0.1, 0.4, 1.5], dtype=torch.float64).repeat(600)
+    term = loss(SplitLevels(clean_below=0.8, copies_from=2), fixed_level(CASE, len(floor), floor, 2))
+    for level, low, high in ((0.0, 0.0, 0.8), (0.1, 0.2, 20.0), (0.4, 0.8, 20.0), (1.5, 3.0, 20.0)):
+        seen = term.sigma[floor == level]
+        assert low <= float(seen.min()) < 1.1 * max(low, 0.05)
+        assert 0.9 * min(high, 3.5) < float(seen.max()) <= high
+    assert "levels-above-floor" in SplitLevels().claims - SplitLevels(copies_from=2).claims
+    with pytest.raises(InputError, match="row 1 of the data is as noisy as sigma_max / copies_from = 10"):
+        loss(SplitLevels(copies_from=2), fixed_level(CASE, 2, torch.tensor([0.0, 11.0], dtype=torch.float64), 0))
+
+
 @pytest.mark.parametrize("top", [0.005, 21.0])
 def test_a_level_outside_the_range_is_refused(top: float) -> None:
     batch = take(fixed_level(CASE, 4, 0.0, 0), torch.arange(2))

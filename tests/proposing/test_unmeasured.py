@@ -146,6 +146,24 @@ def test_a_hot_column_is_proposed_as_dead_and_violates_the_model_where_it_is_not
     assert tails.reason.startswith("column 17 (from 0) stand")
 
 
+def test_the_search_for_hot_pixels_goes_on_beside_a_constant_that_stands_for_nothing(tmp_path, monkeypatch) -> None:
+    """Case: a value of -9999 ended it, and the run was refused for lone pixels, or trained on them."""
+    monkeypatch.setattr("ambientkit.proposing.settings._trial", lambda tree, registry: 0.1)
+    values = frames().round()
+    values[:, :, 20] = 250
+    values = np.where(np.random.default_rng(6).random(values.shape) < 0.02, -9999, values)
+    np.save(tmp_path / "a.npy", values.astype(np.int16))
+    found = ak.inspect(tmp_path / "a.npy", write=tmp_path / "run.yaml")
+    data = found.proposal.config["data"]
+    assert data["missing"] == -9999
+    assert data["dead"] == [["*", 20], *map(list, HOT)]
+    assert found.proposal.config["corruption"]["allow_unseen"]
+    given = {"name": "array", "path": str(tmp_path / "a.npy"), "layout": "NHW", "missing": -9999, "dead": [["*", 20]]}
+    also = what_becomes_of(given)
+    assert also.fields == {"dead": [["*", 20], *map(list, HOT)], "missing": -9999}
+    assert also.reasons["data", "missing"].startswith("Given with the data")
+
+
 @pytest.mark.parametrize("share", [0.02, 0.4])
 def test_flags_of_files_are_found_and_used_where_enough_is_left(tmp_path: Path, share: float) -> None:
     """Case: rows with an extension DQ were called clipped, by the values under the flags."""

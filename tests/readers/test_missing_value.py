@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import ambientkit as ak
+from ambientkit.data.inspected import inspect
 from ambientkit.errors import InputError
 from ambientkit.inspection.gaps import find_gap
 from tests.support.formats import FORMATS, array, open_rows, rows
@@ -162,3 +163,25 @@ def test_nan_by_name_is_a_mask(tmp_path: Path) -> None:
     for missing in ("nan", np.nan):
         found = open_rows(array(tmp_path / "d", x), missing=missing, sigma_n=0.1)
         assert np.array_equal(found[2].cond["mask"], ~hole[2])
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=list(MAKERS))
+def test_nan_is_a_finding_with_the_same_offer_in_every_format(make: Any, tmp_path: Path) -> None:
+    """Case: of .npy files it was a finding, and other files were refused."""
+    x = rows()
+    x[:, 0, 3, 4:6] = np.nan
+    spec = make(tmp_path / "d", x)
+    found = inspect(spec)
+    assert [(one.name, one.verdict) for one in found.findings] == [("missing", "violated")]
+    assert "1.67 % of the values are NaN or infinite" in found.findings[0].reason
+    assert "in 100 % of the rows" in found.findings[0].reason
+    assert "missing: mask, sigma_n: NOISE}; corruption: {name: mask, missing: 0.0167}" in found.findings[0].remedy
+    assert found.facts["missing"] == pytest.approx(2 / 120)
+
+
+def test_few_rows_with_nan_may_be_left_out_and_marks_of_files_are_named(tmp_path: Path) -> None:
+    x = (1000 + 100 * rows(20)).astype(np.int32)
+    x[3, 0, 2, 2] = 2**31 - 1
+    (only,) = inspect({**FORMATS["fits"](tmp_path / "d", x), "value_range": (600, 1400)}).findings
+    assert "marked as missing in the files by the largest int32 (2147483647)" in only.reason
+    assert only.remedy.endswith("Or leave out these rows: --on-bad-file skip.")

@@ -50,6 +50,8 @@ REFUSED = {
     "rows of an evaluation": [*GOOD, "--evaluate-every", "1", "--evaluate-data", "gaps.npy"],
     "a broken link": [*GOOD, "--output-dir", "link"],
     "a file above": [*GOOD, "--output-dir", "good.npy/run"],
+    "a folder that cannot be made": [*GOOD, "--output-dir", "/proc/ambientkit/run"],
+    "a tracker without a key": [*GOOD, "--tracker", "wandb"],
     "a folder in use": [*GOOD, "--output-dir", "full"],
     "a folder of rows": ["--data", "copy", "--output-dir", "copy/run"],
     "a run that is none": ["--resume", "full"],
@@ -58,8 +60,15 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("flags", REFUSED.values(), ids=list(REFUSED))
-def test_what_the_run_refuses_a_dry_run_refuses(ambientkit: Any, place: Path, flags: list[str]) -> None:
+def test_what_the_run_refuses_a_dry_run_refuses(
+    ambientkit: Any, place: Path, flags: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Case: rows whose stored level contradicts the command line passed a dry run with a model."""
+    if "wandb" in flags:
+        pytest.importorskip("wandb", reason="the tracker is not installed")
+        for name in ("WANDB_API_KEY", "WANDB_MODE"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("NETRC", str(place / "none"))
     if "copy" in flags:
         ak.corrupt("digits", "copy", sigma=0.2)
     more = [] if "--resume" in flags else [*SMALL, *CPU]
@@ -69,7 +78,7 @@ def test_what_the_run_refuses_a_dry_run_refuses(ambientkit: Any, place: Path, fl
     assert sorted(place.rglob("*")) == before
     status, _, err = ambientkit("train", *flags, *more)
     assert status == 2
-    assert dry.splitlines()[0] in err.splitlines() or "--output-dir" in dry  # a file above is found otherwise
+    assert dry.splitlines()[0] in err.splitlines() or "--output-dir" in dry or "wandb" in dry  # found otherwise
 
 
 def test_what_runs_passes_and_leaves_nothing(ambientkit: Any, place: Path) -> None:

@@ -6,11 +6,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
+from torch.utils.checkpoint import checkpoint
 
 from ambientkit.builtin.checks.drawn import Flow, without_draws
 from ambientkit.builtin.checks.picture_law import PictureLaw
 from ambientkit.builtin.checks.points_at_level import PointsAtLevel
 from ambientkit.builtin.checks.stationarity import Stationarity
+from ambientkit.builtin.corruptions.mask import Mask
+from ambientkit.builtin.models.mlp import MLP
 from ambientkit.builtin.mutants import consistency, mask, posterior_buffer, sure
 from ambientkit.builtin.objectives.consistency import Consistency
 from ambientkit.builtin.objectives.sure import Sure
@@ -77,3 +81,43 @@ def test_points_are_at_the_levels_that_the_denoiser_is_given(right: Heun | Ances
     assert few.measure(right, case).p_value == 1
     assert few.measure(few.control(right), case).p_value == 0
     assert few.measure(right, replace(case, seed=1)).p_value == 1
+
+
+class Checkpointed(Tweedie):
+    """The default, which makes the denoiser's activations again in the backward pass."""
+
+    name = "checkpointed"
+
+    def loss(self, denoiser, batch, tools):
+        """As `tweedie`, of a denoiser that is asked twice."""
+
+        def asked(x, sigma, **cond):
+            return checkpoint(denoiser, x, sigma, use_reentrant=False, preserve_rng_state=False, **cond)
+
+        return super().loss(asked, batch, tools)
+
+
+class ByThrees(MLP):
+    """An `mlp` that is asked about three rows at a time."""
+
+    name = "by-threes"
+
+    def denoiser(self, network, signal):
+        """The answers to all chunks."""
+        inner = super().denoiser(network, signal)
+        return lambda x, sigma: torch.cat([inner(*own) for own in zip(x.split(3), sigma.split(3), strict=True)])
+
+
+@pytest.mark.parametrize(
+    ("check", "right"),
+    [
+        ("objective-contract", Checkpointed()),
+        ("detached-anchor", Checkpointed()),
+        ("preconditioning", ByThrees(width=16)),
+        ("further-mask", Mask(missing=0.25, drop=0.6)),
+        ("further-mask", Mask(missing=0.25, drop=0.95)),
+    ],
+)
+def test_right_parts_that_were_rejected_for_how_they_work_are_not(check: str, right: Part) -> None:
+    """Cases: right parts of the seventeenth kit's author, who had not read the checks."""
+    assert p_value(load().build("check", check), right) > LEVEL

@@ -168,11 +168,12 @@ def _questions(part: Objective, case: Case, index: int, data: float, answer: flo
     values = [value for value in values if value.requires_grad]
     if not values or not asked:
         return []
-    leaves = [leaf for *_, zero, slope in asked for leaf in (zero, slope)]
+    calls = list(asked)  # a denoiser under checkpointing is asked again in the backward pass
+    leaves = [leaf for *_, zero, slope in calls for leaf in (zero, slope)]
     grads = torch.autograd.grad(torch.stack(values).sum(), leaves, allow_unused=True)
     return [
         _Question(x, sigma, batch.sigma_n[row], row, centre[row], grad.double())
-        for (x, sigma, row, *_), grad, bent in zip(asked, grads[::2], grads[1::2], strict=True)
+        for (x, sigma, row, *_), grad, bent in zip(calls, grads[::2], grads[1::2], strict=True)
         if grad is not None and (bent is None or not bool(bent.any()))
     ]
 
@@ -203,8 +204,9 @@ def _gradients(part: Objective, case: Case, size: float, held: bool) -> Tensor |
     values = [value for value in values if value.requires_grad]
     total = torch.zeros(6, *SHAPE, dtype=torch.float64)
     if values and asked:
-        grads = torch.autograd.grad(torch.stack(values).sum(), [zero for _, zero in asked], allow_unused=True)
-        for (number, _), grad in zip(asked, grads, strict=True):
+        calls = list(asked)
+        grads = torch.autograd.grad(torch.stack(values).sum(), [zero for _, zero in calls], allow_unused=True)
+        for (number, _), grad in zip(calls, grads, strict=True):
             if grad is not None:
                 total.index_add_(0, number.long() - 1, grad.double())
     return total

@@ -43,13 +43,14 @@ class Answering:
 
     def __call__(self, x: Tensor, sigma: Tensor, answer: Callable[[Tensor], Tensor]) -> tuple[Tensor, Asked | None]:
         """D(x, sigma) where the network answers answer(y); and what it was asked, None where it was not called as a
-        module, or more than once."""
+        module, or more than once about a row. Of a network that is asked in chunks they are joined."""
         calls: list[Asked] = []
 
         def replace(module: nn.Module, args: tuple, kwargs: dict, output):
             tensors = [value for value in [*args, *kwargs.values()] if isinstance(value, Tensor)]
-            rows = len(sigma)
-            filled = len(tensors[0]) if len(tensors[0]) > rows else rows
+            filled = len(tensors[0])
+            left = len(sigma) - sum(len(one.y) for one in calls)
+            rows = min(filled, left) if left > 0 else filled
             times = [value[:rows] for value in tensors[1:] if value.shape == (filled,)]
             times = [value for value in times if bool((value != value[0]).any())] or times  # a label says no level
             y = tensors[0][:rows]
@@ -67,7 +68,13 @@ class Answering:
         finally:
             hook.remove()
             vars(self.network).pop("forward", None)
-        return found, calls[0] if len(calls) == 1 else None
+        return found, _joined(calls) if sum(len(one.y) for one in calls) == len(sigma) else None
+
+
+def _joined(calls: list[Asked]) -> Asked:
+    """What several calls were asked; levels only where all were."""
+    times = [one.time for one in calls if one.time is not None]
+    return Asked(torch.cat([one.y for one in calls]), torch.cat(times) if len(times) == len(calls) else None)
 
 
 def put(output, answer: Tensor):

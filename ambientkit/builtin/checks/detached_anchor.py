@@ -70,9 +70,9 @@ class DetachedAnchor(Check):
             return math.inf
         levels = torch.cat([term.sigma.detach() for term in found])
         total = elsewhere = 0.0
-        for (sigma, zero), got in zip(
-            calls, torch.autograd.grad(value, [zero for _, zero in calls], allow_unused=True), strict=True
-        ):
+        asked = list(calls)  # a denoiser under checkpointing is asked again in the backward pass
+        grads = torch.autograd.grad(value, [zero for _, zero in asked], allow_unused=True)
+        for (sigma, zero), got in zip(asked, grads, strict=True):
             norms = torch.zeros(len(zero), dtype=torch.float64) if got is None else got.double().flatten(1).norm(dim=1)
             there = torch.isclose(sigma.unsqueeze(1), levels, rtol=1e-7, atol=0).any(1)
             total, elsewhere = total + float(norms.sum()), elsewhere + float(norms[~there].sum())

@@ -103,11 +103,9 @@ class FurtherMask(Check):
         if _bare(part, _whole(part, case, OBLONG[0]), case):
             return Measured(math.inf, 0.0, self.rows, "views of rows without a mask hide nothing, or do not say what")
         e, x = _added(view, batch), batch.x_n[shown]
-        off = hidden.double() - hidden.double().mean()
-        around = batch.x_n.unflatten(0, (VIEWS, self.rows))
-        product = (off * (around - around.mean()))[hidden | shown.unflatten(0, (VIEWS, self.rows))]
+        product = _together(hidden, batch.x_n.unflatten(0, hidden.shape[:2]), shown.unflatten(0, hidden.shape[:2]))
         scores = [values.mean() / (values.std() / len(values) ** 0.5) for values in (e, e * x, product)]
-        scores += [square_score(values) for values in (e, *of_shapes)]
+        scores += [square_score(values) for values in (e, *of_shapes) if len(values)]
         whole = part.show(rows, sigma[: self.rows], key(case, "further-mask.show"))
         if bool((whole.x[~whole.cond["mask"].expand_as(whole.x)] != 0).any()):
             return Measured(math.inf, 0.0, self.rows, "a row that is shown holds values that were not measured")
@@ -127,6 +125,15 @@ def _added(view: View, batch: Batch) -> Tensor:
     """What a view adds to the values that it shows, over the std that it should have."""
     std = (per_row(view.sigma, view.x) ** 2 - per_row(batch.sigma_n, view.x) ** 2).sqrt()
     return ((view.x - batch.x_n) / std)[view.cond["mask"].expand_as(view.x)]
+
+
+def _together(hidden: Tensor, x: Tensor, shown: Tensor) -> Tensor:
+    """For each measured value of views (V, B, *S): whether it is hidden, times x_n, each less its mean at that place.
+    Their mean is 0 where one says nothing of the other; places may be hidden more often than others."""
+    seen = hidden | shown
+    n = seen.sum((0, 1)).clamp(min=1)
+    off, around = (value - torch.where(seen, value, 0.0).sum((0, 1)) / n for value in (hidden.double(), x))
+    return (off * around)[seen]
 
 
 def _whole(part: Corruption, case: Case, shape: tuple[int, ...]) -> Batch:

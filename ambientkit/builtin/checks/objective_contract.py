@@ -250,13 +250,14 @@ class _Probe:
     def judge(self, terms: list[Term]) -> bool:
         """Whether any value carries a gradient. Raises Broken where one depends on several rows, or says another level
         than it was taken at."""
-        zeros, learnt = [zero for _, _, zero in self._asked], False
+        asked = list(self._asked)  # a denoiser under checkpointing is asked again in the backward pass
+        zeros, learnt = [zero for _, _, zero in asked], False
         for value, sigma in ((v, s) for term in terms for v, s in zip(term.value, term.sigma, strict=True)):
             if not value.requires_grad or not zeros:
                 continue
             grads = torch.autograd.grad(value, zeros, allow_unused=True, retain_graph=True)
             rows, levels = [], []
-            for grad, (number, level, _) in zip(grads, self._asked, strict=True):
+            for grad, (number, level, _) in zip(grads, asked, strict=True):
                 if grad is not None:
                     there = grad.flatten(1).abs().amax(1) > 0
                     self.reached |= (grad != 0).any(0)

@@ -179,5 +179,6 @@ def _gradients(
     if not values or not probe.asked:
         return []
     total = torch.stack(values).sum()
-    found = torch.autograd.grad(total, [zero for _, zero in probe.asked], allow_unused=True)
-    return [(number, one) for (number, _), one in zip(probe.asked, found, strict=True) if one is not None]
+    calls = list(probe.asked)  # a denoiser under checkpointing is asked again in the backward pass
+    found = torch.autograd.grad(total, [zero for _, zero in calls], allow_unused=True)
+    return [(number, one) for (number, _), one in zip(calls, found, strict=True) if one is not None]

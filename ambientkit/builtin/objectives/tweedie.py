@@ -28,17 +28,12 @@ class Tweedie(Objective):
 
     E[x_n | x_t] = a E[x_0 | x_t] + b x_t;
     loss = lambda(sigma) min(1/a^2, cap) mean(rho^2 - (b (x_t - x_n))^2 - (a sigma_n)^2), rho = a D(x_t, sigma) + b x_t
-    - x_n,
-    sigma > sigma_n of the row, lambda the EDM weight (or min-SNR). The terms subtracted from rho^2 do not depend on D;
-    without them,
-    and where the cap does not hold,
-    the mean would exceed the lambda E|D - x_0|^2 of training on clean data by lambda sigma_n^2 / a, which is noise. A
-    single value may be negative.
+    - x_n, sigma > sigma_n of the row, lambda the EDM weight (or min-SNR). The terms subtracted from rho^2 do not depend
+    on D; without them, and where the cap does not hold, the mean would exceed the lambda E|D - x_0|^2 of training on
+    clean data by lambda sigma_n^2 / a, which is noise. A single value may be negative.
     A share `near` of the levels lies in [sigma_n, 1.5 sigma_n], in pairs of one row at one level with +z and -z: their
-    mean
-    gradient stays bounded as sigma -> sigma_n, where it is that of Stein's unbiased risk estimate; so the cap holds for
-    single draws alone, and the
-    levels next to sigma_n count in full. sigma_n = 0 is ordinary denoising.
+    mean gradient stays bounded as sigma -> sigma_n, where it is that of Stein's unbiased risk estimate; so the cap
+    holds for single draws alone, and the levels next to sigma_n count in full. sigma_n = 0 is ordinary denoising.
     Where the corruption hides values, its own weight takes the place of min(1/a^2, cap): hidden values that were
     measured are compared with x_n itself, at lambda(sigma)^(1 - p) lambda(infinity)^p over the chance that they were
     measured, p = hidden_power, and those that were not count nothing.
