@@ -11,6 +11,7 @@ from tests.verification import (
     fourth_kit,
     ninth_kit,
     second_kit,
+    seventeenth_kit,
     seventh_kit,
     sixteenth_kit,
     sixth_kit,
@@ -36,6 +37,7 @@ KITS = {
     "fourteenth": fourteenth_kit,
     "fifteenth": fifteenth_kit,
     "sixteenth": sixteenth_kit,
+    "seventeenth": seventeenth_kit,
 }
 """Modules with `wrong_parts()`, `right_parts()`, `NOT_WRONG`, parts that proved not to be wrong, each with its reason,
 and `LET_PASS`, wrong parts that the checks had let pass when the kit was written, by the check that rejects them now.
