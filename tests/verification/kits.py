@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.verification import (
+    eighteenth_kit,
     eighth_kit,
     eleventh_kit,
     fifteenth_kit,
@@ -38,6 +39,7 @@ KITS = {
     "fifteenth": fifteenth_kit,
     "sixteenth": sixteenth_kit,
     "seventeenth": seventeenth_kit,
+    "eighteenth": eighteenth_kit,
 }
 """Modules with `wrong_parts()`, `right_parts()`, `NOT_WRONG`, parts that proved not to be wrong, each with its reason,
 and `LET_PASS`, wrong parts that the checks had let pass when the kit was written, by the check that rejects them now.

@@ -73,6 +73,11 @@ FOR_RIGHT_PARTS = {
     ],
     "fifteenth": [*CONTRACTS, *(CHECKS[name] for name in ("levels", "noise-law", "degrade-law"))],
     "sixteenth": [*CONTRACTS, *(CHECKS[name] for name in ("levels", "scale", "further-mask"))],
+    "seventeenth": [
+        *CONTRACTS,
+        *(CHECKS[name] for name in ("picture-views", "detached-anchor", "preconditioning", "further-mask")),
+    ],
+    "eighteenth": [*CONTRACTS, *(CHECKS[name] for name in ("picture-views", "stationarity-under-masks"))],
 }
 
 
@@ -100,9 +105,11 @@ RAISE = {
     "nine-net-no-room-for-null",
     "ten-floor-is-the-mean",
     "ten-first-of-none",
+    "kit12-even-rows",
     "kit12-floor-of-first",
     "kit15-odd-batch",
     "kit15-no-row-for-none",
+    "kit17-floor-is-the-lowest-pixel",
 }
 """Wrong parts that no number rejects: they raise an error for batches, shapes or grids that they have to take."""
 
@@ -164,6 +171,8 @@ def test_a_right_part_is_not_rejected_and_the_control_of_the_check_is(kit: str, 
         ("fourteenth", 148, 5, 28),
         ("fifteenth", 165, 1, 34),
         ("sixteenth", 219, 4, 25),
+        ("seventeenth", 246, 0, 53),
+        ("eighteenth", 0, 0, 104),
     ],
 )
 def test_a_kit_keeps_its_size_and_the_parts_that_proved_not_to_be_wrong_say_why(

@@ -29,8 +29,8 @@ BELOW = 0.05
 
 
 class Scale(Check):
-    """A loss in the scale of x_0: moving the denoiser by delta c costs lambda(sigma) delta^2 mean(c^2), lambda the EDM
-    weight.
+    """A loss in the scale of x_0: moving the denoiser by delta c costs each row, in each draw, lambda(sigma) delta^2
+    mean(c^2), lambda the EDM weight.
 
     For a squared loss the second difference (v(+delta) + v(-delta)) / 2 - v(0) on the same draws is that cost exactly,
     row by row, without any statistics. It is compared where a = 1 - sigma_n^2 / sigma^2 >= 0.2; without the factor
