@@ -21,6 +21,7 @@ from ambientkit.fields import Fields, WeightedObjective
 from ambientkit.maths.ambient import capped_inverse_square, clean_std
 from ambientkit.maths.mixture import GaussianMixture
 from ambientkit.maths.noise import RandomSource, per_row
+from ambientkit.maths.weights import HIDDEN
 from ambientkit.proposal import Proposal
 
 
@@ -130,6 +131,11 @@ class Corruption(Part):
         to what was not measured.
         """
         return capped_inverse_square(self.slope(view, batch), per_row(cap, batch.x_n))
+
+    @property
+    def hidden_power(self) -> float:
+        """The power of `maths.weights.hidden_factor` of an objective that is given none."""
+        return HIDDEN
 
     def show(self, batch: Batch, sigma: Tensor, generator: RandomSource) -> View:
         """The rows at levels sigma (B,), with all that was measured of them: what a row is restored from.

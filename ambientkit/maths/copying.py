@@ -106,7 +106,7 @@ def data_copying(samples: Tensor, heldout: Tensor, sample_cells: Tensor, heldout
 def mann_whitney_z(a: Tensor, b: Tensor) -> float:
     """(U - m n / 2) / sqrt(m n (m + n + 1) / 12), U = #{a_i > b_j} + #{a_i = b_j} / 2."""
     m, n = len(a), len(b)
-    ordered = b.sort().values
+    a, ordered = a.contiguous(), b.sort().values
     u = (torch.searchsorted(ordered, a, right=False) + torch.searchsorted(ordered, a, right=True)).double().sum() / 2
     return float((u - m * n / 2) / (m * n * (m + n + 1) / 12) ** 0.5)
 

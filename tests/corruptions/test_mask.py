@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Generator
@@ -9,6 +11,7 @@ from torch import Generator
 import ambientkit as ak
 from ambientkit.batch import Batch, Clean, take
 from ambientkit.builtin.corruptions.gaussian import Gaussian
+from ambientkit.builtin.corruptions.linear import Linear
 from ambientkit.builtin.corruptions.mask import Mask
 from ambientkit.builtin.models.mlp import MLP
 from ambientkit.builtin.objectives.sure import Sure
@@ -18,6 +21,7 @@ from ambientkit.data import drop_conditions, observed, survey
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Levels, Signal
 from ambientkit.maths.randomness import isolated_global_generator, keyed_generator
+from ambientkit.operators.blur import Blur
 from ambientkit.registry import load
 from ambientkit.verification import case_for
 
@@ -59,6 +63,21 @@ def test_without_missing_values_the_loss_is_that_of_gaussian_noise_but_for_what_
         last = (cap, cap) if name == "weight" else ()
         found = getattr(mask, name)(*given, one, whole, *last)
         assert torch.equal(found, getattr(gaussian, name)(*given, view, rows, *last)), name
+
+
+@pytest.mark.parametrize(("missing", "power"), [(0.1, 0.1), (0.4, 0.4), (0.8, 0.6)])
+def test_hidden_values_count_by_the_share_that_is_missing_unless_a_power_is_given(missing: float, power: float) -> None:
+    mask = Mask(missing=missing)
+    case = case_for(Tweedie())
+    tools = replace(case.tools, corruption=mask, signal=Signal((1, 6, 8), 0.5))
+
+    def values(objective: Tweedie) -> torch.Tensor:
+        own = replace(tools, generator=Generator().manual_seed(3))
+        return objective.loss(lambda x, sigma, **cond: 0.5 * x, batch(mask), own)["tweedie"].value
+
+    assert torch.equal(values(Tweedie()), values(Tweedie(hidden_power=power)))
+    assert not torch.equal(values(Tweedie()), values(Tweedie(hidden_power=power + 0.05)))
+    assert Linear(operator=Blur()).hidden_power == Gaussian().hidden_power == 0.6
 
 
 def test_noise_per_pixel_counts_where_something_was_measured() -> None:

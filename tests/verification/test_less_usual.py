@@ -157,6 +157,33 @@ class ByThrees(MLP):
         return lambda x, sigma: torch.cat([inner(*own) for own in zip(x.split(3), sigma.split(3), strict=True)])
 
 
+class Backwards(MLP):
+    """An `mlp` whose network is asked about two rows at a time, the last ones first."""
+
+    name = "backwards"
+
+    def denoiser(self, network, signal):
+        """The answers in the order of the rows."""
+        inner = super().denoiser(network, signal)
+
+        def asked(x, sigma, **cond):
+            both = reversed(list(zip(x.split(2), sigma.split(2), strict=True)))
+            return torch.cat([inner(*own) for own in both][::-1])
+
+        return asked
+
+
+class OtherWay(Backwards):
+    """The answers are not put back into the order of the rows: wrong."""
+
+    name = "other-way"
+
+    def denoiser(self, network, signal):
+        """Those of the last rows first."""
+        inner = super().denoiser(network, signal)
+        return lambda x, sigma, **cond: torch.cat([inner(x, sigma, **cond)[2:], inner(x, sigma, **cond)[:2]])
+
+
 @pytest.mark.parametrize(
     ("check", "right"),
     [
@@ -166,6 +193,9 @@ class ByThrees(MLP):
         ("objective-contract", ValueFirst()),
         ("stationarity-under-masks", ValueFirst()),
         ("preconditioning", ByThrees(width=16)),
+        ("preconditioning", Backwards(width=16)),
+        ("model-scaling", ByThrees(width=16)),
+        ("model-scaling", Backwards(width=16)),
         ("further-mask", Mask(missing=0.25, drop=0.6)),
         ("further-mask", Mask(missing=0.25, drop=0.95)),
     ],
@@ -173,6 +203,11 @@ class ByThrees(MLP):
 def test_right_parts_that_were_rejected_for_how_they_work_are_not(check: str, right: Part) -> None:
     """Cases: right parts of the authors of the seventeenth and eighteenth kit, who had not read the checks."""
     assert p_value(load().build("check", check), right) > LEVEL
+
+
+@pytest.mark.parametrize("check", ["preconditioning", "model-scaling"])
+def test_chunks_have_to_be_put_back_into_their_order(check: str) -> None:
+    assert p_value(load().build("check", check), OtherWay(width=16)) < LEVEL
 
 
 def test_what_a_batch_is_filled_up_with_must_not_be_counted() -> None:

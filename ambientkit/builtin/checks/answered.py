@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -16,11 +15,12 @@ from ambientkit.maths.randomness import isolated_global_generator
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One call of a network: its input, and the level that it was given, (B,) or None where that cannot be seen. Rows
-    by which a batch is filled up come last, and are left out."""
+    """One call of a network: its input, the level that it was given, (B,) or None where that cannot be seen, and the
+    rows that it was asked about, (B,). Rows by which a batch is filled up come last, and are left out."""
 
     y: Tensor
     time: Tensor | None
+    row: Tensor
 
 
 class Answering:
@@ -41,9 +41,9 @@ class Answering:
         self.output: object = None
         """What the network gave at its first call. Only its form counts, so that it need not run again."""
 
-    def __call__(self, x: Tensor, sigma: Tensor, answer: Callable[[Tensor], Tensor]) -> tuple[Tensor, Asked | None]:
-        """D(x, sigma) where the network answers answer(y); and what it was asked, None where it was not called as a
-        module, or more than once about a row. Of a network that is asked in chunks they are joined."""
+    def __call__(self, x: Tensor, sigma: Tensor, answer: Tensor) -> tuple[Tensor, Asked | None]:
+        """D(x, sigma) where the network answers `answer`, of the shape of x; and what it was asked, None where it was
+        not called as a module, or more than once about a row. Of a network that is asked in chunks they are joined."""
         calls: list[Asked] = []
 
         def replace(module: nn.Module, args: tuple, kwargs: dict, output):
@@ -54,9 +54,10 @@ class Answering:
             times = [value[:rows] for value in tensors[1:] if value.shape == (filled,)]
             times = [value for value in times if bool((value != value[0]).any())] or times  # a label says no level
             y = tensors[0][:rows]
-            calls.append(Asked(y.detach(), times[0].detach().double() if times else None))
+            row = _which(y.detach(), x, len(sigma) - left)
+            calls.append(Asked(y.detach(), times[0].detach().double() if times else None, row))
             self.output = output
-            said = answer(y)
+            said = answer[row]
             return put(output, torch.cat([said, said[-1:].expand(filled - rows, *said.shape[1:])]))
 
         hook = self.network.register_forward_hook(replace, with_kwargs=True)
@@ -71,10 +72,31 @@ class Answering:
         return found, _joined(calls) if sum(len(one.y) for one in calls) == len(sigma) else None
 
 
+LIKE = 0.99
+"""Cosine of an input and the row that it is a multiple of, at least: half precision rounds it."""
+
+
+def _which(y: Tensor, x: Tensor, first: int) -> Tensor:
+    """The rows of x (B, *S) that inputs y are multiples of: chunks may come in any order. Where they are none, those
+    that follow `first`."""
+    following = (first + torch.arange(len(y))).clamp(max=len(x) - 1)
+    if y[0].numel() != x[0].numel():
+        return following
+    one, other = (torch.nn.functional.normalize(rows.double().flatten(1), dim=1) for rows in (y, x))
+    cosine, row = (one @ other.T).max(1)
+    return row if bool((cosine > LIKE).all()) and len(row.unique()) == len(row) else following
+
+
 def _joined(calls: list[Asked]) -> Asked:
-    """What several calls were asked; levels only where all were."""
+    """What several calls were asked, in the order of the rows; levels only where all were."""
+    row = torch.cat([one.row for one in calls])
+    order = row.argsort() if len(row.unique()) == len(row) else torch.arange(len(row))
     times = [one.time for one in calls if one.time is not None]
-    return Asked(torch.cat([one.y for one in calls]), torch.cat(times) if len(times) == len(calls) else None)
+    return Asked(
+        torch.cat([one.y for one in calls])[order],
+        torch.cat(times)[order] if len(times) == len(calls) else None,
+        row[order],
+    )
 
 
 def put(output, answer: Tensor):

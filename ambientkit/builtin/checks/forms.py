@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -62,13 +61,13 @@ class FormCheck(Check):
             std = per_row(self._std(sigma, sigma_data), x)
             factor = self._factor(torch.tensor(LOW))
             origin = torch.zeros(len(LOW), *model.signal.shape)
-            zero, one = (model(origin, torch.tensor(LOW), fill)[0] for fill in (torch.zeros_like, torch.ones_like))
+            zero, one = (model(origin, torch.tensor(LOW), origin + fill)[0] for fill in (0, 1))
             gain = (one - zero).double() / per_row(factor, origin)
             for scaled in errors:
                 wanted = per_row(self._std(torch.tensor(LOW), sigma_data).double(), origin) if scaled else 1.0
                 errors[scaled] = max(errors[scaled], largest([gain / wanted - 1]))
                 target = answer / std if scaled else answer
-                found, asked = model(x, sigma, _saying(target))
+                found, asked = model(x, sigma, target)
                 off = found - right if asked is not None else torch.full_like(x, math.inf)
                 errors[scaled] = max(errors[scaled], largest([off / (sigma_data * per_row(1 + 1e-3 * sigma, x))]))
             if min(errors.values()) > TOLERANCE:
@@ -92,10 +91,6 @@ class FormCheck(Check):
             alpha, s = vp_coefficients(sigma)
             return torch.hypot(alpha, s * sigma_data)
         return torch.full_like(sigma, {"x_0": sigma_data, "eps": 1.0, "flow": math.hypot(1.0, sigma_data)}[self.form])
-
-
-def _saying(target: Tensor) -> Callable[[Tensor], Tensor]:
-    return lambda y: target.reshape(y.shape)
 
 
 class EpsForm(FormCheck):

@@ -94,9 +94,9 @@ class ModelScaling(Check):
         generator = keyed_generator(case.seed, "verify.model-scaling.rows")
         x = torch.randn(count, *model.signal.shape, generator=generator)
         sigma = torch.logspace(-2, 1, count)
-        whole, _ = model(x, sigma, torch.ones_like)
+        whole, _ = model(x, sigma, torch.ones_like(x))
         few = zip(x.split(part), sigma.split(part), strict=True)
-        parts = torch.cat([model(own, level, torch.ones_like)[0] for own, level in few])
+        parts = torch.cat([model(own, level, torch.ones_like(own))[0] for own, level in few])
         self._small(whole - parts, 1 + x.abs().flatten(1).amax(1).double(), otherwise)
 
     def _try(self, part: Model, model: Answering, own_form: bool) -> None:
@@ -105,14 +105,14 @@ class ModelScaling(Check):
         unit = torch.randn(len(sigma), *shape, generator=generator)
         x = unit * per_row((sigma**2 + sigma_data**2).sqrt(), unit)
         f = torch.randn(len(sigma), *shape, generator=generator)
-        zero, asked = model(x, sigma, torch.zeros_like)
+        zero, asked = model(x, sigma, torch.zeros_like(x))
         if asked is None:  # its inputs cannot be seen: the network is not called once, as a module
             return
-        one, _ = model(x, sigma, torch.ones_like)
-        other, _ = model(x, sigma, lambda y: f.reshape(y.shape).to(y.dtype))
-        back, again = model(x.flip(0), sigma.flip(0), torch.zeros_like)
+        one, _ = model(x, sigma, torch.ones_like(x))
+        other, _ = model(x, sigma, f)
+        back, again = model(x.flip(0), sigma.flip(0), torch.zeros_like(x))
         model.network.train()
-        training, told = model(x, sigma, torch.ones_like)
+        training, told = model(x, sigma, torch.ones_like(x))
         model.network.eval()
         skip = ((zero * x).flatten(1).sum(1) / x.square().flatten(1).sum(1)).double()
         out = (one - zero).flatten(1).mean(1).double()

@@ -51,7 +51,7 @@ class EDMPreconditioning(Check):
         x = torch.randn(self.rows, *signal.shape, generator=keyed_generator(case.seed, "verify.preconditioning"))
         sigma = torch.logspace(-2, 1, self.rows)
         total = (sigma**2 + signal.sigma_data**2).sqrt()
-        (zero, asked), (one, _) = model(x, sigma, torch.zeros_like), model(x, sigma, torch.ones_like)
+        (zero, asked), (one, _) = model(x, sigma, torch.zeros_like(x)), model(x, sigma, torch.ones_like(x))
         if asked is None or asked.time is None or asked.y.numel() != x.numel():
             return math.inf
         skip, out = per_row(signal.sigma_data**2 / total**2, x), per_row(sigma * signal.sigma_data / total, x)

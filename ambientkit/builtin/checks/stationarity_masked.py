@@ -25,7 +25,7 @@ from ambientkit.builtin.checks.probe import (
     terms,
 )
 from ambientkit.builtin.checks.stationarity import Shifted
-from ambientkit.interfaces import Case, Check, Denoiser, Measured, Objective, Part, Tools
+from ambientkit.interfaces import Case, Check, Corruption, Denoiser, Measured, Objective, Part, Tools
 from ambientkit.maths.weights import HIDDEN, edm_weight, hidden_factor
 
 
@@ -106,7 +106,8 @@ class ScaleUnderMasks(Check):
     `hidden_power` where it is hidden.
 
     For a value shown it is lambda(sigma), for one that is hidden lambda(sigma)^(1 - p) lambda(infinity)^p, p the
-    objective's field `hidden_power`; 1, 3/4 or 3/5 where it has none. So all values of x_0 count, although a part of
+    objective's field `hidden_power`, that of the corruption where it is None; 1, 3/4, 3/5 or that of the corruption
+    where there is no such field. So all values of x_0 count, although a part of
     them was never measured. lambda is the EDM weight, a >= 0.2.
     """
 
@@ -145,7 +146,7 @@ class ScaleUnderMasks(Check):
                 n += len(cost)
                 if len(cost) < 2:  # no question in the range that is compared
                     return Measured(math.inf, 0.0, n)
-                powers = [0.0] if of_shown else _powers(part)
+                powers = [0.0] if of_shown else _powers(part, corruption)
                 scores.append(min((_score(cost * factor**-power, share) for power in powers), key=torch.abs))
         return all_normal(torch.stack(scores), n) if scores else Measured(math.inf, 0.0, 0)
 
@@ -213,9 +214,12 @@ def _in_order_of(sigma: Tensor, level: Tensor, share: Tensor) -> Tensor:
     return torch.empty_like(share).index_copy_(0, here, share[there])
 
 
-def _powers(part: Objective) -> list[float]:
-    """The powers that an objective may mean: the one it says, or one of those in use."""
-    return [part.hidden_power] if hasattr(part, "hidden_power") else [1.0, 0.75, HIDDEN]
+def _powers(part: Objective, corruption: Corruption) -> list[float]:
+    """The powers that an objective may mean: the one it says, that of the corruption if it says None, or one of those
+    in use where it has no such field."""
+    if not hasattr(part, "hidden_power"):
+        return [1.0, 0.75, HIDDEN, corruption.hidden_power]
+    return [corruption.hidden_power if part.hidden_power is None else part.hidden_power]
 
 
 def _score(cost: Tensor, share: Tensor) -> Tensor:

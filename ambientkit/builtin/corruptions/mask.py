@@ -14,6 +14,7 @@ from ambientkit.maths.ambient import capped_inverse_square, clean_std, top_up, t
 from ambientkit.maths.levels import GREATEST
 from ambientkit.maths.masks import APART, Kind, chance_of_hiding, chance_of_seen, draw_mask, never_together
 from ambientkit.maths.noise import RandomSource, draw_levels, highest_level, per_row, standard_normal
+from ambientkit.maths.weights import HIDDEN
 
 Level = Annotated[float, Field(ge=0, le=GREATEST)]
 
@@ -60,6 +61,12 @@ class Mask(Corruption):
         if isinstance(self.sigma_n, tuple) and self.sigma_n[0] > self.sigma_n[1]:
             raise ValueError("sigma_n as a pair is (low, high)")
         return self
+
+    @property
+    def hidden_power(self) -> float:
+        """The share of values that is missing, at most 0.6: the less is missing, the more of what the network hides in
+        training is seen when rows are restored (docs/decisions, 73)."""
+        return min(HIDDEN, self.missing)
 
     def observe(self, x_0: Tensor, row: Tensor, generator: RandomSource) -> Batch:
         """x_n = A (x_0 + sigma_n z), 0 where nothing was measured, with A in cond["mask"]."""

@@ -15,6 +15,7 @@ from ambientkit.builtin.objectives.tweedie import Tweedie
 from ambientkit.interfaces import Corruption, Denoiser, Mutant, Objective, Tools
 from ambientkit.maths.ambient import tweedie_mix
 from ambientkit.maths.noise import RandomSource, per_row
+from ambientkit.maths.weights import HIDDEN
 
 RIGHT = Mask(sigma_n=(0.1, 0.4), drop=0.3)
 
@@ -232,6 +233,21 @@ class TweedieForgetsTheWeight(Mutant, Objective):
         return Tweedie().loss(denoiser, batch, _with(tools, _PlainWeight(inner=tools.corruption)))
 
 
+class TweedieOnePowerForAllMasks(Mutant, Objective):
+    """Tweedie that leaves the power of hidden values to the corruption, and does not ask it."""
+
+    name = "tweedie-one-power-for-all-masks"
+    mutant_of = "tweedie"
+    claims = Tweedie.claims
+    wrong = "hidden values count by the power 0.6, for any share that is missing"
+
+    hidden_power: float | None = None
+    """Of hidden values; None: that of the corruption."""
+
+    def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
+        return Tweedie(hidden_power=HIDDEN).loss(denoiser, batch, tools)
+
+
 class TweedieHidesNothing(Mutant, Objective):
     """Tweedie that shows the denoiser all that was measured."""
 
@@ -328,6 +344,7 @@ MUTANTS = [
     ForgetsK,
     CountsWhatIsShown,
     TweedieForgetsTheWeight,
+    TweedieOnePowerForAllMasks,
     TweedieHidesNothing,
     TweedieCountsWhatIsMissing,
 ]

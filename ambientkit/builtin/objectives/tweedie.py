@@ -14,7 +14,7 @@ from ambientkit.errors import InputError
 from ambientkit.interfaces import ClaimsWhen, Denoiser, Objective, Tools
 from ambientkit.maths.levels import log_uniform, truncated_lognormal
 from ambientkit.maths.noise import per_row, uniform
-from ambientkit.maths.weights import HIDDEN, edm_weight, hidden_factor, min_snr_weight
+from ambientkit.maths.weights import edm_weight, hidden_factor, min_snr_weight
 
 CAP_OF_X_0_SCALE = 25.0
 """With this cap or a higher one the factor is 1/a^2 wherever a >= 0.2, which the claim "x_0-scale" says."""
@@ -71,9 +71,10 @@ class Tweedie(Objective):
     """lambda, in the scale of x_0: EDM's, or min-SNR's min(1 / sigma^2, snr_gamma / sigma_data^2)."""
     snr_gamma: float = Field(5.0, gt=0)
     """Of min-snr."""
-    hidden_power: float = Field(HIDDEN, ge=0, le=1)
+    hidden_power: float | None = Field(None, ge=0, le=1)
     """Of the weight of hidden values: 1 counts them as at pure noise, 0 as values seen at the level of the row. Less
-    favours rows that are restored, more favours samples."""
+    favours rows that are restored, more favours samples. None: what suits the corruption; of `mask` the share that is
+    missing, at most 0.6."""
 
     def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
         """One term, `tweedie`, with a value for every row used. Raises InputError for rows as noisy as sigma_max."""
@@ -132,7 +133,8 @@ class Tweedie(Objective):
         # noise in x_n.
         at_0 = tools.corruption.expect(torch.zeros_like(x_0_hat), view, batch)
         in_vain = (a * batch.x_n + at_0 - batch.x_n) ** 2 + (a * per_row(batch.sigma_n, batch.x_n)) ** 2
-        hidden = hidden_factor(view.sigma, tools.signal.sigma_data, self.hidden_power)
+        power = tools.corruption.hidden_power if self.hidden_power is None else self.hidden_power
+        hidden = hidden_factor(view.sigma, tools.signal.sigma_data, power)
         factor = tools.corruption.weight(view, batch, cap, hidden)
         return self._lambda(view.sigma, tools.signal.sigma_data) * (factor * (rho**2 - in_vain)).flatten(1).mean(1)
 

@@ -145,6 +145,7 @@ class Reflected(Noised):
     """All rows share one draw of noise, each reflected at a random plane of its own and in a random sign."""
 
     name = "kit18-one-draw-reflected"
+    claims = WHOLE - {"views-in-law"}  # the rows of a batch share their noise
 
     def noise(self, like, tools):
         z = standard_normal(like[:1], tools.generator).flatten(1)

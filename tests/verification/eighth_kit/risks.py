@@ -161,6 +161,9 @@ class OnMasks(Tweedie):
 
     name = "eight-masks-base"
 
+    hidden_power: float = 0.6
+    """As the built-in one had it."""
+
     def _value(self, denoiser: Denoiser, batch: Batch, view: View, cap: Tensor, tools: Tools) -> Tensor:
         answer = denoiser(view.x, view.sigma, **self.told(view, batch)).to(batch.x_n.dtype)
         rho = tools.corruption.expect(answer, view, batch) - batch.x_n
