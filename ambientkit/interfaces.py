@@ -63,7 +63,6 @@ class Part(Fields, abc.ABC):
 
 class ClaimsWhen:
     """Claims of which some hold for some fields only: `claims = ClaimsWhen({"a"}, {"b"}, lambda part: part.eta == 1)`.
-
     A part that meets the condition claims `always` and `then`, another one `always` alone, and the class itself both.
     """
 
@@ -116,8 +115,7 @@ class Corruption(Part):
 
         An error of x_0_hat counts a^2 times in |expect(x_0_hat) - x_n|^2, so an objective that wants it in full weighs
         by 1/a^2. 1 for clean values, 0 for values without information (at sigma = sigma_n, or under a mask). Read off
-        `expect`, which is affine: for a x_0_hat + b x_t it is a to the last bit, as x_t is put to 0. Only a corruption
-        whose x_n are no values of x_0, but measurements of it, overrides it.
+        `expect`: for a x_0_hat + b x_t it is a to the last bit. Only a corruption of measurements overrides it.
         """
         at_0 = view._replace(x=torch.zeros_like(view.x))
         return self.expect(torch.ones_like(view.x), at_0, batch) - self.expect(at_0.x, at_0, batch)
@@ -134,14 +132,12 @@ class Corruption(Part):
 
     @property
     def hidden_power(self) -> float:
-        """The power of `maths.weights.hidden_factor` of an objective that is given none."""
+        """The power of `hidden_factor` of an objective that is given none."""
         return HIDDEN
 
     def show(self, batch: Batch, sigma: Tensor, generator: RandomSource) -> View:
-        """The rows at levels sigma (B,), with all that was measured of them: what a row is restored from.
-
-        `degrade`, except for a corruption that hides more in each call, which overrides it. Raises as `degrade`.
-        """
+        """The rows at levels sigma (B,) with all that was measured of them, for rows that are restored: `degrade`, unless
+        that hides more in each call. Raises as `degrade`."""
         return self.degrade(batch, sigma, generator)
 
     def unseen(self, batch: Batch) -> str:
@@ -244,10 +240,8 @@ class Model(Part):
 
     def null_cond(self, name: str) -> float | Tensor | None:
         """What a row without the condition `name` carries in its place, for `cond_dropout` and guidance: a number, or a
-        tensor of the condition's shape.
-
-        None, as here, is 0 for floating-point conditions, and means that there is nothing for whole numbers: a model
-        that takes class labels overrides this and gives the label that stands for none.
+        tensor of its shape. None, as here, is 0 for floating-point conditions, and nothing for whole numbers: a model
+        that takes class labels gives the label that stands for none.
         """
         return None
 
@@ -290,7 +284,7 @@ class Data(Part):
         """A map-style data set whose item i is a `Clean` row, or an observation: a `Batch` without its batch axis, with
         row = i.
 
-        A data set with more properties (units, axes, rows left out) returns a subclass of `ambientkit.rows.Rows`.
+        One with more properties (units, axes, rows left out) returns a subclass of `ambientkit.rows.Rows`.
         Clean rows get simulated noise from the run's corruption; observations carry their own known noise level.
         Raises InputError where files are missing or unusable.
         """

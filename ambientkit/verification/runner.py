@@ -29,7 +29,7 @@ MATRIX = ((1.0, 0.4, 0.0, -0.3), (0.0, 0.8, 0.5, 0.2), (-0.6, 0.0, 0.9, 0.1))
 """Three measurements of four values: the rest no row measures."""
 PARTIAL = (
     Mask(missing=0.4, drop=0.3),
-    Mask(missing=0.4, drop=0.3, sigma_n=(0.1, 0.4)),
+    Mask(missing=0.2, drop=0.3, sigma_n=(0.1, 0.4)),
     Mask(kind="columns", missing=0.3, drop=0.4, sigma_n=(0.0, 0.3)),
     Mask(kind="boxes", missing=0.3, drop=0.3, sigma_n=0.2),
     Linear(operator=Fourier(real=True), missing=0.3, drop=0.3),

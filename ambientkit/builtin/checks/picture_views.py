@@ -40,12 +40,12 @@ PATTERN = torch.rand(SHAPE, generator=torch.Generator().manual_seed(0), dtype=to
 
 class PictureViews(Check):
     """On known pictures m, every point that an objective asks about is m + sigma e with e white: one number per pixel,
-    row and channel, which two rows may share with opposite signs.
+    row and channel.
 
-    The denoiser is exact, D = m. Over all questions of one loss are averaged: e; e^2 - 1, the same at low levels, and
-    there of clean rows alone; the products of e with that of the next pixel, of the row below and of the next channel;
-    the squared sum over a picture; and the products of e of different rows. Their mean is 0, of the last at most 0;
-    each loss is one sample.
+    The denoiser is exact, D = m. Two rows may share e with opposite signs. Over all questions of one loss are averaged:
+    e; e^2 - 1, the same at low levels, and there of clean rows alone; the products of e with that of the next pixel, of
+    the row below and of the next channel; the squared sum over a picture; and the products of e of different rows.
+    Their mean is 0, of the last at most 0; each loss is one sample.
     In every third batch clean, quiet and very noisy rows are mixed. Where noise per pixel is claimed, another third has
     one level per pixel, the same pattern in all rows. Half of the batches bring no conditions; none is changed. On
     `MANY` black pictures of `LARGE` pixels e^2 - 1, averaged over the questions about a row, has mean 0 over the rows,

@@ -73,8 +73,8 @@ class Tweedie(Objective):
     """Of min-snr."""
     hidden_power: float | None = Field(None, ge=0, le=1)
     """Of the weight of hidden values: 1 counts them as at pure noise, 0 as values seen at the level of the row. Less
-    favours rows that are restored, more favours samples. None: what suits the corruption; of `mask` the share that is
-    missing, at most 0.6."""
+    favours rows that are restored, more favours samples. None: what suits the corruption; for single pixels under
+    `mask` 1.5 times the share that is missing, at most 0.6."""
 
     def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
         """One term, `tweedie`, with a value for every row used. Raises InputError for rows as noisy as sigma_max."""
