@@ -136,7 +136,7 @@ class Corruption(Part):
         return HIDDEN
 
     def show(self, batch: Batch, sigma: Tensor, generator: RandomSource) -> View:
-        """The rows at levels sigma (B,) with all that was measured of them, for rows that are restored: `degrade`, unless
+        """The rows at levels sigma (B,) with all that was measured of them, for restoring: `degrade`, unless
         that hides more in each call. Raises as `degrade`."""
         return self.degrade(batch, sigma, generator)
 
