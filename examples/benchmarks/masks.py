@@ -129,6 +129,11 @@ class FreshMask(Mask):
     first: float
     """The share that those miss, before `drop`."""
 
+    @property
+    def hidden_power(self) -> float:
+        """As of rows that miss as much."""
+        return Mask(kind=self.kind, missing=self.first).hidden_power
+
     def degrade(self, batch: Batch, sigma: Tensor, generator: RandomSource) -> View:
         """A~ x_t under a mask of the data and a further one, both drawn anew."""
         shown = draw_mask(batch.x_n, self.kind, self.first, generator)
