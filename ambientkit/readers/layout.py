@@ -63,9 +63,9 @@ def against_names(data: Any, guess: str) -> str:
         taken, other = TAKEN[letter]
         if name.lower() in other:
             return (
-                f"its axes are named ({', '.join(map(shown, names))}), and by their lengths {data.shape} layout {guess} "
-                f"would take {shown(name)} for {taken}. Store rows along the first axis, and channels along the second "
-                f"or last; or give layout: {guess} if it is meant so"
+                f"its axes are named ({', '.join(map(shown, names))}), and by their lengths {data.shape} layout "
+                f"{guess} would take {shown(name)} for {taken}. Store rows along the first axis, and channels along the "
+                f"second or last; or give layout: {guess} if it is meant so"
             )
     return ""
 
