@@ -64,8 +64,8 @@ def against_names(data: Any, guess: str) -> str:
         if name.lower() in other:
             return (
                 f"its axes are named ({', '.join(map(shown, names))}), and by their lengths {data.shape} layout "
-                f"{guess} would take {shown(name)} for {taken}. Store rows along the first axis, and channels along the "
-                f"second or last; or give layout: {guess} if it is meant so"
+                f"{guess} would take {shown(name)} for {taken}. Store rows along the first axis, and channels along "
+                f"the second or last; or give layout: {guess} if it is meant so"
             )
     return ""
 
