@@ -123,3 +123,15 @@ def test_dicom_pixels_that_do_not_lie_in_the_lowest_bits_are_refused(tmp_path: P
     slide.save_as(tmp_path / "a.dcm")
     spec = {"name": "dicom", "path": str(tmp_path), "value_range": [0, 4095]}
     assert "a.dcm: the highest of its 12 bits is bit 15" in refused(spec)
+
+
+def test_pages_that_are_stored_turned_are_refused(tmp_path: Path) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    spec = {"name": "tiff-stack", "path": str(tmp_path / "a.tif")}
+    for orientation in (1, 6):
+        told = [(274, 3, 1, orientation, True)]
+        tifffile.imwrite(tmp_path / "a.tif", rows()[0, 0], photometric="minisblack", extratags=told)
+        if orientation == 1:
+            assert len(open_rows(spec, clean=True)) == 1
+        else:
+            assert "a.tif: its pixels are stored turned or mirrored (Orientation 6)" in refused(spec)
