@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 from ambientkit.errors import InputError
 
 
+def memory() -> int | None:
+    """Bytes of memory that this machine has; None where the system does not say."""
+    with suppress(AttributeError, ValueError, OSError):
+        pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+        return pages * size if pages > 0 and size > 0 else None
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Processes:
     """This process among its siblings."""

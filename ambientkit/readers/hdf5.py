@@ -132,6 +132,14 @@ def _fill_value(array: Any) -> Any:
     return array.fillvalue if defined else None
 
 
+def _names(array: Any) -> tuple[str, ...]:
+    """What a file calls the axes of an array: by labels, or by the scales that netCDF makes its dimensions."""
+    return tuple(
+        str(axis.label or (axis[0].name.rpartition("/")[2] if len(axis) else ""))
+        for axis in (array.dims[i] for i in range(array.ndim))
+    )
+
+
 class HDF5Array(OpenedArray):
     """One array of an HDF5 file."""
 
@@ -142,6 +150,7 @@ class HDF5Array(OpenedArray):
             array = self._open()
             missing, total = _unwritten(array)
             self.missing = missing_by_attributes(str(self), dict(array.attrs), _fill_value(array))
+            self.axis_names = _names(array)
             absent = _absent_filters(array)
             self._close(array)
         except (OSError, RuntimeError) as error:

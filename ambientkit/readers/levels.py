@@ -100,7 +100,7 @@ def levels_from_table(table: Path, rows: int) -> NDArray[np.float64]:
         raise InputError(f"{table}: there is no column 'sigma_n', only {', '.join(map(repr, columns)) or 'none'}")
     try:
         level = np.asarray([float(value) for value in columns["sigma_n"]])
-        row = np.asarray([int(value) for value in columns.get("row", range(len(level)))])
+        row = np.asarray([_whole(value) for value in columns.get("row", range(len(level)))])
     except (TypeError, ValueError) as error:
         raise InputError(f"{table}: every sigma_n should be a number and every row a whole number ({error})") from None
     if sorted(row.tolist()) != list(range(rows)):
@@ -110,12 +110,22 @@ def levels_from_table(table: Path, rows: int) -> NDArray[np.float64]:
     return level[np.argsort(row)]
 
 
+def _whole(value: Any) -> int:
+    """A number of a row. Raises ValueError for one with a fraction, which `int` would drop."""
+    number = int(value)
+    if isinstance(value, float) and number != value:
+        raise ValueError(f"row {value:g}")
+    return number
+
+
 def _csv(table: Path) -> dict[str, Sequence[Any]]:
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
             header, *body = [[cell.strip() for cell in cells] for cells in csv.reader(file) if cells] or [[]]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{table}: cannot be read as a table of noise levels ({error})") from None
+    if twice := sorted({name for name in header if header.count(name) > 1}):
+        raise InputError(f"{table}: the column {twice[0]!r} comes more than once: keep the one that is meant")
     if ragged := [i for i, cells in enumerate(body, start=2) if len(cells) != len(header)]:
         raise InputError(f"{table}: line {ragged[0]} has not as many cells as the header")
     return {name: [cells[i] for cells in body] for i, name in enumerate(header)}

@@ -15,6 +15,7 @@ from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from ambientkit.errors import InputError
+from ambientkit.operators.arrays import behind
 
 CHUNK = 2**18
 """Values that a scan holds at a time."""
@@ -42,7 +43,8 @@ class ArrayFile:
         return {**self.__dict__, "_array": None}
 
     def check(self) -> None:
-        """Raises InputError where the array is empty, cut short, or no array of real numbers."""
+        """Raises InputError where the array is empty, cut short, not all that the file holds, or no array of real
+        numbers."""
         if self.dtype.hasobject:
             raise InputError(
                 f"{self}: an array of Python objects is refused, because reading it runs code. Save it as numbers"
@@ -62,6 +64,8 @@ class ArrayFile:
                 f"holds {self.size}: "
                 f"it was cut short, or the header is false. Copy or save it again"
             )
+        if claimed < self.size:
+            raise InputError(f"{self}: {behind(self.size - claimed)}")
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Rows start..stop for a scan. A mapped file is mapped anew each time: pages already read do not stay in

@@ -32,6 +32,8 @@ class OpenedArray(abc.ABC):
         self.path, self.key, self.shape, self.dtype = path, key, tuple(shape), np.dtype(dtype)
         self.missing: dict[str, float] = {}
         """Name -> value of what stands for a missing pixel."""
+        self.axis_names: tuple[str, ...] = ()
+        """What the file calls the axes; empty where it does not say, and "" for one without a name."""
         self._handle: Any = None
         _OPEN.add(self)
 
@@ -144,6 +146,22 @@ def missing_by_attributes(where: str, attributes: Mapping[str, Any], fill: Any =
     fill: the fill value of the array, where its writer chose one; 0, which most libraries choose, is a value like any
     other. Warns of attributes that would change the values: they are not applied.
     """
+    if _said(attributes.get("_Unsigned")).lower() == "true":
+        raise InputError(
+            f"{where}: its attribute _Unsigned says that its whole numbers have no sign, though their type has one: "
+            "values of the upper half would be read as negative. Save them in a type without sign, by "
+            "values.view(np.uint8) or its like"
+        )
+    bounds = [
+        f"{name} = {attributes[name]}" for name in ("valid_range", "valid_min", "valid_max") if name in attributes
+    ]
+    if bounds:
+        logger.warning(
+            "%s: the attributes %s are not applied: values outside are taken as they are. If they stand for nothing, "
+            "name what marks them (missing: VALUE), or save NaN in their place",
+            where,
+            ", ".join(bounds),
+        )
     scaling = [f"{name} = {attributes[name]}" for name in ("scale_factor", "add_offset") if name in attributes]
     if scaling:
         logger.warning(
@@ -161,6 +179,12 @@ def missing_by_attributes(where: str, attributes: Mapping[str, Any], fill: Any =
     if fill is not None and np.ndim(fill) == 0 and float(fill) != 0 and float(fill) not in found.values():
         found["the fill value"] = float(fill)
     return {name: value for name, value in found.items() if not np.isnan(value)}
+
+
+def _said(value: Any) -> str:
+    """An attribute as text, which libraries store as bytes, numbers or truth values."""
+    one = np.ravel(value)[0] if np.size(value) == 1 else ""
+    return one.decode(errors="replace") if isinstance(one, bytes) else str(one)
 
 
 _OPEN: weakref.WeakSet[OpenedArray] = weakref.WeakSet()

@@ -164,6 +164,12 @@ class RowScan:
                 f"{self._where}: sigma_n must be finite and not negative, but is not in {self._bad_level.total} of "
                 f"{self._seen} rows: "
                 f"{self._bad_level}"
+                + (
+                    ".\nNaN: an error that is missing, or 0 in FITS files, is that of a pixel which was not measured: "
+                    "mark these (flags: DQ, or NaN in the rows), and take them with missing: mask"
+                    if "(nan)" in str(self._bad_level)
+                    else ""
+                )
             )
 
     def _check_constant(self) -> None:

@@ -86,6 +86,7 @@ class Shards:
                     if suffix.lower() in parts:
                         raise UnusableFile(f"the sample {key!r} has two members .{suffix}")
                     parts[suffix.lower()] = (member.offset_data, member.size)
+                _refuse_more(file, tar.offset)
         except UnusableFile:
             raise
         except Exception as error:
@@ -126,6 +127,24 @@ class Shards:
         if len(data) != size:
             raise UnusableFile("its shard was cut short")
         return io.BytesIO(data)
+
+
+def _refuse_more(file: Path, end: int) -> None:
+    """Raise UnusableFile where a shard does not end where its list of members did, at byte `end`: tarfile takes a lost
+    end, a damaged header and a second archive for the end of all."""
+    with file.open("rb") as opened:
+        opened.seek(end)
+        block = opened.read(tarfile.BLOCKSIZE)
+        if len(block) < tarfile.BLOCKSIZE:
+            raise UnusableFile(f"it has no end mark after its last whole sample, at byte {end:,}: it was cut short")
+        if any(block):
+            raise UnusableFile(f"the header of a member at byte {end:,} is damaged, and samples after it would be lost")
+        while rest := opened.read(2**20):
+            if rest.count(0) < len(rest):
+                raise UnusableFile(
+                    f"more follows the end of its archive, at byte {end:,}, and would be lost: shards are joined by "
+                    "tar --concatenate, not by cat"
+                )
 
 
 class SampleLevels:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from ambientkit.data.measured_units import shows_pictures
 from ambientkit.errors import InputError
 from ambientkit.inspection import look, refuse
 from ambientkit.messages import note, say
+from ambientkit.processes import memory
 from ambientkit.readers import ESTIMATES
 from ambientkit.registry import Registry
 from ambientkit.rows import as_rows
@@ -65,6 +67,7 @@ def prepare(
     estimated = getattr(config.data, "sigma_n", None) in ESTIMATES
     seen = survey(of_one_shape(observations), config.corruption, config.levels.as_levels(), known_std, estimated)
     refuse_unseen(seen)
+    _refuse_too_large(config, seen)
     _describe(config, seen, observations)
     if asked.chosen:
         say(asked.chosen)
@@ -133,6 +136,19 @@ def _maps(config: RunConfig, observations: Observed) -> list[str]:
 def label(config: RunConfig) -> str:
     """The objectives of a run, as the name of its folder has them."""
     return "-".join(entry.objective.name for entry in config.objective)
+
+
+def _refuse_too_large(config: RunConfig, seen: Survey) -> None:
+    """Raise InputError for a micro-step whose rows alone, in float32, are more than the memory of this machine: it
+    would fill that before a step is made, and stop the machine with it."""
+    needed = 4 * config.batch_size * math.prod(seen.signal.shape)
+    there = memory()
+    if there is not None and needed > there:
+        raise InputError(
+            f"batch_size {config.batch_size:,}: so many rows of shape {seen.signal.shape} take "
+            f"{needed / 2**30:,.0f} GiB alone, and this machine has {there / 2**30:,.0f} GiB of memory. Give a smaller "
+            "batch_size, and grad_accum_steps for as many rows in a step"
+        )
 
 
 def _describe(config: RunConfig, seen: Survey, observations: Observed) -> None:

@@ -103,3 +103,18 @@ def test_an_estimate_of_no_noise_is_refused_with_the_remedy(tmp_path: Path) -> N
         with pytest.raises(InputError, match="no noise is found") as caught:
             open_rows(array(tmp_path / "d", smooth), sigma_n=how)
         assert "value_range: data" in str(caught.value)
+
+
+@pytest.mark.parametrize("end", ["csv", "parquet"])
+def test_rows_of_a_table_are_whole_numbers_and_its_columns_have_one_name_each(end: str, tmp_path: Path) -> None:
+    table = tmp_path / f"levels.{end}"
+    spec = array(tmp_path / "d", rows())
+    if end == "csv":
+        table.write_text("sigma_n,sigma_n\n" + "".join(f"{0.1 + i / 100},{0.3 + i / 100}\n" for i in range(5)))
+        told = "the column 'sigma_n' comes more than once"
+    else:
+        pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+        parquet.write_table(pyarrow.table({"row": [0.0, 1.9, 2.2, 3.0, 4.0], "sigma_n": [0.3] * 5}), table)
+        told = r"every row a whole number \(row 1.9\)"
+    with pytest.raises(InputError, match=f"levels.{end}: .*{told}"):
+        open_rows(spec, sigma_n=str(table))

@@ -210,6 +210,21 @@ def test_errors_of_fits_files_are_noise_by_pixel(tmp_path, name, stored):
         open_rows({**spec, "sigma_n": "NOISE"}, sigma_units="file")
 
 
+@pytest.mark.parametrize("name", ["ERR", "VAR", "IVAR"])
+def test_an_error_of_0_is_none_and_no_clean_pixel(tmp_path, name):
+    (tmp_path / "night").mkdir()
+    error, flags = np.full((8, 8), 25 if name == "IVAR" else 0.2, np.float32), np.zeros((8, 8), np.int32)
+    error[0, :3], flags[0, :3] = 0, 1
+    for i in range(3):
+        observation(tmp_path / "night" / f"{i}.fits", noise(8, 8, seed=i), error, flags, name)
+    spec = {"name": "fits", "path": str(tmp_path / "night"), "sigma_n": name, "sigma_units": "file"}
+    spec |= {"value_range": [-1, 1]}
+    with pytest.raises(InputError, match=r"3 of 3 rows: 0\.fits \(nan\)(.|\n)*take them with missing: mask"):
+        open_rows(spec)
+    rows = open_rows(spec, flags="DQ", missing="mask")
+    assert float(rows[0].sigma_n.min()) > 0
+
+
 @pytest.mark.parametrize(
     ("names", "unread"),
     [

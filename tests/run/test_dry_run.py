@@ -92,3 +92,13 @@ def test_what_runs_passes_and_leaves_nothing(ambientkit: Any, place: Path) -> No
     status, out, _ = ambientkit("train", "--resume", "run", "--end-step", "2", "--dry-run")
     assert (status, "end_step: 2" in out) == (0, True)
     assert sorted(place.rglob("*")) == before
+
+
+def test_a_batch_beyond_the_memory_of_the_machine_is_refused_before_step_1(ambientkit: Any, place: Path) -> None:
+    """Case: a slip of zeros in --batch-size filled the memory of the machine, and SIGTERM did not end it."""
+    flags = [*GOOD, *CPU, "--model", "mlp", "--end-step", "1", "--batch-size", str(10**12), "--output-dir", "run"]
+    status, _, err = ambientkit("train", *flags, "--dry-run")  # never without it: unrefused, it would take all memory
+    assert status == 2
+    assert "batch_size 1,000,000,000,000: so many rows of shape " in err
+    assert "grad_accum_steps" in err
+    assert not (place / "run").exists()

@@ -14,6 +14,7 @@ from pydantic import Field
 from ambientkit.errors import InputError
 from ambientkit.readers import Encoded, FileRows, Series, StoredFiles, UnusableFile, needs
 from ambientkit.readers.hdf5 import HDF5Array, arrays_in, rows_among
+from ambientkit.readers.layout import against_names
 from ambientkit.readers.npy import ArrayFile, find_arrays
 from ambientkit.text import listed
 from ambientkit.writers.arrays import write_hdf5
@@ -133,6 +134,8 @@ class _Arrays(FileRows[ArrayFolder]):
     def header(self, file: Path) -> tuple[int, tuple[int, ...], np.dtype[Any]]:
         array = self._array(file)
         shape, axes = array.shape, self._axes(array.shape)
+        if self.part.layout == "auto" and (told := against_names(array, axes)):
+            raise UnusableFile(told)
         rows, one = (shape[0], shape[1:]) if axes.startswith("N") else (1, shape)
         form = axes.removeprefix("N")
         row = (1, *one) if form == "HW" else (one[2], *one[:2]) if form == "HWC" else one

@@ -92,6 +92,12 @@ class _Frames(FileRows[DICOM]):
         syntax = str(header.file_meta.get("TransferSyntaxUID", ""))
         if str(header.get("LossyImageCompression", "00")) == "01" or syntax in LOSSY:
             raise UnusableFile("it was compressed with loss, which changes its noise: use the original")
+        stored = int(header.get("BitsStored", header.BitsAllocated))
+        if int(header.get("HighBit", stored - 1)) != stored - 1:
+            raise UnusableFile(
+                f"the highest of its {stored} bits is bit {int(header.HighBit)}, and decoders take it for bit "
+                f"{stored - 1}: shift its pixels to the lowest bits, as DICOM has it"
+            )
         if "ModalityLUTSequence" in header or "DoseGridScaling" in header:
             raise UnusableFile(
                 "its values go through a look-up table or dose scaling, which is not applied: save them as real "

@@ -325,7 +325,7 @@ class _Levels:
         if upper.startswith(("VAR", "IVAR")):
             with np.errstate(all="ignore"):
                 found = np.sqrt(found if upper.startswith("VAR") else 1 / found)
-        return np.where(np.isfinite(found) & (found >= 0), found, np.nan)
+        return np.where(np.isfinite(found) & (found > 0), found, np.nan)
 
     def row(self, index: int) -> NDArray[Any]:
         """The levels of one row."""

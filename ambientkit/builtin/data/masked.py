@@ -16,6 +16,7 @@ from ambientkit.batch import Batch
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Data
 from ambientkit.messages import warn
+from ambientkit.operators.arrays import one_array
 from ambientkit.readers import Counts
 from ambientkit.readers.copied import LEVELS, MANIFEST, MASKS, ROWS, read_manifest
 from ambientkit.readers.missing import held
@@ -251,9 +252,6 @@ def _refuse_others(masks: NDArray[Any], path: Path | None) -> None:
 
 def _opened(path: Path) -> NDArray[Any]:
     try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return found
-        raise ValueError(f"it is an .npz archive of {', '.join(found) or 'nothing'}: store one array by np.save")
+        return one_array(path)
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as a .npy file ({' '.join(str(error).split())[:160]})") from None
+        raise InputError(f"{path}: cannot be read as a .npy file ({' '.join(str(error).split())})") from None

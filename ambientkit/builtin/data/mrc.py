@@ -57,6 +57,11 @@ class _Sections(FileRows[MRC]):
                 raise UnusableFile(f"its mode is {mode}, no real numbers of MRC2014 ({', '.join(MODES.values())})")
             if min(nz, ny, nx) < 1:
                 raise UnusableFile(f"its header announces {nx} x {ny} x {nz} pixels: no MRC file, or damaged")
+            if mode == 0 and _unsigned(mrc.header):
+                raise UnusableFile(
+                    "its bytes are without sign, as IMOD marks them, and MRC2014 has such with a sign alone: values "
+                    "from 128 on would be read as negative. Convert it: newstack -mode 6 OLD NEW"
+                )
             depth = self._depth(file, mrc.header)
             size = np.dtype(MODES[mode]).itemsize * nx * ny * nz
             announced = 1024 + int(mrc.header.nsymbt) + size
@@ -97,6 +102,18 @@ class _Sections(FileRows[MRC]):
     def save(self, like: Path, rows: Encoded, target: Path, series: Series) -> None:
         """Rows as sections of a file with the header of `like`."""
         write_mrc(like, rows.all(), target, series)
+
+
+IMOD = 1146047817
+"""The mark of IMOD in a header (bio3d.colorado.edu/imod/doc/mrc_format.txt), whose flags follow."""
+
+
+def _unsigned(header: Any) -> bool:
+    """Whether IMOD or SerialEM wrote bytes of 0 to 255: their mark is there, and bit 0 of the flags (bytes have a sign)
+    is not."""
+    order = header["nx"].dtype.byteorder.replace("|", "=")
+    mark, flags = np.frombuffer(header["extra2"].tobytes(), f"{order}i4", 2, offset=40)  # bytes 152 to 160 of the file
+    return int(mark) == IMOD and not int(flags) & 1
 
 
 def _quiet() -> warnings.catch_warnings[None]:

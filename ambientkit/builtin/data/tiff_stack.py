@@ -130,6 +130,11 @@ class _Pages(FileRows[TiffStack]):
                 )
             if first.photometric == tifffile.PHOTOMETRIC.PALETTE:
                 raise UnusableFile("its values are numbers of colours in a palette: save it as grey or RGB")
+            if (turned := first.tags.get("Orientation")) is not None and turned.value != 1:
+                raise UnusableFile(
+                    f"its pixels are stored turned or mirrored (Orientation {int(turned.value)}), which is "
+                    "not applied: save it upright"
+                )
             meaning = getattr(first.photometric, "name", str(first.photometric))
             jpeg = first.compression in JPEG
             if meaning in OTHER_COLOURS or (meaning == "YCBCR" and not jpeg):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ambientkit.errors import InputError
+from ambientkit.operators.arrays import behind
 from ambientkit.readers import Found, Stored, UnusableFile
 from ambientkit.readers.folders import find_or_one
 from ambientkit.readers.image import UnusableImage, decode_image
@@ -98,10 +99,15 @@ class _Samples:
             if dtype.hasobject or dtype.kind not in "uif" or dtype.itemsize > 8:
                 raise UnusableFile(f"values of type {dtype} are no data for a diffusion model")
             values = math.prod(shape)
-            if values > 4 * self._max_pixels or values * dtype.itemsize > len(data.getvalue()) - data.tell():
+            rest = len(data.getvalue()) - data.tell() - values * dtype.itemsize
+            if values > 4 * self._max_pixels or rest < 0:
                 raise UnusableFile(f"its header claims shape {shape}, more than it holds or than max_pixels allows")
+            if rest:
+                raise UnusableFile(behind(rest))
             data.seek(0)
             return np.load(data, allow_pickle=False)
+        except UnusableFile:
+            raise
         except (UnusableImage, ValueError, EOFError) as error:
             raise UnusableFile(" ".join(str(error).split())[:160]) from None
 

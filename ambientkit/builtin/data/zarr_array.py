@@ -75,6 +75,7 @@ class Zarr(Stored):
                 one.complete(array)
                 attributes = dict(one.found[array.key].attrs)
                 array.missing = missing_by_attributes(str(array), attributes, one.found[array.key].fill_value)
+                array.axis_names = _names(one.found[array.key])
             data += found
         if any(isinstance(array, _Axes) for array in data):
             layout: Layout = "N..."
@@ -187,6 +188,12 @@ class _Opened:
                 f"{array}: {chunks - here} of {chunks} chunks are missing, and would be read as the fill value. "
                 f"Copy the folder again, or write the array anew with write_empty_chunks=True"
             )
+
+
+def _names(array: Any) -> tuple[str, ...]:
+    """What an array calls its axes: by Zarr 3, or by xarray's convention for Zarr 2."""
+    names = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
+    return tuple(str(name or "") for name in names) if isinstance(names, list | tuple) else ()
 
 
 def _folders_in(path: Path) -> list[Path]:
