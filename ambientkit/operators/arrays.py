@@ -12,7 +12,7 @@ from ambientkit.operators.base import COMPLEX
 
 
 def behind(size: int) -> str:
-    """What is said of bytes behind an array, which every reader of .npy files passes over in silence."""
+    """The end of the message about bytes behind an array, which every reader of .npy files passes over."""
     return (
         f"{size:,} bytes follow its array, and would be lost: np.save was called more than once on one open file, or "
         "the header is false. Save one array, np.concatenate([...]), to a file of its own"
