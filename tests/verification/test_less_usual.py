@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.utils.checkpoint import checkpoint
 
+from ambientkit.batch import Term
 from ambientkit.builtin.checks.drawn import Flow, without_draws
 from ambientkit.builtin.checks.picture_law import PictureLaw
 from ambientkit.builtin.checks.points_at_level import PointsAtLevel
@@ -17,11 +18,13 @@ from ambientkit.builtin.corruptions.mask import Mask
 from ambientkit.builtin.models.mlp import MLP
 from ambientkit.builtin.mutants import consistency, mask, posterior_buffer, sure
 from ambientkit.builtin.objectives.consistency import Consistency
+from ambientkit.builtin.objectives.denoising import Denoising
 from ambientkit.builtin.objectives.sure import Sure
 from ambientkit.builtin.objectives.tweedie import Tweedie
 from ambientkit.builtin.samplers.ancestral import Ancestral
 from ambientkit.builtin.samplers.heun import Heun
 from ambientkit.interfaces import Check, Part
+from ambientkit.maths.noise import standard_normal
 from ambientkit.registry import load
 from ambientkit.verification import case_for
 from ambientkit.verification.plan import LEVEL
@@ -157,6 +160,23 @@ class ByThrees(MLP):
         return lambda x, sigma: torch.cat([inner(*own) for own in zip(x.split(3), sigma.split(3), strict=True)])
 
 
+class SharedNoise(Denoising):
+    """Denoising of rows two of which share their noise."""
+
+    name = "shared-noise"
+    sign: float = -1.0
+    """Of the noise of the second."""
+
+    def loss(self, denoiser, batch, tools):
+        """As `denoising`, at one level for all rows."""
+        half = (len(batch.x_n) + 1) // 2
+        z = standard_normal(batch.x_n[:half], tools.generator)
+        z = torch.cat([z, self.sign * z])[: len(batch.x_n)]
+        sigma = torch.full_like(batch.sigma_n.reshape(len(z), -1)[:, 0], 0.5)
+        error = denoiser(batch.x_n + 0.5 * z, sigma, **batch.cond) - batch.x_n
+        return {"denoising": Term(error.square().flatten(1).mean(1), sigma)}
+
+
 class Backwards(MLP):
     """An `mlp` whose network is asked about two rows at a time, the last ones first."""
 
@@ -208,6 +228,11 @@ def test_right_parts_that_were_rejected_for_how_they_work_are_not(check: str, ri
 @pytest.mark.parametrize("check", ["preconditioning", "model-scaling"])
 def test_chunks_have_to_be_put_back_into_their_order(check: str) -> None:
     assert p_value(load().build("check", check), OtherWay(width=16)) < LEVEL
+
+
+def test_two_rows_may_share_noise_with_opposite_signs_alone() -> None:
+    opposite, same = (p_value(load().build("check", "picture-views"), SharedNoise(sign=sign)) for sign in (-1.0, 1.0))
+    assert same < LEVEL < opposite
 
 
 def test_what_a_batch_is_filled_up_with_must_not_be_counted() -> None:
