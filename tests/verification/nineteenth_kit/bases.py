@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ambientkit.batch import View
+from ambientkit.batch import Batch, View
 from ambientkit.builtin.corruptions.gaussian import Gaussian
 from ambientkit.builtin.objectives.tweedie import Tweedie
 from ambientkit.builtin.samplers.ancestral import Ancestral
@@ -97,7 +97,7 @@ class White(Corruption):
     def observe(self, x_0, row, generator):
         level = self.right.observe(torch.zeros_like(x_0), row, generator).sigma_n
         z = self.noise_of_rows(x_0, row, generator)
-        return self.right.observe(x_0, row, generator)._replace(x_n=x_0 + per_row(level, x_0) * z, sigma_n=level)
+        return Batch(x_0 + per_row(level, x_0) * z, level, row, {})
 
     def degrade(self, batch, sigma, generator):
         self.refused(batch, sigma)
