@@ -77,7 +77,7 @@ class CondsFirstOnly(Kernel):
 
 
 class BatchStd(Kernel):
-    """After each step points are rescaled to the std that the first step left in the batch over its level."""
+    """After each step points are pulled towards the std that a batch of data of std 1 would have at the level."""
 
     name = "kit19-rescaled-by-the-batch-s-std"
 
@@ -233,10 +233,10 @@ class SwappedRalston(Flow):
         return 0.75, 0.25
 
 
-class TwoMidpoints(Flow):
-    """The second stage stands at the middle of a step, and tells the geometric mean of its levels."""
+class MiddleToldTheEnd(Flow):
+    """The second stage stands at the middle of a step, and is told the level at its end: first order."""
 
-    name = "kit19-midpoint-told-the-geometric-mean"
+    name = "kit19-midpoint-told-the-lower-level"
 
     place: float = 0.5
 
@@ -244,8 +244,7 @@ class TwoMidpoints(Flow):
         return 0.0, 1.0
 
     def between(self, sigma_t, sigma_s):
-        level = torch.where(sigma_s > 0, (sigma_t * sigma_s).sqrt(), torch.zeros_like(sigma_s))
-        return level, (sigma_t + sigma_s) / 2
+        return sigma_s, (sigma_t + sigma_s) / 2
 
 
 class WrongRatio(StochasticHeun):
