@@ -41,17 +41,6 @@ class WholeLevelOnTop(Noise):
         return Attempt(noisy, target.restored(noisy, level, keys))
 
 
-class RestoresOthers(Noise):
-    """The noisy rows are restored in the order of their keys, and not put back into that of the rows."""
-
-    name = "kit19-restored-in-another-order"
-
-    def attempt(self, x, keys, target):
-        found = super().attempt(x, keys, target)
-        order = found.corrupted.flatten(1).mean(1).argsort()
-        return Attempt(found.corrupted, found.draws[order])
-
-
 class SignedError(Loss):
     """The mean of the signed errors, whose parts cancel, in the place of their root mean square."""
 
