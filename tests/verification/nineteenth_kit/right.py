@@ -14,12 +14,13 @@ from ambientkit.builtin.objectives.posterior_buffer import PosteriorBuffer
 from ambientkit.builtin.objectives.tweedie import Tweedie
 from ambientkit.builtin.similarities.correlation import Correlation
 from ambientkit.builtin.similarities.pixels import PixelValues
+from ambientkit.errors import InputError
 from ambientkit.maths import copying
 from ambientkit.maths.levels import log_uniform, truncated_lognormal
 from ambientkit.maths.noise import per_row, standard_normal, uniform
 from ambientkit.memorisation_parts import Attempt
 from tests.verification.nineteenth_kit.bases import PIXELS, Above, listed, pictured
-from tests.verification.seventeenth_kit.bases import Below, OfClean, Split, Stein, numbers
+from tests.verification.seventeenth_kit.bases import WHOLE, Below, OfClean, Split, Stein, numbers
 
 
 class InNoise(Above):
@@ -41,7 +42,7 @@ class VanDerCorput(Above):
     def levels(self, batch, tools):
         place = numbers(batch, tools).argsort()
         bits = sum(((place >> bit) & 1).double() / 2 ** (bit + 1) for bit in range(16))
-        u = (bits + float(numbers(batch, tools)[0])) % 1
+        u = (bits + float(uniform(batch.x_n.new_empty(1), tools.generator))) % 1
         return truncated_lognormal(u.clamp(max=1 - 1e-9), self.low(batch, tools), self.high(batch, tools), -0.9, 1.3)
 
 
@@ -73,6 +74,7 @@ class AgainstTheAverage(Above):
     """The averaged network's loss is taken off as a control variate: no gradient goes through it."""
 
     name = "kit19-right-less-the-average-s-loss"
+    claims = WHOLE - {"x_0-scale", "scale-under-masks"}  # the value is a difference, and moves with the average
 
     def loss(self, denoiser, batch, tools):
         sigma = self.levels(batch, tools).to(tools.corruption.floor(batch).dtype)
@@ -126,19 +128,18 @@ class TwoScales(Above):
 
 
 class ByEinsum(OfClean):
-    """Denoising whose error is summed by einsum, with the first of the rows' levels at the upper end of a stratum."""
+    """Denoising whose error is summed by einsum, at levels of equal strata in a random order."""
 
     name = "kit19-right-denoises-by-einsum"
 
     def levels(self, batch, tools):
-        n = len(batch.x_n)
-        u = (torch.arange(n, dtype=batch.x_n.dtype) + numbers(batch, tools)).clamp(max=n - 1e-3 * n) / n
-        u = u[torch.argsort(numbers(batch, tools))]
+        u = (numbers(batch, tools).argsort() + numbers(batch, tools)) / max(len(batch.x_n), 1)
+        u = u.clamp(max=1 - 1e-6)
         return truncated_lognormal(u, self.low(batch, tools), self.high(batch, tools), -1.2, 1.2)
 
     def reduce(self, each):
         flat = each.flatten(1)
-        return torch.einsum("bi,i->b", flat, torch.full_like(flat[0], 1 / flat.shape[1]))
+        return torch.einsum("bi,i->b", flat, flat.new_full(flat.shape[1:], 1 / flat.shape[1]))
 
 
 class SplitWide(Split):
@@ -149,8 +150,9 @@ class SplitWide(Split):
     clean_below: float = 0.8
 
     def levels(self, batch, tools):
-        low, high = self.low(batch, tools), self.high(batch, tools)
-        return log_uniform(numbers(batch, tools), low, self.top(batch, tools, high))
+        refused = super().levels(batch, tools)
+        top = self.top(batch, tools, self.high(batch, tools)).to(refused.dtype)
+        return log_uniform(numbers(batch, tools), self.low(batch, tools), top)
 
 
 class SparseProbe(Stein):
@@ -208,10 +210,15 @@ class TwoLevels(Loss):
     name = "kit19-right-loss-at-two-levels"
 
     def attempt(self, x, keys, target):
-        generators, draws, noisy = target.generators("kit19.two", keys), [], []
+        high = target.sigma_data if self.level is None else self.level
+        low, generators = (high + max(target.levels.sigma_min, target.sigma_n)) / 2, target.generators("two", keys)
+        if not target.sigma_n < low < high < target.levels.sigma_max:
+            raise InputError(f"--level {high:g}: should be above the noise of the rows, and below sigma_max")
+        noisy, draws = [], []
         for draw in range(target.draws):
-            level = target.sigma_data * (0.7 if draw % 2 else 1.2)
-            noisy.append(x + level * standard_normal(x, generators))
+            level = low if draw % 2 else high
+            missing = (level**2 - target.sigma_n**2) ** 0.5
+            noisy.append(x + missing * standard_normal(x, generators))
             draws.append(target.denoised(noisy[-1], torch.full((len(x),), level)))
         answers = torch.stack(draws, 1)
         error = (answers - x.unsqueeze(1)).flatten(2).double().square().mean(2).sqrt()
@@ -247,10 +254,10 @@ class RankOfTheRatio(Ratio):
     claims = frozenset({"sees-copies"})
 
     def value(self, judged, null, train):
-        return copying.mann_whitney_z(judged[:, 0], null[:, 0])
+        return copying.mann_whitney_z(judged[:, 0], null[:, 0]) if len(judged) and len(null) else float("nan")
 
 
-class HalfOfTheSecond(Ratio):
+class BelowTwoFifths(Ratio):
     """The share of samples at less than 0.4 of the distance to the second row."""
 
     name = "kit19-right-ratio-below-two-fifths"

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from ambientkit.batch import Batch
 from ambientkit.builtin.corruptions.gaussian import Gaussian
 from ambientkit.builtin.corruptions.linear import Linear
 from ambientkit.builtin.corruptions.mask import Mask
@@ -50,8 +51,7 @@ class RampOfLevels(White):
 
     def observe(self, x_0, row, generator):
         ramp = torch.linspace(0.1, 0.4, x_0.shape[-1], dtype=x_0.dtype, device=x_0.device).expand_as(x_0)
-        found = super().observe(torch.zeros_like(x_0), row, generator)
-        return found._replace(x_n=x_0 + ramp * found.x_n / 0.2, sigma_n=ramp.contiguous())
+        return Batch(x_0 + ramp * standard_normal(x_0, generator), ramp.contiguous(), row, {})
 
 
 class ManySmallNoises(White):
@@ -132,13 +132,15 @@ class Restart(Sampler):
     claims = frozenset({"final-law", "grid-levels", "row-generators"})
 
     def sample(self, denoiser, x, sigmas, generator, cond):
-        for step in range(len(sigmas) - 1):
-            pair = sigmas[step : step + 2]
-            x = Heun().sample(denoiser, x, pair, generator, cond)
-            if bool((pair[1] > 0).all()):
-                missing = (pair[0] ** 2 - pair[1] ** 2).clamp(min=0).sqrt()
-                x = x + per_row(missing, x).to(x.dtype) * standard_normal(x, generator)
-                x = Heun().sample(denoiser, x, pair, generator, cond)
+        for sigma_t, sigma_s in zip(sigmas[:-1], sigmas[1:], strict=True):
+            x = Heun().sample(denoiser, x, torch.stack([sigma_t, sigma_s]), generator, cond)
+            inside = sigma_s > 0
+            if bool(inside.any()):
+                missing = (sigma_t**2 - sigma_s**2).clamp(min=0).sqrt()
+                again = x + per_row(missing, x).to(x.dtype) * standard_normal(x, generator)
+                pair = torch.stack([sigma_t, torch.where(inside, sigma_s, sigma_t)])
+                again = Heun().sample(denoiser, again, pair, generator, cond)
+                x = torch.where(per_row(inside.to(x.dtype), x) > 0, again, x)
         return x
 
 
