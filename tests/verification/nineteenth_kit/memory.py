@@ -196,15 +196,4 @@ class HalfOfTheOwn(Authenticity):
         return float((judged[:, 0] < 0.9 * train.own_distance.mean()).double().mean())
 
 
-class GapOfTheSame(TrainGap):
-    """Training rows are compared with themselves: the held-out rows were overwritten by a copy of the name."""
-
-    name = "kit19-gap-of-two-halves-of-the-training-rows"
-
-    def by_row(self, judged, null, train, seed):
-        half = len(train.view) // 2
-        found = [train.nearest(judged.view, one) for one in (train.view[:half], train.view[half : 2 * half])]
-        return torch.stack(found, 1), torch.stack(found, 1)[:0]
-
-
 WRONG = listed(globals())

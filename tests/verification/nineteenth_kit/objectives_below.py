@@ -115,16 +115,6 @@ class ToldTheFirstLevel(Below):
         return found._replace(sigma=tools.corruption.floor(batch))
 
 
-class AnchorsWithoutNoise(Below):
-    """Anchors below are the teacher's estimates at the observation with fresh noise, not ends of its chain."""
-
-    name = "kit19-anchors-of-noised-estimates"
-
-    def chain(self, view, grid, tools):
-        estimate = tools.teacher(view.x, view.sigma, **view.cond).to(view.x.dtype)
-        return estimate + per_row(grid[-1], view.x) * standard_normal(view.x, tools.generator)
-
-
 class InNoise(Below):
     """The noise that is seen at both levels is compared, as if it were a martingale: x_0 is one, z is not."""
 
@@ -197,14 +187,14 @@ class SteinByChannels(Stein):
 
 
 class SteinTooShort(Stein):
-    """The derivative is a difference over 1e-9, which float32 rounds to nothing."""
+    """The derivative is a difference over 1e-12, which float32 rounds to nothing."""
 
     name = "kit19-stein-difference-too-short"
 
     def divergence(self, denoiser, x, x_0_hat, view, tools):
         probe = self.probe(x, tools)
-        moved = denoiser(x.detach() + 1e-9 * probe, view.sigma, **view.cond).to(x.dtype)
-        return probe * (moved - x_0_hat) / 1e-9
+        moved = denoiser(x.detach() + 1e-12 * probe, view.sigma, **view.cond).to(x.dtype)
+        return probe * (moved - x_0_hat) / 1e-12
 
 
 class SteinMeanLevel(Stein):

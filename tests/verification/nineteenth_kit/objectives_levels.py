@@ -163,8 +163,8 @@ class NoiseAlongWidth(Added):
         return z[..., :1].expand_as(z)
 
 
-class InputPerturbation(Added):
-    """Input perturbation: noise of views is 1.1 times too strong, and the level that is told is not."""
+class SNoise(Added):
+    """Noise of views is multiplied by 1.1, the S_noise of a sampler that was carried over, and the level told is not."""
 
     name = "kit19-noise-a-tenth-too-strong"
 

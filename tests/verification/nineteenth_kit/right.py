@@ -183,6 +183,16 @@ class SymmetricProduct(Below):
         return (((first + second) / 2) ** 2 - ((first - second) / 2) ** 2).flatten(1).mean(1)
 
 
+class NoisedEstimates(Below):
+    """Anchors below are the teacher's estimates with fresh noise: the martingale holds from any point."""
+
+    name = "kit19-right-anchors-of-noised-estimates"
+
+    def chain(self, view, grid, tools):
+        estimate = tools.teacher(view.x, view.sigma, **view.cond).to(view.x.dtype)
+        return estimate + per_row(grid[-1], view.x) * standard_normal(view.x, tools.generator)
+
+
 class LongerBuffer(PosteriorBuffer):
     """Posterior draws of twelve steps, which are kept for four calls and denoised up to the noise alone."""
 
