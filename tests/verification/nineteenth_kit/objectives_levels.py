@@ -164,7 +164,7 @@ class NoiseAlongWidth(Added):
 
 
 class SNoise(Added):
-    """Noise of views is multiplied by 1.1, an S_noise carried over from a sampler, and the level that is told is not."""
+    """Noise of views is multiplied by 1.1, an S_noise carried over from a sampler, and the level told is not."""
 
     name = "kit19-noise-a-tenth-too-strong"
 
