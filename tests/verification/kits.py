@@ -10,6 +10,7 @@ from tests.verification import (
     fifth_kit,
     fourteenth_kit,
     fourth_kit,
+    nineteenth_kit,
     ninth_kit,
     second_kit,
     seventeenth_kit,
@@ -40,6 +41,7 @@ KITS = {
     "sixteenth": sixteenth_kit,
     "seventeenth": seventeenth_kit,
     "eighteenth": eighteenth_kit,
+    "nineteenth": nineteenth_kit,
 }
 """Modules with `wrong_parts()`, `right_parts()`, `NOT_WRONG`, parts that proved not to be wrong, each with its reason,
 and `LET_PASS`, wrong parts that the checks had let pass when the kit was written, by the check that rejects them now.
