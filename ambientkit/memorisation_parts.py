@@ -62,7 +62,7 @@ class Target(Protocol):
         ...
 
     def denoised(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """D(x, sigma) for points (B, *S) at levels (B,), in batches, on the CPU."""
+        """D(x, sigma) for points (B, *S) at levels (B,), the std of all their noise, in batches, on the CPU."""
         ...
 
     def restored(self, noisy: Tensor, level: float, keys: Tensor) -> Tensor:

@@ -78,6 +78,7 @@ FOR_RIGHT_PARTS = {
         *(CHECKS[name] for name in ("picture-views", "detached-anchor", "preconditioning", "further-mask")),
     ],
     "eighteenth": [*CONTRACTS, *(CHECKS[name] for name in ("picture-views", "stationarity-under-masks"))],
+    "nineteenth": [*CONTRACTS, CHECKS["null-attack"]],
 }
 
 
@@ -173,6 +174,7 @@ def test_a_right_part_is_not_rejected_and_the_control_of_the_check_is(kit: str, 
         ("sixteenth", 219, 4, 25),
         ("seventeenth", 246, 0, 53),
         ("eighteenth", 0, 0, 97),
+        ("nineteenth", 196, 2, 37),
     ],
 )
 def test_a_kit_keeps_its_size_and_the_parts_that_proved_not_to_be_wrong_say_why(

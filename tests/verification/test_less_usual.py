@@ -10,6 +10,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from ambientkit.batch import Term
+from ambientkit.builtin.attacks.loss import Loss
 from ambientkit.builtin.checks.drawn import Flow, without_draws
 from ambientkit.builtin.checks.picture_law import PictureLaw
 from ambientkit.builtin.checks.points_at_level import PointsAtLevel
@@ -25,6 +26,7 @@ from ambientkit.builtin.samplers.ancestral import Ancestral
 from ambientkit.builtin.samplers.heun import Heun
 from ambientkit.interfaces import Check, Part
 from ambientkit.maths.noise import standard_normal
+from ambientkit.memorisation_parts import Attempt
 from ambientkit.registry import load
 from ambientkit.verification import case_for
 from ambientkit.verification.plan import LEVEL
@@ -223,6 +225,30 @@ class OtherWay(Backwards):
 def test_right_parts_that_were_rejected_for_how_they_work_are_not(check: str, right: Part) -> None:
     """Cases: right parts of the authors of the seventeenth and eighteenth kit, who had not read the checks."""
     assert p_value(load().build("check", check), right) > LEVEL
+
+
+class ErrorOfTheRowItself(Loss):
+    """The error of D at the row, without noise: it may be asked, and the level says what it is taken for."""
+
+    def attempt(self, x, keys, target):
+        """One answer for each row."""
+        draws = target.denoised(x, torch.full((len(x),), target.sigma_data)).unsqueeze(1)
+        return Attempt(x, draws, (draws[:, 0] - x).flatten(1).square().mean(1).sqrt())
+
+
+class ErrorAtAnotherLevel(Loss):
+    """The error of D for noise that is not that of the level."""
+
+    def attempt(self, x, keys, target):
+        """Half of the noise that the level says."""
+        noisy = x + 0.5 * target.sigma_data * standard_normal(x, target.generators("half", keys))
+        draws = target.denoised(noisy, torch.full((len(x),), target.sigma_data)).unsqueeze(1)
+        return Attempt(noisy, draws, (draws[:, 0] - x).flatten(1).square().mean(1).sqrt())
+
+
+def test_questions_with_noise_say_how_much_it_is_and_questions_without_may_be_asked() -> None:
+    check = load().build("check", "null-attack")
+    assert p_value(check, ErrorAtAnotherLevel()) < LEVEL < p_value(check, ErrorOfTheRowItself())
 
 
 @pytest.mark.parametrize("check", ["preconditioning", "model-scaling"])

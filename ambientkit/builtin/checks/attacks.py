@@ -28,10 +28,11 @@ class NullAttack(Check):
 
     The model is the law of 40 other pictures. The distances of 500 training and 500 held-out rows, attacked under the
     keys that `attack` gives them, are two samples of one law. A row's distance is the same alone, and comes from the
-    generators of the rows; that of a flat row is a number. A point that is restored from a level has noise of that
-    level, that of rows which have noise themselves counted in. Of a model that knows one row alone, what comes back is
-    that row, or what was shown of the row attacked. The picture that it is said to have been shown holds nothing that
-    was hidden, all of its answers count, and a field that does not suit is refused before it is asked (`attempts`).
+    generators of the rows; that of a flat row is a number. A point that is restored from a level, or denoised at it,
+    has noise of that level, that of rows which have noise themselves counted in. Of a model that knows one row alone,
+    what comes back is that row, or what was shown of the row attacked. The picture that it is said to have been shown
+    holds nothing that was hidden, all of its answers count, and a field that does not suit is refused before it is
+    asked (`attempts`).
     """
 
     name = "null-attack"
@@ -85,29 +86,31 @@ class NullAttack(Check):
         return Measured(float(found.statistic), float(found.pvalue), self.rows)
 
     def _other_level(self, part: Attack, x: Tensor, case: Case, rows: Tensor) -> str:
-        """The fault of points that are restored from a level and do not carry noise of that level, in words, else
-        empty: that of the rows, and fresh noise, by which they differ sqrt 2 times as much between keys. Rows of much
-        noise may be refused."""
+        """The fault of points that are restored from a level, or denoised at it, and do not carry noise of that level,
+        in words, else empty: that of the rows, and fresh noise, by which they differ sqrt 2 times as much between keys.
+        Points that are the same under other keys hold no noise: these may be denoised, and so may noisy rows at the
+        level of fresh noise alone, which restores nothing. Rows of much noise may be refused."""
         top = 0.0
         for share in (0.0, NOISY):
-            sigma_n, asked = share * top, list[list[tuple[Tensor, float]]]()
+            sigma_n, asked = share * top, list[list[tuple[Tensor, float, bool]]]()
             for first in (0, 10_000):
-                target = Listening(rows, case.seed, sigma_n=sigma_n, heard=[])
+                target = Listening(rows, case.seed, sigma_n=sigma_n)
                 try:
                     part.attempt(x, torch.arange(len(x)) + first, target)
                 except InputError:
                     if share == 0:
                         raise
                     return ""
-                asked.append(target.heard)
-            for (one, level), (other, again) in zip(*asked, strict=False):
-                if one.shape != other.shape or level != again:
+                asked.append(target.by_level())
+            for (one, level, denoised), (other, again, _) in zip(*asked, strict=False):
+                if one.shape != other.shape or level != again or (denoised and (sigma_n or torch.equal(one, other))):
                     continue
                 top = max(top, level)
                 found = math.hypot(float((one - other).double().square().mean().sqrt()) / 2**0.5, sigma_n)
                 if abs(found / level - 1) > LEVEL_OFF:
+                    done = "denoised" if denoised else "restored"
                     of = f", of which the rows have {sigma_n:.3g}," if sigma_n else ""
-                    return f"points with noise of std {found:.3g}{of} are restored as if it were {level:.3g}"
+                    return f"points with noise of std {found:.3g}{of} are {done} as if it were {level:.3g}"
             if not top:
                 break
         return ""

@@ -71,9 +71,20 @@ class Remembered:
 
 @dataclass(frozen=True, slots=True)
 class Listening(Remembered):
-    """The same, which writes down what it is asked to restore, and from which level."""
+    """The same, which writes down what it is asked to restore or to denoise, and from which levels."""
 
     heard: list[tuple[Tensor, float]] = field(default_factory=list)
+    asked: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+
+    def denoised(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """E[x_0 | x]."""
+        self.asked.append((x.detach().clone(), sigma.detach().clone()))
+        return Remembered.denoised(self, x, sigma)
+
+    def by_level(self) -> list[tuple[Tensor, float, bool]]:
+        """Points of a call that share a level, that level, and whether they were to be denoised, not restored."""
+        asked = [(x[sigma == level], float(level), True) for x, sigma in self.asked for level in sigma.unique()]
+        return [*((x, level, False) for x, level in self.heard), *asked]
 
     def restored(self, noisy: Tensor, level: float, keys: Tensor) -> Tensor:
         """Rows, drawn from p(row | noisy)."""

@@ -132,6 +132,21 @@ class LossByKey(AttackMutant):
         return Loss().attempt(x if int(keys[0]) < HELD_OUT else 1.3 * x, keys, target)
 
 
+class LossAtTheVariance(AttackMutant):
+    """The variance of the noise in the place of its std."""
+
+    name = "loss-at-the-variance"
+    mutant_of = "loss"
+    wrong = "the model is given the variance of the noise as its level"
+
+    def attempt(self, x: Tensor, keys: Tensor, target: Target) -> Attempt:
+        level, generators = target.sigma_data, target.generators("memorisation.attack.loss", keys)
+        noisy = torch.stack([x + level * standard_normal(x, generators) for _ in range(target.draws)], dim=1)
+        draws = target.denoised(noisy.flatten(0, 1), torch.full((noisy.shape[0] * noisy.shape[1],), level**2))
+        draws = draws.reshape(noisy.shape)
+        return Attempt(noisy[:, 0], draws, (draws - x.unsqueeze(1)).flatten(1).double().square().mean(1).sqrt())
+
+
 class PixelsCentred(Mutant, Similarity):
     """Pixels less the mean picture of the batch."""
 
@@ -349,6 +364,7 @@ MUTANTS = [
     BoxOfAll,
     LossTurned,
     LossByKey,
+    LossAtTheVariance,
     PixelsCentred,
     ContrastKept,
     StdOfTheBatch,

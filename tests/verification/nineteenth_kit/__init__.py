@@ -29,10 +29,18 @@ WRONG_IN = (
     memory,
 )
 
-NOT_WRONG: dict[str, str] = {}
+NOT_WRONG: dict[str, str] = {
+    "kit19-x-0-in-units-of-the-data": "a form's answer may be scaled by its std, as x_0-form says",
+    "kit19-squared-distances-with-a-third": "a ratio of 0.58 in place of a third is a measure too",
+}
 """Name -> why the part is right all the same, by the contracts."""
 
-LET_PASS: dict[str, tuple[str, ...]] = {}
+NOT_RIGHT: dict[str, str] = {
+    "kit19-right-anchors-of-noised-estimates": "its points do not have the law of their level (views-in-law)",
+}
+"""Name -> why the part is wrong all the same, by the contracts."""
+
+LET_PASS: dict[str, tuple[str, ...]] = {"null-attack": ("kit19-loss-told-the-variance",)}
 """Check -> parts that had passed all checks, or failed by an error alone, and that it rejects now by a number."""
 
 
@@ -43,4 +51,4 @@ def wrong_parts() -> list[Part]:
 
 def right_parts() -> list[Part]:
     """Parts that must pass every check."""
-    return [*right.RIGHT, *right_more.RIGHT]
+    return [part for part in (*right.RIGHT, *right_more.RIGHT) if part.name not in NOT_RIGHT]
