@@ -55,3 +55,17 @@ def test_each_number_moves_in_one_of_the_settings() -> None:
         assert len(found) == 2
         for name in ("a", "b"):
             assert any(getattr(one, name) != getattr(ThreeFields(), name) for one in found), (seed, name)
+
+
+class WithoutBounds(Part):
+    """A part whose author named no bounds."""
+
+    name = "without-bounds"
+    share: float = 0.7
+    count: int = 1
+
+
+def test_without_bounds_a_share_stays_a_share_and_a_count_a_count() -> None:
+    found = [one for seed in SEEDS for one in variants(WithoutBounds(), seed)]
+    assert all(0 < one.share < 1 and one.count >= 1 for one in found)
+    assert max(one.share for one in found) > 0.99
