@@ -39,8 +39,8 @@ class OtherFields(Check):
     """A part keeps the contract, and what it still claims, with other fields: for some settings drawn within the bounds
     of each field.
 
-    Numbers move by a factor of up to 2, those that are 0 to up to 0.5; without bounds, those between 0 and 1
-    stay there, and whole numbers above 0 do. Switches and choices are drawn, and each choice of a corruption or an
+    Numbers move by a factor of up to 2, those that are 0 to up to 0.5; without bounds, the odds of those between 0 and
+    1 do, and whole numbers above 0 stay there. Switches and choices are drawn, and each choice of a corruption or an
     objective is made once; what has no default, or holds another part, stays. A part without such fields is measured as
     it is.
     """
@@ -176,12 +176,15 @@ def _change(info: FieldInfo, value: Any) -> Callable[[random.Random], Any] | Non
     if not isinstance(value, int | float):
         return None
     low, high, strict = _bounds(info)
-    counts = isinstance(value, int) and value > 0
-    if (low, high) == (-math.inf, math.inf):  # an author who says nothing means a share, or a count, to stay one
-        low, high, strict = (0.0, 1.0, True) if 0 < value < 1 else (1.0 if counts else low, high, False)
+    unbounded = (low, high) == (-math.inf, math.inf)
+    if unbounded and isinstance(value, int) and value > 0:
+        low = 1.0
 
     def number(draw: random.Random) -> float | int:
-        wanted = value * 2 ** draw.uniform(-1, 1) if value else draw.uniform(0, 0.5)
+        factor = 2 ** draw.uniform(-1, 1) if value else 0.0
+        if unbounded and 0 < value < 1:  # a share, of which the odds move
+            return value * factor / (1 - value + value * factor)
+        wanted = value * factor if value else draw.uniform(0, 0.5)
         margin = 1e-3 * (high - low) if strict and math.isfinite(high - low) else 1e-3 * abs(value) if strict else 0.0
         wanted = min(max(wanted, low + margin), high - margin)
         return round(wanted) if isinstance(value, int) else wanted
