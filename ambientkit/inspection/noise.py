@@ -23,6 +23,9 @@ COLOURED = (0.65, 1.6)
 correlate by r."""
 SHARPENED = 0.85
 """Least variance of the means of 2 x 2 pixels over that of diagonal details, in flat areas; 1 for white noise."""
+TEXTURED = (1.1, 1.2)
+"""Variance, of diagonal details over the declared one and of means around flat blocks over that of the details, above
+which these blocks hold texture."""
 SHARED = 0.3
 """Correlation of the noise of two channels."""
 SKEWED, HEAVY, LIGHT = 0.25, 0.8, -0.35
@@ -133,6 +136,8 @@ def _colour(found: Details, chosen: NDArray[np.bool_], few: bool, declared: bool
     slack = 2 / math.sqrt(int(chosen.sum()))
     means = float(found.roughness[chosen].mean()) / max(diagonal, 1e-30)  # near 1: more than 2 was not chosen
     worst = max(along, key=lambda ratio: abs(math.log(max(ratio, 1e-9))))
+    # More than was declared, in all details and between blocks: noise as strong as the picture hides texture in them.
+    few = few or (declared and worst > 1 and diagonal > TEXTURED[0] and means > TEXTURED[1])
     told = (
         "Neighbouring pixels share their noise (resampling, smoothing, demosaicing, lossy compression, stripes) or "
         "were sharpened: use "

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import gaussian_filter
+from sklearn.datasets import load_digits
 
 from ambientkit.batch import Batch
 from ambientkit.errors import InputError
@@ -121,6 +122,14 @@ def test_noise_of_texture_without_flat_areas_is_not_judged() -> None:
     x = textures("grass") + 0.02 * normal(textures("grass"))
     names = {f.name for f in model_findings(x, level(x, 0.02)) if f.verdict is NoiseVerdict.UNTRIED}
     assert {"tails", "symmetry"} <= names
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_texture_that_strong_noise_hides_is_not_taken_for_correlated_noise(seed: int) -> None:
+    """Case: 1,000 scans of digits, and a copy of each with noise as strong as the strokes."""
+    x = load_digits().images[np.random.default_rng(seed).permutation(1797)[:1000], None] / 8 - 1
+    rows = np.concatenate([x, x + 0.8 * np.random.default_rng(100 + seed).standard_normal(x.shape)])
+    assert violated(model_findings(rows, np.repeat([0.0, 0.8], 1000)[:, None, None, None])) == {}
 
 
 @pytest.mark.parametrize("declared", [False, True])
