@@ -263,3 +263,9 @@ def test_two_rows_may_share_noise_with_opposite_signs_alone() -> None:
 
 def test_what_a_batch_is_filled_up_with_must_not_be_counted() -> None:
     assert p_value(load().build("check", "objective-contract"), FilledAndCounted()) < LEVEL
+
+
+def test_gradients_that_are_nearly_all_means_leave_no_direction_out() -> None:
+    """Case: long hops at low levels, of a right objective, at these seeds."""
+    check, part = load().build("check", "objective-contract"), Consistency(fraction=0.473, max_hop=0.697)
+    assert [check.measure(part, case_for(part, seed=seed)).p_value for seed in (8, 9, 18)] == [1, 1, 1]
