@@ -154,7 +154,7 @@ class TowardsTheRow(Added):
 
 
 class BSquared(Above):
-    """The factor is 1 / (1 - b^2)^2: sigma_n^2 / sigma^2 was squared once more, as b had been read as a ratio of stds."""
+    """The factor is 1 / (1 - b^2)^2: b was squared once more, as it had been read as a ratio of stds."""
 
     name = "kit20-factor-with-b-squared"
     claims = PLAIN | {"x_0-scale"}
