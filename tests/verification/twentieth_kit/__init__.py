@@ -7,12 +7,14 @@ from ambientkit.interfaces import Part
 
 from . import (
     corruptions,
+    corruptions_partial,
     memory,
     models,
     objectives_below,
     objectives_values,
     objectives_views,
     right,
+    right_models,
     right_more,
     samplers,
 )
@@ -22,6 +24,7 @@ WRONG_IN = (
     objectives_values,
     objectives_below,
     corruptions,
+    corruptions_partial,
     samplers,
     models,
     memory,
@@ -41,4 +44,4 @@ def wrong_parts() -> list[Part]:
 
 def right_parts() -> list[Part]:
     """Parts that must pass every check."""
-    return [*right.RIGHT, *right_more.RIGHT]
+    return [*right.RIGHT, *right_more.RIGHT, *right_models.RIGHT]

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from ambientkit.batch import View
+from ambientkit.batch import Batch
 from ambientkit.builtin.corruptions.gaussian import Gaussian
-from ambientkit.builtin.corruptions.linear import Linear
-from ambientkit.builtin.corruptions.mask import Mask
-from ambientkit.maths.ambient import tweedie_coefficients
-from ambientkit.maths.masks import draw_mask
 from ambientkit.maths.noise import per_row, standard_normal, uniform
 
 
@@ -188,7 +184,17 @@ class GeneratorsReversed(Gaussian):
         return super().degrade(batch, sigma, generator[::-1] if isinstance(generator, list | tuple) else generator)
 
 
-class MapMirrored(Gaussian):
+class Ramped(Gaussian):
+    """A base: noise by pixel, whose level grows from 0.1 to 0.3 along the last axis."""
+
+    name = "kit20-base-ramped"
+
+    def observe(self, x_0, row, generator):
+        level = torch.linspace(0.1, 0.3, x_0.shape[-1], dtype=x_0.dtype, device=x_0.device).expand_as(x_0)
+        return Batch(x_0 + level * standard_normal(x_0, generator), level, row, {})
+
+
+class MapMirrored(Ramped):
     """Noise by pixel is topped up with its map mirrored along the width."""
 
     name = "kit20-tops-up-a-mirrored-noise-map"
@@ -224,6 +230,8 @@ class ExpectsCleanAsNoisy(Gaussian):
 
     name = "kit20-expects-x-t-of-clean-rows"
 
+    clean_share: float = 0.3
+
     def expect(self, x_0_hat, view, batch):
         level = per_row(batch.sigma_n, view.x).expand_as(view.x)
         return torch.where(level > 0, super().expect(x_0_hat, view, batch), view.x)
@@ -233,6 +241,8 @@ class ExpectsFirst(Gaussian):
     """The mixture is made with the noise level of the first row for all rows."""
 
     name = "kit20-expects-by-the-first-row-s-noise"
+
+    sigma_n: tuple[float, float] = (0.1, 0.4)
 
     def expect(self, x_0_hat, view, batch):
         level = per_row(batch.sigma_n, view.x)
@@ -256,117 +266,6 @@ class StdByDifference(Gaussian):
 
     def clean_std(self, batch):
         return max(float(batch.x_n.double().std() - batch.sigma_n.double().mean()), 0.0)
-
-
-class LeavesMissing(Mask):
-    """Missing values are left in x_n, as the mask says anyway which they are."""
-
-    name = "kit20-missing-values-left-in-rows"
-
-    def observe(self, x_0, row, generator):
-        batch = super().observe(x_0, row, generator)
-        return batch._replace(x_n=torch.where(batch.cond["mask"], batch.x_n, x_0))
-
-
-class HidesTheShareMissing(Mask):
-    """A step hides the share `missing` on top, while the weights are made for `drop`."""
-
-    name = "kit20-hides-the-share-missing-on-top"
-
-    def degrade(self, batch, sigma, generator):
-        seen = self._seen(batch) & draw_mask(batch.x_n, self.kind, self.missing, generator)
-        return self._view(batch, sigma, seen, generator)
-
-
-class HidesNeighbours(Mask):
-    """What a step hides on top is widened by one place to the right: more is hidden than the weights are made for."""
-
-    name = "kit20-further-mask-widened"
-
-    def degrade(self, batch, sigma, generator):
-        kept = draw_mask(batch.x_n, self.kind, self.drop, generator)
-        return self._view(batch, sigma, self._seen(batch) & kept & kept.roll(1, -1), generator)
-
-
-class ExpectsZeroWhereHidden(Mask):
-    """`expect` gives 0 wherever the view hides a value, also where the row measured it: hidden values are not taught."""
-
-    name = "kit20-expects-nothing-where-the-view-hides"
-
-    def expect(self, x_0_hat, view, batch):
-        found = super().expect(x_0_hat, view, batch)
-        return torch.where(view.cond["mask"], found, torch.zeros_like(found))
-
-
-class MaskByRowMean(Mask):
-    """Hidden values of a view hold the noise-free mean of the batch at their place, an imputation."""
-
-    name = "kit20-hidden-values-imputed"
-
-    def _view(self, batch, sigma, shown, generator):
-        view = super()._view(batch, sigma, shown, generator)
-        return view._replace(x=torch.where(shown, view.x, batch.x_n.mean(0, keepdim=True)))
-
-
-class ChancesExchanged(Mask):
-    """The shares `missing` and `drop` are exchanged in the weight of hidden values."""
-
-    name = "kit20-weight-with-its-chances-exchanged"
-
-    def weight(self, view, batch, cap, hidden):
-        other = Mask(kind=self.kind, missing=self.drop, drop=self.missing)
-        return other.weight(view, batch, cap, hidden)
-
-
-class OneMaskForRows(Mask):
-    """All rows of a call to `observe` have the mask of the first one."""
-
-    name = "kit20-observes-one-mask-for-the-batch"
-
-    def observe(self, x_0, row, generator):
-        batch = super().observe(x_0, row, generator)
-        seen = batch.cond["mask"][:1].expand_as(batch.cond["mask"]).contiguous()
-        return batch._replace(x_n=torch.where(seen, batch.x_n, 0.0), cond={"mask": seen})
-
-
-class MixesThePicture(Linear):
-    """`expect` mixes with the picture of the view, A^T y_t, where the measurements y_t belong."""
-
-    name = "kit20-expects-by-the-picture-of-the-view"
-
-    missing: float = 0.2
-    """Share of measurements that are missing."""
-
-    def expect(self, x_0_hat, view, batch):
-        y = self.operator.forward(x_0_hat, self._given(batch)).to(batch.x_n.dtype)
-        a, b = tweedie_coefficients(per_row(view.sigma, y), per_row(batch.sigma_n, y))
-        known = torch.where(view.cond["sampled"], a * y + b * view.x.reshape(y.shape), y)
-        return torch.where(batch.cond["sampled"], known, torch.zeros_like(known))
-
-    sigma_n: float = 0.1
-    """Simulated noise std of the measurements."""
-
-
-class ForgetsHidden(Linear):
-    """Measurements that a view hides are given no weight, so that only those that it shows are compared."""
-
-    name = "kit20-hidden-measurements-count-nothing"
-
-    def weight(self, view, batch, cap, hidden):
-        found = super().weight(view, batch, cap, hidden)
-        return torch.where(view.cond["sampled"], found, torch.zeros_like(found))
-
-
-class NoiseOfThePicture(Linear):
-    """Views of measurements get their missing noise after A^T, in the picture, where it is not blurred."""
-
-    name = "kit20-tops-up-the-picture"
-
-    def degrade(self, batch, sigma, generator):
-        view = super().degrade(batch, self.floor(batch).clamp(min=1e-6), generator)
-        missing = (sigma**2 - self.floor(batch) ** 2).clamp(min=0).sqrt()
-        x = view.x + per_row(missing, view.x) * standard_normal(view.x, generator)
-        return View(x, sigma, view.cond)
 
 
 class ForgetsClean(Gaussian):
@@ -407,16 +306,6 @@ WRONG = [
         ExpectsFirst,
         FloorAbove,
         StdByDifference,
-        LeavesMissing,
-        HidesTheShareMissing,
-        HidesNeighbours,
-        ExpectsZeroWhereHidden,
-        MaskByRowMean,
-        ChancesExchanged,
-        OneMaskForRows,
-        MixesThePicture,
-        ForgetsHidden,
-        NoiseOfThePicture,
         ForgetsClean,
     )
 ]

@@ -6,6 +6,8 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from ambientkit.errors import InputError
+from ambientkit.interfaces import Signal
 from ambientkit.maths.noise import per_row
 
 from ..seventeenth_kit.bases_models import Eps, Plain, Small, V, Velocity
@@ -234,8 +236,19 @@ class MeanAddedBack(Plain):
         return super().mixed(x, sigma, network, std) + per_row(x.flatten(1).mean(1), x)
 
 
+class LayersOfClasses(nn.Module):
+    """Layers that are told a number for each class, and for none, beside the level."""
+
+    def __init__(self, inner, classes):
+        super().__init__()
+        self.inner, self.of_class = inner, nn.Embedding(classes + 1, 1)
+
+    def forward(self, y, told, label):
+        return self.inner(y, told + self.of_class(label).squeeze(1).to(told))
+
+
 class WithClasses(Small):
-    """A base: four classes and none, each with a vector that joins the input."""
+    """A base: four classes and none."""
 
     name = "kit20-base-classes"
 
@@ -243,9 +256,9 @@ class WithClasses(Small):
     """Classes of the condition `class_cond`."""
 
     def network(self, signal):
-        found = super().network(type(signal)(signal.shape, signal.sigma_data))
-        found.of_class = nn.Embedding(self.num_classes + 1, 1)
-        return found
+        if dict(signal.conds) != {"class_cond": ()}:
+            raise InputError(f"model {self.name!r} takes class_cond (), and nothing else")
+        return LayersOfClasses(super().network(Signal(signal.shape, signal.sigma_data)), self.num_classes)
 
     def null_cond(self, name):
         return self.num_classes if name == "class_cond" else None
@@ -256,10 +269,7 @@ class WithClasses(Small):
     def denoiser(self, network, signal):
         def denoise(x, sigma, /, **cond):
             label = self.label(cond["class_cond"])
-            skip, out, into, told = self.coefficients(sigma.to(x.dtype), signal.sigma_data)
-            y = per_row(into, x) * x
-            shift = network.of_class(label).squeeze(1).to(told)
-            return per_row(skip, x) * x + per_row(out, x) * self.call(network, y, told + shift)
+            return self.mixed(x, sigma.to(x.dtype), lambda y, told: network(y, told, label), signal.sigma_data)
 
         return denoise
 

@@ -10,7 +10,7 @@ import torch
 from ambientkit.batch import take
 from ambientkit.maths.noise import per_row, standard_normal, uniform
 
-from ..seventeenth_kit.bases import PLAIN, Above, OfClean, Split, numbers
+from ..seventeenth_kit.bases import PLAIN, Above, OfClean, Split
 
 
 class Told(Above):
@@ -336,17 +336,6 @@ class SplitByPlace(Split):
         return torch.maximum(top.to(floor), 1.01 * floor)
 
 
-class OneLevel(Above):
-    """One level is drawn for the batch, from a uniform density above its noisiest row, and all rows are seen there."""
-
-    name = "kit20-one-level-for-the-batch"
-
-    def levels(self, batch, tools):
-        low = self.low(batch, tools).max()
-        u = numbers(batch, tools)[:1]
-        return (low * (self.high(batch, tools) / low) ** u).expand(len(batch.x_n))
-
-
 WRONG = [
     part()
     for part in (
@@ -378,6 +367,5 @@ WRONG = [
         SplitHalf,
         SplitInUnits,
         SplitByPlace,
-        OneLevel,
     )
 ]

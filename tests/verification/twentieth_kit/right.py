@@ -205,7 +205,7 @@ class Velocities(OfClean):
         level = per_row(view.sigma, view.x)
         noise, estimate = (view.x - batch.x_n) / level, (view.x - x_0_hat) / level
         t = level / (1 + level)
-        return t**2 * (1 + level) ** 2 * ((estimate - x_0_hat - noise + batch.x_n) / (1 + level)) ** 2
+        return (t * ((estimate - x_0_hat) - (noise - batch.x_n))) ** 2
 
 
 class HighLevelsToo(Denoising):

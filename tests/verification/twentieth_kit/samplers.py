@@ -8,7 +8,7 @@ from ambientkit.builtin.samplers.ancestral import Ancestral
 from ambientkit.builtin.samplers.heun import Heun
 from ambientkit.builtin.samplers.stochastic_heun import StochasticHeun
 from ambientkit.interfaces import Sampler
-from ambientkit.maths.noise import Mirrored, per_row, standard_normal, uniform
+from ambientkit.maths.noise import per_row, standard_normal, uniform
 from ambientkit.maths.reverse import reverse_moments, reverse_step
 
 FLOW = frozenset({"order-1", "final-law", "grid-levels", "row-generators"})
@@ -97,7 +97,7 @@ class MiddleLevel(Steps):
 
 
 class LangevinWithoutDrift(Steps):
-    """A corrector adds a tenth of the level as noise after each step, and the drift that would balance it is left out."""
+    """A corrector adds a fifth of the level as noise after each step, without the drift that would balance it."""
 
     name = "kit20-corrector-without-drift"
 
@@ -128,19 +128,21 @@ class Detached(Steps):
 
 
 class InPlace(Steps):
-    """Points are moved in place, those of the caller too."""
+    """The first step is made in place, in the points of the caller."""
 
     name = "kit20-steps-in-place"
 
     def step(self, denoiser, x, sigma_t, sigma_s, generator, cond, before):
         new = super().step(denoiser, x, sigma_t, sigma_s, generator, cond, before)[0]
-        return x.detach().copy_(new.detach()), None
+        if before is None:
+            x.data.copy_(new.detach())
+        return new, True
 
 
 class EndsWithNoise(Steps):
-    """A step to 0 ends at the lowest level that is not 0: a last noise of a twentieth of the level is left."""
+    """A step to 0 ends at three tenths of the level before it, whose noise is left."""
 
-    name = "kit20-a-twentieth-of-the-noise-left-at-zero"
+    name = "kit20-last-step-to-three-tenths"
 
     def step(self, denoiser, x, sigma_t, sigma_s, generator, cond, before):
         low = torch.where(sigma_s > 0, sigma_s, 0.3 * sigma_t)
@@ -172,7 +174,7 @@ class FlowSteps(Steps):
 
 
 class ChurnWithoutNoise(FlowSteps):
-    """A step begins at a level that is a tenth higher, as by churn, and the noise that belongs to it is not added."""
+    """A step begins at a level that is a twentieth higher, as by churn, and its noise is not added."""
 
     name = "kit20-churn-without-its-noise"
 
@@ -259,16 +261,13 @@ class FreshSecondNoise(StochasticHeun):
     def sample(self, denoiser, x, sigmas, generator, cond):
         for sigma_t, sigma_s in zip(sigmas[:-1], sigmas[1:], strict=True):
             x_0_hat = denoiser(x, sigma_t, **cond).to(x.dtype)
-            ends = [reverse_step(x, x_0_hat, sigma_t, sigma_s, self.source(generator)) for _ in range(2)]
+            ends = [reverse_step(x, x_0_hat, sigma_t, sigma_s, generator) for _ in range(2)]
             inside = sigma_s > 0
             ahead = denoiser(ends[1], torch.where(inside, sigma_s, sigma_t), **cond).to(x.dtype)
             ratio = per_row(sigma_s / sigma_t, x)
             c = 0.15 * (1 - ratio**2) + 0.7 * (1 / ratio.clamp(min=1e-6) - 1)
             x = torch.where(per_row(inside.to(x.dtype), x) > 0, ends[0] + c * (ahead - x_0_hat), ends[0])
         return x
-
-    def source(self, generator):
-        return generator.generator if isinstance(generator, Mirrored) else generator
 
 
 WRONG = [
