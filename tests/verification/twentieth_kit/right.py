@@ -38,9 +38,9 @@ class Cauchy(Above):
 
     name = "kit20-right-cauchy-levels"
 
-    median: float = 0.4
+    median: float = Field(0.4, gt=0)
     """Of the levels, before the restriction."""
-    width: float = 1.0
+    width: float = Field(1.0, gt=0)
     """Of the law of log sigma."""
 
     def levels(self, batch, tools):
@@ -177,9 +177,9 @@ class WideOfTwo(Tweedie):
 
     name = "kit20-right-pairs-up-to-three-times-the-noise"
 
-    near: float = 0.7
-    near_ratio: float = 3.0
-    cap: float = 100.0
+    near: float = Field(0.7, ge=0, le=1)
+    near_ratio: float = Field(3.0, gt=1)
+    cap: float = Field(100.0, ge=1)
 
 
 class ThreeTimes(Objective):
@@ -188,7 +188,7 @@ class ThreeTimes(Objective):
     name = "kit20-right-three-times-tweedie"
     claims = UNSCALED
 
-    times: float = 3.0
+    times: float = Field(3.0, gt=0)
     """Its weight."""
 
     def loss(self, denoiser, batch, tools):
@@ -214,7 +214,7 @@ class HighLevelsToo(Denoising):
     name = "kit20-right-denoises-at-a-wide-spread"
 
     p_mean: float = 0.0
-    p_std: float = 2.5
+    p_std: float = Field(2.5, gt=0)
 
 
 class SplitWide(SplitLevels):
@@ -222,9 +222,9 @@ class SplitWide(SplitLevels):
 
     name = "kit20-right-split-up-to-four-fifths"
 
-    clean_below: float = 0.8
+    clean_below: float = Field(0.8, gt=0)
     p_mean: float = -0.8
-    p_std: float = 2.0
+    p_std: float = Field(2.0, gt=0)
 
 
 class SplitUneven(Split):
@@ -259,9 +259,9 @@ class MostBelow(Consistency):
 
     name = "kit20-right-most-anchors-below"
 
-    fraction: float = 1.0
-    from_observation: float = 0.1
-    chain_steps: int = 3
+    fraction: float = Field(1.0, gt=0, le=1)
+    from_observation: float = Field(0.1, ge=0, le=1)
+    chain_steps: int = Field(3, ge=1)
 
 
 class SteinByHalves(Stein):
@@ -294,10 +294,10 @@ class BufferOften(PosteriorBuffer):
 
     name = "kit20-right-buffer-of-eight-calls"
 
-    refresh: float = 1 / 8
-    keep: int = 8
-    steps: int = 10
-    reach: float = 1.5
+    refresh: float = Field(1 / 8, gt=0, le=1)
+    keep: int = Field(8, ge=1)
+    steps: int = Field(10, ge=2)
+    reach: float = Field(1.5, gt=0)
 
 
 class DetailOfGain(DetailMoments):
@@ -305,9 +305,9 @@ class DetailOfGain(DetailMoments):
 
     name = "kit20-right-detail-mostly-by-its-gain"
 
-    gain: float = 1.5
-    law: float = 0.5
-    window: int = 50
+    gain: float = Field(1.5, ge=0)
+    law: float = Field(0.5, ge=0)
+    window: int = Field(50, ge=1)
 
 
 RIGHT = [

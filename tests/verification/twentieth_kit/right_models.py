@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -34,7 +35,7 @@ class GatedModel(Small):
 
     name = "kit20-right-gated-sines"
 
-    width: int = 24
+    width: int = Field(24, ge=1)
     """Channels between the layers."""
 
     def network(self, signal):
@@ -122,8 +123,8 @@ class VSeesFlow(MLP):
 
     width: int = Field(32, ge=1)
     depth: int = Field(1, ge=1)
-    predicts: str = "v"
-    sees: str = "flow"
+    predicts: Literal["v", "eps", "flow"] = "v"
+    sees: Literal["flow", "vp"] = "flow"
 
 
 class Two(nn.Module):
@@ -185,7 +186,7 @@ class RatioBelowHalf(Ratio):
     title = "ratio below {part:g}"
     means = "share of samples at less than this part of the distance to the second nearest training row: copies"
 
-    part: float = 0.5
+    part: float = Field(0.5, ge=0.2, le=0.6)
     """Of the second distance."""
 
     def by_row(self, judged, null, train, seed):

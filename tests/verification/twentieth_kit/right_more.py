@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from pydantic import Field
 
 from ambientkit.batch import Batch
-from ambientkit.builtin.corruptions.gaussian import Gaussian
+from ambientkit.builtin.corruptions.gaussian import Gaussian, Level
 from ambientkit.builtin.corruptions.linear import Linear
 from ambientkit.builtin.corruptions.mask import Mask
 from ambientkit.builtin.samplers.ancestral import Ancestral
@@ -82,7 +83,7 @@ class ByChannel(Gaussian):
 
     name = "kit20-right-levels-by-channel"
 
-    low: float = 0.1
+    low: float = Field(0.1, gt=0)
     """Std of the first one."""
 
     def observe(self, x_0, row, generator):
@@ -108,10 +109,10 @@ class MissingRows(Mask):
 
     name = "kit20-right-missing-lines"
 
-    kind: str = "rows"
-    missing: float = 0.3
-    drop: float = 0.3
-    centre: float = 0.2
+    kind: Literal["rows", "columns"] = "rows"
+    missing: float = Field(0.3, ge=0, lt=1)
+    drop: float = Field(0.3, gt=0, lt=1)
+    centre: float = Field(0.2, ge=0, le=1)
 
 
 class NoisyPixels(Mask):
@@ -119,9 +120,9 @@ class NoisyPixels(Mask):
 
     name = "kit20-right-noisy-pixels"
 
-    missing: float = 0.25
-    drop: float = 0.4
-    sigma_n: tuple[float, float] = (0.05, 0.3)
+    missing: float = Field(0.25, ge=0, lt=1)
+    drop: float = Field(0.4, gt=0, lt=1)
+    sigma_n: tuple[Level, Level] = (0.05, 0.3)
 
 
 class StrongBlur(Linear):
@@ -129,9 +130,9 @@ class StrongBlur(Linear):
 
     name = "kit20-right-half-of-a-blur"
 
-    missing: float = 0.5
-    drop: float = 0.3
-    sigma_n: float = 0.05
+    missing: float = Field(0.5, ge=0, lt=1)
+    drop: float = Field(0.3, gt=0, lt=1)
+    sigma_n: Level = 0.05
     allow_unseen: bool = True
 
 
@@ -140,8 +141,8 @@ class MixedRows(Gaussian):
 
     name = "kit20-right-half-is-clean"
 
-    sigma_n: tuple[float, float] = (0.1, 0.6)
-    clean_share: float = 0.5
+    sigma_n: tuple[Level, Level] = (0.1, 0.6)
+    clean_share: float = Field(0.5, ge=0, le=1)
 
 
 class ExponentialHeun(FlowSteps):
