@@ -20,6 +20,7 @@ from tests.verification import (
     tenth_kit,
     thirteenth_kit,
     twelfth_kit,
+    twentieth_kit,
 )
 from tests.verification.second_kit import third
 
@@ -42,6 +43,7 @@ KITS = {
     "seventeenth": seventeenth_kit,
     "eighteenth": eighteenth_kit,
     "nineteenth": nineteenth_kit,
+    "twentieth": twentieth_kit,
 }
 """Modules with `wrong_parts()`, `right_parts()`, `NOT_WRONG`, parts that proved not to be wrong, each with its reason,
 and `LET_PASS`, wrong parts that the checks had let pass when the kit was written, by the check that rejects them now.

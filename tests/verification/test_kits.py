@@ -79,6 +79,7 @@ FOR_RIGHT_PARTS = {
     ],
     "eighteenth": [*CONTRACTS, *(CHECKS[name] for name in ("picture-views", "stationarity-under-masks"))],
     "nineteenth": [*CONTRACTS, CHECKS["null-attack"]],
+    "twentieth": [*CONTRACTS, CHECKS["levels"]],
 }
 
 
@@ -175,6 +176,7 @@ def test_a_right_part_is_not_rejected_and_the_control_of_the_check_is(kit: str, 
         ("seventeenth", 246, 0, 53),
         ("eighteenth", 0, 0, 97),
         ("nineteenth", 196, 2, 37),
+        ("twentieth", 158, 2, 54),
     ],
 )
 def test_a_kit_keeps_its_size_and_the_parts_that_proved_not_to_be_wrong_say_why(

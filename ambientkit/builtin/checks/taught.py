@@ -33,6 +33,8 @@ CALLS = 400
 """An objective may use one row in sixteen, drawn at random: that none is missed then has probability 1e-10."""
 ENOUGH = 4 * 24
 """Gradients whose rank is taken: four times the number of pixels."""
+UNLIKE = (0.05, 0.3)
+"""Noise of the rows of a batch in turn."""
 LEFT_OUT = 1e-4
 """Smallest singular value over the largest, below which a direction is left out: rounding leaves 4e-8. Hops over a
 ratio of levels of 0.7 leave 8e-4, as their gradients at low levels are nearly all means."""
@@ -74,6 +76,7 @@ def teaches_every_row_and_direction(part: Objective, case: Case) -> None:
 
     Raises Broken. The smallest singular value of the gradients, each of length 1, is compared with the largest. They
     follow the noise of the views: of views far above the noise it is about 1/3 of it, unless a direction is left out.
+    Quiet and noisy rows of one batch are all used in some call.
     """
     for noise in (0.3, 0.03):
         level = torch.zeros(ROWS) if on_clean_rows(case) else torch.full((ROWS,), noise)
@@ -84,6 +87,12 @@ def teaches_every_row_and_direction(part: Objective, case: Case) -> None:
         require(
             len(found) >= ENOUGH and bool(sizes[-1] > LEFT_OUT * sizes[0]),
             "some directions never get a gradient, such as the mean of a picture, or all but its mean",
+        )
+
+    if not on_clean_rows(case):
+        taught, _ = _taught(part, case, torch.tensor(UNLIKE).repeat(ROWS // 2))
+        require(
+            bool(taught.all()), "rows that are quieter, or noisier, than others of their batch never get a gradient"
         )
 
 

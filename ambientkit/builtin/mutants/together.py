@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ambientkit.batch import Batch, Term, View
+from ambientkit.batch import Batch, Term, View, take
 from ambientkit.builtin.mutants.ancestral import AncestralMutant, moments
 from ambientkit.builtin.mutants.gaussian import RIGHT, GaussianMutant
 from ambientkit.builtin.mutants.sure import SureMutant
@@ -40,6 +40,17 @@ class LevelsOfExchangedSides(TweedieMutant):
         if level.ndim == 4 and level.shape[-1] == level.shape[-2]:
             batch = batch._replace(sigma_n=level.transpose(-1, -2))
         return Tweedie().loss(denoiser, batch, tools)
+
+
+class QuietRowsLeftOut(TweedieMutant):
+    """Tweedie that uses the noisier rows of a batch alone."""
+
+    name = "tweedie-quiet-rows-left-out"
+    wrong = "rows quieter than the mean of their batch are left out, so that clean ones are hardly ever used"
+
+    def loss(self, denoiser: Denoiser, batch: Batch, tools: Tools) -> dict[str, Term]:
+        floor = tools.corruption.floor(batch)
+        return Tweedie().loss(denoiser, take(batch, (floor >= 0.99 * floor.mean()).nonzero().squeeze(1)), tools)
 
 
 class SumOverChannels(TweedieMutant):
@@ -125,6 +136,7 @@ class OneProbe(SureMutant):
 MUTANTS: list[type[Mutant]] = [
     MirroredBatches,
     LevelsOfExchangedSides,
+    QuietRowsLeftOut,
     SumOverChannels,
     LevelsOfTheNoise,
     SqueezedAnswers,

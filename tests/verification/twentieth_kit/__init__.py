@@ -30,10 +30,18 @@ WRONG_IN = (
     memory,
 )
 
-NOT_WRONG: dict[str, str] = {}
+NOT_WRONG: dict[str, str] = {
+    "kit20-multistep-ratio-inverted": "its errors cancel from step to step on any grid: it is of second order",
+    "kit20-answers-averaged-with-the-last": "its error vanishes with the step, and a single hop is right",
+}
 """Name -> why the part is right all the same, by the contracts."""
 
-LET_PASS: dict[str, tuple[str, ...]] = {}
+NOT_RIGHT: dict[str, str] = {
+    "kit20-right-score-network": "at low levels its network must answer 250 times as much as at high ones",
+}
+"""Name -> why the part is wrong all the same, by the contracts."""
+
+LET_PASS: dict[str, tuple[str, ...]] = {"objective-contract": ("kit20-quieter-rows-left-out",)}
 """Check -> parts that had passed all checks, or failed by an error alone, and that it rejects now by a number."""
 
 
@@ -44,4 +52,5 @@ def wrong_parts() -> list[Part]:
 
 def right_parts() -> list[Part]:
     """Parts that must pass every check."""
-    return [*right.RIGHT, *right_more.RIGHT, *right_models.RIGHT]
+    parts = (*right.RIGHT, *right_more.RIGHT, *right_models.RIGHT)
+    return [part for part in parts if part.name not in NOT_RIGHT]
