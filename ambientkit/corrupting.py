@@ -13,7 +13,8 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from ambientkit.batch import Clean
-from ambientkit.config.datapath import DataLike, data_argument, with_bad_files
+from ambientkit.checkpoint.target import as_path
+from ambientkit.config.datapath import DataLike, data_argument, refuse_inside, with_bad_files
 from ambientkit.config.inline import part_spec
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Corruption, Data
@@ -105,11 +106,12 @@ def corrupt(
     part already, or the folder holds something else.
     """
     registry = registry or load()
-    target = Path(out)
+    target = as_path(out, "DST")
     made = _corruption(corruption, sigma, registry)
     if made.carries and force_8_bit:
         raise InputError("--force-8-bit: pictures have no room for masks; leave it out")
     part = _source(source, again, on_bad_file, registry)
+    refuse_inside("DST", target, part)
     rows = part.rows()
     total = len(rows)  # type: ignore[arg-type]
     called = source if isinstance(source, str | Path) else type(source).__name__

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ambientkit.checkpoint.folder import write_file
-from ambientkit.checkpoint.target import check_target, refuse_broken
+from ambientkit.checkpoint.target import as_path, check_target, refuse_broken
 from ambientkit.config.datapath import DataLike
 from ambientkit.errors import InputError
 from ambientkit.processes import device_of
@@ -58,7 +58,7 @@ def measure(
     Raises InputError where the folder or the file cannot be written to, before anything is measured.
     """
     if json_file is not None:
-        check_target(Path(json_file), "--json")
+        check_target(as_path(json_file, "--json"), "--json", "JSON")
     registry = registry or load()
     trained = trained_of(run) or load_run(Path(cast("str | Path", run)), registry, device_of(device))
     if trained.path is None:

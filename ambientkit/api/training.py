@@ -10,6 +10,7 @@ from ambientkit.api.run import Run
 from ambientkit.checkpoint.folder import MANIFEST, checkpoints
 from ambientkit.checkpoint.names import CHECKPOINTS, WEIGHTS
 from ambientkit.checkpoint.status import read_status
+from ambientkit.checkpoint.target import as_path
 from ambientkit.config import RunConfig, dump, load_file, resolve
 from ambientkit.config.datapath import DataLike, data_argument
 from ambientkit.config.files import KeyPath
@@ -90,7 +91,7 @@ def train(
         settings,
         sigma_n=sigma_n,
         clean=clean,
-        output_dir=None if output_dir is None else Path(output_dir),
+        output_dir=None if output_dir is None else as_path(output_dir, "--output-dir"),
         resume=None if resume is None else str(resume),
         evaluate_data=evaluate_data,
         on_bad_file=on_bad_file,

@@ -15,6 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout, lock_descriptor
 
 from ambientkit.checkpoint.names import LOCK
+from ambientkit.checkpoint.own import refuse_own
 from ambientkit.checkpoint.target import refuse_broken
 from ambientkit.errors import InputError
 from ambientkit.messages import warn
@@ -64,9 +65,11 @@ def folder_lock(folder: Path, name: str, doing: str, flag: str, passing: bool = 
 def at_work(folder: Path, name: str, doing: str, flag: str) -> Iterator[None]:
     """Make a folder that a command writes into, and hold it while it does; the file of the lock goes with the command.
 
-    Raises InputError where the folder is a file, a link to nothing, or cannot be made, and as `folder_lock`.
+    Raises InputError where the folder is a file, a link to nothing, a folder that a run keeps for itself, or cannot be
+    made, and as `folder_lock`.
     """
     refuse_broken(folder, flag)
+    refuse_own(folder, flag, folder=True)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{flag} {folder}: is a file, not a folder")
     try:

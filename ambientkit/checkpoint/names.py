@@ -25,6 +25,8 @@ CARD = "README.md"
 LOCK = ".lock"
 """Held by the process that trains."""
 
+LOGS = "logs"
+"""The folder of what trackers write."""
 CHECKPOINTS = "checkpoints"
 """The folder of the checkpoints."""
 AVERAGE = "average.safetensors"

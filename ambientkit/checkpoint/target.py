@@ -10,12 +10,25 @@ import socket
 import stat
 from pathlib import Path
 
+from ambientkit.checkpoint.own import refuse_own
 from ambientkit.errors import InputError
 from ambientkit.messages import note
 
+KINDS = {"JSON": b"{", "HTML": b"<", "PDF": b"%PDF"}
+"""How the files that commands replace begin."""
 
-def check_target(path: Path, flag: str) -> None:
-    """Raise InputError naming the flag where a file cannot be written to this path. Nothing is written."""
+
+def as_path(given: str | Path, flag: str) -> Path:
+    """A path that was given to write to. Raises InputError for an empty one, which would be the current folder."""
+    if str(given) == "":
+        raise InputError(f"{flag}: is empty; give a path ('.' is the current folder)")
+    return Path(given)
+
+
+def check_target(path: Path, flag: str, kind: str | None = None) -> None:
+    """Raise InputError naming the flag where a file cannot be written to this path, or where that would take away a
+    file of a run, or any file that is not of this kind (one of KINDS). Nothing is written."""
+    refuse_own(path, flag, folder=False)
     try:
         if path.is_dir() or not followed(path).parent.is_dir():
             raise InputError(f"{flag} {path}: should be a file in a folder that exists")
@@ -24,6 +37,18 @@ def check_target(path: Path, flag: str) -> None:
         raise InputError(f"{flag} {path}: cannot be written ({error.strerror}); give another path") from None
     if reason:
         raise InputError(f"{flag} {path}: {reason}; give another path, or see who may write there (ls -ld)")
+    if kind is not None and path.is_file() and not is_stream(path) and not _begins(path, KINDS[kind]):
+        raise InputError(f"{flag} {path}: is there already and is no {kind} file; give another path, or remove it")
+
+
+def _begins(path: Path, start: bytes) -> bool:
+    """Whether a file begins like this, or is empty; one that cannot be read does not."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(200).lstrip()
+    except OSError:
+        return False
+    return not content or content.startswith(start)
 
 
 def check_place(path: Path, flag: str) -> None:

@@ -251,10 +251,22 @@ def main() -> None:
         _main()
 
 
+TEXTS = {"--prompt", "--negative-prompt"}
+"""Options whose value may be empty."""
+EMPTY = "is empty; is a variable of the shell not set?"
+
+
 def _check_options(arguments: Sequence[str]) -> None:
-    """Raise InputError for an option of other trainers, with the reason, or with what it is called here."""
-    for word in arguments:
-        name = word.partition("=")[0]
+    """Raise InputError for an option of other trainers, with the reason, or with what it is called here; and for an
+    empty argument, which as a path would be the current folder."""
+    for before, word in zip(("ambientkit", *arguments), arguments):
+        name, given, value = word.partition("=")
+        if given and not value and name.startswith("--") and name not in TEXTS:
+            raise InputError(f"{name}: its value {EMPTY}")
+        if not word and before not in TEXTS:
+            raise InputError(
+                f"{before}: its value {EMPTY}" if before.startswith("-") else f"what follows {before} {EMPTY}"
+            )
         if name.startswith("--") and (why := refused(name[2:])):
             raise InputError(f"{name}{why}")
 

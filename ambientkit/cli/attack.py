@@ -56,10 +56,9 @@ def attack(
     """Corrupt training rows extremely and let the model restore them: which come back, with p-values against held-out
     rows."""
     import ambientkit as ak
-    from ambientkit.cli.output import json_file, show_and_write
+    from ambientkit.cli.output import check_files, show_and_write
 
-    json_file(json)
-    json_file(html, "--html")
+    check_files(json, html)
     found = ak.attack(
         run,
         heldout=heldout,

@@ -69,10 +69,10 @@ def evaluate(
     """Measure samples against data, clean or noisy: FID, KID, precision, recall, patches, spectra, noise left, each
     with its spread and its floor."""
     import ambientkit as ak
-    from ambientkit.cli.output import json_file, progress_wanted, show_and_write
+    from ambientkit.cli.output import check_files, progress_wanted, show_and_write
     from ambientkit.cli.tables import Record
 
-    json_file(json)
+    check_files(json)
     if (Path(subject) / "restored.json").is_file():
         found: Record = ak.compare_restored(subject, reference, sigma_n=sigma_n)
     else:

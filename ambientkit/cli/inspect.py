@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import ambientkit as ak
-from ambientkit.cli.output import json_file, show_and_write
+from ambientkit.cli.output import check_files, show_and_write
 
 
 def run(
@@ -23,8 +23,7 @@ def run(
     corruption: str | None = None,
 ) -> None:
     """The whole command; ends with exit status 0, or 1 where the noise model is violated or nothing can be proposed."""
-    json_file(json)
-    json_file(html, "--html")
+    check_files(json, html)
     found = ak.inspect(
         data,
         sigma_n=sigma_n,

@@ -68,10 +68,9 @@ def memorization(
     """Measure how much of a set of samples is copied from the training rows, each figure beside that of held-out
     rows."""
     import ambientkit as ak
-    from ambientkit.cli.output import json_file, progress_wanted, show_and_write
+    from ambientkit.cli.output import check_files, progress_wanted, show_and_write
 
-    json_file(json)
-    json_file(html, "--html")
+    check_files(json, html)
     found = ak.memorization(
         subject,
         train=train,

@@ -191,13 +191,19 @@ def _stopped_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def json_file(path: Path | None, flag: str = "--json") -> None:
-    """Raise InputError where the file that a flag names cannot be written. Called before the work whose result it is to
-    hold."""
+def check_files(json: Path | None, html: Path | None = None) -> None:
+    """Raise InputError where the files of --json and --html cannot be written. Called before the work whose result they
+    are to hold."""
     from ambientkit.api.outputs import check_target
+    from ambientkit.errors import InputError
 
-    if path is not None:
-        check_target(path, flag)
+    for flag, path, kind in (("--json", json, "JSON"), ("--html", html, "HTML")):
+        if path is not None:
+            check_target(path, flag, kind)
+    if json is None or html is None or json.is_char_device():  # such as /dev/null, or a terminal
+        return
+    if os.path.realpath(json) == os.path.realpath(html):
+        raise InputError(f"--html {html}: is the file of --json; give another path")
 
 
 def write_json(path: Path, content: Record | dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import ambientkit as ak
-from ambientkit.cli.output import json_file, progress_wanted, write_json
+from ambientkit.cli.output import check_files, progress_wanted, write_json
 from ambientkit.cli.tables import show
 
 PROCESSES = 2
@@ -17,7 +17,7 @@ def run(
     parts: tuple[str, ...], quick: bool, seed: int, json: Path | None, plan_only: bool, mutants: bool, strict: bool
 ) -> None:
     """The whole command; ends with exit status 0 or 1, or raises InputError (2)."""
-    json_file(json)
+    check_files(json)
     if plan_only:
         show(ak.planned(parts, quick=quick, mutants=mutants))
         sys.exit(0)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ambientkit.checkpoint.names import EXPORT, WEIGHTS
+from ambientkit.checkpoint.names import EXPORT
+from ambientkit.checkpoint.own import refuse_own
 from ambientkit.checkpoint.replace import replacing
-from ambientkit.checkpoint.target import check_place, is_stream, refuse_broken
+from ambientkit.checkpoint.target import as_path, check_place, is_stream, refuse_broken
 from ambientkit.checkpoint.weights import weights_file
 from ambientkit.config.portable import portable
 from ambientkit.errors import InputError, RunError, nearest
@@ -93,9 +93,8 @@ def export(
             f"{called}: its model {trained.config.model.name!r} cannot be written as --format {exporter.name}. "
             f"Forms that can express it: {', '.join(forms(trained.config.model, registry))}"
         )
-    target = _target(
-        folder, None if out is None else Path(out), form, ".safetensors" if exporter is None else exporter.suffix, force
-    )
+    given = None if out is None else as_path(out, "--out")
+    target = _target(folder, given, form, ".safetensors" if exporter is None else exporter.suffix, force)
     if trained.step < trained.config.end_step and not trained.kept_after:
         note(
             f"{called}: these are the weights of step {trained.step} of {trained.config.end_step}; the run is not "
@@ -178,8 +177,7 @@ def _target(folder: Path | None, out: Path | None, form: str, suffix: str, force
         raise InputError(
             f"--out {target}: the form {form} is one file whose name ends in {suffix}, by which it is recognised"
         )
-    if out is not None and folder is not None and os.path.realpath(target) == os.path.realpath(folder / WEIGHTS):
-        raise InputError(f"--out {target}: this is the run's own file; give another name")
+    refuse_own(target, "--out", folder=not suffix)
     refuse_broken(target.parent if suffix else target, "--out")
     if not (target.exists() or target.is_symlink()):
         check_place(target, "--out")

@@ -146,9 +146,9 @@ def _check_paths(runs: Sequence[Path], out: Path, pdf: Path | None) -> str | Non
     """The browser that is to print the page, if one is. Raises InputError for what cannot be."""
     if not runs:
         raise InputError("there is no run to report on: give the folder of one, or of several")
-    for flag, path in (("--out", out), ("--pdf", pdf)):
+    for flag, path, kind in (("--out", out, "HTML"), ("--pdf", pdf, "PDF")):
         if path is not None:
-            check_target(path, flag)
+            check_target(path, flag, kind)
     if pdf is not None and pdf.absolute() == out.absolute():
         raise InputError(f"--pdf {pdf}: is the page itself; give another file")
     browser = find_browser() if pdf is not None else None

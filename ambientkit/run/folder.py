@@ -20,6 +20,7 @@ from ambientkit.checkpoint.names import (
     CONFIG,
     EVALUATIONS,
     LOCK,
+    LOGS,
     METRICS,
     PREFLIGHT,
     STATUS,
@@ -27,6 +28,7 @@ from ambientkit.checkpoint.names import (
     WEIGHTS,
     checkpoint_name,
 )
+from ambientkit.checkpoint.own import refuse_own
 from ambientkit.checkpoint.target import refuse_broken
 from ambientkit.checkpoint.weights import to_bytes
 from ambientkit.config import RunConfig, dump
@@ -34,7 +36,6 @@ from ambientkit.config.request import IDENTITY, Request
 from ambientkit.config.run import to_yaml
 from ambientkit.errors import InputError
 from ambientkit.messages import say, warn
-from ambientkit.run import trackers
 from ambientkit.training import Training
 from ambientkit.training.collapse import Detector
 from ambientkit.training.metrics import Window
@@ -43,7 +44,7 @@ from ambientkit.versions import versions
 
 LINES = (METRICS, EVALUATIONS)
 """Files that a run adds lines to."""
-UNBEGUN = {LOCK, VERSIONS, IDENTITY, CONFIG, PREFLIGHT, STATUS, METRICS, CHECKPOINTS, trackers.LOGS}
+UNBEGUN = {LOCK, VERSIONS, IDENTITY, CONFIG, PREFLIGHT, STATUS, METRICS, CHECKPOINTS, LOGS}
 """What a run that ended before its first step may have left in its folder, VERSIONS always."""
 COLLAPSE = "collapse.json"
 """In a checkpoint: what the detector of collapse knows."""
@@ -95,6 +96,8 @@ def refuse_used(folder: Path) -> None:
     """Raise InputError where a new run would write into a folder with something in it. What a run left that ended
     before its first step is nothing: there is nothing to go on from, and what ended it may ask for other settings."""
     refuse_broken(folder, "--output-dir")
+    if not left_unbegun(folder):
+        refuse_own(folder, "--output-dir", folder=True)
     if not folder.exists():
         return
     if not folder.is_dir():

@@ -14,12 +14,11 @@ from typing import Any
 from accelerate import Accelerator
 from accelerate.utils import ProjectConfiguration
 
+from ambientkit.checkpoint.names import LOGS
 from ambientkit.config import RunConfig, dump
 from ambientkit.errors import InputError
 from ambientkit.messages import warn
 
-LOGS = "logs"
-"""In a run folder: what trackers write there."""
 FOLDER = "ambientkit.folder"
 """The tag by which a run is found again in mlflow."""
 

@@ -13,6 +13,7 @@ from typing import Any, cast
 import torch
 from numpy.typing import NDArray
 
+from ambientkit.checkpoint.target import as_path
 from ambientkit.config.datapath import refuse_inside
 from ambientkit.errors import InputError
 from ambientkit.messages import note, warn
@@ -206,7 +207,7 @@ def opened(trained: Trained | str | Path, device: str | torch.device, registry: 
 def folder_of(out: str | Path | None, trained: Trained, kind: str, seed: int) -> Path:
     """The folder to write: the one given, or by default one in the folder of the run, by its step and the seed."""
     if out is not None:
-        return Path(out)
+        return as_path(out, "--out")
     if trained.path is None:
         raise InputError("--out: give the folder to write; this run was not loaded from one")
     return run_of(trained.path) / kind / f"step-{trained.step:08}-seed-{seed}"

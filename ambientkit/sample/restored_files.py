@@ -13,6 +13,7 @@ from typing import Any, get_args
 import torch
 
 from ambientkit.batch import Batch
+from ambientkit.checkpoint.target import as_path
 from ambientkit.config.datapath import DataLike, refuse_inside
 from ambientkit.errors import InputError
 from ambientkit.messages import warn
@@ -210,10 +211,11 @@ def write_restored(
         **{"results_sha256": hashed.hexdigest(), "weights_sha256": trained.sha256, "data": spec_of(source.data)},
         **({"dtype": dtype} if like else {}),
     }
+    folder = as_path(out, "--out")
     for data in (source.data, trained.config.data):
-        refuse_inside("--out", Path(out), data)
+        refuse_inside("--out", folder, data)
     place, at_a_time = processes("cpu"), Batches(max(1, VALUES // found.draws[0].numel() if draws else 64))
-    store = Store(Path(out), "restored", _arrays(draws, FORMATS[written]), n, at_a_time.size, asked, like=like)
+    store = Store(folder, "restored", _arrays(draws, FORMATS[written]), n, at_a_time.size, asked, like=like)
 
     def work(places: range) -> Piece:
         part = slice(places.start, places.stop)

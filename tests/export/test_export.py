@@ -208,7 +208,7 @@ def test_force_never_removes_files_that_an_export_does_not_write(tmp_path, two_m
     (tmp_path / "x.safetensors").mkdir()
     with pytest.raises(InputError, match="but this is a folder"):
         export(folder, out=tmp_path / "x.safetensors", force=True)
-    with pytest.raises(InputError, match="this is the run's own file"):
+    with pytest.raises(InputError, match="is a file of the run"):
         export(folder, out=folder / WEIGHTS, force=True)
 
 
