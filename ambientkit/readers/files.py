@@ -68,6 +68,8 @@ class FileRows(abc.ABC, Generic[Part]):
         self.missing: dict[str, float] = {}
         """Name -> file value of what stands for a missing pixel, NaN where `load` returns NaN for it; `look` fills it
         in."""
+        self.lossy: set[str] = set()
+        """Compression that loses something, by name (`readers.lossy`); `look` fills it in."""
         self._where, self._on_bad_file = part.path, part.on_bad_file
         self._total = len(files)
         self._bad: list[str] = []

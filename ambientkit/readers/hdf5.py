@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ambientkit.errors import InputError
+from ambientkit.readers.lossy import of_hdf5
 from ambientkit.readers.opened import OpenedArray, missing_by_attributes
 from ambientkit.readers.source import cause_of
 
@@ -108,12 +109,17 @@ FILTERS = {
 """Numbers of filters as registered with The HDF Group (github.com/HDFGroup/hdf5_plugins, RegisteredFilterPlugins)."""
 
 
+def _filters(array: Any) -> list[Any]:
+    """Number, flags, values and name of each filter of an array."""
+    settings = array.id.get_create_plist()
+    return [settings.get_filter(i) for i in range(settings.get_nfilters())]
+
+
 def _absent_filters(array: Any) -> list[str]:
     """The filters of an array that cannot be undone here, by name and number."""
     import h5py
 
-    settings = array.id.get_create_plist()
-    used = [settings.get_filter(i) for i in range(settings.get_nfilters())]
+    used = _filters(array)
     if any(not h5py.h5z.filter_avail(number) for number, *_ in used):
         with suppress(ImportError):
             importlib.import_module("hdf5plugin")  # registers its filters
@@ -152,6 +158,7 @@ class HDF5Array(OpenedArray):
             self.missing = missing_by_attributes(str(self), dict(array.attrs), _fill_value(array))
             self.axis_names = _names(array)
             absent = _absent_filters(array)
+            self.lossy = of_hdf5([number for number, *_ in _filters(array)], array.dtype.kind == "f")
             self._close(array)
         except (OSError, RuntimeError) as error:
             raise InputError(f"{self}: cannot be read ({cause_of(error)}): damaged, or cut short") from None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -53,6 +54,57 @@ def blank_of(unit: Any) -> int | None:
     """The stored whole number that marks an undefined pixel; FITS 4.0, 4.4.2.4: none in floating point, where it is
     NaN."""
     return int(unit.header["BLANK"]) if "BLANK" in unit.header and unit.header["BITPIX"] > 0 else None
+
+
+class Rounded(NamedTuple):
+    """How the values of a compressed image were rounded: FITS 4.0, 10.1 and 10.2."""
+
+    how: str
+    """The compression, and the dithering, as the header names them."""
+    least: float
+    most: float
+    """The steps, over the tiles."""
+
+    def told(self) -> str:
+        """What it does to noise, in the units of the file."""
+        least, most = f"{self.least:.3g}", f"{self.most:.3g}"
+        steps = least if least == most else f"{least} to {most}"
+        return (
+            f"the files are compressed with loss ({self.how}): values are rounded in steps of {steps}, which adds "
+            f"noise of a std of {self.most / 12**0.5:.3g} that is uniform, and not in a level measured before "
+            "compression. Use the original where the step is not small beside the noise"
+        )
+
+
+def rounded(file: Path, place: int) -> Rounded | None:
+    """How the values of the image in this place were rounded when it was compressed tile by tile; None where nothing
+    was lost."""
+    from astropy.io import fits
+
+    with fits.open(file, mode="readonly", memmap=False, lazy_load_hdus=True, disable_image_compression=True) as units:
+        unit = units[place]
+        header = unit.header
+        if "ZCMPTYPE" not in header:
+            return None
+        how, steps = str(header["ZCMPTYPE"]), np.zeros(0)
+        if header.get("ZBITPIX", 8) < 0:
+            dither = str(header.get("ZQUANTIZ", "NO_DITHER"))
+            how = f"{how}, {dither}"
+            if "ZSCALE" in unit.columns.names:
+                steps = np.abs(np.asarray(unit.data["ZSCALE"], dtype=np.float64))
+            elif "ZSCALE" in header:
+                steps = np.abs(np.array([float(header["ZSCALE"])]))
+        if how.startswith("HCOMPRESS") and (scale := _parameter(header, "SCALE")) > 0:
+            of_tiles = steps if len(steps) else np.array([abs(float(header.get("BSCALE", 1)))])
+            how, steps = f"{how}, SCALE {scale:g}", of_tiles * max(scale, 1)
+        steps = steps[np.isfinite(steps) & (steps > 0)]  # 0 of tiles that were stored as they are
+        return Rounded(how, float(steps.min()), float(steps.max())) if len(steps) else None
+
+
+def _parameter(header: Any, name: str) -> float:
+    """A parameter of the compression, 0 where it is not there."""
+    numbers = [key[5:] for key in header if key.startswith("ZNAME") and str(header[key]).strip().upper() == name]
+    return float(header.get(f"ZVAL{numbers[0]}", 0)) if numbers else 0.0
 
 
 def axes_of(unit: Any) -> tuple[int, ...]:

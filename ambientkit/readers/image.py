@@ -11,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from ambientkit.readers.lossy import of_tiff
+
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 """Pillow's names of the formats that are read; the content of a file decides, not its suffix."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
 """What a file is called that is taken for an image, in any case."""
 _TIFF_BITS, _TIFF_PHOTOMETRIC, _WHITE_IS_ZERO, _GDAL_NODATA = 258, 262, 0, 42113
+_TIFF_WIDTH, _TIFF_HEIGHT, _COMPRESSION, _STRIPS, _TILES = 256, 257, 259, 273, 324
 _ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)
 
 
@@ -35,32 +38,74 @@ def read_image(path: Path, max_pixels: int) -> NDArray[Any]:
         return decode_image(file, max_pixels)
 
 
-def look_at_image(path: Path, max_pixels: int) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """The shape, channels first, and the number type that `read_image` would give, by the header. Raises UnusableImage
-    as it does."""
+def look_at_image(path: Path, max_pixels: int) -> tuple[tuple[int, ...], np.dtype[Any], set[str]]:
+    """The shape, channels first, and the number type that `read_image` would give, by the header; and the compression
+    where it loses something. Raises UnusableImage as `read_image` does."""
     with _opened(path) as file, _damage_told(), _recognise(file) as image:
         _refuse(image, max_pixels)
         bits = _bits(image, file)
-        width, height = image.size
-        if _orientation(image) in _TURNED:
-            width, height = height, width
+        width, height = _upright(image)
         channels = 3 if image.mode in ("RGB", "P") else 1
-        return (channels, height, width), np.dtype({16: np.uint16, 32: np.float32}.get(bits, np.uint8))
+        dtype = np.dtype({16: np.uint16, 32: np.float32}.get(bits, np.uint8))
+        return (channels, height, width), dtype, _lossy(image, file)
+
+
+def lossy_image(file: IO[bytes]) -> set[str]:
+    """The compression of an image where it loses something, from an open file or bytes in memory. Raises UnusableImage
+    where it is none."""
+    with _damage_told(), _recognise(file) as image:
+        return _lossy(image, file)
+
+
+def _lossy(image: Image.Image, file: IO[bytes]) -> set[str]:
+    if image.format == "JPEG":
+        return {"JPEG"}
+    here = file.tell()
+    try:
+        if image.format == "WEBP":
+            file.seek(12)
+            return {"WebP"} if b"VP8 " in _chunks(file) else set()
+        if image.format == "TIFF":
+            tags = image.tag_v2  # type: ignore[attr-defined]
+            file.seek(tags.get(_STRIPS, tags.get(_TILES, (0,)))[0])
+            return of_tiff(tags.get(_COMPRESSION, 1), file.read(4096))
+    finally:
+        file.seek(here)
+    return set()
+
+
+def _chunks(file: IO[bytes]) -> Iterator[bytes]:
+    """The names of the chunks of a RIFF file, from here on."""
+    while len(head := file.read(8)) == 8:
+        yield head[:4]
+        length = int.from_bytes(head[4:], "little")
+        file.seek(length + length % 2, 1)
+
+
+def _upright(image: Image.Image) -> tuple[int, int]:
+    """Width and height of an image as it is decoded, by its header. Pillow has turned those of TIFF already, in some
+    versions before it has read the pixels."""
+    width, height = image.size
+    if image.format == "TIFF":
+        width, height = (image.tag_v2[tag] for tag in (_TIFF_WIDTH, _TIFF_HEIGHT))  # type: ignore[attr-defined]
+    return (height, width) if _orientation(image) in _TURNED else (width, height)
 
 
 def decode_image(file: IO[bytes], max_pixels: int) -> NDArray[Any]:
     """As `read_image`, from an open file or bytes in memory."""
     with _damage_told(), _recognise(file) as image:
         _refuse(image, max_pixels)
-        deep, mode, early = _bits(image, file) == 16, image.mode, _orientation(image)
+        deep, mode, early, upright = _bits(image, file) == 16, image.mode, _orientation(image), _upright(image)
         image.load()
-        if int(image.getexif().get(_ORIENTATION, 1)) != early:
+        if image.format != "TIFF" and int(image.getexif().get(_ORIENTATION, 1)) != early:
             raise UnusableImage(
                 "its orientation is stored after its pixels, where not every program looks: save it again"
             )
         if deep and mode == "RGB":
             return _deep_colours(file, early)
-        turned = ImageOps.exif_transpose(image)
+        turned = ImageOps.exif_transpose(image)  # Pillow has turned a TIFF by itself, and says so no longer
+        if turned.size != upright:
+            raise UnusableImage(f"its orientation ({early}) is not applied by this version of Pillow: save it upright")
         if mode == "P":
             turned = turned.convert("RGB")
         pixels = np.asarray(turned)

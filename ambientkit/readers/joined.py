@@ -38,6 +38,7 @@ class Joined:
         self._ends = list(accumulate(array.shape[0] for array in arrays))
         self.shape = (self._ends[-1], *arrays[0].shape[1:])
         self.dtype = arrays[0].dtype
+        self.lossy = set().union(*(array.lossy for array in arrays))
         self.missing: dict[str, float] = {}
         """Name -> value of what stands for a missing pixel in any of them."""
         for array in arrays:

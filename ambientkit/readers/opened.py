@@ -34,6 +34,8 @@ class OpenedArray(abc.ABC):
         """Name -> value of what stands for a missing pixel."""
         self.axis_names: tuple[str, ...] = ()
         """What the file calls the axes; empty where it does not say, and "" for one without a name."""
+        self.lossy: set[str] = set()
+        """Compression that loses something, by name (`readers.lossy`)."""
         self._handle: Any = None
         _OPEN.add(self)
 

@@ -19,6 +19,7 @@ from ambientkit.readers.dead import Dead, Place
 from ambientkit.readers.declared import declared, estimated
 from ambientkit.readers.layout import Layout
 from ambientkit.readers.levels import ESTIMATES, Noise
+from ambientkit.readers.lossy import told
 from ambientkit.readers.marked import Marked, marked_in
 from ambientkit.readers.measured import measured_range
 from ambientkit.readers.over import bare
@@ -162,6 +163,9 @@ class Stored(Data):
         """
         found = self.found()
         found.source.check()
+        if not self.clean:
+            for line in told(found.source, getattr(bare(found.source), "lossy", ())):
+                warn(line)
         mapping = self._mapping(found.source)
         reading = Reading(
             mapping,

@@ -582,3 +582,29 @@ def test_planar_channels_are_sent_to_the_reader_that_knows_them(tmp_path: Path) 
     assert "a.tif: Pillow does not read pixels stored like this: read it with the data set tiff-stack" in refused(
         tmp_path, clean=True
     )
+
+
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw"])
+def test_a_tiff_that_is_stored_turned_is_read_upright(tmp_path: Path, compression: str) -> None:
+    """Pillow turns it by itself; it was refused as one whose orientation stands after its pixels."""
+    upright = picture(0, 24, 40, channels=1)
+    stored = {
+        1: upright,
+        2: upright[:, ::-1],
+        3: np.rot90(upright, 2),
+        4: upright[::-1],
+        5: upright.T,
+        6: np.rot90(upright, 1),
+        7: np.rot90(upright, 2).T,
+        8: np.rot90(upright, -1),
+    }
+    for orientation, pixels in stored.items():
+        save(
+            tmp_path / f"{orientation}.tif",
+            np.ascontiguousarray(pixels),
+            tiffinfo={0x0112: orientation},
+            compression=compression,
+        )
+    rows = ImageFolder(path=tmp_path, clean=True).rows()
+    for i in range(8):
+        assert np.allclose(rows[i].x_0[0].numpy(), upright / 127.5 - 1, atol=1e-6)

@@ -68,6 +68,7 @@ class _Arrays(FileRows[ArrayFolder]):
                 array = HDF5Array(file, key, *arrays[key])
                 array.read_header()
                 self.missing.update(array.missing)
+                self.lossy |= array.lossy
                 return array
             found = find_arrays(file)
             if None in found:

@@ -25,7 +25,18 @@ from ambientkit.readers import (
     UnusableFile,
     needs,
 )
-from ambientkit.readers.hdus import axes_of, blank_of, cut_is_an_error, image_at, name_of, scaled_type, stem_of, type_of
+from ambientkit.readers.hdus import (
+    Rounded,
+    axes_of,
+    blank_of,
+    cut_is_an_error,
+    image_at,
+    name_of,
+    rounded,
+    scaled_type,
+    stem_of,
+    type_of,
+)
 from ambientkit.text import listed
 from ambientkit.writers.fits import write_fits
 
@@ -80,6 +91,10 @@ class FITS(StoredFiles):
                 listed(sorted(found.source.unread), limit=8),
                 self.path,
             )
+        for how in [] if self.clean else sorted({one.how for one in found.source.rounded}):
+            alike = [one for one in found.source.rounded if one.how == how]
+            steps = Rounded(how, min(one.least for one in alike), max(one.most for one in alike))
+            logger.warning("%s: %s", self.path, steps.told())
         name = self.sigma_n
         if not isinstance(name, str) or name in ESTIMATES or Path(name).suffix.lower() in (".npy", ".csv", ".parquet"):
             return found
@@ -108,6 +123,8 @@ class _Images(FileRows[FITS]):
         self._whole: set[str] | None = None
         self.unread: set[str] = set()
         """Further images of the same kind, such as those of the other chips of a camera, that nobody asked for."""
+        self.rounded: list[Rounded] = []
+        """How the values of images were rounded."""
         super().__init__(part, files)
 
     def said_noise(self) -> dict[str, Any]:
@@ -172,6 +189,8 @@ class _Images(FileRows[FITS]):
                 self.unread |= {name_of(one, units) for one in beside if stem_of(one) == stem_of(unit)}
             self._beside = names if self._beside is None else self._beside & names
             self._whole = whole if self._whole is None else self._whole & whole
+            compressed = [i for i, one in enumerate(units) if type(one).__name__ == "CompImageHDU" and one in alike]
+            self.rounded += [told for i in compressed if (told := rounded(file, i)) is not None]
             if any(blank_of(one) is not None for one in alike):
                 self.missing["BLANK"] = math.nan
             for number in range(count if self.part.flags is not None else 0):

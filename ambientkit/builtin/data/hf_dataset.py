@@ -15,7 +15,7 @@ from pydantic import Field
 
 from ambientkit.errors import InputError
 from ambientkit.readers import Found, OpenedArray, Source, Stored, UnusableFile, cause_of, needs
-from ambientkit.readers.image import UnusableImage, decode_image
+from ambientkit.readers.image import UnusableImage, decode_image, lossy_image
 from ambientkit.readers.layout import find_layout
 from ambientkit.readers.parquet import RowGroups
 from ambientkit.readers.source import first_usable
@@ -71,7 +71,23 @@ class HFDataset(Stored):
         levels = None
         if "sigma_n" in features and likely[0] != "sigma_n":
             levels = self._column("sigma_n", features["sigma_n"], np.dtype(np.float64))
+        if likely[0] in image:
+            data.lossy = self._lossy(likely[0])  # type: ignore[attr-defined]
         return Found(data, "N..." if likely[0] in image else find_layout(data, self.layout), levels)
+
+    def _lossy(self, column: str) -> set[str]:
+        """The compression of the first image, where it loses something."""
+        if self.streaming:
+            import pyarrow.parquet as parquet
+
+            batch = next(parquet.ParquetFile(self._files()[0]).iter_batches(batch_size=1, columns=[column]), None)
+            first: Any = None if batch is None else batch.column(0)[0].as_py()
+        else:
+            first = open_table(self.path, self.split)[0][column]
+        try:
+            return lossy_image(io.BytesIO(first["bytes"]))
+        except (TypeError, KeyError, UnusableImage):  # told when it is read
+            return set()
 
     def _features(self) -> Any:
         """What the columns hold, by name."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,6 @@ from ambientkit.readers import Encoded, Encoding, FileRows, Found, Series, Store
 from ambientkit.readers.image import SUFFIXES, UnusableImage, look_at_image, read_image
 from ambientkit.writers.picture import write_png
 from ambientkit.writers.tiff import write_picture
-
-logger = logging.getLogger("ambientkit")
 
 
 class ImageFolder(StoredFiles):
@@ -48,14 +45,7 @@ class ImageFolder(StoredFiles):
         unusable."""
         if self.path.is_file() and not self.path.name.lower().endswith(SUFFIXES):
             raise InputError(f"{self.path}: should be a folder of images, but is a file")
-        found = super().find()
-        assert isinstance(found.source, FileRows)
-        if not self.clean and any(name.lower().endswith((".jpg", ".jpeg")) for name in found.source.file_names()):
-            logger.warning(
-                "%s: JPEG compression changes noise, which is no longer white and Gaussian of the declared level",
-                self.path,
-            )
-        return found
+        return super().find()
 
 
 class _Pictures(FileRows[ImageFolder]):
@@ -63,9 +53,10 @@ class _Pictures(FileRows[ImageFolder]):
 
     def header(self, file: Path) -> tuple[int, tuple[int, ...], np.dtype[Any]]:
         try:
-            shape, dtype = look_at_image(file, self.part.max_pixels)
+            shape, dtype, lossy = look_at_image(file, self.part.max_pixels)
         except UnusableImage as error:
             raise UnusableFile(str(error)) from None
+        self.lossy |= lossy
         return 1, shape, dtype
 
     def result_name(self, name: str, encoding: Encoding) -> str:

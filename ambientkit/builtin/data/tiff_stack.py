@@ -16,6 +16,7 @@ from pydantic import Field
 
 from ambientkit.errors import InputError
 from ambientkit.readers import Encoded, FileRows, Found, Series, StoredFiles, UnusableFile, needs
+from ambientkit.readers.lossy import TIFF, of_tiff
 from ambientkit.writers.tiff import write_tiff
 
 logger = logging.getLogger("ambientkit")
@@ -68,17 +69,18 @@ class TiffStack(StoredFiles):
         found = super().find()
         for axes in sorted(getattr(found.source, "axes", ())):
             logger.warning("%s: %s", self.path, axes)
-        if not self.clean and getattr(found.source, "lossy", False):
-            logger.warning(
-                "%s: JPEG compression changes noise, which is no longer white and Gaussian of the declared level",
-                self.path,
-            )
         return found
 
 
-JPEG = (6, 7, 33007, 34892)
-"""TIFF compressions that lose something."""
 OTHER_COLOURS = ("SEPARATED", "CIELAB", "ICCLAB", "ITULAB", "LOGL", "LOGLUV")
+
+
+def _start(tiff: Any, page: Any) -> bytes:
+    """The beginning of the compressed pixels of a page."""
+    if not page.dataoffsets:
+        return b""
+    tiff.filehandle.seek(page.dataoffsets[0])
+    return bytes(tiff.filehandle.read(min(4096, page.databytecounts[0])))
 
 
 @contextmanager
@@ -108,7 +110,6 @@ def _complaints() -> Iterator[None]:
 
 class _Pages(FileRows[TiffStack]):
     def __init__(self, part: TiffStack, files: Sequence[Path]) -> None:
-        self.lossy = False
         self.bits: int | None = None
         """Bits of whole numbers that are used, where all files say so and agree."""
         self._bits: set[int] = set()
@@ -136,12 +137,11 @@ class _Pages(FileRows[TiffStack]):
                     "not applied: save it upright"
                 )
             meaning = getattr(first.photometric, "name", str(first.photometric))
-            jpeg = first.compression in JPEG
-            if meaning in OTHER_COLOURS or (meaning == "YCBCR" and not jpeg):
+            if meaning in OTHER_COLOURS or (meaning == "YCBCR" and TIFF.get(int(first.compression)) != "JPEG"):
                 raise UnusableFile(
                     f"its colours are {meaning}, which would be taken for RGB or channels: save it as grey or RGB"
                 )
-            self.lossy = self.lossy or jpeg
+            self.lossy |= of_tiff(int(first.compression), _start(tiff, first))
             for page in tiff.pages[1:]:
                 other = page.aspage()
                 if (self._page_shape(other), other.dtype) != (shape, first.dtype):

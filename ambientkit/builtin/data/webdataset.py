@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from ambientkit.errors import InputError
 from ambientkit.operators.arrays import behind
 from ambientkit.readers import Found, Stored, UnusableFile
 from ambientkit.readers.folders import find_or_one
-from ambientkit.readers.image import UnusableImage, decode_image
+from ambientkit.readers.image import UnusableImage, decode_image, lossy_image
 from ambientkit.readers.source import FIRST, chunks_of, first_usable
 from ambientkit.readers.tar import SampleLevels, Shards
 
@@ -79,6 +80,9 @@ class _Samples:
         except UnusableFile as error:
             raise InputError(f"{shards.where}: {shards.name(0)}: {error}") from None
         self.shape, self.dtype = (len(shards), *first.shape), first.dtype
+        self.lossy: set[str] = set()
+        with suppress(UnusableFile, UnusableImage):  # told when it is read
+            self.lossy = set() if member == "npy" else lossy_image(shards.member(0, member))
 
     def __str__(self) -> str:
         return str(self.shards.where)

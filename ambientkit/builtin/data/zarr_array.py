@@ -17,6 +17,7 @@ from ambientkit.errors import InputError
 from ambientkit.readers import Encoded, Found, OpenedArray, Series, Stored, Unwritable, needs
 from ambientkit.readers.joined import Joined
 from ambientkit.readers.layout import Layout, find_layout
+from ambientkit.readers.lossy import of_zarr
 from ambientkit.readers.ome_zarr import Axes, Pyramid, pyramid_of
 from ambientkit.readers.opened import missing_by_attributes, path_and_key
 from ambientkit.text import listed
@@ -76,6 +77,7 @@ class Zarr(Stored):
                 attributes = dict(one.found[array.key].attrs)
                 array.missing = missing_by_attributes(str(array), attributes, one.found[array.key].fill_value)
                 array.axis_names = _names(one.found[array.key])
+                array.lossy = of_zarr(_codecs(one.found[array.key].metadata.to_dict()))
             data += found
         if any(isinstance(array, _Axes) for array in data):
             layout: Layout = "N..."
