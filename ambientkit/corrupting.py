@@ -26,6 +26,7 @@ from ambientkit.readers.copied import read_manifest
 from ambientkit.registry import Registry, load, spec_of
 from ambientkit.rows import as_rows
 from ambientkit.tables import Record
+from ambientkit.text import number
 from ambientkit.versions import versions
 
 
@@ -191,7 +192,7 @@ def _source(source: DataLike, again: bool, on_bad_file: str | None, registry: Re
 def _level(sigma: float | tuple[float, float] | str) -> float | tuple[float, float]:
     words = sigma.split(",") if isinstance(sigma, str) else np.atleast_1d(sigma).tolist()
     try:
-        values = [float(word) for word in words]
+        values = [number(word) for word in words]
     except (TypeError, ValueError):
         values = []
     if len(values) not in (1, 2) or not all(LEAST <= value <= GREATEST for value in values) or values != sorted(values):

@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 from datetime import timedelta
+
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+"""A decimal number. `float` takes more: 0_0.6, digits of other scripts, nan and inf."""
+
+
+def number(text: object) -> float:
+    """A number that a user wrote, or one of a table. Raises ValueError for what is none, or not finite: an underscore
+    is a slip, and a truth value is no number."""
+    plain = isinstance(text, int | float) and not isinstance(text, bool)
+    if not (plain or (isinstance(text, str) and NUMBER.fullmatch(text.strip()))):
+        raise ValueError(f"{text!r} is no number")
+    if not math.isfinite(value := float(text)):  # type: ignore[arg-type]
+        raise ValueError(f"{text!r} is not finite")
+    return value
 
 
 def lines(items: Sequence[str], limit: int = 8) -> str:

@@ -17,6 +17,7 @@ from ambientkit.errors import InputError
 from ambientkit.interfaces import Corruption, Data
 from ambientkit.readers.part import ESTIMATES
 from ambientkit.registry import Registry, spec_of
+from ambientkit.text import number
 
 NOISE = frozenset({"sigma_n", "sigma_units", "clean"})
 """Fields of a data set that say how noisy its rows are, not which rows they are."""
@@ -27,7 +28,7 @@ def noise_level(text: str) -> float | list[float] | str:
     InputError otherwise."""
     words = text.split(",")
     try:
-        numbers = [float(word) for word in words]
+        numbers = [number(word) for word in words]
     except ValueError:
         if text.strip() and (is_there(text) or text in ESTIMATES):
             return text

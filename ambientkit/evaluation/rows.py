@@ -33,6 +33,7 @@ from ambientkit.rows import as_rows
 from ambientkit.sample.load import Trained
 from ambientkit.sample.own_units import OwnUnits
 from ambientkit.sample.store import FORMAT_VERSION
+from ambientkit.text import number
 
 SAMPLES, MANIFEST = "samples.npy", "samples.json"
 NAME_MAX = 255
@@ -278,7 +279,7 @@ def _level(sigma_n: Level) -> float | None:
     if sigma_n is None or np.ndim(sigma_n):
         return None
     try:
-        level = float(sigma_n)
+        level = number(sigma_n) if isinstance(sigma_n, str) else float(sigma_n)
     except (TypeError, ValueError):
         return None
     if not 0 <= level < float("inf"):

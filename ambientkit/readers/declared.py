@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from ambientkit.errors import InputError
 from ambientkit.inspection.estimate import estimate, estimate_rows
 from ambientkit.readers.files import FileRows
-from ambientkit.readers.folders import levels_by_file
 from ambientkit.readers.layout import to_row
-from ambientkit.readers.levels import ESTIMATES, Noise, levels_from_table
+from ambientkit.readers.levels import ESTIMATES, Noise, levels_by_file, levels_from_table, table_of
 from ambientkit.readers.npy import find_arrays
 from ambientkit.readers.over import bare
 from ambientkit.readers.rows import Mapping
@@ -133,10 +132,12 @@ def _given(part: Stored, found: Found, scale: float) -> Noise | None:
         if array is None:
             raise InputError(f"{path}: should be a .npy file of noise levels, but is an .npz file")
         return Noise(array, source, scale)
-    if path.suffix.lower() == ".csv" and isinstance(of_files := bare(source), FileRows):
+    kind = path.suffix.lower()
+    of_files = bare(source)
+    if isinstance(of_files, FileRows) and (kind == ".csv" or (kind == ".parquet" and "file" in table_of(path).columns)):
         levels = levels_by_file(path, of_files.file_names(), of_files.file_names(every=True), of_files.what)
         return Noise(of_files.by_file(levels), source, scale)
-    if path.suffix.lower() in (".csv", ".parquet"):
+    if kind in (".csv", ".parquet"):
         return Noise(levels_from_table(path, source.shape[0]), source, scale)
     raise InputError(
         f"{source}: sigma_n should be a number, a .npy, .csv or .parquet file, {' or '.join(ESTIMATES)}, but is "

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from ambientkit.errors import InputError
 from ambientkit.readers.foreign import way_round
-from ambientkit.text import lines, listed
+from ambientkit.text import listed
 
 HEAD = 1024
 """Bytes of a file by which its format is known."""
@@ -129,52 +127,3 @@ def find_or_one(
             f"sub-folders too{way_round(left_out.names())}"
         )
     return found, left_out
-
-
-def levels_by_file(
-    table: Path, names: Iterable[str], every: Iterable[str] = (), what: str = "file"
-) -> dict[str, float]:
-    """File name -> sigma_n from a .csv file. names: of the files that need a level; every: of all that may have one.
-
-    Raises InputError for a bad line, and where files and lines do not match.
-    """
-    levels: dict[str, float] = {}
-    bad: list[str] = []
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            header = next(reader, [])
-            if [cell.strip() for cell in header] != ["file", "sigma_n"]:
-                raise InputError(f"{table}: the first line should be 'file,sigma_n', but is {','.join(header)!r}")
-            for cells in reader:
-                if not cells:
-                    continue
-                level = _level(cells[1]) if len(cells) == 2 else None
-                if level is None:
-                    bad.append(
-                        f"line {reader.line_num}: {','.join(cells)!r} is no file name and a finite noise level of "
-                        "0 or more"
-                    )
-                elif cells[0] in levels:
-                    bad.append(f"line {reader.line_num}: {cells[0]!r} comes a second time")
-                else:
-                    levels[cells[0]] = level
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{table}: cannot be read as a table of noise levels ({error})") from None
-    if not bad:  # a bad line would be reported again as a missing one
-        known = set(names)
-        if missing := sorted(known - levels.keys()):
-            bad.append(f"no level for {len(missing)} of {len(known)} {what}s: {listed(missing)}")
-        if unknown := sorted(levels.keys() - known - set(every)):
-            bad.append(f"{len(unknown)} name no {what} of the folder: {listed(unknown)}")
-    if bad:
-        raise InputError(f"{table}: sigma_n is not known for every {what}:\n{lines(bad)}")
-    return levels
-
-
-def _level(text: str) -> float | None:
-    try:
-        level = float(text)
-    except ValueError:
-        return None
-    return level if math.isfinite(level) and level >= 0 else None

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from ambientkit.errors import InputError
+from ambientkit.messages import warn
 from ambientkit.readers.files import needs
 from ambientkit.readers.kept import Kept
 from ambientkit.readers.layout import Layout, to_row
 from ambientkit.readers.source import Source
+from ambientkit.text import lines, listed, number
 
 ESTIMATES = ("estimate", "estimate-by-row")
 """Values of the field sigma_n that ask for a level estimated from the rows."""
@@ -93,48 +95,120 @@ def levels_from_table(table: Path, rows: int) -> NDArray[np.float64]:
     """(N,): the column `sigma_n` of a .csv or .parquet file, in the order of the rows, or in that of its column `row`
     where there is one.
 
-    Raises InputError where the table cannot be read, or does not hold one number for each row.
+    Raises InputError where the table cannot be read, or does not hold one number for each row, or names files.
     """
-    columns = _parquet(table) if table.suffix.lower() == ".parquet" else _csv(table)
+    columns, places = table_of(table)
     if "sigma_n" not in columns:
         raise InputError(f"{table}: there is no column 'sigma_n', only {', '.join(map(repr, columns)) or 'none'}")
-    try:
-        level = np.asarray([float(value) for value in columns["sigma_n"]])
-        row = np.asarray([_whole(value) for value in columns.get("row", range(len(level)))])
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{table}: every sigma_n should be a number and every row a whole number ({error})") from None
-    if sorted(row.tolist()) != list(range(rows)):
+    if "file" in columns:
+        raise InputError(
+            f"{table}: its column 'file' names files, but the rows are one array: number them in a column 'row', from "
+            "0, or leave the column out where the lines are in the order of the rows"
+        )
+    if other := [name for name in columns if name not in ("sigma_n", "row")]:
+        order = "the column 'row' says which row a line is of" if "row" in columns else "line i is taken for row i"
+        warn(f"{table}: the columns {', '.join(map(repr, other))} are not read; {order}")
+    bad: list[str] = []
+    level, row = np.zeros(len(columns["sigma_n"])), list(range(len(columns["sigma_n"])))
+    for i, value in enumerate(columns["sigma_n"]):
+        try:
+            level[i] = level_of(value)
+            row[i] = _whole(columns["row"][i]) if "row" in columns else i
+        except ValueError as error:
+            bad.append(f"{places[i]}: {error}")
+    if bad:
+        raise InputError(f"{table}: every sigma_n should be a number, and every row a whole one:\n{lines(bad)}")
+    if sorted(row) != list(range(rows)):
         raise InputError(
             f"{table}: should hold one sigma_n for each of the {rows} rows, 0..{rows - 1}, but holds {len(level)}"
         )
     return level[np.argsort(row)]
 
 
+def levels_by_file(
+    table: Path, names: Iterable[str], every: Iterable[str] = (), what: str = "file"
+) -> dict[str, float]:
+    """File name -> sigma_n from a .csv or .parquet file with the columns `file` and `sigma_n`. names: of the files that
+    need a level; every: of all that may have one.
+
+    Raises InputError for a bad line, and where files and lines do not match.
+    """
+    columns, places = table_of(table)
+    if sorted(columns) != ["file", "sigma_n"]:
+        raise InputError(
+            f"{table}: the columns should be file and sigma_n, one line for each {what}, but are "
+            f"{', '.join(map(repr, columns)) or 'none'}"
+        )
+    levels: dict[str, float] = {}
+    bad: list[str] = []
+    for place, name, value in zip(places, columns["file"], columns["sigma_n"]):
+        try:
+            level = level_of(value)
+        except ValueError as error:
+            bad.append(f"{place}, {name}: {error}")
+            continue
+        if name in levels:
+            bad.append(f"{place}: {name!r} comes a second time")
+        levels[str(name)] = level
+    if not bad:  # a bad line would be reported again as a missing one
+        known = set(names)
+        if missing := sorted(known - levels.keys()):
+            bad.append(f"no level for {len(missing)} of {len(known)} {what}s: {listed(missing)}")
+        if unknown := sorted(levels.keys() - known - set(every)):
+            bad.append(f"{len(unknown)} name no {what} of the folder: {listed(unknown)}")
+    if bad:
+        raise InputError(f"{table}: sigma_n is not known for every {what}:\n{lines(bad)}")
+    return levels
+
+
+class Table(NamedTuple):
+    """A table of noise levels."""
+
+    columns: Mapping[str, Sequence[Any]]
+    places: Sequence[str]
+    """What each of its lines is called in messages."""
+
+
+def table_of(path: Path) -> Table:
+    """A .csv or .parquet file. Raises InputError where it cannot be read."""
+    return _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
+
+
+def level_of(value: Any) -> float:
+    """A noise level in a table. Raises ValueError for what is no number, not finite, or below 0."""
+    if (level := number(value)) < 0:
+        raise ValueError(f"sigma_n {value} is below 0")
+    return level
+
+
 def _whole(value: Any) -> int:
     """A number of a row. Raises ValueError for one with a fraction, which `int` would drop."""
-    number = int(value)
-    if isinstance(value, float) and number != value:
-        raise ValueError(f"row {value:g}")
-    return number
+    if not (row := number(value)).is_integer():
+        raise ValueError(f"row {value} has a fraction")
+    return int(row)
 
 
-def _csv(table: Path) -> dict[str, Sequence[Any]]:
+def _csv(table: Path) -> Table:
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
-            header, *body = [[cell.strip() for cell in cells] for cells in csv.reader(file) if cells] or [[]]
+            reader = csv.reader(file)
+            read = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if cells]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{table}: cannot be read as a table of noise levels ({error})") from None
+    (_, header), *body = read or [(1, [])]
     if twice := sorted({name for name in header if header.count(name) > 1}):
         raise InputError(f"{table}: the column {twice[0]!r} comes more than once: keep the one that is meant")
-    if ragged := [i for i, cells in enumerate(body, start=2) if len(cells) != len(header)]:
-        raise InputError(f"{table}: line {ragged[0]} has not as many cells as the header")
-    return {name: [cells[i] for cells in body] for i, name in enumerate(header)}
+    if ragged := [f"line {number}: {','.join(cells)!r}" for number, cells in body if len(cells) != len(header)]:
+        raise InputError(f"{table}: some lines have not as many cells as the header:\n{lines(ragged)}")
+    columns = {name: [cells[i] for _, cells in body] for i, name in enumerate(header)}
+    return Table(columns, [f"line {number}" for number, _ in body])
 
 
-def _parquet(table: Path) -> dict[str, Sequence[Any]]:
+def _parquet(table: Path) -> Table:
     parquet = needs("pyarrow.parquet", "datasets", "a .parquet file")
     try:
-        return parquet.read_table(table, columns=None).to_pydict()
+        found = parquet.read_table(table, columns=None)
+        return Table(found.to_pydict(), [f"row {i}" for i in range(len(found))])
     except Exception as error:  # pyarrow's own family of errors
         raise InputError(
             f"{table}: cannot be read as a table of noise levels ({' '.join(str(error).split())[:160]})"

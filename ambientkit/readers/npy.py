@@ -150,6 +150,10 @@ def _members(path: Path, file: IO[bytes]) -> dict[str | None, ArrayFile]:
             if not info.filename.endswith(".npy"):
                 continue
             key = info.filename.removesuffix(".npy")
+            if key in found:
+                raise InputError(
+                    f"{path}: holds two arrays of the name {key!r}, of which one would be lost: save it anew"
+                )
             try:
                 with archive.open(info) as member:
                     shape, dtype = _header(member, f"{path}, key {key!r}")

@@ -6,6 +6,7 @@ import bisect
 import io
 import json
 import logging
+import math
 import tarfile
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -14,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from ambientkit.errors import InputError
+from ambientkit.operators.arrays import behind
 from ambientkit.readers.source import UnusableFile, cause_of
 from ambientkit.text import lines
 
@@ -178,19 +181,23 @@ class SampleLevels:
     def _level(self, index: int) -> NDArray[np.float64]:
         try:
             if self._by_pixel:
-                level = np.load(self._shards.member(index, "sigma_n.npy"), allow_pickle=False).astype(np.float64)
+                member = self._shards.member(index, "sigma_n.npy")
+                try:
+                    level: NDArray[np.float64] = array_in(member, math.prod(self.shape[1:])).astype(np.float64)
+                except UnusableFile as error:
+                    raise UnusableFile(f"its sigma_n.npy: {error}") from None
                 if level.shape != self.shape[1:]:
                     raise UnusableFile(f"its sigma_n has shape {level.shape} instead of {self.shape[1:]}")
                 return level
-            found = json.loads(self._shards.member(index, "json").getvalue())
+            found = json.loads(self._shards.member(index, "json").getvalue(), object_pairs_hook=_once)
         except UnusableFile:
             raise
         except (ValueError, OSError, EOFError, RecursionError) as error:
             raise UnusableFile(f"its level cannot be read ({cause_of(error)})") from None
-        level = found.get("sigma_n") if isinstance(found, dict) else None
-        if not isinstance(level, int | float) or isinstance(level, bool):
+        told = found.get("sigma_n") if isinstance(found, dict) else None
+        if not isinstance(told, int | float) or isinstance(told, bool):
             raise UnusableFile('its .json has no number "sigma_n"')
-        return np.float64(level)  # type: ignore[return-value]
+        return np.float64(told)  # type: ignore[return-value]
 
     def read(self, start: int, stop: int) -> NDArray[np.float64]:
         """The levels of consecutive samples. Raises UnusableFile where one has none."""
@@ -207,3 +214,33 @@ class SampleLevels:
     def name(self, index: int) -> str:
         """Shard and key of a sample."""
         return self._shards.name(index)
+
+
+def array_in(data: io.BytesIO, most: int) -> NDArray[Any]:
+    """The one array of real numbers in the bytes of a .npy file. Raises UnusableFile for one of more than so many
+    values, of another type, cut short, or with something behind it."""
+    try:
+        version = npy_format.read_magic(data)
+        read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
+        shape, _, dtype = read(data)
+        if dtype.hasobject or dtype.kind not in "uif" or dtype.itemsize > 8:
+            raise UnusableFile(f"values of type {dtype} are no data for a diffusion model")
+        values = math.prod(shape)
+        rest = len(data.getvalue()) - data.tell() - values * dtype.itemsize
+        if values > most or rest < 0:
+            raise UnusableFile(f"its header claims shape {shape}, more than it holds or than is taken ({most} values)")
+        if rest:
+            raise UnusableFile(behind(rest))
+        data.seek(0)
+        return np.asarray(np.load(data, allow_pickle=False))
+    except (ValueError, EOFError, OSError) as error:
+        raise UnusableFile(" ".join(str(error).split())[:160]) from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object. Raises ValueError where a name comes twice, of which the last would be taken."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} comes twice")
+    return found

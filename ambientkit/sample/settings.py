@@ -25,6 +25,7 @@ from ambientkit.sample.own_units import OwnUnits
 from ambientkit.sample.restore import need_kernel
 from ambientkit.sample.schedule import SCHEDULES
 from ambientkit.sample.stop_level import AUTO, StopLevel
+from ambientkit.text import number
 
 SamplerLike = str | Mapping[str, Any] | Sampler
 """A sampler by name, 'NAME{field: value}', {"name": ..., **fields}, or the part itself."""
@@ -169,7 +170,7 @@ def _lowest(sigma_min: LevelLike, trained: Trained, restoring: bool) -> float:
             note(f"the data have sigma_n {low:.4g} to {high:.4g}; sampling stops at the highest, {high:.4g}")
         return high
     try:
-        level = float(sigma_min)
+        level = number(sigma_min)
     except ValueError:
         level = math.nan
     if not LEAST <= level < levels.sigma_max:

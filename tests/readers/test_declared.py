@@ -115,6 +115,54 @@ def test_rows_of_a_table_are_whole_numbers_and_its_columns_have_one_name_each(en
     else:
         pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
         parquet.write_table(pyarrow.table({"row": [0.0, 1.9, 2.2, 3.0, 4.0], "sigma_n": [0.3] * 5}), table)
-        told = r"every row a whole number \(row 1.9\)"
+        told = r"every row a whole one:\n  row 1: row 1.9 has a fraction"
     with pytest.raises(InputError, match=f"levels.{end}: .*{told}"):
         open_rows(spec, sigma_n=str(table))
+
+
+@pytest.mark.parametrize("bad", ["0_0.6", "１", "nan", "inf", "-0.1", "true", ""])
+def test_a_level_of_a_table_is_a_plain_number(bad: str, tmp_path: Path) -> None:
+    """Python's float takes some of them: 0_0.6 was 0.6, and 1_0 was 10."""
+    table = tmp_path / "levels.csv"
+    table.write_text("row,sigma_n\n" + "".join(f"{i},{0.3 if i != 2 else bad}\n" for i in range(5)), encoding="utf-8")
+    with pytest.raises(InputError, match=r"levels.csv: every sigma_n should be a number.*\n  line 4: "):
+        open_rows(array(tmp_path / "d", rows()), sigma_n=str(table))
+
+
+def test_truth_values_and_gaps_of_a_parquet_table_are_no_levels(tmp_path: Path) -> None:
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    table, spec = tmp_path / "levels.parquet", array(tmp_path / "d", rows())
+    for bad, told in (
+        ([True] * 5, "row 0: True"),
+        ([0.3, None, 0.3, 0.3, 0.3], "row 1: None"),
+    ):
+        parquet.write_table(pyarrow.table({"sigma_n": bad}), table)
+        with pytest.raises(InputError, match=f"{told} is no number"):
+            open_rows(spec, sigma_n=str(table))
+
+
+@pytest.mark.parametrize("end", ["csv", "parquet"])
+def test_a_column_of_files_is_refused_for_one_array_and_heard_for_a_folder(end: str, tmp_path: Path) -> None:
+    """Rows of the array were taken in the order of the lines, whatever the files; and so were files by a .parquet."""
+    table, x = tmp_path / f"levels.{end}", rows()
+    names, found = [f"{i:03}.npy" for i in (4, 3, 2, 1, 0)], [0.34, 0.33, 0.32, 0.31, 0.3]
+    if end == "csv":
+        table.write_text("file,sigma_n\n" + "".join(f"{name},{level}\n" for name, level in zip(names, found)))
+    else:
+        pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+        parquet.write_table(pyarrow.table({"file": names, "sigma_n": found}), table)
+    with pytest.raises(InputError, match="its column 'file' names files, but the rows are one array"):
+        open_rows(array(tmp_path / "d", x), sigma_n=str(table))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for i, row in enumerate(x):
+        np.save(folder / f"{i:03}.npy", row)
+    opened = open_rows({"name": "array-folder", "path": str(folder), "layout": "CHW"}, sigma_n=str(table))
+    assert [float(opened[i].sigma_n) for i in range(5)] == pytest.approx([0.3, 0.31, 0.32, 0.33, 0.34])
+
+
+def test_columns_that_are_not_read_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    table = tmp_path / "levels.csv"
+    table.write_text("index,sigma_n\n" + "".join(f"{i},0.3\n" for i in (4, 3, 2, 1, 0)))
+    open_rows(array(tmp_path / "d", rows()), sigma_n=str(table))
+    assert "the columns 'index' are not read; line i is taken for row i" in caplog.text

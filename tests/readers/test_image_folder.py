@@ -470,16 +470,25 @@ def test_levels_come_from_a_table_by_file_name(folder: Path, tmp_path: Path) -> 
 
 
 def test_a_table_must_match_the_folder(folder: Path, tmp_path: Path) -> None:
-    table = levels(tmp_path, "a.png,0.1", "a.png,0.2", "c.png,-1", "d.png,x", "e.png", "f.png,nan", "é, b.png,1")
+    table = levels(tmp_path, "a.png,0.1", "a.png,0.2", "", "c.png,-1", "d.png,x", "f.png,nan", "é, b.png,1", "e.png")
+    message = refused(folder, clean=False, sigma_n=table)
+    assert "not as many cells as the header:\n  line 8: 'é,b.png,1'\n  line 9: 'e.png'" in message
+    numbers = ["1_0", "١", "inf", "True", "1e400", "0x1", ""]
+    table = levels(
+        tmp_path, "a.png,0.1", "a.png,0.2", "", "c.png,-1", "d.png,x", "f.png,nan", *map("g.png,{}".format, numbers)
+    )
     message = refused(folder, clean=False, sigma_n=table)
     for line in (
         "line 3: 'a.png' comes a second time",
-        "line 4: 'c.png,-1' is no",
-        "line 5: 'd.png,x'",
-        "line 6: 'e.png'",
-        "line 7",
+        "line 5, c.png: sigma_n -1 is below 0",
+        "line 6, d.png: 'x' is no number",
+        "line 7, f.png: 'nan' is no number",
+        "line 8, g.png: '1_0' is no number",
+        "line 9, g.png: '١' is no number",
+        "line 10, g.png: 'inf' is no number",
     ):
         assert line in message
+    assert "and 3 more" in message
     message = refused(folder, clean=False, sigma_n=levels(tmp_path, "a.png,0.1", "b.png,0.1"))
     assert "no level for 2 of 3 images: c.png, sub/é, b.png" in message
     assert "1 name no image of the folder: b.png" in message
@@ -488,7 +497,7 @@ def test_a_table_must_match_the_folder(folder: Path, tmp_path: Path) -> None:
 def test_a_table_that_cannot_be_read_is_refused(folder: Path, tmp_path: Path) -> None:
     assert "cannot be read" in refused(folder, clean=False, sigma_n=tmp_path / "nowhere.csv")
     (tmp_path / "x.csv").write_text("name;level\n")
-    assert "the first line should be 'file,sigma_n', but is 'name;level'" in refused(
+    assert "the columns should be file and sigma_n, one line for each image, but are 'name;level'" in refused(
         folder, clean=False, sigma_n=tmp_path / "x.csv"
     )
     (tmp_path / "x.csv").write_bytes(b"file,sigma_n\ncaf\xe9.png,0.1\n")

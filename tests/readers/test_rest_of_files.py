@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import tarfile
+import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -87,3 +89,25 @@ def test_samples_of_shards_that_are_cut_joined_or_damaged_are_not_lost(tmp_path:
     assert f"a.tar: more follows the end of its archive, at byte {5 * MEMBER:,}" in refused(spec)
     shard(file, {"0.npy": saved(x[0], x[1])})
     assert "608 bytes follow its array" in refused(spec)
+
+
+def test_levels_of_a_sample_are_one_array_and_one_number(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(1, 8, 8)).astype(np.float32)
+    level = np.full((1, 8, 8), 0.3)
+    for last, told in (
+        ({"0.sigma_n.npy": saved(level, 3 * level)}, "sigma_n.npy: .* bytes follow its array"),
+        ({"0.sigma_n.npy": saved(level > 0)}, "sigma_n.npy: values of type bool"),
+        ({"0.json": b'{"sigma_n": 0.3, "sigma_n": 0.9}'}, "'sigma_n' comes twice"),
+    ):
+        shard(tmp_path / "a.tar", {"0.npy": saved(x), **last})
+        with pytest.raises(InputError, match=told):
+            open_rows({"name": "webdataset", "path": str(tmp_path)})
+
+
+def test_two_arrays_of_one_name_in_an_archive_are_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for scale in (1, 2):
+            archive.writestr("x.npy", saved(scale * np.random.default_rng(0).normal(size=(4, 1, 8, 8))))
+    with pytest.raises(InputError, match=r"holds two arrays .*'x'"):
+        open_rows({"name": "array", "path": str(tmp_path / "a.npz")}, sigma_n=0.1)

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 from pydantic import Field
 
 from ambientkit.errors import InputError
-from ambientkit.operators.arrays import behind
 from ambientkit.readers import Found, Stored, UnusableFile
 from ambientkit.readers.folders import find_or_one
 from ambientkit.readers.image import UnusableImage, decode_image, lossy_image
 from ambientkit.readers.source import FIRST, chunks_of, first_usable
-from ambientkit.readers.tar import SampleLevels, Shards
+from ambientkit.readers.tar import SampleLevels, Shards, array_in
 
 PICTURES = ("png", "jpg", "jpeg", "tif", "tiff", "webp", "bmp")
 
@@ -96,20 +93,7 @@ class _Samples:
             if self._member != "npy":
                 pixels = decode_image(data, self._max_pixels)
                 return pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
-            version = npy_format.read_magic(data)
-            shape, _, dtype = (
-                npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
-            )(data)
-            if dtype.hasobject or dtype.kind not in "uif" or dtype.itemsize > 8:
-                raise UnusableFile(f"values of type {dtype} are no data for a diffusion model")
-            values = math.prod(shape)
-            rest = len(data.getvalue()) - data.tell() - values * dtype.itemsize
-            if values > 4 * self._max_pixels or rest < 0:
-                raise UnusableFile(f"its header claims shape {shape}, more than it holds or than max_pixels allows")
-            if rest:
-                raise UnusableFile(behind(rest))
-            data.seek(0)
-            return np.load(data, allow_pickle=False)
+            return array_in(data, 4 * self._max_pixels)
         except UnusableFile:
             raise
         except (UnusableImage, ValueError, EOFError) as error:
