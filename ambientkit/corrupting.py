@@ -25,6 +25,7 @@ from ambientkit.noisy_copy import corrupt as write_copy
 from ambientkit.readers.copied import read_manifest
 from ambientkit.registry import Registry, load, spec_of
 from ambientkit.rows import as_rows
+from ambientkit.seeds import check_seed
 from ambientkit.tables import Record
 from ambientkit.text import number
 from ambientkit.versions import versions
@@ -106,6 +107,7 @@ def corrupt(
     that are noisy. force_8_bit: PNG pictures instead of float32. Raises InputError where the source is noisy or seen in
     part already, or the folder holds something else.
     """
+    check_seed(seed)
     registry = registry or load()
     target = as_path(out, "DST")
     made = _corruption(corruption, sigma, registry)

@@ -15,7 +15,7 @@ import typer
 from ambientkit.cli.attack import attack
 from ambientkit.cli.evaluate import evaluate
 from ambientkit.cli.export import card, export
-from ambientkit.cli.flags import Html, Json, OnBadFile
+from ambientkit.cli.flags import SEEDS, Html, Json, OnBadFile
 from ambientkit.cli.memorization import memorization
 from ambientkit.cli.output import command
 from ambientkit.cli.report import report
@@ -58,7 +58,11 @@ def verify(
         bool, typer.Option("--quick", help="Only the quick checks: those that `train` runs before step 1.")
     ] = False,
     seed: Annotated[
-        int, typer.Option(help="Seed of everything that is random; the same seed gives the same numbers.")
+        int,
+        typer.Option(
+            **SEEDS,
+            help="Seed of everything that is random; the same seed gives the same numbers.",
+        ),
     ] = 0,
     json: Json = None,
     list_: Annotated[bool, typer.Option("--list", help="Show what would be checked, and how; run nothing.")] = False,
@@ -195,7 +199,10 @@ def corrupt(
             "written beside the rows."
         ),
     ] = "gaussian",
-    seed: Annotated[int, typer.Option(help="Seed of the noise and masks; row i depends on (seed, i) only.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(**SEEDS, help="Seed of the noise and masks; row i depends on (seed, i) only."),
+    ] = 0,
     workers: Annotated[int, typer.Option(min=0, help="Processes; changes nothing but the speed.")] = 0,
     on_bad_file: OnBadFile = None,
     again: Annotated[bool, typer.Option("--again", help="Add noise even to rows that are noisy already.")] = False,

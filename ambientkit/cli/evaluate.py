@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ambientkit.cli.flags import BatchSize, Device, Json, SamplerName, Steps
+from ambientkit.cli.flags import SEEDS, BatchSize, Device, Json, SamplerName, Steps
 
 
 def evaluate(
@@ -53,7 +53,10 @@ def evaluate(
     repeats: Annotated[
         int, typer.Option(min=1, help="Sample seeds of a run, or random halves of samples already drawn.")
     ] = 3,
-    seed: Annotated[int, typer.Option(help="First seed of the samples, and seed of all else that is random.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(**SEEDS, help="First seed of the samples, and seed of all else that is random."),
+    ] = 0,
     steps: Steps = 32,
     sampler: SamplerName = "heun",
     batch_size: BatchSize = 64,

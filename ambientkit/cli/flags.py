@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from ambientkit.seeds import LARGEST
 
 Json = Annotated[Path | None, typer.Option(help="Write everything to this file as well.")]
 Html = Annotated[Path | None, typer.Option(help="Write one page with pictures and histograms.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-Seed = Annotated[int, typer.Option(help="Seed of everything that is random.")]
+SEEDS: dict[str, Any] = {"min": 0, "max": LARGEST}
+"""Of every option that is a seed."""
+Seed = Annotated[int, typer.Option(**SEEDS, help="Seed of everything that is random.")]
 Steps = Annotated[int, typer.Option(min=1, help="Steps of the sampler.")]
 SamplerName = Annotated[str, typer.Option(help="Sampler by name.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Samples drawn at a time; changes nothing but the speed.")]

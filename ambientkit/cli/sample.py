@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ambientkit.cli.flags import SEEDS
 from ambientkit.errors import InputError
 
 
@@ -19,7 +20,7 @@ def sample(
     steps: Annotated[
         int | None, typer.Option(min=1, help="Steps of the sampler. [default: 32, with --from 16]")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed; sample i depends on (seed, i) only.")] = 0,
+    seed: Annotated[int, typer.Option(**SEEDS, help="Seed; sample i depends on (seed, i) only.")] = 0,
     out: Annotated[
         Path | None,
         typer.Option(

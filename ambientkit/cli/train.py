@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from ambientkit.cli.flags import SEEDS
+
 
 def train(
     objective: Annotated[
@@ -60,7 +62,10 @@ def train(
     lr: Annotated[
         float | None, typer.Option(help="Learning rate. [default: 5e-4, or what suits the model chosen]")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything that is random. [default: 0]")] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(**SEEDS, help="Seed of everything that is random. [default: 0]"),
+    ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N. [default: auto]")] = None,
     mixed_precision: Annotated[
         str | None, typer.Option(help="no, bf16 or fp16; the ambient algebra stays in float32. [default: no]")

@@ -19,6 +19,7 @@ from ambientkit.maths.levels import geometric_grid
 from ambientkit.maths.randomness import derive_seed, keyed_generator
 from ambientkit.registry import Registry, load
 from ambientkit.sample import restore
+from ambientkit.seeds import check_seed
 
 LEVELS, DENOISED = 9, 512
 """Levels and rows at which a denoiser is measured."""
@@ -59,6 +60,7 @@ def evaluate(
     Raises InputError, before anything is drawn, where something is missing or does not fit; and where samples are not
     finite.
     """
+    check_seed(seed)
     path = path_of(subject)
     if path is not None and is_restored(path):
         raise InputError(f"{path}: holds restored rows, which are compared row by row: use compare_restored")

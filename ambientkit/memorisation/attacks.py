@@ -26,6 +26,7 @@ from ambientkit.memorisation_parts import Attempt, Similarity
 from ambientkit.processes import device_of
 from ambientkit.registry import Registry, load
 from ambientkit.sample.restore import need_kernel
+from ambientkit.seeds import check_seed
 from ambientkit.tables import Record, Table, number
 
 Over = Literal["nearest", "mean"]
@@ -175,6 +176,7 @@ def attack(
     range, a conditional run, and a sampler that does not draw from the reverse kernel. Source: restoration as an
     attack, arXiv 2404.10177, abstract; p-values: `conformal_p_values`.
     """
+    check_seed(seed)
     registry, place = registry or load(), device_of(device)
     asked = subject_of(subject, registry, place, Levels(*levels) if levels is not None else None)
     if asked is None:

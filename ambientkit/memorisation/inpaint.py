@@ -12,6 +12,7 @@ from ambientkit.interfaces import Denoiser, Levels
 from ambientkit.maths.randomness import keyed_generator
 from ambientkit.sample.particles import particle_filter
 from ambientkit.sample.schedule import levels as scheduled
+from ambientkit.seeds import check_seed
 
 
 @torch.no_grad()
@@ -39,6 +40,7 @@ def inpaint(
     draw, particle or step. Source: Trippe et al. (2023), arXiv 2206.04119, algorithm 2 (SMCDiff); Pitt and Shephard
     (1999), J. Am. Stat. Assoc. 94 (446).
     """
+    check_seed(seed)
     if x_0.shape != seen.shape or len(rows) != len(x_0) or min(draws, particles, steps) < 1:
         raise InputError(
             f"inpaint: rows {tuple(x_0.shape)}, mask {tuple(seen.shape)}, {len(rows)} keys, {draws} draws, "

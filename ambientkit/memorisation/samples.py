@@ -25,6 +25,7 @@ from ambientkit.memorisation_parts import Similarity
 from ambientkit.processes import device_of
 from ambientkit.registry import Registry, load
 from ambientkit.sample import draw_all, step_grid, warn_of_far
+from ambientkit.seeds import check_seed
 from ambientkit.tables import Record, Table, number
 
 DRAWN, MOST = 1000, 10_000
@@ -176,6 +177,7 @@ def memorization(
     few held-out rows for `level`, for a conditional run, and for fewer than 20 rows on a side. No differential privacy
     follows from any of these figures.
     """
+    check_seed(seed)
     registry = registry or load()
     place = device_of(device)
     asked = subject_of(subject, registry, place, Levels(*levels) if levels is not None else None)

@@ -24,6 +24,7 @@ from ambientkit.report.pdf import find_browser, print_pdf
 from ambientkit.report.run import ReportedRun, names, open_run
 from ambientkit.report.watch import Watched
 from ambientkit.report.watch import watch as watch_runs
+from ambientkit.seeds import check_seed
 from ambientkit.tables import Record
 
 OUT = Path("report.html")
@@ -83,6 +84,7 @@ def write_report(
     Raises InputError, before anything is drawn, for a folder without a run or without weights, for a file that cannot
     be written to or a browser that is missing, and RunError where the disk or the browser refuses. Anything else that
     is missing is named on the page."""
+    check_seed(seed)
     folders = [Path(runs)] if isinstance(runs, str | os.PathLike) else [Path(run) for run in runs]
     out, pdf = Path(OUT if out is None else out), None if pdf is None else Path(pdf)
     _check_numbers(n, steps, rows, batch_size, every)

@@ -55,6 +55,7 @@ from ambientkit.run.prepare import Prepared, label, prepare
 from ambientkit.run.stop import SIGNALLED, TIME_UP, WORSE, Stop, describe_signal, seconds
 from ambientkit.run.watch import Evaluation
 from ambientkit.sample.suited import why_no_samples
+from ambientkit.seeds import check_seed
 from ambientkit.training import Step, Training, steps
 from ambientkit.training.accelerator import accelerator_for
 from ambientkit.training.blame import blaming
@@ -155,6 +156,7 @@ def _ready(request: Request, registry: Registry, held: ExitStack | None) -> _Rea
     folder = found[0] if found else request.output_dir or Path("runs") / f"{config.data.name}-{label(config)}"
     anew = not found and left_unbegun(folder)
     if not found:
+        check_seed(config.seed)  # a run of an earlier version may have another, and goes on with it
         refuse_used(folder)
         refuse_inside("--output-dir", folder, config.data)  # a resume would read the pictures of the run as rows
     if anew and held and is_main():

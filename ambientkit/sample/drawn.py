@@ -31,6 +31,7 @@ from ambientkit.sample.settings import Course, LevelLike, SamplerLike, course_of
 from ambientkit.sample.stop_level import AUTO, JUDGED, StopLevel, choose, reference_rows
 from ambientkit.sample.store import pieces_of
 from ambientkit.sample.suited import refuse_no_samples
+from ambientkit.seeds import check_seed
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,7 @@ def sampled_stop_level(
 ) -> StopLevel:
     """The level at which `sample_rows(sigma_min="auto")` stops, with what speaks for it: energies of detail at all
     levels that were tried. The other arguments are as there."""
+    check_seed(seed)
     course = course_of(
         trained,
         registry or load(),
@@ -197,6 +199,7 @@ def sample_rows(
     each call averages over (`ambientkit.sample.partial`). Raises InputError for settings that do not suit the run, and
     for samples that are not finite.
     """
+    check_seed(seed)
     registry = registry or load()
     check_masks(trained, masks)
     known_word("units", units, ["unit", "data"])

@@ -37,6 +37,7 @@ from ambientkit.sample.own_units import OwnUnits
 from ambientkit.sample.picture import decoded, grid, png
 from ambientkit.sample.settings import Course, LevelLike, SamplerLike, course_of, written_as
 from ambientkit.sample.store import Store, pieces_of
+from ambientkit.seeds import check_seed
 from ambientkit.tables import Record
 from ambientkit.units.ranges import to_uint8
 
@@ -142,6 +143,7 @@ def draw_to_files(
     before anything is drawn, where settings do not suit the run, or the folder cannot be written or holds something
     else.
     """
+    check_seed(seed)
     registry, began = registry or load(), time.monotonic()
     check_counts(n=n, batch_size=batch_size, masks=masks)
     given, texts = class_text(classes), cond_texts(conds)

@@ -23,6 +23,7 @@ from ambientkit.sample.particles import particle_filter
 from ambientkit.sample.schedule import levels as scheduled
 from ambientkit.sample.suited import draws_of
 from ambientkit.sample.uncertainty import RowError, Uncertainty, over_seen, stein
+from ambientkit.seeds import check_seed
 
 ROUNDING = 1e-6
 """Levels this near to one another, as a share, are one: 0.3 of a flag and 0.3 of a float32 file."""
@@ -113,6 +114,7 @@ def restore(
     deterministic one carries the law of all rows, but not the posterior of one. Sources: arXiv 2302.09057, eq. 8
     (consistency: the mean of the draws is D(x_n, sigma_n)); arXiv 2404.10177, section 3.
     """
+    check_seed(seed)
     need_kernel(sampler, draws)
     if particles and corruption.carries != {"mask"}:
         raise InputError("particles: draw values that are missing under a mask; leave them at 0 for other rows")

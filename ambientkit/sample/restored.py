@@ -43,6 +43,7 @@ from ambientkit.sample.store import pieces_of
 from ambientkit.sample.suited import by_operator, draws_of
 from ambientkit.sample.taken_away import TakenAway
 from ambientkit.sample.tiled import TiledDenoiser, overlaps, pictures_at_a_time
+from ambientkit.seeds import check_seed
 
 STEPS, STEPS_OF_PARTICLES = 16, 32
 """Steps of a draw, which begins at the row's own noise; and where particles begin at sigma_max."""
@@ -194,6 +195,7 @@ def restoring(
     """The work, after every check. particles: by default 1 where few values are missing, else 0. steps: by default
     `STEPS`, with particles that were asked for `STEPS_OF_PARTICLES`. way: the other settings of `course_of`. stored:
     the level to stop at, chosen before. Raises InputError where the rows or the settings do not suit the run."""
+    check_seed(seed)
     steps = steps_of(steps, particles or 0)
     draws = draws_of(draws, trained.config.corruption)
     course = course_of(trained, registry, guidance=guidance, restoring=True, draws=draws, steps=steps, **way)
@@ -314,6 +316,7 @@ def restore_rows(
     tile_overlap pixels (half a tile by default) and are blended. Draw k of row i is a function of (seed, i, k), and the
     same to the bit as `restore_to_files` writes. Raises InputError where rows or settings do not suit the run.
     """
+    check_seed(seed)
     registry = registry or load()
     check_counts(n=n, batch_size=batch_size)
     work = restoring(
@@ -375,6 +378,7 @@ def restored_stop_level(
 ) -> StopLevel:
     """The level at which `restore_rows(sigma_min="auto")` stops, with what speaks for it: energies of detail at all
     levels that were tried. The other arguments are as there."""
+    check_seed(seed)
     registry = registry or load()
     work = restoring(
         trained,

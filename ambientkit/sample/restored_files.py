@@ -44,6 +44,7 @@ from ambientkit.sample.store import Store
 from ambientkit.sample.table import RowInfo
 from ambientkit.sample.taken_away import TakenAway
 from ambientkit.sample.uncertainty import Uncertainty
+from ambientkit.seeds import check_seed
 
 VALUES = 2**24
 """Values of draws written at a time."""
@@ -116,6 +117,7 @@ def restore_to_files(
     takes it. A table restored.csv says which input each row is. Raises InputError, before anything is drawn, where rows
     or settings do not suit the run, or the folder cannot be written.
     """
+    check_seed(seed)
     registry, began = registry or load(), time.monotonic()
     check_counts(n=n, batch_size=batch_size)
     given, texts = class_text(classes), cond_texts(conds)

@@ -24,6 +24,7 @@ from ambientkit.processes import device_of
 from ambientkit.registry import Registry, load, spec_of
 from ambientkit.rows import evenly
 from ambientkit.sample import Trained, load_run
+from ambientkit.seeds import check_seed
 from ambientkit.tables import Record, Table, number
 from ambientkit.verification.trained import (
     HOP,
@@ -190,6 +191,7 @@ def measure_run(
     `train` takes them, and sigma_n their level; without, its own rows. The same seed gives the same numbers. Raises
     InputError where the rows are clean, do not fit, or are those that the run was trained on.
     """
+    check_seed(seed)
     registry = registry or load()
     if rows < 2:
         raise InputError(f"--rows {rows}: should be 2 or more")

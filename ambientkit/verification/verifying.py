@@ -16,6 +16,7 @@ from ambientkit.errors import InputError
 from ambientkit.interfaces import Corruption, Objective, Part
 from ambientkit.messages import warn
 from ambientkit.registry import Registry, load
+from ambientkit.seeds import check_seed
 from ambientkit.tables import Record, Table
 from ambientkit.verification import tables
 from ambientkit.verification.claims import refuse_misspelt
@@ -172,6 +173,7 @@ def verify(
     not checked is not as it should be. Claims that the parts do not make are measured too, and reported. processes: for
     a long plan; left out, this one alone, as others may only be started below `if __name__ == "__main__"`. The numbers
     do not depend on it. Raises InputError for a part that is not there, and for a claim that nothing tests."""
+    check_seed(seed)
     registry = _registry(registry)
     began = time.monotonic()
     if mutants:
