@@ -48,6 +48,11 @@ def is_main() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def is_alone() -> bool:
+    """Whether this process has no siblings, as torchrun and accelerate define it."""
+    return int(os.environ.get("WORLD_SIZE", "1")) == 1
+
+
 def device_of(device: str | torch.device) -> torch.device:
     """The device that "auto", "cpu", "cuda", "cuda:N" or "mps" stands for; "auto" is the first GPU, or the CPU where
     there is none.
@@ -77,7 +82,7 @@ def processes(device: str) -> Processes:
     """Join the siblings, each on a device of its own. device: auto, cpu, cuda or cuda:N. Raises InputError where it is
     not there."""
     wanted = device_of(device)
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if is_alone():
         return Processes(0, 1, wanted, lambda: None, lambda values: values, lambda: None)
     # Before the group is made, as in training/accelerator.py: none of its threads may outlive it.
     import torch.distributed.nn.functional  # noqa: F401

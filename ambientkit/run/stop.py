@@ -1,5 +1,5 @@
-"""Stopping in an orderly way: the first signal, or the time limit, ends the run after the current step; a second signal
-at once."""
+"""Stopping in an orderly way: the first signal, or the time limit, ends the run after the current step, or at once while
+rows are read; a second signal at once."""
 
 from __future__ import annotations
 
@@ -29,6 +29,10 @@ ECHO = 2.0
 """Seconds in which torchrun may pass on a signal that the terminal has sent to everybody."""
 
 
+class Asked(BaseException):
+    """The run was asked to stop while a batch is read; no `Exception`, which readers take for a damaged row."""
+
+
 @dataclass(slots=True)
 class Stop:
     """Whether the run was asked to stop."""
@@ -37,10 +41,31 @@ class Stop:
     """The first signal; 0 for none."""
     deadline: float = math.inf
     """When to stop, on the clock of `time.monotonic`."""
+    leaving: bool = False
+    """Whether a signal ends what the main thread is doing."""
+    left: bool = False
+    """Whether one has."""
 
     def asked(self) -> int:
         """SIGNALLED plus the signal's number, TIME_UP after the deadline, or 0."""
         return SIGNALLED + self.signal if self.signal else TIME_UP if time.monotonic() >= self.deadline else 0
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Within the block a signal raises Asked: nothing of the run changes there, and it may take long."""
+        if self.signal:
+            raise Asked
+        self.leaving = True
+        try:
+            yield
+        finally:
+            self.leaving = self.left
+
+    def heard(self, number: int) -> None:
+        """What the main thread does at a signal."""
+        if self.leaving and not self.left:
+            self.signal, self.left = self.signal or number, True
+            raise Asked
 
 
 @contextmanager
@@ -60,15 +85,16 @@ def stop_on_signals(deadline: float = math.inf) -> Iterator[Stop]:
         while number := reader.recv(1):
             if number[0] not in SIGNALS:
                 continue
-            if not stop.signal:
+            if not first:
                 first, stop.signal = time.monotonic(), number[0]
-                os.write(2, b"\nstopping after this step, and saving; a second signal stops at once\n")
+                when = b"" if stop.leaving else b" after this step, and saving; a second signal stops at once"
+                os.write(2, b"\nstopping" + when + b"\n")
             elif "TORCHELASTIC_RUN_ID" not in os.environ or time.monotonic() > first + ECHO:
                 os._exit(128 + number[0])
 
     # A signal that is ignored, as SIGHUP under nohup, stays ignored.
     caught = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, lambda *_: None) for number in caught}
+    before = {number: signal.signal(number, lambda number, _: stop.heard(number)) for number in caught}
     wakeup = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
@@ -99,6 +125,7 @@ def stop_on_interrupt() -> Iterator[Stop]:
         if stop.signal:
             raise KeyboardInterrupt
         stop.signal = number
+        stop.heard(number)
 
     before = signal.signal(signal.SIGINT, note_it)
     try:

@@ -3,9 +3,10 @@ the way."""
 
 from __future__ import annotations
 
+import signal
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack, nullcontext, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -28,7 +29,7 @@ from ambientkit.data import of_one_shape
 from ambientkit.errors import InputError, RunError, nearest
 from ambientkit.inspection import NAMES
 from ambientkit.messages import say, warn, without_progress
-from ambientkit.processes import is_main
+from ambientkit.processes import is_alone, is_main
 from ambientkit.registry import Registry
 from ambientkit.run import trackers
 from ambientkit.run.configured import configured
@@ -52,7 +53,7 @@ from ambientkit.run.keep import Keeper
 from ambientkit.run.log import Log, describe_line
 from ambientkit.run.preflight import write_preflight
 from ambientkit.run.prepare import Prepared, label, prepare
-from ambientkit.run.stop import SIGNALLED, TIME_UP, WORSE, Stop, describe_signal, seconds
+from ambientkit.run.stop import SIGNALLED, TIME_UP, WORSE, Asked, Stop, describe_signal, seconds
 from ambientkit.run.watch import Evaluation
 from ambientkit.sample.suited import why_no_samples
 from ambientkit.seeds import check_seed
@@ -91,7 +92,13 @@ def train(request: Request, registry: Registry, *, stop: Stop | None = None, pro
     if request.time_limit is not None:
         stop.deadline = min(stop.deadline, time.monotonic() + seconds(request.time_limit))
     with ExitStack() as held:
-        ready = _ready(request, registry, held)
+        try:
+            with stop.at_once() if is_alone() else nullcontext():
+                ready = _ready(request, registry, held)
+        except Asked:  # nothing is there that could be lost
+            if stop.signal == signal.SIGINT:
+                raise KeyboardInterrupt from None
+            raise SystemExit(128 + stop.signal) from KeyboardInterrupt()
         folder, training = ready.folder, ready.prepared.training
         if ready.begun and not ready.from_checkpoint:
             say(f"{folder}: the run ended before its first checkpoint; it begins again at step 0")
@@ -245,8 +252,9 @@ class _Work:
     def _take_steps(self) -> int:
         """Train to the end, or until asked to stop; returns 0 or what `Stop.asked` did."""
         training, config, main = self.training, self.training.config, self.main
-        with Log(self.folder / METRICS, training) as log:
-            for step in steps(training):
+        alone = training.accelerator.num_processes == 1  # several leave at one step
+        with Log(self.folder / METRICS, training) as log, self._leaving(log):
+            for step in steps(training, self.stop.at_once if alone else nullcontext):
                 self.window.add(step)
                 if step.step == 1 and main:
                     _first_loss(step)
@@ -275,21 +283,33 @@ class _Work:
                     training.by_main(partial(self._evaluate, log))
                 asked = training.agreed(self.stop.asked() or (WORSE if self.worse else 0))  # all leave at one step
                 if due or asked:
-                    whole = training.whole()
-                    if main:
-                        log.sync()
-                        more = self.keeper.files() if self.keeper else {}
-                        save(training, self.window, self.detector, self.folder, whole, more)
-                        if self.keeper:
-                            self.keeper.save(self.folder)
-                    training.accelerator.wait_for_everyone()
+                    self._save(log)
                 if config.demo_every and step.step % config.demo_every == 0 and not ended:
                     picture = self.folder / "samples" / f"demo_{step.step:08}.png"
                     if training.by_main(partial(draw_demo, training, picture, self.registry)):
                         trackers.show(training.accelerator, picture, step.step)
                 if asked and not ended:
                     return asked
-        return 0
+        return self.stop.asked() if training.step < config.end_step else 0
+
+    @contextmanager
+    def _leaving(self, log: Log) -> Iterator[None]:
+        """Save what the steps so far have made where the run is asked to stop while rows are read."""
+        try:
+            yield
+        except Asked:
+            if self.training.step:
+                self._save(log)
+
+    def _save(self, log: Log) -> None:
+        whole = self.training.whole()
+        if self.main:
+            log.sync()
+            more = self.keeper.files() if self.keeper else {}
+            save(self.training, self.window, self.detector, self.folder, whole, more)
+            if self.keeper:
+                self.keeper.save(self.folder)
+        self.training.accelerator.wait_for_everyone()
 
     def _look(self) -> list[str]:
         return _look(self.training, self.detector) if self.detector.due(self.training.step) else []

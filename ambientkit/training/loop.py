@@ -3,7 +3,8 @@ sample and save."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import torch
@@ -40,8 +41,9 @@ class Step(NamedTuple):
     before."""
 
 
-def steps(training: Training) -> Iterator[Step]:
-    """Train from `training.step` to `config.end_step`, yielding after every optimiser step.
+def steps(training: Training, reading: Callable[[], AbstractContextManager[None]] = nullcontext) -> Iterator[Step]:
+    """Train from `training.step` to `config.end_step`, yielding after every optimiser step. reading: surrounds the
+    reading of the rows of a step; what is raised there leaves the training as it was after the step before.
 
     Everything random is keyed by (seed, purpose, rank, step): work between two steps changes nothing in training. A
     step whose loss or gradient is not finite is skipped and counted. Raises RunError after `config.max_bad_steps` of
@@ -56,7 +58,8 @@ def steps(training: Training) -> Iterator[Step]:
     optimizer = training.bare_optimizer if accelerator.scaler is None else training.optimizer
     while training.step < config.end_step:
         with blaming(config, f"step {training.step + 1}"):
-            micro_batches = [next(batches).to(accelerator.device) for _ in range(config.grad_accum_steps)]
+            with reading():
+                micro_batches = [next(batches).to(accelerator.device) for _ in range(config.grad_accum_steps)]
             with isolated_global_generator(config.seed, "network", rank=accelerator.process_index, step=training.step):
                 loss, means, values = _accumulate(training, micro_batches)
         if not training.sharded:  # there it was done in the backward passes
