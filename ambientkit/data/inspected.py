@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from ambientkit.config.datapath import DataLike, data_argument, with_bad_files
 from ambientkit.config.inline import part_spec
 from ambientkit.data.gapped import declaring, gap_in
-from ambientkit.data.measured_units import shows_pictures
+from ambientkit.data.measured_units import moved_finding, refuse_whole, shows_pictures
 from ambientkit.data.run_proposal import RunProposal
 from ambientkit.errors import InputError
 from ambientkit.inspection import Finding, NoiseVerdict
@@ -122,6 +122,7 @@ def inspect(
     through = None if corruption is None else registry.build(Corruption, part_spec(corruption))
     if (gapped := _gapped(data, registry, rows, on_bad_file, through)) is not None:
         return gapped
+    refuse_whole(registry.build(Data, data_argument(data, registry, "DATA")), through)
     dataset, part = _open(data, levels, registry, on_bad_file)
     if isinstance(part, Stored) and part.masked and not hasattr(dataset[0], "sigma_n"):
         raise InputError(
@@ -138,6 +139,7 @@ def inspect(
     else:
         pictures = shows_pictures(through)
         facts, findings, x = inspect_rows(dataset, name, given, rows, lowest or LOWEST, pictures)
+        findings = [*moved_finding(through, as_rows(dataset).mapping), *findings]
         if through is None and part.name in ARRAYS:
             findings = _or_measured(findings)
         if getattr(part, "sigma_n", None) in ESTIMATES:

@@ -16,7 +16,7 @@ from ambientkit.checkpoint.target import check_target
 from ambientkit.config.datapath import DataLike, data_argument, with_bad_files
 from ambientkit.config.files import KeyPath
 from ambientkit.data.gapped import declaring, gap_in
-from ambientkit.data.measured_units import shows_pictures
+from ambientkit.data.measured_units import refuse_whole, shows_pictures
 from ambientkit.data.run_proposal import RunProposal
 from ambientkit.errors import InputError
 from ambientkit.inspection.photon import dark_frames
@@ -197,13 +197,7 @@ def _of_measurements(
         if "missing" not in through.model_fields_set:
             observed["missing"] = float(f"{gap.share:.3g}")
             reasons["corruption", "missing"] = "The share of the measurements that is missing."
-    dtype = values.found.source.dtype
-    if part.value_range is None and dtype.kind in "ui":
-        most = float(f"{np.nanmax(np.abs(values.rows)):.3g}")
-        raise InputError(
-            f"{values.found.source}: measurements are {dtype}, so that the value of 0 is not known: give the data set "
-            f"value_range, from -a to a, such as [{-most:g}, {most:g}], and sigma_n in its units"
-        )
+    refuse_whole(part, through)
     if sigma_n is not None:
         fields["sigma_n"] = sigma_n
         reasons["data", "sigma_n"] = "Given, in units of [-1, 1]."

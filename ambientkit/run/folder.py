@@ -96,9 +96,8 @@ def refuse_used(folder: Path) -> None:
     """Raise InputError where a new run would write into a folder with something in it. What a run left that ended
     before its first step is nothing: there is nothing to go on from, and what ended it may ask for other settings."""
     refuse_broken(folder, "--output-dir")
-    if not left_unbegun(folder):
-        refuse_own(folder, "--output-dir", folder=True)
     if not folder.exists():
+        refuse_own(folder, "--output-dir", folder=True)
         return
     if not folder.is_dir():
         raise InputError(f"--output-dir {folder}: is a file, not a folder; give another path")
@@ -107,6 +106,8 @@ def refuse_used(folder: Path) -> None:
             f"--output-dir {folder}: already exists and is not empty. Go on with --resume latest, or give another "
             "folder"
         )
+    if not left_unbegun(folder):
+        refuse_own(folder, "--output-dir", folder=True)
 
 
 def left_unbegun(folder: Path) -> bool:

@@ -1,5 +1,5 @@
-"""Stopping in an orderly way: the first signal, or the time limit, ends the run after the current step, or at once while
-rows are read; a second signal at once."""
+"""Stopping in an orderly way: the first signal, or the time limit, ends the run after the current step, or at once
+while rows are read; a second signal at once."""
 
 from __future__ import annotations
 

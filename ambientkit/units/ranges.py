@@ -44,7 +44,7 @@ class ValueRange:
             return cls(0, np.iinfo(dtype).max)
         raise ValueError(
             f"values of type {dtype.name} have no agreed range: give value_range, the two file values that stand "
-            "for -1 and 1"
+            "for -1 and 1 (of what an operator measured, from -a to a)"
         )
 
     @property

@@ -113,3 +113,32 @@ def test_missing_measurements_are_offered_with_a_mask_of_their_own(
     config = ak.configure(config=tmp_path / "run.yaml", model=SMALL["model"], end_step=1)
     assert (config.data.name, config.data.measurements) == ("masked", True)
     assert [step.step for step in ak.steps(ak.build(config))] == [1]
+
+
+@pytest.mark.parametrize("dtype", ["int16", "uint16"])
+def test_whole_numbers_are_given_a_range_that_train_takes(
+    kspace: Path, tmp_path: Path, ambientkit: Any, dtype: str
+) -> None:
+    """Case: the range that `inspect` offered, or took without a word, was refused by `train`."""
+    values = np.rint(100 * np.load(kspace) + (30000 if dtype == "uint16" else 0)).astype(dtype)
+    np.save(tmp_path / "whole.npy", values)
+    most = float(f"{np.abs(values.astype(float)).max():.3g}")
+    for sigma_n in ((), ("--sigma-n", 0.01)):
+        status, _, err = ambientkit("inspect", tmp_path / "whole.npy", *sigma_n, "--corruption", FOURIER)
+        assert status == 2
+        told = f"measurements are {dtype}, so that the value of 0 is not known: give the data set value_range"
+        assert f"{told}, from -a to a, such as [{-most:g}, {most:g}]" in err
+        assert "value_range: data" not in err
+    if dtype == "uint16":
+        return
+    spec = f"array{{path: {tmp_path / 'whole.npy'}, value_range: [0, {most}]}}"
+    found = ak.inspect(spec, sigma_n=0.01, corruption=FOURIER)
+    assert found.violated
+    with pytest.raises(InputError) as caught:
+        ak.train(spec, sigma_n=0.01, corruption=FOURIER, end_step=1, output_dir=tmp_path / "run")
+    assert found.findings[0].reason == str(caught.value)
+    spec = f"array{{path: {tmp_path / 'whole.npy'}, value_range: [{-most}, {most}]}}"
+    assert not ak.inspect(spec, sigma_n=0.01, corruption=FOURIER).violated
+    command = ["train", "--data", spec, "--sigma-n", 0.01, "--corruption", FOURIER, "--dry-run"]
+    status, _, err = ambientkit(*command, "--output-dir", tmp_path / "run")
+    assert status == 0, err
