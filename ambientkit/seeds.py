@@ -1,4 +1,4 @@
-"""What a seed may be: one rule for all that is random."""
+"""Which seeds there are: one rule for all that is random."""
 
 from __future__ import annotations
 

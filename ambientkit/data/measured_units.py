@@ -46,7 +46,7 @@ def refuse_whole(part: Data, through: Corruption | None) -> None:
 
 
 def moved(name: str, mapping: ValueRange) -> str:
-    """What is wrong with measurements whose 0 is moved, and what to do."""
+    """Why measurements whose 0 is moved cannot be used, and the remedy."""
     most = max(abs(mapping.low), abs(mapping.high))
     return (
         f"operator {name}: value_range ({mapping.low:g}, {mapping.high:g}) takes a measurement of 0 to "

@@ -139,6 +139,17 @@ def test_whole_numbers_are_given_a_range_that_train_takes(
     assert found.findings[0].reason == str(caught.value)
     spec = f"array{{path: {tmp_path / 'whole.npy'}, value_range: [{-most}, {most}]}}"
     assert not ak.inspect(spec, sigma_n=0.01, corruption=FOURIER).violated
-    command = ["train", "--data", spec, "--sigma-n", 0.01, "--corruption", FOURIER, "--dry-run"]
+    command = [
+        "train",
+        "--data",
+        spec,
+        "--sigma-n",
+        0.01,
+        "--objective",
+        "tweedie",
+        "--corruption",
+        FOURIER,
+        "--dry-run",
+    ]
     status, _, err = ambientkit(*command, "--output-dir", tmp_path / "run")
     assert status == 0, err

@@ -86,7 +86,7 @@ class HFDataset(Stored):
             first = open_table(self.path, self.split)[0][column]
         try:
             return lossy_image(io.BytesIO(first["bytes"]))
-        except (TypeError, KeyError, UnusableImage):  # told when it is read
+        except (TypeError, KeyError, UnusableImage):  # reported when it is read
             return set()
 
     def _features(self) -> Any:

@@ -78,7 +78,7 @@ class _Samples:
             raise InputError(f"{shards.where}: {shards.name(0)}: {error}") from None
         self.shape, self.dtype = (len(shards), *first.shape), first.dtype
         self.lossy: set[str] = set()
-        with suppress(UnusableFile, UnusableImage):  # told when it is read
+        with suppress(UnusableFile, UnusableImage):  # reported when it is read
             self.lossy = set() if member == "npy" else lossy_image(shards.member(0, member))
 
     def __str__(self) -> str:
