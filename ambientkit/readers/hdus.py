@@ -66,7 +66,7 @@ class Rounded(NamedTuple):
     """The steps, over the tiles."""
 
     def told(self) -> str:
-        """What it does to noise, in the units of the file."""
+        """The effect on noise, in the units of the file."""
         least, most = f"{self.least:.3g}", f"{self.most:.3g}"
         steps = least if least == most else f"{least} to {most}"
         return (
