@@ -9,12 +9,13 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedBase, CommentedMap, CommentedSeq
-from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.constructor import ConstructorError, DuplicateKeyError
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
@@ -22,6 +23,8 @@ from ambientkit.errors import InputError
 
 KeyPath = tuple[str | int, ...]
 
+THOUSANDS = re.compile(r"[+-]?\d{1,3}(_\d{3})+(\.\d*)?")
+"""A number with underscores between its thousands."""
 LARGEST, DEEPEST = 100_000, 50
 """Values in a configuration, and levels of nesting, at most."""
 SECRET = re.compile(r"token|secret|passw|credential|api_?key|access_?key", re.IGNORECASE)
@@ -114,7 +117,30 @@ def parsed(text: str, typ: str = "safe") -> Any:
         depth += 1 if bracket in "[{" else -1
         if depth > 10 * DEEPEST:  # brackets in comments and quoted text need not match
             raise RecursionError
-    return YAML(typ=typ, pure=True).load(text)
+    reader = YAML(typ=typ, pure=True)
+    reader.Constructor = _without_slips(reader.Constructor)
+    return reader.load(text)
+
+
+@cache
+def _without_slips(base: type) -> type:
+    """A constructor of ruamel.yaml that raises its ConstructorError for numbers with underscores at other places than
+    those of thousands: 0_0.6 is a slip, and 2024_12 a name."""
+
+    class Constructor(base):  # type: ignore[misc,valid-type]
+        pass
+
+    for kind in ("int", "float"):
+        construct = getattr(base, f"construct_yaml_{kind}")
+
+        def checked(self: Any, node: ScalarNode, construct: Any = construct) -> Any:
+            if "_" in node.value and not THOUSANDS.fullmatch(node.value):
+                why = f"{node.value} is no plain number; write it without underscores, or quote it if it is a text"
+                raise ConstructorError(None, None, why, node.start_mark)
+            return construct(self, node)
+
+        Constructor.add_constructor(f"tag:yaml.org,2002:{kind}", checked)
+    return Constructor
 
 
 def too_large(tree: Any, where: str) -> None:

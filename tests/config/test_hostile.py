@@ -78,3 +78,17 @@ def test_text_that_is_too_long_for_a_name_is_no_path_and_no_error_of_the_system(
 def test_a_mapping_of_fields_without_the_name_of_a_data_set_is_told_what_it_lacks() -> None:
     with pytest.raises(InputError, match="needs the name of the data set too"):
         ak.inspect({"path": "x.npy"})
+
+
+@pytest.mark.parametrize("number", ["0_0.6", "1_0", "2024_12", "1_0.5"])
+def test_a_number_with_an_underscore_at_an_odd_place_is_refused(tmp_path, number):
+    """Case: YAML reads 0_0.6 as 0.6, and 1_0 as 10."""
+    file = tmp_path / "run.yaml"
+    file.write_text(f"model: mlp\nend_step: {number}\n")
+    with pytest.raises(InputError, match=rf"run.yaml:2: .*{number} is no plain number; write it without"):
+        load_file(file)
+    with pytest.raises(InputError, match=r"set end_step: .*quote it if it is a text"):
+        from_settings([f"end_step={number}"])
+    file.write_text(f"key: '{number}'\nend_step: 10_000\nother: -1_000_000.5\n")
+    assert load_file(file).tree == {"key": number, "end_step": 10_000, "other": -1_000_000.5}
+    assert from_settings(["end_step=10_000"])[0].tree == {"end_step": 10_000}
