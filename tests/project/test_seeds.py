@@ -19,6 +19,12 @@ COMMANDS = ["train", "sample r", "verify", "corrupt digits d", "evaluate r", "re
 X = torch.zeros(8, 1, 8, 8)
 
 
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that is not refused leaves nothing in the repository."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.mark.parametrize("seed", ["-1", str(10**23), "1.5", "nan"])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_refuses_a_seed_that_is_none(command: str, seed: str) -> None:
