@@ -15,6 +15,7 @@ from ambientkit.builtin.checks.drawn import Flow, without_draws
 from ambientkit.builtin.checks.picture_law import PictureLaw
 from ambientkit.builtin.checks.points_at_level import PointsAtLevel
 from ambientkit.builtin.checks.stationarity import Stationarity
+from ambientkit.builtin.corruptions.linear import Linear
 from ambientkit.builtin.corruptions.mask import Mask
 from ambientkit.builtin.models.mlp import MLP
 from ambientkit.builtin.mutants import consistency, mask, posterior_buffer, sure
@@ -220,6 +221,9 @@ class OtherWay(Backwards):
         ("model-scaling", Backwards(width=16)),
         ("further-mask", Mask(missing=0.25, drop=0.6)),
         ("further-mask", Mask(missing=0.25, drop=0.95)),
+        ("further-mask", Mask(kind="boxes", missing=0, drop=0.7)),
+        ("mask-law", Mask(kind="columns", missing=0)),
+        ("operator-views", Linear(operator=Blur(width=0.6), kind="boxes", drop=0.7, sigma_n=0.1)),
     ],
 )
 def test_right_parts_that_were_rejected_for_how_they_work_are_not(check: str, right: Part) -> None:

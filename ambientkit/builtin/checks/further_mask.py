@@ -104,16 +104,17 @@ class FurtherMask(Check):
             return Measured(math.inf, 0.0, self.rows, "views of rows without a mask hide nothing, or do not say what")
         e, x = _added(view, batch), batch.x_n[shown]
         product = _together(hidden, batch.x_n.unflatten(0, hidden.shape[:2]), shown.unflatten(0, hidden.shape[:2]))
-        scores = [values.mean() / (values.std() / len(values) ** 0.5) for values in (e, e * x, product)]
-        # Of few pictures, views that hide nearly all may show nothing.
-        scores += [square_score(values) for values in (e, *of_shapes) if len(values)]
+        # Of few or small pictures, views that hide nearly all may show nothing.
+        scores = [v.mean() / (v.std() / len(v) ** 0.5) for v in (e, e * x, product) if len(v) > 1]
+        by_square = [e, *of_shapes]
         whole = part.show(rows, sigma[: self.rows], key(case, "further-mask.show"))
         if bool((whole.x[~whole.cond["mask"].expand_as(whole.x)] != 0).any()):
             return Measured(math.inf, 0.0, self.rows, "a row that is shown holds values that were not measured")
         several = take(pixels, any_seen.nonzero().squeeze(1).repeat(10))
         sigma = part.floor(several) * 1.2
         e = _added(part.degrade(several, sigma, key(case, "further-mask.by-pixel")), several)
-        scores += [square_score(e), square_score(_added(whole, rows))]
+        by_square += [e, _added(whole, rows)]
+        scores += [square_score(values) for values in by_square if len(values)]
         return all_normal(torch.stack(scores), len(e))
 
     def control(self, part: Part) -> Part:

@@ -56,7 +56,8 @@ class MaskLaw(Check):
         mask = batch.cond.get("mask")
         if mask is None or mask.dtype != torch.bool or "mask" not in part.carries:
             return Measured(math.inf, 0.0, self.rows, 'no mask (bool) in cond["mask"], or it is not among `carries`')
-        if not torch.equal(mask, again.cond["mask"]) or torch.equal(mask, other.cond["mask"]):
+        whole = getattr(part, "missing", None) == 0 and bool(mask.all())  # all is measured, as the field says
+        if not torch.equal(mask, again.cond["mask"]) or (torch.equal(mask, other.cond["mask"]) and not whole):
             return Measured(
                 math.inf, 0.0, self.rows, "the mask is no function of the generator's state, or none at all"
             )
