@@ -28,6 +28,7 @@ from ambientkit.builtin.samplers.heun import Heun
 from ambientkit.interfaces import Check, Part
 from ambientkit.maths.noise import standard_normal
 from ambientkit.memorisation_parts import Attempt
+from ambientkit.operators.blur import Blur
 from ambientkit.registry import load
 from ambientkit.verification import case_for
 from ambientkit.verification.plan import LEVEL

@@ -105,7 +105,8 @@ class FurtherMask(Check):
         e, x = _added(view, batch), batch.x_n[shown]
         product = _together(hidden, batch.x_n.unflatten(0, hidden.shape[:2]), shown.unflatten(0, hidden.shape[:2]))
         # Of few or small pictures, views that hide nearly all may show nothing.
-        scores = [v.mean() / (v.std() / len(v) ** 0.5) for v in (e, e * x, product) if len(v) > 1]
+        by_mean = [e, e * x, *([product] if bool((product != 0).any()) else [])]
+        scores = [v.mean() / (v.std() / len(v) ** 0.5) for v in by_mean if len(v) > 1]
         by_square = [e, *of_shapes]
         whole = part.show(rows, sigma[: self.rows], key(case, "further-mask.show"))
         if bool((whole.x[~whole.cond["mask"].expand_as(whole.x)] != 0).any()):
