@@ -44,6 +44,8 @@ class RowGroups:
     ) -> None:
         import pyarrow.parquet as parquet
 
+        self.lossy: set[str] = set()
+        """Compression that loses something, by name (`readers.lossy`)."""
         self._where, self._column, self._decode = where, column, decode
         self._files = [str(file) for file in files]
         self._groups: list[tuple[int, int]] = []

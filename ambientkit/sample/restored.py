@@ -316,7 +316,6 @@ def restore_rows(
     tile_overlap pixels (half a tile by default) and are blended. Draw k of row i is a function of (seed, i, k), and the
     same to the bit as `restore_to_files` writes. Raises InputError where rows or settings do not suit the run.
     """
-    check_seed(seed)
     registry = registry or load()
     check_counts(n=n, batch_size=batch_size)
     work = restoring(
@@ -378,7 +377,6 @@ def restored_stop_level(
 ) -> StopLevel:
     """The level at which `restore_rows(sigma_min="auto")` stops, with what speaks for it: energies of detail at all
     levels that were tried. The other arguments are as there."""
-    check_seed(seed)
     registry = registry or load()
     work = restoring(
         trained,

@@ -52,7 +52,11 @@ def test_a_folder_of_results_is_no_folder_that_a_run_keeps_for_itself(run: Path,
 
 @pytest.mark.parametrize("place", ["samples/mine", "restored/mine", "export/mine", "mine", "../elsewhere"])
 def test_a_new_folder_in_a_run_or_beside_it_may_be_given(run: Path, place: str) -> None:
+    before = names(run)
     refuse_own(run / place, "--out", folder=True)
+    with at_work(run / place, ".x.lock", "corrupting", "DST"):
+        assert (run / place).is_dir()
+    assert {*names(run)} >= {*before}
 
 
 @pytest.mark.parametrize(

@@ -217,3 +217,16 @@ def test_an_objective_that_leaves_out_rows_by_chance_is_not_called_silent() -> N
     (part,) = [part for part in KITS["sixth"].right_parts() if part.name == "six-rejected"]
     check = CHECKS["objective-contract"]
     assert check.measure(part, case_for(part, seed=2)).p_value == 1
+
+
+def test_a_mask_that_hides_more_of_rows_with_little_measured_is_not_called_unfair() -> None:
+    """Case: at this seed brighter rows had more measured, and whole columns are hidden."""
+    (part,) = [part for part in KITS["eighteenth"].right_parts() if part.name == "kit18-mask-fixed-number"]
+    columns = type(part)(**{"kind": "columns", "allow_unseen": True})
+    assert CHECKS["further-mask"].measure(columns, case_for(part, seed=1)).p_value > LEVEL
+
+
+def test_a_bounded_answer_that_is_saturated_at_a_pixel_can_be_learned() -> None:
+    """Case: tanh of the network is -0.9998 at a pixel, at this seed."""
+    (part,) = [part for part in KITS["eighteenth"].right_parts() if part.name == "kit18-x-0-of-kept-frequencies"]
+    assert CHECKS["model-contract"].measure(part, case_for(part, seed=1)).p_value == 1

@@ -131,12 +131,13 @@ def _added(view: View, batch: Batch) -> Tensor:
 
 
 def _together(hidden: Tensor, x: Tensor, shown: Tensor) -> Tensor:
-    """For each measured value of views (V, B, *S): whether it is hidden, times x_n, each less its mean at that place.
-    Their mean is 0 where one says nothing of the other; places may be hidden more often than others."""
+    """(B,) for rows (V, B, *S), each seen V times: whether a measured value is hidden, times x_n, each less its mean at
+    that place, summed over the row. Their mean is 0 where one says nothing of the other. Places may be hidden more
+    often than others, values together, as lines are, and more of a row of which little was measured."""
     seen = hidden | shown
     n = seen.sum((0, 1)).clamp(min=1)
     off, around = (value - torch.where(seen, value, 0.0).sum((0, 1)) / n for value in (hidden.double(), x))
-    return (off * around)[seen]
+    return torch.where(seen, off * around, 0.0).flatten(2).sum((0, 2))
 
 
 def _whole(part: Corruption, case: Case, shape: tuple[int, ...]) -> Batch:

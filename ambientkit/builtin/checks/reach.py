@@ -15,6 +15,8 @@ from ambientkit.interfaces import Denoiser
 
 SILENT = 1e-3
 """A direction is dead where it moves less than this share of what others move: exactly 0, but for rounding."""
+UNMOVED = 1e-6
+"""The same of a single pixel, at which a bounded answer may be saturated: tanh moves 4e-4 of the others at 0.9998."""
 LOWEST, HIGHEST = 0.005, 5.0
 """Levels of rows that are seen in part."""
 FIRST_STEPS = 5
@@ -126,7 +128,7 @@ def reaches_every_pixel(network: nn.Module, answer: Tensor) -> None:
     """Some pixels of the denoiser's answer can each be moved by the parameters. Raises Broken."""
     learnt = [parameter for parameter in network.parameters() if parameter.requires_grad]
     for flat in answer.flatten(1)[: len(answer) if answer[0].numel() <= 256 else 1]:
-        _moves(flat, _pixels(flat), learnt)
+        _moves(flat, _pixels(flat), learnt, UNMOVED)
 
 
 def _pixels(flat: Tensor) -> dict[str, Tensor]:
@@ -134,11 +136,11 @@ def _pixels(flat: Tensor) -> dict[str, Tensor]:
     return {f"pixel {i}": torch.zeros_like(flat).index_fill(0, torch.tensor([i]), 1.0) for i in places}
 
 
-def _moves(flat: Tensor, names: dict[str, Tensor], learnt: list[nn.Parameter]) -> None:
+def _moves(flat: Tensor, names: dict[str, Tensor], learnt: list[nn.Parameter], silent: float = SILENT) -> None:
     moved = {name: _moved(flat, v / v.norm().clamp(min=1e-12), learnt) for name, v in names.items()}
     middle = sorted(moved.values())[len(moved) // 2]
     for name, size in moved.items():
-        require(size > SILENT * middle and size > 0, f"no parameter moves {name}: the network can never learn it")
+        require(size > silent * middle and size > 0, f"no parameter moves {name}: the network can never learn it")
 
 
 def learns_from_the_start(network: nn.Module, denoiser_of: Callable[[nn.Module], Denoiser], x: Tensor) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ambientkit.errors import InputError
-from ambientkit.readers import Found, OpenedArray, Source, Stored, UnusableFile, cause_of, needs
+from ambientkit.readers import Found, OpenedArray, Stored, UnusableFile, cause_of, needs
 from ambientkit.readers.image import UnusableImage, decode_image, lossy_image
 from ambientkit.readers.layout import find_layout
 from ambientkit.readers.parquet import RowGroups
@@ -72,7 +72,7 @@ class HFDataset(Stored):
         if "sigma_n" in features and likely[0] != "sigma_n":
             levels = self._column("sigma_n", features["sigma_n"], np.dtype(np.float64))
         if likely[0] in image:
-            data.lossy = self._lossy(likely[0])  # type: ignore[attr-defined]
+            data.lossy = self._lossy(likely[0])
         return Found(data, "N..." if likely[0] in image else find_layout(data, self.layout), levels)
 
     def _lossy(self, column: str) -> set[str]:
@@ -117,7 +117,7 @@ class HFDataset(Stored):
             )
         return files
 
-    def _column(self, name: str, feature: Any, dtype: np.dtype[Any] | None = None) -> Source:
+    def _column(self, name: str, feature: Any, dtype: np.dtype[Any] | None = None) -> _Column | RowGroups:
         decode = partial(_row, dtype=dtype or _number_type(feature), max_pixels=self.max_pixels)
         if self.streaming:
             return RowGroups(self.path, self._files(), name, decode, self.max_group_bytes, dtype)
