@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import stat
+import tempfile
 from pathlib import Path
 
 from ambientkit.checkpoint.own import refuse_own
@@ -32,7 +33,7 @@ def check_target(path: Path, flag: str, kind: str | None = None) -> None:
     try:
         if path.is_dir() or not followed(path).parent.is_dir():
             raise InputError(f"{flag} {path}: should be a file in a folder that exists")
-        reason = refusal(path)
+        reason = refusal(path) or _unwritable(path)
     except OSError as error:  # a folder that cannot be searched, a name that is too long, a link to itself
         raise InputError(f"{flag} {path}: cannot be written ({error.strerror}); give another path") from None
     if reason:
@@ -58,7 +59,7 @@ def check_place(path: Path, flag: str) -> None:
         place = followed(path)
         while not place.parent.exists():
             place = place.parent
-        reason = refusal(place) if place.parent.is_dir() else f"{place.parent} is a file, not a folder"
+        reason = refusal(place) or _unwritable(place) if place.parent.is_dir() else f"{place.parent} is a file, not a folder"
     except OSError as error:
         reason = f"cannot be written ({error.strerror})"
     if reason:
@@ -161,4 +162,17 @@ def refusal(path: Path) -> str:
     folder = followed(path).parent
     if not is_stream(path) and folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK, effective_ids=effective):
         return "its folder is read-only"
+    return ""
+
+
+def _unwritable(path: Path) -> str:
+    """Why the folder of a regular file takes no new ones, whatever its permissions say (/proc, a share that maps root
+    to nobody); empty where it does. What is tried leaves no trace."""
+    folder = followed(path).parent
+    if is_stream(path) or not folder.is_dir():
+        return ""
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        return f"its folder takes no files ({error.strerror or error})"
     return ""

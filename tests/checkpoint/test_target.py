@@ -267,3 +267,18 @@ def test_a_place_below_folders_that_are_still_to_be_made_is_tried_before_the_wor
         for place in (folder / "x", folder / "new" / "x"):
             with pytest.raises(InputError, match="its folder is read-only"):
                 check_place(place, "--out")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="this system has no /proc")
+@pytest.mark.parametrize("check", [check_target, check_place])
+def test_a_folder_that_takes_no_files_whatever_its_permissions_say_is_found_before_the_work(check) -> None:
+    before = names(Path("/proc"))
+    with pytest.raises(InputError, match=r"^--out /proc/x\.html: its folder (takes no files|is read-only)"):
+        check(Path("/proc/x.html"), "--out")
+    assert "x.html" not in before | names(Path("/proc"))
+
+
+def test_a_folder_that_takes_files_is_left_as_it_is(tmp_path: Path) -> None:
+    for check in (check_target, check_place):
+        check(tmp_path / "x.html", "--out")
+    assert names(tmp_path) == set()
