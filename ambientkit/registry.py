@@ -34,6 +34,8 @@ class Registry:
         self.problems = tuple(problems)
         self._late = late
         self._mutants: list[Entry] = []
+        self._several: list[Entry] = []
+        """The entries that share a name, and are not in `_entries`."""
         self._entries: dict[tuple[str, str], Entry] = {}
         self._clashes: dict[tuple[str, str], str] = {}
         """The error for each name that several packages claim."""
@@ -51,6 +53,7 @@ class Registry:
         self._clashes |= {key: _describe_clash(found) for key, found in clashes.items()}
         for key in clashes:  # which of them is meant cannot be known, so none can be named
             del self._entries[key]
+        self._several += [entry for found in clashes.values() for entry in found]
         found = [
             Problem(e[-1].part.name, e[-1].package, e[-1].version, self._clashes[key], False)
             for key, e in clashes.items()
@@ -69,11 +72,15 @@ class Registry:
 
         One that has the name of another registered part makes both unusable by that name.
         """
-        known = {entry.part for entry in self._entries.values()}
+        old = [*self._entries.values(), *self._several]
+        known = {entry.part for entry in old}
         new = [part for part in dict.fromkeys(parts) if part not in known]
         kinds = [next(kind for kind, (contract, _) in KINDS.items() if issubclass(part, contract)) for part in new]
         added = [Entry(kind, part, "this session", "") for kind, part in zip(kinds, new, strict=True)]
-        return Registry([*self._entries.values(), *self._mutants, *added], self.problems, self._late) if added else self
+        if not added:
+            return self
+        problems = [problem for problem in self.problems if problem.cause not in self._clashes.values()]
+        return Registry([*old, *self._mutants, *added], problems, self._late)
 
     def entries(self) -> list[Entry]:
         """Every part, by kind and then by name."""
@@ -96,6 +103,10 @@ class Registry:
             self._ask_the_rest()
         return sorted(name for slot, name in self._entries if slot == kind)
 
+    def clash(self, kind: str, name: str) -> str | None:
+        """Why no part can be used by this name, where several packages claim it."""
+        return self._clashes.get((kind, name))
+
     def failures(self) -> list[str]:
         """A line for each plug-in that failed to load, for errors of which that may be the reason."""
         return [str(problem) for problem in self.problems if problem.fatal]
@@ -105,8 +116,8 @@ class Registry:
         if kind in LATE:
             self._ask_the_rest()
         entry = self._entries.get((kind, name))
-        if (kind, name) in self._clashes:
-            raise PluginError(self._clashes[kind, name])
+        if (clash := self.clash(kind, name)) is not None:
+            raise PluginError(clash)
         if entry is None:
             known = self.names(kind)
             lines = [f"there is no {kind} {name!r}{nearest(name, known) or '.'} Known: {', '.join(known) or 'none'}"]

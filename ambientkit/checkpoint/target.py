@@ -59,7 +59,9 @@ def check_place(path: Path, flag: str) -> None:
         place = followed(path)
         while not place.parent.exists():
             place = place.parent
-        reason = refusal(place) or _unwritable(place) if place.parent.is_dir() else f"{place.parent} is a file, not a folder"
+        reason = (
+            refusal(place) or _unwritable(place) if place.parent.is_dir() else f"{place.parent} is a file, not a folder"
+        )
     except OSError as error:
         reason = f"cannot be written ({error.strerror})"
     if reason:

@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ambientkit.config.inline import split_fields
-from ambientkit.errors import InputError, explain, nearest
+from ambientkit.errors import InputError, PluginError, explain, nearest
 from ambientkit.interfaces import Check, Mutant, Part
 from ambientkit.plugins import KINDS
 from ambientkit.registry import Registry
@@ -107,6 +107,8 @@ def _kinds(kind: str | None, name: str, registry: Registry) -> list[str]:
         return [kind]
     kinds = [slot for slot in slots if name in registry.names(slot)]
     if not kinds:
+        if clashes := [clash for slot in slots if (clash := registry.clash(slot, name)) is not None]:
+            raise PluginError("\n".join(clashes))
         known = sorted({name for slot in slots for name in registry.names(slot)})
         lines = [f"there is no part {name!r}{nearest(name, known) or '.'} `ambientkit plugins` lists all parts"]
         raise InputError("\n".join([*lines, *(str(problem) for problem in registry.problems if problem.fatal)]))

@@ -14,6 +14,7 @@ from ambientkit import registry
 from ambientkit.errors import InputError
 from ambientkit.plugins import KINDS
 from ambientkit.registry import Registry, spec_of
+from ambientkit.verification.select import select
 from tests.support.make_plugin import OBJECTIVE, make_plugin
 
 Install = Callable[..., Path]
@@ -161,6 +162,26 @@ def test_a_recipe_and_an_objective_share_their_names_as_the_flag_takes_either(in
     install("aktest-clash", OBJECTIVE.format(name="tweedie-consistency"))
     with pytest.raises(InputError, match="'tweedie-consistency' is registered twice"):
         load().find("objective", "tweedie-consistency")
+
+
+def test_a_name_that_two_packages_claim_stays_unusable_beside_parts_of_a_session(install):
+    for package in ("aktest-dup-one", "aktest-dup-two"):
+        install(package, OBJECTIVE.format(name="my-objective"))
+    (entry,) = [entry for entry in load().entries() if (entry.kind, entry.part.name) == ("objective", "tweedie")]
+    mine = type("Mine", (entry.part,), {"__doc__": "One of a notebook.", "name": "my-own"})
+    found = load().including([mine])
+    assert "my-own" in found.names("objective")
+    with pytest.raises(InputError, match="'my-objective' is registered twice"):
+        found.build("objective", "my-objective")
+    assert [str(problem) for problem in found.problems] == [str(problem) for problem in load().problems]
+
+
+@pytest.mark.parametrize("asked", ["objective:my-objective", "my-objective"])
+def test_verifying_a_name_that_two_packages_claim_names_both(install, asked):
+    for package in ("aktest-dup-one", "aktest-dup-two"):
+        install(package, OBJECTIVE.format(name="my-objective"))
+    with pytest.raises(InputError, match="'my-objective' is registered twice: by aktest-dup-one"):
+        select([asked], load())
 
 
 def test_the_same_name_under_two_kinds_is_no_clash(install):
