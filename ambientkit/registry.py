@@ -104,7 +104,7 @@ class Registry:
         return sorted(name for slot, name in self._entries if slot == kind)
 
     def clash(self, kind: str, name: str) -> str | None:
-        """Why no part can be used by this name, where several packages claim it."""
+        """The error for a name that several packages claim; None for others."""
         return self._clashes.get((kind, name))
 
     def failures(self) -> list[str]:

@@ -168,8 +168,8 @@ def refusal(path: Path) -> str:
 
 
 def _unwritable(path: Path) -> str:
-    """Why the folder of a regular file takes no new ones, whatever its permissions say (/proc, a share that maps root
-    to nobody); empty where it does. What is tried leaves no trace."""
+    """The error of the system where the folder of a regular file takes no new ones although its permissions allow that
+    (/proc, a share that maps root to nobody); empty where it takes one. The file that is tried leaves no trace."""
     folder = followed(path).parent
     if is_stream(path) or not folder.is_dir():
         return ""
