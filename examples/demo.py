@@ -101,6 +101,9 @@ def main() -> int:
     except ak.AmbientError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status
+    except KeyboardInterrupt:
+        print("interrupted; the same command begins anew", file=sys.stderr)
+        return 130
     print(f"run: {run.path}\npicture: {picture}")
     return 0
 

@@ -1,7 +1,7 @@
 """What a command prints, and where: results and progress to stdout, notes and warnings to stderr, a bar where a person
 looks; and --json.
 
-Also what a signal, or a reader that has gone, does to a command.
+Also what a reader that has gone does to a command.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ import io
 import json
 import logging
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
+
+from ambientkit.cli.signals import stopped_by_signals
 
 if TYPE_CHECKING:
     from ambientkit.api.training import Stop
@@ -38,7 +39,7 @@ def command() -> Iterator[None]:
     """The surroundings of every command: messages are printed, a reader that has gone changes nothing, and signals end
     it in order."""
     with ExitStack() as stack:
-        stack.enter_context(_stopped_by_signals())
+        stack.enter_context(stopped_by_signals())
         stack.enter_context(_for_any_reader())
         stack.enter_context(_messages_printed())
         yield
@@ -159,36 +160,6 @@ def _for_any_reader() -> Iterator[None]:
         for stream in patient:
             stream.flush()
         sys.stdout, sys.stderr = before
-
-
-@contextmanager
-def _stopped_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the command as Ctrl-C does, so that it can say what is to be done; the exit status is 128
-    and the signal."""
-    received: list[int] = []
-
-    def stop(number: int, _: object) -> None:
-        received.append(number)
-        raise KeyboardInterrupt
-
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before: dict[int, Any] = {}
-    with suppress(ValueError):  # not in the main thread: signals are somebody else's
-        # One that is ignored, as under nohup, stays so.
-        before = {
-            number: signal.signal(number, stop) for number in numbers if signal.getsignal(number) is signal.SIG_DFL
-        }
-    try:
-        yield
-    except KeyboardInterrupt:  # before there is a command that could end by it
-        sys.exit(128 + (received[0] if received else signal.SIGINT))
-    except SystemExit:
-        if received:
-            sys.exit(128 + received[0])
-        raise
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def check_files(json: Path | None, html: Path | None = None) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from ambientkit.__main__ import INTERRUPTED
+from ambientkit.cli import signals
 
 HOOK = """
 import os, runpy, signal, sys
@@ -61,9 +64,29 @@ def test_it_ends_also_where_somebody_catches_every_exception() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("swallowed", ["()", "BaseException"])
 @pytest.mark.parametrize("module", ["ambientkit.api", "torch", "torch.nn"])
-def test_the_same_while_the_command_imports_what_it_needs(module: str) -> None:
-    assert interrupted(module) == (130, "", INTERRUPTED.decode())
+def test_the_same_while_the_command_imports_what_it_needs(module: str, swallowed: str) -> None:
+    """Case: an interrupt that numpy or torch caught on its way was lost, or became an error of a module without half of
+    its names."""
+    assert interrupted(module, swallowed) == (130, "", INTERRUPTED.decode())
+
+
+@pytest.mark.parametrize(("imports", "seconds"), [(True, 0.3), (False, 0.0)])
+def test_an_interrupt_waits_for_an_import_but_not_for_ever(imports: bool, seconds: float, monkeypatch) -> None:
+    monkeypatch.setattr(signals, "_imports", lambda frame: imports)
+    monkeypatch.setattr(signals, "LONGEST", 0.3)
+
+    @signals.stopped_by_signals()
+    def command() -> None:
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(10)
+
+    began = time.monotonic()
+    with pytest.raises(SystemExit) as ended:
+        command()
+    assert ended.value.code == 130
+    assert seconds <= time.monotonic() - began < seconds + 1
 
 
 def test_the_status_is_130_also_where_the_interrupt_has_left_an_exec(tmp_path: Path) -> None:
