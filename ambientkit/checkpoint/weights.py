@@ -90,19 +90,25 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def check_fit(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], where: str) -> None:
-    """Raise InputError listing every tensor that is missing, surplus or misshaped for a network. own: its tensors, also
-    on the device "meta"."""
+    """Raise InputError listing every tensor that is missing, surplus, misshaped, or not of floating point (as in
+    quantised files), for a network. own: its tensors, also on the device "meta"."""
     both = own.keys() & tensors.keys()
     misshaped = {
         f"{name} {tuple(tensors[name].shape)} for {tuple(own[name].shape)}"
         for name in both
         if own[name].shape != tensors[name].shape
     }
+    other = {
+        f"{name} {str(tensors[name].dtype).removeprefix('torch.')}"
+        for name in both
+        if own[name].is_floating_point() and not tensors[name].is_floating_point()
+    }
     problems = []
     for word, names in (
         ("missing", own.keys() - tensors.keys()),
         ("surplus", tensors.keys() - own.keys()),
         ("misshaped", misshaped),
+        ("not of floating point", other),
     ):
         if names:
             problems.append(f"{len(names)} {word} ({listed(sorted(names), limit=20)})")

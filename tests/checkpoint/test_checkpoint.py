@@ -110,6 +110,15 @@ def test_weights_that_do_not_fit_are_listed_and_nothing_is_loaded():
     assert all(torch.equal(a, b) for a, b in zip(before, target.parameters(), strict=True))
 
 
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int32, torch.complex64])
+def test_weights_that_are_no_floating_point_do_not_fit(dtype):
+    """Case: a header that says I32 for F32, and quantised weights; they were taken as the numbers that they are not."""
+    target, tensors = network(), network().state_dict()
+    tensors["1.bias"] = tensors["1.bias"].to(dtype)
+    with pytest.raises(InputError, match=rf"1 not of floating point \(1\.bias {str(dtype)[6:]}\)$"):
+        fill(target, tensors, "file")
+
+
 def test_pickles_and_malformed_files_are_refused_by_name(tmp_path):
     """Cases H-01 and H-03."""
     canary = tmp_path / "CANARY"
