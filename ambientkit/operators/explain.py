@@ -16,10 +16,14 @@ from ambientkit.operators.base import Operator
 ITERATIONS, CLOSE = 60, 0.02
 """Most iterations of least squares for a row, and |A^T r| / (|A| |r|) at which what is left is at right angles to all
 that the operator measures."""
-FIRST = 8
-"""Iterations of least squares for rows whose size is asked for."""
-STDS = 6.0
-"""Standard deviations of the noise's own energy by which what is left has to exceed it."""
+EXPLAINED = 1e-6
+"""|r| / |y| at which a row is explained."""
+FIRST, SETTLED = 8, 1e-5
+"""Most iterations of least squares for rows whose size is asked for, and `CLOSE` of them: above rounding in float32."""
+TINY = torch.finfo(torch.float64).tiny
+STDS, FEW_STDS = 6.0, 3.0
+"""Standard deviations of the noise's own energy by which what is left has to exceed it, to be found; and to be more
+than noise."""
 
 
 def unexplained(
@@ -49,18 +53,23 @@ def unexplained(
 
 
 def gain_of(
-    operator: Operator, y: Tensor, sampled: Tensor, given: Mapping[str, Tensor], shape: tuple[int, ...]
+    operator: Operator, y: Tensor, sampled: Tensor, level: Tensor, given: Mapping[str, Tensor], shape: tuple[int, ...]
 ) -> float:
     """|A x| / |x| of rows x such as those behind the measurements y (B, *M); 0 where nothing was measured.
 
-    x: what `FIRST` iterations of least squares make of each row. They find the directions that the operator passes well
-    first, so that x has the spectrum of the clean rows there, and little of the noise that its inverse would enlarge. A
+    x: what at most `FIRST` iterations of least squares make of each row. They find the directions that the operator
+    passes well first, so that x has the spectrum of the clean rows there, and little of the noise that its inverse
+    would enlarge. They end where what is left is no more than the noise, of std level (B, *M), or at right angles to
+    all that the operator measures: behind that lie rounding errors alone, in directions that it does not measure. A
     ratio, so that it does not matter how much of x they have found.
     """
     through = within = 0.0
     for i in range(len(y)):
         own = {name: value[i : i + 1] for name, value in given.items()}
-        found = _least_squares(operator, y[i : i + 1], sampled[i], own, shape, atol=0.0, iter_lim=FIRST)
+        variance = level[i][sampled[i]].double().square()
+        noise = variance.sum() + FEW_STDS * (2 * variance.square().sum()).sqrt()
+        btol = float((noise / y[i][sampled[i]].double().square().sum().clamp(min=TINY)).sqrt())
+        found = _least_squares(operator, y[i : i + 1], sampled[i], own, shape, SETTLED, max(btol, EXPLAINED), FIRST)
         if found is None:
             continue
         x = torch.from_numpy(found[0]).reshape(1, *shape).to(y)
@@ -73,7 +82,7 @@ def _rest(
     operator: Operator, y: Tensor, sampled: Tensor, own: Mapping[str, Tensor], shape: tuple[int, ...]
 ) -> float | None:
     """The least |M (y - A x)|^2 of one row of measurements y (1, *M); None where least squares do not settle."""
-    found = _least_squares(operator, y, sampled, own, shape, atol=CLOSE, iter_lim=ITERATIONS)
+    found = _least_squares(operator, y, sampled, own, shape, CLOSE, EXPLAINED, ITERATIONS)
     if found is None:
         return 0.0
     settled = found[1] <= 2  # the row is explained, or what is left is at right angles to all that A gives
@@ -87,6 +96,7 @@ def _least_squares(
     own: Mapping[str, Tensor],
     shape: tuple[int, ...],
     atol: float,
+    btol: float,
     iter_lim: int,
 ) -> tuple[Any, ...] | None:
     """What scipy's lsqr finds of one row of measurements y (1, *M); None where nothing was measured."""
@@ -104,7 +114,7 @@ def _least_squares(
         return None
     size = (int(sampled.sum()), math.prod(shape))
     a = LinearOperator(size, matvec=forward, rmatvec=adjoint, dtype="float64")
-    found: tuple[Any, ...] = lsqr(a, _numpy(y[0][sampled]), atol=atol, btol=1e-6, iter_lim=iter_lim)
+    found: tuple[Any, ...] = lsqr(a, _numpy(y[0][sampled]), atol=atol, btol=btol, iter_lim=iter_lim)
     return found
 
 

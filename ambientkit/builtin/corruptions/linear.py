@@ -201,7 +201,7 @@ class Linear(Corruption):
             )
         few = slice(0, min(max(VALUES // batch.x_n[0].numel(), LOOKED_AT[0]), LOOKED_AT[1]))
         given = {name: value[few] for name, value in self._given(batch).items()}
-        gain = gain_of(self.operator, batch.x_n[few], sampled[few], given, rows) or white
+        gain = gain_of(self.operator, batch.x_n[few], sampled[few], level[few], given, rows) or white
         return max(float(mean.sum()) / (gain**2 * math.prod(rows)), 0.0) ** 0.5
 
     def gain(self, batch: Batch) -> float:
