@@ -68,3 +68,9 @@ def take(batch: Batch, index: Tensor) -> Batch:
     return Batch(
         batch.x_n[index], sigma_n, batch.row[index], {name: value[index] for name, value in batch.cond.items()}
     )
+
+
+def values_of(row: Clean | Batch) -> list[Tensor]:
+    """All that a row holds, in one order: its values, its noise level, and its conditions by their names."""
+    own = [row.x_0] if isinstance(row, Clean) else [row.x_n, row.sigma_n]
+    return own + [row.cond[name] for name in sorted(row.cond)]

@@ -8,11 +8,18 @@ from collections.abc import Mapping as Mapping_
 from typing import Any, Protocol, cast
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from ambientkit.batch import Batch, Clean
+from ambientkit.errors import InputError
+from ambientkit.maths.precondition import lies_over
+from ambientkit.operators.base import COMPLEX
+
+MASKS = ("mask", "sampled")
+"""Conditions of an observation that say what of it was measured."""
 
 
 class Mapping(Protocol):
@@ -163,3 +170,44 @@ def largest_bucket(buckets: Sequence[int]) -> list[int]:
 def evenly(total: int, most: int) -> list[int]:
     """Up to `most` row numbers, evenly spaced over `total` rows, without repeats."""
     return np.unique(np.linspace(0, total - 1, min(total, most)).round().astype(int)).tolist()
+
+
+def clean_row(item: Clean, number: int) -> Clean:
+    """A clean row in float32. Raises InputError for values of another kind, naming the row."""
+    return item._replace(x_0=_real(item.x_0, "x_0", number))
+
+
+def observation(item: Batch, number: int) -> Batch:
+    """An observation without a batch axis, as a data set of anybody's brings it: x_n in float32, the mask of what was
+    measured bool, and 0 where it says that nothing was: what lies there is never looked at, NaN neither.
+
+    Raises InputError, naming the row, for values that are no real numbers, masks that do not lie over the row, and
+    masks of other values than 0 and 1, any of which would count as measured.
+    """
+    x, cond = _real(item.x_n, "x_n", number), item.cond
+    for name in MASKS:
+        if name not in cond:
+            continue
+        seen = cond[name]
+        if not lies_over(seen.shape, x.shape) or seen.shape[:1] not in ((1,), x.shape[:1]):
+            raise InputError(
+                f"row {number} of the data set: its {name} has shape {tuple(seen.shape)}, and its values have "
+                f"{tuple(x.shape)}: give the mask as many axes, and each of the same length or 1"
+            )
+        if seen.dtype != torch.bool:
+            other = seen[(seen != 0) & (seen != 1)]
+            if other.numel():
+                raise InputError(
+                    f"row {number} of the data set: its {name} holds {other.flatten()[0].item():g}: 1 (or true) where "
+                    "a value was measured, 0 where it is missing, and nothing else"
+                )
+            seen = seen.bool()
+        x, cond = torch.where(seen, x, 0.0), {**cond, name: seen}
+    return item._replace(x_n=x, cond=cond)
+
+
+def _real(values: Tensor, what: str, number: int) -> Tensor:
+    if values.is_floating_point():
+        return values.float()
+    hint = COMPLEX if values.is_complex() else "map its values to units of [-1, 1], in float32"
+    raise InputError(f"row {number} of the data set: {what} holds {str(values.dtype).removeprefix('torch.')}: {hint}")

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from ambientkit.batch import Batch, Clean
+from ambientkit.batch import Batch, Clean, values_of
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Data
 from ambientkit.rows import Rows, as_rows, evenly
@@ -113,10 +113,7 @@ def _called(data: Data, path: Any) -> str:
 def _hash(rows: Rows, how: str) -> str:
     total, digest = len(rows), hashlib.sha256()
     for index in range(total) if how == "full" else evenly(total, SAMPLED):
-        item = rows[index]
-        values = [item.x_0] if isinstance(item, Clean) else [item.x_n, item.sigma_n]
-        assert isinstance(item, Clean | Batch)
-        for value in [*values, *(item.cond[name] for name in sorted(item.cond))]:
+        for value in values_of(rows[index]):
             digest.update(np.ascontiguousarray(value.detach().cpu().numpy()).tobytes())
     return digest.hexdigest()
 

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset, default_collate
 from ambientkit.batch import Batch, Clean
 from ambientkit.interfaces import Corruption
 from ambientkit.maths.randomness import keyed_generator
-from ambientkit.rows import Rows, as_rows
+from ambientkit.rows import Rows, as_rows, clean_row, observation
 
 
 class Observations(Dataset[Batch]):
@@ -104,14 +104,16 @@ class Observations(Dataset[Batch]):
         if all(isinstance(item, Clean) for item in items):
             return self._observe(cast(list[Clean], items), indices)
         single = [
-            item if isinstance(item, Batch) else _first(self._observe([item], [index]))
+            observation(item, self._rows.number(index))
+            if isinstance(item, Batch)
+            else _first(self._observe([item], [index]))
             for item, index in zip(items, indices, strict=True)
         ]
         return default_collate(single)
 
     def _observe(self, items: list[Clean], indices: list[int]) -> Batch:
-        clean = default_collate(items)
         numbers = [self._rows.number(index) for index in indices]
+        clean = default_collate([clean_row(item, number) for item, number in zip(items, numbers, strict=True)])
         row = torch.tensor(numbers)
         generators = [keyed_generator(self._seed, "observe", row=index) for index in numbers]
         if "row-generators" in self._corruption.claims:

@@ -82,7 +82,7 @@ def survey(
     if not (batch.sigma_n.isfinite().all() and (batch.sigma_n >= 0).all()):
         raise InputError("a noise level sigma_n is negative or not finite")
     for name, fitting in (("mask", "mask"), ("sampled", "linear")):
-        if name not in corruption.carries and name in batch.cond and batch.cond[name].dtype == torch.bool:
+        if name in batch.cond.keys() - corruption.carries:
             raise InputError(
                 f"the rows bring a mask of what was measured ({name}), which corruption {corruption.name!r} does "
                 f"not use: {_remedy(name, fitting, corruption)}"

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ambientkit.batch import Clean
+from ambientkit.batch import Batch, Clean
 from ambientkit.errors import InputError
 from ambientkit.inspection import noise, values
 from ambientkit.inspection.details import details, noise_std, padding, without
@@ -18,7 +18,7 @@ from ambientkit.inspection.measurements import scale_of_measurements
 from ambientkit.inspection.partial import Mask, measured, part_findings
 from ambientkit.inspection.photon import photon_transfer
 from ambientkit.interfaces import Levels
-from ambientkit.rows import Rows, as_rows, evenly, largest_bucket
+from ambientkit.rows import Rows, as_rows, evenly, largest_bucket, observation
 from ambientkit.text import percent
 from ambientkit.units.counts import CountRange
 from ambientkit.units.scale import judge_scale
@@ -120,6 +120,7 @@ def sampled_rows(rows: Any, most: int = ROWS) -> tuple[Array, Array | None, list
     alike = range(len(rows)) if buckets is None else largest_bucket(buckets)
     index = [alike[place] for place in evenly(len(alike), most)]
     items = [rows[i] for i in index]
+    items = [observation(item, i) if isinstance(item, Batch) else item for i, item in zip(index, items, strict=True)]
     if all(isinstance(item, Clean) for item in items):
         return np.stack([item.x_0.numpy() for item in items]).astype(np.float64), None, index
     seen = [(item.x_0, 0.0) if isinstance(item, Clean) else (item.x_n, item.sigma_n) for item in items]

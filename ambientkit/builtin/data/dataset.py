@@ -10,7 +10,7 @@ import torch
 from pydantic import Field, PrivateAttr
 from torch import Tensor
 
-from ambientkit.batch import Batch, Clean
+from ambientkit.batch import Batch, Clean, values_of
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Data
 from ambientkit.readers.scan import unknown_noise
@@ -32,7 +32,7 @@ class Given(Data):
     length: int = Field(ge=1)
     """Number of rows."""
     sha256: str
-    """Hash of up to 64 rows, evenly spaced."""
+    """Hash of up to 64 rows, evenly spaced, with their noise levels and conditions."""
     sigma_n: float | None = Field(None, ge=0)
     """Noise std of rows that are plain tensors, units of [-1, 1]."""
 
@@ -46,8 +46,8 @@ class Given(Data):
             raise InputError("data: the data set has no rows")
         digest = hashlib.sha256(str(length).encode())
         for index in evenly(length, LOOKED_AT):
-            x = _values(rows[index], index)
-            digest.update(x.detach().cpu().contiguous().numpy().tobytes())
+            for value in _checked(rows[index], index):
+                digest.update(value.detach().cpu().contiguous().numpy().tobytes())
         if sigma_n is not None and not isinstance(rows[0], Tensor):
             raise InputError("sigma_n: the rows of this data set bring their own noise level; leave it out")
         part = cls(length=length, sha256=digest.hexdigest(), sigma_n=sigma_n)
@@ -77,18 +77,25 @@ class Given(Data):
         return _Observed(known, self.sigma_n)
 
 
-def _values(item: Any, index: int) -> Tensor:
-    x = item.x_0 if isinstance(item, Clean) else item.x_n if isinstance(item, Batch) else item
-    if not isinstance(x, Tensor):
+def _checked(item: Any, index: int) -> list[Tensor]:
+    """All that a row holds: rows that differ in a mask or a level alone are other rows."""
+    if not isinstance(item, Clean | Batch | Tensor):
         raise InputError(
             f"data: row {index} is of type {type(item).__name__}; rows should be Clean, Batch (ambientkit.batch) "
             "or tensors. "
             "A data set of (picture, label) needs a small wrapper that returns Clean(picture, {'class_cond': "
             "torch.tensor(label)})"
         )
-    if not math.prod(x.shape):
-        raise InputError(f"data: row {index} is empty (shape {tuple(x.shape)})")
-    return x
+    held = [item] if isinstance(item, Tensor) else values_of(item)
+    for value in held:
+        if not isinstance(value, Tensor):
+            raise InputError(
+                f"data: row {index} holds a {type(value).__name__} in its {type(item).__name__}: values, noise levels "
+                "and conditions are tensors"
+            )
+    if not math.prod(held[0].shape):
+        raise InputError(f"data: row {index} is empty (shape {tuple(held[0].shape)})")
+    return held
 
 
 class _Observed(Rows):
@@ -103,7 +110,7 @@ class _Observed(Rows):
         return len(self._rows)
 
     def __getitem__(self, index: int) -> Clean | Batch:
-        x = _values(self._rows[index], index).float()
+        x = _checked(self._rows[index], index)[0].float()
         if self._sigma_n == 0:
             return Clean(x, {})
         return Batch(x, torch.tensor(self._sigma_n), torch.tensor(self.number(index)), {})

@@ -79,7 +79,14 @@ class InMemory(Stored):
 
 
 def _array(values: Any, what: str) -> NDArray[Any]:
-    """An array of an array, a tensor or a list. Raises InputError for anything that is no numbers."""
+    """An array of an array, a tensor or a list. Raises InputError for anything that is no numbers, and where a mask
+    would be lost."""
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise InputError(
+            f"{what}: {np.ma.count_masked(values):,} of {values.size:,} values of this array are masked, and nothing "
+            "would say so: store values.filled(numpy.nan) by numpy.save, and give {'name': 'array', 'path': the file, "
+            "'missing': 'mask'} with corruption='mask'"
+        )
     if hasattr(values, "detach"):
         values = values.detach().cpu()
         values = (values.float() if values.dtype.is_floating_point and values.element_size() < 4 else values).numpy()

@@ -1,0 +1,115 @@
+"""Rows and masks as a program's own `Dataset` or array brings them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+import ambientkit as ak
+from ambientkit.batch import Batch, Clean
+from ambientkit.builtin.corruptions.gaussian import Gaussian
+from ambientkit.builtin.corruptions.mask import Mask
+from ambientkit.builtin.data.dataset import Given
+from ambientkit.data.observations import Observations
+from ambientkit.data.survey import survey
+from ambientkit.errors import InputError
+from ambientkit.interfaces import Levels
+
+G = torch.Generator().manual_seed(0)
+X = 0.5 * torch.randn(64, 1, 8, 8, generator=G)
+SEEN = torch.rand(64, 1, 8, 8, generator=G) > 0.3
+
+
+class Own(Dataset):
+    def __init__(self, x: Tensor = X, mask: Tensor = SEEN, level: float = 0.1) -> None:
+        self.x, self.mask, self.level = x, mask.clone(), level
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, index: int) -> Batch:
+        return Batch(self.x[index], torch.tensor(self.level), torch.tensor(index), {"mask": self.mask[index]})
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+@pytest.mark.parametrize("hidden", [0.0, 99.0, float("nan"), float("inf")])
+def test_what_lies_under_a_mask_is_not_read_and_values_and_masks_of_any_type_are_the_same(dtype, hidden) -> None:
+    whole = Observations(Own(torch.where(SEEN, X, 0.0)), Mask(), 0).__getitems__([3, 5])
+    given = Own(torch.where(SEEN, X, hidden).to(dtype), SEEN.to(torch.uint8 if hidden else dtype))
+    found = Observations(given, Mask(), 0).__getitems__([3, 5])
+    assert found.x_n.dtype == torch.float32
+    assert torch.allclose(found.x_n, whole.x_n, atol=2e-3)
+    assert found.cond["mask"].dtype == torch.bool
+    assert torch.equal(found.cond["mask"], whole.cond["mask"])
+
+
+@pytest.mark.parametrize(
+    ("x", "mask", "said"),
+    [
+        (X, 0.5 * SEEN, "row 5 .* its mask holds 0.5: 1"),
+        (X, 255 * SEEN.to(torch.uint8), "its mask holds 255"),
+        (X, torch.where(SEEN, 1.0, torch.nan), "its mask holds nan"),
+        (X, SEEN[:, 0], r"its mask has shape \(8, 8\), and its values have \(1, 8, 8\)"),
+        (X, SEEN[..., :4], r"its mask has shape \(1, 8, 4\)"),
+        (X.repeat(1, 3, 1, 1), SEEN.repeat(1, 2, 1, 1), r"its mask has shape \(2, 8, 8\)"),
+        (X.to(torch.complex64), SEEN, "row 5 .*complex64: complex values are two channels"),
+        ((99 * X).int(), SEEN, "row 5 .*int32: map its values"),
+    ],
+)
+def test_other_masks_and_numbers_are_refused_by_row(x: Tensor, mask: Tensor, said: str) -> None:
+    rows = Own(x, mask)
+    rows.mask[0] = 1
+    with pytest.raises(InputError, match=said):
+        Observations(rows, Mask(), 0).__getitems__([5])
+
+
+def test_clean_rows_of_another_type_are_read_as_float32_or_refused() -> None:
+    class Pictures(Dataset):
+        def __init__(self, x: Tensor) -> None:
+            self.x = x
+
+        def __len__(self) -> int:
+            return len(self.x)
+
+        def __getitem__(self, index: int) -> Clean:
+            return Clean(self.x[index], {})
+
+    assert Observations(Pictures(X.double()), Gaussian(), 0)[0].x_n.dtype == torch.float32
+    with pytest.raises(InputError, match="x_0 holds complex64"):
+        Observations(Pictures(X.to(torch.complex64)), Gaussian(), 0)[0]
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.float32])
+def test_a_mask_of_any_type_is_not_left_unused(dtype: torch.dtype) -> None:
+    with pytest.raises(InputError, match="which corruption 'gaussian' does not use"):
+        survey(Observations(Own(mask=SEEN.to(dtype)), Gaussian(), 0), Gaussian(), Levels(), None)
+
+
+def test_inspect_refuses_a_mask_of_other_values() -> None:
+    with pytest.raises(InputError, match=r"its mask holds 0\.5"):
+        ak.inspect(Own(mask=0.5 * SEEN))
+
+
+def test_rows_that_differ_in_masks_or_levels_alone_are_other_rows() -> None:
+    """A run restored its own rows, with their masks and levels, in their place."""
+    known = {Given.of(rows).sha256 for rows in (Own(), Own(), Own(mask=~SEEN), Own(level=0.2))}
+    assert len(known) == 3
+
+
+def test_a_level_that_is_no_tensor_is_refused() -> None:
+    class Numbers(Own):
+        def __getitem__(self, index: int) -> Batch:
+            return super().__getitem__(index)._replace(sigma_n=0.1)  # type: ignore[arg-type]
+
+    with pytest.raises(InputError, match="row 0 holds a float in its Batch"):
+        Given.of(Numbers())
+
+
+def test_an_array_whose_mask_would_be_lost_is_refused() -> None:
+    values = np.ma.masked_array(X.numpy(), ~SEEN.numpy())
+    with pytest.raises(InputError, match=r"values of this array are masked.*values.filled\(numpy.nan\)"):
+        ak.inspect(values, sigma_n=0.1)
+    assert ak.inspect(np.ma.masked_array(X.numpy(), False), sigma_n=0.1).findings
