@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Generator
 
+import ambientkit as ak
 from ambientkit.builtin.corruptions.gaussian import Gaussian
 from ambientkit.builtin.corruptions.linear import Linear
 from ambientkit.builtin.corruptions.mask import Mask
@@ -287,3 +288,14 @@ def test_fill_values_are_no_counts_of_zero(tmp_path) -> None:
         file["data"].attrs["_FillValue"] = np.int32(0)
     rows = HDF5(path=tmp_path / "a.h5", missing="mask", counts={}, value_range=(5, 90)).rows()
     assert torch.equal(rows[0].cond["mask"][0], torch.from_numpy(SEEN[0]))
+
+
+def test_a_masked_copy_is_read_by_the_configuration_that_a_run_on_it_writes_and_takes_no_other_fields(tmp_path) -> None:
+    """A run on such a folder could not be resumed, and its rows not restored."""
+    ak.corrupt("digits", tmp_path / "copy", corruption="mask{missing: 0.3}", sigma=0.1)
+    part = Masked(path=tmp_path / "copy")
+    again = Masked(**{name: getattr(part, name) for name in Masked.model_fields})
+    assert torch.equal(again.rows()[3].x_n, part.rows()[3].x_n)
+    for fields in ({"sigma_n": 0.0}, {"sigma_n": 0.2}, {**again.model_dump(), "sigma_n": 0.2}):
+        with pytest.raises(InputError, match="the copy says its sigma_n itself"):
+            Masked(**{"path": tmp_path / "copy", **fields}).rows()

@@ -167,7 +167,10 @@ class Masked(Data):
 
     def _copied(self) -> Rows:
         """The rows of a folder that `ambientkit corrupt` wrote."""
-        if given := sorted(self.model_fields_set - {"path"}):
+        fields = type(self).model_fields
+        whole = fields.keys() <= self.model_fields_set  # as a run writes its configuration: with every default
+        others = self.model_fields_set - {"path"}
+        if given := sorted(name for name in others if not whole or getattr(self, name) != fields[name].default):
             raise InputError(f"{self.path}: the copy says its {', '.join(given)} itself; leave {given[0]} out")
         if not (self.path / MANIFEST).is_file():
             raise InputError(
