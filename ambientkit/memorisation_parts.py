@@ -125,8 +125,17 @@ class TrainingRows(Protocol):
         """(N,), of each to the nearest row of another group."""
         ...
 
+    @property
+    def firsts(self) -> Tensor:
+        """(G,), the number of the first row of each group of duplicates."""
+        ...
+
     def nearest(self, queries: Tensor, rows: Tensor) -> Tensor:
         """(m,), the distance of each view (m, *T) to the nearest of other views (n, *T), by the similarity."""
+        ...
+
+    def neighbour(self, queries: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """The same distances (m,), and the number of that view for each, (m,)."""
         ...
 
 
@@ -156,3 +165,7 @@ class MemoryMeasure(Part):
     @abc.abstractmethod
     def value(self, judged: Tensor, null: Tensor, train: TrainingRows) -> float:
         """The figure, of rows of `by_row`, which may be drawn again for an interval. nan where it says nothing."""
+
+    def interval(self, judged: Tensor, train: TrainingRows) -> tuple[float, float] | None:
+        """The 95 % interval of rows of `by_row`, for a figure that has a formula of its own; None: by `resampling`."""
+        return None

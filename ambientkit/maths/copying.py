@@ -132,13 +132,32 @@ def nearer_to_train(train: Tensor, other: Tensor) -> float:
     return float(((train < other).double() + (train == other).double() / 2).mean()) - 0.5
 
 
+def interval_of_gap(nearer: Tensor, owner: Tensor, rows: int) -> tuple[float, float]:
+    """The 95 % interval of `nearer_to_train` by Wilson's formula, with as many samples as there are in effect.
+
+    nearer (m,): 1 for a sample nearer to a training row, 0 for a held-out one, 1/2 for a tie. owner (m,): the nearest
+    row of both sets, which hold `rows` together, half of them each. Which half a row is of is random where nothing is
+    memorised, so that samples near to one row are right or wrong together: with c_i samples of row i, the variance of
+    the gap is that of m^2 (1 - 1 / rows) / sum (c_i - m / rows)^2 tosses of a coin, where that is below m. Source:
+    Wilson (1927), J. Am. Stat. Assoc. 22 (158), for the interval; the variance is that of drawing without replacement.
+    """
+    m, share, z = len(nearer), float(nearer.mean()), 1.96
+    counts = torch.bincount(torch.unique(owner, return_inverse=True)[1]).double()
+    uneven = float(counts.square().sum()) - m**2 / rows
+    n = min(m, m**2 * (1 - 1 / rows) / uneven) if uneven > 0 else m
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * (share * (1 - share) / n + z**2 / (4 * n**2)) ** 0.5
+    return middle - half - 0.5, middle + half - 0.5
+
+
 def mifid(reference: Tensor, samples: Tensor) -> float:
     """Memorisation-informed FID: the Frechet distance divided by the mean least cosine distance of samples to the
     reference, where that is small.
 
     reference (N, F), samples (m, F), by torchmetrics (cosine_distance_eps = 0.1, a distance above which counts as 1).
-    Copies make it larger; so does poor quality, and a finite number of rows. Raises InputError where torchmetrics is
-    missing, and for fewer than 2 rows. Source: Bai et al. (2021), arXiv 2106.03062.
+    Copies make it larger; so does poor quality, and a finite number of rows. torchmetrics leaves rows of sum 0 out of
+    the cosine distances: nan where a side has no other, as a model whose samples are all 0. Raises InputError where
+    torchmetrics is missing, and for fewer than 2 rows. Source: Bai et al. (2021), arXiv 2106.03062.
     """
     try:
         from torchmetrics.image.mifid import MemorizationInformedFrechetInceptionDistance
@@ -146,6 +165,8 @@ def mifid(reference: Tensor, samples: Tensor) -> float:
         raise InputError(f"{error.name} is not installed; it comes with: pip install 'ambientkit[evaluate]'") from None
     if min(len(reference), len(samples)) < 2:
         raise InputError(f"mifid: needs 2 rows on both sides, not {len(reference)} and {len(samples)}")
+    if not all(bool((side.double().sum(1) != 0).any()) for side in (reference, samples)):
+        return float("nan")
     metric = MemorizationInformedFrechetInceptionDistance(nn.Identity())
     metric.update(reference.double(), real=True)
     metric.update(samples.double(), real=False)

@@ -19,7 +19,7 @@ from ambientkit.maths.conformal import conformal_p_values, listed, listing, need
 from ambientkit.maths.copying import bootstrap, mann_whitney_z
 from ambientkit.maths.randomness import keyed_generator
 from ambientkit.memorisation.lent import Lent
-from ambientkit.memorisation.sides import Alike, sides, similarity_of
+from ambientkit.memorisation.sides import Alike, need_counts, sides, similarity_of
 from ambientkit.memorisation.subject import subject_of
 from ambientkit.memorisation_parts import Attack as AttackPart
 from ambientkit.memorisation_parts import Attempt, Similarity
@@ -177,13 +177,15 @@ def attack(
     attack, arXiv 2404.10177, abstract; p-values: `conformal_p_values`.
     """
     check_seed(seed)
+    need_counts(draws=(draws, 1), n=(n, 1), null=(null, 1), steps=(steps, 1), particles=(particles, 1))
+    need_counts(batch_size=(batch_size, 1))
     registry, place = registry or load(), device_of(device)
     asked = subject_of(subject, registry, place, Levels(*levels) if levels is not None else None)
     if asked is None:
         what = os.fspath(subject) if isinstance(subject, str | os.PathLike) else "the samples"
         raise InputError(f"{what}: is no run; an attack asks the model itself. For samples there is `memorization`")
-    if over not in get_args(Over) or draws < 1:
-        raise InputError(f"attack: over {over!r} (nearest or mean), {draws} draws (1 or more)")
+    if over not in get_args(Over):
+        raise InputError(f"attack: over {over!r}: should be one of {', '.join(get_args(Over))}")
     need_levels(p_level=p_level, fdr=fdr)
     way = attack_of(kind, level, registry)
     part = registry.build(Sampler, sampler)

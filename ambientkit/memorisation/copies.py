@@ -8,8 +8,12 @@ import torch
 from torch import Tensor
 
 from ambientkit.errors import InputError
+from ambientkit.memorisation.moved import nearest_moved
 from ambientkit.memorisation.neighbours import QUERIES
 from ambientkit.text import lines
+
+ROUNDING = 1e-6
+"""Root mean square difference of two copies of a row that were brought to [-1, 1] by other formulas."""
 
 
 def content(row: Tensor, *, flip: bool = True) -> bytes:
@@ -35,18 +39,15 @@ def duplicate_groups(rows: Tensor, *, tolerance: float = 0.0, flip: bool = True)
 
 
 def refuse_overlap(train: Tensor, heldout: Tensor, *, flip: bool = True) -> None:
-    """Raise InputError that names the held-out rows that are training rows, by content, mirrored or not. (N, *S), (n,
-    *S).
+    """Raise InputError that names the held-out rows that are training rows, mirrored or not, up to the rounding of
+    values in float32. (N, *S), (n, *S).
 
     Such a row is no evidence of what an unseen row looks like: the null would hold the very thing that is looked for.
     """
-    known: dict[bytes, int] = {}
-    for at, row in enumerate(train):
-        known.setdefault(content(row, flip=flip), at)
+    found = nearest_moved(heldout, train, 1, flip=flip)
     shared = [
-        f"held-out row {at} is training row {known[key]}"
-        for at, row in enumerate(heldout)
-        if (key := content(row, flip=flip)) in known
+        f"held-out row {at} is training row {int(found.row[at, 0])}"
+        for at in (found.distance[:, 0] <= ROUNDING).nonzero().squeeze(1).tolist()
     ]
     if shared:
         what = "is a training row" if len(shared) == 1 else "are training rows"

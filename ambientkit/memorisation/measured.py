@@ -66,10 +66,16 @@ class Training:
     alike: Alike
     view: Tensor
     own_distance: Tensor
+    firsts: Tensor
 
     def nearest(self, queries: Tensor, rows: Tensor) -> Tensor:
         """The least distances, by the similarity."""
-        return self.alike.nearest(queries, rows, 1).distance[:, 0]
+        return self.neighbour(queries, rows)[0]
+
+    def neighbour(self, queries: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """The same, and of which rows."""
+        found = self.alike.nearest(queries, rows, 1)
+        return found.distance[:, 0], found.row[:, 0]
 
 
 def registered(registry: Registry, level: float) -> list[MemoryMeasure]:
@@ -99,7 +105,8 @@ def all_measures(
     samples, null = (Neighbourhood(view, near.distance, near.row) for view, near in (judged, unseen))
     order = torch.randperm(len(null.view), generator=keyed_generator(seed, "memorisation.halves"))
     one, other = null.take(order[: len(order) // 2]), null.take(order[len(order) // 2 :])
-    train = Training(alike, known, alike.nearest(known, known, 2, groups=groups).distance[:, 1])
+    firsts = (groups == torch.arange(len(groups))).nonzero().squeeze(1)
+    train = Training(alike, known, alike.nearest(known, known, 2, groups=groups).distance[:, 1], firsts)
     found = []
     for part in measures:
         fields = part.model_dump()
@@ -136,6 +143,8 @@ def _figure(
     def value(x: Tensor, y: Tensor | None = None) -> float:
         return float(part.value(x, b if y is None else y, train))
 
+    if resamples and (width := part.interval(a, train)) is not None:
+        return value(a), width
     if part.resampling == "jackknife":
         return value(a), m.jackknife(value, a, seed=seed) if resamples else None
     sets = (a, b) if len(b) else (a,)

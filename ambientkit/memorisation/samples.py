@@ -19,7 +19,7 @@ from ambientkit.maths.conformal import conformal_p_values, listed, listing, need
 from ambientkit.memorisation.copies import duplicate_groups
 from ambientkit.memorisation.measured import Measure, all_measures, registered
 from ambientkit.memorisation.neighbours import Neighbours
-from ambientkit.memorisation.sides import Side, sides, similarity_of
+from ambientkit.memorisation.sides import Side, in_memory, need_counts, other_range, sides, similarity_of
 from ambientkit.memorisation.subject import Subject, subject_of
 from ambientkit.memorisation_parts import Similarity
 from ambientkit.processes import device_of
@@ -31,6 +31,8 @@ from ambientkit.tables import Record, Table, number
 DRAWN, MOST = 1000, 10_000
 FEWEST = 20
 """Samples, and held-out rows, without which no measure means anything."""
+LEAST = 3
+"""Training rows that differ from each other, without which there is no second neighbour to compare with."""
 FORMAT = 1
 
 
@@ -178,6 +180,9 @@ def memorization(
     follows from any of these figures.
     """
     check_seed(seed)
+    need_counts(n=(n, FEWEST), resamples=(resamples, 0), steps=(steps, 1), batch_size=(batch_size, 1), shift=(shift, 0))
+    if not 0 <= duplicates_within < float("inf"):
+        raise InputError(f"--duplicates-within {duplicates_within}: should be finite and 0 or more")
     registry = registry or load()
     place = device_of(device)
     asked = subject_of(subject, registry, place, Levels(*levels) if levels is not None else None)
@@ -185,19 +190,26 @@ def memorization(
     need_levels(level=level, fdr=fdr)
     own, held = sides(train, heldout, sigma_n, asked, registry)
     need_null_rows(len(held.x), level)
-    if len(held.x) < FEWEST or len(own.x) < 3:
-        raise InputError(f"{len(own.x)} training and {len(held.x)} held-out rows: at least 3 and {FEWEST} are needed")
+    if len(held.x) < FEWEST or len(own.x) < LEAST:
+        raise InputError(
+            f"{len(own.x)} training and {len(held.x)} held-out rows: at least {LEAST} and {FEWEST} are needed"
+        )
     alike = similarity_of(similarity, tuple(own.x.shape[1:]), shift, flip, place, registry, index)
     samples, numbers = _samples(
         subject, name, asked, own, n, seed, steps, sampler, batch_size, place, progress, registry
     )
     groups = duplicate_groups(own.x, tolerance=duplicates_within, flip=flip)
+    kept = len(groups.unique())
+    if kept < LEAST:
+        raise InputError(
+            f"{own.what}: {len(own.x)} training rows, of which {kept} differ; at least {LEAST} must, or every sample "
+            f"lies nearest to the one"
+        )
     known, judged, unseen = alike.view(own.x), alike.view(samples), alike.view(held.x)
     near, null = alike.nearest(judged, known, groups=groups), alike.nearest(unseen, known, groups=groups)
     p = conformal_p_values(-m.ratios(near.distance), -m.ratios(null.distance))
     measures = registered(registry, level)
     found = all_measures(measures, alike, known, (judged, near), (unseen, null), groups, seed, resamples)
-    kept = len(groups.unique())
     facts = {
         "subject": name,
         "n": len(samples),
@@ -219,8 +231,11 @@ def memorization(
         f"similarity: {alike.told}; {copies} training rows are duplicates or mirror images of others"
         + (" and count with them as one" if copies else ""),
     )
+    warnings: tuple[str, ...] = ()
+    if asked is None and (unlike := other_range(own.x, samples)):
+        warnings = (f"warning: of the samples {unlike}: are both in units of [-1, 1]?",)
     return Memorization(
-        facts, head, found, p, listed(p, fdr), near, null, groups, samples, numbers, own.x[near.row[:, 0]]
+        facts, (*head, *warnings), found, p, listed(p, fdr), near, null, groups, samples, numbers, own.x[near.row[:, 0]]
     )
 
 
@@ -242,7 +257,7 @@ def _samples(
     shape, numbers = tuple(own.x.shape[1:]), None
     if asked is None:
         if hasattr(subject, "__array__") or isinstance(subject, Tensor):
-            x = torch.as_tensor(subject).detach().cpu().float()[: n or MOST]
+            x = in_memory(subject, name)[: n or MOST]
         else:
             rows = drawn_rows(subject, n or MOST, seed, registry)
             numbers = torch.tensor(chosen(rows.total, n or MOST, seed))

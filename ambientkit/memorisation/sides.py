@@ -26,11 +26,16 @@ from ambientkit.memorisation.subject import Subject
 from ambientkit.memorisation_parts import Similarity
 from ambientkit.registry import Registry
 from ambientkit.sample.own_units import OwnUnits
+from ambientkit.units.scale import judge_scale
 
 SAME_LEVEL = 0.01
 """Share by which the noise levels of training and held-out rows may differ."""
 INDICES = ("exact", "usearch")
 """How nearest rows are found: all are compared, or an approximate index offers some."""
+OUTSIDE = (0.01, 0.99)
+"""Quantiles of rows in memory by which their units are judged."""
+BELOW = 0.5
+"""Rows that lie in [0, 1] are in other units than rows that reach this far below 0."""
 SHIFT = 2
 """Pixels by which pictures of 8 x 8 or more may be moved, where nothing else is said."""
 
@@ -51,12 +56,44 @@ def side(data: DataLike, sigma_n: float | None, registry: Registry, flag: str) -
     """All rows that `data` stand for. An array or a tensor is rows (N, *S) in units of [-1, 1], channels first, clean
     unless `sigma_n` is given."""
     if isinstance(data, np.ndarray | Tensor):
-        x = torch.as_tensor(data).detach().cpu().float()
+        x = in_memory(data, flag, float(sigma_n or 0))
         if x.ndim < 2 or len(x) == 0 or not bool(x.isfinite().all()):
             raise InputError(f"{flag}: should be finite rows (N, *S), not {tuple(x.shape)}")
         return Side("rows in memory", x, float(sigma_n or 0), OwnUnits())
     rows, units = all_rows(data, sigma_n, registry, flag)
     return Side(rows.what, rows.x.float(), 0.0 if rows.sigma_n is None else float(rows.sigma_n.mean()), units)
+
+
+def in_memory(data: Any, flag: str, sigma_n: float = 0.0) -> Tensor:
+    """An array or a tensor of numbers in units of [-1, 1], as float32 on the CPU. Raises InputError for other numbers,
+    and for other units: where all but a few values lie far beyond [-1, 1]."""
+    try:
+        given = torch.as_tensor(data).detach().cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{flag}: should be an array of real numbers ({error})") from None
+    if given.is_complex() or given.dtype == torch.bool:
+        raise InputError(f"{flag}: should be an array of real numbers, not of {given.dtype}")
+    x = given.float()
+    if x.numel() and bool(x.isfinite().all()):
+        low, high = np.quantile(x.numpy(), OUTSIDE)  # single samples of a poor model run away
+        doubt = judge_scale(float(low), float(high), sigma_n, assumed=True, stored="")
+        if doubt is not None and doubt.refused:
+            raise InputError(
+                f"{flag}: the values go from {float(x.min()):g} to {float(x.max()):g}, far beyond [-1, 1], the units "
+                f"in which rows in memory are taken; give x / 127.5 - 1 of values 0..255, say"
+            )
+    return x
+
+
+def other_range(own: Tensor, other: Tensor) -> str:
+    """What shows that rows are not in the units of the training rows `own`: those of one side lie in [0, 1], where the
+    other reaches far below 0. Empty where nothing does."""
+    (a, b), (c, d) = (side.aminmax() for side in (own, other))
+    within = [float(low) >= 0 and float(high) <= 1 for low, high in ((a, b), (c, d))]
+    if within[0] == within[1] or float(min(a, c)) > -BELOW:
+        return ""
+    ends, known = (f"[{float(low):.3g}, {float(high):.3g}]" for low, high in ((c, d), (a, b)))
+    return f"all values lie in {ends}, those of the training rows in {known}"
 
 
 def sides(
@@ -67,6 +104,8 @@ def sides(
 
     Raises InputError for rows of another shape, unit or noise level, and for held-out rows that are training rows.
     """
+    if sigma_n is not None and not 0 <= sigma_n < float("inf"):
+        raise InputError(f"--sigma-n {sigma_n}: should be finite and 0 or more")
     if train is None and (asked is None or asked.data is None):
         what = "samples do not say what their model was" if asked is None else "a function does not say what it was"
         raise InputError(f"--train: {what} trained on; give the training rows")
@@ -88,6 +127,8 @@ def sides(
             f"--heldout {held.what}: of its values {held.units.mapping}, of those of the training rows "
             f"{own.units.mapping}: both must be drawn alike"
         )
+    if unlike := other_range(own.x, held.x):
+        raise InputError(f"--heldout {held.what}: {unlike}: both must be in the same units")
     if abs(own.sigma_n - held.sigma_n) > SAME_LEVEL * max(own.sigma_n, held.sigma_n):
         raise InputError(
             f"--heldout {held.what}: noise level {held.sigma_n:.4g}, but the training rows have {own.sigma_n:.4g}; "
@@ -96,6 +137,13 @@ def sides(
         )
     refuse_overlap(own.x, held.x)
     return own, held
+
+
+def need_counts(**counts: tuple[Any, int]) -> None:
+    """Raise InputError naming the first of these counts that is no whole number, or below its least; None is none."""
+    for name, (count, least) in counts.items():
+        if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < least):
+            raise InputError(f"{name} {count}: should be a whole number, {least} or more")
 
 
 @dataclass(frozen=True, slots=True)

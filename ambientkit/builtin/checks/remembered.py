@@ -98,9 +98,19 @@ class Rows(NamedTuple):
     view: Tensor
     own_distance: Tensor
 
+    @property
+    def firsts(self) -> Tensor:
+        """All rows: none is there twice."""
+        return torch.arange(len(self.view))
+
     def nearest(self, queries: Tensor, rows: Tensor) -> Tensor:
         """Root mean square differences to the nearest."""
         return _distances(queries, rows).amin(1)
+
+    def neighbour(self, queries: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """The same, and of which rows."""
+        distance, row = _distances(queries, rows).min(1)
+        return distance, row
 
 
 def training_rows(view: Tensor) -> Rows:

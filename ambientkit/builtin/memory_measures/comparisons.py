@@ -79,22 +79,26 @@ class TrainGap(MemoryMeasure):
     def by_row(
         self, judged: Neighbourhood, null: Neighbourhood, train: TrainingRows, seed: int
     ) -> tuple[Tensor, Tensor]:
-        """(m, 2): distances to as many training rows and held-out rows, chosen at random; nothing of the null."""
-        known = torch.randperm(len(train.view), generator=keyed_generator(seed, "memorisation.gap.train"))
+        """(m, 4): distances to as many training rows and held-out rows, chosen at random, of duplicates one; the
+        number of the nearest row of both sets, and how many there are; nothing of the null."""
+        known = torch.randperm(len(train.firsts), generator=keyed_generator(seed, "memorisation.gap.train"))
         unseen = torch.randperm(len(null.view), generator=keyed_generator(seed, "memorisation.gap.heldout"))
         size = min(len(known), len(unseen))
-        found = torch.stack(
-            [
-                train.nearest(judged.view, train.view[known[:size]]),
-                train.nearest(judged.view, null.view[unseen[:size]]),
-            ],
-            1,
-        )
+        near, row = train.neighbour(judged.view, train.view[train.firsts[known[:size]]])
+        far, other = train.neighbour(judged.view, null.view[unseen[:size]])
+        owner = torch.where(near <= far, row, other + size)
+        found = torch.stack([near, far, owner.double(), torch.full_like(near, 2 * size)], 1)
         return found, found[:0]
 
     def value(self, judged: Tensor, null: Tensor, train: TrainingRows) -> float:
         """The share, less 1/2."""
         return copying.nearer_to_train(judged[:, 0], judged[:, 1])
+
+    def interval(self, judged: Tensor, train: TrainingRows) -> tuple[float, float]:
+        """By which row of both sets samples are nearest to: those of one row are no independent evidence."""
+        near, far, owner = judged[:, 0], judged[:, 1], judged[:, 2]
+        nearer = (near < far).double() + (near == far).double() / 2
+        return copying.interval_of_gap(nearer, owner, int(judged[0, 3]))
 
 
 class MiFID(MemoryMeasure):
