@@ -159,9 +159,9 @@ def attack(
     subject: a `Run` or `Trained`, the path of a run, of its weights or of a checkpoint; or a function D(x, sigma) of
     points (B, *S) and levels (B,) that returns E[x_0 | x], of a model trained elsewhere, with its range of `levels`,
     (0.002, 80) by default. train: the rows it was trained on, by default its own data without the noise that was
-    simulated on them. heldout: rows of the same law that it has not seen. n, null: rows of each that are attacked,
-    chosen at random: 100 and 400, or all there are. sigma_n: declared noise of both, where they are files that do not
-    say.
+    simulated on them, and without the rows that it held out. heldout: rows of the same law that it has not seen. n,
+    null: rows of each that are attacked, chosen at random: 100 and 400, or all there are. sigma_n: declared noise of
+    both, where they are files that do not say.
 
     kind: a registered attack by name, as 'NAME{field: value}', or a part; level: its field of that name. "noise":
     x_0 + level z, restored by the run's own reverse process (`sample.restore`); a std in units of [-1, 1], by default 4
@@ -234,6 +234,7 @@ def attack(
         "over": over,
         "train": own.what,
         "train_rows": len(own.x),
+        "train_held_out": own.held_out,
         "heldout": held.what,
         "heldout_rows": len(y),
         "sigma_n": own.sigma_n,
@@ -249,12 +250,13 @@ def attack(
     head = (
         f"{asked.told}: {len(x)} of {len(own.x)} training rows of {own.what}; null: {len(y)} held-out rows of "
         f"{held.what}",
+        *own.told,
         f"attack {told}; {draws} draws of each; {how}",
     )
     return Attack(
         facts,
         head,
-        rows,
+        own.numbers[rows],
         distance,
         reference,
         p,

@@ -38,16 +38,17 @@ def duplicate_groups(rows: Tensor, *, tolerance: float = 0.0, flip: bool = True)
     return group if tolerance <= 0 else _joined(rows, group, tolerance, flip)
 
 
-def refuse_overlap(train: Tensor, heldout: Tensor, *, flip: bool = True) -> None:
+def refuse_overlap(train: Tensor, heldout: Tensor, numbers: Tensor | None = None, *, flip: bool = True) -> None:
     """Raise InputError that names the held-out rows that are training rows, mirrored or not, up to the rounding of
-    values in float32. (N, *S), (n, *S).
+    values in float32. (N, *S), (n, *S); numbers (N,): what the training rows are called, 0.. by default.
 
     Such a row is no evidence of what an unseen row looks like: the null would hold the very thing that is looked for.
     """
     found = nearest_moved(heldout, train, 1, flip=flip)
     shared = [
-        f"held-out row {at} is training row {int(found.row[at, 0])}"
-        for at in (found.distance[:, 0] <= ROUNDING).nonzero().squeeze(1).tolist()
+        f"held-out row {at} is training row {int(row if numbers is None else numbers[row])}"
+        for at, row in enumerate(found.row[:, 0])
+        if found.distance[at, 0] <= ROUNDING
     ]
     if shared:
         what = "is a training row" if len(shared) == 1 else "are training rows"

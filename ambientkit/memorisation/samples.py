@@ -54,7 +54,7 @@ class Memorization(Record):
     heldout_neighbours: Neighbours
     """Those of the held-out rows: the null."""
     groups: Tensor
-    """(N,), the group of duplicates that each training row belongs to."""
+    """(N,), the group of duplicates that each training row belongs to, without rows that the run held out."""
     samples: Tensor
     """(m, *S)."""
     numbers: Tensor
@@ -162,10 +162,10 @@ def memorization(
     """Measure how near samples lie to the training rows, calibrated by held-out rows.
 
     subject: a `Run` or `Trained`, the path of a run, of its weights or a checkpoint (n samples are drawn, 1,000 by
-    default), or a function that denoises, as for `attack`; or samples: a path, an array or a tensor (m, *S) in
-    [-1, 1]. train: the training rows; of a run its own by
-    default. heldout: rows of the same law that the model has not seen. Both without duplicates of each other. sigma_n:
-    declared noise of both, where they are files that do not say; 0: clean.
+    default), or a function that denoises, as for `attack`; or samples: a path, an array or a tensor (m, *S) in [-1, 1].
+    train: the training rows; of a run its own by default, but for those that it held out. heldout: rows of the same law
+    that the model has not seen. Both without duplicates of each other. sigma_n: declared noise of both, where they are
+    files that do not say; 0: clean.
 
     similarity: "pixels" (root mean square difference, the least over moves by up to `shift` pixels, 2 for pictures of 8
     x 8 or more, and mirroring where `flip`), "correlation" (the same after each row's mean is taken away and its std
@@ -215,6 +215,7 @@ def memorization(
         "n": len(samples),
         "train": own.what,
         "train_rows": len(own.x),
+        "train_held_out": own.held_out,
         "train_groups": kept,
         "heldout": held.what,
         "heldout_rows": len(held.x),
@@ -231,11 +232,13 @@ def memorization(
         f"similarity: {alike.told}; {copies} training rows are duplicates or mirror images of others"
         + (" and count with them as one" if copies else ""),
     )
-    warnings: tuple[str, ...] = ()
+    notes = own.told
     if asked is None and (unlike := other_range(own.x, samples)):
-        warnings = (f"warning: of the samples {unlike}: are both in units of [-1, 1]?",)
+        notes = (*notes, f"warning: of the samples {unlike}: are both in units of [-1, 1]?")
+    nearest_rows = own.x[near.row[:, 0]]
+    near, null = (one._replace(row=torch.where(one.row < 0, -1, own.numbers[one.row])) for one in (near, null))
     return Memorization(
-        facts, (*head, *warnings), found, p, listed(p, fdr), near, null, groups, samples, numbers, own.x[near.row[:, 0]]
+        facts, (*head, *notes), found, p, listed(p, fdr), near, null, groups, samples, numbers, nearest_rows
     )
 
 

@@ -4,8 +4,8 @@ found here."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,22 @@ class Side:
     sigma_n: float
     """Their noise level, the mean over the rows; 0 for clean rows."""
     units: OwnUnits
+    numbers: Tensor
+    """(N,), of these rows in their data set."""
+    held_out: int = 0
+    """Rows of the data set that are not among these, as the run held them out."""
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """A line on the rows that are not among these, where there are any."""
+        said = f"{self.held_out} rows of {self.what} are no training rows: the run held them out"
+        return (said,) if self.held_out else ()
+
+    def without(self, positions: Sequence[int]) -> Side:
+        """All but the rows at these positions."""
+        kept = torch.ones(len(self.x), dtype=torch.bool)
+        kept[list(positions)] = False
+        return replace(self, x=self.x[kept], numbers=self.numbers[kept], held_out=len(positions))
 
 
 def side(data: DataLike, sigma_n: float | None, registry: Registry, flag: str) -> Side:
@@ -59,9 +75,10 @@ def side(data: DataLike, sigma_n: float | None, registry: Registry, flag: str) -
         x = in_memory(data, flag, float(sigma_n or 0))
         if x.ndim < 2 or len(x) == 0 or not bool(x.isfinite().all()):
             raise InputError(f"{flag}: should be finite rows (N, *S), not {tuple(x.shape)}")
-        return Side("rows in memory", x, float(sigma_n or 0), OwnUnits())
+        return Side("rows in memory", x, float(sigma_n or 0), OwnUnits(), torch.arange(len(x)))
     rows, units = all_rows(data, sigma_n, registry, flag)
-    return Side(rows.what, rows.x.float(), 0.0 if rows.sigma_n is None else float(rows.sigma_n.mean()), units)
+    level = 0.0 if rows.sigma_n is None else float(rows.sigma_n.mean())
+    return Side(rows.what, rows.x.float(), level, units, torch.arange(len(rows.x)))
 
 
 def in_memory(data: Any, flag: str, sigma_n: float = 0.0) -> Tensor:
@@ -100,7 +117,7 @@ def sides(
     train: DataLike | None, heldout: DataLike, sigma_n: float | None, asked: Subject | None, registry: Registry
 ) -> tuple[Side, Side]:
     """(training rows, held-out rows). train: by default the rows of the run, without the noise that was simulated on
-    them.
+    them, and without those that it held out itself.
 
     Raises InputError for rows of another shape, unit or noise level, and for held-out rows that are training rows.
     """
@@ -111,7 +128,7 @@ def sides(
         raise InputError(f"--train: {what} trained on; give the training rows")
     if train is None:
         assert asked is not None
-        own = side(asked.data, None, registry, "the run's own data")
+        own = side(asked.data, None, registry, "the run's own data").without(asked.held_out())
     else:
         own = side(train, sigma_n, registry, "--train")
     held = side(heldout, sigma_n, registry, "--heldout")
@@ -135,7 +152,7 @@ def sides(
             f"held-out rows must be "
             "as noisy as the training rows"
         )
-    refuse_overlap(own.x, held.x)
+    refuse_overlap(own.x, held.x, own.numbers)
     return own, held
 
 

@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 
 from ambientkit.config.datapath import DataLike
+from ambientkit.data import Observations
+from ambientkit.data.held_out import held_out_positions
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Denoiser, Levels
 from ambientkit.registry import Registry
 from ambientkit.sample import load_run
-from ambientkit.sample.load import checkpoint_step, is_begun, trained_of
+from ambientkit.sample.load import Trained, checkpoint_step, is_begun, trained_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,17 @@ class Subject:
     data: DataLike = None
     """The rows that it was trained on, without the noise that was simulated on them."""
     step: int | None = None
+    trained: Trained | None = None
+    """The run; None for a function."""
+
+    def held_out(self) -> list[int]:
+        """The positions of the rows of `data` that the run held out: it was not trained on them. Raises InputError
+        where its rows cannot be read, or are other ones by now."""
+        if self.trained is None:
+            return []
+        config = self.trained.config
+        observations = Observations(self.trained.rows(), config.corruption, config.seed)
+        return held_out_positions(observations, config.hold_out, config.seed)
 
     @property
     def told(self) -> str:
@@ -79,6 +92,7 @@ def subject_of(subject: Any, registry: Registry, place: torch.device, levels: Le
         tuple(trained.signal.shape),
         trained.config.data,
         trained.step,
+        trained,
     )
 
 

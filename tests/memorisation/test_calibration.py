@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from ambientkit.api.training import train
+from ambientkit.data.held_out import held_out_rows
 from ambientkit.errors import InputError
 from ambientkit.maths import copying as m
 from ambientkit.maths.randomness import keyed_generator
@@ -95,3 +97,36 @@ def test_numbers_that_are_no_counts_are_refused_by_name() -> None:
     for name in ("n", "null", "draws", "steps", "particles", "batch_size"):
         with pytest.raises(InputError, match=f"{name} 0: should be a whole number, 1 or more"):
             attack(remembers(X[:50]), train=X[:50], heldout=X[50:150], **{name: 0})
+
+
+def test_rows_that_the_run_held_out_are_no_training_rows_and_the_others_keep_their_numbers(tmp_path) -> None:
+    rows = X[:60].numpy()
+    run = train(
+        rows,
+        clean=True,
+        sigma_n=0,
+        objective="denoising",
+        model={"name": "mlp", "width": 8},
+        hold_out=0.25,
+        end_step=4,
+        output_dir=tmp_path / "run",
+        skip_preflight=True,
+        device="cpu",
+    )
+    apart = held_out_rows(range(60), 15, 0)
+    others = [at for at in range(60) if at not in apart]
+    attacked = run.attack(X[60:160], kind="loss", null=100, draws=1)
+    assert attacked.rows.tolist() == others
+    assert "15 rows of rows in memory are no training rows: the run held them out" in str(attacked)
+    found = run.memorization(X[60:160], n=20, steps=2, shift=0, level=0.05, resamples=0)
+    assert found.facts["train_rows"] == 45
+    assert set(found.neighbours.row.flatten().tolist()) <= set(others)
+    assert torch.equal(found.nearest_rows, X[found.neighbours.row[:, 0]])
+    more = {"n": 20, "steps": 2, "shift": 0, "level": 0.05, "resamples": 0, "device": "cpu"}
+    ends = run.trained.config.levels.as_levels()
+    told = memorization(run.trained.denoiser, train=X[others], heldout=X[60:160], levels=tuple(ends), **more)
+    assert torch.equal(told.p_values, found.p_values)
+    assert torch.equal(told.neighbours.distance, found.neighbours.distance)
+    run.memorization(X[apart + list(range(60, 160))], n=20, steps=2, shift=0, level=0.05, resamples=0)  # unseen rows
+    with pytest.raises(InputError, match=f"held-out row 0 is training row {others[20]}"):
+        run.attack(X[[others[20], *range(60, 160)]])
