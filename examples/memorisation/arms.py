@@ -99,7 +99,7 @@ ARMS = {
         Arm("clean", "denoising", 0.0),
         *(Arm(f"noisy-{level:g}", "tweedie-consistency", level) for level in (0.1, 0.2, 0.4)),
         *(split_levels(level) for level in (0.2, 0.4, 0.8)),
-        overlap(0.4),
+        *(overlap(level) for level in (0.4, 0.8)),
     )
 }
 
