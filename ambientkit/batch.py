@@ -71,6 +71,8 @@ def take(batch: Batch, index: Tensor) -> Batch:
 
 
 def values_of(row: Clean | Batch) -> list[Tensor]:
-    """All that a row holds, in one order: its values, its noise level, and its conditions by their names."""
+    """All that a row holds, in one order: its values, its noise level, and its conditions by their names. A condition
+    may be a plain number, such as the number of a class."""
     own = [row.x_0] if isinstance(row, Clean) else [row.x_n, row.sigma_n]
-    return own + [row.cond[name] for name in sorted(row.cond)]
+    conds = [row.cond[name] for name in sorted(row.cond)]
+    return own + [torch.as_tensor(value) if isinstance(value, int | float) else value for value in conds]

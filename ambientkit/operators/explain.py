@@ -21,9 +21,8 @@ EXPLAINED = 1e-6
 FIRST, SETTLED = 8, 1e-5
 """Most iterations of least squares for rows whose size is asked for, and `CLOSE` of them: above rounding in float32."""
 TINY = torch.finfo(torch.float64).tiny
-STDS, FEW_STDS = 6.0, 3.0
-"""Standard deviations of the noise's own energy by which what is left has to exceed it, to be found; and to be more
-than noise."""
+STDS = 6.0
+"""Standard deviations of the noise's own energy by which what is left has to exceed it."""
 
 
 def unexplained(
@@ -59,16 +58,15 @@ def gain_of(
 
     x: what at most `FIRST` iterations of least squares make of each row. They find the directions that the operator
     passes well first, so that x has the spectrum of the clean rows there, and little of the noise that its inverse
-    would enlarge. They end where what is left is no more than the noise, of std level (B, *M), or at right angles to
-    all that the operator measures: behind that lie rounding errors alone, in directions that it does not measure. A
-    ratio, so that it does not matter how much of x they have found.
+    would enlarge. They end where what is left is no more than the noise, of std level (B, *M) (the discrepancy
+    principle), or at right angles to all that the operator measures: behind that lie rounding errors alone, in
+    directions that it does not measure. A ratio, so that it does not matter how much of x they have found.
     """
     through = within = 0.0
     for i in range(len(y)):
         own = {name: value[i : i + 1] for name, value in given.items()}
         variance = level[i][sampled[i]].double().square()
-        noise = variance.sum() + FEW_STDS * (2 * variance.square().sum()).sqrt()
-        btol = float((noise / y[i][sampled[i]].double().square().sum().clamp(min=TINY)).sqrt())
+        btol = float((variance.sum() / y[i][sampled[i]].double().square().sum().clamp(min=TINY)).sqrt())
         found = _least_squares(operator, y[i : i + 1], sampled[i], own, shape, SETTLED, max(btol, EXPLAINED), FIRST)
         if found is None:
             continue

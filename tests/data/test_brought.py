@@ -99,6 +99,18 @@ def test_rows_that_differ_in_masks_or_levels_alone_are_other_rows() -> None:
     assert len(known) == 3
 
 
+def test_a_condition_may_be_a_plain_number() -> None:
+    class Labelled(Own):
+        def __init__(self, label: int) -> None:
+            super().__init__()
+            self.label = label
+
+        def __getitem__(self, index: int) -> Batch:
+            return super().__getitem__(index)._replace(cond={"class_cond": self.label})  # type: ignore[dict-item]
+
+    assert Given.of(Labelled(1)).sha256 != Given.of(Labelled(2)).sha256
+
+
 def test_a_level_that_is_no_tensor_is_refused() -> None:
     class Numbers(Own):
         def __getitem__(self, index: int) -> Batch:
