@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import get_native_id
 
 from safetensors import SafetensorError
 
@@ -49,7 +50,7 @@ def replacing(
     except OSError as error:
         raise RunError(f"{target}: cannot be written ({error.strerror or error}); {intact}") from error
     target = followed(target)
-    aside = target.with_name(f".{target.name}.tmp-{os.getpid()}{suffix}")
+    aside = target.with_name(f".{target.name}.tmp-{os.getpid()}-{get_native_id()}{suffix}")
     old = aside.with_name(f"{aside.name}-old")
     try:
         yield aside

@@ -7,6 +7,8 @@ generator state, and sampling in the middle changes nothing in training. torch's
 from __future__ import annotations
 
 import hashlib
+import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -17,6 +19,17 @@ from torch import Generator, Tensor
 
 _MASK = 0xFFFFFFFF
 Mixed = TypeVar("Mixed", int, Tensor)
+_global = threading.RLock()
+"""Held by the thread that has torch's global generator, which all threads of a process share."""
+
+
+def _unlocked() -> None:
+    global _global
+    _global = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # the thread that held it is not there in the child
+    os.register_at_fork(after_in_child=_unlocked)
 
 
 @lru_cache(maxsize=16)  # a batch asks for the same key once for every row
@@ -59,9 +72,9 @@ def keyed_generator(
 @contextmanager
 def isolated_global_generator(seed: int, purpose: str, *, rank: int = 0, step: int = 0) -> Iterator[None]:
     """Run code that insists on torch's global generator (weight init, dropout) on a keyed stream, and put the old state
-    back."""
+    back. Other threads that ask for it wait."""
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
-    with torch.random.fork_rng(devices=devices):
+    with _global, torch.random.fork_rng(devices=devices):
         own = derive_seed(seed, purpose, rank=rank, step=step)
         # Not `torch.manual_seed`: it would also leave the seed behind for GPUs that wake up later, and takes as long as
         # the noise of 64 small pictures.

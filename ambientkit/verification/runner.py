@@ -97,14 +97,14 @@ def reproducible(seed: int) -> Iterator[None]:
     that does gets the same numbers each time all the same. A part that leaves gradients switched off spoils no other
     part's measurement.
     """
-    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
-    torch.set_num_threads(1)
-    try:
-        with isolated_global_generator(seed, "verify.global"), torch.enable_grad():
+    with isolated_global_generator(seed, "verify.global"), torch.enable_grad():
+        threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+        torch.set_num_threads(1)
+        try:
             yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.set_default_dtype(dtype)
+        finally:
+            torch.set_num_threads(threads)
+            torch.set_default_dtype(dtype)
 
 
 def case_for(part: Part, seed: int = 0) -> Case:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import threading
 
 import pytest
 import torch
@@ -230,3 +231,22 @@ def _refuse(path):
 def test_a_name_that_is_too_long_is_told(tmp_path):
     with pytest.raises(RunError, match=r"cannot be written \(File name too long\); what was there before is untouched"):
         folder.write_file(tmp_path / ("x" * 250), b"content")
+
+
+def test_two_threads_that_write_one_file_leave_the_whole_of_either(tmp_path):
+    target, opened, written = tmp_path / "file", threading.Barrier(2), []
+
+    def write(content: bytes) -> None:
+        with replacing(target) as aside, aside.open("wb") as stream:
+            opened.wait(10)
+            stream.write(content)
+        written.append(content)
+
+    threads = [threading.Thread(target=write, args=(content,)) for content in (b"long content", b"short")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(written) == 2
+    assert target.read_bytes() in written
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

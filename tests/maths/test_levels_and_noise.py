@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 import torch
 from hypothesis import given
@@ -137,6 +139,27 @@ def test_the_isolated_global_generator_is_keyed_and_put_back():
         with isolated_global_generator(3, "init"):
             draws.append(torch.randn(4))
     assert torch.equal(*draws)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_two_threads_have_the_global_generator_in_turn():
+    """Otherwise each draws from what the other has left, and puts the other's state back at the end."""
+    before, inside, draws = torch.get_rng_state(), threading.Event(), {}
+
+    def own(name: str, wait: float) -> None:
+        with isolated_global_generator(3, "init"):
+            first = torch.randn(2)
+            inside.set()
+            threading.Event().wait(wait)
+            draws[name] = torch.cat([first, torch.randn(2)])
+
+    early, late = threading.Thread(target=own, args=("early", 0.2)), threading.Thread(target=own, args=("late", 0.4))
+    early.start()
+    inside.wait()
+    late.start()
+    early.join()
+    late.join()
+    assert torch.equal(draws["early"], draws["late"])
     assert torch.equal(before, torch.get_rng_state())
 
 
