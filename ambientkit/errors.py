@@ -142,3 +142,9 @@ def explain(
                 sentence += f", but is {item['input']!r}"
         problems.append((path, sentence))
     return problems
+
+
+def unfit(error: ValidationError, fields: Iterable[str]) -> InputError:
+    """The first problem of a pydantic error, as "field: sentence"."""
+    path, sentence = explain(error, (), fields)[0]
+    return InputError(": ".join(map(str, (*path, sentence))))

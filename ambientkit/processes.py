@@ -66,7 +66,7 @@ def device_of(device: str | torch.device) -> torch.device:
         return torch.device("cuda" if available else "cpu")
     try:
         wanted = torch.device(device)
-    except RuntimeError:
+    except (RuntimeError, TypeError):
         raise InputError(f"--device {device}: should be auto, cpu, cuda or a torch device such as cuda:1") from None
     if wanted.type == "cuda" and not (available and (wanted.index or 0) < torch.cuda.device_count()):
         gpus = torch.cuda.device_count() if available else 0

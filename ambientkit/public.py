@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
+from numbers import Integral, Real
 from typing import Any, TypeVar
 
 from ambientkit.errors import AmbientError, InputError, nearest
@@ -15,6 +18,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 Options = Callable[..., Any] | Mapping[str, Any]
 """Where the options of a function are from: a function that takes them by name, or name -> default."""
 
+_PLAIN: dict[str, tuple[tuple[type, ...], str]] = {
+    "int": ((Integral,), "a whole number"),
+    "float": ((Real,), "a number"),
+    "bool": ((bool,), "True or False"),
+    "str": ((str,), "a text"),
+    "str | Path": ((str, os.PathLike), "a path"),
+}
+"""Annotation -> the types that fit it, and what messages call them."""
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -22,9 +33,9 @@ def public(called: str, *options: Options, own: Iterable[str] = ()) -> Callable[
     """Makes a function public under the name `called`, as `Run.sample`.
 
     Arguments that do not fit raise InputError, which names the function, the argument and the nearest right one, and in
-    errors that leave the function flags of commands become the names of arguments. options: what its `**options` are
-    handed to; the signature that a notebook shows has them one by one. own: names of those that the function sets
-    itself.
+    errors that leave the function flags of commands become the names of arguments. Numbers of numpy and torch become
+    Python's, so that they can be written down. options: what its `**options` are handed to; the signature that a
+    notebook shows has them one by one. own: names of those that the function sets itself.
     """
 
     def make(function: F) -> F:
@@ -33,11 +44,14 @@ def public(called: str, *options: Options, own: Iterable[str] = ()) -> Callable[
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
             try:
-                signature.bind(*args, **kwargs)
+                bound = signature.bind(*args, **kwargs)
             except TypeError as error:
                 raise InputError(_misfit(called, signature, args, kwargs) or f"{called}: {error}") from None
+            _refuse_other_defaults()
+            for name, value in bound.arguments.items():
+                bound.arguments[name] = _fitting(called, signature.parameters[name], value)
             try:
-                return function(*args, **kwargs)
+                return function(*bound.args, **bound.kwargs)
             except AmbientError as error:
                 error.name_arguments(lambda text: in_python(text, signature.parameters))
                 raise
@@ -87,6 +101,32 @@ def _signature(function: Callable[..., Any], options: Iterable[Options], own: se
         kept += [one for one in more if one.name not in known]
         known |= {one.name for one in more}
     return signature.replace(parameters=kept)
+
+
+def _refuse_other_defaults() -> None:
+    """Raise InputError where tensors of torch are not of float32 on the CPU unless something else is said, as networks
+    and keyed generators need."""
+    if (torch := sys.modules.get("torch")) is None:
+        return
+    told = "; here networks and noise are made of float32 on the CPU first: torch.set_default_"
+    if (dtype := torch.get_default_dtype()) != torch.float32:
+        raise InputError(f"torch's default number type is {dtype}{told}dtype(torch.float32) before this call")
+    if (device := torch.get_default_device()).type != "cpu":
+        raise InputError(f"torch's default device is {device}{told}device('cpu') before this call; name it as device=")
+
+
+def _fitting(called: str, argument: inspect.Parameter, value: Any) -> Any:
+    """The value of an argument as Python's own number. Raises InputError for one of another type than it says."""
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        value = value.item()
+    wanted = str(argument.annotation)
+    fitting = _PLAIN.get(wanted.removesuffix(" | None"))
+    if fitting is None or (value is None and wanted.endswith(" | None")):
+        return value
+    types, what = fitting
+    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        raise InputError(f"{called}: {argument.name} should be {what}, but is {value!r:.80}")
+    return value
 
 
 def _misfit(called: str, signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str | None:

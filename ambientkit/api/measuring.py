@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import torch
+
 from ambientkit.checkpoint.folder import write_file
 from ambientkit.checkpoint.target import as_path, check_target, refuse_broken
 from ambientkit.config.datapath import DataLike
@@ -48,7 +50,7 @@ def measure(
     rows: int = 256,
     seed: int = 0,
     json_file: str | Path | None = None,
-    device: str = "auto",
+    device: str | torch.device = "auto",
     registry: Registry | None = None,
 ) -> Measured:
     """Measure a trained denoiser by its own consistency, without clean data; writes RUN/verify/report.json and

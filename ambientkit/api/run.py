@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ambientkit.api.measuring import Measured, measure
@@ -51,7 +52,7 @@ class Run:
         self,
         path: str | Path,
         *,
-        device: str = "auto",
+        device: str | torch.device = "auto",
         registry: Registry | None = None,
         ended: Ended | None = None,
         data: Data | None = None,
@@ -263,7 +264,7 @@ class Run:
             return f"<p>{html.escape(repr(self))}</p>"
 
 
-def load(path: str | Path, *, device: str = "auto", parts: Sequence[type[Part]] = ()) -> Run:
+def load(path: str | Path, *, device: str | torch.device = "auto", parts: Sequence[type[Part]] = ()) -> Run:
     """A run that was trained before: its folder, one of its checkpoints, or a weights file that `export` wrote.
 
     device: where its network works. parts: classes of the run's own parts that no installed package registers. Raises

@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from pydantic import ValidationError
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from ambientkit.builtin.data.dataset import Given
 from ambientkit.builtin.data.in_memory import InMemory
 from ambientkit.builtin.data.tiff_stack import TiffStack
 from ambientkit.config.inline import is_there, split_fields
-from ambientkit.errors import InputError, nearest
+from ambientkit.errors import InputError, nearest, unfit
 from ambientkit.interfaces import Data
 from ambientkit.readers.folders import MEDIUM, begins
 from ambientkit.readers.foreign import way_round
@@ -56,15 +57,22 @@ def data_argument(
     """
     if clean and sigma_n is not None:
         raise InputError(f"{flag}: clean rows have no sigma_n; leave one of the two out")
+    called = IN_PYTHON.get(flag, flag.removeprefix("--"))
     if isinstance(data, np.ndarray | Tensor | list):
-        return InMemory.of(data, sigma_n, called=IN_PYTHON.get(flag, flag.removeprefix("--")), clean=clean, **fields)
-    if isinstance(data, Dataset):
+        return InMemory.of(data, sigma_n, called=called, clean=clean, **fields)
+    if numbered(data):
         if fields:
             raise InputError(f"{flag}: a torch Dataset has no field {next(iter(fields))!r}")
         return Given.of(data, sigma_n)
     if isinstance(data, Data):
         spec = {field: getattr(data, field) for field in type(data).model_fields}
         held = isinstance(data, InMemory | Given)
+    elif not isinstance(data, str | os.PathLike | Mapping):
+        way = "its dataset" if isinstance(data, DataLoader) else "its rows as an array or a tensor (N, ...)"
+        raise InputError(
+            f"{called}: of type {type(data).__name__}, which stands for no data; give {way}, or a path, a name, a "
+            "part, or a map-style torch Dataset"
+        )
     else:
         if isinstance(data, Mapping) and "name" not in data:
             raise InputError(
@@ -82,11 +90,19 @@ def data_argument(
                 f"{flag}: the data set {data.name!r} takes no {', '.join(changes if held else unknown)} beside "
                 "what it has"
             )
-        return registry.build(Data, type(data)(**{**spec, **changes}))
+        try:
+            return registry.build(Data, type(data)(**{**spec, **changes}))
+        except ValidationError as error:
+            raise unfit(error, type(data).model_fields) from None
     known = registry.find("data", str(spec.get("name"))).part.model_fields
     if unknown := [name for name in changes if name not in known]:
         raise InputError(f"{flag}: the data set {spec['name']!r} takes no {', '.join(unknown)}")
     return {**spec, **changes}
+
+
+def numbered(data: DataLike) -> bool:
+    """Whether these are a torch `Dataset` whose rows can be asked for one by one, by their numbers."""
+    return isinstance(data, Dataset) and not isinstance(data, IterableDataset) and hasattr(data, "__len__")
 
 
 def data_spec(text: str, registry: Registry, flag: str = "--data") -> Any:

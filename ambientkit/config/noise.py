@@ -8,10 +8,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from torch.utils.data import Dataset
-
 from ambientkit.batch import Clean
-from ambientkit.config.datapath import DataLike, data_argument
+from ambientkit.config.datapath import DataLike, data_argument, numbered
 from ambientkit.config.inline import is_there
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Corruption, Data
@@ -89,7 +87,7 @@ def with_noise(
     )
     if level is None:
         return registry.build(Data, data_argument(data, registry, flag)), corruption
-    clean_rows = isinstance(data, Dataset) and len(data) > 0 and isinstance(data[0], Clean)  # type: ignore[arg-type]
+    clean_rows = numbered(data) and len(data) > 0 and isinstance(data[0], Clean)
     in_memory = not clean_rows and not isinstance(data, str | Path | Mapping | Data)
     if in_memory:
         return registry.build(Data, data_argument(data, registry, flag, sigma_n=level)), corruption

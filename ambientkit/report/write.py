@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ambientkit.checkpoint.folder import write_file
 from ambientkit.checkpoint.target import check_target, is_stream
 from ambientkit.errors import InputError
@@ -63,7 +65,7 @@ def write_report(
     rows: int = 64,
     seed: int = 0,
     batch_size: int = 64,
-    device: str = "auto",
+    device: str | torch.device = "auto",
     progress: bool = False,
     watch: bool = False,
     every: float = 30.0,

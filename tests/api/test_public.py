@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import inspect
 import logging
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import ambientkit as ak
 from ambientkit import messages
@@ -125,3 +128,60 @@ def test_messages_and_records_name_arguments_too(caplog):
         messages.warn("take more --steps")
     assert caplog.messages == ["take more steps"]
     assert caplog.records[0].as_command == "take more --steps"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"n": 2.5}, "n should be a whole number, but is 2.5"),
+        ({"n": "3"}, "n should be a whole number, but is '3'"),
+        ({"n": True}, "n should be a whole number, but is True"),
+        ({"steps": None}, "steps should be a whole number, but is None"),
+        ({"guidance": "2"}, "guidance should be a number, but is '2'"),
+        ({"progress": "no"}, "progress should be True or False, but is 'no'"),
+        ({"schedule": None}, "schedule should be a text, but is None"),
+        ({"out": 3}, "out should be a path, but is 3"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_by_the_name_of_its_argument(options, said):
+    with pytest.raises(InputError, match=f"^Run.sample: {said}$"):
+        ak.Run.sample(None, **options)
+    with pytest.raises(InputError, match=r"^ambientkit.train: clean should be True or False, but is 'no'$"):
+        ak.train("digits", clean="no")
+
+
+def test_numbers_of_numpy_and_torch_are_those_of_python():
+    @public("call")
+    def call(n: int, level: Any = None, *, weight: float = 1.0, out: str | Path | None = None) -> tuple:
+        return n, level, weight, out
+
+    found = call(np.int64(3), torch.tensor(0.5), weight=np.float32(2), out=Path("a"))
+    assert found == (3, 0.5, 2.0, Path("a"))
+    assert [type(one) for one in found[:3]] == [int, float, float]
+    assert call(np.array(3), np.arange(2))[1].shape == (2,)
+
+
+@pytest.mark.parametrize(
+    ("change", "back", "said"),
+    [
+        (
+            lambda: torch.set_default_dtype(torch.float64),
+            lambda: torch.set_default_dtype(torch.float32),
+            r"torch's default number type is torch.float64; .* torch.set_default_dtype\(torch.float32\) before",
+        ),
+        (
+            lambda: torch.set_default_device("meta"),
+            lambda: torch.set_default_device(None),
+            r"torch's default device is meta; .* torch.set_default_device\('cpu'\) before this call",
+        ),
+    ],
+    ids=["number type", "device"],
+)
+def test_other_defaults_of_torch_are_refused_by_name(change, back, said):
+    """They made `train` reject its own corruption, and `sample` end in a RuntimeError."""
+    change()
+    try:
+        with pytest.raises(InputError, match=said):
+            ak.Run.sample(None)
+    finally:
+        back()

@@ -6,17 +6,20 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 import ambientkit as ak
 from ambientkit.batch import Batch, Clean
 from ambientkit.builtin.corruptions.gaussian import Gaussian
 from ambientkit.builtin.corruptions.mask import Mask
+from ambientkit.builtin.data.array import Array
 from ambientkit.builtin.data.dataset import Given
+from ambientkit.config.noise import with_noise
 from ambientkit.data.observations import Observations
 from ambientkit.data.survey import survey
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Levels
+from ambientkit.registry import load
 
 G = torch.Generator().manual_seed(0)
 X = 0.5 * torch.randn(64, 1, 8, 8, generator=G)
@@ -125,3 +128,41 @@ def test_an_array_whose_mask_would_be_lost_is_refused() -> None:
     with pytest.raises(InputError, match=r"values of this array are masked.*values.filled\(numpy.nan\)"):
         ak.inspect(values, sigma_n=0.1)
     assert ak.inspect(np.ma.masked_array(X.numpy(), False), sigma_n=0.1).findings
+
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        return iter(torch.zeros(4, 1, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (DataLoader(TensorDataset(torch.zeros(4, 1, 8, 8))), "of type DataLoader, .*; give its dataset, or a path"),
+        (Stream(), "of type Stream, which stands for no data; give its rows as an array"),
+        (tuple(np.zeros((4, 1, 8, 8))), r"of type tuple, .*; give its rows as an array or a tensor \(N, "),
+        (3, "of type int, which stands for no data; give its rows as an array"),
+        (torch.zeros(4, 1, 8, 8).to_sparse(), "cannot be read as one array of numbers"),
+        (torch.zeros(4, 1, 8, 8, device="meta"), "cannot be read as one array of numbers"),
+    ],
+    ids=["loader", "stream", "tuple", "number", "sparse", "meta"],
+)
+def test_an_object_that_stands_for_no_data_is_refused_by_its_type(data, said):
+    for call in (ak.inspect, ak.configure):
+        with pytest.raises(InputError, match=f"^data: {said}"):
+            call(data, sigma_n=0.3)
+
+
+class Rows(Dataset):
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> Tensor:
+        return torch.zeros(1, 8, 8)
+
+
+@pytest.mark.parametrize("level", [-1, float("nan"), float("inf")])
+def test_a_level_of_rows_in_memory_that_is_none_is_refused_by_name(level):
+    for data in (np.zeros((4, 1, 8, 8)), Rows(), Array(path="rows.npy")):
+        with pytest.raises(InputError, match=r"^sigma_n: should be .*, but is (-1.0|nan|inf)$"):
+            with_noise(data, level, Gaussian(), load())

@@ -7,11 +7,11 @@ import math
 from typing import Any
 
 import torch
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, ValidationError
 from torch import Tensor
 
 from ambientkit.batch import Batch, Clean, values_of
-from ambientkit.errors import InputError
+from ambientkit.errors import InputError, unfit
 from ambientkit.interfaces import Data
 from ambientkit.readers.scan import unknown_noise
 from ambientkit.rows import Rows, as_rows, evenly
@@ -50,7 +50,10 @@ class Given(Data):
                 digest.update(value.detach().cpu().contiguous().numpy().tobytes())
         if sigma_n is not None and not isinstance(rows[0], Tensor):
             raise InputError("sigma_n: the rows of this data set bring their own noise level; leave it out")
-        part = cls(length=length, sha256=digest.hexdigest(), sigma_n=sigma_n)
+        try:
+            part = cls(length=length, sha256=digest.hexdigest(), sigma_n=sigma_n)
+        except ValidationError as error:
+            raise unfit(error, cls.model_fields) from None
         part._rows = rows
         return part
 

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import PrivateAttr
+from pydantic import PrivateAttr, ValidationError
 
-from ambientkit.errors import InputError
+from ambientkit.errors import InputError, unfit
 from ambientkit.readers import Found, Stored
 from ambientkit.readers.layout import find_layout
 from ambientkit.readers.source import check_numbers, chunks_of
@@ -43,7 +43,7 @@ class InMemory(Stored):
         """The data set of an array or a tensor (N, ...). sigma_n: a number, "estimate", or an array of one level per
         row or per value. called: what messages call it.
 
-        Raises InputError where the values are no numbers.
+        Raises InputError where the values are no numbers, or a field does not fit.
         """
         array, levels = _array(values, called), None
         check_numbers(called, array.shape, array.dtype)
@@ -53,7 +53,10 @@ class InMemory(Stored):
         if levels is not None:
             digest.update(np.ascontiguousarray(levels).tobytes())
         level = float(sigma_n) if isinstance(sigma_n, int) else sigma_n if levels is None else None
-        part = cls(shape=array.shape, dtype=array.dtype.name, sha256=digest.hexdigest(), sigma_n=level, **fields)
+        try:
+            part = cls(shape=array.shape, dtype=array.dtype.name, sha256=digest.hexdigest(), sigma_n=level, **fields)
+        except ValidationError as error:
+            raise unfit(error, cls.model_fields) from None
         part._values, part._levels, part._called = array, levels, called
         return part
 
@@ -87,12 +90,13 @@ def _array(values: Any, what: str) -> NDArray[Any]:
             "would say so: store values.filled(numpy.nan) by numpy.save, and give {'name': 'array', 'path': the file, "
             "'missing': 'mask'} with corruption='mask'"
         )
-    if hasattr(values, "detach"):
-        values = values.detach().cpu()
-        values = (values.float() if values.dtype.is_floating_point and values.element_size() < 4 else values).numpy()
     try:
+        if hasattr(values, "detach"):
+            values = values.detach().cpu()
+            small = values.dtype.is_floating_point and values.element_size() < 4
+            values = (values.float() if small else values).numpy()
         return np.asarray(values)
-    except ValueError as error:
+    except (ValueError, TypeError, RuntimeError) as error:  # also of sparse, nested, quantised and empty (meta) tensors
         raise InputError(f"{what}: cannot be read as one array of numbers ({error})") from None
 
 
