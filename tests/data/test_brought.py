@@ -166,3 +166,15 @@ def test_a_level_of_rows_in_memory_that_is_none_is_refused_by_name(level):
     for data in (np.zeros((4, 1, 8, 8)), Rows(), Array(path="rows.npy")):
         with pytest.raises(InputError, match=r"^sigma_n: should be .*, but is (-1.0|nan|inf)$"):
             with_noise(data, level, Gaussian(), load())
+
+
+@pytest.mark.parametrize(
+    ("data", "field"),
+    [(np.zeros((40, 8, 8), np.int16), "value_range"), (np.zeros((300, 2), np.float32), "layout")],
+    ids=["range", "axes"],
+)
+def test_a_message_that_asks_for_a_field_says_how_rows_in_memory_get_it(data, field):
+    for call in (ak.inspect, ak.train):
+        with pytest.raises(InputError, match=rf"Give {field}|give {field}") as refused:
+            call(data, sigma_n=0.3)
+        assert f"InMemory.of(data, sigma_n, {field}=...)" in str(refused.value).splitlines()[-1]

@@ -9,7 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import PrivateAttr, ValidationError
+from torch.utils.data import Dataset
 
+from ambientkit.batch import Batch, Clean
 from ambientkit.errors import InputError, unfit
 from ambientkit.readers import Found, Stored
 from ambientkit.readers.layout import find_layout
@@ -66,6 +68,19 @@ class InMemory(Stored):
         )  # the values are known by their hash
 
     __hash__ = Stored.__hash__
+
+    def rows(self, *, judge: bool = True) -> Dataset[Clean] | Dataset[Batch]:
+        """As of every stored array; a message that asks for a field says how rows in memory get it."""
+        try:
+            return super().rows(judge=judge)
+        except InputError as error:
+            asked = [name for name in ("layout", "value_range") if f"ive {name}" in str(error)]
+            if not asked or type(error) is not InputError:
+                raise
+            raise InputError(
+                f"{error}\nRows in memory get it by InMemory.of({self._called}, sigma_n, {asked[0]}=...), given in their "
+                "place; from ambientkit.builtin.data.in_memory import InMemory"
+            ) from None
 
     def find(self) -> Found:
         """The rows. Raises InputError in a program that was not given them."""
