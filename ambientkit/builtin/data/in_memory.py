@@ -78,8 +78,8 @@ class InMemory(Stored):
             if not asked or type(error) is not InputError:
                 raise
             raise InputError(
-                f"{error}\nRows in memory get it by InMemory.of({self._called}, sigma_n, {asked[0]}=...), given in their "
-                "place; from ambientkit.builtin.data.in_memory import InMemory"
+                f"{error}\nRows in memory get it by InMemory.of({self._called}, sigma_n, {asked[0]}=...), given in "
+                "their place; from ambientkit.builtin.data.in_memory import InMemory"
             ) from None
 
     def find(self) -> Found:
