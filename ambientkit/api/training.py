@@ -11,10 +11,10 @@ from ambientkit.checkpoint.folder import MANIFEST, checkpoints
 from ambientkit.checkpoint.names import CHECKPOINTS, WEIGHTS
 from ambientkit.checkpoint.status import read_status
 from ambientkit.checkpoint.target import as_path
-from ambientkit.config import RunConfig, dump, load_file, resolve
+from ambientkit.config import RunConfig, dump, resolve
 from ambientkit.config.datapath import DataLike, data_argument
 from ambientkit.config.files import KeyPath
-from ambientkit.config.places import anchored
+from ambientkit.config.places import anchored, stored
 from ambientkit.config.request import Request, configure
 from ambientkit.config.run import DEFAULTS, to_yaml
 from ambientkit.export.card import write_card
@@ -255,7 +255,7 @@ def _finished(request: Request, registry: Registry) -> Run | None:
         return None
     config = configure(request, registry, found[0] / CONFIG)  # the arguments must still fit
     if config.end_step != status.end_step or dump(config) != dump(
-        anchored(resolve(load_file(found[0] / CONFIG), registry, absent=True))
+        anchored(resolve(stored(found[0] / CONFIG), registry, absent=True))
     ):
         return None
     say(f"{found[0]}: the run is finished, at step {status.step} of {status.end_step}; nothing is left to do")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from ambientkit.config.files import KeyPath, at, from_settings
 from ambientkit.config.inline import split_fields
 from ambientkit.config.noise import level_text, noise_level, noise_place
 from ambientkit.config.places import anchored, refuse_beside
+from ambientkit.config.places import stored as stored_source
 from ambientkit.config.run import DEFAULTS, Absent, differences
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Data
@@ -31,8 +33,11 @@ MAY_CHANGE = frozenset(
     | {"checkpointing", "compile", "max_bad_steps", "trackers", "stop_early"}
 )
 """Fields that a resumed run may change: none of them changes what an earlier step did."""
-MAY_MOVE = frozenset({"data.path"})
-"""Fields that may change where the run knows its data by their content."""
+MAY_MOVE = {
+    "fingerprint": {"data.path"},
+    "operator": {"corruption.operator.path", "corruption.operator.kernel"},
+}
+"""What a run may know its data, or its operator, by -> the field that may change then."""
 IDENTITY = "data.json"
 """File of a run folder with what its data are known by, and what was estimated from them."""
 
@@ -69,7 +74,7 @@ def configure(request: Request, registry: Registry, stored: Path | None) -> RunC
 
     Raises InputError where something is wrong, or where a resumed run would change what earlier steps did.
     """
-    base = [load_file(stored)] if stored else []
+    base = [stored_source(stored)] if stored else []
     given = _given(request)
     sigma_n = request.sigma_n
     if request.data is not None:
@@ -101,7 +106,7 @@ def configure(request: Request, registry: Registry, stored: Path | None) -> RunC
                 "install its package, or give it from Python, ambientkit.train(..., objective=...)"
             )
         old = anchored(resolve(base[0], registry, absent=True))
-        may_change = MAY_CHANGE | (MAY_MOVE if (stored.parent / IDENTITY).is_file() else set())
+        may_change = MAY_CHANGE | _may_move(stored.parent / IDENTITY)
         changed = [d for d in differences(dump(old), dump(config)) if not {d.path, d.path.split(".")[0]} & may_change]
         if changed:
             lines = [f"  {d.path}: {d.old!r} in the run, {d.new!r} now" for d in changed[:10]]
@@ -117,9 +122,18 @@ def configure(request: Request, registry: Registry, stored: Path | None) -> RunC
     return config
 
 
+def _may_move(identity: Path) -> set[str]:
+    """The fields that may change of a run with this file of what its data are known by, or without it."""
+    try:
+        known = dict(json.loads(identity.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):  # there is none, or it is refused when the data are read
+        return set()
+    return {field for name, fields in MAY_MOVE.items() if known.get(name) for field in fields}
+
+
 def other_length(config: RunConfig, stored: Path, registry: Registry) -> str:
     """What a run that goes on should know where its length is not that of its stored configuration; else empty."""
-    old = anchored(resolve(load_file(stored), registry, absent=True))
+    old = anchored(resolve(stored_source(stored), registry, absent=True))
     if config.end_step == old.end_step or not (shares := _shares(config)):
         return ""
     return (

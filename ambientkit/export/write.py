@@ -16,6 +16,7 @@ from ambientkit.config.portable import portable
 from ambientkit.errors import InputError, RunError, nearest
 from ambientkit.interfaces import Exporter, Finished, Model
 from ambientkit.messages import note
+from ambientkit.operators import files_of
 from ambientkit.registry import Registry, load
 from ambientkit.sample import Trained, load_run
 from ambientkit.sample.load import run_of
@@ -100,6 +101,11 @@ def export(
             f"{called}: these are the weights of step {trained.step} of {trained.config.end_step}; the run is not "
             "finished"
         )
+    if needed := files_of(trained.config.corruption):
+        note(
+            f"{target}: {', '.join(file.name for file in needed)}, which the operator reads, is not in it: take it "
+            "along, in the same folder"
+        )
     finished = finished_of(trained)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -153,6 +159,8 @@ def own_metadata(trained: Trained) -> dict[str, object]:
             "sigma_n": list(trained.sigma_n),
             "noise": trained.noise,
             **({"latents": True} if trained.latents else {}),
+            "maps": list(trained.maps),
+            "operator": trained.operator,
         }
         if (
             trained.fingerprint is not None

@@ -34,6 +34,10 @@ def real_array(path: Path) -> NDArray[np.float64]:
     """A .npy file of finite real numbers. Raises ValueError, as a validator must, with what was found in its place."""
     try:
         found = one_array(path)
+    except FileNotFoundError:
+        raise ValueError(
+            f"{path}: there is no such file; one that a run or an export reads may lie beside its weights"
+        ) from None
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: cannot be read as a .npy file ({error})") from None
     if found.dtype.kind == "c":

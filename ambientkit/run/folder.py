@@ -153,7 +153,8 @@ def open_folder(folder: Path, config: RunConfig, training: Training) -> None:
     clean(folder)
     # First, because no file of a user has this name: by it `left_unbegun` knows the folder of a run.
     write_file(folder / VERSIONS, json.dumps({"format_version": FORMAT_VERSION, **versions()}, indent=1).encode())
-    identity = {"fingerprint": training.about_data.get("fingerprint"), "sigma_data": training.signal.sigma_data}
+    known = {name: training.about_data.get(name) for name in ("fingerprint", "operator")}
+    identity = {**known, "sigma_data": training.signal.sigma_data}
     write_file(folder / IDENTITY, json.dumps({"format_version": FORMAT_VERSION, **identity}, indent=1).encode())
     write_file(folder / CONFIG, to_yaml({"format_version": FORMAT_VERSION, **dump(config)}).encode())
     step = training.step

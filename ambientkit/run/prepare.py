@@ -19,6 +19,7 @@ from ambientkit.data.measured_units import shows_pictures
 from ambientkit.errors import InputError
 from ambientkit.inspection import look, refuse
 from ambientkit.messages import note, say
+from ambientkit.operators import answers, refuse_another
 from ambientkit.processes import memory
 from ambientkit.readers import ESTIMATES
 from ambientkit.registry import Registry
@@ -66,6 +67,7 @@ def prepare(
     known_std = config.sigma_data or known.get("sigma_data")
     estimated = getattr(config.data, "sigma_n", None) in ESTIMATES
     seen = survey(of_one_shape(observations), config.corruption, config.levels.as_levels(), known_std, estimated)
+    refuse_another(config.corruption, seen.signal.shape, known.get("operator"), str(folder))
     refuse_unseen(seen)
     _refuse_too_large(config, seen)
     _describe(config, seen, observations)
@@ -99,6 +101,7 @@ def prepare(
     training.about_data = {
         **about_data(rows, seen.sigma_n, _noise_known(config, observations.simulated), _maps(config, observations)),
         "fingerprint": identity,
+        "operator": known.get("operator") or answers(config.corruption, seen.signal.shape),
     }
     if checkpoint is not None:
         path, files = checkpoint

@@ -19,10 +19,12 @@ from ambientkit.checkpoint.initial import initial_weights
 from ambientkit.checkpoint.names import BEST, CHECKPOINTS, CONFIG, VERSIONS, WEIGHTS, step_of_checkpoint
 from ambientkit.checkpoint.weights import fill, load_weights
 from ambientkit.config import RunConfig, Source, resolve
+from ambientkit.config.places import beside
 from ambientkit.data.identity import rows_of_run, stored_fingerprint
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Denoiser, Signal
 from ambientkit.messages import note
+from ambientkit.operators import ANSWERS, refuse_another
 from ambientkit.registry import Registry
 from ambientkit.rows import Rows, as_rows, decodes
 from ambientkit.sample.described import check_described, stored_signal
@@ -64,6 +66,9 @@ class Trained:
     newest."""
     maps: tuple[str, ...] = ()
     """Names of what its rows brought for the operator of the corruption, such as "coils"."""
+
+    operator: tuple[float, ...] | None = None
+    """What the operator of the corruption is known by (`operators.answers`); None where the run does not say."""
 
     @property
     def device(self) -> torch.device:
@@ -154,6 +159,7 @@ def load_run(path: Path, registry: Registry, device: str | torch.device = "cpu")
         fingerprint = stored_fingerprint((metadata.get("data") or {}).get("fingerprint"))
         latents = bool((metadata.get("data") or {}).get("latents", False))
         maps = tuple(map(str, (metadata.get("data") or {}).get("maps", ())))
+        answered = _answers(metadata.get("data"))
         frozen = int((metadata.get("base") or {}).get("tensors", 0))
         if step < 0 or not 0 <= frozen < MANY:
             raise ValueError(f"step {step}, {frozen} frozen tensors")
@@ -166,8 +172,10 @@ def load_run(path: Path, registry: Registry, device: str | torch.device = "cpu")
             f"{file}: the weights of step {step}, kept by the Tweedie loss on rows held out; those of step "
             f"{newest} are in {WEIGHTS}, and can be named instead"
         )
-    config = resolve(Source(tree, {(key,): str(file) for key in tree}), registry, absent=True)
+    source = beside(Source(tree, {(key,): str(file) for key in tree}), file.parent)
+    config = resolve(source, registry, absent=True)
     check_described(config, signal, tensors, frozen, averaged)
+    refuse_another(config.corruption, signal.shape, answered, str(path))
     try:
         network = network_of(config, signal).to(device)  # then filled, but for a frozen base
     except (RuntimeError, ValueError, TypeError, OverflowError, MemoryError) as error:
@@ -197,6 +205,7 @@ def load_run(path: Path, registry: Registry, device: str | torch.device = "cpu")
         path,
         kept_after=int(metadata.get("newest", 0)),
         maps=maps,
+        operator=answered,
     )
 
 
@@ -213,6 +222,16 @@ def about_data(
     if maps:
         told["maps"] = list(maps)
     return {"units": OwnUnits.of(rows).plain(), "sigma_n": list(sigma_n), "noise": noise, **told}
+
+
+def _answers(stored: Mapping[str, Any] | None) -> tuple[float, ...] | None:
+    """What the operator of a run is known by; None where a file does not say. Raises ValueError for anything else."""
+    known = (stored or {}).get("operator")
+    if known is None:
+        return None
+    if len(found := tuple(map(float, known))) != ANSWERS:
+        raise ValueError(f"operator {str(known)[:100]}")
+    return found
 
 
 def _about_data(stored: Any) -> tuple[OwnUnits, tuple[float, float] | None, Noise]:
