@@ -76,3 +76,8 @@ def values_of(row: Clean | Batch) -> list[Tensor]:
     own = [row.x_0] if isinstance(row, Clean) else [row.x_n, row.sigma_n]
     conds = [row.cond[name] for name in sorted(row.cond)]
     return own + [torch.as_tensor(value) if isinstance(value, int | float) else value for value in conds]
+
+
+def bytes_of(value: Tensor) -> bytes:
+    """The bytes of a tensor of any number type; numpy knows no bfloat16."""
+    return value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()

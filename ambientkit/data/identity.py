@@ -7,9 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import numpy as np
-
-from ambientkit.batch import Batch, Clean, values_of
+from ambientkit.batch import Batch, Clean, bytes_of, values_of
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Data
 from ambientkit.rows import Rows, as_rows, evenly
@@ -103,7 +101,7 @@ def copies(rows: Any, of: Any, but: Collection[int] = ()) -> set[int]:
 
 def _values(row: Clean | Batch) -> bytes:
     value = row.x_0 if isinstance(row, Clean) else row.x_n
-    return hashlib.sha256(np.ascontiguousarray(value.detach().cpu().numpy()).tobytes()).digest()
+    return hashlib.sha256(bytes_of(value)).digest()
 
 
 def _called(data: Data, path: Any) -> str:
@@ -114,7 +112,7 @@ def _hash(rows: Rows, how: str) -> str:
     total, digest = len(rows), hashlib.sha256()
     for index in range(total) if how == "full" else evenly(total, SAMPLED):
         for value in values_of(rows[index]):
-            digest.update(np.ascontiguousarray(value.detach().cpu().numpy()).tobytes())
+            digest.update(bytes_of(value))
     return digest.hexdigest()
 
 

@@ -13,7 +13,7 @@ from ambientkit.config.datapath import DataLike
 from ambientkit.config.noise import NOISE, says_the_same, with_noise
 from ambientkit.data import Observations, Survey, survey
 from ambientkit.data.held_out import held_out_positions
-from ambientkit.data.identity import COMPARED, copies
+from ambientkit.data.identity import COMPARED, copies, rows_of_run
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Corruption, Data
 from ambientkit.messages import note
@@ -72,7 +72,7 @@ def noisy_rows(noisy: DataLike, sigma_n: Any, trained: Trained, registry: Regist
             "as given"
         )
     if data == own and sigma_n is None:  # its noise is known of the rows that they were
-        rows: Any = _own_rows(what, trained)
+        rows: Any = _own_rows(what, data, trained)
     else:
         try:
             rows = data.rows()
@@ -142,8 +142,9 @@ def _alike(data: Data, own: Data, sigma_n: Any) -> Data | None:
     return own.model_copy(update=changes) if changes.keys() <= {"path", "on_bad_file", "check"} else None
 
 
-def _own_rows(what: str, trained: Trained) -> Rows:
+def _own_rows(what: str, data: Data, trained: Trained) -> Rows:
+    """The rows of the run, of data that are its own: of those in memory, the run that was loaded holds none."""
     try:
-        return trained.rows()
+        return rows_of_run(data, trained.fingerprint, trained.called)
     except InputError as error:
         raise InputError(f"{what}: {error}. For other rows, say by --sigma-n how noisy they are") from None

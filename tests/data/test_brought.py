@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +17,7 @@ from ambientkit.builtin.corruptions.mask import Mask
 from ambientkit.builtin.data.array import Array
 from ambientkit.builtin.data.dataset import Given
 from ambientkit.config.noise import with_noise
+from ambientkit.data.identity import fingerprint
 from ambientkit.data.observations import Observations
 from ambientkit.data.survey import survey
 from ambientkit.errors import InputError
@@ -112,6 +115,47 @@ def test_a_condition_may_be_a_plain_number() -> None:
             return super().__getitem__(index)._replace(cond={"class_cond": self.label})  # type: ignore[dict-item]
 
     assert Given.of(Labelled(1)).sha256 != Given.of(Labelled(2)).sha256
+
+
+class Told(Own):
+    """Rows with further conditions, the same for all."""
+
+    def __init__(self, **more: Tensor) -> None:
+        super().__init__()
+        self.more = more
+
+    def __getitem__(self, index: int) -> Batch:
+        row = super().__getitem__(index)
+        return row._replace(cond={**row.cond, **self.more})
+
+
+def test_rows_that_differ_in_names_shapes_or_types_of_conditions_are_other_rows() -> None:
+    """All of them hold the same bytes in the same order."""
+    three = torch.tensor([1.0, 2.0, 3.0])
+    others = [
+        Told(n=three[:1], o=three[1:]),
+        Told(n=three[:2], o=three[2:]),
+        Told(p=three[:2], q=three[2:]),
+        Told(n=three),
+        Told(n=three[None]),
+        Told(n=three.view(torch.int32)),
+    ]
+    assert len({Given.of(rows).sha256 for rows in others}) == len(others)
+    half = Told(n=three.bfloat16())
+    assert len(fingerprint(Given.of(half), half)["sha256"]) == 64
+
+
+def test_a_run_loaded_again_restores_the_rows_of_its_own_dataset(tmp_path: Path) -> None:
+    """They were refused as not given."""
+    settings = {"model": {"name": "mlp", "width": 8, "depth": 1}, "objective": "tweedie", "batch_size": 8}
+    trained = ak.train(
+        Own(), corruption={"name": "mask", "missing": 0.3}, end_step=1, skip_preflight=True, device="cpu",
+        output_dir=tmp_path / "run", **settings,
+    )  # fmt: skip
+    known = trained.restore(Own(), n=2, draws=0)
+    found = ak.Run(tmp_path / "run").restore(Own(), n=2, draws=0)
+    assert torch.equal(found.mean, known.mean)
+    assert found.fresh is not None
 
 
 def test_a_level_that_is_no_tensor_is_refused() -> None:

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field, PrivateAttr, ValidationError
 from torch import Tensor
 
-from ambientkit.batch import Batch, Clean, values_of
+from ambientkit.batch import Batch, Clean, bytes_of, values_of
 from ambientkit.errors import InputError, unfit
 from ambientkit.interfaces import Data
 from ambientkit.readers.scan import unknown_noise
@@ -32,7 +32,7 @@ class Given(Data):
     length: int = Field(ge=1)
     """Number of rows."""
     sha256: str
-    """Hash of up to 64 rows, evenly spaced, with their noise levels and conditions."""
+    """Hash of up to 64 rows, evenly spaced, with their noise levels, and their conditions by name, shape and type."""
     sigma_n: float | None = Field(None, ge=0)
     """Noise std of rows that are plain tensors, units of [-1, 1]."""
 
@@ -46,8 +46,12 @@ class Given(Data):
             raise InputError("data: the data set has no rows")
         digest = hashlib.sha256(str(length).encode())
         for index in evenly(length, LOOKED_AT):
-            for value in _checked(rows[index], index):
-                digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+            item = rows[index]
+            held = _checked(item, index)
+            if len(held) > 1:  # a row of one tensor is known by its values, as in versions of before
+                digest.update(repr((sorted(item.cond), [(tuple(one.shape), one.dtype) for one in held])).encode())
+            for value in held:
+                digest.update(bytes_of(value))
         if sigma_n is not None and not isinstance(rows[0], Tensor):
             raise InputError("sigma_n: the rows of this data set bring their own noise level; leave it out")
         try:
