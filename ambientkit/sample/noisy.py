@@ -67,10 +67,11 @@ def noisy_rows(noisy: DataLike, sigma_n: Any, trained: Trained, registry: Regist
         data = own
     elif trained_on := (data != own and "path" in type(own).model_fields and says_the_same(data, own, but=NOISE)):
         was = "clean" if getattr(own, "clean", False) else f"sigma_n {getattr(own, 'sigma_n', None)}"
-        note(
-            f"{what}: the run was trained on these rows with {was}; they are restored with sigma_n {sigma_n} now, "
-            "as given"
-        )
+        if not (says_the_same(data, own) and corruption == trained.config.corruption):
+            note(
+                f"{what}: the run was trained on these rows with {was}; they are restored with sigma_n {sigma_n} now, "
+                "as given"
+            )
     if data == own and sigma_n is None:  # its noise is known of the rows that they were
         rows: Any = _own_rows(what, data, trained)
     else:

@@ -52,7 +52,7 @@ class Restored(NamedTuple):
     row itself."""
     mse: Tensor | None = None
     """(B,) float64, the mean squared error of `mean` over measured values by Stein's estimate (`uncertainty.stein`);
-    NaN for rows as they are. None for fewer than two draws."""
+    NaN for rows as they are, and those of which nothing was measured. None for fewer than two draws."""
     variance: Tensor | None = None
     """(B,) float64, the mean of std^2 over the same values: what the draws say of that error."""
 

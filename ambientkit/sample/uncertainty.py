@@ -43,9 +43,8 @@ def stein(denoiser: Denoiser, view: View, mean: Tensor, rows: Sequence[int], see
 
 
 def over_seen(values: Tensor, seen: Tensor) -> Tensor:
-    """(B,), the mean over measured values; 0 for a row without any."""
-    total = (values.double() * seen).flatten(1).sum(1)
-    return total / seen.double().flatten(1).sum(1).clamp(min=1)
+    """(B,), the mean over measured values; NaN for a row without any, of which nothing is known."""
+    return (values.double() * seen).flatten(1).sum(1) / seen.double().flatten(1).sum(1)
 
 
 class RowError(NamedTuple):

@@ -16,6 +16,7 @@ from ambientkit.config import RunConfig
 from ambientkit.config.datapath import DataLike
 from ambientkit.config.noise import NOISE, says_the_same, with_noise
 from ambientkit.data import observed, of_one_shape
+from ambientkit.data.held_out import held_out_positions
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Sampler
 from ambientkit.maths.randomness import derive_seed
@@ -227,7 +228,7 @@ def measure_run(
         losses[HELD_OUT] = tweedie_loss(trained.denoiser, held_out, corruption, levels, seed=seed)
     few = take(judged, torch.arange(min(RESTORED, len(judged.x_n)), device=judged.x_n.device))
     spread = seed_sensitivity(trained.denoiser, few, corruption, sampler, levels, seed=seed)
-    said = _said(config, own, None if held_out is None else part.name, held_out)
+    said = _said(trained, own, None if held_out is None else part.name, held_out)
     return RunMeasurements(
         called, trained.step, said, seed, spec_of(sampler), residual, losses, spread, trained.signal.sigma_data
     )
@@ -259,13 +260,21 @@ def _own_rows(trained: Trained, rows: int, device: torch.device, needed: bool) -
     )
 
 
-def _said(config: RunConfig, own: Batch | None, other: str | None, held_out: Batch | None) -> str:
+def _said(trained: Trained, own: Batch | None, other: str | None, held_out: Batch | None) -> str:
+    config = trained.config
     if held_out is None:
         assert own is not None
+        observations = observed(trained.rows(), config.corruption, config.seed, config.augment)
+        kept = {observations.number(i) for i in held_out_positions(observations, config.hold_out, config.seed)}
+        fresh = len(kept.intersection(own.row.tolist()))
+        known = (
+            f"{len(own.x_n) - fresh} of which the run trained on, and {fresh} of which it held out:"
+            if fresh
+            else "all of which the run trained on: nothing is held out, and"
+        )
         return (
-            f"measured on {len(own.x_n)} noisy rows of {config.data.name}, all of which the run trained on: "
-            "nothing is held out, and a network that has memorised its rows looks better than it is (give others "
-            "with --data)"
+            f"measured on {len(own.x_n)} noisy rows of {config.data.name}, {known} a network that has memorised its "
+            "rows looks better than it is (give others with --data)"
         )
     beside = "" if own is None else f", beside {len(own.x_n)} of its own"
     return f"measured on {len(held_out.x_n)} rows of {other} that the run has not seen{beside}"

@@ -167,6 +167,9 @@ def test_another_level_for_the_run_s_own_rows_is_told(made, caplog, monkeypatch)
     with pytest.raises(ak.InputError, match="the run was trained on these rows, so that nothing would be held out"):
         made.run.verify(made.data, sigma_n=0.4, rows=4)
     monkeypatch.chdir(made.folder)
+    caplog.clear()
+    made.run.restore("noisy.npy", sigma_n=0.2, n=2, draws=0)  # as they were trained on
+    assert "they are restored with" not in caplog.text
     assert "the reference is what the run trained on" in str(made.run.evaluate("noisy.npy", sigma_n=0.3, **FEW))
 
 

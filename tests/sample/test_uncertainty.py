@@ -14,8 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from ambientkit.batch import View
+from ambientkit.batch import Batch, View, take
+from ambientkit.builtin.corruptions.mask import Mask
+from ambientkit.builtin.samplers.stochastic_heun import StochasticHeun
+from ambientkit.interfaces import Levels
 from ambientkit.sample import load_run, restore_rows, restore_to_files
+from ambientkit.sample.restore import restore
 from ambientkit.sample.table import RowInfo, uncertainty_of
 from ambientkit.sample.uncertainty import FEW, RowError, Uncertainty, stein
 from tests.support.sampling import SHAPE, registry, write_run
@@ -172,6 +176,24 @@ def test_copies_of_rows_trained_on_are_not_fresh(tmp_path, caplog) -> None:
     assert noisy_rows(new, 0.3, trained, PARTS).fresh is None
     (tmp_path / "rows.npy").unlink()
     assert noisy_rows(rows, 0.3, trained, PARTS).fresh is None  # nobody can know
+
+
+def test_rows_of_which_nothing_was_measured_do_not_count() -> None:
+    """They counted as rows without error and without spread: the error was told sqrt(2) times too small."""
+    seen = torch.zeros(24, 1, 4, 4, dtype=torch.bool)
+    seen[:12] = True
+    x_n = torch.randn(24, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    batch = Batch(x_n, torch.full((24,), 0.5), torch.arange(24), {"mask": seen})
+
+    def half(x: torch.Tensor, sigma: torch.Tensor, /, mask: torch.Tensor) -> torch.Tensor:
+        return x / 2
+
+    both, those = (
+        restore(half, take(batch, torch.arange(n)), Mask(), StochasticHeun(), Levels(), draws=4, steps=2).uncertainty
+        for n in (24, 12)
+    )
+    assert both == those
+    assert both is not None
 
 
 def test_rows_without_an_estimate_do_not_count() -> None:
