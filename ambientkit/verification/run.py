@@ -25,6 +25,7 @@ from ambientkit.processes import device_of
 from ambientkit.registry import Registry, load, spec_of
 from ambientkit.rows import evenly
 from ambientkit.sample import Trained, load_run
+from ambientkit.sample.suited import why_no_samples
 from ambientkit.seeds import check_seed
 from ambientkit.tables import Record, Table, number
 from ambientkit.verification.trained import (
@@ -202,6 +203,11 @@ def measure_run(
     if not isinstance(trained, Trained):
         trained = load_run(Path(trained), registry, device_of(device))
     config, place = trained.config, trained.device
+    if why := why_no_samples(config.corruption, trained.signal, trained.maps):
+        raise InputError(
+            f"{called}: {why}; the consistency residual and the spread of restored rows rest on the same reverse "
+            "process. Restore rows by `ambientkit sample RUN --from ROWS`, and evaluate those"
+        )
     levels, sampler = config.levels.as_levels(), kernel_sampler(config)
     own = _own_rows(trained, rows, place, needed=data is None)
     judged, corruption, held_out = own, config.corruption, None

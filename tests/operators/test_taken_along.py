@@ -97,6 +97,12 @@ def test_an_export_says_which_maps_rows_brought(project: Path) -> None:
     assert ak.Run("one.safetensors").trained.maps == ("coils",)
 
 
+def test_what_rests_on_the_reverse_process_is_not_measured_where_it_is_none(project: Path) -> None:
+    """By hand the residual of an exact denoiser, "0 for an exact denoiser", was 8e55 for a matrix of 7 x 9."""
+    with pytest.raises(InputError, match=r"samples are those of x_0 only where A\^T A = I.*rest on the same"):
+        trained(*CASES["matrix"][:2]).verify(rows=8)
+
+
 def test_answers_tell_operators_apart_that_differ_in_one_value_and_in_the_order_of_measurements() -> None:
     def of(values: np.ndarray) -> list[float]:
         found = answers(operator_of({"name": "matrix", "values": values.tolist(), "shape": [16]}), (16,))
