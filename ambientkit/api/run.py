@@ -188,8 +188,9 @@ class Run:
         """How far samples of the run are from data: distances, each with its spread and its floor.
 
         reference: rows to compare with, whose noise std is sigma_n, or which are clean (`clean=True`); by default the
-        noisy rows of the run itself. all_checkpoints: rank the checkpoints instead. options: `n`, `extractors`,
-        `repeats`, `seed`, `steps`, `sampler`, `batch_size`, `progress`.
+        noisy rows that the run trained on, and those that it held out by "held-out". all_checkpoints: rank the
+        checkpoints instead. options: `n`, `extractors`, `repeats`, `seed`, `steps`, `sampler`, `batch_size`,
+        `progress`.
         """
         options |= {"reference": reference, "sigma_n": 0 if clean else sigma_n, "registry": self._registry}
         if all_checkpoints:
@@ -201,7 +202,8 @@ class Run:
         """Measurements of the denoiser that need no clean data: consistency residual, Tweedie loss by level, and seed
         sensitivity.
 
-        data: rows that the run has not seen. A page and a JSON file are written into the folder `verify` of the run.
+        data: rows that the run has not seen; by default those that it held out. A page and a JSON file are written into
+        the folder `verify` of the run.
         """
         return measure(self.trained, data=data, sigma_n=sigma_n, rows=rows, seed=seed, registry=self._registry)
 

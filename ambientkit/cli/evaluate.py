@@ -23,8 +23,8 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="DATA",
-            help="Data to compare with, clean or noisy: by name, 'NAME{field: value}', or a path. [default: the "
-            "noisy rows of the run]",
+            help="Data to compare with, clean or noisy: by name, 'NAME{field: value}', or a path. 'held-out': "
+            "the rows that the run held out. [default: the noisy rows that it trained on]",
             show_default=False,
         ),
     ] = None,

@@ -69,6 +69,18 @@ def held_out_positions(observations: Observations | Augmented, share: float | No
     return [every[place] for place in held_out_rows(numbers, count, seed)]
 
 
+def split(
+    observations: Observations | Augmented, share: float | None, seed: int
+) -> tuple[Observations | Augmented | WithoutHeldOut, list[int]]:
+    """The rows that a run trains on, and the positions of those that it holds out; without any, the observations
+    themselves.
+
+    Raises InputError where fewer than 2 rows would be held out or left.
+    """
+    positions = held_out_positions(observations, share, seed)
+    return (WithoutHeldOut(observations, positions) if positions else observations), positions
+
+
 class WithoutHeldOut(Dataset[Batch]):
     """The observations of a run but for the rows held out; same numbers, noise and poses as they have with all.
 

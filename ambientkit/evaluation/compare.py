@@ -47,15 +47,15 @@ def evaluate(
 
     subject: a `Trained`; the path of a run, of its weights file or of a checkpoint; or samples, clean rows in units of
     [-1, 1]: a folder that `ambientkit sample` wrote, other data by name or path, an array, a tensor, a data set. Of a
-    run, samples are drawn. reference: data, clean or noisy; None for the rows that the run trained on. Samples are
-    compared with clean rows as they are, and with noisy rows after noise of the same levels was added to them
-    (`proximal`), the measure where no clean data exist. sigma_n: the noise std of the reference in
-    units of [-1, 1]: a number, an array or a file of levels; None: the level stored with it. clean: its rows are clean,
-    which sigma_n 0 says too. On a clean data set by name a level is simulated. n: samples, and rows of the reference;
-    by default 1000 of a run, or all samples up to 10,000. extractors: the features to compare in; by default
-    efficientnet-lite0, and pixels where rows are no pictures. repeats: sample seeds of a run (seed, seed + 1, ...), or
-    random halves of samples already drawn. steps, sampler, batch_size: how a run is sampled. device: "auto" is the
-    first GPU, or the CPU, or where a `Trained` is already.
+    run, samples are drawn. reference: data, clean or noisy; None for the rows that the run trained on, and "held-out"
+    for those that it held out. Samples are compared with clean rows as they are, and with noisy rows after noise of the
+    same levels was added to them (`proximal`), the measure where no clean data exist. sigma_n: the noise std of the
+    reference in units of [-1, 1]: a number, an array or a file of levels; None: the level stored with it. clean: its
+    rows are clean, which sigma_n 0 says too. On a clean data set by name a level is simulated. n: samples, and rows of
+    the reference; by default 1000 of a run, or all samples up to 10,000. extractors: the features to compare in; by
+    default efficientnet-lite0, and pixels where rows are no pictures. repeats: sample seeds of a run (seed, seed + 1,
+    ...), or random halves of samples already drawn. steps, sampler, batch_size: how a run is sampled. device: "auto" is
+    the first GPU, or the CPU, or where a `Trained` is already.
 
     Raises InputError, before anything is drawn, where something is missing or does not fit; and where samples are not
     finite.

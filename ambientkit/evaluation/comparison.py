@@ -51,7 +51,8 @@ class Line:
 
     @property
     def spread(self) -> float | None:
-        """Std over the repeats (of halves about sqrt(2) too large, as they have half the rows); None for one repeat."""
+        """Std over the repeats; None for one repeat. That of halves needs no factor: two of them share half their rows
+        in the mean, which makes up for their having half as many."""
         if len(self.values) < 2:
             return None
         mean = sum(self.values) / len(self.values)
@@ -176,7 +177,7 @@ class Comparison(Record):
             over = (
                 f"the sample seeds {facts['seeds'][0]} to {facts['seeds'][-1]}"
                 if facts["samples"] is None
-                else f"{facts['repeats']} random halves of the samples, so about sqrt(2) too large"
+                else f"{facts['repeats']} random halves of the samples, about that of all of them under other seeds"
             )
             found += [
                 "",

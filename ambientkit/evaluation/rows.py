@@ -20,7 +20,6 @@ from ambientkit.builtin.data.in_memory import InMemory
 from ambientkit.checkpoint.folder import check_version
 from ambientkit.config.datapath import DataLike, data_argument
 from ambientkit.config.inline import is_there
-from ambientkit.data import observed, of_one_shape
 from ambientkit.errors import InputError
 from ambientkit.evaluation.denoising import proximal
 from ambientkit.interfaces import Data
@@ -38,6 +37,8 @@ from ambientkit.text import number
 SAMPLES, MANIFEST = "samples.npy", "samples.json"
 NAME_MAX = 255
 """Bytes of a file name at most."""
+HELD_OUT = "held-out"
+"""The reference that is the rows which a run held out."""
 REFERENCE, SUBJECT = "--reference", "SUBJECT"
 """What the two sides are called in messages."""
 
@@ -62,6 +63,10 @@ class RowSet:
     """The number type in the file; empty where it is not known."""
     spec: dict[str, Any]
     """The data set, as the registry builds it."""
+    of_run: str = ""
+    """Of a run's own rows, which: "trained on" or "held out"."""
+    held_out: int = 0
+    """Of the rows that a run trained on: how many others of its data it held out."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -255,22 +260,29 @@ def manifest(file: Path) -> dict[str, Any]:
     return written
 
 
-def trained_rows(trained: Trained, most: int, seed: int) -> RowSet:
-    """Up to `most` of the observations that a run trained on, with the very noise that it saw. Raises InputError where
-    they are others by now."""
+def run_rows(trained: Trained, most: int, seed: int, held_out: bool = False) -> RowSet:
+    """Up to `most` of the observations that a run trained on, or of those that it held out, with the very noise that
+    they have there. Raises InputError where they are others by now, or where it held none out."""
     config = trained.config
-    observations = of_one_shape(observed(trained.rows(), config.corruption, config.seed, config.augment))
-    chosen = _chosen(len(observations), most, seed)
-    batch = observations.__getitems__(chosen)
+    seen, unseen = trained.observed()
+    if held_out and unseen is None:
+        raise InputError(
+            f"{REFERENCE} {HELD_OUT}: {trained.called} held out none of its {len(seen)} rows (--hold-out of `train`); "
+            "leave it out for the rows that the run trained on, or give rows that it has not seen"
+        )
+    rows = unseen if held_out and unseen is not None else seen
+    batch = rows.__getitems__(_chosen(len(rows), most, seed))
     sigma_n = _noise(batch)
-    noise = "noisy" if sigma_n is not None else "clean"
+    noise, which = "noisy" if sigma_n is not None else "clean", "held out" if held_out else "trained on"
     return RowSet(
-        f"the run's own {noise} rows ({config.data.name})",
+        f"the run's own {noise} rows ({config.data.name}), which it {which}",
         batch.x_n,
         sigma_n,
-        len(observations),
+        len(rows),
         "",
         spec_of(config.data),
+        which,
+        0 if held_out or unseen is None else len(unseen),
     )
 
 

@@ -6,18 +6,28 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from ambientkit.config.datapath import DataLike
-from ambientkit.config.inline import split_fields
+from ambientkit.config.inline import is_there, split_fields
 from ambientkit.config.noise import NOISE
 from ambientkit.errors import InputError
 from ambientkit.evaluation.denoising import proximal
 from ambientkit.evaluation.judge import Judge, RowFeatures, pictures
-from ambientkit.evaluation.rows import Level, RowSet, declared_level, drawn_rows, path_of, reference_rows, trained_rows
+from ambientkit.evaluation.rows import (
+    HELD_OUT,
+    Level,
+    RowSet,
+    declared_level,
+    drawn_rows,
+    path_of,
+    reference_rows,
+    run_rows,
+)
 from ambientkit.evaluation.score import Score
 from ambientkit.interfaces import Denoiser, Extractor, Part, Sampler
 from ambientkit.maths.bands import band_energy
@@ -80,7 +90,7 @@ class Setup:
     n: int
     reference: RowSet
     own: RowSet | None
-    """What the run trained on; None for samples already drawn."""
+    """The noisy rows that the run trained on; None for samples already drawn."""
     judge: Judge
     groups: tuple[Group, ...]
 
@@ -126,6 +136,7 @@ class Setup:
             "samples": drawn.spec if drawn else None,
             "reference": reference.spec,
             "stored_as": {"samples": drawn.stored if drawn else "drawn", "reference": reference.stored or None},
+            "reference_rows": reference.of_run or None,
             "reference_is": "clean" if reference.sigma_n is None else "noisy",
             "extractors": [spec_of(extractor) for extractor in self.judge.extractors],
         }
@@ -144,10 +155,13 @@ class Setup:
         elif drawn is not None:
             found.append(f"samples: {drawn.what}, {self.n} of {drawn.total}, chosen by seed {options.seed}")
         found.append(f"reference: {min(len(reference.x), self.n)} of {reference.total} rows of {reference.what}")
-        if self.own is not None and _rows_meant(self.own.spec) == _rows_meant(reference.spec):
+        own = self.own
+        if own is not None and reference.of_run != "held out" and _rows_meant(own.spec) == _rows_meant(reference.spec):
+            others = f"the {own.held_out} rows that it held out are `--reference {HELD_OUT}`"
+            which = "these rows" if reference is own else "rows of the reference"
             found.append(
-                "note: the reference is what the run trained on: nothing is held out, and samples that repeat the "
-                "data score well"
+                f"note: the run trained on {which}, and samples that repeat them score well; "
+                f"{others if own.held_out else 'it held none out'}"
             )
         if len(reference.x) < self.n:
             found.append(
@@ -192,14 +206,7 @@ def set_up(
 ) -> Setup:
     """Everything that can be wrong is found here: the run, the rows, their shapes, the extractors. Raises
     InputError."""
-    for name, value, least in (
-        ("n", n, FEWEST),
-        ("repeats", repeats, 1),
-        ("steps", steps, 1),
-        ("batch size", batch_size, 1),
-    ):
-        if value is not None and value < least:
-            raise InputError(f"evaluate: {name} = {value}; should be {least} or more")
+    need_counts(n=(n, FEWEST), repeats=(repeats, 1), steps=(steps, 1), batch_size=(batch_size, 1))
     sigma_n = declared_level(sigma_n, clean)
     trained, name, place = _trained(subject, registry, device)
     options = Options(repeats, seed, steps, _named(Sampler, sampler, registry), batch_size, place, progress)
@@ -225,14 +232,24 @@ def set_up(
             raise InputError(f"{name} is no run: give --reference, the data that samples are to be compared with")
         drawn = drawn_rows(subject, n or MOST, seed, registry)
         n = len(drawn.x)
-    known = own if reference is None else reference_rows(reference, sigma_n, 2 * n, seed, registry)
-    assert known is not None
-    if reference is None and sigma_n is not None:
-        raise InputError("--sigma-n declares the noise of --reference: give that too")
+    held_out = isinstance(reference, str) and reference == HELD_OUT and not is_there(Path(reference))
+    if (reference is None or held_out) and sigma_n is not None:
+        raise InputError(
+            "--sigma-n declares the noise of --reference, and that of the run's own rows is known: give other data as "
+            "--reference, or leave it out"
+        )
+    if held_out:
+        if trained is None:
+            raise InputError(f"--reference {HELD_OUT}: {name} is no run, and holds no rows out; give other data")
+        known = run_rows(trained, 2 * n, seed, held_out=True)
+    else:
+        given = own if reference is None else reference_rows(reference, sigma_n, 2 * n, seed, registry)
+        assert given is not None
+        known = given
     shape = trained.signal.shape if trained else drawn.shape if drawn else ()
     if known.shape != shape:
         raise InputError(f"{known.what}: rows of shape {known.shape}, but {name} has {shape}; neither is resized")
-    for side, count in (("the reference", len(known.x)), ("the subject", n)):
+    for side, count in (("the subject", n), ("the reference", len(known.x))):
         if count < FEWEST:
             raise InputError(
                 f"{side} has {count} rows; at least {FEWEST} are needed on both sides, and hundreds for a number "
@@ -244,6 +261,13 @@ def set_up(
         compared.append(("proximal", own))
     groups = tuple(_group(which, rows, n, judge) for which, rows in compared)
     return Setup(name, options, trained, drawn, n, known, own, judge, groups)
+
+
+def need_counts(**counts: tuple[Any, int]) -> None:
+    """Raise InputError naming the first of these counts that is no whole number, or below its least; None is none."""
+    for name, (count, least) in counts.items():
+        if count is not None and (isinstance(count, bool) or not hasattr(count, "__index__") or count < least):
+            raise InputError(f"{name} {count}: should be a whole number, {least} or more")
 
 
 def all_scores(judge: Judge, group: Group, judged: RowFeatures) -> list[Score]:
@@ -296,7 +320,7 @@ def _trained(
 def _own(trained: Trained, most: int, seed: int, needed: bool) -> RowSet | None:
     """What the run trained on; None where that is gone and it is not needed."""
     try:
-        return trained_rows(trained, most, seed)
+        return run_rows(trained, most, seed)
     except InputError as error:
         if needed:
             raise

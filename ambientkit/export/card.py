@@ -163,7 +163,7 @@ def evaluations(folder: Path) -> list[dict[str, Any]]:
             if document.get("format", FORMAT) != FORMAT:
                 note(f"{path}: format {document.get('format')!r} is not known, and is left out of the card")
                 continue
-            found.append({**document, "file": path.name, "reference": _named(document.get("reference"))})
+            found.append({**document, "file": path.name, "reference": _reference(document)})
     return found
 
 
@@ -172,6 +172,12 @@ def _preflight(folder: Path) -> str:
         return read_preflight(folder).said
     except InputError as error:
         return f"not known ({last_name(str(error))})"
+
+
+def _reference(document: Mapping[str, Any]) -> str:
+    """What samples were compared with, and of a run's own rows which."""
+    named, which = _named(document.get("reference")), document.get("reference_rows")
+    return f"{named}, which the run {which}" if which else named
 
 
 def _named(spec: Any) -> str:

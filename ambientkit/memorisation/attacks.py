@@ -14,12 +14,13 @@ from torch import Tensor
 from ambientkit.config.datapath import DataLike
 from ambientkit.config.inline import split_fields
 from ambientkit.errors import InputError
+from ambientkit.evaluation.setup import need_counts
 from ambientkit.interfaces import Extractor, Levels, Part, Sampler
 from ambientkit.maths.conformal import conformal_p_values, listed, listing, need_levels, need_null_rows
 from ambientkit.maths.copying import bootstrap, mann_whitney_z
 from ambientkit.maths.randomness import keyed_generator
 from ambientkit.memorisation.lent import Lent
-from ambientkit.memorisation.sides import Alike, need_counts, sides, similarity_of
+from ambientkit.memorisation.sides import Alike, sides, similarity_of
 from ambientkit.memorisation.subject import subject_of
 from ambientkit.memorisation_parts import Attack as AttackPart
 from ambientkit.memorisation_parts import Attempt, Similarity

@@ -13,13 +13,14 @@ from torch import Tensor
 from ambientkit.config.datapath import DataLike
 from ambientkit.errors import InputError
 from ambientkit.evaluation.rows import chosen, drawn_rows
+from ambientkit.evaluation.setup import need_counts
 from ambientkit.interfaces import Extractor, Levels, Part, Sampler
 from ambientkit.maths import copying as m
 from ambientkit.maths.conformal import conformal_p_values, listed, listing, need_levels, need_null_rows
 from ambientkit.memorisation.copies import duplicate_groups
 from ambientkit.memorisation.measured import Measure, all_measures, registered
 from ambientkit.memorisation.neighbours import Neighbours
-from ambientkit.memorisation.sides import Side, in_memory, need_counts, other_range, sides, similarity_of
+from ambientkit.memorisation.sides import Side, in_memory, other_range, sides, similarity_of
 from ambientkit.memorisation.subject import Subject, subject_of
 from ambientkit.memorisation_parts import Similarity
 from ambientkit.processes import device_of

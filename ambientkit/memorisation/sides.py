@@ -156,13 +156,6 @@ def sides(
     return own, held
 
 
-def need_counts(**counts: tuple[Any, int]) -> None:
-    """Raise InputError naming the first of these counts that is no whole number, or below its least; None is none."""
-    for name, (count, least) in counts.items():
-        if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < least):
-            raise InputError(f"{name} {count}: should be a whole number, {least} or more")
-
-
 @dataclass(frozen=True, slots=True)
 class Alike:
     """A similarity as it is used: with the moves that pictures may make, on a device; or the features of an

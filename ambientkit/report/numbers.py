@@ -7,16 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from ambientkit.batch import take
 from ambientkit.checkpoint.names import EVALUATE, VERIFIED, VERIFY
 from ambientkit.errors import InputError
 from ambientkit.evaluation import Score, patch_distance, pixel_statistics_distance, proximal, residual_noise
 from ambientkit.evaluation.document import FORMAT as EVALUATE_FORMAT
 from ambientkit.evaluation.judge import pictures
-from ambientkit.evaluation.rows import trained_rows
+from ambientkit.evaluation.rows import run_rows
 from ambientkit.maths.randomness import derive_seed, keyed_generator
 from ambientkit.report.content import Residual, RunReport, Table
 from ambientkit.report.run import ReportedRun
@@ -24,15 +22,8 @@ from ambientkit.run.preflight import HEADINGS, read_preflight
 from ambientkit.sample import Trained
 from ambientkit.tables import number
 from ambientkit.verification.run import FORMAT as RUN_FORMAT
-from ambientkit.verification.run import RESTORED, kernel_sampler, some_rows
-from ambientkit.verification.trained import (
-    Curve,
-    SeedSensitivity,
-    consistency_residual,
-    noisy_rows,
-    seed_sensitivity,
-    tweedie_loss,
-)
+from ambientkit.verification.run import measure_run
+from ambientkit.verification.trained import Curve, SeedSensitivity
 
 Cells = tuple[str, ...]
 ABSENT = "-"
@@ -41,7 +32,7 @@ ABSENT = "-"
 def metrics(trained: Trained, full: Tensor, truncated: Tensor | None, seed: int, report: RunReport) -> None:
     """The measures that need neither clean data nor a network, of both kinds of samples, beside those of the noisy rows
     themselves."""
-    rows = trained_rows(trained, 2 * len(full), seed)
+    rows = run_rows(trained, 2 * len(full), seed)
     n = min(len(full), len(rows.x) // 2)
     if n < 4:
         report.note("metrics", f"The data have {len(rows.x)} rows: too few for a distance that means anything.")
@@ -79,7 +70,7 @@ def metrics(trained: Trained, full: Tensor, truncated: Tensor | None, seed: int,
         f"{'noisy rows, of samples made as noisy as these (proximal)' if noisy else 'clean rows'}, "
         "biased upwards at this n: the last column has those of the data's rows from other rows, which is what a "
         "perfect model would have. The data "
-        "are those that the run was trained on: nothing is held out.",
+        "are those that the run trained on, and samples that repeat them score well.",
     )
     report.metrics.append(
         Table(f"Without clean data, n = {n}", ("measure", "truncated", "full", "the data's rows"), lines)
@@ -136,6 +127,8 @@ def _evaluation(file: Path, content: dict[str, Any], step: int) -> list[Table]:
     )
     reference = content["reference"]
     against = reference.get("name") or reference.get("path") if isinstance(reference, dict) else reference
+    if which := content.get("reference_rows"):
+        against = f"{against}, rows that the run {which}"
     head = ("measure", "value", "spread", "n", "the reference itself")
     said = {"proximal": "proximal, samples made as noisy as the rows"}
     return [
@@ -174,29 +167,19 @@ def denoiser_numbers(run: ReportedRun, report: RunReport, *, rows: int, seed: in
         return
     else:
         try:
-            residual, losses, spread, n = _measure(run, rows, seed)
+            found = measure_run(trained, rows=rows, seed=seed)
         except InputError as error:
             report.note("verify", f"Not measured: {error}")
             report.note("consistency", f"{report.name}: not measured: {error}")
             return
+        residual, losses, spread = found.residual, dict(found.losses), found.spread
         said = (
-            f"Measured for this page on {n} of the rows that the run was trained on: nothing is held out. "
+            f"For this page {found.rows}. "
             f"For more rows, or others: ambientkit verify --run {run.path} --data OTHER, and write the report again."
         )
     report.residual = Residual(residual.sigma, residual.mean, residual.error, residual.n)
     report.note("verify", said)
     report.verify += list(_tables(residual, losses, spread, trained.signal.sigma_data))
-
-
-def _measure(run: ReportedRun, rows: int, seed: int) -> tuple[Curve, dict[str, Curve], SeedSensitivity, int]:
-    trained, config = run.trained, run.trained.config
-    levels, sampler = config.levels.as_levels(), kernel_sampler(config)
-    own = noisy_rows(some_rows(trained.rows(), config, config.seed, rows, run.device), config.corruption, levels)
-    residual = consistency_residual(trained.denoiser, own, config.corruption, sampler, levels, seed=seed)
-    loss = tweedie_loss(trained.denoiser, own, config.corruption, levels, seed=seed)
-    few = take(own, torch.arange(min(RESTORED, len(own.x_n)), device=own.x_n.device))
-    spread = seed_sensitivity(trained.denoiser, few, config.corruption, sampler, levels, seed=seed)
-    return residual, {"rows of the run": loss}, spread, len(own.x_n)
 
 
 def _stored(file: Path, step: int, report: RunReport) -> tuple[Curve, dict[str, Curve], SeedSensitivity, str] | None:

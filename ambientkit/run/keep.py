@@ -14,9 +14,7 @@ from ambientkit.checkpoint.base import kept
 from ambientkit.checkpoint.folder import write_file
 from ambientkit.checkpoint.names import BEST
 from ambientkit.checkpoint.weights import fill, from_bytes, to_bytes
-from ambientkit.config import RunConfig
-from ambientkit.data import Augmented, Observations, Observed, WithoutHeldOut, of_one_shape
-from ambientkit.data.held_out import held_out_positions
+from ambientkit.data import Augmented, Observations, of_one_shape
 from ambientkit.rows import evenly
 from ambientkit.run.folder import average_metadata
 from ambientkit.training import Training
@@ -26,15 +24,6 @@ HOLD_OUT = "hold_out.json"
 """In a checkpoint: how many rows are held out, and what is known of them."""
 LEAST_OWN, MOST_OWN = 32, 64
 """Rows trained on that are measured: as many as of those held out, between these."""
-
-
-def split(observations: Observations | Augmented, config: RunConfig) -> tuple[Observed, list[int]]:
-    """The rows to train on, and the positions of those held out; without any, the observations themselves.
-
-    Raises InputError where fewer than 2 rows would be held out or left.
-    """
-    positions = held_out_positions(observations, config.hold_out, config.seed)
-    return (WithoutHeldOut(observations, positions) if positions else observations), positions
 
 
 class Keeper:

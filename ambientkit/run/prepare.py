@@ -14,6 +14,7 @@ from ambientkit.checkpoint.initial import stated
 from ambientkit.config import RunConfig
 from ambientkit.config.request import Request
 from ambientkit.data import Observations, Observed, Survey, observed, of_one_shape, survey
+from ambientkit.data.held_out import split
 from ambientkit.data.identity import fingerprint, refuse_other
 from ambientkit.data.measured_units import shows_pictures
 from ambientkit.errors import InputError
@@ -26,7 +27,7 @@ from ambientkit.registry import Registry
 from ambientkit.rows import as_rows
 from ambientkit.run.configured import Configured
 from ambientkit.run.folder import COLLAPSE, Checkpoint, read_identity
-from ambientkit.run.keep import HOLD_OUT, Keeper, split
+from ambientkit.run.keep import HOLD_OUT, Keeper
 from ambientkit.run.preflight import SKIPPED, run_preflight
 from ambientkit.sample.load import Noise, about_data
 from ambientkit.training import Training, build
@@ -79,7 +80,7 @@ def prepare(
         found = look(stored, of=as_rows(rows), lowest=config.levels.sigma_min, pictures=pictures)
         refuse(found.findings, request.allow)
     of_old = checkpoint is not None and HOLD_OUT not in checkpoint[1]  # a run of a version that held none out
-    trained_on, held_out = (observations, []) if of_old else split(observations, config)
+    trained_on, held_out = (observations, []) if of_old else split(observations, config.hold_out, config.seed)
     training = build(config, seen.signal, trained_on, accelerator)
     keeper = Keeper(training, observations, held_out) if held_out else None
     if keeper:

@@ -20,6 +20,8 @@ from ambientkit.checkpoint.names import BEST, CHECKPOINTS, CONFIG, VERSIONS, WEI
 from ambientkit.checkpoint.weights import fill, load_weights
 from ambientkit.config import RunConfig, Source, resolve
 from ambientkit.config.places import beside
+from ambientkit.data import Observed, WithoutHeldOut, observed, of_one_shape
+from ambientkit.data.held_out import split
 from ambientkit.data.identity import rows_of_run, stored_fingerprint
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Denoiser, Signal
@@ -84,6 +86,15 @@ class Trained:
     def rows(self) -> Rows:
         """The rows that it was trained on. Raises InputError where they cannot be read, or are other ones by now."""
         return rows_of_run(self.config.data, self.fingerprint, self.called)
+
+    def observed(self) -> tuple[Observed, Observed | None]:
+        """The noisy rows that it was trained on, as it saw them, and those that it held out; None where it held none
+        out. Raises InputError as `rows`."""
+        config = self.config
+        every = observed(self.rows(), config.corruption, config.seed, config.augment)
+        seen, positions = split(every, config.hold_out, config.seed)
+        unseen = WithoutHeldOut(every, sorted(set(range(len(every))) - set(positions))) if positions else None
+        return of_one_shape(seen), unseen
 
     def decoder(self) -> Callable[[Tensor], Tensor | None] | None:
         """How its rows become pictures (`Rows.decode`); None where they are pictures, or points, themselves.

@@ -15,8 +15,7 @@ from ambientkit.builtin.samplers.ancestral import Ancestral
 from ambientkit.config import RunConfig
 from ambientkit.config.datapath import DataLike
 from ambientkit.config.noise import NOISE, says_the_same, with_noise
-from ambientkit.data import observed, of_one_shape
-from ambientkit.data.held_out import held_out_positions
+from ambientkit.data import Observed, observed, of_one_shape
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Sampler
 from ambientkit.maths.randomness import derive_seed
@@ -45,6 +44,8 @@ RESTORED = 32
 """Observations that are restored from several seeds."""
 OWN, HELD_OUT = "rows of the run", "held-out rows"
 """The names of the two Tweedie losses."""
+FEWEST = 16
+"""Rows that a run held out from which they are measured, rather than those that it trained on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +191,9 @@ def measure_run(
     """Measure a trained denoiser by its own consistency, on up to `rows` noisy rows; nothing is written.
 
     trained: a run that is loaded, or its path, which is loaded onto `device`. data: rows that it has not seen, as
-    `train` takes them, and sigma_n their level; without, its own rows. The same seed gives the same numbers. Raises
-    InputError where the rows are clean, do not fit, or are those that the run was trained on.
+    `train` takes them, and sigma_n their level; without, the rows that it held out where these are 16 or more, and
+    otherwise those that it trained on. The same seed gives the same numbers. Raises InputError where the rows are
+    clean, do not fit, or are those that the run was trained on.
     """
     check_seed(seed)
     registry = registry or load()
@@ -209,8 +211,8 @@ def measure_run(
             "process. Restore rows by `ambientkit sample RUN --from ROWS`, and evaluate those"
         )
     levels, sampler = config.levels.as_levels(), kernel_sampler(config)
-    own = _own_rows(trained, rows, place, needed=data is None)
-    judged, corruption, held_out = own, config.corruption, None
+    own, held_out = _own_rows(trained, rows, place, needed=data is None)
+    corruption, of = config.corruption, f"{config.data.name} that the run held out"
     if data is not None:
         what = f"--data {data if isinstance(data, str | Path) else type(data).__name__}"
         part, corruption = with_noise(data, sigma_n, config.corruption, registry)
@@ -218,15 +220,17 @@ def measure_run(
             says_the_same(*pair, but=NOISE) for pair in ((part, config.data), (config.data, part))
         ):
             raise InputError(
-                f"{what}: the run was trained on these rows, so that nothing would be held out; give others"
+                f"{what}: the run was trained on these rows; give others, or leave --data out for those that it held "
+                "out itself"
             )
         fresh = derive_seed(config.seed, "verify.held-out")  # not the noise that the run's rows of these numbers have
-        other = config.model_copy(update={"data": part, "corruption": corruption, "augment": ()})
-        judged = held_out = noisy_rows(some_rows(part.rows(), other, fresh, rows, place), corruption, levels)
-        if tuple(judged.x_n.shape[1:]) != trained.signal.shape:
+        unseen = some_rows(observed(part.rows(), corruption, fresh), rows, place)
+        held_out, of = noisy_rows(unseen, corruption, levels), f"{part.name} that the run has not seen"
+        if tuple(held_out.x_n.shape[1:]) != trained.signal.shape:
             raise InputError(
-                f"{what}: rows of shape {tuple(judged.x_n.shape[1:])}, but the run has {trained.signal.shape}"
+                f"{what}: rows of shape {tuple(held_out.x_n.shape[1:])}, but the run has {trained.signal.shape}"
             )
+    judged = own if held_out is None else held_out
     assert judged is not None
     residual = consistency_residual(trained.denoiser, judged, corruption, sampler, levels, seed=seed)
     losses = {} if own is None else {OWN: tweedie_loss(trained.denoiser, own, config.corruption, levels, seed=seed)}
@@ -234,7 +238,7 @@ def measure_run(
         losses[HELD_OUT] = tweedie_loss(trained.denoiser, held_out, corruption, levels, seed=seed)
     few = take(judged, torch.arange(min(RESTORED, len(judged.x_n)), device=judged.x_n.device))
     spread = seed_sensitivity(trained.denoiser, few, corruption, sampler, levels, seed=seed)
-    said = _said(trained, own, None if held_out is None else part.name, held_out)
+    said = _said(config, own, of, held_out)
     return RunMeasurements(
         called, trained.step, said, seed, spec_of(sampler), residual, losses, spread, trained.signal.sigma_data
     )
@@ -245,42 +249,35 @@ def kernel_sampler(config: RunConfig) -> Sampler:
     return config.sampler if "reverse-kernel" in config.sampler.claims else Ancestral()
 
 
-def some_rows(source: Any, config: RunConfig, seed: int, rows: int, device: str | torch.device) -> Batch:
-    """Up to `rows` evenly spaced observations, on the device."""
-    observations = of_one_shape(observed(source, config.corruption, seed, config.augment))
-    return observations.__getitems__(evenly(len(observations), rows)).to(device)
+def some_rows(observations: Observed, rows: int, device: str | torch.device) -> Batch:
+    """Up to `rows` evenly spaced observations, of one shape, on the device."""
+    alike = of_one_shape(observations)
+    return alike.__getitems__(evenly(len(alike), rows)).to(device)
 
 
-def _own_rows(trained: Trained, rows: int, device: torch.device, needed: bool) -> Batch | None:
-    """Noisy rows that the run trained on; None where they cannot be read, or are others by now, and are not needed."""
-    config = trained.config
+def _own_rows(trained: Trained, rows: int, device: torch.device, needed: bool) -> tuple[Batch | None, Batch | None]:
+    """Noisy rows that the run trained on, and rows that it held out; None where they cannot be read, or are others by
+    now, and are not needed, and where too few were held out."""
+    corruption, levels = trained.config.corruption, trained.config.levels.as_levels()
     try:
-        source = trained.rows()
+        seen, unseen = trained.observed()
     except InputError as error:
         if needed:
             raise
         note(f"nothing is compared with the rows of the run: {error}")
-        return None
-    return noisy_rows(
-        some_rows(source, config, config.seed, rows, device), config.corruption, config.levels.as_levels()
-    )
+        return None, None
+    own = noisy_rows(some_rows(seen, rows, device), corruption, levels)
+    if not needed or unseen is None or len(unseen) < FEWEST:
+        return own, None
+    return own, noisy_rows(some_rows(unseen, rows, device), corruption, levels)
 
 
-def _said(trained: Trained, own: Batch | None, other: str | None, held_out: Batch | None) -> str:
-    config = trained.config
+def _said(config: RunConfig, own: Batch | None, of: str, held_out: Batch | None) -> str:
     if held_out is None:
         assert own is not None
-        observations = observed(trained.rows(), config.corruption, config.seed, config.augment)
-        kept = {observations.number(i) for i in held_out_positions(observations, config.hold_out, config.seed)}
-        fresh = len(kept.intersection(own.row.tolist()))
-        known = (
-            f"{len(own.x_n) - fresh} of which the run trained on, and {fresh} of which it held out:"
-            if fresh
-            else "all of which the run trained on: nothing is held out, and"
-        )
         return (
-            f"measured on {len(own.x_n)} noisy rows of {config.data.name}, {known} a network that has memorised its "
-            "rows looks better than it is (give others with --data)"
+            f"measured on {len(own.x_n)} noisy rows of {config.data.name}, all of which the run trained on: a network "
+            "that has memorised its rows looks better than it is (give others with --data)"
         )
-    beside = "" if own is None else f", beside {len(own.x_n)} of its own"
-    return f"measured on {len(held_out.x_n)} rows of {other} that the run has not seen{beside}"
+    beside = "" if own is None else f", beside {len(own.x_n)} that it trained on"
+    return f"measured on {len(held_out.x_n)} rows of {of}{beside}"

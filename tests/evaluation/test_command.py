@@ -154,7 +154,7 @@ def test_the_same_command_gives_the_same_numbers_and_says_what_fixes_them(ambien
         "fid[pixels]",
         "fid[patches{size=6, stride=4}]",
         "150 of 150",
-        "3 random halves",
+        "3 random halves of the samples, about that of all of them under other seeds",
         "biased upwards",
         "the reference itself",
     ):
@@ -195,7 +195,8 @@ def test_a_run_is_compared_with_its_own_noisy_rows_where_nothing_else_is_given(a
     assert line["value"] == pytest.approx(np.mean(line["values"]))
     assert len(set(line["values"])) == 3
     _, out, _ = ambientkit("evaluate", run_folder, *SHORT)
-    assert "nothing is held out" in out
+    assert "rows of the run's own noisy rows (digits), which it trained on\n" in out
+    assert "the 180 rows that it held out are `--reference held-out`" in out
     assert "sample seeds 0 to 2" in out
 
 

@@ -19,8 +19,11 @@ from ambientkit.builtin.data.array import Array
 from ambientkit.builtin.data.in_memory import InMemory
 from ambientkit.builtin.extractors.pixels import Pixels
 from ambientkit.builtin.samplers.heun import Heun
+from ambientkit.data import observed
+from ambientkit.data.held_out import held_out_rows
 from ambientkit.errors import InputError
 from ambientkit.evaluation import Comparison, compare_restored, evaluate, rank_checkpoints
+from ambientkit.evaluation.rows import run_rows
 from ambientkit.maths.noise import standard_normal
 from ambientkit.maths.randomness import keyed_generator
 from ambientkit.registry import load
@@ -206,15 +209,46 @@ def test_what_may_mislead_of_a_run_is_told_by_messages(tmp_path: Path, caplog: p
         evaluate(path, **SHORT)
 
 
+def test_the_rows_that_a_run_held_out_are_no_rows_that_it_trained_on_and_may_be_the_reference(tmp_path: Path) -> None:
+    run = load_run(write_run(tmp_path / "run", data={"name": "digits", "split": "test"}), load())
+    every = observed(run.rows(), run.config.corruption, run.config.seed)
+    apart = held_out_rows(range(297), 30, 0)
+    seen, unseen = (run_rows(run, 1000, 0, held_out) for held_out in (False, True))
+    assert (len(seen.x), len(unseen.x), seen.held_out) == (267, 30, 30)
+    rows = {every[place].x_n.numpy().tobytes(): place in apart for place in range(297)}
+    for part, held_out in ((seen, False), (unseen, True)):
+        assert [rows[row.numpy().tobytes()] for row in part.x] == [held_out] * len(part.x)
+    own, fresh, given = (
+        evaluate(run, **SHORT, **more) for more in ({}, {"reference": "held-out"}, {"reference": "digits{split: test}"})
+    )
+    told = "the 30 rows that it held out are `--reference held-out`"
+    assert told in str(own)
+    assert told in str(given)
+    assert told not in str(fresh)
+    assert [one.facts["reference_rows"] for one in (own, fresh, given)] == ["trained on", "held out", None]
+    assert (
+        own.groups["proximal"] == given.groups["proximal"] == "the run's own noisy rows (digits), which it trained on"
+    )
+    all_seen = load_run(write_run(tmp_path / "all", hold_out=0), load())
+    assert "it held none out" in str(evaluate(all_seen, **SHORT))
+    with pytest.raises(InputError, match=r"--reference held-out: .* held out none of its 1797 rows"):
+        evaluate(all_seen, reference="held-out", **SHORT)
+    with pytest.raises(InputError, match="--reference held-out: the subject is no run"):
+        evaluate(waves(20, "side"), reference="held-out", extractors=["pixels"])
+    with pytest.raises(InputError, match="the subject has 1 rows; at least 8"):
+        evaluate(waves(1, "side"), reference=waves(20, "side"), clean=True, extractors=["pixels"])
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
         ({"device": "nonsense"}, "--device nonsense: should be auto, cpu, cuda"),
         ({"device": "meta"}, "--device meta: only cpu, cuda and mps are supported"),
-        ({"n": 7}, "n = 7; should be 8 or more"),
-        ({"repeats": 0}, "repeats = 0; should be 1 or more"),
-        ({"steps": 0}, "steps = 0; should be 1 or more"),
-        ({"batch_size": 0}, "batch size = 0; should be 1 or more"),
+        ({"n": 64.5}, "n 64.5: should be a whole number, 8 or more"),
+        ({"n": 7}, "n 7: should be a whole number, 8 or more"),
+        ({"repeats": 0}, "repeats 0: should be a whole number, 1 or more"),
+        ({"steps": 0}, "steps 0: should be a whole number, 1 or more"),
+        ({"batch_size": 0}, "batch_size 0: should be a whole number, 1 or more"),
         ({"sampler": "hein"}, "did you mean 'heun'"),
         ({"extractors": ["lnet"]}, "did you mean 'lenet'"),
         ({"clean": True, "sigma_n": 0.2}, r"--reference: clean rows have no sigma_n \(0\.2\)"),

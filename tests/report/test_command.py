@@ -78,7 +78,9 @@ def test_the_page_has_every_section_and_every_picture_of_a_run_and_needs_nothing
     assert "<title>Loss term consistency by noise level</title>" in section(page, "loss")
     assert "<title>Consistency residual over sigma^2, +- 2 standard errors</title>" in section(page, "consistency")
     assert "residual-noise" in section(page, "metrics")
-    assert "Measured for this page on 8 of the rows" in section(page, "verify")
+    assert "For this page measured on 8 rows of digits that the run held out, beside 8 that it trained on." in section(
+        page, "verify"
+    )
     assert "end_step: 6" in section(page, "configuration")
     assert not re.findall(r'(?:src|href)="(?!data:|#)', page)
     assert not re.findall(r"<script|@import|url\(|<iframe|<object|\son[a-z]+=", page)
@@ -202,8 +204,8 @@ def test_what_verify_and_evaluate_stored_is_shown_and_a_report_of_another_step_i
     stored = json.loads((run / "evaluate.json").read_text())
     fid = next(score for score in stored["scores"] if score["name"] == "fid")
     page = report(run)
-    assert "From `ambientkit verify --run`: measured on 12 noisy rows of digits" in page
-    assert "digits" in section(page, "metrics")
+    assert "From `ambientkit verify --run`: measured on 12 rows of digits that the run held out" in page
+    assert "reference: digits, rows that the run trained on" in section(page, "metrics")
     assert "proximal, samples made as noisy as the rows: ambientkit evaluate, from evaluate.json" in section(
         page, "metrics"
     )

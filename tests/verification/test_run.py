@@ -3,6 +3,7 @@ report is honest."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -16,6 +17,8 @@ from ambientkit.builtin.data.in_memory import InMemory
 from ambientkit.builtin.data.mixture import Mixture
 from ambientkit.builtin.samplers.ancestral import Ancestral
 from ambientkit.builtin.samplers.heun import Heun
+from ambientkit.data import observed
+from ambientkit.data.held_out import held_out_rows
 from ambientkit.errors import InputError
 from ambientkit.interfaces import Levels
 from ambientkit.maths.randomness import keyed_generator
@@ -127,22 +130,31 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_report_says_that_nothing_is_held_out_and_a_call_prints_and_writes_nothing(trained, capsys):
+def test_without_other_data_the_rows_that_the_run_held_out_are_measured_and_a_call_prints_and_writes_nothing(
+    trained, capsys
+):
     before = sorted(trained.rglob("*"))
     found = measure_run(trained, rows=64, device="cpu")
     assert capsys.readouterr() == ("", "")
     assert sorted(trained.rglob("*")) == before
     text = str(found)
     assert text.startswith(
-        f"run: {trained}, step 5; measured on 64 noisy rows of mixture, all of which the run trained on: nothing "
-        "is held out"
+        f"run: {trained}, step 5; measured on 20 rows of mixture that the run held out, beside 64 that it trained on\n"
     )
     assert "across seeds" in text
     content = json.loads(json.dumps(found.to_dict()))
-    assert set(content["tweedie_loss"]) == {"rows of the run"}
+    assert {name: curve["n"] for name, curve in content["tweedie_loss"].items()} == {
+        "rows of the run": 64,
+        "held-out rows": 20,
+    }
     assert len(content["consistency_residual"]["mean"]) == len(content["consistency_residual"]["error"]) == 8
     loaded = load_run(trained, load())
     assert measure_run(loaded, rows=64).to_dict() == found.to_dict()
+    of = observed(loaded.rows(), loaded.config.corruption, 0).__getitems__(held_out_rows(range(200), 20, 0))
+    levels = loaded.config.levels.as_levels()
+    assert found.losses["held-out rows"] == tweedie_loss(loaded.denoiser, of, loaded.config.corruption, levels, seed=0)
+    few = dataclasses.replace(loaded, config=loaded.config.model_copy(update={"hold_out": 0}))
+    assert "200 noisy rows of mixture, all of which the run trained on: a network that" in measure_run(few).rows
 
 
 def test_the_command_writes_the_numbers_and_a_page_with_charts_into_the_run(trained, ambientkit):
@@ -183,7 +195,7 @@ def test_a_target_that_cannot_be_written_is_found_before_anything_is_measured(
 
 def test_other_rows_are_set_beside_those_of_the_run_and_the_same_seed_gives_the_same_numbers(trained):
     first, second = (measure_run(trained, data="mixture{seed: 5, n: 100}", rows=64, device="cpu") for _ in range(2))
-    assert "64 rows of mixture that the run has not seen, beside 64 of its own" in str(first)
+    assert "64 rows of mixture that the run has not seen, beside 64 that it trained on" in str(first)
     assert first == second
     assert set(first.to_dict()["tweedie_loss"]) == {"rows of the run", "held-out rows"}
     assert "gap" in str(first)
