@@ -24,6 +24,9 @@ def judge(run: ReportedRun, full: Tensor | None, report: RunReport) -> None:
     if run.status.going.answer == "no":
         said.append(f"The run does not go well: {run.status.going.why}.")
         grade = "violated"
+    elif run.status.going.answer == "not clear":
+        said.append(f"Whether the run goes well is not clear: {run.status.going.why}.")
+        grade = "doubt"
     if full is None:
         said.append("No finite samples could be drawn, so nothing is said of them.")
         report.verdict, report.grade = " ".join(said), "violated" if grade == "violated" else "doubt"
@@ -34,8 +37,10 @@ def judge(run: ReportedRun, full: Tensor | None, report: RunReport) -> None:
         if left is not None:
             share = left / sigma_n[1]
             times = f", {_times(left, floor)} restored rows hold" if floor else ""
+            stopped = run.status.state == "finished" and run.status.step < run.status.end_step
+            remedy = "draw them with --sigma-min auto, or get more rows" if stopped else "train longer"
             if share > MUCH:
-                said.append(f"The samples still hold {share:.0%} of the noise of the data{times}: train longer.")
+                said.append(f"The samples still hold {share:.0%} of the noise of the data{times}: {remedy}.")
                 grade = "violated"
             elif share > SOME:
                 said.append(

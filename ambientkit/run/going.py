@@ -13,6 +13,8 @@ WRONG = 100.0
 """A Tweedie loss that no right run has, at any step: an untrained network with the right scales is at about 1 to 3."""
 FALLEN = 0.97
 """The loss, over that of the first line, from which it is said to have fallen."""
+BELOW = -0.05
+"""A Tweedie loss below which it is said: that of a right denoiser is below 0 by chance only."""
 CLEAR = 0.1
 """Share of the steps after which a loss that has not fallen is a bad sign."""
 SKIPPED = 0.05
@@ -52,6 +54,12 @@ def going(
         return Going("no", "the loss is not finite; lower the rate (--lr)")
     if suspicious(name, now):
         return Going("no", f"a Tweedie loss of {now:.3g} is what no right run has: {UNITS}")
+    if name == "tweedie" and now < BELOW:
+        return Going(
+            "not clear",
+            f"the loss tweedie is {now:.3g}, which for a right denoiser is below 0 by chance only: if it stays there, "
+            "the run memorises the noise of its rows. Hold rows out (--hold-out 0.1), which shows when to stop",
+        )
     if first.get("step") == last.get("step"):
         return Going("yes", f"the loss {name} is {now:.3g}, as a run with the right units begins")
     if before is not None and now < FALLEN * before:

@@ -15,13 +15,15 @@ from ambientkit.run.going import Going
 from ambientkit.webpage import Series, colour_bar, curves, histogram
 
 
-def said(left: float, *, answer: str = "yes", state: str = "finished", distance: float = 1.0) -> tuple[str, str]:
+def said(
+    left: float, *, answer: str = "yes", state: str = "finished", distance: float = 1.0, step: int = 9
+) -> tuple[str, str]:
     """The verdict on smooth samples with noise of std `left` where the data have 0.2."""
     generator = torch.Generator().manual_seed(0)
     smooth = torch.linspace(-0.5, 0.5, 32).expand(8, 1, 32, 32)
     noise = torch.randn(smooth.shape, generator=generator)
     run = SimpleNamespace(
-        status=SimpleNamespace(going=Going(answer, "a reason"), state=state),
+        status=SimpleNamespace(going=Going(answer, "a reason"), state=state, step=step, end_step=9),
         trained=SimpleNamespace(sigma_n=(0.2, 0.2)),
     )
     restored = Restorations([], (0, 1), (0, 1), "file units", 0.4, smooth + 0.02 * noise)
@@ -45,6 +47,11 @@ def test_noise_that_is_left_in_samples_is_named_with_what_to_do() -> None:
 def test_a_run_that_does_not_go_well_or_differs_or_is_not_finished_is_said() -> None:
     assert "does not go well: a reason" in said(0.01, answer="no")[0]
     assert said(0.01, answer="no")[1] == "violated"
+    assert said(0.01, answer="not clear")[1] == "doubt"
+    assert "is not clear: a reason" in said(0.01, answer="not clear")[0]
+    early = said(0.15, step=5)[0]  # what has stopped a run is no lack of steps
+    assert "--sigma-min auto, or get more rows" in early
+    assert "train longer" not in early
     assert "not finished" in said(0.01, state="running")[0]
     assert said(0.01, distance=5.0)[1] == "doubt"
 

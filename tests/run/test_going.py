@@ -19,6 +19,8 @@ def line(step: int, tweedie: float, **more: object) -> dict:
         (line(10, 2.0), line(10, 2.0), 10, (), "yes", "begins"),
         (line(10, 2.0), line(20, 1.0), 20, (), "yes", "fell from 2 to 1"),
         (line(10, 2.0), line(20, 2.1), 20, (), "not clear", "not fallen yet"),
+        (line(10, 2.0), line(900, -0.6), 900, (), "not clear", "memorises the noise of its rows. Hold rows out"),
+        (line(10, 0.1), line(20, -0.01), 20, (), "yes", "fell from 0.1 to -0.01"),
         (line(10, 2.0), line(200, 2.1), 200, (), "no", "not fallen since"),
         (line(10, 130_000.0), line(10, 130_000.0), 10, (), "no", "no right run has"),
         (line(10, 2.0), line(20, 1.0), 20, ("a dead network",), "no", "a dead network"),
