@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import torch
 
-import ambientkit as ak
 from ambientkit.builtin.corruptions.gaussian import Gaussian
 from ambientkit.builtin.data.in_memory import InMemory
 from ambientkit.builtin.data.mixture import Mixture
@@ -94,17 +93,6 @@ def test_clean_rows_are_left_out_and_clean_data_are_refused():
         noisy_rows(batch._replace(sigma_n=torch.zeros_like(sigma_n)), Gaussian(), LEVELS)
 
 
-def test_rows_that_the_run_held_out_are_told_from_those_it_trained_on(tmp_path: Path) -> None:
-    """The report said that the run had trained on all of them."""
-    run = ak.train(
-        {"name": "mixture", "n": 200}, model={"name": "mlp", "width": 8, "depth": 1}, end_step=1, hold_out=0.2,
-        device="cpu", skip_preflight=True, output_dir=tmp_path / "run",
-    )  # fmt: skip
-    assert "200 noisy rows of mixture, 160 of which the run trained on, and 40 of which it held out:" in (
-        measure_run(run.trained, rows=200).rows
-    )
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run") / "run"
@@ -119,8 +107,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "5",
         "--device",
         "cpu",
-        "--hold-out",
-        "0",
         "--skip-preflight",
     )
     done = forked.run(
