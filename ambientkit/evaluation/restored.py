@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ambientkit.config.datapath import DataLike
@@ -94,10 +96,10 @@ class RestoredComparison(Record):
 
 
 def compare_restored(
-    restored: str | os.PathLike[str] | Restored | Tensor,
+    restored: str | os.PathLike[str] | Restored | Tensor | NDArray[Any],
     reference: DataLike | None,
     *,
-    draws: Tensor | None = None,
+    draws: Tensor | NDArray[Any] | None = None,
     sigma_n: Level = None,
     clean: bool = False,
     registry: Registry | None = None,
@@ -115,6 +117,8 @@ def compare_restored(
             f"{_name(restored)}: holds restored rows: give --reference, the clean rows that lie under them, in the "
             "same order"
         )
+    restored = torch.as_tensor(restored) if isinstance(restored, np.ndarray) else restored
+    draws = torch.as_tensor(draws) if isinstance(draws, np.ndarray) else draws
     if isinstance(restored, Restored | Tensor):
         mean, draws = (restored.mean, restored.draws) if isinstance(restored, Restored) else (restored, draws)
         mean = mean.detach().float().cpu()
@@ -146,8 +150,8 @@ def compare_restored(
     return RestoredComparison(name, written, rows.spec, rows.what, len(mean), scores, error, std)
 
 
-def _name(restored: str | os.PathLike[str] | Restored | Tensor) -> str:
-    return "rows in memory" if isinstance(restored, Restored | Tensor) else os.fspath(restored)
+def _name(restored: str | os.PathLike[str] | Restored | Tensor | NDArray[Any]) -> str:
+    return os.fspath(restored) if isinstance(restored, str | os.PathLike) else "rows in memory"
 
 
 def is_restored(folder: Path) -> bool:

@@ -330,6 +330,7 @@ def test_restored_rows_in_memory_are_compared_row_by_row() -> None:
     assert record.error_of_mean == pytest.approx(0.1, rel=0.05)
     assert record.std_of_draws == pytest.approx(0.2, rel=0.05)
     assert list(compare_restored(mean, clean, draws=draws, sigma_n=0)) == list(record)
+    assert list(compare_restored(mean.numpy(), clean, draws=draws.numpy(), sigma_n=0)) == list(record)
     assert "restored: rows in memory, 40 rows; reference: the first 40 rows of rows in memory, row by row" in str(
         record
     )
