@@ -88,6 +88,11 @@ def prepare(
             f"held out: {len(held_out):,} rows, which are not trained on; by their Tweedie loss the best averaged "
             "weights are kept (--hold-out 0: none)"
         )
+    elif config.hold_out is None and not of_old:
+        say(
+            f"held out: none, as {len(observations):,} rows are too few; whether their noise is learned by heart is not "
+            "measured (--hold-out 0.2: a fifth of them)"
+        )
     if training.sharded:
         say(
             f"FSDP 2: weights, gradients, the average and the optimiser's state are sharded over "
