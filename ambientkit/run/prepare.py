@@ -90,8 +90,8 @@ def prepare(
         )
     elif config.hold_out is None and not of_old:
         say(
-            f"held out: none, as {len(observations):,} rows are too few; whether their noise is learned by heart is "
-            "not measured (--hold-out 0.2: a fifth of them)"
+            f"held out: none, as {len(observations):,} rows are too few; whether their noise is memorised is not "
+            "measured (--hold-out 0.2: a fifth of them)"
         )
     if training.sharded:
         say(

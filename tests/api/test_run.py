@@ -164,13 +164,13 @@ def test_another_level_for_the_run_s_own_rows_is_told(made, caplog, monkeypatch)
     caplog.set_level(logging.INFO)
     made.run.restore(made.data, sigma_n=0.4, n=2, draws=0)
     assert "was trained on these rows with sigma_n 0.2; they are restored with sigma_n 0.4 now" in caplog.text
-    with pytest.raises(ak.InputError, match="the run was trained on these rows, so that nothing would be held out"):
+    with pytest.raises(ak.InputError, match="the run was trained on these rows; give others, or leave data out"):
         made.run.verify(made.data, sigma_n=0.4, rows=4)
     monkeypatch.chdir(made.folder)
     caplog.clear()
     made.run.restore("noisy.npy", sigma_n=0.2, n=2, draws=0)  # as they were trained on
     assert "they are restored with" not in caplog.text
-    assert "the reference is what the run trained on" in str(made.run.evaluate("noisy.npy", sigma_n=0.3, **FEW))
+    assert "the run trained on rows of the reference" in str(made.run.evaluate("noisy.npy", sigma_n=0.3, **FEW))
 
 
 def test_an_array_is_inspected_copied_and_its_parts_are_listed(made, tmp_path):

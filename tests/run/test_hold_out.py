@@ -211,7 +211,7 @@ def test_few_rows_hold_none_out_by_default_and_it_is_said(tmp_path, caplog):
     caplog.set_level("INFO", "ambientkit")
     run(tmp_path / "run", {**QUICK, "hold_out": None, "data": {"name": "mixture", "n": 100}, "end_step": 5})
     assert not (tmp_path / "run" / BEST).exists()
-    assert "held out: none, as 100 rows are too few; whether their noise is learned by heart" in caplog.text
+    assert "held out: none, as 100 rows are too few; whether their noise is memorised" in caplog.text
 
 
 def test_a_card_of_kept_weights_says_so_and_not_that_the_run_is_unfinished(by_heart):

@@ -146,11 +146,11 @@ def test_rows_that_the_run_held_out_are_those_that_are_fresh(tmp_path) -> None:
     trained = load_run(write_run(tmp_path / "run"), PARTS)
     found = restore_rows(trained, trained.config.data, draws=2, steps=2, n=32, registry=PARTS)
     assert found.fresh is not None
-    from ambientkit.run.keep import split
+    from ambientkit.data.held_out import split
     from ambientkit.sample.noisy import noisy_rows
 
     own = noisy_rows(trained.config.data, None, trained, PARTS)
-    _, positions = split(own.observations, trained.config)
+    _, positions = split(own.observations, trained.config.hold_out, trained.config.seed)
     assert found.fresh.nonzero().flatten().tolist() == [place for place in positions if place < 32]
     others = 0.3 * np.random.default_rng(0).standard_normal((9, *trained.signal.shape)).astype(np.float32)
     assert restore_rows(trained, others, sigma_n=0.3, draws=2, steps=2, registry=PARTS).fresh is None
