@@ -21,9 +21,9 @@ ANSWERS = 5
 
 def answers(part: object, shape: tuple[int, ...]) -> list[float] | None:
     """The number of measurements, |A u| and three of <v, A u> for fixed white noise u, a clean row of `shape`, and v.
-    None for a corruption without an operator, and for an operator that does not answer twice alike, which nothing is
-    known by."""
-    if (operator := operator_in(part)) is None:
+    None for a corruption without an operator, and for an operator that nothing is known by: one that does not answer
+    twice alike, or that rows bring maps to, without which it may have no answer."""
+    if (operator := operator_in(part)) is None or operator.per_row:
         return None
     generator = keyed_generator(0, "operators.answers")
     u = torch.randn(1, *shape, generator=generator, dtype=torch.float64)

@@ -11,7 +11,7 @@ import pytest
 import ambientkit as ak
 from ambientkit.errors import InputError
 from ambientkit.export import export
-from ambientkit.operators import answers, operator_of
+from ambientkit.operators import Operator, answers, operator_of
 
 MATRIX = np.random.default_rng(0).standard_normal((12, 16)) / 4
 KERNEL = np.asarray([[0.0, 0.1, 0.0], [0.1, 0.5, 0.2], [0.0, 0.05, 0.05]])
@@ -113,3 +113,20 @@ def test_answers_tell_operators_apart_that_differ_in_one_value_and_in_the_order_
     one[3, 5] += 0.1
     for other in (one, MATRIX[::-1], MATRIX[:-1], MATRIX[:, ::-1], -MATRIX):
         assert not np.allclose(of(MATRIX), of(other) + [0.0] * (len(of(MATRIX)) - len(of(other))), rtol=1e-4)
+
+
+class Gains(Operator):
+    """An operator that has no answer without the maps of a row."""
+
+    name = "gains"
+    per_row = frozenset({"gains"})
+
+    def forward(self, x, given):
+        return x * given["gains"]
+
+    def adjoint(self, y, given):
+        return y * given["gains"]
+
+
+def test_an_operator_that_rows_bring_maps_to_is_asked_nothing_without_them() -> None:
+    assert answers(Gains(), (1, 4, 4)) is None
